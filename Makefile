@@ -1,0 +1,35 @@
+# make grid    the pocket study from nothing: set up, run, report
+# make test    the tests          make check   linters, types and tests
+# make venv    set up only        make pins    new versions into requirements.txt
+PYTHON ?= python3
+UV := uv==0.13.9
+BIN := .venv/bin
+
+.PHONY: grid test check lint venv pins
+
+grid: venv
+	$(BIN)/python -m platform.grid
+
+test: venv
+	$(BIN)/python -m pytest -q
+
+check: lint test
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+venv: .venv/installed
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("ferray needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check $(UV)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --requirement requirements.txt
+	touch $@
+
+pins: venv
+	echo '# Every version the project is tested with, made by `make pins` from pyproject.toml.' > requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
+		--no-annotate --no-header >> requirements.txt
