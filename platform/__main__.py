@@ -1,0 +1,33 @@
+"""`python -m platform`: the platform string, as ever, then the commands of this package."""
+
+import ast
+import contextlib
+import sys
+from pathlib import Path
+
+import platform
+
+
+def commands() -> dict[str, str]:
+    """Every module here that can be run, with the first line of its docstring; read, not imported: this must not wait for torch."""
+    found = {}
+    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        source = file.read_text(encoding="utf-8")
+        if 'if __name__ == "__main__":' in source:
+            found[file.stem] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return found
+
+
+def main() -> None:
+    try:
+        exec(platform._standard_code, {"__name__": "__main__"})
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    lines = [f"  {Path(sys.executable).name} -m platform.{name:10}{summary}" for name, summary in commands().items()]
+    with contextlib.suppress(BrokenPipeError):  # `python -m platform | head -1` has what it wants
+        print("\n".join(["", "ferray, run from its folder:", *lines]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

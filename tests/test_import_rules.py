@@ -1,0 +1,86 @@
+"""Imports run one way, platform -> search_spaces -> trainables, and Ray stays where it belongs. Read from the source by `ast`."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("platform", "search_spaces", "trainables", "tests", "benchmarks")
+FILES = sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py")) + sorted(ROOT.glob("*.py"))
+COMMANDS = {file.stem for file in (ROOT / "platform").iterdir() if file.suffix == ".py" or (file / "__init__.py").exists()}
+
+
+def imports(source: str, package: str = "") -> set[str]:
+    """Every module that `source` may import, wherever in it; `from a import b` counts as a and as a.b, for b may be a module.
+
+    `package` is the dotted package of the file, for relative imports.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{name.name}" for name in node.names}
+    return found
+
+
+def imported_by(file: Path) -> set[str]:
+    return imports(file.read_text(encoding="utf-8"), ".".join(file.relative_to(ROOT).parent.parts))
+
+
+def of(names: set[str], *modules: str) -> set[str]:
+    """Those of `names` that are one of `modules` or lie below one."""
+    return {name for name in names if any(name == module or name.startswith(f"{module}.") for module in modules)}
+
+
+def files_of(*rooms: str) -> list:
+    return [pytest.param(file, id=str(file.relative_to(ROOT))) for file in FILES if file.relative_to(ROOT).parts[0] in rooms]
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("import ray", "ray"),
+        ("import ray.tune as t", "ray.tune"),
+        ("from ray import tune", "ray.tune"),
+        ("def f():\n    from ray.tune.search import Searcher", "ray.tune.search"),
+        ("if TYPE_CHECKING:\n    import platform.grid", "platform.grid"),
+        ("from platform import grid", "platform.grid"),
+        ("from . import slot", "trainables.data.slot"),
+        ("from ..slot import Slot", "trainables.slot"),
+        ("from .. import slot", "trainables.slot"),
+    ],
+)
+def test_every_form_of_import_is_seen(source, seen):
+    assert seen in imports(source, "trainables.data")
+
+
+@pytest.mark.parametrize("file", files_of("trainables"))
+def test_trainables_import_nothing_above_them(file):
+    names = imported_by(file)
+    assert not of(names, "search_spaces", *(f"platform.{command}" for command in COMMANDS))
+    if file != ROOT / "trainables" / "slot.py":
+        assert not of(names, "ray"), "in trainables only slot.py imports Ray"
+
+
+@pytest.mark.parametrize("file", files_of("search_spaces"))
+def test_search_spaces_import_no_command(file):
+    assert not of(imported_by(file), *(f"platform.{command}" for command in COMMANDS))
+
+
+@pytest.mark.parametrize("file", files_of("platform"))
+def test_only_schedule_imports_tune(file):
+    if file != ROOT / "platform" / "schedule.py":
+        assert not of(imported_by(file), "ray.tune")
+
+
+def test_the_name_imports_nothing_of_ours():
+    assert {name.partition(".")[0] for name in imported_by(ROOT / "platform" / "__init__.py")} <= {"os", "importlib"}
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=str(file.relative_to(ROOT))) for file in FILES])
+def test_no_file_is_long(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
