@@ -1,0 +1,152 @@
+"""Splits: what must hold of every split, by image and by person, and what is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from trainables.data.dataset import DataError
+from trainables.data.splits import Split, balanced_split, split_hash
+
+SHARES = st.sampled_from([0.1, 0.25, 0.5, 0.7, 0.9])
+SEEDS = st.integers(0, 2**32)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def sizes(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.bincount(labels[rows], minlength=labels.max() + 1)
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> np.ndarray:
+    """Classes of 20 to 60 images and some without a label, shuffled."""
+    counts = draw(st.lists(st.integers(20, 60), min_size=2, max_size=7))
+    labels = np.repeat(np.arange(-1, len(counts)), [draw(st.integers(0, 9)), *counts])
+    return rng(draw(SEEDS)).permutation(labels)
+
+
+@given(labelled(), SHARES, SEEDS, st.sampled_from([None, 10, 15, 1000]))
+@settings(deadline=None)
+def test_by_image(labels: np.ndarray, share: float, seed: int, per_class: int | None) -> None:
+    split = balanced_split(labels, share, rng(seed), per_class=per_class)
+    base = min(sizes(labels, labels >= 0).min(), per_class or 1000)
+    train, val, test = (sizes(labels, rows) for rows in split)
+    assert set(train) == {int((round(share * 100) * base + 50) // 100)}  # in integers: halves up
+    assert np.abs(val - test).max() <= 1 and abs(val.sum() - test.sum()) <= 1
+    assert np.array_equal(np.sort(np.concatenate(split)), np.flatnonzero(labels >= 0))  # disjoint, and nothing labelled is lost
+    assert all(rows.dtype == np.int64 and (np.diff(rows) > 0).all() for rows in split)
+
+
+def test_a_half_rounds_up_as_it_is_written() -> None:
+    """.7 x 45 is 31.5; in binary floating point it is 31.499999999999996."""
+    assert len(balanced_split(np.repeat([0, 1], 45), 0.7, rng()).train) == 2 * 32
+    assert len(balanced_split(np.repeat([0, 1], 45), 0.5, rng()).train) == 2 * 23
+
+
+def test_at_the_studys_shares() -> None:
+    """Seven classes, the smallest of 103 images: 51.5, 72.1 and 92.7 of each for training; 120 a class is a cap that does not bind."""
+    labels = np.repeat(np.arange(7), [205, 191, 140, 215, 230, 108, 103])
+    for share, each in ((0.5, 52), (0.7, 72), (0.9, 93)):
+        assert sizes(labels, balanced_split(labels, share, rng(), per_class=120).train).tolist() == [each] * 7
+
+
+@st.composite
+def people(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Subjects with 0 to 4 images of each class, as children's sets have them."""
+    generator = rng(draw(SEEDS))
+    counts = generator.integers(0, 5, (draw(st.integers(12, 40)), draw(st.integers(2, 7))))
+    persons, labels = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
+    order = generator.permutation(len(labels))
+    return labels[order], np.array([f"child {person}" for person in persons], dtype=object)[order]
+
+
+@given(people(), SHARES, SEEDS)
+@settings(deadline=None)
+def test_by_person(cohort: tuple[np.ndarray, np.ndarray], share: float, seed: int) -> None:
+    labels, subjects = cohort
+    base = sizes(labels, labels >= 0).min()
+    wanted = int((round(share * 100) * base + 50) // 100)
+    assume(wanted > 0)
+    split = balanced_split(labels, share, rng(seed), groups=subjects)
+    train, val, test = (set(subjects[rows]) for rows in split)
+    assert not (train & val or train & test or val & test)
+    (each,) = set(sizes(labels, split.train))  # exactly balanced
+    assert 0 < each <= wanted
+    dropped = np.setdiff1d(np.arange(len(labels)), np.concatenate(split))
+    assert not set(subjects[dropped]) & (val | test)  # only training subjects' surplus
+    left = sizes(labels, split.val), sizes(labels, split.test)
+    most = max(np.bincount(np.unique(subjects, return_inverse=True)[1] * 7 + labels))
+    assert np.abs(left[0] - left[1]).max() <= 3 * most  # halves within a few persons of each other in each class
+
+
+@given(SHARES, SEEDS)
+@settings(deadline=None, max_examples=20)
+def test_many_persons_add_up(share: float, seed: int) -> None:
+    """At a real set's size training gets its number in full, and the halves are even in each class."""
+    generator = rng(seed)
+    subjects, labels = generator.integers(0, 154, 1192), generator.integers(0, 7, 1192)
+    split = balanced_split(labels, share, generator, groups=subjects)
+    assert len(split.train) == 7 * int((round(share * 100) * sizes(labels, labels >= 0).min() + 50) // 100)
+    val, test = sizes(labels, split.val), sizes(labels, split.test)
+    assert np.abs(val - test).max() <= 8  # of 10 to 90
+
+
+@given(people(), SEEDS, st.booleans())
+@settings(deadline=None)
+def test_a_seed_gives_the_split_whatever_subjects_are_called(cohort: tuple[np.ndarray, np.ndarray], seed: int, by_person: bool) -> None:
+    labels, subjects = cohort
+    renamed = np.array([hash(name) for name in subjects])
+    first = balanced_split(labels, 0.5, rng(seed), groups=subjects if by_person else None)
+    second = balanced_split(labels, 0.5, rng(seed), groups=renamed if by_person else None)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(300) // 4])
+def test_another_seed_gives_another_split(groups: np.ndarray | None) -> None:
+    labels = np.arange(300) % 5
+    assert len({split_hash(balanced_split(labels, 0.5, rng(seed), groups=groups), "") for seed in range(10)}) == 10
+
+
+def test_the_unlabelled_need_no_subject() -> None:
+    labels = np.append(np.tile([0, 1], 20), -1)
+    subjects = np.array([*(f"s{i // 4}" for i in range(40)), None], dtype=object)
+    assert 40 not in np.concatenate(balanced_split(labels, 0.5, rng(), groups=subjects))
+
+
+def test_hash_names_rows_parts_and_content() -> None:
+    one = Split(np.array([0, 1]), np.array([2]), np.array([3]))
+    others = [Split(np.array([0]), np.array([1, 2]), np.array([3])), Split(np.array([0, 1]), np.array([3]), np.array([2]))]
+    hashes = {split_hash(one, "a"), split_hash(one, "b"), *(split_hash(other, "a") for other in others)}
+    assert len(hashes) == 4 and all(len(each) == 16 for each in hashes)
+    assert split_hash(one, "a") == split_hash(Split(*(rows.astype(np.int32) for rows in one)), "a")
+
+
+TWENTY = np.arange(40) % 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "options", "message"),
+    [
+        (TWENTY, 0.0, {}, "between 0 and 1, not be 0.0"),
+        (TWENTY, 1.0, {}, "between 0 and 1, not be 1.0"),
+        (TWENTY, float("nan"), {}, "between 0 and 1, not be nan"),
+        (TWENTY, 0.5, {"per_class": 0}, "per_class must be 1 or more, not 0"),
+        (np.full(5, -1), 0.5, {}, "no row has a label"),
+        (np.array([0] * 20 + [2] * 20), 0.5, {}, "class 1 has 0 images: a training share of 0.5 leaves its train part empty"),
+        (TWENTY, 0.5, {"classes": ("anger", "fear", "joy")}, "class joy has 0 images"),
+        (TWENTY, 0.5, {"classes": ("anger",)}, "label 1 has no name: the classes are anger"),
+        (TWENTY, 0.01, {}, "class 0 has 20 images: a training share of 0.01 leaves its train part empty"),
+        (np.repeat([0, 1], [30, 4]), 0.9, {"classes": ("anger", "fear")}, "class fear has 4 images: .* leaves its val part empty"),
+        (TWENTY, 0.5, {"groups": np.arange(40) // 20}, "class 0 has 20 images of 2 subjects: a split by subject needs 3"),
+        (TWENTY, 0.5, {"groups": np.array(["a", None, *"b" * 38], dtype=object)}, r"row 1 has no subject.*\(1 lack it\)"),
+    ],
+)
+def test_what_cannot_be_split_is_one_clear_line(labels: np.ndarray, share: float, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        balanced_split(labels, share, rng(), **options)
+    assert "\n" not in str(caught.value)

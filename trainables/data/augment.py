@@ -1,0 +1,159 @@
+"""Augmentation of whole batches, a sample with its own parameters each: random resized crop, flip and colour jitter as torchvision's.
+
+What is random is drawn first, on the CPU, from a numpy generator (`draw`); applying it is deterministic, on any device (`augment`).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+_PIXELS = 2**18  # a chunk's float32 copies fit a core's cache, and memory stays small however large the pool
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The settings; the defaults are the study's (STUDIES: adults_as_augmentation)."""
+
+    scale: tuple[float, float] = (0.8, 1.0)
+    """share of the image's area that the crop keeps, uniform"""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """width : height of the crop, log-uniform"""
+    flip: float = 0.5
+    """probability of a horizontal flip"""
+    brightness: float = 0.4
+    """factors lie in [max(0, 1 - b), 1 + b]; contrast and saturation alike"""
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    """shift in [-hue, hue], in turns of the colour circle"""
+    jitter: float = 0.8
+    """probability that a sample's colours are jittered at all"""
+
+
+class Parameters(NamedTuple):
+    """One augmentation of each of n samples. Where the colours are left alone the factors are 1 and the hue shift 0: exact no-ops."""
+
+    top: Tensor
+    """float32 [n], whole pixels, as left, height and width"""
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    flip: Tensor
+    """bool [n]"""
+    factors: Tensor
+    """float32 [n, 4]: brightness, contrast, saturation, hue shift"""
+    order: Tensor
+    """int64 [n, 4]: which of the four is applied first, second, ..."""
+
+    def to(self, device: torch.device | str) -> "Parameters":
+        return Parameters._make(each.to(device, non_blocking=True) for each in self)
+
+
+def draw(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> Parameters:
+    """The parameters of n samples of size x size, distributed as torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter."""
+    top, left, height, width = _boxes(n, size, augmentation, rng)
+    flip = rng.random(n) < augmentation.flip
+    jitter = rng.random((n, 1)) < augmentation.jitter
+    reach = np.array([augmentation.brightness, augmentation.contrast, augmentation.saturation, augmentation.hue])
+    neutral = np.array([1.0, 1.0, 1.0, 0.0])
+    low = np.where(neutral, np.maximum(0, 1 - reach), -reach)
+    factors = np.where(jitter, rng.uniform(low, neutral + reach, (n, 4)), neutral)
+    order = rng.random((n, 4)).argsort(axis=1)
+    top, left, height, width, factors = (each.astype(np.float32) for each in (top, left, height, width, factors))
+    return Parameters._make(map(torch.from_numpy, (top, left, height, width, flip, factors, order)))
+
+
+def _boxes(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Crops [n] each of top, left, height, width: the first of ten tries that fits, else the largest central box of an allowed ratio."""
+    (low, high), (narrow, wide) = augmentation.scale, augmentation.ratio
+    area = size * size * rng.uniform(low, high, (n, 10))
+    ratio = np.exp(rng.uniform(np.log(narrow), np.log(wide), (n, 10)))
+    width, height = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
+    fits = (width > 0) & (width <= size) & (height > 0) & (height <= size)
+    fits_once, first = fits.any(axis=1), (np.arange(n), fits.argmax(axis=1))
+    width = np.where(fits_once, width[first], size if wide >= 1 else np.rint(size * wide)).astype(np.int64)
+    height = np.where(fits_once, height[first], size if narrow <= 1 else np.rint(size / narrow)).astype(np.int64)
+    top = np.where(fits_once, rng.integers(0, size - height + 1), (size - height) // 2)
+    left = np.where(fits_once, rng.integers(0, size - width + 1), (size - width) // 2)
+    return top, left, height, width
+
+
+def augment(images: Tensor, parameters: Parameters) -> Tensor:
+    """Uint8 [n, c, s, s] (c 1 or 3) to the same shape: each sample cropped, resized back bilinearly, flipped and jittered by its row.
+
+    Computed in float32 and rounded once, at the end.
+    """
+    out = torch.empty_like(images)
+    parameters = parameters.to(images.device)
+    step = max(1, _PIXELS // images[0].numel()) if len(images) else 1
+    for start in range(0, len(images), step):
+        chunk = slice(start, start + step)
+        each = Parameters._make(parameter[chunk] for parameter in parameters)
+        x = _jitter(_resample(images[chunk].float(), each), each)
+        out[chunk] = x.round_().to(torch.uint8)
+    return out
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Uint8 levels to float32 in [-1, 1]: (x / 255 - .5) / .5."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def _resample(x: Tensor, each: Parameters) -> Tensor:
+    """Crop, resize and flip as one separable resample: rows @ x @ columns, a matrix for each sample.
+
+    A crop never shrinks when it is resized back, so antialiasing would change nothing.
+    """
+    rows = _interpolation(each.top, each.height, torch.zeros_like(each.flip), x.shape[-1])
+    columns = _interpolation(each.left, each.width, each.flip, x.shape[-1]).mT
+    if x.shape[1] == 1:
+        return torch.bmm(torch.bmm(rows, x[:, 0]), columns)[:, None]
+    return rows[:, None] @ x @ columns[:, None]
+
+
+def _interpolation(start: Tensor, length: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Float32 [n, size, size]: row o holds the bilinear weights of output pixel o, of which at most two are not 0."""
+    pixel = torch.arange(size, device=start.device, dtype=torch.float32)
+    output = torch.where(flip[:, None], size - 1 - pixel, pixel)
+    source = ((output + 0.5) * (length / size)[:, None] - 0.5).clamp(min=0).minimum(length[:, None] - 1)
+    return (1 - (source + start[:, None])[..., None].sub(pixel).abs_()).clamp_(min=0)
+
+
+def _jitter(x: Tensor, each: Parameters) -> Tensor:
+    """Up to four colour operations, in each sample's own order. Levels 0 to 255."""
+    order = each.order
+    if x.shape[1] == 1:  # a grey image has no hue or saturation: only the order of the other two matters
+        contrast_first = (order == CONTRAST).int().argmax(1) < (order == BRIGHTNESS).int().argmax(1)
+        order = torch.stack((contrast_first, ~contrast_first), dim=1).long()
+    for operation in order.unbind(dim=1):
+        if x.shape[1] == 3 and len(rows := (operation == HUE).nonzero()[:, 0]):
+            x[rows] = _shift_hue(x[rows], each.factors[rows, HUE])
+        x = _blend(x, operation, each.factors)
+    return x
+
+
+def _blend(x: Tensor, operation: Tensor, factors: Tensor) -> Tensor:
+    """f x + (1 - f) towards: black for brightness, the mean luma for contrast, the own luma for saturation."""
+    luma = x if x.shape[1] == 1 else 0.2989 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+    which = operation[:, None, None, None]
+    factor = factors.gather(1, operation[:, None])[..., None, None].masked_fill(which == HUE, 1.0)
+    towards = luma.mean(dim=(1, 2, 3), keepdim=True) * (which == CONTRAST)
+    if x.shape[1] == 3:
+        towards = torch.where(which == SATURATION, luma, towards)
+    return (x * factor).add_((1 - factor) * towards).clamp_(0, 255)
+
+
+def _shift_hue(x: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of float32 [n, 3, s, s] by `shift` [n] turns, value and saturation kept (HSV)."""
+    value, darkest = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
+    chroma = value - darkest
+    red, green, blue = ((value - x) / chroma.masked_fill(chroma == 0, 1.0)).split(1, dim=1)
+    r, g, _ = x.split(1, dim=1)
+    hue = torch.where(value == r, blue - green, torch.where(value == g, 2 + red - blue, 4 + green - red))  # in sixths of a turn
+    turned = hue + 6 * shift[:, None, None, None]
+    k = (turned + turned.new_tensor([5.0, 3.0, 1.0])[:, None, None]).remainder_(6)
+    return value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)

@@ -1,0 +1,173 @@
+"""FER2013 (Goodfellow et al. 2013): one csv of 35,887 grey 48x48 faces from the web; no subjects are known."""
+
+import csv
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trainables.data.dataset import CLASSES, DataError, Faces, reader, square
+
+SIDE = 48
+ROWS = 35_887
+CODES = {"0": "anger", "1": "disgust", "2": "fear", "3": "happiness", "4": "sadness", "5": "surprise", "6": "neutral"}
+SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+CHILD, ADULT = 12, 25
+"""years: children are this old or younger, adults this old or older; an age estimated from 48 pixels is unsure in between"""
+TITLES = {"children": f"FER2013, children of {CHILD} or under", "adults": f"FER2013, adults of {ADULT} or over", None: "FER2013"}
+
+
+@reader("fer2013", "FER2013's official csv: fer2013.csv or icml_face_data.csv; ages=FILE of row,age for populations", options=("ages",))
+def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> Faces:
+    """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
+
+    A row is a record's 0-based place in the file, in error messages, in `facts.source` and in the ages file alike. `ages` is a csv
+    `row,age` (years) with one line for each row. With it, "children" keeps ages <= 12 and "adults" ages >= 25; without it "adults" keeps
+    everything (adults_as_augmentation uses FER2013 whole) and "children" is an error.
+
+    Dropped, before a population is chosen, so that no two populations or splits share a picture:
+    - constant images: there is no face in them;
+    - copies: of pixel-identical rows the first stays. The file lists Training before PublicTest before PrivateTest, so a picture that
+      stands in several splits stays in training and the held-out splits lose what training has seen;
+    - all rows of a picture whose copies carry different labels: nothing tells which label is right.
+
+    Facts: `source`, `split` (train, val, test), `usage` (its official name), and `age` where given.
+
+    Raises DataError with file, row and line for anything that is not this layout. A file cut off inside a row is always found (the last
+    row must have its line end); one cut off between two rows is told apart only by its number of rows, which is noted.
+    """
+    if population not in TITLES:
+        raise DataError(f"{path}: unknown population {population!r} (known: children, adults)")
+    if population == "children" and ages is None:
+        raise DataError(f"{path}: FER2013 does not say who is a child; give ages=FILE, a csv row,age with the age of each row of {path}")
+    file = Path(path)
+    images, codes, usages = _images(file)
+    keep, notes = _pictures(images, codes, usages)
+    facts = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
+    facts.insert(1, "split", facts["usage"].map(SPLITS))
+    title = TITLES[population]
+    if ages is not None:
+        facts["age"] = years = _ages(Path(ages), len(codes))
+        if population is not None:
+            chosen = years <= CHILD if population == "children" else years >= ADULT
+            keep &= chosen
+            notes.append(f"{population}: {chosen.sum():,} of {len(codes):,} rows by {Path(ages).name}, {keep.sum():,} of them kept")
+    elif population == "adults":
+        title = "FER2013, used whole as adults"
+        notes.append("adults: used whole, children among them, for want of an ages file")
+    if not keep.any():
+        raise DataError(f"{file}: no image is left of {len(codes):,} rows ({'; '.join(notes)})")
+    classes = tuple(name for name in CLASSES if name in CODES.values())
+    labels = np.array([classes.index(name) for name in CODES.values()])[codes[keep]]
+    pictures = np.stack([square(image, size, colour) for image in images[keep]])
+    return Faces(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes))
+
+
+def _images(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Every row of the file: images uint8 [n, 48, 48], codes int64 [n], official split names [n]."""
+    pixels, codes, usages = bytearray(), [], []
+    for row, (line, (emotion, text, usage)) in enumerate(_records(file, ("emotion", "pixels", "Usage"))):
+        where = f"{file}, row {row} (line {line})"
+        if emotion not in CODES:
+            raise DataError(f"{where}: emotion {emotion[:40]!r} is not one of the codes 0 to 6")
+        if usage not in SPLITS:
+            raise DataError(f"{where}: Usage {usage[:40]!r} is not one of {', '.join(SPLITS)}")
+        try:
+            values = np.fromstring(text, dtype=np.int64, sep=" ")
+        except ValueError:
+            odd = next((word for word in text.split() if not (word.isascii() and word.isdigit())), text)
+            raise DataError(f"{where}: pixel {odd[:40]!r} is not a whole number") from None
+        if len(values) != SIDE * SIDE:
+            raise DataError(f"{where}: {len(values)} pixels, not {SIDE * SIDE} ({SIDE}x{SIDE}); the row is cut off or of another data set")
+        if values.min() < 0 or values.max() > 255:
+            raise DataError(f"{where}: pixel value {values[(values < 0) | (values > 255)][0]} is outside 0 to 255")
+        pixels += values.astype(np.uint8).tobytes()
+        codes.append(int(emotion))
+        usages.append(usage)
+    return np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE), np.array(codes), usages
+
+
+def _pictures(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Which rows to keep (a mask [n]): one of each picture, and notes on what is dropped."""
+    flat = images.reshape(len(images), -1)
+    constant = flat.min(axis=1) == flat.max(axis=1)
+    rows_of: dict[bytes, list[int]] = {}
+    for row in np.flatnonzero(~constant).tolist():
+        rows_of.setdefault(blake2b(flat[row], digest_size=16).digest(), []).append(row)
+    repeated = [rows for rows in rows_of.values() if len(rows) > 1]
+    disputed = [rows for rows in repeated if len(set(codes[rows])) > 1]
+    across = sum(len({usages[row] for row in rows}) > 1 for rows in repeated)
+    keep = ~constant
+    keep[[row for rows in repeated for row in rows[1:]]] = False
+    keep[[row for rows in disputed for row in rows]] = False
+    notes = []
+    if len(images) != ROWS:
+        notes.append(f"{len(images):,} rows, where the official file has {ROWS:,}: a part of it, or cut off between two rows")
+    if constant.any():
+        notes.append(f"{constant.sum():,} constant images dropped")
+    if repeated:
+        notes.append(
+            f"{len(repeated):,} pictures stand in {sum(map(len, repeated)):,} rows "
+            f"({len(repeated) - across:,} within one split, {across:,} across splits): only the first row of each is kept; "
+            f"{len(disputed):,} of them carry different labels and are dropped altogether; {sum(~keep & ~constant):,} rows dropped"
+        )
+    return keep, notes
+
+
+def _ages(file: Path, rows: int) -> np.ndarray:
+    """The age of each row in years: float64 [rows]. An estimate below 0 is a newborn's and counts as 0."""
+    ages = np.full(rows, np.nan)
+    for line, (row, age) in _records(file, ("row", "age")):
+        if not (row.isascii() and row.isdigit()):
+            raise DataError(f"{file}, line {line}: row {row[:40]!r} is not a whole number")
+        if len(row) > 9 or int(row) >= rows:
+            raise DataError(f"{file}, line {line}: row {row[:40]} is outside the data set's rows 0 to {rows - 1}")
+        if not np.isnan(ages[int(row)]):
+            raise DataError(f"{file}, line {line}: row {row} is given a second time")
+        try:
+            years = float(age)
+        except ValueError:
+            years = np.nan
+        if not np.isfinite(years):
+            raise DataError(f"{file}, line {line}: age {age[:40]!r} is not a number")
+        ages[int(row)] = max(years, 0)
+    if np.isnan(ages).any():
+        missing = np.flatnonzero(np.isnan(ages))
+        raise DataError(f"{file}: {len(missing):,} of {rows:,} rows have no age, first row {missing[0]}; give each a line row,age")
+    return ages
+
+
+def _records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """Each record's line number (1-based) and its fields, stripped, in the order of `columns`, whatever their order in the file."""
+    last = ""
+
+    def lines() -> Iterator[str]:
+        nonlocal last
+        with open(file, encoding="utf-8-sig", errors="replace", newline="") as text:
+            for line in text:
+                last = line
+                yield line
+
+    table = csv.reader(lines())
+    row = -1
+    try:
+        header = [name.strip() for name in next(table, [])]
+        if not last:
+            raise DataError(f"{file}: is empty; expected the columns {','.join(columns)}")
+        if sorted(header) != sorted(columns):
+            raise DataError(f"{file}: the header is {','.join(header)[:80]!r}; expected the columns {','.join(columns)}, in any order")
+        order = [header.index(name) for name in columns]
+        for row, record in enumerate(filter(None, table)):
+            if len(record) != len(order):
+                raise DataError(f"{file}, row {row} (line {table.line_num}): {len(record)} columns, not {len(order)}; the row is cut off?")
+            yield table.line_num, [record[place].strip() for place in order]
+    except csv.Error as error:
+        raise DataError(f"{file}, line {table.line_num}: not a csv ({error})") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+    if row < 0:
+        raise DataError(f"{file}: has a header and no rows; it is cut off?")
+    if not last.endswith(("\n", "\r")):  # the last number may lack digits, and nothing else would show it
+        raise DataError(f"{file}, row {row} (line {table.line_num}): the last line has no end, so the file is cut off; fetch it again")

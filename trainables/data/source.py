@@ -1,0 +1,159 @@
+"""Source: where a role's faces come from, as the user names it: ROLE=KIND:PATH[,OPTION=VALUE]."""
+
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import get_type_hints
+
+import yaml
+
+from trainables.data.dataset import DataError, Faces, Reader, find_reader, readers
+from trainables.registry import BadRequest
+
+POPULATIONS = ("children", "adults")
+FORM = "ROLE=KIND:PATH[,ages=PATH]"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a role's faces come from."""
+
+    kind: str
+    """a reader's name"""
+    path: str = ""
+    """absolute, or a URL, or empty where the kind needs none"""
+    population: str | None = None
+    """ "children", "adults" or None (all)"""
+    options: tuple[tuple[str, str], ...] = ()
+    """the reader's own options, such as ("ages", "/p/ages.csv")"""
+
+    def text(self) -> str:
+        """`KIND:PATH[,OPTION=VALUE]`, from which `parse` makes an equal Source again; commas of a path are written `\\,`."""
+        head = f"{self.kind}:{self.path}" if self.path else self.kind
+        population = [("population", self.population)] if self.population else []
+        return ",".join(_escape(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
+
+    def read(self, size: int, colour: str) -> Faces:
+        """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
+        reader = find_reader(self.kind)
+        _check_options(reader, self.options, self.kind)
+        paths = _paths(reader)
+        options = {name: Path(value) if name in paths else value for name, value in self.options}
+        return reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+
+
+@lru_cache(maxsize=4)
+def load(source: Source, size: int, colour: str) -> Faces:
+    """`source.read`, once in a process: a warm worker reads each set once. Files changed since are not seen."""
+    return source.read(size, colour)
+
+
+def parse(text: str) -> tuple[str, Source]:
+    """`children=fer2013:/p/fer2013.csv,ages=/p/ages.csv` as its role and Source; a bare kind (`children=faces`) will do.
+
+    The roles "children" and "adults" mean that population unless `population=` says another. Paths are made absolute (a worker runs
+    in another folder) and may start with `~`. A comma in a path is written `\\,`; equal signs need nothing.
+    """
+    role, given, spec = text.partition("=")
+    if not given or not spec.strip():
+        raise DataError(f"{text!r} is no data source; {_expected()}")
+    return _role(role, text), _source(role.strip(), spec, text, Path.cwd())
+
+
+def parse_file(path: str | os.PathLike[str]) -> dict[str, Source]:
+    """A YAML file's sources by role: `ROLE: KIND:PATH[,OPTION=VALUE]`, or `ROLE: {kind: KIND, path: PATH, OPTION: VALUE}`.
+
+    Relative paths start at the file's own folder. In the second form, commas and equal signs are nothing special.
+    """
+    file = Path(path)
+    try:
+        content = file.read_text(encoding="utf-8")
+        roots = yaml.compose(content, yaml.SafeLoader)
+        entries = yaml.safe_load(content)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(entries, dict) or not entries:
+        raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")
+    if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last
+        raise DataError(f"{file}: names a role twice; each of {', '.join(map(str, entries))} may stand once")
+    sources = {}
+    for role, entry in entries.items():
+        where = f"{file}, {role}"
+        name = _role(str(role), where)
+        if isinstance(entry, dict):
+            sources[name] = _build(name, {str(key): value for key, value in entry.items()}, where, file.absolute().parent)
+        elif isinstance(entry, str):
+            sources[name] = _source(name, entry, where, file.absolute().parent)
+        else:
+            raise DataError(f"{where}: {entry!r} is neither KIND:PATH nor a mapping with kind and path")
+    return sources
+
+
+def _source(role: str, spec: str, where: str, folder: Path) -> Source:
+    """KIND:PATH[,OPTION=VALUE] as a Source."""
+    head, *rest = [re.sub(r"\\([\\,])", r"\1", part) for part in re.findall(r"(?s)(?:^|,)((?:\\[\\,]|[^,])*)", spec)]
+    kind, _, path = head.partition(":")
+    fields: dict[str, object] = {"kind": kind.strip(), "path": path}
+    for part in rest:
+        name, given, value = part.partition("=")
+        name = name.strip()
+        if not given or not name or not value:
+            raise DataError(f"{where}: {part!r} is no OPTION=VALUE (a comma in a path is written \\,); {_expected()}")
+        if name in fields:
+            raise DataError(f"{where}: {name} is given twice")
+        fields[name] = value
+    return _build(role, fields, where, folder)
+
+
+def _build(role: str, fields: dict[str, object], where: str, folder: Path) -> Source:
+    """The Source of these fields, checked against the reader of their kind."""
+    for name, value in fields.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise DataError(f"{where}: {name} is {value!r}, which is no text")
+    values = {name: str(value) for name, value in fields.items()}
+    kind = values.pop("kind", "")
+    if not kind:
+        raise DataError(f"{where}: names no kind of data set; {_expected()}")
+    try:
+        reader = find_reader(kind)
+    except BadRequest as error:
+        raise DataError(f"{where}: {error}; expected {FORM}") from None
+    path = _absolute(values.pop("path", ""), folder)
+    population = values.pop("population", role if role in POPULATIONS else None)
+    if population not in (None, *POPULATIONS):
+        raise DataError(f"{where}: unknown population {population!r} (known: {', '.join(POPULATIONS)})")
+    options = tuple((name, _absolute(value, folder) if name in _paths(reader) else value) for name, value in values.items())
+    _check_options(reader, options, where)
+    return Source(kind, path, population, options)
+
+
+def _check_options(reader: Reader, options: tuple[tuple[str, str], ...], where: str) -> None:
+    for name, _ in options:
+        if name not in reader.options:
+            raise DataError(f"{where}: {reader.kind} has no option {name!r} (known: {', '.join(('population', *reader.options))})")
+
+
+def _paths(reader: Reader) -> set[str]:
+    """The options of a reader that name files: those its function annotates as Path."""
+    hints = get_type_hints(reader.read)
+    return {name for name in reader.options if hints.get(name) in (Path, Path | None)}
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return path if not path or "://" in path else os.path.abspath(folder / os.path.expanduser(path))
+
+
+def _escape(part: str) -> str:
+    return re.sub(r"[\\,]", r"\\\g<0>", part)
+
+
+def _role(role: str, where: str) -> str:
+    if not re.fullmatch(r"\w[\w-]*", role.strip()):
+        raise DataError(f"{where!r}: {role!r} is no role; {_expected()}")
+    return role.strip()
+
+
+def _expected() -> str:
+    return f"expected {FORM} with KIND one of {', '.join(readers())}"
