@@ -1,0 +1,51 @@
+"""The embedded set: rendered faces of children and adults, always at hand."""
+
+import numpy as np
+
+from trainables.data.dataset import CLASSES, DataError, Faces, reader, square
+from trainables.data.render import pack
+
+TITLES = {
+    "children": "rendered faces, children 2-8 (embedded)",
+    "adults": "rendered faces, adults 20-70 (embedded)",
+    "adults/posed": "rendered faces, adults 20-70, posed (embedded)",
+    "adults/wild": "rendered faces, adults 20-70, in the wild (embedded)",
+    "adults/game": "rendered faces, adults 20-70, game webcam (embedded)",
+    "unlabelled": "rendered faces, unlabelled (embedded)",
+    "clips": "rendered faces, clips of children 4-12 (embedded)",
+}
+GROWN_UP = 18
+
+
+@reader("faces", "the embedded rendered faces: children, adults, adults/posed|wild|game, unlabelled, clips")
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+    """One domain of the embedded pack; an empty `path` stands for the population.
+
+    Labels are what the person was asked to show; `unlabelled` has none (-1), its truth is the fact `truth`; a clip's frames carry its
+    main label, the facts `emoreact_*` all of them. Facts beyond those of `Faces`: `style`, `intensity` (0 to 1), pose (`yaw`, `pitch`,
+    `roll`, degrees), shares of ethnicity, `valence` and `arousal` (-1 to 1), ten raters' `votes_*`, the facial units `au_*` (percent),
+    boxes of eyes, brows and mouth (`mouth_x0` ..., pixels of the 64 x 64 original, x1 and y1 exclusive), of clips `clip` and `frame`.
+    """
+    domain = path or population or ""
+    if domain not in TITLES:
+        raise DataError(f"faces: no domain {domain!r} (known: {', '.join(TITLES)})")
+    content = pack.read()
+    known = content.facts
+    within = (known["domain"] == domain) | known["domain"].str.startswith(f"{domain}/")
+    if population:
+        within &= (known["age"] < GROWN_UP) == (population == "children")
+    rows = np.flatnonzero(within)
+    if not len(rows):
+        raise DataError(f"faces:{domain} has no {population}")
+
+    facts = known.iloc[rows].reset_index(drop=True).dropna(axis="columns", how="all").copy()
+    facts["source"] = f"{pack.PACK.name}:" + facts.pop("name")
+    intended = facts.pop("label")
+    classes = tuple(name for name in CLASSES if (intended == name).any()) + tuple(sorted(set(intended) - set(CLASSES)))
+    labels = intended.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
+    if domain == "unlabelled":
+        facts["truth"], labels = intended, np.full(len(rows), -1)
+    counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in pack.EMOREACT)) if name in facts]
+    facts = facts.drop(columns=["domain", "bytes"]).astype(dict.fromkeys(counts, int))
+    images = np.stack([square(image, size, colour) for image in content.images(rows)])
+    return Faces(images, labels, classes, facts, TITLES[domain])

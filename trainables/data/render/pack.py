@@ -1,0 +1,86 @@
+"""The pack: rendered faces and their facts in one file. Reading it needs numpy, pandas and OpenCV, nothing of the renderer.
+
+Layout, little-endian: magic (8 bytes), version (uint16), length of the facts (uint32), length of the pictures (uint64), SHA-256 of all
+that follows (32 bytes); the facts, a CSV compressed by xz; the pictures, WebP files end to end in the order of the rows, each as long
+as its row's `bytes` says.
+"""
+
+import hashlib
+import lzma
+import os
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from trainables.data.dataset import DataError
+
+MAGIC, VERSION = b"FERFACES", 1
+HEADER = struct.Struct("<8sHIQ32s")
+SIZE = 64
+PACK = Path(__file__).parents[1] / "faces.pack"
+
+REGIONS = ("left_eye", "right_eye", "left_brow", "right_brow", "mouth")
+EDGES = ("x0", "y0", "x1", "y1")
+"""each region's box is in the facts as `mouth_x0` ...: pixels of the 64 x 64 picture, x1 and y1 exclusive; left is the person's left"""
+EMOREACT = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
+
+
+@dataclass(frozen=True)
+class Pack:
+    facts: pd.DataFrame
+    """one row a picture"""
+    pictures: bytes
+
+    def coded(self, row: int) -> bytes:
+        """The WebP file of a row."""
+        return self.pictures[self.starts[row] : self.starts[row + 1]]
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        return np.concatenate([[0], self.facts["bytes"].cumsum()])
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """The pictures of these rows (indices), decoded: uint8 [n, SIZE, SIZE, 3], RGB."""
+        out = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+        for k, row in enumerate(rows):
+            picture = cv2.imdecode(np.frombuffer(self.coded(row), np.uint8), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise DataError(f"{PACK.name}, row {row}: this OpenCV cannot decode WebP; install opencv-python-headless")
+            out[k] = picture[..., ::-1]
+        return out
+
+
+def write(path: Path, facts: pd.DataFrame, coded: list[bytes]) -> None:
+    """Write a pack: `coded` are WebP files, one a row of `facts`. The file appears complete or not at all."""
+    table = facts.assign(bytes=[len(file) for file in coded]).to_csv(index=False).encode()
+    packed, pictures = lzma.compress(table, preset=9), b"".join(coded)
+    header = HEADER.pack(MAGIC, VERSION, len(packed), len(pictures), hashlib.sha256(packed + pictures).digest())
+    aside = path.with_name(path.name + ".part")
+    aside.write_bytes(header + packed + pictures)
+    os.replace(aside, path)
+
+
+def read(path: Path = PACK) -> Pack:
+    """Read a pack; DataError if the file is missing, of another kind or version, cut short or altered."""
+    mend = "restore it from the repository, or rebuild it: python -m trainables.data.render"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {mend}") from None
+    if len(content) < HEADER.size or not content.startswith(MAGIC):
+        raise DataError(f"{path}: not a pack of faces ({len(content)} bytes); {mend}")
+    _, version, facts, pictures, digest = HEADER.unpack_from(content)
+    if version != VERSION:
+        raise DataError(f"{path}: a pack of version {version}, this program reads version {VERSION}; {mend}")
+    if len(content) != HEADER.size + facts + pictures:
+        raise DataError(f"{path}: {len(content)} bytes where its header promises {HEADER.size + facts + pictures}; {mend}")
+    if hashlib.sha256(memoryview(content)[HEADER.size :]).digest() != digest:
+        raise DataError(f"{path}: altered since it was written (checksum differs); {mend}")
+    table = lzma.decompress(content[HEADER.size : HEADER.size + facts])
+    return Pack(pd.read_csv(BytesIO(table)), content[HEADER.size + facts :])
