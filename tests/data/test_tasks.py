@@ -1,0 +1,126 @@
+"""The task `balanced`: one split for all methods, balanced, person-wise where asked, and named by its hash."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from trainables.data.dataset import DataError, Faces
+from trainables.data.task import TASKS, Task
+from trainables.registry import BadRequest
+from trainables.settings import resolve
+
+CPU = torch.device("cpu")
+CHILDREN = {"anger": 30, "contempt": 9, "fear": 41, "happiness": 25}
+ADULTS = {"anger": 5, "fear": 6, "happiness": 7, "neutral": 8}
+CLASSES = ("fear", "anger", "happiness")
+"""neither all, nor in a data set's order"""
+
+
+def built(faces: dict[str, Faces] | None = None, seed: int = 0, **settings: Any) -> Task:
+    kind = TASKS.find("balanced")
+    faces = faces or {"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=1)}
+    return kind.build(resolve(kind.settings, {"classes": CLASSES, "size": 32, "split": 0.5} | settings, "task"), faces, seed, CPU)
+
+
+def counts(task: Task, part: str) -> list[int]:
+    return torch.bincount(getattr(task, part).labels, minlength=len(task.classes)).tolist()
+
+
+@pytest.mark.parametrize(("settings", "each"), [({}, 13), ({"split": 0.9}, 23), ({"per_class": 10}, 5), ({"per_class": 1000}, 13)])
+def test_training_is_balanced_and_the_rest_halved(settings: dict[str, Any], each: int) -> None:
+    """Of the smallest class's 25 images half is 12.5: 13."""
+    task = built(**settings)
+    assert counts(task, "train") == [each] * 3
+    for number, total in enumerate((41, 30, 25)):
+        val, test = counts(task, "val")[number], counts(task, "test")[number]
+        assert val + test == total - each and abs(val - test) <= 1
+    assert (
+        not set(task.train.rows) & set(task.val.rows)
+        | set(task.train.rows) & set(task.test.rows)
+        | set(task.val.rows) & set(task.test.rows)
+    )
+
+
+def test_images_and_labels_are_those_of_their_rows() -> None:
+    whole = {"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=1)}
+    task = built(whole)
+    assert task.classes == CLASSES and (task.channels, task.size) == (1, 32)
+    parts = [(images, whole["children"]) for images in (task.train, task.val, task.test)] + [(task.partners["adults"], whole["adults"])]
+    for images, faces in parts:
+        assert np.array_equal(images.pixels.numpy(), faces.images[images.rows])
+        assert [CLASSES[label] for label in images.labels] == [faces.classes[label] for label in faces.labels[images.rows]]
+    assert len(task.partners["adults"].labels) == 5 + 6 + 7  # whole, but for the class the task does not have
+
+
+def test_a_seed_gives_the_split_whatever_else_is_set() -> None:
+    """What every method sees under one seed is the same, so that results can be paired; anything of the split changes its name."""
+    first = built()
+    for same in (built(), built(partner=None), built(faces={"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=9)})):
+        assert same.split_hash == first.split_hash
+        assert all(np.array_equal(getattr(same, part).rows, getattr(first, part).rows) for part in ("train", "val", "test"))
+    assert built(partner=None).partners == {}
+    other_faces = {"children": tiny.faces(CHILDREN, seed=5), "adults": tiny.faces(ADULTS)}
+    others = [built(seed=1), built(split=0.7), built(per_class=10), built(classes=CLASSES[::-1]), built(faces=other_faces)]
+    assert len({first.split_hash, *(other.split_hash for other in others)}) == len(others) + 1
+
+
+def test_by_subject_no_person_is_in_two_parts() -> None:
+    faces = {"children": tiny.faces(CHILDREN, subjects=20), "adults": tiny.faces(ADULTS)}
+    by_person, by_image = (built(faces, by=by) for by in ("subject", "image"))
+
+    def people(task: Task) -> list[set[str]]:
+        return [set(faces["children"].facts["subject"].to_numpy(str)[images.rows]) for images in (task.train, task.val, task.test)]
+
+    train, val, test = people(by_person)
+    assert train and val and test and not (train & val | train & test | val & test)
+    assert len(set(counts(by_person, "train"))) == 1
+    train, val, test = people(by_image)
+    assert train & val and train & test
+    assert by_person.subjects.tolist() == faces["children"].facts["subject"].to_numpy(str)[by_person.test.rows].tolist()
+    assert by_person.split_hash != by_image.split_hash
+
+
+def test_subjects_are_empty_where_unknown() -> None:
+    task = built()
+    assert task.subjects.tolist() == [""] * len(task.test.labels)
+
+
+def test_one_missing_subject_hides_no_other() -> None:
+    children = tiny.faces(CHILDREN, subjects=20)
+    children.facts.loc[children.facts.index[::7], "subject"] = None
+    faces = {"children": children, "adults": tiny.faces(ADULTS)}
+    task = built(faces)
+    assert task.subjects.tolist() == ["" if row % 7 == 0 else f"child {row % 20}" for row in task.test.rows]
+    with pytest.raises(DataError, match=r"row 0 has no subject: a split by subject needs one for every image \(\d+ lack it\)"):
+        built(faces, by="subject")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"by": "subject"}, r"^tiny faces: knows no subjects, so it cannot be split by subject; use by=image$"),
+        ({"split": 0.99}, r"^class happiness has 25 images: a training share of 0\.99 leaves its val part empty$"),
+        ({"split": 0.01}, r"^class happiness has 25 images: a training share of 0\.01 leaves its train part empty$"),
+        ({"classes": ("anger", "joy", "shame")}, r"^tiny faces: has no class joy, shame; it has anger, contempt, fear, happiness$"),
+        ({"classes": ("anger", "contempt")}, r"^tiny faces: has no class contempt; it has anger, fear, happiness, neutral$"),
+        ({"target": "kids"}, r"^unknown role 'kids'.* \(known: adults, children\)$"),
+        ({"partner": "adult"}, r"^unknown role 'adult'; did you mean adults\?"),
+        ({"split": 1.0}, "setting split=1.0 of task: input should be less than 1"),
+        ({"per_class": 0}, "setting per_class=0 of task: input should be greater than or equal to 1"),
+        ({"by": "person"}, "setting by='person' of task: input should be 'image' or 'subject'"),
+        ({"clases": CLASSES}, r"unknown setting of task 'clases'; did you mean classes\?"),
+    ],
+)
+def test_what_cannot_be_split_is_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequest, match=message) as caught:
+        built(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_class_is_named() -> None:
+    faces = {"children": tiny.faces({"anger": 20, "fear": 0, "happiness": 20}), "adults": tiny.faces(ADULTS)}
+    with pytest.raises(DataError, match=r"^class fear has 0 images: a training share of 0\.5 leaves its train part empty$"):
+        built(faces)

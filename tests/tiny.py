@@ -1,0 +1,82 @@
+"""A study so small that a cell trains in about a second, on official-layout files of patterns that can be learnt."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from search_spaces.study import STUDIES, Study
+from tests.data import layouts
+from trainables.cell import Cell, Data
+from trainables.data.dataset import Faces
+from trainables.data.source import Source
+
+CLASSES = ("anger", "fear", "happiness")
+CODES = {"anger": 0, "fear": 2, "happiness": 3}
+"""as FER2013 numbers them"""
+CHILDREN, ADULTS = 24, 20
+"""images a class"""
+SETTINGS: dict[str, Any] = {
+    "encoder": "pocket",
+    "classes": CLASSES,
+    "size": 32,
+    "per_class": 10,
+    "batch": 16,
+    "epochs": 2,
+    "hidden": 16,
+    "projection": 8,
+    "probe_epochs": 4,
+    "probe_lr": 0.05,
+}
+
+
+def pictures(labels: np.ndarray, seed: int, size: int = 48) -> np.ndarray:
+    """Uint8 [n, size, size]: a bright band at the height of the class (flips leave it there) in noise."""
+    noise = np.random.default_rng(seed).integers(0, 160, (len(labels), size, size))
+    rows = np.arange(size)[None] * 3 // size == labels[:, None] % 3
+    return (noise + 95 * rows[..., None]).astype(np.uint8)
+
+
+def faces(counts: dict[str, int], seed: int = 0, size: int = 32, subjects: int | None = None) -> Faces:
+    """Shuffled images of each class in these numbers, `subjects` persons in turn."""
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), list(counts.values())))
+    facts = pd.DataFrame({"source": [f"image {row}" for row in range(len(labels))]})
+    if subjects:
+        facts["subject"] = [f"child {row % subjects}" for row in range(len(labels))]
+    return Faces(pictures(labels, seed, size)[:, None], labels, tuple(counts), facts, "tiny faces")
+
+
+def files(folder: Path, seed: int = 0) -> dict[str, Source]:
+    """FER2013's csv and its ages in `folder`, children and adults of each class in it; what plays each role."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.tile(np.arange(len(CLASSES)), CHILDREN + ADULTS)
+    years = [8] * (CHILDREN * len(CLASSES)) + [40] * (ADULTS * len(CLASSES))
+    codes = [CODES[CLASSES[label]] for label in labels]
+    csv = layouts.fer2013(folder / "fer2013.csv", pictures(labels, seed), codes, ["Training"] * len(labels))
+    options = (("ages", str(layouts.ages(folder / "ages.csv", years))),)
+    return {role: Source("fer2013", str(csv), role, options) for role in ("children", "adults")}
+
+
+def study(**settings: Any) -> Study:
+    """The first study with its seven methods: 28 cells."""
+    pocket = STUDIES.find("adults_as_augmentation")("pocket")
+    return replace(
+        pocket,
+        axes=pocket.axes | {"split": (0.5,), "ratio": (1, 2), "seed": (0, 1)},
+        settings=SETTINGS | settings,
+    )
+
+
+def data(sources: dict[str, Source]) -> dict[str, Data]:
+    """What the sources hold now."""
+    size = SETTINGS["size"]
+    read = {role: source.read(size, "grey") for role, source in sources.items()}
+    return {role: Data(sources[role], each.fingerprint, each.title) for role, each in read.items()}
+
+
+def cell(roles: dict[str, Data], arm: str = "SL(c)", seed: int = 0, ratio: int = 1, **settings: Any) -> Cell:
+    """One cell of the study, its settings replaced."""
+    wanted = replace(study(**settings), axes={"method": (arm,), "split": (0.5,), "ratio": (ratio,), "seed": (seed,)})
+    return wanted.cells(roles)[0]

@@ -1,0 +1,69 @@
+"""Cell: one training, as data. Its key names its result everywhere and for ever."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from trainables.data.source import Source
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """What one role of a study is played by: where it lies, and what it held when the grid was made."""
+
+    source: Source
+    fingerprint: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training, fully resolved: nothing outside it decides a number of its result.
+
+    `axes` says which point of the grid it is; `task` and `method` are registered names with their settings, every default written out;
+    `version` is the method's, raised when its numbers change.
+    """
+
+    study: str
+    scale: str
+    axes: dict[str, Value]
+    task: str
+    task_settings: dict[str, Any]
+    method: str
+    method_settings: dict[str, Any]
+    version: int
+    data: dict[str, Data]
+    parent: str | None = None
+    """key of the cell whose checkpoint this one starts from"""
+
+    @property
+    def seed(self) -> int:
+        return int(self.axes["seed"])  # type: ignore[arg-type]
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of all that decides the numbers: data sets by content, not by place, so a moved copy keeps its results."""
+        content = asdict(self) | {"data": {role: data.fingerprint for role, data in self.data.items()}}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:20]
+
+    @property
+    def name(self) -> str:
+        """Path-like and readable: `SC(c)/split=0.5/ratio=5/seed=3`; the first axis stands for itself."""
+        first, *rest = self.axes.items()
+        return "/".join([str(first[1]), *(f"{axis}={value}" for axis, value in rest)])
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"key": self.key, "name": self.name}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Cell":
+        fields = {name: value for name, value in content.items() if name not in ("key", "name")}
+        fields["data"] = {}
+        for role, data in content["data"].items():
+            source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})
+            fields["data"][role] = Data(source, data["fingerprint"], data["title"])
+        return cls(**fields)

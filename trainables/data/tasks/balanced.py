@@ -1,0 +1,69 @@
+"""A class-balanced share of one data set for training, the rest halved into validation and test (Virgolin et al. 2022, section 3.2)."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from trainables.data.dataset import DataError, Faces
+from trainables.data.splits import balanced_split, split_hash
+from trainables.data.task import TASKS, Images, Task, TaskKind
+from trainables.registry import unknown
+from trainables.settings import Settings
+from trainables.streams import stream
+
+SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+class Balanced(Settings):
+    """Settings of the task `balanced`."""
+
+    target: str = "children"
+    """role that is trained, selected and tested on"""
+    partner: str | None = "adults"
+    """role that lends images to training only; it is never split"""
+    split: float = Field(0.7, gt=0, lt=1)
+    """share of the minority class that each class gives to training"""
+    per_class: int | None = Field(None, ge=1)
+    """the class size of which `split` is a share; none: the minority class's"""
+    by: Literal["image", "subject"] = "image"
+    """what is drawn: images (as the text) or persons, none of whom is then in two parts"""
+    classes: tuple[str, ...] = SEVEN
+    size: int = Field(48, ge=8)
+    """pixels a side"""
+    colour: Literal["grey", "rgb"] = "grey"
+
+
+def build(settings: Balanced, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+    """Split the target role's faces; the seed's split is the same for every method."""
+    for role in filter(None, (settings.target, settings.partner)):
+        if role not in faces:
+            raise unknown("role", role, faces)
+    target = faces[settings.target].only(settings.classes)
+    groups = None
+    if settings.by == "subject":
+        if "subject" not in target.facts:
+            raise DataError(f"{target.title}: knows no subjects, so it cannot be split by subject; use by=image")
+        groups = target.facts["subject"].to_numpy(object)  # a missing one is refused by the split
+    split = balanced_split(
+        target.labels, settings.split, stream(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
+    )
+    partners = {}
+    if settings.partner:
+        partner = faces[settings.partner].only(settings.classes)
+        partners[settings.partner] = Images.of(partner, np.arange(len(partner)), device)
+    known = target.facts["subject"].astype(object).fillna("") if "subject" in target.facts else [""] * len(target)
+    subjects = np.asarray(known, dtype=str)
+    return Task(
+        classes=settings.classes,
+        train=Images.of(target, split.train, device),
+        val=Images.of(target, split.val, device),
+        test=Images.of(target, split.test, device),
+        split_hash=split_hash(split, faces[settings.target].fingerprint),
+        subjects=subjects[split.test],
+        partners=partners,
+    )
+
+
+TASKS.add("balanced")(TaskKind(Balanced, build))

@@ -1,0 +1,235 @@
+"""The one training loop: a cell in, its result in the run folder. Plain PyTorch: one function call, no cluster."""
+
+import math
+import os
+import socket
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+import platform
+from trainables import metrics
+from trainables.cell import Cell
+from trainables.data.dataset import DataError, Faces
+from trainables.data.source import load
+from trainables.data.task import TASKS, Images, Task
+from trainables.methods.method import METHODS, Method, Phase
+from trainables.settings import resolve
+from trainables.store import RunFolder
+from trainables.streams import torch_seed
+
+Row = dict[str, Any]
+
+
+class Diverged(RuntimeError):
+    """A loss that is no number."""
+
+    def __init__(self, phase: str, epoch: int, loss: float) -> None:
+        super().__init__(f"the loss of phase {phase} is {loss} in epoch {epoch}: a lower lr may help")
+        self.epoch = epoch
+
+
+class Stopped(Exception):
+    """Asked to stop; the checkpoint to go on from is written."""
+
+
+def train(
+    cell: Cell,
+    folder: RunFolder,
+    report: Callable[[Row], bool] = lambda row: True,
+    context: dict[str, Any] | None = None,
+    checkpoint_s: float = 20.0,
+    halt: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train one cell to its result, going on from its checkpoint where there is one.
+
+    `report` is given each epoch's row and answers whether to go on; `halt` is asked at every step whether to stop. `context` is what
+    the caller knows of where this runs; it is kept in the result's provenance. A checkpoint is written every `checkpoint_s` seconds,
+    between two steps; going on from one gives the same bits on the same machine. Raises Diverged, Stopped, or BadRequest for settings
+    or data that do not fit.
+    """
+    began = time.time()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder.put_cell(cell)
+    task = make_task(cell, device)
+    method = make_method(cell, task)
+    run = Run(cell, folder, method, checkpoint_s, halt)
+    run.resume()
+    phases = method.phases()
+    for number in range(run.phase, len(phases)):
+        _train_phase(phases[number], run, report)
+        run.next_phase()
+
+    val, test = _evaluate(method, task, task.val)[0], _evaluate(method, task, task.test)
+    rows = [row for row in run.history if row["phase"] == phases[-1].name]
+    if not np.isfinite(test[2]).all():  # the last step of all may have been the one too many
+        raise Diverged(phases[-1].name, rows[-1]["epoch"], math.nan)
+    result = {
+        "key": cell.key,
+        "axes": cell.axes,
+        "metrics": {f"val/{name}": value for name, value in val.items()}
+        | {f"test/{name}": value for name, value in test[0].items()}
+        | {"train/loss": rows[-1]["train/loss"]},
+        "selected_epoch": run.selected,
+        "flags": run.flags,
+        "classes": list(task.classes),
+        "counts": {part: _counts(getattr(task, part), task) for part in ("train", "val", "test")},
+        "confusion": test[1].tolist(),
+        "split_hash": task.split_hash,
+        "provenance": provenance(device) | (context or {}),
+        "seconds": round(run.seconds + time.time() - began, 3),
+    }
+    run.finish(task, test[2], result)
+    return result
+
+
+class Run:
+    """Where a training is, and all that a checkpoint must hold to go on from there."""
+
+    def __init__(self, cell: Cell, folder: RunFolder, method: Method, checkpoint_s: float, halt: Callable[[], bool]) -> None:
+        self.cell, self.folder, self.method, self.checkpoint_s, self.halt = cell, folder, method, checkpoint_s, halt
+        self.phase = self.epoch = self.step = 0
+        self.sums: dict[str, torch.Tensor] = {}
+        self.best: dict[str, Any] | None = None
+        self.optimizer: dict[str, Any] | None = None
+        self.selected: int | None = None
+        self.history: list[Row] = []
+        self.flags: list[str] = []
+        self.seconds = 0.0
+        self._began = self._saved = time.time()
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one to go on from."""
+        state = self.folder.checkpoint(self.cell.key)
+        if not state or "phase" not in state:  # a finished cell keeps its selected parameters only
+            return
+        self.method.modules.load_state_dict(state["modules"])
+        for name in ("phase", "epoch", "step", "sums", "best", "optimizer", "selected", "history", "flags", "seconds"):
+            setattr(self, name, state[name])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda_rng"])
+
+    def save(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it."""
+        self.folder.put_history(self.cell.key, self.history)
+        state = {name: getattr(self, name) for name in ("phase", "epoch", "step", "sums", "best", "selected", "history", "flags")}
+        state |= {
+            "modules": self.method.modules.state_dict(),
+            "optimizer": optimizer.state_dict() if optimizer else None,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+            "seconds": self.seconds + time.time() - self._began,
+        }
+        self.folder.put_checkpoint(self.cell.key, state)
+        self._saved = time.time()
+
+    def due(self) -> bool:
+        return time.time() - self._saved >= self.checkpoint_s
+
+    def next_phase(self) -> None:
+        self.phase, self.epoch, self.step, self.sums, self.best, self.optimizer = self.phase + 1, 0, 0, {}, None, None
+        if self.due():
+            self.save(None)
+
+    def finish(self, task: Task, probabilities: np.ndarray, result: dict[str, Any]) -> None:
+        """Write what is kept of the cell; the result last."""
+        key = self.cell.key
+        self.folder.put_history(key, self.history)
+        labels = task.test.labels.cpu().numpy()
+        self.folder.put_predictions(key, index=task.test.rows, subject=task.subjects, label=labels, probabilities=probabilities)
+        self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()})
+        self.folder.put_result(key, result)
+
+
+def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> None:
+    phase.begin()
+    if run.optimizer is not None:
+        phase.optimizer.load_state_dict(run.optimizer)
+        run.sums = {name: value.to(next(phase.model.parameters()).device) for name, value in run.sums.items()}
+    while run.epoch < phase.epochs:
+        steps = phase.start(run.epoch)
+        phase.model.train()
+        while run.step < steps:
+            for name, value in phase.step(run.step).items():
+                run.sums[name] = run.sums[name] + value if name in run.sums else value
+            run.step += 1
+            if run.due():
+                run.save(phase.optimizer)
+            if run.halt():
+                run.save(phase.optimizer)
+                raise Stopped
+        row: Row = {"phase": phase.name, "epoch": run.epoch, "step": len(run.history)}
+        row |= {name: float(total) / steps for name, total in run.sums.items()}
+        if not math.isfinite(row["train/loss"]):
+            raise Diverged(phase.name, run.epoch, row["train/loss"])
+        row |= phase.finish(run.epoch) | {"time": time.time()}
+        accuracy = row.get("val/accuracy")
+        if accuracy is not None and (run.best is None or accuracy > run.best["accuracy"]):
+            run.best = {"accuracy": accuracy, "epoch": run.epoch, "state": _copy(phase.model.state_dict())}
+        run.history.append(row)
+        run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
+        if not report(row):
+            run.save(phase.optimizer)
+            raise Stopped
+    if run.best is not None:
+        phase.model.load_state_dict(run.best["state"])
+        run.selected = run.best["epoch"]
+    run.flags += phase.end([row for row in run.history if row["phase"] == phase.name])
+
+
+def make_task(cell: Cell, device: torch.device) -> Task:
+    """The cell's images. DataError where a data set is no longer what it was when the grid was made."""
+    kind = TASKS.find(cell.task)
+    settings: Any = resolve(kind.settings, cell.task_settings, f"task {cell.task}")
+    faces: dict[str, Faces] = {}
+    for role, data in cell.data.items():
+        faces[role] = load(data.source, settings.size, settings.colour)
+        if faces[role].fingerprint != data.fingerprint:
+            raise DataError(f"{data.source.text()}: changed since this grid was made; run the grid again to begin with what is there now")
+    return kind.build(settings, faces, cell.seed, device)
+
+
+def make_method(cell: Cell, task: Task) -> Method:
+    """The cell's method, freshly initialised from the cell's seed."""
+    kind = METHODS.find(cell.method)
+    settings = resolve(kind.Settings, cell.method_settings, f"method {cell.method}")
+    torch.manual_seed(torch_seed(cell.seed, "init"))
+    method = kind(settings, task, cell.seed)
+    method.modules.to(task.device).to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
+    return method
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Where and with what a result was computed."""
+    packages = ("torch", "torchvision", "ray", "numpy", "pandas")
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "precision": "fp32",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in packages},
+    }
+
+
+def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def _counts(images: Images, task: Task) -> list[int]:
+    return torch.bincount(images.labels, minlength=len(task.classes)).tolist()
+
+
+@torch.no_grad()
+def _evaluate(method: Method, task: Task, images: Images) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """Accuracy and balanced accuracy; the confusion matrix [classes, classes]; probabilities float32 [n, classes]."""
+    probabilities = method.logits(images.pixels).float().softmax(1).cpu().numpy()
+    confusion = metrics.confusion(images.labels.cpu().numpy(), probabilities.argmax(1), len(task.classes))
+    scores = {"accuracy": metrics.accuracy(confusion), "balanced_accuracy": metrics.balanced_accuracy(confusion)}
+    return scores, confusion, probabilities

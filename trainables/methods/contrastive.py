@@ -1,0 +1,122 @@
+"""What SimCLR and SupCon share: contrastive training of the encoder, then a linear probe on it (Virgolin et al. 2022, section 3.2)."""
+
+import math
+from abc import abstractmethod
+from typing import Any, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from trainables.data.augment import normalise
+from trainables.data.task import Task
+from trainables.losses import spread
+from trainables.methods.method import Logs, Phase
+from trainables.methods.recipe import Descent, Encoding, Recipe, accuracy, encode
+from trainables.models.heads import Projection
+
+COLLAPSED = 0.1
+"""spread of the normalised projections below which an encoder tells images apart no more (1: spread over the sphere, 0: one point)"""
+
+
+class ContrastiveRecipe(Recipe):
+    """Settings of SimCLR and SupCon."""
+
+    temperature: float = Field(0.07, gt=0)
+    """silent in the text; the cited recipe's"""
+    hidden: int = Field(512, ge=1)
+    """width of the projection's hidden layer"""
+    projection: int = Field(128, ge=2)
+    probe_epochs: int = Field(50, ge=1)
+    probe_lr: float = Field(1e-4, gt=0)
+    """the text's; where a smaller scale has too few steps for it, one at which the probe converges"""
+
+
+class Contrast(Descent):
+    """Pairs of views are told apart from all others in the batch."""
+
+    method: "Contrastive"
+
+    def items(self, epoch: int) -> int:
+        if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
+            self.pool = self.method.craft(views=2, epoch=epoch)
+        return len(self.pool)
+
+    def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        views = self.pool.views[rows].transpose(0, 1).flatten(0, 1)  # first views, then second views
+        projections = self.model(normalise(views))
+        loss, logs = self.method.compare(projections, self.pool.labels[rows])
+        return loss, {"train/spread": spread(projections.detach())} | logs
+
+    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+        last, level = rows[-1], math.log(self.batch * 2 - 1)
+        if last["train/spread"] < COLLAPSED:
+            return [f"collapsed: spread {last['train/spread']:.2f}, loss {last['train/loss']:.2f} of ln(b-1) = {level:.2f}"]
+        return []
+
+
+class Probe(Descent):
+    """A linear layer on the frozen encoder (evaluation mode throughout), by cross-entropy on the target's crafted images."""
+
+    method: "Contrastive"
+
+    def begin(self) -> None:
+        super().begin()
+        encoder = self.method.modules["encoder"]
+        self.features, self.labels = self._features(0)
+        self.val = encode(encoder, self.method.task.val.pixels)
+
+    def _features(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        views, labels = self.method.craft(views=2, epoch=epoch).target_views()
+        return encode(self.method.modules["encoder"], views), labels
+
+    def items(self, epoch: int) -> int:
+        if self.method.settings.pool == "fresh":
+            self.features, self.labels = self._features(epoch)
+        return len(self.labels)
+
+    def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        return functional.cross_entropy(self.model(self.features[rows]), self.labels[rows]), {}
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        with torch.no_grad():
+            logits = self.model(self.val)
+        return super().finish(epoch) | {"val/accuracy": accuracy(logits, self.method.task.val.labels)}
+
+    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+        """Not converged: at full rate the last fifth of the epochs, on average, won a tenth of all that was won."""
+        fall = round(min(self.method.settings.milestones, default=1.0) * self.epochs)
+        losses = [row["train/loss"] for row in rows[:fall]]
+        fifth = len(losses) // 5
+        if not fifth:
+            return ["probe not converged: too few epochs to tell"]
+        late = (sum(losses[-2 * fifth : -fifth]) - sum(losses[-fifth:])) / fifth  # means, for single epochs jump at a high rate
+        chance = math.log(len(self.method.task.classes))
+        won = chance - losses[-1]
+        if won <= 0 or max(won / 10, losses[0] - losses[-1]) < 0.01 * chance:  # luck of the start alone can win a little
+            return [f"probe not converged: its loss went from {losses[0]:.2f} to {losses[-1]:.2f}, chance's is {chance:.2f}"]
+        share = late / won
+        return [f"probe not converged: {share:.0%} of its gain came in the last fifth of the epochs at full rate"] if share > 0.1 else []
+
+
+class Contrastive(Encoding):
+    """An encoder trained with a projection that is then discarded, and a probe."""
+
+    settings: ContrastiveRecipe
+
+    def __init__(self, settings: ContrastiveRecipe, task: Task, seed: int) -> None:
+        super().__init__(settings, task, seed)
+        self.modules["projection"] = Projection(cast(int, self.modules["encoder"].features), settings.hidden, settings.projection)
+
+    @abstractmethod
+    def compare(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        """The loss of projections [2n, d] (first views, then second views) of items with labels [n], and what else to log."""
+
+    def phases(self) -> list[Phase]:
+        settings = self.settings
+        model = nn.Sequential(self.modules["encoder"], self.modules["projection"])
+        return [
+            Contrast("contrast", self, model, settings.epochs, settings.lr, settings.batch // 2),
+            Probe("probe", self, self.modules["classifier"], settings.probe_epochs, settings.probe_lr, settings.batch),
+        ]

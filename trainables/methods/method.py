@@ -1,0 +1,70 @@
+"""Method and Phase: what the training loop asks of a way to train. A method is one file: its settings, its phases, its loss."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from trainables.data.task import Task
+from trainables.registry import Registry
+from trainables.settings import Settings
+
+Logs = dict[str, torch.Tensor]
+
+
+class Phase(ABC):
+    """Part of a training: some epochs in which one module moves. The loop drives it; it never reads a clock or a file.
+
+    The order of calls is `begin`, then for each epoch `start`, `step` (as often as `start` says), `finish`; then `end`.
+    """
+
+    name: str
+    epochs: int
+    model: nn.Module
+    """what moves; of it the epoch with the best validation accuracy is kept, where `finish` gives one"""
+    optimizer: torch.optim.Optimizer
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make the optimiser, and what an epoch needs. The modules already hold the values to begin (or to go on) with."""
+
+    @abstractmethod
+    def start(self, epoch: int) -> int:
+        """Make ready an epoch, the same whenever it is asked for; returns its number of steps."""
+
+    @abstractmethod
+    def step(self, step: int) -> Logs:
+        """One optimisation step. Returns scalars on the device (0-d tensors): reading them here would make a GPU wait."""
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        """Measure at an epoch's end; `val/accuracy`, if given, selects."""
+        return {}
+
+    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+        """Warnings a reader of the result must see; `rows` is the history of this phase."""
+        return []
+
+
+class Method(ABC):
+    """A way to train: made for one cell, it holds every module and tells its phases."""
+
+    Settings: ClassVar[type[Settings]]
+    version: ClassVar[int] = 1
+    """raise it when the method's numbers change: older results are then not reused"""
+
+    def __init__(self, settings: Any, task: Task, seed: int) -> None:
+        self.settings, self.task, self.seed = settings, task, seed
+        self.modules = nn.ModuleDict()
+        """all that a checkpoint holds"""
+
+    @abstractmethod
+    def phases(self) -> list[Phase]:
+        """In order. Built before the first begins: what one takes over from another it takes in `begin`."""
+
+    @abstractmethod
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Class scores [n, classes] of images (uint8 [n, c, s, s]) in evaluation mode."""
+
+
+METHODS: Registry[type[Method]] = Registry("method", "trainables.methods")

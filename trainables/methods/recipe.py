@@ -1,0 +1,118 @@
+"""Recipe: what the study's methods share: a network, crafted images, SGD whose rate falls in steps (Virgolin et al. 2022, section 3.2)."""
+
+from abc import abstractmethod
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from trainables import models
+from trainables.data.augment import Augmentation, normalise
+from trainables.data.pool import Domain, Pool, craft
+from trainables.data.task import Task
+from trainables.methods.method import Logs, Method, Phase
+from trainables.settings import Settings
+from trainables.streams import stream
+
+
+class Recipe(Settings):
+    """Settings of every method of the study; the defaults are its text's (section 3.2)."""
+
+    encoder: str = "resnet18"
+    encoder_settings: dict[str, Any] = Field(default_factory=dict)
+    """the network's own, such as {"stem": "imagenet"}"""
+    domain: Domain = "c"
+    """whose images are trained on: c, c+a or c<-a"""
+    ratio: int = Field(5, ge=1)
+    """augmentation ratio: how many passes over the training set craft the pool"""
+    pool: Literal["fixed", "fresh"] = "fixed"
+    """fixed: crafted once for all epochs; fresh: anew for each"""
+    augmentation: Augmentation = Augmentation()
+    batch: int = Field(32, ge=2)
+    """augmented images a step, all views counted"""
+    epochs: int = Field(250, ge=1)
+    lr: float = Field(0.05, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    """silent in the text; the cited recipe's"""
+    milestones: tuple[float, ...] = (0.7, 0.8, 0.9)
+    """after these shares of the epochs the rate falls to a tenth"""
+
+    def rate(self, epoch: int, epochs: int, lr: float) -> float:
+        return lr * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
+
+
+class Encoding(Method):
+    """A method with an encoder, a linear classifier on it, and a pool of crafted images."""
+
+    settings: Recipe
+
+    def __init__(self, settings: Recipe, task: Task, seed: int) -> None:
+        super().__init__(settings, task, seed)
+        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        self.modules["encoder"] = encoder
+        self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
+
+    def craft(self, views: int, epoch: int) -> Pool:
+        """The pool of an epoch; a fixed one is the same for all."""
+        settings, task = self.settings, self.task
+        rng = stream(self.seed, "pool", "fixed" if settings.pool == "fixed" else epoch)
+        partner = next(iter(task.partners.values()), None)
+        return craft(task.train, partner, settings.domain, settings.ratio, views, settings.augmentation, rng)
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
+
+
+@torch.no_grad()
+def encode(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
+    """Features [n, d] of images (uint8 [n, c, s, s]); evaluation mode, nothing in the encoder changes."""
+    training = encoder.training
+    encoder.eval()
+    features = torch.cat([encoder(normalise(part)) for part in pixels.split(batch)])
+    encoder.train(training)
+    return features
+
+
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+class Descent(Phase):
+    """Epochs of SGD over shuffled items in full batches; the items left over at an epoch's end are others every time."""
+
+    def __init__(self, name: str, method: Encoding, model: nn.Module, epochs: int, lr: float, batch: int) -> None:
+        self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
+
+    def begin(self) -> None:
+        settings = self.method.settings
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+
+    @abstractmethod
+    def items(self, epoch: int) -> int:
+        """Make ready the epoch's items; returns how many."""
+
+    @abstractmethod
+    def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        """The loss of the items in `rows`, and what else to log (detached)."""
+
+    def start(self, epoch: int) -> int:
+        items = self.items(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.method.settings.rate(epoch, self.epochs, self.lr)
+        order = stream(self.method.seed, "order", self.name, epoch).permutation(items)
+        self.order = torch.from_numpy(order).to(self.method.task.device)
+        return max(1, items // self.batch)
+
+    def step(self, step: int) -> Logs:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, logs = self.loss(self.order[step * self.batch : (step + 1) * self.batch])
+        loss.backward()
+        self.optimizer.step()
+        return {"train/loss": loss.detach(), **logs}
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        return {"lr": self.optimizer.param_groups[0]["lr"]}

@@ -1,0 +1,18 @@
+"""SC: supervised contrastive learning (Khosla et al. 2020; Virgolin et al. 2022, equation 2), adults as augmentations included."""
+
+import torch
+
+from trainables.losses import supcon
+from trainables.methods.contrastive import Contrastive, ContrastiveRecipe
+from trainables.methods.method import METHODS, Logs
+
+
+@METHODS.add("supcon")
+class SupCon(Contrastive):
+    """All views of one label attract each other; in the domain c<-a the second view is an adult's."""
+
+    Settings = ContrastiveRecipe
+
+    def compare(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        loss, alone = supcon(projections, labels.repeat(2), self.settings.temperature)
+        return loss, {"train/alone": alone}

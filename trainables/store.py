@@ -1,0 +1,147 @@
+"""Where a cell keeps what it made: the only file that knows paths.
+
+    RUN/grid.json                       the cells one report covers, in order
+    RUN/cells/KEY/cell.json             the cell
+                  checkpoint.pt         while it trains: where to go on; afterwards: the selected parameters
+                  history.jsonl         one line an epoch
+                  predictions.npz       test set: index, subject, label, probabilities
+                  result.json           written last: it exists only when all else does
+                  error.json            why it failed
+    RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
+
+RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.
+"""
+
+import contextlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from trainables.cell import Cell
+
+
+class RunFolder:
+    """One run's files; made on first use."""
+
+    def __init__(self, uri: str) -> None:
+        self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)))
+        self.local = "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,))
+        self.uri = self.root if self.local else self.files.unstrip_protocol(self.root)
+
+    def path(self, *parts: str) -> str:
+        return "/".join((self.root, *parts))
+
+    # whole files
+    def put(self, content: bytes, *parts: str) -> None:
+        """Write a file so that it is there whole or not at all, whatever dies."""
+        path = self.path(*parts)
+        if not self.local:
+            self.files.pipe_file(path, content)
+            return
+        folder = os.path.dirname(path)
+        os.makedirs(folder, exist_ok=True)
+        aside = f"{path}.{uuid.uuid4().hex[:8]}.aside"
+        try:
+            with open(aside, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+        except BaseException as error:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(aside)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, path) from None
+            raise
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)  # the rename itself must survive a power cut
+        finally:
+            os.close(descriptor)
+
+    def get(self, *parts: str) -> bytes | None:
+        try:
+            return self.files.cat_file(self.path(*parts))
+        except FileNotFoundError:
+            return None
+
+    def remove(self, *parts: str) -> None:
+        if self.files.exists(self.path(*parts)):
+            self.files.rm_file(self.path(*parts))
+
+    def put_json(self, content: Any, *parts: str) -> None:
+        self.put((json.dumps(content, indent=1) + "\n").encode(), *parts)
+
+    def get_json(self, *parts: str) -> Any:
+        content = self.get(*parts)
+        return None if content is None else json.loads(content)
+
+    # the grid
+    def put_grid(self, study: str, scale: str, cells: Iterable[Cell]) -> None:
+        self.put_json({"study": study, "scale": scale, "cells": [cell.to_json() for cell in cells]}, "grid.json")
+
+    def grid(self) -> list[Cell]:
+        """The cells a report covers; empty where there is no grid."""
+        return [Cell.from_json(cell) for cell in (self.get_json("grid.json") or {"cells": []})["cells"]]
+
+    # a cell's files
+    def put_cell(self, cell: Cell) -> None:
+        self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
+
+    def put_checkpoint(self, key: str, content: Any) -> None:
+        import torch  # the driver, which reads results only, starts faster without
+
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        self.put(buffer.getvalue(), "cells", key, "checkpoint.pt")
+
+    def checkpoint(self, key: str) -> Any:
+        """The last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled."""
+        import torch
+
+        content = self.get("cells", key, "checkpoint.pt")
+        return None if content is None else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+    def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
+        self.put("".join(json.dumps(row) + "\n" for row in rows).encode(), "cells", key, "history.jsonl")
+
+    def history(self, key: str) -> list[dict[str, Any]]:
+        """One row an epoch: phase, epoch, step (counted over all phases), metrics; empty before the first checkpoint."""
+        return [json.loads(line) for line in (self.get("cells", key, "history.jsonl") or b"").splitlines()]
+
+    def put_predictions(self, key: str, **arrays: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        self.put(buffer.getvalue(), "cells", key, "predictions.npz")
+
+    def predictions(self, key: str) -> dict[str, np.ndarray]:
+        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes]."""
+        content = self.get("cells", key, "predictions.npz")
+        if content is None:
+            raise FileNotFoundError(f"{self.path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
+        with np.load(io.BytesIO(content)) as arrays:
+            return dict(arrays)
+
+    def put_result(self, key: str, result: dict[str, Any]) -> None:
+        self.put_json(result, "cells", key, "result.json")
+        self.remove("cells", key, "error.json")
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        return self.get_json("cells", key, "result.json")
+
+    def put_error(self, key: str, error: dict[str, Any]) -> None:
+        self.put_json(error, "cells", key, "error.json")
+
+    def error(self, key: str) -> dict[str, Any] | None:
+        return self.get_json("cells", key, "error.json")
+
+    def done(self) -> set[str]:
+        """Keys of all cells that have a result."""
+        files = self.files.find(self.path("cells"), maxdepth=2)  # not a glob: a folder's name may hold its special characters
+        return {path.split("/")[-2] for path in files if path.endswith("/result.json")}
