@@ -1,0 +1,57 @@
+"""Do adults, used as augmentations, teach a network children's expressions? (Virgolin, De Lorenzo, Alderliesten, Bosman 2022)"""
+
+from dataclasses import replace
+
+from search_spaces.study import STUDIES, Arm, Claim, Published, Scale, Study
+from trainables.data.source import Source
+
+ARMS = {
+    "SL(c)": Arm("supervised", {"domain": "c"}),
+    "SL(c+a)": Arm("supervised", {"domain": "c+a"}),
+    "UC(c)": Arm("simclr", {"domain": "c"}),
+    "UC(c+a)": Arm("simclr", {"domain": "c+a"}),
+    "SC(c)": Arm("supcon", {"domain": "c"}),
+    "SC(c+a)": Arm("supcon", {"domain": "c+a"}),
+    "SC(c<-a)": Arm("supcon", {"domain": "c<-a"}),
+}
+
+TABLE_1 = (
+    Published({"split": 0.5}, "SC(c<-a)", 70.7, "SC(c+a)", 67.6, 0.001),
+    Published({"split": 0.7}, "SC(c<-a)", 75.8, "SC(c)", 73.3, 0.007),
+    Published({"split": 0.9}, "SC(c<-a)", 77.0, "SL(c)", 74.9, 0.061),
+)
+
+CLAIMS = (
+    Claim("adults as augmentations beat contrastive learning on children alone", "SC(c<-a)", "SC(c)"),
+    Claim("adults as augmentations beat mixing adults in", "SC(c<-a)", "SC(c+a)"),
+    Claim("adults as augmentations beat supervised learning", "SC(c<-a)", "SL(c)"),
+    Claim("without labels the representation is poor", "SC(c)", "UC(c)"),
+    Claim("mixing adults in harms supervised learning", "SL(c)", "SL(c+a)"),
+)
+
+
+@STUDIES.add("adults_as_augmentation")
+def study(scale: Scale) -> Study:
+    """Paper: the text's grid and settings, 840 trainings on CAFE and FER2013. Pocket: the same on rendered faces, minutes on two cores."""
+    paper = Study(
+        name="adults_as_augmentation",
+        scale="paper",
+        title="Adults as augmentations for children",
+        source="Virgolin, De Lorenzo, Alderliesten, Bosman 2022",
+        axes={"method": tuple(ARMS), "split": (0.5, 0.7, 0.9), "ratio": (1, 5, 10, 20), "seed": tuple(range(10))},
+        arms=ARMS,
+        task="balanced",
+        roles={"children": Source("faces", population="children"), "adults": Source("faces", population="adults")},
+        settings={"encoder": "resnet18", "encoder_settings": {"stem": "cifar"}},
+        largest="ratio",
+        published=TABLE_1,
+        claims=CLAIMS,
+    )
+    if scale == "paper":
+        return paper
+    return replace(
+        paper,
+        scale="pocket",
+        axes=paper.axes | {"split": (0.5, 0.9), "ratio": (1, 5), "seed": tuple(range(5))},
+        settings={"encoder": "pocket", "per_class": 30, "epochs": 8, "lr": 0.03, "hidden": 128, "projection": 64, "probe_lr": 0.05},
+    )

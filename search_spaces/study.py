@@ -1,0 +1,161 @@
+"""Study: a question as data: axes, arms, settings, what plays its roles, and the numbers its text reports."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, is_dataclass, replace
+from typing import Any, Literal
+
+from trainables.cell import Cell, Data, Value
+from trainables.data.source import Source
+from trainables.data.task import TASKS
+from trainables.methods.method import METHODS
+from trainables.registry import BadRequest, Registry, unknown
+from trainables.settings import resolve
+
+Scale = Literal["pocket", "paper"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One value of the compared axis: a registered method and what sets it apart."""
+
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published statement that the report answers: `better` beats `worse` under `condition` (every condition where it is empty)."""
+
+    text: str
+    better: str
+    worse: str
+    condition: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the text's table: what it printed for best and runner-up under one condition."""
+
+    condition: dict[str, Value]
+    best: str
+    best_accuracy: float
+    runner_up: str
+    runner_up_accuracy: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """Axes in order; one is compared, one replicated, the others are conditions, whatever they are called.
+
+    An axis that is neither sets the task's or the method's setting of its name. Report and TensorBoard follow from these declarations.
+    """
+
+    name: str
+    scale: Scale
+    title: str
+    source: str
+    """the text it reproduces"""
+    axes: dict[str, tuple[Value, ...]]
+    arms: dict[str, Arm]
+    """by value of the compared axis"""
+    task: str
+    roles: dict[str, Source]
+    """what plays each role unless the user names other data"""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """of task and methods, where they differ from the defaults; dots reach into one, as in encoder_settings.stem"""
+    compared: str = "method"
+    replicated: str = "seed"
+    largest: str | None = None
+    """the condition whose largest value the text's table is read at"""
+    published: tuple[Published, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def conditions(self) -> dict[str, tuple[Value, ...]]:
+        """The axes that are neither compared nor replicated."""
+        return {axis: values for axis, values in self.axes.items() if axis not in (self.compared, self.replicated)}
+
+    def narrowed(self, axis: str, wanted: list[str]) -> "Study":
+        """Only these values of an axis, written as a person types them."""
+        if axis not in self.axes:
+            raise unknown(f"axis of {self.name}", axis, self.axes)
+        values = tuple(_match(axis, self.axes[axis], text) for text in wanted)
+        return replace(self, axes=self.axes | {axis: tuple(value for value in self.axes[axis] if value in values)})
+
+    def with_seeds(self, number: int) -> "Study":
+        if number < 1:
+            raise BadRequest(f"--seeds {number}: at least one")
+        return replace(self, axes=self.axes | {self.replicated: tuple(range(number))})
+
+    def with_setting(self, name: str, value: Any) -> "Study":
+        if name in self.axes:
+            raise BadRequest(f"{name} is an axis of {self.name}: choose among its values with --only {name}=...")
+        if name.split(".")[0] in {setting for arm in self.arms.values() for setting in arm.settings}:
+            raise BadRequest(f"{name} is what sets the values of {self.compared} apart; choose among them with --only {self.compared}=...")
+        known = set(TASKS.find(self.task).settings.model_fields)
+        known.update(*(METHODS.find(arm.method).Settings.model_fields for arm in self.arms.values()))
+        if name.split(".")[0] not in known:
+            raise unknown(f"setting of {self.name}", name, known - set(self.axes))
+        return replace(self, settings=self.settings | {name: value})
+
+    def cells(self, data: dict[str, Data]) -> list[Cell]:
+        """Every cell, one replicate of everything first. BadRequest where a setting does not fit."""
+        axes = [self.replicated, *(axis for axis in self.axes if axis != self.replicated)]
+        points = (dict(zip(axes, values, strict=True)) for values in itertools.product(*(self.axes[axis] for axis in axes)))
+        return [self._cell({axis: point[axis] for axis in self.axes}, data) for point in points]
+
+    def _cell(self, point: dict[str, Value], data: dict[str, Data]) -> Cell:
+        arm = self.arms[str(point[self.compared])]
+        method = METHODS.find(arm.method)
+        task = TASKS.find(self.task).settings
+        wanted = self.settings | arm.settings | {axis: point[axis] for axis in self.conditions}
+        of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)
+        if lost := [axis for axis in self.conditions if axis not in of_task and axis not in of_method]:
+            raise BadRequest(f"axis {lost[0]} of {self.name} is a setting of neither task {self.task} nor method {arm.method}")
+        return Cell(
+            study=self.name,
+            scale=self.scale,
+            axes=point,
+            task=self.task,
+            task_settings=resolve(task, of_task, f"task {self.task}").model_dump(mode="json"),
+            method=arm.method,
+            method_settings=resolve(method.Settings, of_method, f"method {arm.method}").model_dump(mode="json"),
+            version=method.version,
+            data=data,
+        )
+
+
+STUDIES: Registry[Callable[[Scale], Study]] = Registry("study", "search_spaces")
+
+
+def _of(wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
+    """The values meant for these fields, dotted names folded into nested ones."""
+    values: dict[str, Any] = {}
+    for name, value in wanted.items():
+        first, *rest = name.split(".")
+        if first not in fields:
+            continue
+        if not rest:
+            values[first] = value
+            continue
+        default = values.get(first, fields[first].get_default(call_default_factory=True))
+        if not (isinstance(default, dict) or is_dataclass(default)):
+            raise BadRequest(f"{name}: {first} has no settings of its own; set it as a whole")
+        nested = dict(default) if isinstance(default, dict) else dict(vars(default))
+        values[first] = nested | {".".join(rest): value}
+    return values
+
+
+def _match(axis: str, values: tuple[Value, ...], text: str) -> Value:
+    for value in values:
+        if str(value) == text:
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            try:
+                if float(text) == value:
+                    return value
+            except ValueError:
+                pass
+    raise unknown(f"value of axis {axis}", text, map(str, values))
