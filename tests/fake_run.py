@@ -1,0 +1,84 @@
+"""A complete run folder made of plausible random numbers, written through the real store: for what reads runs and need not train."""
+
+from pathlib import Path
+
+import numpy as np
+
+from search_spaces.study import Study
+from trainables import metrics
+from trainables.cell import Cell, Data
+from trainables.data.source import Source
+from trainables.store import RunFolder
+
+CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+EPOCHS = {"pretrain": 6, "probe": 4}
+
+
+def fake_run(path: str | Path, study: Study, title: str = "rendered faces, {role}") -> tuple[RunFolder, list[Cell]]:
+    """Every cell of the study done, its grid written."""
+    data = {role: Data(Source("faces"), f"fingerprint-{role}", title.format(role=role)) for role in study.roles}
+    cells = study.cells(data)
+    folder = RunFolder(str(path))
+    folder.put_grid(study.name, study.scale, cells)
+    for cell in cells:
+        finish(folder, study, cell)
+    return folder, cells
+
+
+def finish(folder: RunFolder, study: Study, cell: Cell, flags: tuple[str, ...] = (), provenance: dict[str, object] | None = None) -> None:
+    """Write a cell's history, predictions and result. Later values of an axis are a little better; the compared axis's matter most."""
+    rng = np.random.default_rng(int(cell.key, 16) % 2**32)
+    level = 0.3
+    for axis, value in cell.axes.items():
+        if axis != study.replicated:
+            level += (0.06 if axis == study.compared else 0.04) * study.axes[axis].index(value)
+    folder.put_cell(cell)
+    folder.put_history(cell.key, history(rng, level))
+    labels = np.repeat(np.arange(len(CLASSES)), 20)
+    right = rng.random(len(labels)) < level
+    guesses = np.where(right, labels, rng.integers(0, len(CLASSES), len(labels)))
+    probabilities = np.full((len(labels), len(CLASSES)), 0.05)
+    probabilities[np.arange(len(labels)), guesses] = 0.7
+    folder.put_predictions(cell.key, index=np.arange(len(labels)), subject=labels, label=labels, probabilities=probabilities)
+    confusion = metrics.confusion(labels, guesses, len(CLASSES))
+    test = metrics.accuracy(confusion)
+    result = {
+        "key": cell.key,
+        "axes": cell.axes,
+        "metrics": {
+            "val/accuracy": float(np.clip(test + rng.normal(0, 0.02), 0, 1)),
+            "test/accuracy": test,
+            "test/balanced_accuracy": metrics.balanced_accuracy(confusion),
+            "train/loss": 0.5,
+        },
+        "selected_epoch": 3,
+        "flags": list(flags),
+        "classes": list(CLASSES),
+        "counts": {"train": [30] * 7, "val": [20] * 7, "test": [20] * 7},
+        "confusion": confusion.tolist(),
+        "split_hash": f"split-{cell.axes[study.replicated]}",
+        "provenance": {
+            "commit": "0123abc",
+            "dirty": False,
+            "pid": int(rng.integers(1000, 9999)),
+            "device": "x86_64",
+            "precision": "fp32",
+            "threads": 1,
+            "python": "3.11.7",
+            "packages": {"torch": "2.15.0", "ray": "2.60.0"},
+        }
+        | (provenance or {}),
+        "seconds": float(rng.uniform(4, 6)),
+    }
+    folder.put_result(cell.key, result)
+
+
+def history(rng: np.random.Generator, level: float) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for phase, epochs in EPOCHS.items():
+        for epoch in range(epochs):
+            row = {"phase": phase, "epoch": epoch, "step": len(rows), "train/loss": 2 / (1 + epoch) + rng.normal(0, 0.05), "lr": 0.05}
+            if phase == "probe":
+                row["val/accuracy"] = float(np.clip(level + rng.normal(0, 0.03), 0, 1))
+            rows.append(row | {"time": 1.7e9 + len(rows) / 3})
+    return rows

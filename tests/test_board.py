@@ -1,0 +1,287 @@
+"""The board, read back with TensorBoard's own reader, its server and a browser."""
+
+import io
+import itertools
+import json
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from browser import dom, needs_browser
+from fake_run import CLASSES, fake_run
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from platform.board import Board, confusion_png
+from search_spaces.study import STUDIES, Arm, Study
+from trainables.cell import Cell
+from trainables.store import RunFolder
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    pocket = STUDIES.find("adults_as_augmentation")("pocket")
+    return pocket.narrowed("method", ["SC(c)", "SC(c<-a)"]).narrowed("split", ["0.5"]).with_seeds(3)
+
+
+@pytest.fixture(scope="module")
+def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[Cell]]:
+    return fake_run(tmp_path_factory.mktemp("finished") / "run", study)
+
+
+@pytest.fixture
+def run(finished: tuple[RunFolder, list[Cell]], tmp_path: Path) -> tuple[RunFolder, list[Cell]]:
+    """Every cell done, and no board yet."""
+    return RunFolder(str(shutil.copytree(finished[0].root, tmp_path / "run"))), finished[1]
+
+
+def files(folder: RunFolder, name: str) -> list[Path]:
+    return sorted(file for file in Path(folder.path("tb", name)).iterdir() if file.is_file())
+
+
+def read(folder: RunFolder, name: str) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar of a run as TensorBoard reads it: (step, value) by tag, nothing sampled, nothing purged."""
+    reader = EventAccumulator(folder.path("tb", name), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+
+
+def expected(rows: list[dict[str, Any]], tag: str) -> list[tuple[int, float]]:
+    return [(row["step"], float(np.float32(row[tag]))) for row in rows if tag in row]
+
+
+def content(folder: RunFolder) -> dict[Path, tuple[bytes, int]]:
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in Path(folder.path("tb")).rglob("*") if path.is_file()}
+
+
+def test_rows_are_seen_at_once_and_the_result_ends_the_run(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, (cell, *_) = run
+    rows, board = folder.history(cell.key), Board(folder, study)
+    for number, row in enumerate(rows, start=1):
+        board.row(cell, row)
+        assert read(folder, cell.name)["train/loss"] == expected(rows[:number], "train/loss")
+    assert "test/accuracy" not in read(folder, cell.name)
+    board.done(cell)
+    scalars, metrics = read(folder, cell.name), (folder.result(cell.key) or {})["metrics"]
+    assert set(scalars) == {"train/loss", "val/accuracy", "lr", "test/accuracy", "test/balanced_accuracy", "selected/val/accuracy"}
+    for tag in ("train/loss", "val/accuracy", "lr"):
+        assert scalars[tag] == expected(rows, tag)
+    assert scalars["test/accuracy"] == [(rows[-1]["step"], float(np.float32(metrics["test/accuracy"])))]
+    assert scalars["selected/val/accuracy"] == [(rows[-1]["step"], float(np.float32(metrics["val/accuracy"])))]
+
+
+def test_wall_times_are_the_epochs_own(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, (cell, *_) = run
+    Board(folder, study).done(cell)
+    reader = EventAccumulator(folder.path("tb", cell.name)).Reload()
+    assert [event.wall_time for event in reader.Scalars("train/loss")] == [row["time"] for row in folder.history(cell.key)]
+
+
+@pytest.mark.parametrize("torn", [0, 1, 9, 40])
+@pytest.mark.parametrize("end", ["row by row", "complete"])
+def test_after_a_kill_every_epoch_is_there_once(run: tuple[RunFolder, list[Cell]], study: Study, torn: int, end: str) -> None:
+    folder, (cell, *_) = run
+    rows, result = folder.history(cell.key), folder.result(cell.key)
+    assert result
+    folder.remove("cells", cell.key, "result.json")
+    folder.put_history(cell.key, rows[:4])  # the last checkpoint
+    killed = Board(folder, study)
+    for row in rows[:7]:
+        killed.row(cell, row)
+    (file,) = files(folder, cell.name)
+    with file.open("r+b") as stream:
+        stream.truncate(file.stat().st_size - torn)
+
+    board = Board(folder, study)
+    if end == "row by row":
+        for row in rows[4:]:
+            board.row(cell, row)
+            assert read(folder, cell.name)["train/loss"] == expected(rows[: row["step"] + 1], "train/loss")
+    folder.put_history(cell.key, rows)
+    folder.put_result(cell.key, result)
+    board.done(cell) if end == "row by row" else board.complete([cell])
+    assert len(files(folder, cell.name)) == 1
+    assert {tag: read(folder, cell.name)[tag] for tag in ("train/loss", "lr")} == {tag: expected(rows, tag) for tag in ("train/loss", "lr")}
+
+
+def test_what_a_restarted_worker_repeats_is_dropped(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, (cell, *_) = run
+    rows, board = folder.history(cell.key), Board(folder, study)
+    for row in [*rows[:6], *rows[3:]]:
+        board.row(cell, row)
+    assert read(folder, cell.name)["train/loss"] == expected(rows, "train/loss")
+    board.close()
+
+
+def test_live_and_completed_boards_have_the_same_bytes(run: tuple[RunFolder, list[Cell]], study: Study, tmp_path: Path) -> None:
+    live, cells = run
+    after = RunFolder(str(shutil.copytree(live.root, tmp_path / "after")))
+    board = Board(live, study)
+    for cell in cells:
+        for row in live.history(cell.key):
+            board.row(cell, row)
+        board.done(cell)
+    board.complete(cells)
+    Board(after, study).complete(cells)
+    assert {path.relative_to(live.root): found[0] for path, found in content(live).items()} == {
+        path.relative_to(after.root): found[0] for path, found in content(after).items()
+    }
+
+
+def test_complete_mends_what_is_wrong_and_leaves_the_rest_alone(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, cells = run
+    Board(folder, study).complete(cells)
+    before = content(folder)
+    Board(folder, study).complete(cells)
+    assert content(folder) == before
+
+    (file,) = files(folder, cells[0].name)
+    file.write_bytes(2 * file.read_bytes())  # every epoch twice
+    second = files(folder, cells[1].name)[0].with_name("events.out.tfevents.000007")
+    second.write_bytes(files(folder, cells[1].name)[0].read_bytes())
+    Board(folder, study).complete(cells)
+    for cell in cells[:2]:
+        assert len(files(folder, cell.name)) == 1
+        assert read(folder, cell.name)["lr"] == expected(folder.history(cell.key), "lr")
+    untouched = {path: found for path, found in before.items() if path in content(folder)}
+    assert len(untouched) == len(before) - 2 and untouched.items() <= content(folder).items()
+
+
+def test_epochs_that_no_checkpoint_holds_yet_are_kept(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, (cell, *_) = run
+    rows = folder.history(cell.key)
+    folder.remove("cells", cell.key, "result.json")
+    folder.put_history(cell.key, rows[:2])
+    board = Board(folder, study)
+    for row in rows[:5]:
+        board.row(cell, row)
+    board.complete([cell])
+    assert read(folder, cell.name)["train/loss"] == expected(rows[:5], "train/loss")
+
+
+def test_means_over_the_replicates_that_are_done(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, cells = run
+    mine = [cell for cell in cells if cell.name.startswith("SC(c<-a)/split=0.5/ratio=5/")]
+    folder.remove("cells", mine[0].key, "result.json")
+    Board(folder, study).complete(cells)
+    histories = [folder.history(cell.key) for cell in mine[1:]]
+    scalars = read(folder, "mean/SC(c<-a)/split=0.5/ratio=5")
+    losses = np.array([[row["train/loss"] for row in rows] for rows in histories])
+    assert [value for _, value in scalars["train/loss"]] == pytest.approx(losses.mean(0), rel=1e-6)
+    assert [value for _, value in scalars["train/loss_sd"]] == pytest.approx(np.abs(losses[0] - losses[1]) / 2**0.5, rel=1e-4)
+    assert [step for step, _ in scalars["val/accuracy"]] == [row["step"] for row in histories[0] if "val/accuracy" in row]
+    tests = [(folder.result(cell.key) or {})["metrics"]["test/accuracy"] for cell in mine[1:]]
+    assert scalars["test/accuracy"] == [(9, pytest.approx(sum(tests) / 2))]
+    assert scalars["test/accuracy_sd"] == [(9, pytest.approx(abs(tests[0] - tests[1]) / 2**0.5))]
+
+
+def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path, study: Study) -> None:
+    folder, cells = fake_run(tmp_path / "run", study.with_seeds(1))
+    Board(folder, study).complete(cells)
+    assert set(read(folder, "mean/SC(c)/split=0.5/ratio=1")) == {"train/loss", "val/accuracy", "test/accuracy", "test/balanced_accuracy"}
+
+
+def test_hparams_hold_every_axis(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, cells = run
+    Board(folder, study).complete(cells)
+    reader = EventAccumulator(folder.path("tb", cells[-1].name)).Reload()
+    data = reader.PluginTagToContent("hparams")
+    info = metadata.parse_session_start_info_plugin_data(data[metadata.SESSION_START_INFO_TAG])
+    assert {axis: getattr(value, value.WhichOneof("kind")) for axis, value in info.hparams.items()} == cells[-1].axes
+    assert metadata.parse_session_end_info_plugin_data(data[metadata.SESSION_END_INFO_TAG]).status == 1
+    (file,) = files(folder, "")
+    root = EventAccumulator(str(file)).Reload().PluginTagToContent("hparams")
+    experiment = metadata.parse_experiment_plugin_data(root[metadata.EXPERIMENT_TAG])
+    assert [axis.name for axis in experiment.hparam_infos] == list(study.axes)
+
+
+def test_the_confusion_matrix_is_an_image_of_the_counts(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    folder, (cell, *_) = run
+    Board(folder, study).done(cell)
+    (image,) = EventAccumulator(folder.path("tb", cell.name)).Reload().Images("test/confusion")
+    assert Image.open(io.BytesIO(image.encoded_image_string)).size == (image.width, image.height)
+
+
+def test_darker_is_more_often(side: int = 40) -> None:
+    counts = np.array([[8, 2, 0], [0, 0, 0], [1, 4, 5]])
+    png, width, height = confusion_png(counts, list(CLASSES[:3]), side)
+    pixels = np.array(Image.open(io.BytesIO(png)))
+    assert pixels.shape == (height, width)
+    margin = width - 6 - 3 * side
+    shade = pixels[margin + 3 :: side, margin + 3 :: side][:3, :3].astype(int)  # a corner of each square, clear of its number
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    for one, other in itertools.combinations(np.ndindex(3, 3), 2):
+        assert np.sign(shade[one] - shade[other]) == -np.sign(shares[one] - shares[other])
+
+
+def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
+    other = replace(
+        study,
+        axes={"network": ("a", "b"), "per_class": (30, None), "draw": (0, 1)},
+        compared="network",
+        replicated="draw",
+        largest=None,
+        arms={"a": Arm("supervised"), "b": Arm("supervised")},
+    )
+    folder, cells = fake_run(tmp_path / "run", other)
+    Board(folder, other).complete(cells)
+    runs = {str(path.parent.relative_to(folder.path("tb"))) for path in content(folder)}
+    assert runs == {".", *(cell.name for cell in cells), *(f"mean/{network}/per_class={size}" for network in "ab" for size in (30, None))}
+
+
+def test_elsewhere_there_is_a_note_and_no_board(study: Study, caplog: pytest.LogCaptureFixture) -> None:
+    folder = RunFolder("memory://board")
+    with caplog.at_level(logging.WARNING):
+        board = Board(folder, study)
+        (cell, *_) = study.cells({})
+        board.row(cell, {"step": 0, "train/loss": 1.0})
+        board.done(cell)
+        board.complete([cell])
+    assert not folder.files.exists(folder.path("tb"))
+    assert caplog.messages == [f"{folder.uri} is not a local folder: no TensorBoard files are written"]
+
+
+@pytest.fixture
+def server(run: tuple[RunFolder, list[Cell]], study: Study, tmp_path: Path) -> Iterator[str]:
+    folder, cells = run
+    Board(folder, study).complete(cells)
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.path("tb"), "--port", "0"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    try:
+        found = (re.search(r"http://localhost:\d+/", line) for line in process.stderr)
+        url = next(match[0] for match in found if match)
+        while len(json.load(urllib.request.urlopen(f"{url}data/runs"))) < 1 + len(cells) + 4:
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@needs_browser
+def test_tensorboard_shows_runs_tags_and_the_hparams_table(server: str, run: tuple[RunFolder, list[Cell]], tmp_path: Path) -> None:
+    _, cells = run
+    tags = json.load(urllib.request.urlopen(f"{server}data/plugin/scalars/tags"))
+    assert {cell.name for cell in cells} < set(tags)
+    assert set(tags[cells[0].name]) > {"train/loss", "val/accuracy", "test/accuracy", "lr"}
+    series = dom(f"{server}#timeseries", tmp_path / "profile")
+    assert "mean/SC(c&lt;-a)/split=0.5/ratio=5" in series
+    assert all(f'title="{group}"' in series for group in ("lr", "selected", "test", "train", "val"))  # of the tags, by their first part
+    wanted = quote(json.dumps({"allowedStatuses": ["STATUS_SUCCESS"], "startIndex": 0, "sliceSize": 99}))
+    table = json.load(urllib.request.urlopen(f"{server}data/plugin/hparams/session_groups?request={wanted}"))["sessionGroups"]
+    assert {row["name"]: row["hparams"] for row in table} == {cell.name: cell.axes for cell in cells}
+    for row in table:
+        shown = {metric["name"]["tag"]: metric["value"] for metric in row["metricValues"]}
+        assert set(shown) == {"test/accuracy", "test/balanced_accuracy", "selected/val/accuracy"}
