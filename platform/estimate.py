@@ -1,0 +1,227 @@
+"""How long a grid will take here, by measurement: what --dry-run says. Nothing is trained to its end, and Ray is not started.
+
+Steps are counted for every combination of conditions, by its own method and phases on a part of its training images; seconds are
+measured once for each value of the compared axis, at its combination of fewest steps, and scaled by steps and images from there.
+"""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from platform.progress import duration
+from search_spaces.study import Study
+from trainables.cell import Cell, Value
+from trainables.data.task import Images, Task
+from trainables.loop import make_method, make_task
+from trainables.methods.method import Method, Phase
+
+FEW = 16
+"""training images a count or a measurement begins with"""
+STEPS = 16
+"""an epoch of so many steps counts finely enough: with fewer, more images are taken, until all are"""
+LONG_S = 1.0
+"""a measurement as long as this is taken for good; a shorter one has warmed up, and is made again with more images"""
+
+
+class Size(NamedTuple):
+    """What one training consists of."""
+
+    phases: tuple[tuple[int, int], ...]
+    """(epochs, steps an epoch) of each"""
+    val: int
+    """images"""
+    test: int
+
+    @property
+    def steps(self) -> int:
+        return sum(epochs * steps for epochs, steps in self.phases)
+
+
+class Pace(NamedTuple):
+    """Seconds of a phase's parts."""
+
+    first: float
+    """making ready the phase and its first epoch, by step of an epoch: both grow with the images"""
+    again: float
+    """making ready a later epoch, by step"""
+    step: float
+    finish: float
+    """an epoch's end, by validation image"""
+
+
+class Rates(NamedTuple):
+    """What the parts of one training take, in seconds."""
+
+    build: float
+    """task and method"""
+    phases: tuple[Pace, ...]
+    logits: float
+    """by image"""
+
+    def seconds(self, size: Size) -> float:
+        total = self.build + self.logits * (size.val + size.test)
+        for pace, (epochs, steps) in zip(self.phases, size.phases, strict=True):
+            total += steps * (pace.first + (epochs - 1) * pace.again + epochs * pace.step) + epochs * size.val * pace.finish
+        return total
+
+
+def estimate(study: Study, cells: list[Cell], done: set[str], slots: int | None) -> str:
+    """The cells to do, their steps and seconds, and the time for all with `slots` at once (none: one a GPU, or one a core).
+
+    An axis of numbers says how much is trained, and is scaled; an axis of words says what, and each of its values is measured.
+    """
+    todo = [cell for cell in cells if cell.key not in done]
+    head = f"{study.name}, {study.scale} scale: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to do"
+    if not todo:
+        return head
+    torch.set_num_threads(1)  # as a worker has
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sizes, seconds = _all(study, todo, device)
+
+    rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
+    for value in study.axes[study.compared]:
+        mine = [_point(study, cell) for cell in todo if cell.axes[study.compared] == value]
+        if mine:
+            steps, times = {sizes[each].steps for each in mine}, {seconds[each] for each in mine}
+            rows.append((str(value), str(len(mine)), _range(steps, "{:,}".format), _range(times, duration)))
+    each = [seconds[_point(study, cell)] for cell in todo]
+    slots = min(slots or torch.cuda.device_count() or os.cpu_count() or 1, len(todo))
+    total = max(sum(each) / slots, max(each))
+    return "\n".join(
+        [head, "", *_table(rows), "", f"about {duration(total)} on this machine with {slots} at once; starting the workers comes on top"]
+    )
+
+
+def _all(study: Study, todo: list[Cell], device: torch.device) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
+    """Size and seconds of each combination: of its first replicate."""
+    first: dict[tuple[Value, ...], Cell] = {}
+    kinds: dict[tuple[Value, ...], list[tuple[Value, ...]]] = defaultdict(list)
+    words = [axis for axis, values in study.conditions.items() if not all(type(value) in (int, float) for value in values)]
+    for cell in todo:
+        if (point := _point(study, cell)) not in first:
+            first[point] = cell
+            kinds[tuple(cell.axes[axis] for axis in (study.compared, *words))].append(point)
+    sizes = {point: count(cell, device) for point, cell in first.items()}
+    seconds: dict[tuple[Value, ...], float] = {}
+    for points in kinds.values():
+        rates = measure(first[min(points, key=lambda point: sizes[point].steps)], device)
+        seconds |= {point: rates.seconds(sizes[point]) for point in points}
+    return sizes, seconds
+
+
+def _point(study: Study, cell: Cell) -> tuple[Value, ...]:
+    return tuple(value for axis, value in cell.axes.items() if axis != study.replicated)
+
+
+def count(cell: Cell, device: torch.device) -> Size:
+    """The phases, epochs and steps of a cell, without crafting or encoding all its images.
+
+    A part of the training images gives the steps for all in proportion: exact where a batch divides what they make, and else
+    within one in `STEPS`.
+    """
+    task = make_task(cell, device)
+    method = make_method(cell, task)
+    for module in method.modules.values():
+        module.forward = _of_one(module.forward)
+    every, images = len(task.train.labels), FEW
+    while True:
+        images = min(images, every)
+        method.task = _thinned(task, images)
+        phases = method.phases()
+        steps = []
+        for phase in phases:
+            phase.begin()
+            steps.append(phase.start(0))
+        if images == every or min(steps) >= STEPS:
+            break
+        images *= 2
+    scaled = ((phase.epochs, max(1, number * every // images)) for phase, number in zip(phases, steps, strict=True))
+    return Size(tuple(scaled), len(task.val.labels), len(task.test.labels))
+
+
+def _of_one(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A network that looks at one sample ever and says the same of all others: enough to count by, at no cost."""
+    seen: list[Tensor] = []
+
+    def answer(batch: Tensor) -> Tensor:
+        if not seen:
+            seen.append(forward(batch[:1]))
+        return seen[0].expand(len(batch), *seen[0].shape[1:])
+
+    return answer
+
+
+def measure(cell: Cell, device: torch.device) -> Rates:
+    """The rates of a cell, by the parts of its training at work on a part of its images."""
+    began = _clock(device)
+    task = make_task(cell, device)
+    method = make_method(cell, task)
+    build, images = _clock(device) - began, FEW
+    while True:
+        began = _clock(device)
+        method.task = _thinned(task, images)
+        rates = Rates(build, tuple(_pace(phase, method, device) for phase in method.phases()), _logits(method, device))
+        if images >= len(task.train.labels) or _clock(device) - began >= LONG_S:
+            return rates
+        images *= 4
+
+
+def _pace(phase: Phase, method: Method, device: torch.device) -> Pace:
+    began = _clock(device)
+    phase.begin()
+    steps = phase.start(0)
+    ready = _clock(device)
+    phase.start(1)
+    times = [_clock(device)]
+    again = times[0] - ready
+    phase.model.train()
+    while len(times) <= 20 and times[-1] - times[0] < LONG_S / 2:
+        phase.step(len(times) % steps)
+        times.append(_clock(device))
+    took = np.diff(times)
+    finish = _clock(device)
+    phase.finish(0)
+    finish = _clock(device) - finish
+    return Pace((ready - began) / steps, again / steps, median(took[1:] if len(took) > 1 else took), finish / len(method.task.val.labels))
+
+
+def _logits(method: Method, device: torch.device) -> float:
+    began = _clock(device)
+    with torch.no_grad():
+        method.logits(method.task.val.pixels)
+    return (_clock(device) - began) / len(method.task.val.labels)
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _thinned(task: Task, images: int) -> Task:
+    """The task with this many training images, and no more validation images, spread evenly."""
+
+    def some(every: Images) -> Images:
+        rows = np.linspace(0, len(every.rows) - 1, min(images, len(every.rows))).astype(np.int64)
+        return Images(every.pixels[rows], every.labels[rows], every.rows[rows])
+
+    return replace(task, train=some(task.train), val=some(task.val))
+
+
+def _range(values: set[Any], text: Callable[[Any], str]) -> str:
+    low, high = text(min(values)), text(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of aligned columns, the first to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

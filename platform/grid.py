@@ -1,0 +1,217 @@
+"""Run a study's grid: expand it, skip what is done, train the rest on warm Ray Train workers, draw TensorBoard and the report."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, TextIO
+
+import torch
+import typer
+import yaml
+
+from platform.progress import Progress
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Cell, Data
+from trainables.data.source import load, parse, parse_file
+from trainables.data.task import TASKS, Task
+from trainables.loop import make_method, make_task
+from trainables.registry import BadRequest, unknown
+from trainables.settings import resolve
+from trainables.store import RunFolder
+
+SCALES = ("pocket", "paper")
+
+
+def main(
+    study: Annotated[str, typer.Argument(help="a file of search_spaces/")] = "adults_as_augmentation",
+    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the text's settings and data")] = "pocket",
+    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
+    seeds: Annotated[int | None, typer.Option(help="how many seeds")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
+    data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are: a folder or an fsspec URI")] = "runs",
+    slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
+    gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
+) -> None:
+    """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    try:
+        wanted = narrow(STUDIES.find(study), scale, only or [], seeds, set_ or [])
+        cells = wanted.cells(read_roles(wanted, data or []))
+        check(wanted, cells)
+        folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}")
+        if dry_run:
+            from platform.estimate import estimate
+
+            print(estimate(wanted, cells, folder.done(), slots))
+            return
+        folder.put_grid(wanted.name, wanted.scale, cells)
+    except BadRequest as error:
+        raise stop(2, str(error)) from None
+    except OSError as error:
+        raise stop(2, f"{error.filename or runs}: {error.strerror or error}") from None
+    except KeyboardInterrupt:
+        raise stop(130, "stopped before anything was started") from None
+    raise typer.Exit(carry_out(wanted, cells, folder, slots, gpu))
+
+
+def narrow(make: Any, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
+    """The study as the options want it."""
+    if scale not in SCALES:
+        raise unknown("scale", scale, SCALES)
+    study: Study = make(scale)
+    if seeds is not None:
+        study = study.with_seeds(seeds)
+    for option in only:
+        axis, values = _pair("--only", option, "AXIS=V,V")
+        study = study.narrowed(axis, values.split(","))
+    for option in settings:
+        name, value = _pair("--set", option, "KEY=VALUE")
+        study = study.with_setting(name, yaml.safe_load(value))
+    return study
+
+
+def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
+    """Read what plays each role once, here, so that a fault in it is found before anything starts."""
+    sources = dict(study.roles)
+    for option in options:
+        named = parse_file(option) if option.endswith((".yaml", ".yml")) else dict([parse(option)])
+        for role, source in named.items():
+            if role not in study.roles:
+                raise unknown(f"role of {study.name}", role, study.roles)
+            sources[role] = source
+    names: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
+    task: Any = resolve(TASKS.find(study.task).settings, names, f"task {study.task}")
+    data = {}
+    for role, source in sources.items():
+        faces = load(source, task.size, task.colour)
+        for note in faces.notes:
+            print(f"{role}: {note}", file=sys.stderr)
+        data[role] = Data(source, faces.fingerprint, faces.title)
+    return data
+
+
+def check(study: Study, cells: list[Cell]) -> None:
+    """Make each kind of task and method once, so that what cannot be made is said before anything starts."""
+    tasks: dict[str, Task] = {}
+    methods = set()
+    for cell in cells:
+        kind = repr(cell.task_settings)
+        if kind not in tasks:
+            tasks[kind] = make_task(cell, torch.device("cpu"))
+        if cell.axes[study.compared] not in methods:
+            methods.add(cell.axes[study.compared])
+            make_method(cell, tasks[kind])
+
+
+def carry_out(study: Study, cells: list[Cell], folder: RunFolder, slots: int | None, gpu: float | None) -> int:
+    """Train what is not done, then draw; returns the exit code."""
+    done = folder.done()
+    todo = [cell for cell in cells if cell.key not in done]
+    code, reason = 0, ""
+    if todo:
+        print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
+        with chatter_aside(folder) as stream:
+            progress = Progress(cells, len(cells) - len(todo), stream)
+            code, reason = train(study, todo, folder, progress, slots, gpu)
+            progress.close()
+    if reason:
+        print(reason, file=sys.stderr)
+    if code:
+        return code
+    code = max(code, int(any(folder.result(cell.key) is None for cell in todo)))
+    draw(study, cells, folder)
+    return code
+
+
+def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, slots: int | None, gpu: float | None) -> tuple[int, str]:
+    """Run the cells through Ray; returns an exit code and, where it is not 0 or 1, a line that says why."""
+    from platform import schedule
+    from platform.board import Board
+
+    board = Board(folder, study)
+    by_key = {cell.key: cell for cell in todo}
+
+    def listen(event: dict[str, Any]) -> None:
+        progress.hear(event)
+        if event["kind"] == "row":
+            board.row(by_key[event["key"]], event["row"])
+        elif event["kind"] == "done":
+            board.done(by_key[event["key"]])
+
+    try:
+        schedule.run(todo, folder, listen, progress.tick, slots, gpu, context=commit() | {"driver_pid": os.getpid()})
+    except KeyboardInterrupt:
+        return 130, "stopped; the same command again goes on from here"
+    except schedule.Fatal as error:
+        return 2, f"{error}; what was finished is kept: the same command again goes on"
+    finally:
+        board.close()
+        schedule.ray.shutdown()
+    return 0, ""
+
+
+def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
+    from platform.board import Board
+    from platform.report import write
+
+    board = Board(folder, study)
+    board.complete(cells)
+    board.close()
+    print(f"report: {write(folder, study)}\ncurves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
+
+
+def commit() -> dict[str, Any]:
+    """The checkout's commit, and whether it was changed since."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    try:
+        head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "-C", here, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": head, "dirty": bool(changed.strip())}
+
+
+@contextlib.contextmanager
+def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
+    """Whatever Ray prints, from any process, goes to a log file; yields a stream to the real standard error."""
+    log = folder.path("log", time.strftime("%Y%m%d-%H%M%S.log")) if folder.local else os.devnull
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    saved = os.dup(1), os.dup(2)
+    with open(log, "ab", buffering=0) as file, os.fdopen(os.dup(2), "w") as stream:
+        sys.stdout.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield stream
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+
+
+def stop(code: int, line: str) -> typer.Exit:
+    """An exit with one line on standard error."""
+    print(line, file=sys.stderr)
+    return typer.Exit(code)
+
+
+def _pair(option: str, text: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise BadRequest(f"{option} {text}: expected {option} {form}")
+    return name, value
+
+
+def application() -> typer.Typer:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    return app
+
+
+if __name__ == "__main__":
+    application()()

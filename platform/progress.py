@@ -1,0 +1,71 @@
+"""One line that says how far a grid is: redrawn on a terminal, a new line now and then anywhere else."""
+
+import sys
+import time
+from typing import TextIO
+
+from trainables.cell import Cell
+
+
+class Progress:
+    """Counts events and says: done, failed, under way, seconds a cell, time to go."""
+
+    def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr) -> None:
+        self.stream, self.total, self.done, self.failed = stream, len(cells), done, 0
+        self.names = {cell.key: cell.name for cell in cells}
+        self.began = time.monotonic()
+        self.first: float | None = None
+        """when the first epoch was heard of: what lies before is start-up, not training"""
+        self._ended: set[str] = set()
+        self._cleared = True
+        self._drawn = 0.0
+
+    def hear(self, event: dict) -> None:
+        """Take in one event; a failure gets a line of its own."""
+        if self.first is None:
+            self.first = time.monotonic()
+            self._line(f"first epoch {self.first - self.began:.0f} s after the start")
+        if event["kind"] == "row" or event.get("stopped") or event["key"] in self._ended:
+            return
+        self._ended.add(event["key"])
+        self.done += event["kind"] == "done"
+        if event["kind"] == "failed":
+            self.failed += 1
+            self._line(f"failed: {self.names[event['key']]}: {event['reason']}")
+
+    def tick(self) -> None:
+        """Redraw; four times a second on a terminal, every ten seconds elsewhere."""
+        pause = 0.25 if self.stream.isatty() else 10.0
+        if time.monotonic() - self._drawn >= pause:
+            self._drawn = time.monotonic()
+            self._draw()
+
+    def close(self) -> None:
+        self._draw()
+        if self.stream.isatty():
+            self.stream.write("\n")
+
+    def _draw(self) -> None:
+        text = f"{self.done}/{self.total} cells done, {self.failed} failed"
+        if self._ended and self.first is not None:
+            pace = (time.monotonic() - self.first) / len(self._ended)
+            left = self.total - self.done - self.failed
+            text += f", {pace:.2f} s a cell" + (f", {duration(pace * left)} to go" if left else "")
+        elif self.first is None:
+            text += ", starting the workers"
+        self.stream.write(f"\r\x1b[2K{text}" if self.stream.isatty() else text + "\n")
+        self.stream.flush()
+
+    def _line(self, text: str) -> None:
+        self.stream.write(f"\r\x1b[2K{text}\n" if self.stream.isatty() else text + "\n")
+        self.stream.flush()
+
+
+def duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 129600 else f"{seconds / 86400:.1f} days"

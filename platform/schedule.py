@@ -1,0 +1,169 @@
+"""The Tuner: cells in, events out. The only file here that imports ray.tune.
+
+One Train run (its `fit` in a thread) keeps the workers warm, one Tune trial actor a slot posts their cells, a mailbox actor between them.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+# Read by Ray at import, here and in every process it starts.
+os.environ.update(
+    RAY_CHDIR_TO_TRIAL_DIR="0",  # paths mean what the user typed
+    RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # one process less; it does not fit replica groups
+    RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.5",
+    RAY_TRAIN_METRICS_ENABLED="0",
+    RAY_USAGE_STATS_ENABLED="0",  # nothing leaves the building
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board.py writes TensorBoard, the workers write the results
+    TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
+    TUNE_WARN_THRESHOLD_S="60",
+)
+
+import ray
+import ray.train
+from ray import tune
+from ray.train.torch import TorchTrainer
+
+from trainables.cell import Cell
+from trainables.mailbox import Mailbox
+from trainables.slot import Alone, Obituaries, Slot, serve
+from trainables.store import RunFolder
+
+Event = dict[str, Any]
+
+
+class Fatal(RuntimeError):
+    """Nothing more can be done: the disk is full, or the workers cannot start."""
+
+
+class _Listener(tune.Callback):
+    def __init__(self, listen: Callable[[Event], None], over: threading.Event) -> None:
+        self.listen, self.over = listen, over
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks for a restore that we never do
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.over.is_set():
+            raise Fatal("stopped")  # the way out of Tuner.fit, which would first run every trial that is left
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        for event in result["events"]:
+            self.listen(event)
+
+
+def slots_of(resources: dict[str, float], gpu: float, wanted: int | None) -> int:
+    """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
+    return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
+
+
+def run(
+    todo: list[Cell],
+    folder: RunFolder,
+    listen: Callable[[Event], None],
+    tick: Callable[[], None] = lambda: None,
+    slots: int | None = None,
+    gpu: float | None = None,
+    context: dict[str, Any] | None = None,
+    checkpoint_s: float = 20.0,
+) -> None:
+    """Train these cells, in this order, and return when every one has ended. `listen` hears each event once, in Tune's thread.
+
+    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. KeyboardInterrupt stops the cells at their next
+    step, their checkpoints written, and is raised again. Raises Fatal where going on makes no sense.
+    """
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False)
+    if threading.current_thread() is threading.main_thread():  # Ray set its own handler: a scheduler's polite word is Ctrl-C to us
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    resources = ray.cluster_resources()
+    share = gpu if gpu is not None else float("GPU" in resources)
+    number = min(slots_of(resources, share, slots), len(todo))
+    name = f"mailbox-{uuid.uuid4().hex[:8]}"
+    mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote()
+    scratch = tempfile.mkdtemp(prefix="ferray-")
+    config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}}
+    fatal: list[str] = []
+    over = threading.Event()
+
+    def work() -> None:
+        per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / number)} | ({"GPU": share} if share else {})
+        trainer = TorchTrainer(
+            serve,
+            train_loop_config=config,
+            torch_config=Alone(),
+            scaling_config=ray.train.ScalingConfig(num_workers=number, use_gpu=bool(share), resources_per_worker=per_worker),
+            run_config=ray.train.RunConfig(
+                name="workers",
+                storage_path=scratch,
+                failure_config=ray.train.FailureConfig(max_failures=-1, controller_failure_limit=3),
+                callbacks=[Obituaries(name)],
+            ),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:
+            fatal.append(f"the workers cannot go on: {str(error).splitlines()[0]}")
+
+    axes = {cell.key: cell.axes for cell in todo}
+
+    def hear(event: Event) -> None:
+        if event.get("killed"):  # nobody else is left to write it down
+            folder.put_error(event["key"], {"axes": axes[event["key"]], **event})
+        if event.get("fatal"):
+            fatal.append(event["reason"])
+        listen(event)
+
+    def tune_all() -> None:
+        try:
+            tuner = tune.Tuner(
+                tune.with_resources(Slot, {"node:__internal_head__": 0.001}),  # its CPU would be taken from the workers
+                param_space={"mailbox": name, "cells": tune.grid_search([[cell.to_json()] for cell in todo])},
+                tune_config=tune.TuneConfig(max_concurrent_trials=number, reuse_actors=True),
+                run_config=tune.RunConfig(
+                    name="slots",
+                    storage_path=scratch,
+                    callbacks=[_Listener(hear, over)],
+                    verbose=0,
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the cells keep their own
+                    failure_config=tune.FailureConfig(max_failures=3),
+                ),
+            )
+            tuner.fit()
+        except Exception as error:
+            if not over.is_set():
+                fatal.append(f"the trials cannot go on: {str(error).splitlines()[0]}")
+
+    workers = threading.Thread(target=work, daemon=True)
+    trials = threading.Thread(target=tune_all, daemon=True)
+    workers.start()
+    trials.start()
+    try:
+        while trials.is_alive() and not fatal:
+            trials.join(0.2)
+            tick()
+        if fatal:
+            raise Fatal(fatal[0])
+    except BaseException:
+        over.set()
+        _halt(mailbox)
+        trials.join(5)
+        raise
+    finally:
+        mailbox.close.remote()
+        workers.join(5)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _halt(mailbox: Any, patience_s: float = 5.0) -> None:
+    """Give cells in flight the time to write their checkpoints."""
+    try:
+        ray.get(mailbox.halt.remote(), timeout=patience_s)
+    except Exception:
+        time.sleep(0)  # whoever did not answer is behind its last checkpoint by one interval at most

@@ -1,0 +1,135 @@
+"""What --dry-run counts, against real trainings' own steps. How long it says they take is nobody's to assert."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from platform.estimate import Pace, Rates, Size, count, estimate, measure
+from platform.grid import read_roles
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Cell
+from trainables.loop import make_method, make_task, train
+from trainables.methods.recipe import Descent
+from trainables.store import RunFolder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The first measurement is good enough where no time is looked at; threads are as before afterwards."""
+    monkeypatch.setattr("platform.estimate.LONG_S", 0.05)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def cells_of(study: Study) -> list[Cell]:
+    return study.cells(read_roles(study, []))
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Study:
+    return STUDIES.find("adults_as_augmentation")("pocket")
+
+
+@pytest.fixture
+def tiny(pocket: Study) -> Study:
+    settings = {"epochs": 2, "probe_epochs": 3, "per_class": 7, "batch": 24}
+    return replace(pocket, settings=pocket.settings | settings).with_seeds(2)
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The table's rows by their first column."""
+    return {line.split("  ")[0]: re.split(r"\s{2,}", line)[1:] for line in text.split("\n\n")[1].splitlines()[1:]}
+
+
+@pytest.mark.parametrize("arm", ["SL(c+a)", "UC(c)", "SC(c<-a)"])
+def test_counted_steps_are_those_a_training_makes(tiny: Study, arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tiny.narrowed("method", [arm]).narrowed("split", ["0.9"]).narrowed("ratio", ["5"]).with_seeds(1)
+    (cell,) = cells_of(study)
+    made = 0
+    step = Descent.step
+
+    def counted(self: Descent, number: int) -> Any:
+        nonlocal made
+        made += 1
+        return step(self, number)
+
+    monkeypatch.setattr(Descent, "step", counted)
+    train(cell, RunFolder(str(tmp_path)))
+    trained, made = made, 0
+    text = estimate(study, [cell], set(), 1)
+    assert rows_of(text)[arm][:2] == ["1", f"{trained:,}"]
+
+
+@pytest.mark.parametrize(("arm", "split", "ratio"), [("SL(c)", 0.9, 5), ("UC(c+a)", 0.5, 5), ("SC(c+a)", 0.9, 1), ("SC(c<-a)", 0.5, 1)])
+def test_a_part_of_the_images_counts_for_all(pocket: Study, arm: str, split: float, ratio: int) -> None:
+    """Against phases begun with every image and the real networks: exact, for batches of 32 and 16 divide what is counted by."""
+    cell = next(each for each in cells_of(pocket) if (each.axes["method"], each.axes["split"], each.axes["ratio"]) == (arm, split, ratio))
+    task = make_task(cell, CPU)
+    whole = []
+    for phase in make_method(cell, task).phases():
+        phase.begin()
+        whole.append((phase.epochs, phase.start(0)))
+    assert count(cell, CPU) == Size(tuple(whole), len(task.val.labels), len(task.test.labels))
+
+
+def test_it_knows_what_is_done(tiny: Study) -> None:
+    study = tiny.narrowed("method", ["SL(c)", "SL(c+a)"])
+    cells = cells_of(study)
+    done = {cell.key for cell in cells if cell.axes["method"] == "SL(c)"} | {cells[-1].key, "a key of another grid"}
+    text = estimate(study, cells, done, 3)
+    assert text.startswith("adults_as_augmentation, pocket scale: 16 cells, 9 done, 7 to do\n")
+    rows = rows_of(text)
+    assert list(rows) == ["SL(c+a)"]
+    assert rows["SL(c+a)"][0] == "7"
+    assert "with 3 at once" in text
+    assert estimate(study, cells, {cell.key for cell in cells}, None) == "adults_as_augmentation, pocket scale: 16 cells, 16 done, 0 to do"
+
+
+def test_no_more_slots_than_cells(tiny: Study) -> None:
+    study = tiny.narrowed("method", ["SL(c)"]).narrowed("split", ["0.5"]).narrowed("ratio", ["1"])
+    assert "with 2 at once" in estimate(study, cells_of(study), set(), 64)
+
+
+def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Axes by any name: each value of an axis of words is measured by itself, an axis of numbers is scaled."""
+    study = replace(
+        tiny,
+        axes={"batch": (24, 48), "seed": (0, 1, 2), "pool": ("fixed", "fresh"), "arm": ("SL(c)", "SL(c+a)")},
+        compared="arm",
+    )
+    measured = []
+
+    def spy(cell: Cell, device: torch.device) -> Rates:
+        measured.append((cell.axes["arm"], cell.axes["pool"], cell.axes["batch"]))
+        return measure(cell, device)
+
+    monkeypatch.setattr("platform.estimate.measure", spy)
+    cells = cells_of(study)
+    rows = rows_of(estimate(study, cells, set(), 1))
+    assert sorted(measured) == [(arm, pool, 48) for arm in ("SL(c)", "SL(c+a)") for pool in ("fixed", "fresh")]
+    assert [row[0] for row in rows.values()] == ["12", "12"]
+
+
+def test_nothing_moves_but_the_clock(tiny: Study) -> None:
+    """Measuring leaves no trace: a cell's network begins with the same numbers after it."""
+    (cell, *_) = cells_of(tiny.narrowed("method", ["SC(c)"]))
+    before = make_method(cell, make_task(cell, CPU)).modules.state_dict()
+    rates = measure(cell, CPU)
+    assert len(rates.phases) == 2
+    after = make_method(cell, make_task(cell, CPU)).modules.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_seconds_add_up() -> None:
+    """By hand: 2 epochs of 10 steps, then 1 epoch of 3; 5 validation and 7 test images."""
+    rates = Rates(build=1.0, phases=(Pace(0.5, 0.25, 0.1, 0.01), Pace(2.0, 9.0, 0.3, 0.0)), logits=0.02)
+    by_hand = 1.0 + (10 * 0.5 + 10 * 0.25 + 2 * 10 * 0.1 + 2 * 5 * 0.01) + (3 * 2.0 + 3 * 0.3) + 12 * 0.02
+    assert rates.seconds(Size(((2, 10), (1, 3)), val=5, test=7)) == pytest.approx(by_hand)

@@ -1,0 +1,342 @@
+"""The mailbox: every cell is handed out and ends exactly once, whoever dies. A dead caller's call waits on, as in a Ray actor."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.mailbox import TRIES, Mailbox
+
+Test = Callable[[Mailbox], Coroutine[Any, Any, None]]
+ROW = {"kind": "row", "row": {"epoch": 0}}
+DONE = {"kind": "done"}
+
+
+def cell(key: str, parent: str | None = None) -> dict[str, Any]:
+    return {"key": key, "parent": parent}
+
+
+def run(test: Test) -> None:
+    """Run in a loop of its own; a mailbox that never answers is a failure, not a hang."""
+
+    async def whole() -> None:
+        async with asyncio.timeout(60):
+            await test(Mailbox())
+
+    asyncio.run(whole())
+
+
+async def settle() -> None:
+    """Let every other coroutine come as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def started(call: Awaitable[Any]) -> asyncio.Future[Any]:
+    waiting = asyncio.ensure_future(call)
+    await settle()
+    return waiting
+
+
+def kinds(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(event["key"], event["kind"]) for event in events]
+
+
+def test_cells_are_handed_out_in_order_and_their_events_come_back() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t1", [cell("a"), cell("b")], slot_pid=11)
+        await mailbox.post("t2", [cell("c")], slot_pid=12)
+        assert await mailbox.take(0) == {"trial": "t1", "cell": cell("a"), "slot_pid": 11, "deaths": 0}
+        assert await mailbox.take(1) == {"trial": "t1", "cell": cell("b"), "slot_pid": 11, "deaths": 0}
+        assert await mailbox.report(1, DONE)
+        assert await mailbox.take(1) == {"trial": "t2", "cell": cell("c"), "slot_pid": 12, "deaths": 0}
+        assert await mailbox.report(0, ROW) and await mailbox.report(0, {"kind": "failed", "reason": "diverged"})
+        assert kinds(await mailbox.events("t1")) == [("b", "done"), ("a", "row"), ("a", "failed")]
+        assert await mailbox.report(1, DONE)
+        assert await mailbox.events("t2") == [{"key": "c", "kind": "done"}]
+
+    run(test)
+
+
+def test_quick_epochs_come_as_one_list() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a")])
+        waiting = await started(mailbox.events("t", pause=30))
+        await mailbox.take(0)
+        for _ in range(5):
+            await mailbox.report(0, ROW)
+            await settle()
+        assert not waiting.done()
+        await mailbox.report(0, DONE)  # the end is not waited for
+        assert kinds(await waiting) == [("a", "row")] * 5 + [("a", "done")]
+
+    run(test)
+
+
+def test_a_waiting_worker_gets_the_next_cell() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        waiting = [await started(mailbox.take(rank)) for rank in range(3)]
+        await mailbox.post("t", [cell("a"), cell("b")])
+        await settle()
+        assert sum(each.done() for each in waiting) == 2
+        await mailbox.close()
+        assert sorted(str(job and job["cell"]["key"]) for job in await asyncio.gather(*waiting)) == ["None", "a", "b"]
+        assert await mailbox.take(4) is None
+
+    run(test)
+
+
+@pytest.mark.parametrize("obituary", [True, False])
+def test_a_dead_workers_cell_goes_to_the_head(obituary: bool) -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
+        for deaths in range(TRIES):
+            job = await mailbox.take(0)
+            assert job and (job["cell"]["key"], job["deaths"]) == ("a", deaths)
+            if obituary:
+                await mailbox.died({0: "signal 9"})
+        if obituary:
+            assert not await mailbox.report(0, ROW), "a dead worker's word counts no more"
+        job = await mailbox.take(0)
+        assert job and (job["cell"]["key"], job["deaths"]) == ("b", 0)
+        (event,) = await mailbox.events("t", pause=0)
+        assert event["kind"] == "failed" and event["key"] == "a" and event["killed"]
+        assert event["reason"] == f"its worker died {TRIES} times; the last time: {'signal 9' if obituary else 'its worker died'}"
+
+    run(test)
+
+
+def test_a_slot_hears_at_once_of_a_cell_that_failed_for_good() -> None:
+    """Its last worker died without an obituary: a new one of its rank tells of it, by asking for more."""
+
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a")])
+        waiting = await started(mailbox.events("t"))
+        for _ in range(TRIES):
+            assert await mailbox.take(0)
+        replaced = await started(mailbox.take(0))
+        assert kinds(await waiting) == [("a", "failed")] and not replaced.done()
+
+    run(test)
+
+
+def test_obituaries_of_idle_workers_change_nothing() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a")])
+        await mailbox.died({0: "x", 7: "y"})
+        job = await mailbox.take(0)
+        assert job and job["deaths"] == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("obituary", [True, False])
+def test_a_worker_that_died_while_it_waited_gets_no_cell(obituary: bool) -> None:
+    """Its call is still waiting in the mailbox: a cell given to it would be lost once its successor takes another."""
+
+    async def test(mailbox: Mailbox) -> None:
+        dead = await started(mailbox.take(0))
+        if obituary:
+            await mailbox.died({0: "signal 9"})
+        alive = await started(mailbox.take(0))
+        await mailbox.post("t", [cell("a"), cell("b")])
+        await settle()
+        assert alive.done() and (not dead.done() or dead.result() is None)
+        assert alive.result()["cell"]["key"] == "a" and alive.result()["deaths"] == 0
+        await mailbox.report(0, DONE)
+        job = await mailbox.take(0)
+        assert job and job["cell"]["key"] == "b"
+
+    run(test)
+
+
+@pytest.mark.parametrize("waited", [True, False])
+def test_a_slot_that_died_posts_again_and_nothing_runs_twice(waited: bool) -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
+        await mailbox.take(0)
+        await mailbox.report(0, DONE)
+        await mailbox.events("t", pause=0)  # heard by the slot that then died
+        await mailbox.take(0)
+        if waited:
+            await started(mailbox.events("t"))  # died while it waited: this call still does
+        await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
+        assert kinds(await mailbox.events("t", pause=0)) == [("a", "done")]
+        waiting = await started(mailbox.events("t"))
+        await mailbox.report(0, DONE)
+        job = await mailbox.take(0)
+        assert job and job["cell"]["key"] == "c"
+        await mailbox.report(0, DONE)
+        assert kinds(await waiting) == [("b", "done"), ("c", "done")]
+        assert not (await started(mailbox.take(0))).done()
+
+    run(test)
+
+
+def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a"), cell("b")])
+        await mailbox.post("u", [cell("c")])
+        await mailbox.take(0)
+        assert await mailbox.report(0, ROW)
+        await mailbox.leave("t")
+        assert not await mailbox.report(0, ROW)
+        assert not await mailbox.report(0, {"kind": "failed", "stopped": True, "reason": "stopped"})
+        job = await mailbox.take(0)
+        assert job and job["cell"]["key"] == "c"
+        await mailbox.leave("never posted")
+
+    run(test)
+
+
+def test_a_cell_nobody_waits_for_is_not_tried_again() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a")])
+        await mailbox.take(0)
+        await mailbox.leave("t")
+        await mailbox.died({0: "signal 9"})
+        assert not (await started(mailbox.take(0))).done()
+
+    run(test)
+
+
+def test_children_wait_for_their_parents() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("child", "parent"), cell("orphan", "done before"), cell("parent")])
+        first, second = await mailbox.take(0), await mailbox.take(1)
+        assert first and second and [first["cell"]["key"], second["cell"]["key"]] == ["orphan", "parent"]
+        waiting = await started(mailbox.take(2))
+        await mailbox.died({1: "signal 9"})
+        await mailbox.take(1)  # the parent again
+        await settle()
+        assert not waiting.done()
+        await mailbox.report(1, {"kind": "failed", "reason": "diverged"})  # the worker that takes the child says so
+        assert (await waiting)["cell"]["key"] == "child"
+
+    run(test)
+
+
+def test_a_child_whose_parent_was_dropped_is_not_kept_waiting() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("other"), cell("parent")])
+        await mailbox.take(0)
+        await mailbox.post("u", [cell("middle", "parent"), cell("child", "other")])
+        waiting = await started(mailbox.take(1))
+        job = waiting.result()
+        assert job["cell"]["key"] == "parent"
+        waiting = await started(mailbox.take(2))
+        await mailbox.leave("t")
+        await mailbox.died({1: "signal 9"})
+        assert (await waiting)["cell"]["key"] == "middle"
+
+    run(test)
+
+
+def test_halt_waits_until_every_worker_has_let_go() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
+        await mailbox.take(0)
+        await mailbox.take(1)
+        told = await started(mailbox.halted())
+        idle = await started(mailbox.take(2))
+        assert idle.result()["cell"]["key"] == "c"
+        halt = await started(mailbox.halt())
+        assert await told and not halt.done()
+        assert not await mailbox.report(0, ROW), "go on? no"
+        await mailbox.report(0, {"kind": "failed", "stopped": True})
+        await mailbox.died({1: "signal 9"})
+        await settle()
+        assert not halt.done()
+        await mailbox.report(2, DONE)
+        assert await halt
+        assert await mailbox.take(0) is None
+
+    run(test)
+
+
+def test_closing_answers_a_slot_that_waits() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a")])
+        waiting = await started(mailbox.events("t", pause=0))
+        await mailbox.close()
+        assert await waiting == []
+
+    run(test)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 14), st.integers(0, 2**32), st.floats(0, 0.3), st.floats(0, 0.3))
+def test_any_schedule_ends_every_cell_once(
+    slots: int, workers: int, number: int, seed: int, mortality: float, slot_mortality: float
+) -> None:
+    """Workers die while they wait, and at work with or without an obituary; slots die while they wait, and post again."""
+    chance = random.Random(seed)
+    cells = [cell(f"c{i}", f"c{chance.randrange(i)}" if i and chance.random() < 0.3 else None) for i in range(number)]
+    chance.shuffle(cells)
+    trials = {f"t{i}": cells[i::slots] for i in range(slots)}
+    ended: Counter[str] = Counter()
+    deaths: Counter[str] = Counter()
+    heard: dict[str, str] = {}
+    over = asyncio.Event()
+
+    async def idle() -> None:
+        for _ in range(1 + chance.randrange(3)):
+            await asyncio.sleep(0)
+
+    async def worker(mailbox: Mailbox, rank: int) -> None:
+        while not over.is_set():
+            take = asyncio.ensure_future(mailbox.take(rank))
+            await idle()
+            if not take.done() and chance.random() < mortality:
+                await mailbox.died({rank: "killed while it waited"})
+                continue
+            if (job := await take) is None:
+                assert over.is_set()
+                return
+            key = job["cell"]["key"]
+            assert job["deaths"] == deaths[key] and not ended[key]
+            assert job["cell"]["parent"] not in {cell["key"] for cell in cells if not ended[cell["key"]]}
+            for _ in range(chance.randrange(3)):
+                await idle()
+                assert await mailbox.report(rank, ROW)
+            if chance.random() < mortality:
+                deaths[key] += 1
+                ended[key] += deaths[key] == TRIES
+                if chance.random() < 0.5:
+                    await mailbox.died({rank: "killed"})
+                continue
+            ended[key] += 1
+            assert await mailbox.report(rank, {"kind": chance.choice(["done", "failed"])})
+
+    async def slot(mailbox: Mailbox, trial: str) -> None:
+        left = {cell["key"] for cell in trials[trial]}
+        await mailbox.post(trial, trials[trial])
+        while left:
+            events = asyncio.ensure_future(mailbox.events(trial, pause=0))
+            await idle()
+            if not events.done() and chance.random() < slot_mortality:
+                left = {cell["key"] for cell in trials[trial]}
+                await mailbox.post(trial, trials[trial])
+                continue
+            for event in await events:
+                if event["kind"] != "row":
+                    heard[event["key"]] = event["kind"]
+                    left.discard(event["key"])
+        await mailbox.leave(trial)
+
+    async def test(mailbox: Mailbox) -> None:
+        async with asyncio.TaskGroup() as group:
+            for rank in range(workers):
+                group.create_task(worker(mailbox, rank))
+            await asyncio.gather(*(slot(mailbox, trial) for trial in trials if trials[trial]))
+            over.set()
+            await mailbox.close()
+
+    run(test)
+    assert ended == dict.fromkeys((cell["key"] for cell in cells), 1)
+    assert heard.keys() == ended.keys()
+    assert all(heard[key] == "failed" for key in deaths if deaths[key] == TRIES)
