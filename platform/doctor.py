@@ -1,0 +1,275 @@
+"""What is installed, found and reachable; what would fail, and how to mend it."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import fsspec
+    import typer
+    from packaging.requirements import Requirement
+    from rich.console import Console
+    from rich.markup import escape
+except ImportError as error:
+    sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
+
+ROOT = Path(__file__).resolve().parent.parent
+GIB = 2**30
+MODULES = {
+    "torch": ("torch",),
+    "torchvision": ("torchvision",),
+    "ray": ("ray", "ray.train.torch", "ray.tune"),  # the parts are lazy: `import ray` alone shows nothing of what a grid needs
+    "optuna": ("optuna",),
+    "hyperopt": ("hyperopt",),
+    "numpy": ("numpy",),
+    "pandas": ("pandas",),
+    "scipy": ("scipy.stats",),
+    "tensorboard": ("tensorboard.compat.proto.summary_pb2", "tensorboard.summary.writer.event_file_writer"),
+    "opencv-python-headless": ("cv2",),
+}
+"""What a grid needs: distribution, and the modules of it that must import."""
+
+PROBE = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    print(json.dumps([name, "the import ended the process"]), flush=True)  # the next line takes it back
+    try:
+        importlib.import_module(name)
+        said = ""
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}".replace("\\n", " ")
+    print(json.dumps([name, said]), flush=True)
+if "torch" in sys.argv and "torch" in sys.modules:
+    import torch
+    try:
+        torch.cuda.init()
+        said = ""
+    except BaseException as error:
+        said = str(error).strip().partition("\\n")[0].partition(". ")[0]
+    gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if not said else []
+    print(json.dumps(["cuda", said, [[gpu.name, gpu.total_memory, torch.cuda.is_bf16_supported()] for gpu in gpus]]))
+"""
+
+START_RAY = """
+import logging, ray
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+print(ray.get(ray.remote(lambda: "a task ran").remote()))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `bad` would stop a grid; `mend` says what to do, and alone it is advice."""
+
+    text: str
+    mend: str = ""
+    bad: bool = False
+
+
+def pins(text: str) -> dict[str, str]:
+    """Package -> version of the lines of a requirements file that hold for this interpreter."""
+    lines = (Requirement(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return {line.name: str(line.specifier).removeprefix("==") for line in lines if not line.marker or line.marker.evaluate()}
+
+
+def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
+    """Versions against the pins, and the real error behind whatever does not import. `said`: module -> error, "" if none."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    supported = (3, 11) <= sys.version_info < (3, 14)
+    yield Finding(
+        f"python {python}  {sys.executable}", "" if supported else "use Python 3.11 to 3.13: make PYTHON=python3.11", not supported
+    )
+    for package, modules in MODULES.items():
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(f"{package} is not installed", "make venv", bad=True)
+            continue
+        if broken := [module for module in modules if said[module]]:
+            for module in broken:
+                mend = f"the error is {package}'s own; a clean installation: rm -r .venv && make venv"
+                yield Finding(f"{package} {version}: import {module}: {said[module]}", mend, bad=True)
+        elif version.partition("+")[0] != wanted[package]:
+            yield Finding(f"{package} {version}, tested with {wanted[package]}", "make venv installs the tested version")
+        else:
+            yield Finding(f"{package} {version}")
+
+
+def kernel_says(file: str) -> str:
+    """A file of /proc, or "" on a system that has none."""
+    return Path(file).read_text() if Path(file).exists() else ""
+
+
+def devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[Finding]:
+    """GPUs as torch sees them, then the processor and what bf16 gains on it."""
+    for name, memory, bf16 in gpus:
+        yield Finding(f"GPU {name}, {memory / GIB:.0f} GiB, {'bf16' if bf16 else 'no bf16'}")
+    if not gpus:
+        driver = Path("/proc/driver/nvidia/version").exists()
+        yield Finding(
+            f"no GPU: {cuda_error}", "a driver is there: does nvidia-smi show a CUDA version that torch can use?" if driver else ""
+        )
+    info = kernel_says("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.+)", info)
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", info)]
+    fast = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & set(flags) else "no bf16 in hardware"
+    yield Finding(f"CPU {model[1] if model else 'of unknown model'}, {' '.join(flags) or 'flags unknown'}, {fast}")
+
+
+def machine(runs: str) -> Iterator[Finding]:
+    """Cores, memory, room on disks, and whether the run folder can be written."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = os.environ.get("OMP_NUM_THREADS")
+    yield Finding(f"{cores} cores, OMP_NUM_THREADS {threads or 'not set'}: a grid sets its workers' threads itself")
+    if meminfo := dict(re.findall(r"(\w+):\s+(\d+) kB", kernel_says("/proc/meminfo"))):
+        total, free = (int(meminfo[name]) * 1024 / GIB for name in ("MemTotal", "MemAvailable"))
+        little = "a pocket grid with two slots takes up to 6 GiB: --slots 1, or end other programs" if free < 6 else ""
+        yield Finding(f"memory {total:.1f} GiB, {free:.1f} free", little)
+    if Path("/dev/shm").exists():
+        free = shutil.disk_usage("/dev/shm").free / GIB
+        yield Finding(
+            f"shared memory {free:.1f} GiB free", "Ray will use slower files in /tmp; in a container: --shm-size=2g" if free < 1 else ""
+        )
+    temporary = shutil.disk_usage(tempfile.gettempdir())
+    full = temporary.used / (temporary.used + temporary.free) > 0.95
+    mend = "Ray stops storing objects on a disk that is 95 % full: remove old /tmp/ray sessions, or set RAY_TMPDIR to another disk"
+    yield Finding(f"{tempfile.gettempdir()} {temporary.free / GIB:.1f} GiB free", mend if full else "", full)
+    yield run_folder(runs)
+
+
+def run_folder(runs: str) -> Finding:
+    """Can a result be written under `runs` (a folder, made if need be, or any fsspec address)?"""
+    try:
+        if "://" in runs:
+            system, path = fsspec.core.url_to_fs(runs)
+            probe = f"{path.rstrip('/')}/.doctor-{os.getpid()}"
+            system.pipe_file(probe, b"")
+            system.rm_file(probe)
+            return Finding(f"runs go to {runs}: writable")
+        folder = Path(runs).resolve()
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        tempfile.TemporaryFile(dir=there).close()
+        free = shutil.disk_usage(there).free / GIB
+        return Finding(
+            f"runs go to {folder}: writable, {free:.1f} GiB free", "make room, or --runs elsewhere" if free < 1 else "", free < 1
+        )
+    except Exception as error:  # what an object store's driver raises is its own business
+        return Finding(f"runs go to {runs}: {type(error).__name__}: {error}", "name a folder that can be written with --runs", bad=True)
+
+
+def ray_surroundings(environment: dict[str, str], home: Path) -> Iterator[Finding]:
+    """What Ray picks up unasked: an address, a token."""
+    address, mode = environment.get("RAY_ADDRESS"), environment.get("RAY_AUTH_MODE")
+    token = Path(environment.get("RAY_AUTH_TOKEN_PATH", home / ".ray" / "auth_token"))
+    found = token.exists() or "RAY_AUTH_TOKEN" in environment
+    if address:
+        yield Finding(f"RAY_ADDRESS={address}: a grid would join that cluster", "to run on this machine alone: unset RAY_ADDRESS")
+        if mode != "token":
+            yield Finding(
+                "no token will be sent to that cluster (RAY_AUTH_MODE is not token)",
+                "one started by cluster.yaml wants it: export RAY_AUTH_MODE=token",
+            )
+    if mode == "disabled":
+        yield Finding("RAY_AUTH_MODE=disabled: whoever reaches this machine's ports can run code in the cluster")
+    elif found:
+        asked = "" if mode else "; `ray start --head` by hand will want it from its workers too"
+        yield Finding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{asked}")
+        if token.exists() and not os.access(token, os.R_OK):
+            yield Finding(f"{token} cannot be read", "mend its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
+    elif mode == "token" and address:
+        yield Finding(f"RAY_AUTH_MODE=token, but there is no {token}", "copy it from the cluster's head", bad=True)
+    else:
+        folder = next(parent for parent in token.parents if parent.exists())
+        writable = os.access(folder, os.W_OK)
+        mend = "" if writable else "Ray writes its token there at first start: export RAY_AUTH_MODE=disabled, or set HOME"
+        yield Finding(f"no token yet; {folder} {'can' if writable else 'cannot'} be written", mend, not writable)
+
+
+def local_ray() -> Finding:
+    """Start a Ray of one CPU, run one task, stop it."""
+    done = subprocess.run([sys.executable, "-c", START_RAY], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    if done.returncode == 0:
+        return Finding("a local Ray started, ran a task and stopped")
+    last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+    return Finding(f"a local Ray did not start: {last}", "its logs: /tmp/ray/session_latest/logs", bad=True)
+
+
+def data_sets(asked: list[str]) -> Iterator[Finding]:
+    """Every kind that can be read; then the embedded faces and those asked for (as a grid's --data), read to the last image."""
+    from trainables.data.dataset import readers
+    from trainables.data.source import parse, parse_file
+    from trainables.registry import BadRequest
+
+    for kind, reader in readers().items():
+        yield Finding(f"{kind}: {reader.summary}")
+    for text in ["children=faces", *asked]:
+        try:
+            for role, source in (parse_file(text) if text.endswith((".yaml", ".yml")) else dict([parse(text)])).items():
+                faces = source.read(48, "grey")
+                notes = "".join(f"; {note}" for note in faces.notes)
+                yield Finding(
+                    f"{role}: {faces.title}: {len(faces)} images, {len(faces.classes)} classes, fingerprint {faces.fingerprint}{notes}"
+                )
+        except BadRequest as error:  # says itself what to do
+            yield Finding(f"{text}: {error}", bad=True)
+
+
+def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[Finding]]]:
+    """Section by section. Torch and Ray take seconds to import: two processes do that meanwhile, where a crash is only a finding."""
+    names = [name for modules in MODULES.values() for name in modules]
+    groups = names[:2], names[2:]
+    probes = [
+        subprocess.Popen([sys.executable, "-c", PROBE, *group], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for group in groups
+    ]
+    yield "Machine", list(machine(runs))
+    yield "Ray", list(ray_surroundings(dict(os.environ), Path.home()))
+    try:
+        yield "Data", list(data_sets(data))
+    except ImportError as error:
+        yield "Data", [Finding(f"the readers do not import: {error}", "see Packages below", bad=True)]
+    lines = "".join(probe.communicate()[0] for probe in probes).splitlines()
+    answers = [json.loads(line) for line in lines if line.startswith("[")]
+    cuda = next((answer[1:] for answer in answers if answer[0] == "cuda"), ["torch does not import", []])
+    said = dict.fromkeys(names, "not tried: an import before it ended the process") | {answer[0]: answer[1] for answer in answers}
+    yield "Devices", list(devices(*cuda))
+    yield "Packages", list(packages(said, pins((ROOT / "requirements.txt").read_text())))
+    if start_ray:
+        yield "Start", [local_ray()]
+
+
+def main(
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data to read and check, as a grid would")
+    ] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="where results would go: a folder or an fsspec URI")] = "runs",
+    start_ray: Annotated[bool, typer.Option("--start-ray", help="also start a local Ray and run one task")] = False,
+) -> None:
+    """Would a grid run here? Exit 0 if so, 1 if not; every line that says no says how to mend it."""
+    console = Console(highlight=False, soft_wrap=True)
+    bad = 0
+    for title, findings in examine(data or [], runs, start_ray):
+        console.print(f"\n[bold]{title}[/]")
+        for finding in findings:
+            mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
+            console.print(f"  {mark} {escape(finding.text)}")
+            if finding.mend:
+                console.print(f"    [dim]mend: {escape(finding.mend)}[/]")
+            bad += finding.bad
+    console.print(
+        f"\n[red]A grid would not run here: {bad} of the lines above must be mended.[/]" if bad else "\n[green]A grid would run here.[/]"
+    )
+    raise typer.Exit(bool(bad))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,110 @@
+"""The doctor on healthy and on broken surroundings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from platform import doctor
+
+
+def probe(folder: Path, *names: str) -> dict[str, str]:
+    """Module -> what the doctor's second process says of its import, with `folder` on the path."""
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, "-c", doctor.PROBE, *names], cwd=folder, env=environment, capture_output=True, text=True)
+    return dict(json.loads(line) for line in done.stdout.splitlines())
+
+
+def test_the_probe_shows_the_real_error_and_survives_a_crash(tmp_path):
+    (tmp_path / "broken.py").write_text("raise ImportError('libfancy.so.3: cannot open shared object file')")
+    (tmp_path / "deadly.py").write_text(f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})")
+    said = probe(tmp_path, "json", "absent_module", "broken", "deadly", "wave")
+    assert said["json"] == ""
+    assert said["absent_module"] == "ModuleNotFoundError: No module named 'absent_module'"
+    assert said["broken"] == "ImportError: libfancy.so.3: cannot open shared object file"
+    assert "ended the process" in said["deadly"]
+    assert "wave" not in said
+
+
+def test_packages_name_the_error_the_version_and_what_to_do():
+    said = {module: "" for modules in doctor.MODULES.values() for module in modules} | {"ray.tune": "ImportError: no pyarrow"}
+    wanted = doctor.pins((doctor.ROOT / "requirements.txt").read_text())
+    findings = list(doctor.packages(said, wanted | {"scipy": "0.1"}))
+    (ray,) = (finding for finding in findings if finding.bad)
+    assert ray.text.endswith("import ray.tune: ImportError: no pyarrow") and ray.mend
+    (scipy,) = (finding for finding in findings if finding.text.startswith("scipy"))
+    assert "tested with 0.1" in scipy.text and scipy.mend and not scipy.bad
+
+
+def test_pins_are_those_of_this_interpreter():
+    text = "# comment\nray==2.60.0\nnumpy==1 ; python_full_version < '3.0'\nnumpy==2.4.6 ; python_full_version >= '3.0'\n"
+    assert doctor.pins(text) == {"ray": "2.60.0", "numpy": "2.4.6"}
+
+
+def test_every_checked_package_is_pinned():
+    assert doctor.MODULES.keys() <= doctor.pins((doctor.ROOT / "requirements.txt").read_text()).keys()
+
+
+def test_the_run_folder(tmp_path):
+    assert not doctor.run_folder(str(tmp_path / "new" / "runs")).bad
+    assert not list(tmp_path.iterdir())  # asked, not made
+    assert not doctor.run_folder("memory://bucket/runs").bad
+    (tmp_path / "file").touch()
+    assert doctor.run_folder(str(tmp_path / "file" / "runs")).bad
+    assert doctor.run_folder("nosuchprotocol://bucket").bad
+
+
+@pytest.mark.parametrize(
+    ("environment", "token", "said", "bad"),
+    [
+        ({}, False, "no token yet", False),
+        ({}, True, "will want it from its workers", False),
+        ({"RAY_ADDRESS": "10.0.0.1:6379"}, True, "no token will be sent", False),
+        ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, False, "there is no", True),
+        ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, True, "would join that cluster", False),
+        ({"RAY_AUTH_MODE": "token"}, False, "no token yet", False),
+        ({"RAY_AUTH_MODE": "disabled"}, False, "whoever reaches", False),
+    ],
+)
+def test_ray_surroundings(environment, token, said, bad, tmp_path):
+    if token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("secret")
+    findings = list(doctor.ray_surroundings(environment, tmp_path))
+    assert said in "\n".join(finding.text for finding in findings)
+    assert "secret" not in str(findings)
+    assert any(finding.bad for finding in findings) is bad
+    assert all(finding.mend for finding in findings if finding.bad)
+
+
+def test_a_gpu_and_none():
+    (gpu, _) = doctor.devices("", [("Fancy 9000", 80 * doctor.GIB, True)])
+    assert gpu.text == "GPU Fancy 9000, 80 GiB, bf16"
+    (none, cpu) = doctor.devices("Found no NVIDIA driver on your system", [])
+    assert "Found no NVIDIA driver" in none.text and not none.bad
+    assert cpu.text.startswith("CPU ")
+
+
+def test_a_machine_that_passes_the_tests_is_well():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-m", "platform.doctor"]
+    done = subprocess.run(command, cwd=doctor.ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "A grid would run here." in done.stdout
+    assert f"torch {doctor.pins((doctor.ROOT / 'requirements.txt').read_text())['torch']}" in done.stdout
+
+
+def test_what_is_not_well_is_named_and_counted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "MODULES", {})  # not the packages again
+    (tmp_path / "file").touch()
+    with pytest.raises(typer.Exit) as stop:
+        doctor.main(data=[f"children=fer2013:{tmp_path}/no.csv"], runs=str(tmp_path / "file" / "runs"))
+    assert stop.value.exit_code == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/no.csv" in said
+    assert "A grid would not run here: 2 of the lines above" in said
