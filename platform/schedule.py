@@ -3,12 +3,12 @@
 One Train run (its `fit` in a thread) keeps the workers warm, one Tune trial actor a slot posts their cells, a mailbox actor between them.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +60,8 @@ class _Listener(tune.Callback):
 
 def slots_of(resources: dict[str, float], gpu: float, wanted: int | None) -> int:
     """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
+    if gpu and "GPU" not in resources:
+        raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
     return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
 
 
@@ -162,8 +164,6 @@ def run(
 
 
 def _halt(mailbox: Any, patience_s: float = 5.0) -> None:
-    """Give cells in flight the time to write their checkpoints."""
-    try:
+    """Give cells in flight the time to write their checkpoints; who does not answer loses what came after its last one."""
+    with contextlib.suppress(Exception):
         ray.get(mailbox.halt.remote(), timeout=patience_s)
-    except Exception:
-        time.sleep(0)  # whoever did not answer is behind its last checkpoint by one interval at most

@@ -252,3 +252,14 @@ def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:
         np.testing.assert_allclose(predictions["probabilities"].sum(1), 1, atol=1e-5)
         right = (predictions["probabilities"].argmax(1) == predictions["label"]).mean()
         assert right == pytest.approx(result["metrics"]["test/accuracy"])
+
+
+def test_slots_follow_the_machine() -> None:
+    from platform import schedule
+
+    assert schedule.slots_of({"CPU": 8.0}, 0.0, None) == 8
+    assert schedule.slots_of({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8
+    assert schedule.slots_of({"CPU": 8.0, "GPU": 2.0}, 1.0, None) == 2
+    assert schedule.slots_of({"CPU": 8.0}, 0.0, 3) == 3
+    with pytest.raises(schedule.Fatal, match="no GPU here"):
+        schedule.slots_of({"CPU": 8.0}, 0.5, None)
