@@ -13,7 +13,7 @@ from trainables.data.augment import normalise
 from trainables.data.task import Task
 from trainables.losses import spread
 from trainables.methods.method import Logs, Phase
-from trainables.methods.recipe import Descent, Encoding, Recipe, accuracy, encode
+from trainables.methods.recipe import Descent, Encoding, PoolDescent, Recipe, accuracy, encode
 from trainables.models.heads import Projection
 
 COLLAPSED = 0.1
@@ -33,15 +33,11 @@ class ContrastiveRecipe(Recipe):
     """the text's; where a smaller scale has too few steps for it, one at which the probe converges"""
 
 
-class Contrast(Descent):
+class Contrast(PoolDescent):
     """Pairs of views are told apart from all others in the batch."""
 
     method: "Contrastive"
-
-    def items(self, epoch: int) -> int:
-        if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
-            self.pool = self.method.craft(views=2, epoch=epoch)
-        return len(self.pool)
+    views = 2
 
     def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         views = self.pool.views[rows].transpose(0, 1).flatten(0, 1)  # first views, then second views

@@ -116,3 +116,15 @@ class Descent(Phase):
 
     def finish(self, epoch: int) -> dict[str, float]:
         return {"lr": self.optimizer.param_groups[0]["lr"]}
+
+
+class PoolDescent(Descent):
+    """Descent over the pool itself, each item in `views` views."""
+
+    views: int
+    pool: Pool
+
+    def items(self, epoch: int) -> int:
+        if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
+            self.pool = self.method.craft(self.views, epoch)
+        return len(self.pool)

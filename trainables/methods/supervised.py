@@ -9,18 +9,14 @@ from torch.nn import functional
 from trainables.data.augment import normalise
 from trainables.data.dataset import DataError
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.recipe import Descent, Encoding, Recipe, accuracy
+from trainables.methods.recipe import Encoding, PoolDescent, Recipe, accuracy
 
 
-class Fit(Descent):
+class Fit(PoolDescent):
     """Every image in one view; the epoch of the best validation accuracy is kept."""
 
     method: "Supervised"
-
-    def items(self, epoch: int) -> int:
-        if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
-            self.pool = self.method.craft(views=1, epoch=epoch)
-        return len(self.pool)
+    views = 1
 
     def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         logits = self.model(normalise(self.pool.views[rows, 0]))
