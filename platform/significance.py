@@ -1,15 +1,28 @@
-"""Statistics of small samples: pure functions, arrays in, NamedTuples out. One number of a sample is one training's."""
+"""Statistics of small samples: pure functions, arrays in, NamedTuples out. One number of a sample is one training's.
 
+Exact where it can be: permutation distributions are counted, not approximated, at the sizes that studies have. No function draws a
+random number but from the Generator it is given, and none reads or writes anything.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import optimize, special, stats
 
 Alternative = Literal["greater", "less", "two-sided"]
 
+EXACT_PAIRS = 3600
+"""n1 n2 up to which the rank test is counted out (60 against 60: 10 ms); beyond, the normal limit errs in the fourth digit"""
+EXACT_FLIPS = 32
+"""differences up to which all 2^n sign flips are counted"""
+EXACT_SIGNED = 300
+"""differences up to which the signed-rank test is counted out"""
 
-class MannWhitney(NamedTuple):
+
+class RankTest(NamedTuple):
     """A rank test of x against y."""
 
     u: float
@@ -20,7 +33,16 @@ class MannWhitney(NamedTuple):
     a12: float
     """u / (n1 n2): the chance that a draw of x is above one of y (Vargha & Delaney 2000)"""
     method: str
-    """"exact", or "exact with ties" """
+    """"exact", "exact with ties" or "normal" """
+
+
+class PairedTest(NamedTuple):
+    """A test of paired differences."""
+
+    statistic: float
+    p: float
+    n: int
+    method: str
 
 
 class Interval(NamedTuple):
@@ -40,30 +62,133 @@ class Difference(NamedTuple):
     mean: float
     low: float
     high: float
+    sd: float
+    """of the differences where paired, else pooled over both samples"""
+    error: float
+    """standard error of the difference"""
     df: float
-    """Welch's degrees of freedom"""
 
 
-def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater") -> MannWhitney:
+class Superiority(NamedTuple):
+    """A12 and its interval."""
+
+    a12: float
+    low: float
+    high: float
+
+
+class Across(NamedTuple):
+    """Two arms over several conditions, each condition counting the same."""
+
+    difference: float
+    low: float
+    high: float
+    a12: float
+    a12_low: float
+    a12_high: float
+
+
+def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater") -> RankTest:
     """Exact test that x [n1] tends to lie above y [n2] ("greater"), below ("less") or either (twice the smaller tail).
 
     Exact with ties too: the distribution of the rank sum over all ways to choose n1 of the ranks at hand (Streitberg & Röhmel 1986),
-    where the usual table, which takes all ranks to differ, is wrong. 30 against 30 takes milliseconds.
+    where the usual table, which takes all ranks to differ, is wrong. The normal limit above EXACT_PAIRS is corrected for ties.
     """
     first, second = _sample(x), _sample(y)
     n1, n2 = len(first), len(second)
     ranks = np.rint(2 * stats.rankdata(np.concatenate([first, second]))).astype(int)  # doubled, mid-ranks are whole
     found = int(ranks[:n1].sum())
-    ways = np.zeros((n1 + 1, int(ranks.sum()) + 1))
-    ways[0, 0] = 1
-    for rank in ranks:
-        ways[1:, rank:] += ways[:-1, :-rank]  # subsets that take this rank
-    share = ways[n1] / ways[n1].sum()
-    tails = {"greater": share[found:].sum(), "less": share[: found + 1].sum()}
-    p = 2 * min(tails.values()) if alternative == "two-sided" else tails[alternative]
     u = found / 2 - n1 * (n1 + 1) / 2
+    if n1 * n2 > EXACT_PAIRS:
+        p = float(stats.mannwhitneyu(first, second, alternative=alternative, method="asymptotic").pvalue)
+        return RankTest(u, p if p == p else 1.0, n1, n2, u / (n1 * n2), "normal")
+    greater, less = _rank_sum_tails(tuple(np.sort(ranks).tolist()), n1, found)
     ties = len(np.unique(ranks)) < len(ranks)
-    return MannWhitney(u, min(1.0, float(p)), n1, n2, u / (n1 * n2), "exact with ties" if ties else "exact")
+    return RankTest(u, _one_p(greater, less, alternative), n1, n2, u / (n1 * n2), "exact with ties" if ties else "exact")
+
+
+def signed_rank(d: ArrayLike, alternative: Alternative = "two-sided") -> PairedTest:
+    """Exact signed-rank test that the paired differences d [n] lie above 0, below or either, with ties and zeros.
+
+    A zero takes its rank and leaves the sum (Pratt 1959). The statistic is the sum of the positive differences' ranks.
+    """
+    sample = _sample(d)
+    ranks = np.rint(2 * stats.rankdata(np.abs(sample))).astype(int)
+    found = int(ranks[sample > 0].sum())
+    if len(sample) > EXACT_SIGNED:
+        test = stats.wilcoxon(sample, zero_method="pratt", alternative=alternative, method="asymptotic")
+        return PairedTest(found / 2, float(test.pvalue), len(sample), "normal")
+    ways = np.ones(1)
+    for rank in ranks[sample != 0]:
+        ways = np.concatenate([ways, np.zeros(rank)]) + np.concatenate([np.zeros(rank), ways])
+    ways /= ways.sum()
+    return PairedTest(found / 2, _one_p(ways[found:].sum(), ways[: found + 1].sum(), alternative), len(sample), "exact")
+
+
+def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative = "two-sided", draws: int = 10_000) -> PairedTest:
+    """Test that the mean of the paired differences d [n] is above 0, below or either, by flipping their signs in all 2^n ways.
+
+    Beyond EXACT_FLIPS differences by `draws` random flips, the observed one counted among them (Phipson & Smyth 2010). The statistic
+    is the mean.
+    """
+    sample = _sample(d)
+    n, total, slack = len(sample), float(sample.sum()), 1e-9 * float(np.abs(sample).sum())
+    if n <= EXACT_FLIPS:
+        front, back = _flips(sample[: n // 2]), np.sort(_flips(sample[n // 2 :]))
+        below = [int(np.searchsorted(back, bar - front, side).sum()) for bar, side in ((total - slack, "left"), (total + slack, "right"))]
+        greater, less, method = 1 - below[0] / 2**n, below[1] / 2**n, "exact"
+    else:
+        sums = rng.choice([-1.0, 1.0], (draws, n)) @ sample
+        greater, less = ((1 + np.count_nonzero(side)) / (draws + 1) for side in (sums >= total - slack, sums <= total + slack))
+        method = f"{draws} draws"
+    return PairedTest(total / n, _one_p(greater, less, alternative), n, method)
+
+
+def smallest_p(n1: int, n2: int | None = None, alternative: Alternative = "two-sided") -> float:
+    """The smallest p that a rank test of n1 against n2 numbers, or, without n2, a sign flip or signed-rank test of n1 pairs, can give."""
+    ways = stats.binom.pmf(0, n1, 0.5) if n2 is None else 1 / special.comb(n1 + n2, n1)
+    return min(1.0, float(ways) * (2 if alternative == "two-sided" else 1))
+
+
+def holm(p: ArrayLike) -> np.ndarray:
+    """Holm's step-down adjustment of p-values [m]. NaN is no test: it stays NaN and does not count in m."""
+    raw = np.asarray(p, dtype=float)
+    adjusted, tested = np.full(raw.shape, np.nan), np.flatnonzero(~np.isnan(raw))
+    order = tested[np.argsort(raw[tested], kind="stable")]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * np.arange(len(order), 0, -1)))
+    return adjusted
+
+
+def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
+    """Benjamini & Hochberg's (1995) adjustment of p-values [m] for the false discovery rate; NaN as in `holm`."""
+    raw = np.asarray(p, dtype=float)
+    adjusted, tested = np.full(raw.shape, np.nan), ~np.isnan(raw)
+    if tested.any():
+        adjusted[tested] = stats.false_discovery_control(raw[tested])
+    return adjusted
+
+
+def superiority(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Superiority:
+    """A12 of independent samples x [n1] and y [n2] with Cliff's asymmetric interval (Feng & Cliff 2004).
+
+    Where the samples do not overlap every variance is 0 and every such interval a point. What n pairs that all agree still allow is
+    then said by the exact bound: as many disjoint pairs would agree by chance with probability A12^n.
+    """
+    first, second = _sample(x), _sample(y)
+    n1, n2 = len(first), len(second)
+    over = np.sign(first[:, None] - second[None, :])
+    delta, least = float(over.mean()), ((1 - level) / 2) ** (1 / min(n1, n2))
+    if abs(delta) == 1:
+        return Superiority(1.0, least, 1.0) if delta > 0 else Superiority(0.0, 0.0, 1 - least)
+    if min(n1, n2) < 2:
+        return Superiority((delta + 1) / 2, np.nan, np.nan)
+    rows, columns = ((over.mean(axis) - delta) ** 2 for axis in (1, 0))
+    variance = (n2**2 * rows.sum() + n1**2 * columns.sum() - ((over - delta) ** 2).sum()) / (n1 * n2 * (n1 - 1) * (n2 - 1))
+    variance = max(float(variance), (1 - delta**2) / (n1 * n2 - 1))
+    reach = float(stats.t.ppf((1 + level) / 2, n1 + n2 - 2)) ** 2 * variance
+    middle, half = delta - delta**3, (reach * ((1 - delta**2) ** 2 + reach)) ** 0.5
+    low, high = ((middle + side * half) / (1 - delta**2 + reach) for side in (-1, 1))
+    return Superiority((delta + 1) / 2, (max(low, -1.0) + 1) / 2, (min(high, 1.0) + 1) / 2)
 
 
 def t_interval(x: ArrayLike, level: float = 0.95) -> Interval:
@@ -77,19 +202,160 @@ def t_interval(x: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, sd, n)
 
 
-def mean_difference(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Difference:
-    """mean(x) - mean(y) of independent samples x [n1] and y [n2] with Welch's interval."""
+def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: float = 0.95) -> Difference:
+    """mean(x) - mean(y) of x [n1] and y [n2] with Student's interval of the differences where paired (n1 = n2), else with Welch's."""
     first, second = _sample(x), _sample(y)
-    mean = float(np.mean(first) - np.mean(second))
-    if min(len(first), len(second)) < 2:
-        return Difference(mean, np.nan, np.nan, np.nan)
-    variances = np.var(first, ddof=1) / len(first), np.var(second, ddof=1) / len(second)
-    total = float(sum(variances))
-    if total == 0:
-        return Difference(mean, mean, mean, np.nan)
-    df = float(total**2 / (variances[0] ** 2 / (len(first) - 1) + variances[1] ** 2 / (len(second) - 1)))
-    half = float(stats.t.ppf((1 + level) / 2, df)) * total**0.5
-    return Difference(mean, mean - half, mean + half, df)
+    if paired:
+        mean, low, high, sd, n = t_interval(first - second, level)
+        return Difference(mean, low, high, sd, sd / n**0.5, n - 1 if n > 1 else np.nan)
+    mean, (n1, n2) = float(np.mean(first) - np.mean(second)), (len(first), len(second))
+    if min(n1, n2) < 2:
+        return Difference(mean, *[np.nan] * 5)
+    v1, v2 = float(np.var(first, ddof=1)), float(np.var(second, ddof=1))
+    sd, error = (((n1 - 1) * v1 + (n2 - 1) * v2) / (n1 + n2 - 2)) ** 0.5, (v1 / n1 + v2 / n2) ** 0.5
+    if error == 0:
+        return Difference(mean, mean, mean, 0.0, 0.0, np.nan)
+    df = error**4 / ((v1 / n1) ** 2 / (n1 - 1) + (v2 / n2) ** 2 / (n2 - 1))
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    return Difference(mean, mean - half, mean + half, sd, error, df)
+
+
+def hodges_lehmann(x: ArrayLike, y: ArrayLike, paired: bool = False) -> float:
+    """The shift of x [n1] against y [n2] that belongs to the rank tests: the median over pairs, or over means of two paired differences."""
+    first, second = _sample(x), _sample(y)
+    if paired:
+        d = first - second
+        return float(np.median([(d[i] + d[j]) / 2 for i, j in zip(*np.triu_indices(len(d)), strict=True)]))
+    return float(np.median(first[:, None] - second[None, :]))
+
+
+def equivalence(difference: Difference, rope: float) -> float:
+    """p of two one-sided t tests (Schuirmann 1987) that the true difference lies between -rope and rope; NaN without an interval."""
+    if np.isnan(difference.low):
+        return np.nan
+    if difference.error == 0:
+        return float(abs(difference.mean) >= rope)
+    return float(stats.t.sf((rope - abs(difference.mean)) / difference.error, difference.df))
+
+
+def corrected_t(d: ArrayLike, test_share: float, level: float = 0.95) -> Difference:
+    """Mean of paired differences d [n] whose replicates redraw training and test sets from one pool (Nadeau & Bengio 2003).
+
+    They share images, so the plain interval is too narrow: the variance of the mean is (1/n + n_test/n_train) s^2 instead of s^2/n.
+    `test_share` is n_test/n_train. The t statistic is mean / error, its p that of Student's t with df.
+    """
+    sample = _sample(d)
+    n, mean = len(sample), float(np.mean(sample))
+    if n < 2:
+        return Difference(mean, *[np.nan] * 5)
+    sd = float(np.std(sample, ddof=1))
+    error = sd * (1 / n + test_share) ** 0.5
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    return Difference(mean, mean - half, mean + half, sd, error, n - 1)
+
+
+def across_conditions(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike, bool]], rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+) -> Across:
+    """Mean difference and A12 of x over y averaged over conditions, with percentile intervals of a bootstrap stratified by condition.
+
+    A condition is (x [n1], y [n2], paired); its replicates are resampled within it, both arms' together where they are paired.
+    """
+    differences, superiorities, points = np.zeros(draws), np.zeros(draws), np.zeros(2)
+    for x, y, paired in pairs:
+        first, second = _sample(x), _sample(y)
+        over = (np.sign(first[:, None] - second[None, :]) + 1) / 2
+        w1 = _weights(len(first), draws, rng)
+        w2 = w1 if paired else _weights(len(second), draws, rng)
+        differences += (w1 @ first - w2 @ second) / len(pairs)
+        superiorities += ((w1 @ over) * w2).sum(1) / len(pairs)
+        points += np.array([first.mean() - second.mean(), over.mean()]) / len(pairs)
+    ends = [50 * (1 - level), 50 * (1 + level)]
+    low, high = np.percentile(differences, ends)
+    a12_low, a12_high = np.percentile(superiorities, ends)
+    return Across(float(points[0]), float(low), float(high), float(points[1]), float(a12_low), float(a12_high))
+
+
+def power(d: float, n1: float, n2: float | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided") -> float:
+    """Chance that a t test finds a true difference of d standard deviations; without n2 of n1 paired differences."""
+    df, scale = (n1 - 1, n1**0.5) if n2 is None else (n1 + n2 - 2, (n1 * n2 / (n1 + n2)) ** 0.5)
+    bar = stats.t.isf(alpha / 2 if alternative == "two-sided" else alpha, df)
+    wrong = float(stats.nct.cdf(-bar, df, d * scale)) if alternative == "two-sided" else 0.0
+    return float(stats.nct.sf(bar, df, d * scale)) + wrong
+
+
+@lru_cache(maxsize=4096)
+def detectable(n1: int, n2: int | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided", wanted: float = 0.8) -> float:
+    """The true difference, in standard deviations, that a t test of these sizes finds with chance `wanted`; NaN where none can."""
+    if min(n1, n2 or n1) < 2:
+        return np.nan
+    high = 1.0
+    while power(high, n1, n2, alpha, alternative) < wanted:
+        high *= 2
+        if high > 1000:
+            return np.nan
+    return float(optimize.brentq(lambda d: power(d, n1, n2, alpha, alternative) - wanted, 0.0, high))
+
+
+def needed(d: float, paired: bool, alpha: float = 0.05, alternative: Alternative = "two-sided", wanted: float = 0.8) -> float:
+    """How many replicates an arm a t test needs to find a true difference of d > 0 standard deviations with chance `wanted`."""
+
+    def short(n: float) -> float:
+        return power(d, n, None if paired else n, alpha, alternative) - wanted
+
+    high = 4.0
+    while short(high) < 0:
+        high *= 2
+        if high > 1e7:
+            return np.inf
+    return float(optimize.brentq(short, 2.0, high)) if short(2.0) < 0 else 2.0
+
+
+@lru_cache(maxsize=16)  # the three alternatives of one pair are asked for one after another
+def _rank_sum_tails(ranks: tuple[int, ...], n1: int, found: int) -> tuple[float, float]:
+    """P(sum >= found) and P(sum <= found) of n1 of the sorted ranks, all choices alike: two halves counted out, then joined."""
+    half = len(ranks) // 2
+    low, high = _subset_sums(np.array(ranks[:half]), n1), _subset_sums(np.array(ranks[half:]), n1)
+    below = np.concatenate([np.zeros((len(high), 1)), np.cumsum(high, axis=1)], axis=1)  # column s: ways to sum to less than s
+    every = greater = less = 0.0
+    for taken in range(max(0, n1 - len(high) + 1), min(n1, len(low) - 1) + 1):
+        mine, theirs = low[taken], below[n1 - taken]
+        rest = found - ranks[0] * taken - ranks[half] * (n1 - taken) - np.arange(len(mine))
+        every += mine.sum() * theirs[-1]
+        greater += mine @ (theirs[-1] - theirs[np.clip(rest, 0, len(theirs) - 1)])
+        less += mine @ theirs[np.clip(rest + 1, 0, len(theirs) - 1)]
+    return greater / every, less / every
+
+
+def _subset_sums(ranks: np.ndarray, most: int) -> np.ndarray:
+    """Ways [k, s] to choose k of the sorted ranks, at most `most`, so that what they have above the first sums to s."""
+    above = ranks - ranks[0]
+    ways = np.zeros((min(most, len(ranks)) + 1, int(above[-most:].sum()) + 1))
+    ways[0, 0], top = 1, 0
+    for number, shift in enumerate(above):
+        rows, columns = min(number + 1, len(ways) - 1), min(top, ways.shape[1] - 1 - shift) + 1
+        ways[1 : rows + 1, shift : shift + columns] += ways[:rows, :columns]
+        top += shift
+    return ways
+
+
+def _flips(d: np.ndarray) -> np.ndarray:
+    """The sums of d [n] under all 2^n choices of signs."""
+    sums = np.zeros(1)
+    for value in d:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+def _weights(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """How often a bootstrap takes each of n, as shares [draws, n]."""
+    return rng.multinomial(n, np.full(n, 1 / n), draws) / n
+
+
+def _one_p(greater: float, less: float, alternative: Alternative) -> float:
+    """The p of a pair of tails, each holding what was found."""
+    p = {"greater": greater, "less": less}.get(alternative, 2 * min(greater, less))
+    return min(1.0, float(p))
 
 
 def _sample(x: ArrayLike) -> np.ndarray:
