@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from search_spaces.study import STUDIES, Arm, Claim, Published, Scale, Study
+from search_spaces.claims import FIRST, LAST, Claim, Published
+from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
 ARMS = {
@@ -21,12 +22,32 @@ TABLE_1 = (
     Published({"split": 0.9}, "SC(c<-a)", 77.0, "SL(c)", 74.9, 0.061),
 )
 
+OTHERS = ("SL(c)", "SL(c+a)", "UC(c)", "UC(c+a)", "SC(c)", "SC(c+a)")
+
 CLAIMS = (
-    Claim("adults as augmentations beat contrastive learning on children alone", "SC(c<-a)", "SC(c)"),
-    Claim("adults as augmentations beat mixing adults in", "SC(c<-a)", "SC(c+a)"),
-    Claim("adults as augmentations beat supervised learning", "SC(c<-a)", "SL(c)"),
-    Claim("without labels the representation is poor", "SC(c)", "UC(c)"),
-    Claim("mixing adults in harms supervised learning", "SL(c)", "SL(c+a)"),
+    *(
+        Claim(f"adults as augmentations beat {other}", {"method": "SC(c<-a)", "ratio": LAST}, {"method": other, "ratio": LAST})
+        for other in OTHERS
+    ),
+    Claim("without labels the representation is poor: UC(c) is below SC(c)", {"method": "SC(c)"}, {"method": "UC(c)"}),
+    Claim("UC(c+a) is below SC(c+a)", {"method": "SC(c+a)"}, {"method": "UC(c+a)"}),
+    Claim("mixing adults in harms supervised learning", {"method": "SL(c)"}, {"method": "SL(c+a)"}),
+    Claim("mixing adults in does nothing for SupCon", {"method": "SC(c+a)"}, {"method": "SC(c)"}, expect="equivalent"),
+    Claim("a larger ratio helps", {"ratio": LAST}, {"ratio": FIRST}),
+    Claim(
+        "it helps more where training images are few",
+        {"split": FIRST, "ratio": LAST},
+        {"split": LAST, "ratio": LAST},
+        {"split": FIRST, "ratio": FIRST},
+        {"split": LAST, "ratio": FIRST},
+    ),
+    Claim("with diminishing returns: 1 to 5 gains more than 5 to 20", {"ratio": 5}, {"ratio": 20}, {"ratio": 1}, {"ratio": 5}),
+    Claim(
+        "at 90 % SC(c)'s validation drops at large ratios",
+        {"method": "SC(c)", "split": 0.9, "ratio": 5},
+        {"method": "SC(c)", "split": 0.9, "ratio": 20},
+        on="validation",
+    ),
 )
 
 

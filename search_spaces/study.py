@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
+from search_spaces.claims import Claim, Published
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
-from trainables.data.task import TASKS
-from trainables.methods.method import METHODS
 from trainables.registry import BadRequest, Registry, unknown
 from trainables.settings import resolve
 
@@ -21,28 +20,6 @@ class Arm:
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A published statement that the report answers: `better` beats `worse` under `condition` (every condition where it is empty)."""
-
-    text: str
-    better: str
-    worse: str
-    condition: dict[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of the text's table: what it printed for best and runner-up under one condition."""
-
-    condition: dict[str, Value]
-    best: str
-    best_accuracy: float
-    runner_up: str
-    runner_up_accuracy: float
-    p: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +46,12 @@ class Study:
     replicated: str = "seed"
     largest: str | None = None
     """the condition whose largest value the text's table is read at"""
+    metric: str = "accuracy"
+    """what the report compares: test/METRIC at the epoch that val/METRIC picked; a share, shown in percent"""
+    rope: float = 0.01
+    """a difference of the metric too small to matter: arms that surely differ by less are equivalent"""
+    baseline: str | None = None
+    """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
 
@@ -94,6 +77,9 @@ class Study:
             raise BadRequest(f"{name} is an axis of {self.name}: choose among its values with --only {name}=...")
         if name.split(".")[0] in {setting for arm in self.arms.values() for setting in arm.settings}:
             raise BadRequest(f"{name} is what sets the values of {self.compared} apart; choose among them with --only {self.compared}=...")
+        from trainables.data.task import TASKS  # here, for a report reads studies, and needs no PyTorch
+        from trainables.methods.method import METHODS
+
         known = set(TASKS.find(self.task).settings.model_fields)
         known.update(*(METHODS.find(arm.method).Settings.model_fields for arm in self.arms.values()))
         if name.split(".")[0] not in known:
@@ -107,6 +93,9 @@ class Study:
         return [self._cell({axis: point[axis] for axis in self.axes}, data) for point in points]
 
     def _cell(self, point: dict[str, Value], data: dict[str, Data]) -> Cell:
+        from trainables.data.task import TASKS
+        from trainables.methods.method import METHODS
+
         arm = self.arms[str(point[self.compared])]
         method = METHODS.find(arm.method)
         task = TASKS.find(self.task).settings

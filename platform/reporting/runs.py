@@ -1,0 +1,154 @@
+"""Runs: what a report is made from, wherever it came from. One row a training, and what the study says of its axes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from search_spaces.claims import FIRST, LAST, Claim, Published
+from trainables.cell import Value
+
+Condition = dict[str, Value]
+STATES = ("done", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a report must know of a study; it knows axes by their part in it, never by name."""
+
+    title: str
+    source: str
+    """the text it reproduces, or the file it was read from"""
+    compared: str
+    replicated: str
+    conditions: tuple[str, ...]
+    """the axes that are neither"""
+    along: str | None = None
+    """the condition that figures draw along and whose largest value tables are read at; none: the first"""
+    metric: str = "test/accuracy"
+    selector: str | None = "val/accuracy"
+    """the metric that picks the winner; without one the metric itself does, and the report says so"""
+    secondary: str | None = None
+    """a metric shown beside the first"""
+    higher_is_better: bool = True
+    percent: bool = True
+    """the metric is a share, shown in percent"""
+    rope: float | None = None
+    """a difference too small to matter; none: nothing is called equivalent"""
+    baseline: str | None = None
+    published: tuple[Published, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    study: str = ""
+    scale: str = ""
+
+
+class Sample(NamedTuple):
+    """One metric of an arm at one place, by replicate; only what is a number is there."""
+
+    values: dict[Any, float]
+    splits: dict[Any, str]
+    """the hash of the data split of each; empty where unknown"""
+
+    def array(self) -> np.ndarray:
+        return np.array(list(self.values.values()))
+
+
+@dataclass
+class Runs:
+    """`table` has a row a training: the axes' columns, `state` (done, failed, missing), `reason`, `split_hash` and the metrics.
+
+    `results`, where the runs are ferray's own, holds what a training wrote besides, in the table's order; `notes` what was
+    noticed while reading.
+    """
+
+    design: Design
+    table: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    results: list[dict[str, Any] | None] | None = None
+    data: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """by role: title, source, fingerprint and notes of a data set"""
+
+    def __post_init__(self) -> None:
+        design, table = self.design, self.table
+        self.arms = [str(arm) for arm in table[design.compared].unique()]
+        self.replicates = list(table[design.replicated].unique())
+        self.axes: dict[str, list[Value]] = {}
+        for axis in design.conditions:
+            values = table[axis].unique().tolist()
+            self.axes[axis] = sorted(values) if all(map(_number, values)) else values
+        self.along = design.along if design.along in self.axes else next(iter(self.axes), None)
+        self.points: list[Value] = self.axes[self.along] if self.along else [None]
+        self.numeric = self.along is not None and all(map(_number, self.points))
+        there = {tuple(row) for row in table[list(design.conditions)].itertuples(index=False)}
+        every = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+        self.conditions: list[Condition] = [condition for condition in every if tuple(condition.values()) in there]
+        """in the order of the axes' values"""
+        self.panels: list[Condition] = []
+        """the conditions without `along`"""
+        for condition in self.conditions:
+            if (panel := {axis: value for axis, value in condition.items() if axis != self.along}) not in self.panels:
+                self.panels.append(panel)
+        columns = [table[design.compared].astype(str), *(table[axis] for axis in design.conditions)]
+        self._rows: dict[tuple[Any, ...], list[int]] = {}
+        for row, place in enumerate(zip(*columns, strict=True)):
+            self._rows.setdefault(place, []).append(row)
+        self._replicates, self._splits = table[design.replicated].tolist(), table["split_hash"].tolist()
+        self._done = (table["state"] == "done").to_numpy()
+        self._columns: dict[str, np.ndarray] = {}
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.design.higher_is_better else -1
+
+    @property
+    def last(self) -> list[Condition]:
+        """Every panel at the last point: the conditions that the text's table is read at."""
+        return [condition for condition in self.conditions if not self.along or condition[self.along] == self.points[-1]]
+
+    def at(self, panel: Condition, point: Value) -> Condition:
+        """The condition of a panel and a point, its axes in order."""
+        return {axis: point if axis == self.along else panel[axis] for axis in self.axes}
+
+    def rows(self, arm: str, condition: Condition) -> list[int]:
+        """Where in the table an arm's replicates at a condition are."""
+        return self._rows.get((arm, *condition.values()), [])
+
+    def done(self, arm: str, condition: Condition) -> list[int]:
+        return [row for row in self.rows(arm, condition) if self._done[row]]
+
+    def sample(self, arm: str, condition: Condition, metric: str | None = None) -> Sample:
+        name = metric or self.design.metric
+        if name not in self._columns:
+            column = self.table[name] if name in self.table else pd.Series(np.nan, self.table.index)
+            self._columns[name] = column.to_numpy(float)
+        rows = [row for row in self.done(arm, condition) if np.isfinite(self._columns[name][row])]
+        return Sample(
+            {self._replicates[row]: float(self._columns[name][row]) for row in rows},
+            {self._replicates[row]: self._splits[row] for row in rows},
+        )
+
+    def resolve(self, place: dict[str, Any]) -> dict[str, Any] | None:
+        """A claim's place with FIRST and LAST replaced; None where this grid has no such value."""
+        known: dict[str, Sequence[Any]] = {self.design.compared: self.arms, **self.axes}
+        resolved = {}
+        for axis, value in place.items():
+            values = known.get(axis, [])
+            if value in (FIRST, LAST):
+                if len(values) < 2:
+                    return None
+                value = values[0 if value is FIRST else -1]
+            if value not in values:
+                return None
+            resolved[axis] = value
+        return resolved
+
+
+def label(condition: Condition) -> str:
+    return ", ".join(f"{axis} = {value}" for axis, value in condition.items())
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

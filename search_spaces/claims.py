@@ -1,0 +1,51 @@
+"""What a text says it found: the numbers it printed, and its claims as contrasts that a report can answer."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from trainables.cell import Value
+
+
+class End(Enum):
+    """A value of an axis by its place in the grid at hand, so that one claim speaks of every scale."""
+
+    FIRST = "the first"
+    LAST = "the last"
+
+
+FIRST, LAST = End.FIRST, End.LAST
+Place = dict[str, Value | End]
+"""values of some axes"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`a` does better than `b`, or as well: under every combination of the axes that neither of them fixes.
+
+    Where `a_from` is given, side a is what is gained from there to `a`, replicate by replicate; side b likewise.
+    """
+
+    text: str
+    a: Place
+    b: Place
+    a_from: Place | None = None
+    b_from: Place | None = None
+    expect: Literal["better", "equivalent"] = "better"
+    on: Literal["test", "validation"] = "test"
+
+    @property
+    def places(self) -> list[Place]:
+        return [place for place in (self.a, self.b, self.a_from, self.b_from) if place]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the text's table: what it printed for best and runner-up under one condition."""
+
+    condition: dict[str, Value]
+    best: str
+    best_score: float
+    runner_up: str
+    runner_up_score: float
+    p: float
