@@ -1,6 +1,7 @@
-"""Figures as SVG text, small enough to stand side by side on a page and above one another on a telephone."""
+"""Figures, each drawn onto axes once and written twice: as small SVGs that a page can stack on a telephone, and whole for a paper."""
 
 import io
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -8,13 +9,17 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from platform.reporting.tables import Condition, Confusion, Grid, Mean
+from platform.reporting.comparisons import Comparison
+from platform.reporting.folder import Confusion
+from platform.reporting.runs import Condition, Runs, label
+from platform.reporting.summary import Cell
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe & Ito's, which colour-blind readers tell apart, without the yellow that white paper swallows"""
 MARKERS = "osD^vPX*<>"
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the reader's font
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
     "text.parse_math": False,  # a $ in a name is a $
     "svg.hashsalt": "ferray",  # the same figure has the same bytes
     "font.family": ["sans-serif"],
@@ -33,64 +38,99 @@ STYLE: Any = {
     "lines.markersize": 4,
     "lines.linewidth": 1.4,
 }
-
-
-def label(condition: Condition) -> str:
-    return ", ".join(f"{axis} = {value}" for axis, value in condition.items())
+FORMATS = ("svg", "pdf")
 
 
 def key(arm: int) -> str:
     """An arm's line and marker, for a legend."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(0.36, 0.16))
-        axes = figure.add_axes((0, 0, 1, 1))
+
+    def draw(axes: Axes) -> None:
         axes.axis("off")
-        axes.plot([0, 1, 2], [0, 0, 0], color=_colour(arm), marker=_marker(arm), markevery=[1])
+        axes.plot([0, 1, 2], [0, 0, 0], color=colour(arm), marker=_marker(arm), markevery=[1])
         axes.set(xlim=(0, 2), ylim=(-1, 1))
-        return _svg(figure)
+
+    return _small(draw, (0.36, 0.16), (0, 0, 1, 1))
 
 
-def accuracy(grid: Grid, rows: list[Mean], panel: Condition, metric: str, without: list[str]) -> str:
-    """A panel: the metric's mean along the points, a line an arm; band: 95 % t-interval; bar: standard deviation.
+def panel(runs: Runs, cells: list[Cell], where: Condition, part: str, without: list[str]) -> str:
+    """One panel of `means` for the page."""
+    size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1)  # the page shrinks what it must: letters stay readable
+    return _small(lambda axes: _means(axes, runs, cells, where, part, without), size, (0.12, 0.17, 0.86, 0.72))
 
-    Points that are no numbers, or only one, are not joined: the interval is then a thick bar. The vertical axis spans what all panels
-    of this row of the figure show.
-    """
-    rows = [row for row in rows if row.arm not in without and row.scores]
-    positions = {point: float(point) if grid.numeric else float(i) for i, point in enumerate(grid.points)}  # type: ignore[arg-type]
-    places = sorted(positions.values())
-    step = min((b - a for a, b in pairwise(places)), default=1.0)
-    joined = grid.numeric and len(places) > 1
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.4 if len(grid.panels) < 3 else 1.9, 2.1))  # the page shrinks what it must: letters stay readable
-        axes = figure.add_axes((0.12, 0.17, 0.86, 0.72))  # not fitted to its labels, so that panels in a row are of one size
-        shown = [arm for arm in grid.arms if arm not in without]
-        for place, arm in enumerate(shown):
-            aside = step * (0.24 if joined else 0.7) * ((place + 0.5) / len(shown) - 0.5)
-            mine = [row for row in rows if row.arm == arm and row.panel == panel and metric in row.scores]
-            _line(axes, grid.arms.index(arm), [(positions[row.point] + aside, row.scores[metric]) for row in mine], joined)
-        axes.set_xticks(list(positions.values()), [str(point) for point in positions])
-        axes.set_xlim(places[0] - step / 2, places[-1] + step / 2)
-        axes.set_ylim(*_span(rows))
-        axes.set_xlabel(grid.along or "", labelpad=1)
-        axes.set_title(label(panel), fontsize=8.5, pad=4)
-        return _svg(figure)
+
+def means(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
+    """The text's figure: rows validation and test, a column a panel, mean lines with 95 % t-bands and bars of standard deviation."""
+    parts = [part for part in ("selector", "metric") if any(getattr(row, part) for row in cells)]
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(len(parts), len(runs.panels), sharey="row", squeeze=False)
+        for row, part in zip(grid, parts, strict=True):
+            for axes, where in zip(row, runs.panels, strict=True):
+                _means(axes, runs, cells, where, part, [])
+            row[0].set_ylabel(
+                (runs.design.metric if part == "metric" else runs.design.selector or "") + (", %" if runs.design.percent else "")
+            )
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(runs.arms)), frameon=False)
+
+    return _whole(draw, (2.1 * len(runs.panels) + 0.6, 2.1 * len(parts) + 0.5)) if parts else {}
+
+
+def forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, bytes]:
+    """Every arm's difference from the reference at every condition, with 95 % intervals, the zero line and the margin of equivalence."""
+    factor = 100 if runs.design.percent else 1
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(1, len(runs.conditions), sharex=True, sharey=True, squeeze=False)[0]
+        arms = [arm for arm in runs.arms if arm != reference]
+        for axes, condition in zip(grid, runs.conditions, strict=True):
+            if runs.design.rope:
+                axes.axvspan(-factor * runs.design.rope, factor * runs.design.rope, color="#e8ecef", zorder=0)
+            axes.axvline(0, color="#888888", linewidth=0.8)
+            for row in (row for row in rows if row.condition == condition):
+                y, number = arms.index(row.a), runs.arms.index(row.a)
+                axes.plot([factor * row.diff_low, factor * row.diff_high], [y, y], color=colour(number))
+                axes.plot([factor * row.diff], [y], color=colour(number), marker=_marker(number), linestyle="none")
+            axes.set_title(label(condition), fontsize=7.5)
+            axes.set_yticks(range(len(arms)), arms)
+            axes.set_ylim(len(arms) - 0.5, -0.5)
+        figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)
+
+    return _whole(draw, (1.3 * len(runs.conditions) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
+
+
+def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
+    """Mean validation against mean test score of every arm at every condition."""
+    pairs = [(row, row.selector, row.metric) for row in cells if row.selector and row.metric]
+    factor = 100 if runs.design.percent else 1
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, arm in enumerate(runs.arms):
+            mine = [(factor * val.mean, factor * test.mean) for row, val, test in pairs if row.arm == arm]
+            axes.plot(*zip(*mine, strict=True), color=colour(number), marker=_marker(number), linestyle="none", label=arm) if mine else None
+        ends = [factor * score.mean for _, val, test in pairs for score in (val, test)]
+        axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", linewidth=0.8, zorder=0)
+        axes.set_xlabel(f"mean {runs.design.selector}{', %' if runs.design.percent else ''}")
+        axes.set_ylabel(f"mean {runs.design.metric}{', %' if runs.design.percent else ''}")
+        figure.legend(loc="outside right center", frameon=False)
+
+    return _whole(draw, (3.9, 2.8)) if pairs else {}
 
 
 def confusion(matrix: Confusion) -> str:
     """An arm's mean confusion matrix in percent of each true class."""
-    with matplotlib.rc_context(STYLE | {"axes.grid": False, "font.size": 7}):
-        figure = Figure(figsize=(2.2, 2.2))
-        axes = figure.add_axes((0.28, 0.27, 0.66, 0.66))
+
+    def draw(axes: Axes) -> None:
+        axes.grid(False)
         axes.pcolormesh(matrix.shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
         axes.invert_yaxis()
         axes.set_aspect("equal")
         middles = [i + 0.5 for i in range(len(matrix.classes))]
         axes.set_xticks(middles, matrix.classes, rotation=90)
         axes.set_yticks(middles, matrix.classes)
-        axes.tick_params(length=0)
-        axes.set_xlabel("answered")
-        axes.set_ylabel("true")
+        axes.tick_params(length=0, labelsize=7)
+        axes.set_xlabel("answered", fontsize=7)
+        axes.set_ylabel("true", fontsize=7)
         for row, shares in enumerate(matrix.shares):
             for column, share in enumerate(shares):
                 shade = "white" if share > 0.5 else "#222222"
@@ -98,42 +138,87 @@ def confusion(matrix: Confusion) -> str:
         for spine in axes.spines.values():
             spine.set_visible(False)
         axes.set_title(matrix.arm, fontsize=8)
-        return _svg(figure)
+
+    return _small(draw, (2.2, 2.2), (0.28, 0.27, 0.66, 0.66))
 
 
-def _line(axes: Axes, arm: int, points: list[tuple[float, Any]], joined: bool) -> None:
-    xs, means = [x for x, _ in points], [100 * score.mean for _, score in points]
-    lows, highs = ([100 * getattr(score, end) for _, score in points] for end in ("low", "high"))
-    sds = [100 * score.sd for _, score in points]
-    colour = _colour(arm)
-    if joined:
-        axes.fill_between(xs, lows, highs, color=colour, alpha=0.13, linewidth=0)
-    else:
-        axes.vlines(xs, lows, highs, color=colour, linewidth=3, alpha=0.35)
-    axes.errorbar(xs, means, sds, fmt="none", ecolor=colour, elinewidth=0.8)
-    axes.plot(xs, means, color=colour, marker=_marker(arm), linestyle="-" if joined else "none")
-
-
-def _span(rows: list[Mean]) -> tuple[float, float]:
-    """From below the lowest bar or band to above the highest, in percent, within 0 and 100."""
-    ends = [100 * end for row in rows for s in row.scores.values() for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
-    ends = [end for end in ends if end == end]
-    low, high = min(ends, default=0.0), max(ends, default=100.0)
-    room = 0.04 * (high - low) or 1.0
-    return max(0.0, low - room), min(100.0, high + room)
-
-
-def _colour(arm: int) -> str:
+def colour(arm: int) -> str:
     return COLOURS[arm % len(COLOURS)]
+
+
+def _means(axes: Axes, runs: Runs, cells: list[Cell], where: Condition, part: str, without: list[str]) -> None:
+    """Means along the points, a line an arm; band: 95 % t-interval; bar: standard deviation.
+
+    Points that are no numbers, or only one, are not joined: the interval is then a thick bar. The vertical axis spans what the part's
+    panels show.
+    """
+    shown = [arm for arm in runs.arms if arm not in without]
+    positions = {point: float(point) if runs.numeric else float(i) for i, point in enumerate(runs.points)}  # type: ignore[arg-type]
+    places = sorted(positions.values())
+    step = min((b - a for a, b in pairwise(places)), default=1.0)
+    joined = runs.numeric and len(places) > 1
+    factor = 100 if runs.design.percent else 1
+    for place, arm in enumerate(shown):
+        aside = step * (0.24 if joined else 0.7) * ((place + 0.5) / len(shown) - 0.5)
+        mine = [(row.condition, getattr(row, part)) for row in cells if row.arm == arm and where.items() <= row.condition.items()]
+        line = [(positions[at[runs.along] if runs.along else None] + aside, score) for at, score in mine if score]
+        _line(axes, runs.arms.index(arm), line, joined, factor, arm)
+    axes.set_xticks(list(positions.values()), [str(point) for point in positions])
+    axes.set_xlim(places[0] - step / 2, places[-1] + step / 2)
+    axes.set_ylim(*_span([getattr(row, part) for row in cells if row.arm in shown], factor, runs.design.percent))
+    axes.set_xlabel(runs.along or "", labelpad=1)
+    axes.set_title(label(where), fontsize=8.5, pad=4)
+
+
+def _line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, factor: int, name: str) -> None:
+    xs, means = [x for x, _ in line], [factor * score.mean for _, score in line]
+    lows, highs = ([factor * getattr(score, end) for _, score in line] for end in ("low", "high"))
+    if joined:
+        axes.fill_between(xs, lows, highs, color=colour(arm), alpha=0.13, linewidth=0)
+    else:
+        axes.vlines(xs, lows, highs, color=colour(arm), linewidth=3, alpha=0.35)
+    axes.errorbar(xs, means, [factor * score.sd for _, score in line], fmt="none", ecolor=colour(arm), elinewidth=0.8)
+    axes.plot(xs, means, color=colour(arm), marker=_marker(arm), linestyle="-" if joined else "none", label=name)
+
+
+def _span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
+    """From below the lowest bar or band to above the highest; a share stays within 0 and 100."""
+    ends = [factor * end for s in scores if s for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
+    ends = [end for end in ends if end == end]
+    low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
+    room = 0.04 * (high - low) or 1.0
+    return (max(0.0, low - room), min(100.0, high + room)) if percent else (low - room, high + room)
 
 
 def _marker(arm: int) -> str:
     return MARKERS[arm % len(MARKERS)]
 
 
-def _svg(figure: Figure) -> str:
-    """The figure as an <svg> element without the XML head and the metadata, which link to the outside."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    text = buffer.getvalue()
+def _small(draw: Callable[[Axes], None], size: tuple[float, float], box: tuple[float, float, float, float]) -> str:
+    """Axes that fill `box` of a figure, not fitted to their labels, so that figures in a row are of one size; as an <svg> element."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size)
+        draw(figure.add_axes(box))
+        return element(_bytes(figure, "svg"))
+
+
+def _whole(draw: Callable[[Figure], None], size: tuple[float, float]) -> dict[str, bytes]:
+    """A figure in every format."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        return {kind: _bytes(figure, kind) for kind in FORMATS}
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    """Without dates and names: the same figure has the same bytes, and links to nothing."""
+    nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
+    return buffer.getvalue()
+
+
+def element(svg: bytes) -> str:
+    """An SVG file as an element of a page: without the XML head."""
+    text = svg.decode()
     return text[text.index("<svg") :]

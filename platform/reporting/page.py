@@ -1,107 +1,148 @@
-"""The page: one HTML file with everything in it, figures and style included."""
+"""The page: one HTML file with everything in it, figures and style included. It asks nothing of the network and runs no script."""
 
 import math
-from itertools import product
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from platform.reporting import figures
-from platform.reporting.tables import Grid
-from platform.significance import Difference
+from platform.reporting import figures, sketches, words
+from platform.reporting.findings import Findings
+from platform.reporting.runs import STATES, Runs, label
+from platform.reporting.words import Unit
 
-NONE = "–"
-
-
-def percent(share: float | None) -> str:
-    """.7071 as 70.7; what is no number as a dash."""
-    return NONE if share is None or math.isnan(share) else f"{100 * share:.1f}"
+HERE = Path(__file__).parent
 
 
-def points(share: float | None) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    return NONE if share is None or math.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
-
-
-def probability(p: float | None) -> str:
-    """Three significant digits, and never 0."""
-    return NONE if p is None else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
-
-
-def bar(difference: Difference, reach: float) -> Markup:
-    """A difference and its interval as a small picture from -reach to +reach, zero in the middle."""
-    x = {end: 50 + 48 * value / reach for end, value in (("low", difference.low), ("mean", difference.mean), ("high", difference.high))}
-    line = (
-        ""
-        if math.isnan(difference.low)
-        else f'<line x1="{x["low"]:.1f}" x2="{x["high"]:.1f}" y1="6" y2="6" stroke="#0a5a9c" stroke-width="2"/>'
+def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], beside: list[str]) -> str:
+    """The page of a report; `drawn` holds its whole figures by name, `beside` names the files that lie beside it."""
+    unit, d = Unit.of(runs), runs.design
+    counts = {state: int((runs.table["state"] == state).sum()) for state in STATES}
+    places = {(row.arm, label(row.condition)): row for row in found.cells}
+    titles = [data["title"] for data in runs.data.values()]
+    environment = _environment(runs)
+    return environment.get_template(
+        "page.html.j2"
+    ).render(
+        runs=runs,
+        d=d,
+        f=found,
+        unit=unit,
+        counts=counts,
+        heading=f"{d.title}{f' ({d.scale})' if d.scale else ''}: {'; '.join(titles) or d.source}",
+        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        rendered=any("rendered" in title.lower() for title in titles),
+        notes=runs.notes,
+        not_done=not_done(runs),
+        seconds=math.fsum(runs.table["seconds"].dropna()) if "seconds" in runs.table else 0,
+        keys={arm: Markup(figures.key(number)) for number, arm in enumerate(runs.arms)},
+        by_place=places,
+        leaders={place: max(here, key=here.get) for place in {place for _, place in places} if (here := _means(runs, places, place))},  # type: ignore[arg-type]
+        floors={label(floor.condition): floor for floor in found.floors},
+        unmatched=[row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.last)],
+        figure=_figure(runs, found) if counts["done"] else [],
+        pair_of={(label(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
+        bar=sketches.bar,
+        strip=_strips(runs),
+        claims_reach=_reach(row for answer in found.answers for row in (*answer.parts, answer.whole)),
+        against_reach=_reach(found.against),
+        overall_reach=max((abs(end) for row in found.overall for end in row.across[:3]), default=1.0) or 1.0,
+        agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
+        confusion_figures=[Markup(figures.confusion(matrix)) for matrix in found.confusions],
+        methods=methods(runs, found),
+        beside=beside,
     )
-    return Markup(
-        '<svg class="bar" viewBox="0 0 100 12" aria-hidden="true"><line x1="50" x2="50" y1="0" y2="12" stroke="#b5bcc4"/>'
-        f'{line}<circle cx="{x["mean"]:.1f}" cy="6" r="3" fill="#0a5a9c"/></svg>'
+
+
+def methods(runs: Runs, found: Findings) -> list[str]:
+    """How the numbers were computed, in paragraphs that a paper may quote."""
+    n = sorted({n for row in found.confirmatory for n in (row.n_a, row.n_b)})
+    text = (
+        _environment(runs)
+        .get_template("methods.txt.j2")
+        .render(
+            d=runs.design,
+            own=runs.results is not None,
+            n=n if len(n) < 2 else [n[0], n[-1]],
+            tests=len(found.confirmatory),
+            margin=Unit.of(runs).amount(runs.design.rope or 0),
+            claims=bool(found.answers),
+            corrected=any(row.corrected_low == row.corrected_low for row in found.confirmatory),
+        )
     )
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
-def duration(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+def not_done(runs: Runs) -> list[dict[str, str]]:
+    """Every training that is not done, by its axes, with its state and reason."""
+    d, table = runs.design, runs.table[runs.table["state"] != "done"]
+    axes = [axis for axis in (d.compared, *runs.axes, d.replicated)]
+    return [
+        {
+            "training": "/".join([str(row[d.compared]), *(f"{axis}={row[axis]}" for axis in axes[1:])]),
+            **{k: row[k] for k in ("state", "reason")},
+        }
+        for row in table.to_dict("records")
+    ]
 
 
-def render(grid: Grid, content: dict[str, Any]) -> str:
-    """The page of a report's content."""
-    far, rows = content["far_below"], content["means"]
-    kept = [[]] if not far or len(far) == len(grid.arms) else [[], far]
-    figure = [
+def _environment(runs: Runs) -> Environment:
+    unit = Unit.of(runs)
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=lambda name: "html" in (name or ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "value": unit.value,
+        "difference": unit.difference,
+        "share": Unit(True).value,
+        "probability": words.probability,
+        "chance": words.chance,
+        "duration": words.duration,
+        "label": label,
+        "sentence": lambda row: words.sentence(row, runs),
+    }
+    return environment
+
+
+def _figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
+    """Rows of the accuracy figure: all arms, and again without those far below where there are some."""
+    parts = [
+        (f"{metric}{Unit.of(runs).sign}", part)
+        for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
+        if metric
+    ]
+    kept: list[list[str]] = [[], found.far_below] if found.far_below and len(found.far_below) < len(runs.arms) else [[]]
+    return [
         {
             "without": without,
-            "sides": [(title, [_panel(grid, rows, panel, metric, without) for panel in grid.panels]) for title, metric in SIDES],
+            "sides": [
+                (title, [Markup(figures.panel(runs, found.cells, where, part, without)) for where in runs.panels]) for title, part in parts
+            ],
         }
         for without in kept
     ]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "percent": percent,
-        "points": points,
-        "probability": probability,
-        "duration": duration,
-        "label": figures.label,
-        "bar": bar,
-    }
-    return environment.get_template("page.html.j2").render(
-        content,
-        grid=grid,
-        figure=figure,
-        keys={arm: Markup(figures.key(number)) for number, arm in enumerate(grid.arms)},
-        confusion_figures=[Markup(figures.confusion(matrix)) for matrix in content["confusions"]],
-        by_place={(figures.label(row.panel), row.point, row.arm): row for row in rows},
-        floors={(figures.label(row.panel), row.point): row for row in content["baselines"]},
-        leaders=_leaders(grid, rows),
-        reach=_reach(content["answers"]),
-        rendered=any("rendered" in data["title"].lower() for data in content["data"].values()),
+
+
+def _strips(runs: Runs) -> Any:
+    column = runs.table[runs.design.metric].to_numpy(float)
+    column = column[np.isfinite(column)]
+    low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
+    return lambda arm, condition: sketches.strip(
+        runs.sample(arm, condition).values.items(), low, high, figures.colour(runs.arms.index(arm))
     )
 
 
-SIDES = (("Validation accuracy, %", "val/accuracy"), ("Test accuracy, %", "test/accuracy"))
+def _means(runs: Runs, places: dict[tuple[str, str], Any], place: str) -> dict[str, float]:
+    return {arm: runs.sign * row.metric.mean for arm in runs.arms if (row := places.get((arm, place))) and row.metric}
 
 
-def _panel(grid: Grid, rows: list[Any], panel: Any, metric: str, without: list[str]) -> Markup:
-    return Markup(figures.accuracy(grid, rows, panel, metric, without))
-
-
-def _reach(answers: list[Any]) -> float:
-    ends = [abs(end) for row in answers if row.difference for end in row.difference[:3] if not math.isnan(end)]
+def _reach(rows: Iterable[Any]) -> float:
+    ends = [abs(end) for row in rows if row for end in (row.diff, row.diff_low, row.diff_high) if math.isfinite(end)]
     return max(ends, default=0) or 1.0
-
-
-def _leaders(grid: Grid, rows: list[Any]) -> set[tuple[str, Any, str]]:
-    """The best arm of every place, by mean test accuracy."""
-    leaders = set()
-    for panel, point in product(grid.panels, grid.points):
-        here = [row for row in rows if row.panel == panel and row.point == point and "test/accuracy" in row.scores]
-        if here:
-            leaders.add((figures.label(panel), point, max(here, key=lambda row: row.scores["test/accuracy"].mean).arm))
-    return leaders

@@ -56,6 +56,17 @@ class Sample(NamedTuple):
         return np.array(list(self.values.values()))
 
 
+def matched(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Two samples as arrays, and whether they are paired: by replicate, where both know their data splits and most of them are shared.
+
+    Paired ones keep the shared replicates alone. Equal seeds by themselves pair nothing: they need not mean equal images.
+    """
+    shared = [rep for rep in a.values if rep in b.values and a.splits[rep] and a.splits[rep] == b.splits[rep]]
+    if shared and 2 * len(shared) > min(len(a.values), len(b.values)):
+        return np.array([a.values[rep] for rep in shared]), np.array([b.values[rep] for rep in shared]), True
+    return a.array(), b.array(), False
+
+
 @dataclass
 class Runs:
     """`table` has a row a training: the axes' columns, `state` (done, failed, missing), `reason`, `split_hash` and the metrics.

@@ -1,260 +1,137 @@
-"""The report's tables as plain data. They know the axes by their part in the study (compared, replicated, condition), never by name."""
+"""The tables a paper would take over, as plain text in rows; formats.py writes them as LaTeX and Markdown."""
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import product
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from platform.significance import Difference, Interval, MannWhitney, mann_whitney, mean_difference, t_interval
-from search_spaces.study import Claim, Published, Study
-from trainables.cell import Cell, Value
-
-METRICS = ("val/accuracy", "test/accuracy", "test/balanced_accuracy")
-FEWEST = 3
-"""replicates below which no p is given"""
-Condition = dict[str, Value]
+from platform.reporting.comparisons import Comparison
+from platform.reporting.families import Answer
+from platform.reporting.runs import Runs, label
+from platform.reporting.summary import Cell, Floor
+from platform.reporting.words import NONE, Unit, chance, probability
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A cell and what became of it."""
+class Text:
+    """A table's entry and how it stands out."""
 
-    cell: Cell
-    state: Literal["done", "failed", "missing"]
-    reason: str
-    """why it is not done"""
-    result: dict[str, Any] | None
-
-
-class Grid:
-    """The outcomes by place: arms (values of the compared axis) under panels x points, a replicate each.
-
-    `along` is the condition that the figures draw along: the study's `largest`, or else its first; a point is one of its values. A panel
-    is one combination of the other conditions. Only what the outcomes hold is there, in their order.
-    """
-
-    def __init__(self, study: Study, outcomes: list[Outcome]) -> None:
-        self.study, self.outcomes = study, outcomes
-        axes = {axis: list(dict.fromkeys(outcome.cell.axes[axis] for outcome in outcomes)) for axis in outcomes[0].cell.axes}
-        self.axes = dict(axes)
-        self.arms = [str(value) for value in axes.pop(study.compared)]
-        self.replicates = axes.pop(study.replicated)
-        self.along = study.largest if study.largest in axes else next(iter(axes), None)
-        self.points: list[Value] = axes.pop(self.along) if self.along else [None]
-        self.numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.points)
-        if self.numeric:
-            self.points.sort(key=float)  # type: ignore[arg-type]
-        self._at: dict[tuple[Any, ...], list[Outcome]] = {}
-        for outcome in outcomes:
-            place = {axis: value for axis, value in outcome.cell.axes.items() if axis != study.replicated}
-            self._at.setdefault(_place(place), []).append(outcome)
-        combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-        self.panels: list[Condition] = [
-            panel for panel in combinations if any(panel.items() <= outcome.cell.axes.items() for outcome in outcomes)
-        ]
-
-    def condition(self, panel: Condition, point: Value) -> Condition:
-        return panel | {self.along: point} if self.along else panel
-
-    def at(self, arm: str, panel: Condition, point: Value) -> list[Outcome]:
-        """Every replicate of one arm at one place."""
-        place = _place(self.condition(panel, point) | {self.study.compared: arm})
-        return self._at.get(place, [])
-
-    def results(self, arm: str, panel: Condition, point: Value) -> list[dict[str, Any]]:
-        return [outcome.result for outcome in self.at(arm, panel, point) if outcome.result]
-
-    def scores(self, arm: str, panel: Condition, point: Value, metric: str = "test/accuracy") -> np.ndarray:
-        """The metric of every replicate that is done [n]."""
-        return np.array([result["metrics"][metric] for result in self.results(arm, panel, point) if metric in result["metrics"]])
+    text: str
+    mark: str = ""
+    """"best", "second" or "" """
+    tied: bool = False
 
 
 @dataclass(frozen=True)
-class Mean:
-    """An arm at one place; `scores` holds a metric only where a replicate is done."""
+class Table:
+    """`rows` hold one entry a column; a row of a single Text is a heading within the table."""
 
-    arm: str
-    panel: Condition
-    point: Value
-    done: int
-    planned: int
-    scores: dict[str, Interval]
+    name: str
+    caption: str
+    head: list[str]
+    numeric: list[bool]
+    rows: list[list[Text]] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class Baseline:
-    """What knowing nothing scores: guessing uniformly, and always answering the test set's commonest class."""
-
-    panel: Condition
-    point: Value
-    chance: float
-    majority: float
-    majority_balanced: float
+    def add(self, *entries: str | Text) -> None:
+        self.rows.append([entry if isinstance(entry, Text) else Text(entry) for entry in entries])
 
 
-@dataclass(frozen=True)
-class Duel:
-    """Best and runner-up by mean test accuracy, as the published table has it, and that table's row; a half may be missing."""
-
-    condition: Condition
-    best: str | None
-    best_score: Interval | None
-    runner_up: str | None
-    runner_up_score: Interval | None
-    test: MannWhitney | None
-    published: Published | None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A claim under one condition: the difference of mean test accuracies, better - worse, and a one-sided test of it."""
-
-    claim: Claim
-    condition: Condition
-    n: tuple[int, int]
-    difference: Difference | None
-    test: MannWhitney | None
+def readings(runs: Runs, published: list[Comparison], confirmatory: list[Comparison]) -> Table:
+    """The text's table, as published and as a strict reviewer would have it, with what the text printed."""
+    unit, d = Unit.of(runs), runs.design
+    caption = (
+        f"Best and runner-up by mean {d.metric}, one-sided exact Mann-Whitney test, uncorrected (as published); and the winner picked by "
+        f"{d.selector or d.metric} against {d.baseline or 'its runner-up'}, two-sided, Holm over {len(confirmatory)} (confirmatory). "
+        f"Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
+    )
+    head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict"]
+    table = Table("readings", caption, head, [False] * 4 + [True] * 4 + [False])
+    for condition in runs.last:
+        for reading, rows in (("as published", published), ("confirmatory", confirmatory)):
+            for row in (row for row in rows if row.condition == condition):
+                p = row.p if reading == "as published" else row.p_adj
+                table.add(label(condition), reading, row.a, row.b, *_numbers(row, unit, p), row.verdict)
+        for said in d.published:
+            if said.condition.items() <= condition.items():
+                scores = f"{said.best} ({said.best_score})", f"{said.runner_up} ({said.runner_up_score})"
+                table.add(label(condition), "printed in the text", *scores, NONE, NONE, NONE, f"{said.p:g}", NONE)
+    return table
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A kind of warning, and by arm the names of the cells that have it."""
-
-    kind: str
-    cells: dict[str, list[str]]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A fact of provenance and in how many results it has which value."""
-
-    fact: str
-    values: dict[str, int]
-    suspect: bool
-    """it differs between results that are compared, or tells of uncommitted code"""
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """An arm's mean confusion matrix [classes, classes]: of each true class (row), the share answered as each class (column)."""
-
-    arm: str
-    condition: Condition
-    n: int
-    classes: list[str]
-    shares: list[list[float]]
-
-
-def means(grid: Grid) -> list[Mean]:
-    rows = []
-    for panel, point, arm in product(grid.panels, grid.points, grid.arms):
-        samples = {metric: grid.scores(arm, panel, point, metric) for metric in METRICS}
-        scores = {metric: t_interval(sample) for metric, sample in samples.items() if len(sample)}
-        done = len(grid.results(arm, panel, point))
-        rows.append(Mean(arm, panel, point, done, len(grid.at(arm, panel, point)), scores))
-    return rows
+def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, set[str]]) -> Table:
+    """Every mean with its standard deviation, a row an arm, a column a point. `tied`: who is not told apart from the best."""
+    unit, along = Unit.of(runs), runs.along
+    columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
+    caption = (
+        f"{runs.design.metric}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in brackets where some are "
+        "missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
+    )
+    table = Table("means", caption, [runs.design.compared, *columns], [False] + [True] * len(columns))
+    by_place = {(row.arm, label(row.condition)): row for row in cells}
+    grounds = {label(floor.condition): floor for floor in floors}
+    for panel in runs.panels:
+        if panel:
+            table.add(label(panel))
+        places = [label(runs.at(panel, point)) for point in runs.points]
+        order = {place: _order(runs, [row for row in cells if label(row.condition) == place]) for place in places}
+        for arm in runs.arms:
+            entries = []
+            for place in places:
+                row = by_place.get((arm, place))
+                if row is None or row.metric is None:
+                    entries.append(Text(f"{NONE} ({row.done}/{row.planned})" if row and row.planned else NONE))
+                    continue
+                short = "" if row.done == row.planned else f" ({row.done}/{row.planned})"
+                mark = {0: "best", 1: "second"}.get(order[place].index(arm), "")
+                text = f"{unit.value(row.metric.mean)} ± {unit.value(row.metric.sd)}{short}"
+                entries.append(Text(text, mark, arm in tied.get(place, ())))
+            table.add(arm, *entries)
+        for name, share in (("chance", "chance"), ("majority class", "majority")):
+            if grounds:
+                table.add(name, *(unit.value(getattr(grounds[place], share)) if place in grounds else NONE for place in places))
+    return table
 
 
-def baselines(grid: Grid) -> list[Baseline]:
-    """Averaged over every result of a condition: its splits differ by replicate only."""
-    rows = []
-    for panel, point in product(grid.panels, grid.points):
-        results = [result for arm in grid.arms for result in grid.results(arm, panel, point)]
-        if results:
-            counts = [np.array(result["counts"]["test"]) for result in results]
-            majority = float(np.mean([count.max() / count.sum() for count in counts]))
-            balanced = float(np.mean([1 / np.count_nonzero(count) for count in counts]))
-            rows.append(Baseline(panel, point, 1 / len(results[0]["classes"]), majority, balanced))
-    return rows
+def answers(runs: Runs, rows: list[Answer]) -> Table:
+    """The study's claims, each with the verdict on the whole and how its conditions came out."""
+    unit = Unit.of(runs)
+    where = "averaged over conditions; permutation test within conditions, Holm over claims"
+    caption = f"The text's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval, {where}."
+    head = ["claim", "a", "b", "n", "difference", "A12", "p", "verdict on a", "by condition"]
+    table = Table("claims", caption, head, [False] * 3 + [True] * 4 + [False] * 2)
+    for claim, whole, parts in rows:
+        if whole is None:
+            table.add(claim.text, *[NONE] * 6, "not in this grid", NONE)
+        else:
+            counts = ", ".join(
+                f"{verdict} {sum(part.verdict == verdict for part in parts)}" for verdict in dict.fromkeys(p.verdict for p in parts)
+            )
+            table.add(claim.text, whole.a, whole.b, *_numbers(whole, unit, whole.p_adj), whole.verdict, counts)
+    return table
 
 
-def duels(grid: Grid) -> list[Duel]:
-    """One a panel at the last point (the largest, where points are numbers), then published rows whose condition was not run."""
-    rows, matched = [], []
-    for panel in grid.panels:
-        samples = {arm: grid.scores(arm, panel, grid.points[-1]) for arm in grid.arms}
-        ranked = sorted((arm for arm in grid.arms if len(samples[arm])), key=lambda arm: -float(np.mean(samples[arm])))
-        best, runner_up = (*ranked[:2], None, None)[:2]
-        test = _test(samples[best], samples[runner_up]) if best and runner_up else None
-        scores = [t_interval(samples[arm]) if arm else None for arm in (best, runner_up)]
-        condition = grid.condition(panel, grid.points[-1])
-        published = next((row for row in grid.study.published if row.condition.items() <= condition.items()), None)
-        matched.append(published)
-        rows.append(Duel(condition, best, scores[0], runner_up, scores[1], test, published))
-    unmatched = [row for row in grid.study.published if row not in matched]
-    return rows + [Duel(row.condition, None, None, None, None, None, row) for row in unmatched]
+def completeness(runs: Runs, cells: list[Cell]) -> Table:
+    """Trainings done of those planned."""
+    table = Table(
+        "completeness",
+        "Trainings done of those planned; f failed, m missing.",
+        ["condition", *runs.arms],
+        [False] + [True] * len(runs.arms),
+    )
+    for condition in runs.conditions:
+        here = {row.arm: row for row in cells if row.condition == condition}
+        table.add(label(condition) or "all", *(_count(here[arm]) for arm in runs.arms))
+    return table
 
 
-def answers(grid: Grid) -> list[Answer]:
-    """Each claim under every condition that it speaks of and the grid has; under none where the grid lacks one of its arms."""
-    rows = []
-    for claim, panel, point in product(grid.study.claims, grid.panels, grid.points):
-        condition = grid.condition(panel, point)
-        if {claim.better, claim.worse} <= set(grid.arms) and claim.condition.items() <= condition.items():
-            better, worse = (grid.scores(arm, panel, point) for arm in (claim.better, claim.worse))
-            difference = mean_difference(better, worse) if len(better) and len(worse) else None
-            rows.append(Answer(claim, condition, (len(better), len(worse)), difference, _test(better, worse)))
-    return rows
+def _count(row: Cell) -> str:
+    lost = "".join(f" {number}{letter}" for number, letter in ((row.failed, "f"), (row.missing, "m")) if number)
+    return f"{row.done}/{row.planned}{lost}" if row.planned else NONE
 
 
-def far_below(grid: Grid, rows: list[Mean], floors: list[Baseline]) -> list[str]:
-    """The arms whose mean test accuracy nowhere reaches half of the best arm's lead over chance."""
-    near: set[str] = set()
-    for floor in floors:
-        here = {row.arm: row.scores["test/accuracy"].mean for row in rows if _beside(row, floor) and "test/accuracy" in row.scores}
-        bar = (max(here.values(), default=0) + floor.chance) / 2
-        near |= {arm for arm, mean in here.items() if mean >= bar}
-    there = {row.arm for row in rows if row.scores}
-    return [arm for arm in grid.arms if arm in there and arm not in near]
+def _numbers(row: Comparison, unit: Unit, p: float) -> list[str]:
+    n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a}, {row.n_b}"
+    difference = f"{unit.difference(row.diff)} [{unit.interval(row.diff_low, row.diff_high)}]"
+    return [n, difference, chance(row.a12), probability(p)]
 
 
-def confusions(grid: Grid) -> list[Confusion]:
-    """At the last point of the last panel: the largest condition."""
-    panel, point = grid.panels[-1], grid.points[-1]
-    rows = []
-    for arm in grid.arms:
-        if results := grid.results(arm, panel, point):
-            total = np.sum([result["confusion"] for result in results], axis=0)
-            shares = total / np.maximum(total.sum(1, keepdims=True), 1)
-            rows.append(Confusion(arm, grid.condition(panel, point), len(results), results[0]["classes"], shares.tolist()))
-    return rows
-
-
-def flags(grid: Grid) -> list[Flag]:
-    kinds: dict[str, dict[str, list[str]]] = {}
-    for outcome in grid.outcomes:
-        for flag in (outcome.result or {}).get("flags", []):
-            arms = kinds.setdefault(flag.partition(":")[0], {})
-            arms.setdefault(str(outcome.cell.axes[grid.study.compared]), []).append(f"{outcome.cell.name}: {flag.partition(': ')[2]}")
-    return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
-
-
-def origins(outcomes: Iterable[Outcome]) -> list[Origin]:
-    """Where and with what the results were computed; a process's own facts stay in its result file."""
-    counts: dict[str, Counter[str]] = {}
-    for outcome in outcomes:
-        if outcome.result:
-            given = dict(outcome.result["provenance"])
-            packages = {f"package {name}": version for name, version in given.pop("packages", {}).items()}
-            for fact, value in (given | packages).items():
-                if fact not in ("pid", "trial", "rank", "tried"):
-                    counts.setdefault(fact, Counter())[str(value)] += 1
-    return [
-        Origin(fact, dict(values.most_common()), (len(values) > 1 and fact != "host") or (fact == "dirty" and "True" in values))
-        for fact, values in counts.items()
-    ]
-
-
-def _test(x: np.ndarray, y: np.ndarray) -> MannWhitney | None:
-    return mann_whitney(x, y) if min(len(x), len(y)) >= FEWEST else None
-
-
-def _place(axes: Condition) -> tuple[Any, ...]:
-    return tuple(sorted((axis, str(value)) for axis, value in axes.items()))
-
-
-def _beside(row: Mean, floor: Baseline) -> bool:
-    return row.panel == floor.panel and row.point == floor.point
+def _order(runs: Runs, rows: list[Cell]) -> list[str]:
+    """Arms that have a mean, best first."""
+    return [row.arm for row in sorted((row for row in rows if row.metric), key=lambda row: -runs.sign * row.metric.mean)]  # type: ignore[union-attr]

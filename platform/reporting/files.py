@@ -1,0 +1,148 @@
+"""Everything a report writes, as bytes by name: page, data for programs, tables and figures for papers. The same runs, the same bytes."""
+
+import io
+import json
+import math
+from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platform.reporting import figures, formats, page, tables, words
+from platform.reporting.comparisons import Comparison
+from platform.reporting.findings import Findings
+from platform.reporting.runs import STATES, Runs, label
+
+
+def files(runs: Runs, found: Findings) -> dict[str, bytes]:
+    """By path within the report's folder; the page last, so that where it is all else is."""
+    drawn = {
+        "means": figures.means(runs, found.cells),
+        "forest": figures.forest(runs, found.against, found.reference or ""),
+        "agreement": figures.agreement(runs, found.cells),
+    }
+    taken = [
+        tables.readings(runs, found.published, found.confirmatory),
+        tables.means(runs, found.cells, found.floors, found.tied),
+        *([tables.answers(runs, found.answers)] if found.answers else []),
+        tables.completeness(runs, found.cells),
+    ]
+    every = comparisons(found)
+    parquet = io.BytesIO()
+    tidy(runs).to_parquet(parquet, index=False)
+    written = {
+        "runs.csv": _csv(tidy(runs)),
+        "runs.parquet": parquet.getvalue(),
+        "cells.csv": _csv(pd.DataFrame([_flat_cell(runs, row) for row in found.cells])),
+        "comparisons.csv": _csv(pd.DataFrame([_flat(row) for row in (*every, *found.pairwise)])),
+        "report.json": (json.dumps(plain(content(runs, found, every)), indent=1, allow_nan=False) + "\n").encode(),
+        "report.md": markdown(runs, found, taken).encode(),
+    }
+    written |= {f"tables/{table.name}.tex": formats.latex(table).encode() for table in taken}
+    written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
+    return written | {"index.html": page.render(runs, found, drawn, sorted(written)).encode()}
+
+
+def comparisons(found: Findings) -> list[Comparison]:
+    """All but those of every pair."""
+    answered = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
+    return [*found.published, *found.confirmatory, *answered, *found.against]
+
+
+def content(runs: Runs, found: Findings, every: list[Comparison]) -> dict[str, Any]:
+    """Everything the page shows, as data."""
+    d = runs.design
+    return {
+        "study": d.study,
+        "title": d.title,
+        "scale": d.scale,
+        "source": d.source,
+        "compared": d.compared,
+        "replicated": d.replicated,
+        "metric": d.metric,
+        "selector": d.selector,
+        "higher_is_better": d.higher_is_better,
+        "rope": d.rope,
+        "baseline": d.baseline,
+        "axes": {d.compared: runs.arms, **runs.axes, d.replicated: runs.replicates},
+        "data": runs.data,
+        "runs": {state: int((runs.table["state"] == state).sum()) for state in STATES},
+        "notes": runs.notes,
+        "not_done": page.not_done(runs),
+        "seconds": math.fsum(runs.table["seconds"].dropna()) if "seconds" in runs.table else None,
+        "findings": [words.sentence(row, runs) for row in found.confirmatory],
+        "comparisons": every,
+        "claims": [
+            {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else "not in this grid"} for answer in found.answers
+        ],
+        "pairwise": found.pairwise,
+        "cells": found.cells,
+        "floors": found.floors,
+        "far_below": found.far_below,
+        "reference": found.reference,
+        "overall": found.overall,
+        "agreement": found.agreement,
+        "power": found.power,
+        "groups": found.groups,
+        "confusions": found.confusions,
+        "flags": found.flags,
+        "origins": found.origins,
+        "published": d.published,
+        "methods": page.methods(runs, found),
+    }
+
+
+def tidy(runs: Runs) -> pd.DataFrame:
+    """A row a training; names that other programs expect first."""
+    d, table = runs.design, runs.table
+    first = [
+        name for name in (d.compared, *runs.axes, d.replicated, "state", d.selector, d.metric, d.secondary, "split_hash") if name in table
+    ]
+    return table[[*first, *(name for name in table if name not in first)]]
+
+
+def markdown(runs: Runs, found: Findings, taken: list[tables.Table]) -> str:
+    """The page in short, for a README or a pull request."""
+    head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
+    head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
+    said = [f"- {formats.escape_markdown(words.sentence(row, runs))}" for row in found.confirmatory]
+    notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
+    parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
+    for table in taken:
+        parts += [f"## {table.name.capitalize()}", formats.markdown(table).rstrip()]
+    return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, page.methods(runs, found))]) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and named tuples as dictionaries, what is no number as None: what JSON can hold."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _flat(row: Comparison) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)} | {"condition": label(row.condition)}
+
+
+def _flat_cell(runs: Runs, row: Any) -> dict[str, Any]:
+    flat = {runs.design.compared: row.arm, **row.condition, "done": row.done, "failed": row.failed, "missing": row.missing}
+    for name, interval in ((runs.design.metric, row.metric), (runs.design.selector, row.selector), (runs.design.secondary, row.secondary)):
+        if interval:
+            flat |= {f"{name} {part}": value for part, value in interval._asdict().items() if part != "n"}
+    return flat | {"median": row.median, "min": row.least, "max": row.most}

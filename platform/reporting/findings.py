@@ -1,0 +1,57 @@
+"""Findings: all that a report says of its runs, computed once; page, tables and files only write it down."""
+
+from dataclasses import dataclass
+
+from platform.reporting import families, folder, groups, summary
+from platform.reporting.comparisons import Comparison
+from platform.reporting.runs import Runs
+from trainables.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Findings:
+    """See the functions that make each part."""
+
+    cells: list[summary.Cell]
+    floors: list[summary.Floor]
+    published: list[Comparison]
+    confirmatory: list[Comparison]
+    answers: list[families.Answer]
+    reference: str | None
+    against: list[Comparison]
+    pairwise: list[Comparison]
+    overall: list[summary.Overall]
+    agreement: list[summary.Agreement]
+    power: list[summary.Power]
+    groups: list[groups.Group]
+    confusions: list[folder.Confusion]
+    flags: list[folder.Flag]
+    origins: list[folder.Origin]
+    far_below: list[str]
+    tied: dict[str, set[str]]
+
+
+def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
+    """Everything there is to say; `run` is where ferray's own runs keep their predictions."""
+    cells, floors = summary.cells(runs), summary.floors(runs)
+    confirmatory, reference = families.confirmatory(runs), families.reference(runs)
+    pairs = families.pairwise(runs)
+    return Findings(
+        cells=cells,
+        floors=floors,
+        published=families.published(runs),
+        confirmatory=confirmatory,
+        answers=families.claims(runs),
+        reference=reference,
+        against=families.against(runs, reference),
+        pairwise=pairs,
+        overall=summary.overall(runs, reference),
+        agreement=summary.agreement(runs),
+        power=summary.power(runs, confirmatory),
+        groups=groups.groups(runs, run) if run else [],
+        confusions=folder.confusions(runs),
+        flags=folder.flags(runs),
+        origins=folder.origins(runs),
+        far_below=summary.far_below(runs, cells, floors),
+        tied=summary.tied(runs, pairs),
+    )

@@ -1,0 +1,128 @@
+"""Runs from a run folder of ferray's own, and what only such runs know: classes, confusions, warnings."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platform.reporting.runs import Condition, Design, Runs
+from platform.reporting.summary import results
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Cell
+from trainables.registry import BadRequest
+from trainables.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """An arm's mean confusion matrix [classes, classes]: of each true class (row), the share answered as each class (column)."""
+
+    arm: str
+    condition: Condition
+    n: int
+    classes: list[str]
+    shares: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A kind of warning, and by arm the trainings that have it."""
+
+    kind: str
+    cells: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A fact of provenance and in how many results it has which value."""
+
+    fact: str
+    values: dict[str, int]
+    suspect: bool
+    """it differs between results that are compared, or tells of uncommitted code"""
+
+
+def design(study: Study) -> Design:
+    return Design(
+        title=study.title,
+        source=study.source,
+        compared=study.compared,
+        replicated=study.replicated,
+        conditions=tuple(study.conditions),
+        along=study.largest,
+        metric=f"test/{study.metric}",
+        selector=f"val/{study.metric}",
+        secondary="test/balanced_accuracy" if study.metric == "accuracy" else None,
+        rope=study.rope,
+        baseline=study.baseline,
+        published=study.published,
+        claims=study.claims,
+        study=study.name,
+        scale=study.scale,
+    )
+
+
+def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
+    """What became of every cell of a run's grid.json; the study is found by its name unless it is given."""
+    try:
+        cells = folder.grid()
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it anew") from None
+    if not cells:
+        raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
+    study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
+    found = [folder.result(cell.key) for cell in cells]
+    rows = [_row(folder, cell, result) for cell, result in zip(cells, found, strict=True)]
+    data = {role: asdict(data) | {"source": data.source.text()} for role, data in cells[0].data.items()}
+    return Runs(design(study), pd.DataFrame(rows), [], found, data)
+
+
+def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
+    if result:
+        counts = {f"n_{part}": sum(numbers) for part, numbers in result["counts"].items()}
+        rest = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
+        return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | rest
+    if error := folder.error(cell.key):
+        return row | {"state": "failed", "reason": error["reason"]}
+    epochs = len(folder.history(cell.key))
+    return row | {"state": "missing", "reason": f"interrupted after {epochs} epochs" if epochs else "not begun"}
+
+
+def confusions(runs: Runs) -> list[Confusion]:
+    """At the last of the conditions that tables are read at."""
+    rows = []
+    for arm in runs.arms:
+        if found := [result for result in results(runs, runs.last[-1], arm) if "confusion" in result]:
+            total = np.sum([result["confusion"] for result in found], axis=0)
+            shares = total / np.maximum(total.sum(1, keepdims=True), 1)
+            rows.append(Confusion(arm, runs.last[-1], len(found), found[0]["classes"], shares.tolist()))
+    return rows
+
+
+def flags(runs: Runs) -> list[Flag]:
+    kinds: dict[str, dict[str, list[str]]] = {}
+    axes = [runs.design.compared, *runs.axes, runs.design.replicated]
+    for place, result in zip(runs.table[axes].itertuples(index=False), runs.results or [], strict=False):
+        for flag in (result or {}).get("flags", []):
+            kind, _, text = flag.partition(": ")
+            name = "/".join([str(place[0]), *(f"{axis}={value}" for axis, value in zip(axes[1:], place[1:], strict=True))])
+            kinds.setdefault(kind, {}).setdefault(str(place[0]), []).append(f"{name}: {text}")
+    return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
+
+
+def origins(runs: Runs) -> list[Origin]:
+    """Where and with what the results were computed; a process's own facts stay in its result file."""
+    counts: dict[str, Counter[str]] = {}
+    for result in filter(None, runs.results or []):
+        given = dict(result["provenance"])
+        packages = {f"package {name}": version for name, version in given.pop("packages", {}).items()}
+        for fact, value in (given | packages).items():
+            if fact not in ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid"):
+                counts.setdefault(fact, Counter())[str(value)] += 1
+    return [
+        Origin(fact, dict(values.most_common()), (len(values) > 1 and fact != "host") or (fact == "dirty" and "True" in values))
+        for fact, values in counts.items()
+    ]

@@ -1,0 +1,78 @@
+"""Tables as LaTeX (booktabs, for \\input) and as Markdown."""
+
+import unicodedata
+
+from platform.reporting.tables import Table, Text
+
+LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "†": r"\textdagger{}",
+    "←": r"$\leftarrow$",
+}
+
+
+def latex(table: Table) -> str:
+    """A tabular and its caption as a comment, to be \\input into a table environment; needs the package booktabs.
+
+    Letters that pdfLaTeX has no font for are written by their Unicode names in brackets: a table that compiles says which they were.
+    """
+    align = "".join("r" if numeric else "l" for numeric in table.numeric)
+    lines = [f"% {table.caption}", f"\\begin{{tabular}}{{{align}}}", r"\toprule", _row(map(escape_latex, table.head)), r"\midrule"]
+    for row in table.rows:
+        if len(row) == 1:
+            lines += [rf"\addlinespace \multicolumn{{{len(align)}}}{{l}}{{\emph{{{escape_latex(row[0].text)}}}}} \\"]
+        else:
+            lines.append(_row(map(_marked_latex, row)))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def markdown(table: Table) -> str:
+    """A GitHub table under its caption."""
+    rule = "|".join("---:" if numeric else "---" for numeric in table.numeric)
+    lines = [table.caption, "", _pipes(map(escape_markdown, table.head)), f"|{rule}|"]
+    for row in table.rows:
+        entries = [Text(row[0].text, "best"), *[Text("")] * (len(table.head) - 1)] if len(row) == 1 else row
+        lines.append(_pipes(map(_marked_markdown, entries)))
+    return "\n".join([*lines, ""])
+
+
+def escape_latex(text: str) -> str:
+    return "".join(
+        LATEX.get(letter) or (letter if ord(letter) < 0x180 else f"[{unicodedata.name(letter, 'unknown').lower()}]") for letter in text
+    )
+
+
+def escape_markdown(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>#|~" else " " if letter in "\r\n" else letter for letter in text)
+
+
+def _marked_latex(entry: Text) -> str:
+    text = escape_latex(entry.text)
+    command = {"best": r"\textbf", "second": r"\underline"}.get(entry.mark)
+    return (f"{command}{{{text}}}" if command else text) + (r"\textdagger{}" if entry.tied else "")
+
+
+def _marked_markdown(entry: Text) -> str:
+    text = escape_markdown(entry.text)
+    around = {"best": ("**", "**"), "second": ("<u>", "</u>")}.get(entry.mark, ("", ""))
+    return f"{around[0]}{text}{around[1]}{'†' if entry.tied else ''}" if text else ""
+
+
+def _row(entries: object) -> str:
+    return " & ".join(entries) + r" \\"  # type: ignore[arg-type]
+
+
+def _pipes(entries: object) -> str:
+    return f"| {' | '.join(entries)} |"  # type: ignore[arg-type]

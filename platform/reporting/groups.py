@@ -1,0 +1,69 @@
+"""Results by what is known of the persons on the test images: sex, ethnicity, age, whether the mouth is open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import stats
+
+from platform.reporting.runs import Condition, Runs
+from platform.significance import Interval, t_interval
+from trainables.store import RunFolder
+
+FACTS = ("sex", "ethnicity", "age", "mouth_open")
+"""by which results are broken down, where a data set knows them"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """An arm on a group of test images. Two intervals: over replicates, and over images (Wilson) for one replicate's test set."""
+
+    arm: str
+    condition: Condition
+    fact: str
+    group: str
+    images: float
+    """in a replicate's test set, on average"""
+    over_replicates: Interval
+    image_low: float
+    image_high: float
+
+
+def groups(runs: Runs, folder: RunFolder) -> list[Group]:
+    """Accuracy by what is known of the persons on the test images, at the last of the conditions that tables are read at.
+
+    Years are cut in three parts of about equal size. Empty where the predictions know nothing of the persons.
+    """
+    rows = []
+    condition = runs.last[-1]
+    by_arm = {arm: [folder.predictions(runs.table["key"].iloc[row]) for row in runs.done(arm, condition)] for arm in runs.arms}
+    for fact in FACTS:
+        every = [found[fact] for sets in by_arm.values() for found in sets if fact in found]
+        if not every:
+            continue
+        cut = _cutter(np.concatenate(every))
+        for arm, sets in by_arm.items():
+            right: dict[str, list[np.ndarray]] = {}
+            for found in (found for found in sets if fact in found):
+                correct, names = found["probabilities"].argmax(1) == found["label"], cut(found[fact])
+                for name in filter(None, set(names.tolist())):
+                    right.setdefault(name, []).append(correct[names == name])
+            for name in sorted(right):
+                images, scores = float(np.mean([len(part) for part in right[name]])), [float(part.mean()) for part in right[name]]
+                hits = round(float(np.mean(scores)) * round(images))
+                low, high = stats.binomtest(hits, round(images)).proportion_ci(method="wilson")
+                rows.append(Group(arm, condition, fact, name, images, t_interval(scores), float(low), float(high)))
+    return rows if len({(row.fact, row.group) for row in rows}) > 1 else []
+
+
+def _cutter(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """How a fact's values become names of groups [n]; an empty name is for what is not known."""
+    if values.dtype.kind == "f" and len(np.unique(values[np.isfinite(values)])) > 4:
+        known = values[np.isfinite(values)]
+        ends = np.unique(np.quantile(known, [0, 1 / 3, 2 / 3, 1]))
+        names = np.array([f"{i}. {low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(ends), 1)] + [""])
+        return lambda part: names[np.where(np.isfinite(part), np.clip(np.searchsorted(ends, part, "left") - 1, 0, len(names) - 2), -1)]
+    return lambda part: np.array(
+        ["" if str(value) in ("nan", "") else f"{value:g}" if part.dtype.kind == "f" else str(value) for value in part]
+    )

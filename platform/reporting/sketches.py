@@ -1,0 +1,38 @@
+"""Small pictures drawn by hand as SVG, where a plotting library would be slow: intervals, and every replicate of an arm as a dot."""
+
+from collections.abc import Iterable
+from html import escape
+from math import isfinite
+
+from markupsafe import Markup
+
+INK, RULE = "#0a5a9c", "#b5bcc4"
+
+
+def bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0) -> Markup:
+    """A difference and its interval on a line from -reach to +reach, zero in the middle, the margin of equivalence shaded."""
+
+    def x(value: float) -> float:
+        return 50 + 48 * max(-1.0, min(1.0, value / reach))
+
+    shade = f'<rect x="{x(-margin):.1f}" width="{x(margin) - x(-margin):.1f}" y="0" height="12" fill="#e8ecef"/>' if margin else ""
+    line = f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="6" y2="6" stroke="{INK}" stroke-width="2"/>' if isfinite(low) else ""
+    dot = f'<circle cx="{x(mean):.1f}" cy="6" r="3" fill="{INK}"/>' if isfinite(mean) else ""
+    zero = f'<line x1="50" x2="50" y1="0" y2="12" stroke="{RULE}"/>'
+    return Markup(f'<svg class="bar" viewBox="0 0 100 12" aria-hidden="true">{shade}{zero}{line}{dot}</svg>')
+
+
+def strip(values: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
+    """Every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean."""
+    pairs = list(values)
+    span = (high - low) or 1.0
+
+    def x(value: float) -> float:
+        return 3 + 194 * (value - low) / span
+
+    mean = sum(value for _, value in pairs) / len(pairs) if pairs else low
+    dots = "".join(
+        f'<circle cx="{x(value):.1f}" cy="7" r="3"><title>{escape(str(name))}: {value:.4g}</title></circle>' for name, value in pairs
+    )
+    tick = f'<path d="M{x(mean):.1f} 0v14" stroke="#1c2126" stroke-width="1.5"/>' if pairs else ""
+    return Markup(f'<svg class="strip" viewBox="0 0 200 14" fill="{colour}" fill-opacity=".55" role="img">{dots}{tick}</svg>')

@@ -1,0 +1,192 @@
+"""What a report tells of a grid besides its comparisons: completeness, means, floors, agreement, power. Plain data, nothing drawn."""
+
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from platform import significance as s
+from platform.reporting.comparisons import ALPHA, Comparison
+from platform.reporting.families import ranked
+from platform.reporting.runs import STATES, Condition, Runs, label, matched
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An arm at one condition. Intervals are of the mean over replicates; none where no replicate is done."""
+
+    arm: str
+    condition: Condition
+    done: int
+    failed: int
+    missing: int
+    metric: s.Interval | None
+    selector: s.Interval | None
+    secondary: s.Interval | None
+    median: float
+    least: float
+    most: float
+
+    @property
+    def planned(self) -> int:
+        return self.done + self.failed + self.missing
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What knowing nothing scores at a condition: guessing uniformly, and always answering the test set's commonest class."""
+
+    condition: Condition
+    chance: float
+    majority: float
+    majority_balanced: float
+
+
+@dataclass(frozen=True)
+class Overall:
+    """An arm over all conditions that it shares with the reference, each condition counting the same."""
+
+    arm: str
+    reference: str
+    conditions: int
+    across: s.Across
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether validation picks what tests best at a condition."""
+
+    condition: Condition
+    picked: str
+    best: str
+    spearman: float
+    """rank correlation of the arms' mean validation and test scores; NaN with fewer than three arms"""
+    optimism: float
+    """the picked arm's mean validation score above its mean test score, the better way counted positive"""
+    regret: float
+    """what the arm that tests best has over the picked one"""
+
+
+@dataclass(frozen=True)
+class Power:
+    """What the confirmatory comparison of a condition could see."""
+
+    condition: Condition
+    a: str
+    b: str
+    paired: bool
+    n: int
+    sd: float
+    mde: float
+    level: float
+    needed: dict[float, float]
+    """replicates an arm for an 80 % chance to find a true difference of this size"""
+
+
+def cells(runs: Runs) -> list[Cell]:
+    rows = []
+    for condition in runs.conditions:
+        for arm in runs.arms:
+            states = runs.table["state"].iloc[runs.rows(arm, condition)]
+            done, failed, missing = (int((states == state).sum()) for state in STATES)
+            values = runs.sample(arm, condition).array()
+            spread = (float(np.median(values)), float(values.min()), float(values.max())) if len(values) else (np.nan,) * 3
+            metric, selector, secondary = (
+                _interval(runs, arm, condition, name) for name in (runs.design.metric, runs.design.selector, runs.design.secondary)
+            )
+            rows.append(Cell(arm, condition, done, failed, missing, metric, selector, secondary, *spread))
+    return rows
+
+
+def floors(runs: Runs) -> list[Floor]:
+    """Averaged over every training of a condition: its test sets differ by replicate only. None where class counts are unknown."""
+    rows = []
+    for condition in runs.conditions:
+        found = [result for result in results(runs, condition) if "counts" in result]
+        if found:
+            counts = [np.array(result["counts"]["test"]) for result in found]
+            majority = float(np.mean([count.max() / count.sum() for count in counts]))
+            balanced = float(np.mean([1 / np.count_nonzero(count) for count in counts]))
+            rows.append(Floor(condition, 1 / len(found[0]["classes"]), majority, balanced))
+    return rows
+
+
+def results(runs: Runs, condition: Condition, arm: str | None = None) -> list[dict[str, Any]]:
+    """What ferray's own trainings at a condition wrote; empty where the runs came from elsewhere."""
+    rows = [row for name in ([arm] if arm else runs.arms) for row in runs.done(name, condition)]
+    return [result for row in rows if runs.results and (result := runs.results[row])]
+
+
+def far_below(runs: Runs, rows: list[Cell], bottom: list[Floor]) -> list[str]:
+    """The arms whose mean nowhere reaches half of the best arm's lead over chance."""
+    near: set[str] = set()
+    for floor in bottom:
+        here = {row.arm: row.metric.mean for row in rows if row.condition == floor.condition and row.metric}
+        bar = (max(here.values(), default=0) + floor.chance) / 2
+        near |= {arm for arm, mean in here.items() if mean >= bar}
+    return [arm for arm in runs.arms if bottom and arm not in near]
+
+
+def overall(runs: Runs, reference: str | None) -> list[Overall]:
+    """Every arm against the reference; descriptive, for conditions that share images are no independent data sets."""
+    rows: list[Overall] = []
+    for arm in runs.arms:
+        pairs = []
+        for condition in runs.conditions:
+            x, y, paired = matched(runs.sample(arm, condition), runs.sample(reference or "", condition))
+            if len(x) and len(y):
+                pairs.append((runs.sign * x, runs.sign * y, paired))
+        if reference and arm != reference and len(pairs) > 1:
+            found = s.across_conditions(pairs, np.random.default_rng(len(rows)))
+            rows.append(Overall(arm, reference, len(pairs), found))
+    return rows
+
+
+def agreement(runs: Runs) -> list[Agreement]:
+    rows: list[Agreement] = []
+    metric = runs.design.selector
+    for condition in runs.conditions if metric else []:
+        by_val, by_test = ranked(runs, condition, metric), ranked(runs, condition)
+        if by_val and by_test:
+            val, test = ({arm: float(runs.sample(arm, condition, name).array().mean()) for arm in by_val} for name in (metric, None))
+            apart = len({*val.values()}) > 1 and len({*test.values()}) > 1
+            rho = float(stats.spearmanr(list(val.values()), list(test.values())).statistic) if len(val) > 2 and apart else np.nan
+            picked, best = by_val[0], by_test[0]
+            gaps = runs.sign * (val[picked] - test[picked]), runs.sign * (test[best] - test[picked])
+            rows.append(Agreement(condition, picked, best, rho, *gaps))
+    return rows
+
+
+def power(runs: Runs, rows: list[Comparison]) -> list[Power]:
+    """For each confirmatory comparison at its family's strictest level; the sizes are round numbers of the metric's unit."""
+    found = []
+    for row in rows:
+        if isfinite(row.sd) and row.sd > 0:
+            level = ALPHA / max(row.m, 1)
+            sizes = [0.01, 0.02, 0.03, 0.05] if runs.design.percent else [row.sd * share for share in (0.5, 1.0, 1.5)]
+            needed = {size: float(ceil(s.needed(size / row.sd, row.paired, level))) for size in sizes}
+            found.append(Power(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, needed))
+    return found
+
+
+def attainable_at(paired: bool, m: int) -> int:
+    """The fewest replicates an arm at which a two-sided exact test can reach the first step of a family of m."""
+    return next(n for n in range(2, 100) if s.smallest_p(n, None if paired else n) <= ALPHA / max(m, 1))
+
+
+def tied(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
+    """By condition (its label), the arms that the comparisons of all pairs do not tell apart from the one with the best mean."""
+    best = {label(condition): order[0] for condition in runs.conditions if (order := ranked(runs, condition))}
+    found: dict[str, set[str]] = {place: set() for place in best}
+    for row in pairs:
+        place = label(row.condition)
+        if row.alternative == "two-sided" and row.a == best[place] and row.verdict not in ("better", "worse"):
+            found[place].add(row.b)
+    return found
+
+
+def _interval(runs: Runs, arm: str, condition: Condition, metric: str | None) -> s.Interval | None:
+    values = runs.sample(arm, condition, metric).array() if metric else np.array([])
+    return s.t_interval(values) if len(values) else None

@@ -1,0 +1,87 @@
+"""Numbers and sentences as a reader should meet them."""
+
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+
+from platform.reporting.comparisons import Comparison
+from platform.reporting.runs import Runs, label
+from platform.reporting.summary import attainable_at
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a metric is written: a share in percent, its differences in points, or plain numbers with these digits."""
+
+    percent: bool
+    digits: int = 1
+
+    @classmethod
+    def of(cls, runs: Runs) -> "Unit":
+        """Percent, or as many digits as the spread between trainings has two significant ones of."""
+        if runs.design.percent:
+            return cls(True)
+        column = runs.table[runs.design.metric]
+        spread = float(column[column.map(isfinite)].std())
+        return cls(False, min(6, max(0, 1 - floor(log10(spread)))) if isfinite(spread) and spread > 0 else 2)
+
+    @property
+    def sign(self) -> str:
+        return ", %" if self.percent else ""
+
+    def value(self, x: float | None) -> str:
+        return NONE if x is None or not isfinite(x) else f"{100 * x if self.percent else x:.{self.digits}f}".replace("-", "−")
+
+    def difference(self, x: float | None) -> str:
+        """With its sign."""
+        return NONE if x is None or not isfinite(x) else f"{100 * x if self.percent else x:+.{self.digits}f}".replace("-", "−")
+
+    def amount(self, x: float) -> str:
+        """A difference without its sign, and with its unit."""
+        return f"{self.value(abs(x))} {'points' if self.percent else ''}".rstrip()
+
+    def interval(self, low: float, high: float) -> str:
+        return f"{self.difference(low)} to {self.difference(high)}" if isfinite(low) else NONE
+
+
+def probability(p: float | None) -> str:
+    """Three significant digits, and never 0."""
+    return NONE if p is None or not isfinite(p) else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
+
+
+def chance(a12: float | None) -> str:
+    return NONE if a12 is None or not isfinite(a12) else f"{a12:.2f}"
+
+
+def duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def sentence(row: Comparison, runs: Runs) -> str:
+    """What a confirmatory comparison found, in one plain sentence."""
+    unit, seeds = Unit.of(runs), f"{runs.design.replicated}s"
+    where = f"At {label(row.condition)}, " if row.condition else ""
+    by = f"{unit.difference(row.diff)} {'points ' if unit.percent else ''}[{unit.interval(row.diff_low, row.diff_high)}]"
+    odds = f"A12 {chance(row.a12)}, {'adjusted ' if row.m > 1 else ''}p {_is(probability(row.p_adj))}"
+    picked = "best on validation" if runs.design.selector and row.selected_by == runs.design.selector else "best on test"
+    if row.verdict == "better":
+        return f"{where}{row.a} ({picked}) is better than {row.b}: {by}, {odds}."
+    if row.verdict == "worse":
+        return f"{where}{row.a}, though {picked}, is worse than {row.b}: {by}, {odds}."
+    if row.verdict == "equivalent":
+        within = unit.amount(runs.design.rope or 0)
+        return f"{where}{row.a} ({picked}) and {row.b} are equivalent: they surely differ by less than {within}; seen: {by}."
+    if row.verdict == "inconclusive":
+        least = unit.amount(row.mde)
+        return f"{where}{row.a} ({picked}) and {row.b} are not told apart: {by}, {odds}; {least} or more would likely be found."
+    if not (n := min(row.n_a, row.n_b)):
+        return f"{where}{row.a} and {row.b} cannot be compared: {row.note}."
+    tests, enough = f" and {row.m} tests" if row.m > 1 else "", attainable_at(row.paired, row.m)
+    could_not = f"{where}no data could tell {row.a} ({picked}) from {row.b} with {n} {seeds}{tests}: {enough} {seeds} could."
+    return f"{could_not} Seen: {by}, A12 {chance(row.a12)}."
+
+
+def _is(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
