@@ -57,6 +57,15 @@ class Answer(NamedTuple):
     whole: Comparison | None
     parts: list[Comparison]
 
+    @property
+    def standing(self) -> str:
+        """What the verdict means for the claim: supported, contradicted or open."""
+        if self.whole is None:
+            return "not in this grid"
+        if self.whole.verdict == self.claim.expect:
+            return "supported"
+        return "contradicted" if self.whole.verdict in ("better", "worse", "equivalent") else "open"
+
 
 def claims(runs: Runs) -> list[Answer]:
     """Each claim as a whole, tested by permutation within its conditions, Holm over claims; its conditions are a family of their own."""

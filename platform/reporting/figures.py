@@ -13,6 +13,7 @@ from platform.reporting.comparisons import Comparison
 from platform.reporting.folder import Confusion
 from platform.reporting.runs import Condition, Runs, label
 from platform.reporting.summary import Cell
+from platform.reporting.words import spoken
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe & Ito's, which colour-blind readers tell apart, without the yellow that white paper swallows"""
@@ -68,7 +69,7 @@ def means(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
             for axes, where in zip(row, runs.panels, strict=True):
                 _means(axes, runs, cells, where, part, [])
             row[0].set_ylabel(
-                (runs.design.metric if part == "metric" else runs.design.selector or "") + (", %" if runs.design.percent else "")
+                spoken(runs.design.metric if part == "metric" else runs.design.selector or "") + (", %" if runs.design.percent else "")
             )
         figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(runs.arms)), frameon=False)
 
@@ -110,8 +111,8 @@ def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
             axes.plot(*zip(*mine, strict=True), color=colour(number), marker=_marker(number), linestyle="none", label=arm) if mine else None
         ends = [factor * score.mean for _, val, test in pairs for score in (val, test)]
         axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", linewidth=0.8, zorder=0)
-        axes.set_xlabel(f"mean {runs.design.selector}{', %' if runs.design.percent else ''}")
-        axes.set_ylabel(f"mean {runs.design.metric}{', %' if runs.design.percent else ''}")
+        axes.set_xlabel(f"mean {spoken(runs.design.selector or '')}{', %' if runs.design.percent else ''}")
+        axes.set_ylabel(f"mean {spoken(runs.design.metric)}{', %' if runs.design.percent else ''}")
         figure.legend(loc="outside right center", frameon=False)
 
     return _whole(draw, (3.9, 2.8)) if pairs else {}

@@ -106,6 +106,7 @@ def _environment(runs: Runs) -> Environment:
         "chance": words.chance,
         "duration": words.duration,
         "label": label,
+        "spoken": words.spoken,
         "sentence": lambda row: words.sentence(row, runs),
     }
     return environment
@@ -114,7 +115,7 @@ def _environment(runs: Runs) -> Environment:
 def _figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
     """Rows of the accuracy figure: all arms, and again without those far below where there are some."""
     parts = [
-        (f"{metric}{Unit.of(runs).sign}", part)
+        (f"{words.spoken(metric).capitalize()}{Unit.of(runs).sign}", part)
         for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
         if metric
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from platform.reporting import words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import Answer
 from platform.reporting.runs import Runs, label
@@ -37,9 +38,9 @@ def readings(runs: Runs, published: list[Comparison], confirmatory: list[Compari
     """The text's table, as published and as a strict reviewer would have it, with what the text printed."""
     unit, d = Unit.of(runs), runs.design
     caption = (
-        f"Best and runner-up by mean {d.metric}, one-sided exact Mann-Whitney test, uncorrected (as published); and the winner picked by "
-        f"{d.selector or d.metric} against {d.baseline or 'its runner-up'}, two-sided, Holm over {len(confirmatory)} (confirmatory). "
-        f"Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
+        f"Best and runner-up by mean {words.spoken(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); and the winner "
+        f"picked by {words.spoken(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided, Holm over {len(confirmatory)} "
+        f"(confirmatory). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
     )
     head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict"]
     table = Table("readings", caption, head, [False] * 4 + [True] * 4 + [False])
@@ -60,8 +61,8 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
     unit, along = Unit.of(runs), runs.along
     columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
     caption = (
-        f"{runs.design.metric}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in brackets where some are "
-        "missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
+        f"{words.spoken(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in brackets "
+        "where some are missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
     )
     table = Table("means", caption, [runs.design.compared, *columns], [False] + [True] * len(columns))
     by_place = {(row.arm, label(row.condition)): row for row in cells}
@@ -94,16 +95,17 @@ def answers(runs: Runs, rows: list[Answer]) -> Table:
     unit = Unit.of(runs)
     where = "averaged over conditions; permutation test within conditions, Holm over claims"
     caption = f"The text's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval, {where}."
-    head = ["claim", "a", "b", "n", "difference", "A12", "p", "verdict on a", "by condition"]
-    table = Table("claims", caption, head, [False] * 3 + [True] * 4 + [False] * 2)
-    for claim, whole, parts in rows:
+    head = ["claim", "a", "b", "n", "difference", "A12", "p", "a is", "claim", "by condition"]
+    table = Table("claims", caption, head, [False] * 3 + [True] * 4 + [False] * 3)
+    for answer in rows:
+        claim, whole, parts = answer
         if whole is None:
-            table.add(claim.text, *[NONE] * 6, "not in this grid", NONE)
+            table.add(claim.text, *[NONE] * 6, answer.standing, NONE, NONE)
         else:
             counts = ", ".join(
                 f"{verdict} {sum(part.verdict == verdict for part in parts)}" for verdict in dict.fromkeys(p.verdict for p in parts)
             )
-            table.add(claim.text, whole.a, whole.b, *_numbers(whole, unit, whole.p_adj), whole.verdict, counts)
+            table.add(claim.text, whole.a, whole.b, *_numbers(whole, unit, whole.p_adj), whole.verdict, answer.standing, counts)
     return table
 
 

@@ -45,6 +45,12 @@ class Unit:
         return f"{self.difference(low)} to {self.difference(high)}" if isfinite(low) else NONE
 
 
+def spoken(metric: str) -> str:
+    """A metric's name as a reader says it: `val/balanced_accuracy` as "validation balanced accuracy"."""
+    part, slash, name = metric.partition("/")
+    return f"{'validation' if part == 'val' else part} {name}".replace("_", " ") if slash else "validation" if metric == "val" else metric
+
+
 def probability(p: float | None) -> str:
     """Three significant digits, and never 0."""
     return NONE if p is None or not isfinite(p) else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
