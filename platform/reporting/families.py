@@ -117,7 +117,7 @@ def _whole(runs: Runs, parts: list[Comparison], sides: list[list[tuple[str, Samp
         diff_low=difference.low,
         diff_high=difference.high,
         sd=difference.sd,
-        note="",
+        note=first.family.partition(": ")[2],
         hodges_lehmann=np.nan,
         p_rank=np.nan,
         p_signed_rank=np.nan,

@@ -140,7 +140,7 @@ def confusion(matrix: Confusion) -> str:
             spine.set_visible(False)
         axes.set_title(matrix.arm, fontsize=8)
 
-    return _small(draw, (2.2, 2.2), (0.28, 0.27, 0.66, 0.66))
+    return _small(draw, (2.2, 2.25), (0.28, 0.27, 0.66, 0.63))
 
 
 def colour(arm: int) -> str:

@@ -75,7 +75,8 @@ def content(runs: Runs, found: Findings, every: list[Comparison]) -> dict[str, A
         "findings": [words.sentence(row, runs) for row in found.confirmatory],
         "comparisons": every,
         "claims": [
-            {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else "not in this grid"} for answer in found.answers
+            {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
+            for answer in found.answers
         ],
         "pairwise": found.pairwise,
         "cells": found.cells,

@@ -76,7 +76,10 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     found = [folder.result(cell.key) for cell in cells]
     rows = [_row(folder, cell, result) for cell, result in zip(cells, found, strict=True)]
     data = {role: asdict(data) | {"source": data.source.text()} for role, data in cells[0].data.items()}
-    return Runs(design(study), pd.DataFrame(rows), [], found, data)
+    shown = design(study)
+    table = pd.DataFrame(rows)
+    table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})
+    return Runs(shown, table, [], found, data)
 
 
 def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:

@@ -38,9 +38,9 @@ def readings(runs: Runs, published: list[Comparison], confirmatory: list[Compari
     """The text's table, as published and as a strict reviewer would have it, with what the text printed."""
     unit, d = Unit.of(runs), runs.design
     caption = (
-        f"Best and runner-up by mean {words.spoken(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); and the winner "
-        f"picked by {words.spoken(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided, Holm over {len(confirmatory)} "
-        f"(confirmatory). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
+        f"Best and runner-up by mean {words.spoken(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); the "
+        f"winner by {words.spoken(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided, Holm over "
+        f"{len(confirmatory)} (confirmatory). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
     )
     head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict"]
     table = Table("readings", caption, head, [False] * 4 + [True] * 4 + [False])
@@ -61,8 +61,8 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
     unit, along = Unit.of(runs), runs.along
     columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
     caption = (
-        f"{words.spoken(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in brackets "
-        "where some are missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
+        f"{words.spoken(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in "
+        "brackets where some are missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
     )
     table = Table("means", caption, [runs.design.compared, *columns], [False] + [True] * len(columns))
     by_place = {(row.arm, label(row.condition)): row for row in cells}
