@@ -1,13 +1,16 @@
 """A headless browser for tests that must see a page as a person does."""
 
+import json
 import shutil
-import subprocess
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
+DRIVER = shutil.which("chromedriver")
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -16,12 +19,34 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-]
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+)
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no browser: apt-get install chromium chromium-driver")
 
 
-def dom(url: str, profile: Path, patience_ms: int = 20_000) -> str:
-    """The page's DOM once its scripts have run."""
-    assert CHROMIUM
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", f"--virtual-time-budget={patience_ms}", "--dump-dom", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+@contextmanager
+def browser(width: int = 1280, height: int = 900) -> Iterator[Any]:
+    """A browser whose page is `width` pixels wide, as a telephone's is too."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.add_experimental_option("mobileEmulation", {"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1.0}})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def complaints(driver: Any) -> list[str]:
+    """What the page wrote to the console."""
+    return [entry["message"] for entry in driver.get_log("browser")]
+
+
+def requested(driver: Any) -> list[str]:
+    """Every address asked for since the last call."""
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]

@@ -12,21 +12,26 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\char34}",
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "†": r"\textdagger{}",
+    "\N{NO-BREAK SPACE}": " ",
     "←": r"$\leftarrow$",
 }
+
+
+WITHOUT_GLYPH = frozenset("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ")
+"""letters below U+0180 that pdfLaTeX's standard fonts lack"""
 
 
 def latex(table: Table) -> str:
     """A tabular and its caption as a comment, to be \\input into a table environment; needs the package booktabs.
 
-    Letters that pdfLaTeX has no font for are written by their Unicode names in brackets: a table that compiles says which they were.
+    Letters that pdfLaTeX has no font for are written by their Unicode names in brackets: the table compiles and says which they were.
     """
     align = "".join("r" if numeric else "l" for numeric in table.numeric)
     lines = [f"% {table.caption}", f"\\begin{{tabular}}{{{align}}}", r"\toprule", _row(map(escape_latex, table.head)), r"\midrule"]
@@ -49,9 +54,15 @@ def markdown(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    return "".join(
-        LATEX.get(letter) or (letter if ord(letter) < 0x180 else f"[{unicodedata.name(letter, 'unknown').lower()}]") for letter in text
-    )
+    return "".join(LATEX.get(letter) or (letter if _has_glyph(letter) else f"[{_name(letter)}]") for letter in text)
+
+
+def _has_glyph(letter: str) -> bool:
+    return letter.isprintable() and letter < "\u0180" and letter not in WITHOUT_GLYPH
+
+
+def _name(letter: str) -> str:
+    return unicodedata.name(letter, f"U+{ord(letter):04X}").lower()
 
 
 def escape_markdown(text: str) -> str:
