@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from search_spaces.claims import FIRST, LAST
 from search_spaces.study import STUDIES, Scale, Study
 from trainables.cell import Cell, Data
 from trainables.data.source import Source
@@ -41,12 +42,16 @@ def test_pocket_is_the_paper_made_smaller(make: Make) -> None:
 @pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.all().items()])
 def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
     study = make("paper")
+    known = {study.compared: tuple(study.arms), **study.conditions}
     for claim in study.claims:
-        assert {claim.better, claim.worse} <= set(study.arms) and claim.better != claim.worse
+        assert claim.a != claim.b and (claim.a_from is None) == (claim.b_from is None)
+        for place in claim.places:
+            assert all(value in (FIRST, LAST) or value in known[axis] for axis, value in place.items())
+        assert set(claim.a) == set(claim.b)  # what one side leaves open the other does too
     for row in study.published:
         assert {row.best, row.runner_up} <= set(study.arms)
-    for said in (*study.claims, *study.published):
-        assert all(value in study.conditions[axis] for axis, value in said.condition.items())
+        assert all(value in study.conditions[axis] for axis, value in row.condition.items())
+    assert study.baseline is None or study.baseline in study.arms
 
 
 @pytest.mark.parametrize("scale", ["pocket", "paper"])
