@@ -280,7 +280,7 @@ def power(d: float, n1: float, n2: float | None = None, alpha: float = 0.05, alt
     """Chance that a t test finds a true difference of d standard deviations; without n2 of n1 paired differences."""
     df, scale = (n1 - 1, n1**0.5) if n2 is None else (n1 + n2 - 2, (n1 * n2 / (n1 + n2)) ** 0.5)
     bar = stats.t.isf(alpha / 2 if alternative == "two-sided" else alpha, df)
-    wrong = float(stats.nct.cdf(-bar, df, d * scale)) if alternative == "two-sided" else 0.0
+    wrong = float(stats.nct.sf(bar, df, -d * scale)) if alternative == "two-sided" else 0.0  # nct.cdf(-bar, df, d * scale) is often NaN
     return float(stats.nct.sf(bar, df, d * scale)) + wrong
 
 
