@@ -209,7 +209,7 @@ def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: flo
     """mean(x) - mean(y) of x [n1] and y [n2] with Student's interval of the differences where paired (n1 = n2), else with Welch's."""
     first, second = _sample(x), _sample(y)
     if paired:
-        mean, low, high, sd, n = t_interval(first - second, level)
+        mean, low, high, sd, n = t_interval(_pairs(first, second), level)
         return Difference(mean, low, high, sd, sd / n**0.5, n - 1 if n > 1 else np.nan)
     mean, (n1, n2) = float(np.mean(first) - np.mean(second)), (len(first), len(second))
     if min(n1, n2) < 2:
@@ -227,7 +227,7 @@ def hodges_lehmann(x: ArrayLike, y: ArrayLike, paired: bool = False) -> float:
     """The shift of x [n1] against y [n2] that belongs to the rank tests: the median over pairs, or over means of two paired differences."""
     first, second = _sample(x), _sample(y)
     if paired:
-        d = first - second
+        d = _pairs(first, second)
         return float(np.median([(d[i] + d[j]) / 2 for i, j in zip(*np.triu_indices(len(d)), strict=True)]))
     return float(np.median(first[:, None] - second[None, :]))
 
@@ -359,6 +359,12 @@ def _one_p(greater: float, less: float, alternative: Alternative) -> float:
     """The p of a pair of tails, each holding what was found."""
     p = {"greater": greater, "less": less}.get(alternative, 2 * min(greater, less))
     return min(1.0, float(p))
+
+
+def _pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if len(x) != len(y):
+        raise ValueError(f"pairs are as many of the one as of the other: not {len(x)} and {len(y)}")
+    return x - y
 
 
 def _sample(x: ArrayLike) -> np.ndarray:
