@@ -102,7 +102,8 @@ def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater
     if n1 * n2 > EXACT_PAIRS:
         p = float(stats.mannwhitneyu(first, second, alternative=alternative, method="asymptotic").pvalue)
         return RankTest(u, p if p == p else 1.0, n1, n2, u / (n1 * n2), "normal")
-    greater, less = _rank_sum_tails(tuple(np.sort(ranks).tolist()), n1, found)
+    pool, rest = tuple(np.sort(ranks).tolist()), int(ranks[n1:].sum())
+    greater, less = _rank_sum_tails(pool, n1, found) if n1 <= n2 else _rank_sum_tails(pool, n2, rest)[::-1]  # the fewer are counted out
     ties = len(np.unique(ranks)) < len(ranks)
     return RankTest(u, _one_p(greater, less, alternative), n1, n2, u / (n1 * n2), "exact with ties" if ties else "exact")
 
