@@ -219,7 +219,8 @@ def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: flo
     sd, error = (((n1 - 1) * v1 + (n2 - 1) * v2) / (n1 + n2 - 2)) ** 0.5, (v1 / n1 + v2 / n2) ** 0.5
     if error == 0:
         return Difference(mean, mean, mean, 0.0, 0.0, np.nan)
-    df = error**4 / ((v1 / n1) ** 2 / (n1 - 1) + (v2 / n2) ** 2 / (n2 - 1))
+    share = v1 / n1 / (v1 / n1 + v2 / n2)
+    df = 1 / (share**2 / (n1 - 1) + (1 - share) ** 2 / (n2 - 1))
     half = float(stats.t.ppf((1 + level) / 2, df)) * error
     return Difference(mean, mean - half, mean + half, sd, error, df)
 
