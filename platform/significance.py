@@ -78,7 +78,7 @@ class Superiority(NamedTuple):
 
 
 class Across(NamedTuple):
-    """Two arms over several conditions, each condition counting the same."""
+    """Two arms over several conditions, each condition counting the same; what one number cannot tell is NaN."""
 
     difference: float
     low: float
@@ -264,8 +264,11 @@ def across_conditions(
 ) -> Across:
     """Mean difference and A12 of x over y averaged over conditions, with percentile intervals of a bootstrap stratified by condition.
 
-    A condition is (x [n1], y [n2], paired); its replicates are resampled within it, both arms' together where they are paired.
+    A condition is (x [n1], y [n2], paired); its replicates are resampled within it, both arms' together where they are paired. An arm
+    of one number leaves the points without intervals.
     """
+    if not pairs:
+        raise ValueError("an average needs a condition")
     differences, superiorities, points = np.zeros(draws), np.zeros(draws), np.zeros(2)
     for x, y, paired in pairs:
         first, second = _sample(x), _sample(y)
@@ -274,6 +277,8 @@ def across_conditions(
         w2 = w1 if paired else _weights(len(second), draws, rng)
         differences += (w1 @ first - w2 @ second) / len(pairs)
         superiorities += ((w1 @ over) * w2).sum(1) / len(pairs)
+        if min(len(first), len(second)) < 2:  # drawn again it is itself, as if it were known
+            differences, superiorities = differences * np.nan, superiorities * np.nan
         points += np.array([first.mean() - second.mean(), over.mean()]) / len(pairs)
     ends = [50 * (1 - level), 50 * (1 + level)]
     low, high = np.percentile(differences, ends)
