@@ -137,6 +137,8 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
     """
     sample = _sample(d)
     n, total, slack = len(sample), float(sample.sum()), 1e-9 * float(np.abs(sample).sum())
+    if not np.isfinite(slack):
+        raise ValueError("of differences one of which is infinite there is no mean to test")
     if n <= EXACT_FLIPS:
         front, back = _flips(sample[: n // 2]), np.sort(_flips(sample[n // 2 :]))
         below = [int(np.searchsorted(back, bar - front, side).sum()) for bar, side in ((total - slack, "left"), (total + slack, "right"))]
