@@ -152,8 +152,8 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
 
 def smallest_p(n1: int, n2: int | None = None, alternative: Alternative = "two-sided") -> float:
     """The smallest p that a rank test of n1 against n2 numbers, or, without n2, a sign flip or signed-rank test of n1 pairs, can give."""
-    ways = stats.binom.pmf(0, n1, 0.5) if n2 is None else 1 / special.comb(n1 + n2, n1)
-    return min(1.0, float(ways) * (2 if alternative == "two-sided" else 1))
+    share = 0.5**n1 if n2 is None else 1 / special.comb(n1 + n2, n1)
+    return min(1.0, float(share) * (2 if alternative == "two-sided" else 1))
 
 
 def holm(p: ArrayLike) -> np.ndarray:
