@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from scipy import stats
 
 Alternative = Literal["greater", "less", "two-sided"]
 
@@ -78,7 +78,7 @@ class Superiority(NamedTuple):
 
 
 class Across(NamedTuple):
-    """Two arms over several conditions, each condition counting the same."""
+    """Two arms over several conditions, each condition counting the same; what one number cannot tell is NaN."""
 
     difference: float
     low: float
@@ -102,7 +102,8 @@ def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater
     if n1 * n2 > EXACT_PAIRS:
         p = float(stats.mannwhitneyu(first, second, alternative=alternative, method="asymptotic").pvalue)
         return RankTest(u, p if p == p else 1.0, n1, n2, u / (n1 * n2), "normal")
-    greater, less = _rank_sum_tails(tuple(np.sort(ranks).tolist()), n1, found)
+    pool, rest = tuple(np.sort(ranks).tolist()), int(ranks[n1:].sum())
+    greater, less = _rank_sum_tails(pool, n1, found) if n1 <= n2 else _rank_sum_tails(pool, n2, rest)[::-1]  # the fewer are counted out
     ties = len(np.unique(ranks)) < len(ranks)
     return RankTest(u, _one_p(greater, less, alternative), n1, n2, u / (n1 * n2), "exact with ties" if ties else "exact")
 
@@ -113,13 +114,16 @@ def signed_rank(d: ArrayLike, alternative: Alternative = "two-sided") -> PairedT
     A zero takes its rank and leaves the sum (Pratt 1959). The statistic is the sum of the positive differences' ranks.
     """
     sample = _sample(d)
-    ranks = np.rint(2 * stats.rankdata(np.abs(sample))).astype(int)
-    found = int(ranks[sample > 0].sum())
-    if len(sample) > EXACT_SIGNED:
-        test = stats.wilcoxon(sample, zero_method="pratt", alternative=alternative, method="asymptotic")
+    sizes = np.abs(sample)
+    largest = sizes.max(initial=0.0, where=np.isfinite(sizes))
+    sizes = np.rint(sizes / (largest or 1.0) * 2**30)  # 0.8 - 0.7 and 0.7 - 0.6 are a tie, whatever their last digits say
+    ranks = np.rint(2 * stats.rankdata(sizes)).astype(int)
+    found = int(ranks[(sample > 0) & (sizes > 0)].sum())
+    if len(sample) > EXACT_SIGNED and sizes.any():
+        test = stats.wilcoxon(np.sign(sample) * sizes, zero_method="pratt", alternative=alternative, method="asymptotic")
         return PairedTest(found / 2, float(test.pvalue), len(sample), "normal")
     ways = np.ones(1)
-    for rank in ranks[sample != 0]:
+    for rank in ranks[sizes > 0]:
         ways = np.concatenate([ways, np.zeros(rank)]) + np.concatenate([np.zeros(rank), ways])
     ways /= ways.sum()
     return PairedTest(found / 2, _one_p(ways[found:].sum(), ways[: found + 1].sum(), alternative), len(sample), "exact")
@@ -133,6 +137,8 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
     """
     sample = _sample(d)
     n, total, slack = len(sample), float(sample.sum()), 1e-9 * float(np.abs(sample).sum())
+    if not np.isfinite(slack):
+        raise ValueError("of differences one of which is infinite there is no mean to test")
     if n <= EXACT_FLIPS:
         front, back = _flips(sample[: n // 2]), np.sort(_flips(sample[n // 2 :]))
         under = int(np.searchsorted(back, total - slack - front, "left").sum())
@@ -143,12 +149,6 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
         greater, less = ((1 + np.count_nonzero(side)) / (draws + 1) for side in (sums >= total - slack, sums <= total + slack))
         method = f"{draws} draws"
     return PairedTest(total / n, _one_p(greater, less, alternative), n, method)
-
-
-def smallest_p(n1: int, n2: int | None = None, alternative: Alternative = "two-sided") -> float:
-    """The smallest p that a rank test of n1 against n2 numbers, or, without n2, a sign flip or signed-rank test of n1 pairs, can give."""
-    ways = stats.binom.pmf(0, n1, 0.5) if n2 is None else 1 / special.comb(n1 + n2, n1)
-    return min(1.0, float(ways) * (2 if alternative == "two-sided" else 1))
 
 
 def holm(p: ArrayLike) -> np.ndarray:
@@ -207,7 +207,7 @@ def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: flo
     """mean(x) - mean(y) of x [n1] and y [n2] with Student's interval of the differences where paired (n1 = n2), else with Welch's."""
     first, second = _sample(x), _sample(y)
     if paired:
-        mean, low, high, sd, n = t_interval(first - second, level)
+        mean, low, high, sd, n = t_interval(_pairs(first, second), level)
         return Difference(mean, low, high, sd, sd / n**0.5, n - 1 if n > 1 else np.nan)
     mean, (n1, n2) = float(np.mean(first) - np.mean(second)), (len(first), len(second))
     if min(n1, n2) < 2:
@@ -216,7 +216,8 @@ def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: flo
     sd, error = (((n1 - 1) * v1 + (n2 - 1) * v2) / (n1 + n2 - 2)) ** 0.5, (v1 / n1 + v2 / n2) ** 0.5
     if error == 0:
         return Difference(mean, mean, mean, 0.0, 0.0, np.nan)
-    df = error**4 / ((v1 / n1) ** 2 / (n1 - 1) + (v2 / n2) ** 2 / (n2 - 1))
+    share = v1 / n1 / (v1 / n1 + v2 / n2)
+    df = 1 / (share**2 / (n1 - 1) + (1 - share) ** 2 / (n2 - 1))
     half = float(stats.t.ppf((1 + level) / 2, df)) * error
     return Difference(mean, mean - half, mean + half, sd, error, df)
 
@@ -225,7 +226,7 @@ def hodges_lehmann(x: ArrayLike, y: ArrayLike, paired: bool = False) -> float:
     """The shift of x [n1] against y [n2] that belongs to the rank tests: the median over pairs, or over means of two paired differences."""
     first, second = _sample(x), _sample(y)
     if paired:
-        d = first - second
+        d = _pairs(first, second)
         return float(np.median(((d[:, None] + d) / 2)[np.triu_indices(len(d))]))
     return float(np.median(first[:, None] - second[None, :]))
 
@@ -260,8 +261,11 @@ def across_conditions(
 ) -> Across:
     """Mean difference and A12 of x over y averaged over conditions, with percentile intervals of a bootstrap stratified by condition.
 
-    A condition is (x [n1], y [n2], paired); its replicates are resampled within it, both arms' together where they are paired.
+    A condition is (x [n1], y [n2], paired); its replicates are resampled within it, both arms' together where they are paired. An arm
+    of one number leaves the points without intervals.
     """
+    if not pairs:
+        raise ValueError("an average needs a condition")
     differences, superiorities, points = np.zeros(draws), np.zeros(draws), np.zeros(2)
     for x, y, paired in pairs:
         first, second = _sample(x), _sample(y)
@@ -270,6 +274,8 @@ def across_conditions(
         w2 = w1 if paired else _weights(len(second), draws, rng)
         differences += (w1 @ first - w2 @ second) / len(pairs)
         superiorities += ((w1 @ over) * w2).sum(1) / len(pairs)
+        if min(len(first), len(second)) < 2:  # drawn again it is itself, as if it were known
+            differences, superiorities = differences * np.nan, superiorities * np.nan
         points += np.array([first.mean() - second.mean(), over.mean()]) / len(pairs)
     ends = [50 * (1 - level), 50 * (1 + level)]
     low, high = np.percentile(differences, ends)
@@ -318,41 +324,6 @@ def mean_of(differences: Sequence[Difference], level: float = 0.95) -> Differenc
     return Difference(mean, mean - half, mean + half, sd, error, df)
 
 
-def power(d: float, n1: float, n2: float | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided") -> float:
-    """Chance that a t test finds a true difference of d standard deviations; without n2 of n1 paired differences."""
-    df, scale = (n1 - 1, n1**0.5) if n2 is None else (n1 + n2 - 2, (n1 * n2 / (n1 + n2)) ** 0.5)
-    bar = stats.t.isf(alpha / 2 if alternative == "two-sided" else alpha, df)
-    wrong = stats.nct.cdf(-bar, df, d * scale) if alternative == "two-sided" and d * scale < 5 else 0.0  # beyond, scipy gives NaN for 0
-    return float(stats.nct.sf(bar, df, d * scale) + wrong)
-
-
-@lru_cache(maxsize=4096)
-def detectable(n1: int, n2: int | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided", wanted: float = 0.8) -> float:
-    """The true difference, in standard deviations, that a t test of these sizes finds with chance `wanted`; NaN where none can."""
-    if min(n1, n2 or n1) < 2:
-        return np.nan
-    high = 1.0
-    while power(high, n1, n2, alpha, alternative) < wanted:
-        high *= 2
-        if high > 1000:
-            return np.nan
-    return float(optimize.brentq(lambda d: power(d, n1, n2, alpha, alternative) - wanted, 0.0, high))
-
-
-def needed(d: float, paired: bool, alpha: float = 0.05, alternative: Alternative = "two-sided", wanted: float = 0.8) -> float:
-    """How many replicates an arm a t test needs to find a true difference of d > 0 standard deviations with chance `wanted`."""
-
-    def short(n: float) -> float:
-        return power(d, n, None if paired else n, alpha, alternative) - wanted
-
-    high = 4.0
-    while short(high) < 0:
-        high *= 2
-        if high > 1e7:
-            return np.inf
-    return float(optimize.brentq(short, 2.0, high)) if short(2.0) < 0 else 2.0
-
-
 @lru_cache(maxsize=16)  # the three alternatives of one pair are asked for one after another
 def _rank_sum_tails(ranks: tuple[int, ...], n1: int, found: int) -> tuple[float, float]:
     """P(sum >= found) and P(sum <= found) of n1 of the sorted ranks, all choices alike: two halves counted out, then joined."""
@@ -398,6 +369,12 @@ def _one_p(greater: float, less: float, alternative: Alternative) -> float:
     """The p of a pair of tails, each holding what was found."""
     p = {"greater": greater, "less": less}.get(alternative, 2 * min(greater, less))
     return min(1.0, float(p))
+
+
+def _pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if len(x) != len(y):
+        raise ValueError(f"pairs are as many of the one as of the other: not {len(x)} and {len(y)}")
+    return x - y
 
 
 def _sample(x: ArrayLike) -> np.ndarray:

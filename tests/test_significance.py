@@ -1,112 +1,184 @@
-"""The statistics against scipy, brute force and printed results."""
+"""What all of significance.py promises, and the traps that packages of its kind fell into."""
 
 import math
-from itertools import combinations
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
-from platform.significance import mann_whitney, mean_difference, t_interval
+from platform.power import detectable, needed, power, smallest_p
+from platform.significance import (
+    Difference,
+    across_conditions,
+    benjamini_hochberg,
+    corrected_t,
+    equivalence,
+    hodges_lehmann,
+    holm,
+    mann_whitney,
+    mean_difference,
+    sign_flip,
+    signed_rank,
+    superiority,
+    t_interval,
+)
 
-SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-FEW_VALUES = st.lists(st.integers(0, 4), min_size=1, max_size=6)
-NUMBERS = st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True)
-
-
-def by_counting(x: list[int], y: list[int]) -> float:
-    return sum((a > b) + (a == b) / 2 for a in x for b in y)
-
-
-@given(FEW_VALUES, FEW_VALUES)
-def test_ties_against_every_relabelling(x: list[int], y: list[int]) -> None:
-    pool, n = x + y, len(x)
-    us = []
-    for chosen in combinations(range(len(pool)), n):
-        us.append(by_counting([pool[i] for i in chosen], [pool[i] for i in range(len(pool)) if i not in chosen]))
-    found = by_counting(x, y)
-    greater, less = (np.mean([u >= found for u in us]), np.mean([u <= found for u in us]))
-    assert mann_whitney(x, y).u == found and mann_whitney(x, y).a12 == pytest.approx(found / (n * len(y)))
-    assert mann_whitney(x, y, "greater").p == pytest.approx(greater)
-    assert mann_whitney(x, y, "less").p == pytest.approx(less)
-    assert mann_whitney(x, y, "two-sided").p == pytest.approx(min(1, 2 * min(greater, less)))
-
-
-@given(NUMBERS, st.integers(1, 11), st.sampled_from(["greater", "less", "two-sided"]))
-def test_no_ties_against_scipy(pool: list[int], cut: int, alternative: str) -> None:
-    cut = min(cut, len(pool) - 1)
-    x, y = pool[:cut], pool[cut:]
-    ours, oracle = mann_whitney(x, y, alternative), stats.mannwhitneyu(x, y, alternative=alternative, method="exact")  # type: ignore[arg-type]
-    assert ours.method == "exact" and ours.u == oracle.statistic
-    assert ours.p == pytest.approx(oracle.pvalue)
-
-
-def test_large_samples_with_ties_stay_close_to_the_normal_limit() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 15, 30), rng.integers(-1, 15, 30)
-    assert mann_whitney(x, y).p == pytest.approx(stats.mannwhitneyu(x, y, alternative="greater", method="asymptotic").pvalue, rel=0.02)
-    assert mann_whitney(range(30, 60), range(30)).p == pytest.approx(1 / math.comb(60, 30), rel=1e-12)
-
-
-def test_printed_results() -> None:
-    males, females = [19, 22, 16, 29, 24], [20, 11, 17, 12]  # scipy's documentation, and R
-    assert mann_whitney(males, females, "two-sided")[:2] == (17, pytest.approx(1 / 9))
-    x = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]  # R ?wilcox.test (Hollander & Wolfe 1973, p. 69)
-    y = [1.15, 0.88, 0.90, 0.74, 1.21]
-    assert mann_whitney(x, y)[:2] == (35, pytest.approx(0.1272061272))
-    assert mann_whitney(x, y).a12 == pytest.approx(0.70)
-    drug = mann_whitney(*SLEEP, "less")  # R's sleep: tied, so exact over the ties and not the table (.0752560 two-sided)
-    assert drug == (25.5, pytest.approx(0.0329083, abs=1e-7), 10, 10, pytest.approx(0.255), "exact with ties")
-    assert mann_whitney(*SLEEP, "two-sided").p == pytest.approx(0.0658165, abs=1e-7)
-    assert mann_whitney([996] * 10, [994] * 8 + [995] * 2).p == pytest.approx(1 / 184756)  # scipy issue 17821
-    vargha = [1, 2, 2, 2, 2, 2, 2, 3, 3, 3], [1, 1, 1, 2, 2, 2, 2, 2, 2, 3]  # Vargha & Delaney 2000, p. 106
-    assert mann_whitney(*vargha).a12 == pytest.approx(0.66)
-    cliff = [10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50]  # R effsize: delta -.25
-    assert 2 * mann_whitney(*cliff).a12 - 1 == pytest.approx(-0.25)
+Use = Callable[[Any], Any]
+NONE = np.random.default_rng(0)
+ONE_SAMPLE: dict[str, Use] = {
+    "signed_rank": signed_rank,
+    "sign_flip": lambda d: sign_flip(d, NONE),
+    "t_interval": t_interval,
+    "corrected_t": lambda d: corrected_t(d, 0.1),
+}
+FIRST_OF_TWO: dict[str, Use] = {
+    "mann_whitney": lambda x: mann_whitney(x, [1.0]),
+    "superiority": lambda x: superiority(x, [1.0]),
+    "mean_difference": lambda x: mean_difference(x, [1.0]),
+    "mean_difference paired": lambda x: mean_difference(x, x, paired=True),
+    "hodges_lehmann": lambda x: hodges_lehmann(x, [1.0]),
+    "across_conditions": lambda x: across_conditions([([1.0, 2.0], [1.0, 2.0], False), (x, [1.0], False)], NONE, draws=2),
+}
+SECOND_OF_TWO: dict[str, Use] = {
+    "mann_whitney, second": lambda x: mann_whitney([1.0], x),
+    "superiority, second": lambda x: superiority([1.0], x),
+    "mean_difference, second": lambda x: mean_difference([1.0], x),
+    "hodges_lehmann, second": lambda x: hodges_lehmann([1.0], x),
+    "across_conditions, second": lambda x: across_conditions([([1.0], x, False)], NONE, draws=2),
+}
+EVERY = {**ONE_SAMPLE, **FIRST_OF_TWO, **SECOND_OF_TWO}
+SAMPLE = st.lists(st.integers(0, 8), min_size=2, max_size=8)
 
 
-@given(FEW_VALUES, FEW_VALUES)
-def test_the_two_sides_mirror_each_other(x: list[int], y: list[int]) -> None:
-    ours, theirs = mann_whitney(x, y), mann_whitney(y, x, "less")
-    assert ours.u + theirs.u == len(x) * len(y) and ours.a12 + theirs.a12 == pytest.approx(1)
-    assert ours.p == pytest.approx(theirs.p)
-    assert mann_whitney(np.exp(x), np.exp(y)) == ours  # ranks are all that counts
+@pytest.mark.parametrize("sample", [[], [0.1, math.nan], [[0.1], [0.2]], 0.5], ids=["empty", "NaN", "2-D", "a number"])
+@pytest.mark.parametrize("use", EVERY.values(), ids=EVERY)
+def test_what_is_no_sample_is_refused(use: Use, sample: Any) -> None:
+    with pytest.raises(ValueError, match="a sample is one row"):
+        use(sample)
 
 
-def test_equal_numbers_tell_nothing() -> None:
-    assert mann_whitney([0.5] * 4, [0.5] * 4)[1:] == (1, 4, 4, 0.5, "exact with ties")
+@pytest.mark.parametrize("paired", [lambda x, y: mean_difference(x, y, paired=True), lambda x, y: hodges_lehmann(x, y, paired=True)])
+def test_unequal_samples_are_no_pairs(paired: Callable[[Any, Any], Any]) -> None:
+    for x, y in (([1.0, 2.0, 3.0], [1.0]), ([1.0], [1.0, 2.0]), ([1.0, 2.0, 3.0], [1.0, 2.0])):  # numpy repeats a single number
+        with pytest.raises(ValueError, match="pairs"):
+            paired(x, y)
+    with pytest.raises(ValueError):
+        across_conditions([([1.0, 2.0], [1.0, 2.0, 3.0], True)], NONE)
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.lists(st.floats(0, 1), min_size=2, max_size=12))
-def test_intervals_against_scipy(x: list[float], y: list[float]) -> None:
-    if min(np.std(x), np.std(y)) < 1e-6:
-        return
-    interval = stats.ttest_1samp(x, 0).confidence_interval()
-    ours = t_interval(x)
-    assert ours[:4] == pytest.approx((np.mean(x), *interval, np.std(x, ddof=1))) and ours.n == len(x)
-    oracle = stats.ttest_ind(x, y, equal_var=False)
-    difference = mean_difference(x, y)
-    assert difference[:3] == pytest.approx((np.mean(x) - np.mean(y), *oracle.confidence_interval())) and difference.df == pytest.approx(
-        oracle.df
-    )
+@given(SAMPLE, SAMPLE, st.randoms(use_true_random=False))
+def test_the_order_of_replicates_tells_nothing(x: list[int], y: list[int], chance: random.Random) -> None:
+    u, v = chance.sample(x, len(x)), chance.sample(y, len(y))
+    assert mann_whitney(u, v) == mann_whitney(x, y)
+    assert superiority(u, v) == pytest.approx(superiority(x, y))
+    assert t_interval(u) == pytest.approx(t_interval(x))
+    assert mean_difference(u, v) == pytest.approx(mean_difference(x, y), nan_ok=True)
+    assert hodges_lehmann(u, v) == hodges_lehmann(x, y)
+    pairs = list(zip(x, y, strict=False))
+    first, second = zip(*pairs, strict=True)
+    one, other = zip(*chance.sample(pairs, len(pairs)), strict=True)  # pairs stay pairs
+    d, e = np.subtract(first, second), np.subtract(one, other)
+    assert signed_rank(e) == signed_rank(d) and sign_flip(e, NONE) == sign_flip(d, NONE)
+    assert mean_difference(one, other, paired=True) == pytest.approx(mean_difference(first, second, paired=True))
+    assert hodges_lehmann(one, other, paired=True) == hodges_lehmann(first, second, paired=True)
 
 
-def test_welch_as_r_prints_it() -> None:
-    difference = mean_difference(*SLEEP)  # R: t.test(extra ~ group, data = sleep)
-    assert (*difference[:3], difference.df) == pytest.approx((-1.58, -3.3654832, 0.2054832, 17.776), abs=5e-4)
+@given(SAMPLE, SAMPLE)
+def test_swapped_labels_swap_the_answer(x: list[int], y: list[int]) -> None:
+    """Trap 4: a label that sorts first is not the better one. What is said of x over y is the opposite of y over x."""
+    ours, theirs = mann_whitney(x, y, "greater"), mann_whitney(y, x, "less")
+    assert ours.u + theirs.u == len(x) * len(y) and ours.a12 + theirs.a12 == pytest.approx(1) and ours.p == pytest.approx(theirs.p)
+    assert mann_whitney(y, x, "two-sided").p == pytest.approx(mann_whitney(x, y, "two-sided").p)
+    over, under = superiority(x, y), superiority(y, x)
+    assert over == pytest.approx((1 - under.a12, 1 - under.high, 1 - under.low))
+    assert hodges_lehmann(y, x) == -hodges_lehmann(x, y)
+    d, paired = np.subtract(*zip(*zip(x, y, strict=False), strict=True)), min(len(x), len(y))
+    total = paired * (paired + 1) / 2
+    zeros = np.count_nonzero(d == 0)
+    assert signed_rank(d).statistic + signed_rank(-d).statistic == total - zeros * (zeros + 1) / 2
+    assert sign_flip(-d, NONE).statistic == -sign_flip(d, NONE).statistic
+    for test in (signed_rank, lambda d, side: sign_flip(d, NONE, side)):
+        assert test(d, "greater").p == pytest.approx(test(-d, "less").p)
+    for one, other in (
+        (mean_difference(x, y), mean_difference(y, x)),
+        (mean_difference(x[:paired], y[:paired], paired=True), mean_difference(y[:paired], x[:paired], paired=True)),
+        (corrected_t(d, 0.25), corrected_t(-d, 0.25)),
+    ):
+        mirrored = Difference(-other.mean, -other.high, -other.low, *other[3:])
+        assert one == pytest.approx(mirrored, nan_ok=True) and one.low <= one.mean <= one.high
+        assert equivalence(one, 1.5) == pytest.approx(equivalence(other, 1.5))
+
+
+def test_the_better_arm_has_the_small_p() -> None:
+    """Trap 4, with directions written out: high scores are "greater", whatever the arms are called."""
+    high, low = [0.9, 0.8, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4]
+    d = np.subtract(high, low)
+    assert mann_whitney(high, low, "greater").p == pytest.approx(1 / 70) and mann_whitney(high, low, "less").p == 1
+    assert signed_rank(d, "greater").p == pytest.approx(1 / 16) and signed_rank(d, "less").p == 1
+    assert sign_flip(d, NONE, "greater").p == pytest.approx(1 / 16) and sign_flip(d, NONE, "less").p == 1
+    assert mann_whitney(high, low).a12 == superiority(high, low).a12 == 1
+    assert min(mean_difference(high, low).mean, hodges_lehmann(high, low), t_interval(d).mean, corrected_t(d, 0.1).mean) > 0
+    assert across_conditions([(high, low, False)], NONE).low > 0
+
+
+@pytest.mark.parametrize("n", [2, 5, 40, 400])
+def test_equal_numbers_tell_nothing_and_warn_of_nothing(n: int) -> None:
+    x, zeros = [0.5] * n, [0.0] * n
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for side in ("greater", "less", "two-sided"):
+            assert mann_whitney(x, x, side)[1:5] == (1, n, n, 0.5)
+            assert signed_rank(zeros, side)[:3] == (0, 1, n) and sign_flip(zeros, NONE, side, draws=99)[:3] == (0, 1, n)
+        assert superiority(x, x).a12 == 0.5 and superiority(x, x).low < 0.5 < superiority(x, x).high
+        assert t_interval(x)[:4] == (0.5, 0.5, 0.5, 0)
+        for difference in (mean_difference(x, x), mean_difference(x, x, paired=True), corrected_t(zeros, 0.1)):
+            assert difference[:5] == (0, 0, 0, 0, 0) and equivalence(difference, 0.1) == 0
+            assert equivalence(difference._replace(mean=0.1), 0.1) == 1
+        assert across_conditions([(x, x, False), (x, x, True)], NONE, draws=20) == pytest.approx((0, 0, 0, 0.5, 0.5, 0.5))
 
 
 def test_one_number_has_no_interval() -> None:
-    assert t_interval([0.4])[0] == 0.4 and t_interval([0.4]).n == 1 and all(map(math.isnan, t_interval([0.4])[1:4]))
-    assert mean_difference([0.5], [0.25, 0.25]).mean == 0.25 and math.isnan(mean_difference([0.5], [0.25, 0.25]).low)
-    assert mean_difference([0.5, 0.5], [0.25, 0.25])[:3] == (0.25, 0.25, 0.25)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert t_interval([0.4])[0] == 0.4 and t_interval([0.4]).n == 1 and all(map(math.isnan, t_interval([0.4])[1:4]))
+        for single in (
+            mean_difference([0.5], [0.25, 0.25]),
+            mean_difference([0.25, 0.75], [0.25]),
+            mean_difference([0.5], [0.25], paired=True),
+            corrected_t([0.25], 0.1),
+        ):
+            assert single.mean == 0.25 and all(map(math.isnan, single[1:])) and math.isnan(equivalence(single, 1))
+        assert superiority([2], [1, 2, 3])[0] == 0.5 and all(map(math.isnan, superiority([2], [1, 2, 3])[1:]))
+        assert mann_whitney([2], [1])[:2] == (1, 0.5) and mann_whitney([2], [1], "two-sided").p == 1
+        assert signed_rank([2], "greater")[:2] == (1, 0.5) and sign_flip([2], NONE, "greater")[:2] == (2, 0.5)
+        assert hodges_lehmann([2], [1]) == hodges_lehmann([2], [1], paired=True) == 1
+        assert math.isnan(detectable(1)) and math.isnan(detectable(1, 5)) and math.isnan(detectable(5, 1))
 
 
-@pytest.mark.parametrize("sample", [[], [0.1, math.nan], [[0.1], [0.2]]])
-def test_what_is_no_sample_is_refused(sample: list[float]) -> None:
-    for use in (t_interval, lambda x: mann_whitney(x, [1.0]), lambda x: mean_difference([1.0], x)):
-        with pytest.raises(ValueError, match="a sample is one row"):
-            use(sample)
+def test_no_chance_but_the_given_one() -> None:
+    """Trap 12: rliable draws from numpy's global state, and three runs of one seed gave three intervals."""
+    x, y = np.arange(40) % 7, np.arange(40) % 5
+    np.random.seed(1)
+    random.seed(1)
+    before, old = np.random.get_state(legacy=False), random.getstate()
+    answers = []
+    for noise in (3, 4):
+        np.random.seed(noise)  # what others did to it changes nothing
+        rng = np.random.default_rng(7)
+        answers.append((sign_flip(x - y, rng, draws=500), across_conditions([(x, y, False), (x, y, True)], rng, draws=200)))
+    assert answers[0] == answers[1]
+    np.random.seed(1)
+    for use in EVERY.values():
+        use([0.25, 0.5, 0.75])
+    sign_flip(x - y, np.random.default_rng(7), draws=50)
+    mann_whitney(np.arange(80), np.arange(80) / 2), signed_rank(np.arange(400))
+    holm([0.1, 0.2]), benjamini_hochberg([0.1, 0.2]), smallest_p(3), power(1, 5), detectable(5), needed(1, True)
+    after = np.random.get_state(legacy=False)
+    assert after["bit_generator"] == before["bit_generator"] and after["has_gauss"] == before["has_gauss"]
+    assert after["state"]["pos"] == before["state"]["pos"] and np.array_equal(after["state"]["key"], before["state"]["key"])
+    assert random.getstate() == old

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from platform import power
 from platform import significance as s
 from platform.reporting.runs import Condition, Runs, Sample, matched
 
@@ -116,11 +117,11 @@ def settle(family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None 
 
 def _judge(row: Comparison, p_adj: float, m: int, level: float) -> Comparison:
     n_b = None if row.paired else row.n_b
-    mde = s.detectable(row.n_a, n_b, level, row.alternative) * row.sd if min(row.n_a, row.n_b) else np.nan
+    mde = power.detectable(row.n_a, n_b, level, row.alternative) * row.sd if min(row.n_a, row.n_b) else np.nan
     ahead = row.a12 - 0.5 if row.test.startswith("Mann-Whitney") else row.statistic  # oriented, as `diff` is not where less is more
     found = (row.p if np.isnan(p_adj) else p_adj) <= ALPHA
     equivalent = row.p_equivalence <= ALPHA
-    unattainable = min(row.n_a, row.n_b) < FEWEST or s.smallest_p(row.n_a, n_b, row.alternative) > level
+    unattainable = min(row.n_a, row.n_b) < FEWEST or power.smallest_p(row.n_a, n_b, row.alternative) > level
     verdict = "unattainable at this n" if unattainable else "inconclusive"
     if found:
         verdict = "better" if ahead > 0 else "worse"

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from platform import significance as s
+from platform.power import needed, smallest_p
 from platform.reporting.comparisons import ALPHA, Comparison
 from platform.reporting.families import ranked
 from platform.reporting.runs import STATES, Condition, Runs, label, matched
@@ -166,14 +167,14 @@ def power(runs: Runs, rows: list[Comparison]) -> list[Power]:
         if isfinite(row.sd) and row.sd > 0:
             level = ALPHA / max(row.m, 1)
             sizes = [0.01, 0.02, 0.03, 0.05] if runs.design.percent else [row.sd * share for share in (0.5, 1.0, 1.5)]
-            needed = {size: float(ceil(s.needed(size / row.sd, row.paired, level))) for size in sizes}
-            found.append(Power(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, needed))
+            counts = {size: float(ceil(needed(size / row.sd, row.paired, level))) for size in sizes}
+            found.append(Power(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
     return found
 
 
 def attainable_at(paired: bool, m: int) -> int:
     """The fewest replicates an arm at which a two-sided exact test can reach the first step of a family of m."""
-    return next(n for n in range(2, 100) if s.smallest_p(n, None if paired else n) <= ALPHA / max(m, 1))
+    return next(n for n in range(2, 100) if smallest_p(n, None if paired else n) <= ALPHA / max(m, 1))
 
 
 def tied(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
