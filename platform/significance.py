@@ -362,7 +362,8 @@ def _flips(d: np.ndarray) -> np.ndarray:
 
 def _weights(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     """How often a bootstrap takes each of n, as shares [draws, n]."""
-    return rng.multinomial(n, np.full(n, 1 / n), draws) / n
+    drawn = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n) / n
 
 
 def _one_p(greater: float, less: float, alternative: Alternative) -> float:

@@ -77,13 +77,13 @@ def means(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
 
 
 def forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, bytes]:
-    """Every arm's difference from the reference at every condition, with 95 % intervals, the zero line and the margin of equivalence."""
+    """Every arm's difference from the reference where tables are read, with 95 % intervals, the zero line and the margin of equivalence."""
     factor = 100 if runs.design.percent else 1
 
     def draw(figure: Figure) -> None:
-        grid = figure.subplots(1, len(runs.conditions), sharex=True, sharey=True, squeeze=False)[0]
+        grid = figure.subplots(1, len(runs.last), sharex=True, sharey=True, squeeze=False)[0]
         arms = [arm for arm in runs.arms if arm != reference]
-        for axes, condition in zip(grid, runs.conditions, strict=True):
+        for axes, condition in zip(grid, runs.last, strict=True):
             if runs.design.rope:
                 axes.axvspan(-factor * runs.design.rope, factor * runs.design.rope, color="#e8ecef", zorder=0)
             axes.axvline(0, color="#888888", linewidth=0.8)
@@ -96,7 +96,7 @@ def forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, byte
             axes.set_ylim(len(arms) - 0.5, -0.5)
         figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)
 
-    return _whole(draw, (1.3 * len(runs.conditions) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
+    return _whole(draw, (1.3 * len(runs.last) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
 
 
 def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:

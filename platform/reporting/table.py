@@ -1,7 +1,6 @@
 """Any tidy table as Runs: a row a training, so that results from elsewhere get the same report. What it cannot trust it names by row."""
 
 import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -124,7 +123,9 @@ class _File:
     path: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
+    encoding: str = ""
     separator: str = ""
+    """of text"""
 
     @property
     def names(self) -> list[str]:
@@ -136,7 +137,7 @@ class _File:
     def lacks(self, name: str, todo: str) -> BadRequest:
         near = _near(name, self.names)
         shown = ", ".join(self.names[:FEW]) + (", ..." if len(self.names) > FEW else "")
-        return self.error(f"no column {name}{f'; did you mean {near}?' if near else ''}; {todo} (columns: {shown})")
+        return self.error(f"no column {name}{f'; did you mean {near}?' if near else ';'} {todo} (columns: {shown})")
 
     def at(self, record: int, column: str, says: str) -> BadRequest:
         return self.error(f"row {self.row(record)}, column {column}: {says}")
@@ -145,7 +146,7 @@ class _File:
         """Only ever asked for an error: counting lines costs a pass over the file."""
         if not self.separator:
             return str(record + 2)
-        row, line, _ = next(islice(_records(_decode(self.path)[0], self.separator), record + 1, None))
+        row, line, _ = next(islice(_records(self.path, self.encoding, self.separator), record + 1, None))
         return f"{row}" + (f" (line {line} in an editor)" if line != row else "")
 
     def text(self, name: str, empty: bool = False) -> pd.Series:
@@ -208,7 +209,7 @@ def _open(path: str) -> _File:
         file = _open_parquet(path) if kind == ".parquet" else _open_text(path, "\t" if kind == ".tsv" else None)
     except OSError as error:
         raise BadRequest(f"{path}: cannot be read ({error.strerror or _line(error)})") from None
-    except pa.ArrowException as error:
+    except (pa.ArrowException, csv.Error) as error:
         raise BadRequest(f"{path}: is no {kind} table ({_line(error)}); save it anew") from None
     names = [" ".join(str(name).split()) for name in file.frame.columns]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
@@ -232,15 +233,15 @@ def _open_parquet(path: str) -> _File:
 
 def _open_text(path: str, separator: str | None) -> _File:
     """Every cell as the text that stands there: what is a number is decided by column, not guessed."""
-    text, encoding = _decode(path)
-    if not text.strip():
-        raise BadRequest(f"{path}: is empty; nothing to report on")
-    header = re.sub(r'"[^"]*"', "", text[:100_000]).lstrip().partition("\n")[0]
+    data, encoding = _decode(path)
+    header = re.sub(r'"[^"]*"', "", data[:100_000].decode(errors="replace")).strip().partition("\n")[0]
     separator = separator or max(",;\t", key=header.count)
-    _, _, names = next(_records(text, separator))
+    _, _, names = next(_records(path, encoding, separator), (0, 0, []))
+    if not names:
+        raise BadRequest(f"{path}: is empty; nothing to report on")
     try:
         table = arrow_csv.read_csv(
-            pa.BufferReader(text.encode()),
+            pa.BufferReader(data),
             read_options=arrow_csv.ReadOptions(autogenerate_column_names=True),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=separator,
@@ -250,36 +251,39 @@ def _open_text(path: str, separator: str | None) -> _File:
             convert_options=arrow_csv.ConvertOptions(column_types={f"f{column}": pa.string() for column in range(len(names))}),
         )
     except pa.ArrowInvalid:
-        for row, _, fields in _records(text, separator):
+        for row, _, fields in _records(path, encoding, separator):
             if len(fields) != len(names):
                 fault = f"row {row} has {len(fields)} fields, the header {len(names)}"
                 raise BadRequest(f"{path}: {fault}; a separator or a quote is amiss, or the file cut off") from None
         raise
     frame = table.slice(1).rename_columns(names).to_pandas()
-    return _File(path, frame, () if encoding.startswith("utf") else (f"the file is not UTF-8: read as {encoding}",), separator)
+    notes = () if encoding.startswith("utf") else (f"the file is not UTF-8: read as {encoding}",)
+    return _File(path, frame, notes, encoding, separator)
 
 
-def _decode(path: str) -> tuple[str, str]:
-    """A file's text and encoding. latin-1 takes anything, so what no text holds is refused first."""
+def _decode(path: str) -> tuple[bytes, str]:
+    """A file's text in UTF-8, and its own encoding. latin-1 takes anything, so what no text holds is refused first."""
     data = Path(path).read_bytes()
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     if not wide and re.search(rb"[\x00-\x08\x0e-\x1f]", data[:100_000]):
         raise BadRequest(f"{path}: is no text; save the table as .csv (UTF-8), .tsv or .parquet")
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252", "latin-1"):
         try:
-            return data.decode(encoding), encoding
+            text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
+        return (data if encoding == "utf-8-sig" else text.encode()), encoding
     raise BadRequest(f"{path}: begins as UTF-16 and is not; save it as UTF-8")
 
 
-def _records(text: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
+def _records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
     """Row in a spreadsheet, line in an editor and fields of each record that is not blank, the header first."""
-    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1
-    for row, fields in enumerate(reader, 1):
-        if len(fields) > 1 or (fields and fields[0].strip()):
-            yield row, line, fields
-        line = reader.line_num + 1
+    with open(path, encoding=encoding, newline="") as file:
+        reader, line = csv.reader(file, delimiter=separator), 1
+        for row, fields in enumerate(reader, 1):
+            if len(fields) > 1 or (fields and fields[0].strip()):
+                yield row, line, fields
+            line = reader.line_num + 1
 
 
 def _value(text: str) -> Value:
@@ -293,7 +297,7 @@ def _value(text: str) -> Value:
     return int(number) if number.is_integer() else number if math.isfinite(number) else text
 
 
-def _state(file: _File, score: str, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _state(file: _File, score: str, numbers: np.ndarray) -> tuple[pd.Series, pd.Series]:
     """State and reason of each row: done only with a number, and only if a `state` column agrees."""
     given = file.text("state", empty=True)
     state = given.where(given.isin(["done", "missing"]), "failed") if "state" in file.frame else given.where(given != "", "done")
@@ -305,16 +309,17 @@ def _state(file: _File, score: str, numbers: np.ndarray) -> tuple[np.ndarray, np
     lost = (state == "done").to_numpy() & ~np.isfinite(numbers)
     if lost.sum() == (state == "done").sum():
         raise file.error(f"column {score} holds no number; name the column of the numbers: --metric NAME")
-    return state.mask(lost, "failed").to_numpy(), reason.mask(lost, f"no number in column {score}").to_numpy()
+    return state.mask(lost, "failed"), reason.mask(lost, f"no number in column {score}")
 
 
 def _once(file: _File, table: pd.DataFrame, place: list[str], conditions: list[str], notes: list[str]) -> pd.DataFrame:
     """Each training once. BadRequest where two rows of one place differ, with the columns that might tell them apart."""
-    again = table.duplicated([name for name in table if name != "reason"])
+    twice = table[table.duplicated(place, keep=False)]
+    again = twice.duplicated([name for name in table if name != "reason"])
     if again.any():
         notes.append(f"{int(again.sum())} rows repeat another in all that is read: kept once")
-        table = table[~again]
-    twice = table[table.duplicated(place, keep=False)]
+        table, twice = table.drop(again.index[again]), twice[~again]
+        twice = twice[twice.duplicated(place, keep=False)]
     if twice.empty:
         return table
     where = twice[place].iloc[0]
