@@ -119,7 +119,7 @@ def test_the_average_holds_its_level_nearly() -> None:
     """A percentile bootstrap of tens over four conditions: .93 where .95 is written; the notes tell the same of one."""
     chance = rng(9)
     ends = []
-    for _ in range(250):
+    for _ in range(1000):
         x, y = chance.normal(1, 1, (4, 10)), chance.normal(0, 1, (4, 10))
         ends.append(across_conditions([(*rows, False) for rows in zip(x, y, strict=True)], chance, draws=300))
     truth = stats.norm.cdf(1 / 2**0.5)

@@ -1,0 +1,126 @@
+"""`--table`: the same report from any tidy table, through the command as a person types it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting.pages import Report
+from scipy import stats
+
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).parents[2]
+EVERY = stats.PermutationMethod(n_resamples=np.inf)  # type: ignore[arg-type]
+
+
+def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "platform.report", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def reported(table: pd.DataFrame, folder: Path, *options: str, **written: Any) -> Report:
+    path = folder / "results from elsewhere.csv"
+    table.to_csv(path, index=False, **written)
+    run = command("--table", path, "--out", folder / "out", *options)
+    assert (run.returncode, run.stderr) == (0, "") and run.stdout.strip() == os.path.join(folder, "out", "index.html")
+    return Report(RunFolder(str(folder / "out")))
+
+
+@pytest.fixture(scope="module")
+def losses() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = [
+        {"method": method, "seed": seed, "noise_%": noise, "val": value + rng.normal(0, 0.01), "loss": value}
+        for number, method in enumerate(("β & sons_1", "<b>50%</b>", "plain 🙂"))
+        for noise in (0.1, 0.2)
+        for seed in range(9)
+        for value in [round(1 + 0.3 * number * noise * 10 + rng.normal(0, 0.1), 2)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_less_is_more(losses: pd.DataFrame, tmp_path: Path) -> None:
+    table = losses.drop(columns="val")
+    told = reported(table, tmp_path, "--metric", "loss", "--condition", "noise_%", "--lower-is-better", "--rope", "0.05")
+    (best,) = told.rows("published")
+    at = {name: np.array(part["loss"]) for name, part in table[table["noise_%"] == 0.2].groupby("method")}
+    order = sorted(at, key=lambda name: at[name].mean())
+    assert (best["a"], best["b"], best["condition"]) == (order[0], order[1], {"noise_%": 0.2})
+    oracle = stats.mannwhitneyu(at[order[0]], at[order[1]], alternative="less", method=EVERY)  # a over b: fewer is better
+    assert best["p"] == pytest.approx(oracle.pvalue) and best["verdict"] == "better"
+    assert best["diff"] == pytest.approx(at[order[0]].mean() - at[order[1]].mean()) and best["diff"] < 0 < best["a12"] - 0.5
+    assert told.rows("confirmatory")[0]["selected_by"] == "loss itself"
+    for row in told.data["pairwise"]:
+        x, y = (
+            np.array(table[(table["method"] == row[side]) & (table["noise_%"] == row["condition"]["noise_%"])]["loss"]) for side in "ab"
+        )
+        side = {"greater": "less", "two-sided": "two-sided"}[row["alternative"]]
+        assert row["p"] == pytest.approx(stats.mannwhitneyu(x, y, alternative=side, method=EVERY).pvalue) and not row["paired"]
+        assert row["a12"] == pytest.approx(np.mean([(a < b) + (a == b) / 2 for a in x for b in y]))
+    assert "β & sons_1" in told.page.text and "<b>50%</b>" in told.page.text and "plain 🙂" in told.page.text
+    assert "[greek small letter beta] \\& sons\\_1" in told.text("tables", "means.tex") and "slightly smiling face" in told.text(
+        "tables", "means.tex"
+    )
+
+
+def test_one_written_by_a_spreadsheet_in_western_europe(losses: pd.DataFrame, tmp_path: Path) -> None:
+    table = losses.replace({"method": {"β & sons_1": "größer", "plain 🙂": "à plat"}})
+    told = reported(table, tmp_path, "--metric", "loss", "--condition", "noise_%", sep=";", decimal=",", encoding="latin-1")
+    assert told.data["axes"]["method"] == ["größer", "<b>50%</b>", "à plat"] and told.data["selector"] == "val"
+    assert [cell["metric"]["mean"] for cell in told.data["cells"]] == pytest.approx(
+        table.groupby(["noise_%", "method"], sort=False)["loss"].mean().sort_index(level=0, sort_remaining=False).tolist()
+    )
+
+
+def test_our_own_table_makes_our_own_report_again(whole: Report, tmp_path: Path) -> None:
+    run = command("--table", whole.folder.path("report", "runs.csv"), "--out", tmp_path, "--condition", "split,ratio")
+    assert (run.returncode, run.stderr) == (0, "")
+    told = Report(RunFolder(str(tmp_path)))
+    for family in ("published", "confirmatory", "against"):
+        for mine, theirs in zip(told.rows(family), whole.rows(family), strict=True):
+            assert mine["test"] == theirs["test"] and mine["p"] == theirs["p"] and mine["p_adj"] == theirs["p_adj"]
+            assert mine["diff"] == theirs["diff"] and mine["corrected_low"] == theirs["corrected_low"]
+    assert [row["p"] for row in told.data["pairwise"]] == [row["p"] for row in whole.data["pairwise"]]
+
+
+def test_unequal_seeds_a_gap_and_one_that_never_varies(losses: pd.DataFrame, tmp_path: Path) -> None:
+    table = losses[losses["noise_%"] == 0.1].drop(columns="noise_%")
+    table = table.drop(table[(table["method"] == "plain 🙂") & (table["seed"] > 5)].index)
+    table.loc[table["method"] == "<b>50%</b>", "loss"] = 2.0
+    table.loc[table["seed"] == 0, "loss"] = np.nan
+    told = reported(table, tmp_path, "--metric", "loss")
+    assert [(cell["done"], cell["failed"], cell["missing"]) for cell in told.data["cells"]] == [(8, 1, 0), (8, 1, 0), (5, 1, 3)]
+    assert told.data["runs"] == {"done": 21, "failed": 3, "missing": 3}
+    assert "8/9, 1 failed" in told.page.text and "5/9, 1 failed, 3 missing" in told.page.text
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "line"),
+    [
+        (None, [], "nowhere.csv"),
+        ("", [], "empty"),
+        ("method,seed,test\nA,0,0.5\nA,1,fast\n", [], "row 3"),
+        ("method,seed,test\nA,0,0.5\nA,0,0.6\n", [], "row 3"),
+        ("method,seed,score\nA,0,0.5\n", [], "test"),
+        ("method,seed,test\nA,0,0.5\nB,0,0.6\n", ["--baseline", "C"], "C"),
+        ("method,seed,test\nA,0,0.5\nB,0,0.6\n", ["--condition", "spilt"], "spilt"),
+    ],
+)
+def test_what_cannot_be_trusted_is_one_line(text: str | None, options: list[str], line: str, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.csv"
+    if text is not None:
+        path.write_text(text)
+    run = command("--table", path, "--out", tmp_path / "out", *options)
+    assert run.returncode == 2 and run.stdout == "" and not (tmp_path / "out").exists()
+    assert run.stderr.count("\n") == 1 and line in run.stderr and str(path) in run.stderr
+
+
+def test_a_table_needs_a_place_for_its_report(tmp_path: Path) -> None:
+    run = command("--table", "x.csv")
+    assert run.returncode == 2 and "--out" in run.stderr and run.stderr.count("\n") == 1
