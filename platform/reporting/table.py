@@ -31,6 +31,7 @@ FEW = 20
 """values up to which a column may be a forgotten condition"""
 MOST = 1_000_000
 """missing trainings are listed up to here"""
+csv.field_size_limit(1 << 30)  # counting rows must not stop at a long cell
 
 
 def read_table(
@@ -188,7 +189,7 @@ class _File:
             raise self.error(f"column {name} holds true and false, not numbers; name the column of the numbers: --metric NAME")
         odd = rest.index[~rest.isin([*NOTHING, "none"])]
         if len(odd):
-            says = f"{self.frame[name][odd[0]]!r} is no number; write one like 0.85, or leave it empty where the training failed"
+            says = f"{str(self.frame[name][odd[0]])[:60]!r} is no number; write one like 0.85, or leave it empty where the training failed"
             raise self.at(odd[0], name, says)
         numbers = np.full(len(text), np.nan)
         numbers[written] = text[written].to_numpy(object).astype(float)  # python's parser is exact to the last digit
@@ -397,7 +398,11 @@ def _near(name: str, known: Sequence[str]) -> str:
 def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
     """The line of `unknown`, for which capitals are other letters."""
     same = _near(name, known)
-    return f"unknown {noun} {name!r}; did you mean {same}?" if same.lower() == name.strip().lower() else str(unknown(noun, name, known))
+    return (
+        f"unknown {noun} {name!r}; did you mean {same}?"
+        if same and same.lower() == name.strip().lower()
+        else str(unknown(noun, name, known))
+    )
 
 
 def _line(error: BaseException) -> str:
