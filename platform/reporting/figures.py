@@ -1,6 +1,7 @@
 """Figures, each drawn onto axes once and written twice: as small SVGs that a page can stack on a telephone, and whole for a paper."""
 
 import io
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -215,7 +216,8 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     """Without dates and names: the same figure has the same bytes, and links to nothing."""
     nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # a letter without a glyph: an SVG's reader has another font
+        figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
     return buffer.getvalue()
 
 

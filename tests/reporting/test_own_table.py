@@ -9,26 +9,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from reporting.pages import Report
 from scipy import stats
+from typer.testing import CliRunner, Result
 
+from platform import report
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).parents[2]
 EVERY = stats.PermutationMethod(n_resamples=np.inf)  # type: ignore[arg-type]
 
 
-def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "platform.report", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+APP = typer.Typer()
+APP.command()(report.main)
+
+
+def command(*words: str | Path) -> Result:
+    return CliRunner().invoke(APP, [str(word) for word in words])
 
 
 def reported(table: pd.DataFrame, folder: Path, *options: str, **written: Any) -> Report:
     path = folder / "results from elsewhere.csv"
     table.to_csv(path, index=False, **written)
     run = command("--table", path, "--out", folder / "out", *options)
-    assert (run.returncode, run.stderr) == (0, "") and run.stdout.strip() == os.path.join(folder, "out", "index.html")
+    assert (run.exit_code, run.stderr) == (0, "") and run.stdout.strip() == os.path.join(folder, "out", "index.html")
     return Report(RunFolder(str(folder / "out")))
 
 
@@ -79,7 +84,8 @@ def test_one_written_by_a_spreadsheet_in_western_europe(losses: pd.DataFrame, tm
 
 
 def test_our_own_table_makes_our_own_report_again(whole: Report, tmp_path: Path) -> None:
-    run = command("--table", whole.folder.path("report", "runs.csv"), "--out", tmp_path, "--condition", "split,ratio")
+    words = ["--table", whole.folder.path("report", "runs.csv"), "--out", str(tmp_path), "--condition", "split,ratio"]
+    run = subprocess.run([sys.executable, "-m", "platform.report", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (run.returncode, run.stderr) == (0, "")
     told = Report(RunFolder(str(tmp_path)))
     for family in ("published", "confirmatory", "against"):
@@ -106,7 +112,7 @@ def test_unequal_seeds_a_gap_and_one_that_never_varies(losses: pd.DataFrame, tmp
         (None, [], "nowhere.csv"),
         ("", [], "empty"),
         ("method,seed,test\nA,0,0.5\nA,1,fast\n", [], "row 3"),
-        ("method,seed,test\nA,0,0.5\nA,0,0.6\n", [], "row 3"),
+        ("method,seed,test\nA,0,0.5\nA,0,0.6\n", [], "rows 2 and 3 are both method A, seed 0"),
         ("method,seed,score\nA,0,0.5\n", [], "test"),
         ("method,seed,test\nA,0,0.5\nB,0,0.6\n", ["--baseline", "C"], "C"),
         ("method,seed,test\nA,0,0.5\nB,0,0.6\n", ["--condition", "spilt"], "spilt"),
@@ -117,10 +123,10 @@ def test_what_cannot_be_trusted_is_one_line(text: str | None, options: list[str]
     if text is not None:
         path.write_text(text)
     run = command("--table", path, "--out", tmp_path / "out", *options)
-    assert run.returncode == 2 and run.stdout == "" and not (tmp_path / "out").exists()
+    assert run.exit_code == 2 and run.stdout == "" and not (tmp_path / "out").exists()
     assert run.stderr.count("\n") == 1 and line in run.stderr and str(path) in run.stderr
 
 
 def test_a_table_needs_a_place_for_its_report(tmp_path: Path) -> None:
     run = command("--table", "x.csv")
-    assert run.returncode == 2 and "--out" in run.stderr and run.stderr.count("\n") == 1
+    assert run.exit_code == 2 and "--out" in run.stderr and run.stderr.count("\n") == 1
