@@ -1,16 +1,18 @@
 """Statistics of small samples: pure functions, arrays in, NamedTuples out. One number of a sample is one training's.
 
 Exact where it can be: permutation distributions are counted, not approximated, at the sizes that studies have. No function draws a
-random number but from the Generator it is given, and none reads or writes anything.
+random number but from the Generator it is given, and none reads or writes anything. scipy.special gives the quantiles; scipy.stats, which
+takes longer to import than a report to compute, is there for sizes that no study has, and as the tests' oracle.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
+
+from platform.counting import all_flips, doubled_ranks, random_flips, rank_sum_tails, resampled
 
 Alternative = Literal["greater", "less", "two-sided"]
 
@@ -96,14 +98,16 @@ def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater
     """
     first, second = _sample(x), _sample(y)
     n1, n2 = len(first), len(second)
-    ranks = np.rint(2 * stats.rankdata(np.concatenate([first, second]))).astype(int)  # doubled, mid-ranks are whole
+    ranks = doubled_ranks(np.concatenate([first, second]))
     found = int(ranks[:n1].sum())
     u = found / 2 - n1 * (n1 + 1) / 2
     if n1 * n2 > EXACT_PAIRS:
+        from scipy import stats
+
         p = float(stats.mannwhitneyu(first, second, alternative=alternative, method="asymptotic").pvalue)
         return RankTest(u, p if p == p else 1.0, n1, n2, u / (n1 * n2), "normal")
     pool, rest = tuple(np.sort(ranks).tolist()), int(ranks[n1:].sum())
-    greater, less = _rank_sum_tails(pool, n1, found) if n1 <= n2 else _rank_sum_tails(pool, n2, rest)[::-1]  # the fewer are counted out
+    greater, less = rank_sum_tails(pool, n1, found) if n1 <= n2 else rank_sum_tails(pool, n2, rest)[::-1]  # the fewer are counted out
     ties = len(np.unique(ranks)) < len(ranks)
     return RankTest(u, _one_p(greater, less, alternative), n1, n2, u / (n1 * n2), "exact with ties" if ties else "exact")
 
@@ -117,9 +121,11 @@ def signed_rank(d: ArrayLike, alternative: Alternative = "two-sided") -> PairedT
     sizes = np.abs(sample)
     largest = sizes.max(initial=0.0, where=np.isfinite(sizes))
     sizes = np.rint(sizes / (largest or 1.0) * 2**30)  # 0.8 - 0.7 and 0.7 - 0.6 are a tie, whatever their last digits say
-    ranks = np.rint(2 * stats.rankdata(sizes)).astype(int)
+    ranks = doubled_ranks(sizes)
     found = int(ranks[(sample > 0) & (sizes > 0)].sum())
     if len(sample) > EXACT_SIGNED and sizes.any():
+        from scipy import stats
+
         test = stats.wilcoxon(np.sign(sample) * sizes, zero_method="pratt", alternative=alternative, method="asymptotic")
         return PairedTest(found / 2, float(test.pvalue), len(sample), "normal")
     ways = np.ones(1)
@@ -140,12 +146,12 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
     if not np.isfinite(slack):
         raise ValueError("of differences one of which is infinite there is no mean to test")
     if n <= EXACT_FLIPS:
-        front, back = _flips(sample[: n // 2]), np.sort(_flips(sample[n // 2 :]))
+        front, back = all_flips(sample[: n // 2]), np.sort(all_flips(sample[n // 2 :]))
         under = int(np.searchsorted(back, total - slack - front, "left").sum())
         to = int(np.searchsorted(back, total + slack - front, "right").sum())
         greater, less, method = 1 - under / 2**n, to / 2**n, "exact"
     else:
-        sums = rng.choice([-1.0, 1.0], (draws, n)) @ sample
+        sums = random_flips(sample, draws, rng)
         greater, less = ((1 + np.count_nonzero(side)) / (draws + 1) for side in (sums >= total - slack, sums <= total + slack))
         method = f"{draws} draws"
     return PairedTest(total / n, _one_p(greater, less, alternative), n, method)
@@ -161,11 +167,12 @@ def holm(p: ArrayLike) -> np.ndarray:
 
 
 def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
-    """Benjamini & Hochberg's (1995) adjustment of p-values [m] for the false discovery rate; NaN as in `holm`."""
+    """Benjamini & Hochberg's (1995) step-up adjustment of p-values [m] for the false discovery rate; NaN as in `holm`."""
     raw = np.asarray(p, dtype=float)
-    adjusted, tested = np.full(raw.shape, np.nan), ~np.isnan(raw)
-    if tested.any():
-        adjusted[tested] = stats.false_discovery_control(raw[tested])
+    adjusted, tested = np.full(raw.shape, np.nan), np.flatnonzero(~np.isnan(raw))
+    order = tested[np.argsort(-raw[tested], kind="stable")]
+    m = len(order)
+    adjusted[order] = np.minimum(1, np.minimum.accumulate(raw[order] * (m / np.arange(m, 0, -1))))
     return adjusted
 
 
@@ -186,10 +193,23 @@ def superiority(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Superiority:
     rows, columns = ((over.mean(axis) - delta) ** 2 for axis in (1, 0))
     variance = (n2**2 * rows.sum() + n1**2 * columns.sum() - ((over - delta) ** 2).sum()) / (n1 * n2 * (n1 - 1) * (n2 - 1))
     variance = max(float(variance), (1 - delta**2) / (n1 * n2 - 1))
-    reach = float(stats.t.ppf((1 + level) / 2, n1 + n2 - 2)) ** 2 * variance
+    reach = _t(n1 + n2 - 2, level) ** 2 * variance
     middle, half = delta - delta**3, (reach * ((1 - delta**2) ** 2 + reach)) ** 0.5
     low, high = ((middle + side * half) / (1 - delta**2 + reach) for side in (-1, 1))
     return Superiority((delta + 1) / 2, (max(low, -1.0) + 1) / 2, (min(high, 1.0) + 1) / 2)
+
+
+def wilson(share: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's (1927) interval of a share of n things that are right or wrong."""
+    z2 = float(special.ndtri((1 + level) / 2)) ** 2
+    middle, half = share + z2 / (2 * n), (z2 * (share * (1 - share) / n + z2 / (4 * n**2))) ** 0.5
+    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float:
+    """Rank correlation of x [n] and y [n]; NaN where one never varies."""
+    a, b = doubled_ranks(_sample(x)), doubled_ranks(_sample(y))
+    return float(np.corrcoef(a, b)[0, 1]) if min(np.ptp(a), np.ptp(b)) > 0 else np.nan
 
 
 def t_interval(x: ArrayLike, level: float = 0.95) -> Interval:
@@ -199,7 +219,7 @@ def t_interval(x: ArrayLike, level: float = 0.95) -> Interval:
     if n < 2:
         return Interval(mean, np.nan, np.nan, np.nan, n)
     sd = float(np.std(sample, ddof=1))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd / n**0.5
+    half = _t(n - 1, level) * sd / n**0.5
     return Interval(mean, mean - half, mean + half, sd, n)
 
 
@@ -218,7 +238,7 @@ def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: flo
         return Difference(mean, mean, mean, 0.0, 0.0, np.nan)
     share = v1 / n1 / (v1 / n1 + v2 / n2)
     df = 1 / (share**2 / (n1 - 1) + (1 - share) ** 2 / (n2 - 1))
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    half = _t(df, level) * error
     return Difference(mean, mean - half, mean + half, sd, error, df)
 
 
@@ -237,7 +257,7 @@ def equivalence(difference: Difference, rope: float) -> float:
         return np.nan
     if difference.error == 0:
         return float(abs(difference.mean) >= rope)
-    return float(stats.t.sf((rope - abs(difference.mean)) / difference.error, difference.df))
+    return float(special.stdtr(difference.df, (abs(difference.mean) - rope) / difference.error))
 
 
 def corrected_t(d: ArrayLike, test_share: float, level: float = 0.95) -> Difference:
@@ -252,7 +272,7 @@ def corrected_t(d: ArrayLike, test_share: float, level: float = 0.95) -> Differe
         return Difference(mean, *[np.nan] * 5)
     sd = float(np.std(sample, ddof=1))
     error = sd * (1 / n + test_share) ** 0.5
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    half = _t(n - 1, level) * error
     return Difference(mean, mean - half, mean + half, sd, error, n - 1)
 
 
@@ -270,8 +290,8 @@ def across_conditions(
     for x, y, paired in pairs:
         first, second = _sample(x), _sample(y)
         over = (np.sign(first[:, None] - second[None, :]) + 1) / 2
-        w1 = _weights(len(first), draws, rng)
-        w2 = w1 if paired else _weights(len(second), draws, rng)
+        w1 = resampled(len(first), draws, rng)
+        w2 = w1 if paired else resampled(len(second), draws, rng)
         differences += (w1 @ first - w2 @ second) / len(pairs)
         superiorities += ((w1 @ over) * w2).sum(1) / len(pairs)
         if min(len(first), len(second)) < 2:  # drawn again it is itself, as if it were known
@@ -299,7 +319,7 @@ def stratified_permutation(
         first, second = _sample(x), _sample(y)
         total += float(first.mean() - second.mean())
         if paired:
-            sums += rng.choice([-1.0, 1.0], (draws, len(first))) @ (first - second) / len(first)
+            sums += random_flips(_pairs(first, second), draws, rng) / len(first)
             n += len(first)
         else:
             pool = rng.permuted(np.tile(np.concatenate([first, second]), (draws, 1)), axis=1)
@@ -320,50 +340,13 @@ def mean_of(differences: Sequence[Difference], level: float = 0.95) -> Differenc
     if error == 0:
         return Difference(mean, mean, mean, sd, 0.0, np.nan)
     df = float((errors**2).sum() ** 2 / (errors[moving] ** 4 / dfs[moving]).sum())
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    half = _t(df, level) * error
     return Difference(mean, mean - half, mean + half, sd, error, df)
 
 
-@lru_cache(maxsize=16)  # the three alternatives of one pair are asked for one after another
-def _rank_sum_tails(ranks: tuple[int, ...], n1: int, found: int) -> tuple[float, float]:
-    """P(sum >= found) and P(sum <= found) of n1 of the sorted ranks, all choices alike: two halves counted out, then joined."""
-    half = len(ranks) // 2
-    low, high = _subset_sums(np.array(ranks[:half]), n1), _subset_sums(np.array(ranks[half:]), n1)
-    below = np.concatenate([np.zeros((len(high), 1)), np.cumsum(high, axis=1)], axis=1)  # column s: ways to sum to less than s
-    every = greater = less = 0.0
-    for taken in range(max(0, n1 - len(high) + 1), min(n1, len(low) - 1) + 1):
-        mine, theirs = low[taken], below[n1 - taken]
-        rest = found - ranks[0] * taken - ranks[half] * (n1 - taken) - np.arange(len(mine))
-        every += mine.sum() * theirs[-1]
-        greater += mine @ (theirs[-1] - theirs[np.clip(rest, 0, len(theirs) - 1)])
-        less += mine @ theirs[np.clip(rest + 1, 0, len(theirs) - 1)]
-    return greater / every, less / every
-
-
-def _subset_sums(ranks: np.ndarray, most: int) -> np.ndarray:
-    """Ways [k, s] to choose k of the sorted ranks, at most `most`, so that what they have above the first sums to s."""
-    above = ranks - ranks[0]
-    ways = np.zeros((min(most, len(ranks)) + 1, int(above[-most:].sum()) + 1))
-    ways[0, 0], top = 1, 0
-    for number, shift in enumerate(above):
-        rows, columns = min(number + 1, len(ways) - 1), min(top, ways.shape[1] - 1 - shift) + 1
-        ways[1 : rows + 1, shift : shift + columns] += ways[:rows, :columns]
-        top += shift
-    return ways
-
-
-def _flips(d: np.ndarray) -> np.ndarray:
-    """The sums of d [n] under all 2^n choices of signs."""
-    sums = np.zeros(1)
-    for value in d:
-        sums = np.concatenate([sums + value, sums - value])
-    return sums
-
-
-def _weights(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """How often a bootstrap takes each of n, as shares [draws, n]."""
-    drawn = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n) / n
+def _t(df: float, level: float) -> float:
+    """How many standard errors Student's two-sided interval of this level reaches."""
+    return float(special.stdtrit(df, (1 + level) / 2))
 
 
 def _one_p(greater: float, less: float, alternative: Alternative) -> float:

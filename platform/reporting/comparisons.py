@@ -68,8 +68,13 @@ Sides = Iterable[tuple[str, Sample]]
 """a and b, each its name and its sample"""
 
 
-def compare(runs: Runs, family: str, condition: Condition, sides: Sides, alternative: s.Alternative, selected_by: str) -> Comparison:
-    """One comparison with its raw p. Paired where both sides know their data splits and share them: on the shared replicates only."""
+def compare(
+    runs: Runs, family: str, condition: Condition, sides: Sides, alternative: s.Alternative, selected_by: str, companions: bool = True
+) -> Comparison:
+    """One comparison with its raw p. Paired where both sides know their data splits and share them: on the shared replicates only.
+
+    `companions` are what stands beside the test: other tests of the same pair, equivalence, correlation.
+    """
     (name_a, all_a), (name_b, all_b) = sides
     (x, y, paired), notes = matched(all_a, all_b), []
     if paired and (lost := len(all_a.values) + len(all_b.values) - 2 * len(x)):
@@ -78,34 +83,42 @@ def compare(runs: Runs, family: str, condition: Condition, sides: Sides, alterna
         notes.append("no shared data splits: unpaired")
     base: dict[str, Any] = dict.fromkeys((field for field in Comparison.__dataclass_fields__), np.nan)
     base |= {"family": family, "condition": condition, "a": name_a, "b": name_b, "selected_by": selected_by, "alternative": alternative}
-    base |= {"n_a": len(x), "n_b": len(y), "paired": paired, "test": "", "m": 0, "verdict": "", "note": ""}
+    base |= {"n_a": len(x), "n_b": len(y), "paired": paired, "test": "", "m": 0, "verdict": ""}
     if not (len(x) and len(y)):
         return Comparison(**base | {"note": "; ".join([*notes, "nothing to compare"])})
     up, down = runs.sign * x, runs.sign * y
-    rank = s.mann_whitney(up, down, alternative)
-    test, statistic, p = f"Mann-Whitney, {rank.method}", rank.u, rank.p
-    if paired:
-        flip = s.sign_flip(up - down, generator(condition, name_a, name_b), alternative)
-        test, statistic, p = f"sign flip, {flip.method}", flip.statistic, flip.p
-        base["p_signed_rank"] = s.signed_rank(up - down, alternative).p
-        if min(np.std(x), np.std(y)) > 0:
-            base["correlation"] = float(np.corrcoef(x, y)[0, 1])
-        if (share := _test_share(runs, condition, name_a)) and len(x) > 1:
-            base["corrected_low"], base["corrected_high"] = s.corrected_t(x - y, share)[1:3]
-    if min(len(x), len(y)) < FEWEST:
-        p = rank_p = base["p_signed_rank"] = np.nan
-        notes.append(f"fewer than {FEWEST} replicates: no test")
-    else:
-        rank_p = rank.p
-        if np.ptp(np.concatenate([x, y])) == 0:
-            notes.append("no variance")
     difference = s.mean_difference(x, y, paired)
-    if runs.design.rope:
-        base["p_equivalence"] = s.equivalence(difference, runs.design.rope)
+    base |= dict(zip(("test", "statistic", "p"), tested(up, down, paired, alternative, generator(condition, name_a, name_b)), strict=True))
     base |= dict(zip(("a12", "a12_low", "a12_high"), s.superiority(up, down), strict=True))
     base |= {"diff": difference.mean, "diff_low": difference.low, "diff_high": difference.high, "sd": difference.sd}
-    base |= {"test": test, "statistic": statistic, "p": p, "p_rank": rank_p, "hodges_lehmann": s.hodges_lehmann(x, y, paired)}
+    base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
+    if runs.design.rope:
+        base["p_equivalence"] = s.equivalence(difference, runs.design.rope)
+    if companions:
+        base["p_rank"] = s.mann_whitney(up, down, alternative).p
+        if paired:
+            base["p_signed_rank"] = s.signed_rank(up - down, alternative).p
+            if min(np.std(x), np.std(y)) > 0:
+                base["correlation"] = float(np.corrcoef(x, y)[0, 1])
+            if share := _test_share(runs, condition, name_a):
+                base["corrected_low"], base["corrected_high"] = s.corrected_t(x - y, share)[1:3]
+    if min(len(x), len(y)) < FEWEST:
+        base |= dict.fromkeys(("p", "p_rank", "p_signed_rank"), np.nan)
+        notes.append(f"fewer than {FEWEST} replicates: no test")
+    elif np.ptp(np.concatenate([x, y])) == 0:
+        notes.append("no variance")
     return Comparison(**base | {"note": "; ".join(notes)})
+
+
+def tested(
+    up: np.ndarray, down: np.ndarray, paired: bool, alternative: s.Alternative, rng: np.random.Generator
+) -> tuple[str, float, float]:
+    """Name, statistic and p of the test that the pairing calls for, of two samples of which more is better."""
+    if paired:
+        flip = s.sign_flip(up - down, rng, alternative)
+        return f"sign flip, {flip.method}", flip.statistic, flip.p
+    rank = s.mann_whitney(up, down, alternative)
+    return f"Mann-Whitney, {rank.method}", rank.u, rank.p
 
 
 def settle(family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None = s.holm, strict: bool = True) -> list[Comparison]:

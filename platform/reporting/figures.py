@@ -179,7 +179,8 @@ def _line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, fac
         axes.fill_between(xs, lows, highs, color=colour(arm), alpha=0.13, linewidth=0)
     else:
         axes.vlines(xs, lows, highs, color=colour(arm), linewidth=3, alpha=0.35)
-    axes.errorbar(xs, means, [factor * score.sd for _, score in line], fmt="none", ecolor=colour(arm), elinewidth=0.8)
+    spread = [(factor * (score.mean - score.sd), factor * (score.mean + score.sd)) for _, score in line]
+    axes.vlines(xs, [low for low, _ in spread], [high for _, high in spread], color=colour(arm), linewidth=0.8)
     axes.plot(xs, means, color=colour(arm), marker=_marker(arm), linestyle="-" if joined else "none", label=name)
 
 
@@ -209,6 +210,8 @@ def _whole(draw: Callable[[Figure], None], size: tuple[float, float]) -> dict[st
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
+        figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+        figure.set_layout_engine("none")  # laid out once for all formats: it takes as long as drawing
         return {kind: _bytes(figure, kind) for kind in FORMATS}
 
 

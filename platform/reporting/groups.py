@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
 
 from platform.reporting.runs import Condition, Runs
-from platform.significance import Interval, t_interval
+from platform.significance import Interval, t_interval, wilson
 from trainables.store import RunFolder
 
 FACTS = ("sex", "ethnicity", "age", "mouth_open")
@@ -51,9 +50,8 @@ def groups(runs: Runs, folder: RunFolder) -> list[Group]:
                     right.setdefault(name, []).append(correct[names == name])
             for name in sorted(right):
                 images, scores = float(np.mean([len(part) for part in right[name]])), [float(part.mean()) for part in right[name]]
-                hits = round(float(np.mean(scores)) * round(images))
-                low, high = stats.binomtest(hits, round(images)).proportion_ci(method="wilson")
-                rows.append(Group(arm, condition, fact, name, images, t_interval(scores), float(low), float(high)))
+                low, high = wilson(float(np.mean(scores)), images)
+                rows.append(Group(arm, condition, fact, name, images, t_interval(scores), low, high))
     return rows if len({(row.fact, row.group) for row in rows}) > 1 else []
 
 

@@ -5,7 +5,6 @@ from math import ceil, isfinite
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from platform import significance as s
 from platform.power import needed, smallest_p
@@ -152,8 +151,7 @@ def agreement(runs: Runs) -> list[Agreement]:
         by_val, by_test = ranked(runs, condition, metric), ranked(runs, condition)
         if by_val and by_test:
             val, test = ({arm: float(runs.sample(arm, condition, name).array().mean()) for arm in by_val} for name in (metric, None))
-            apart = len({*val.values()}) > 1 and len({*test.values()}) > 1
-            rho = float(stats.spearmanr(list(val.values()), list(test.values())).statistic) if len(val) > 2 and apart else np.nan
+            rho = s.spearman(list(val.values()), list(test.values())) if len(val) > 2 else np.nan
             picked, best = by_val[0], by_test[0]
             gaps = runs.sign * (val[picked] - test[picked]), runs.sign * (test[best] - test[picked])
             rows.append(Agreement(condition, picked, best, rho, *gaps))
