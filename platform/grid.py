@@ -129,11 +129,10 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, slots: int | N
 
 def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, slots: int | None, gpu: float | None) -> tuple[int, str]:
     """Run the cells through Ray; returns an exit code and, where it is not 0 or 1, a line that says why."""
-    from platform import schedule
-    from platform.board import Board
+    from platform import cluster
 
-    board = Board(folder, study)
     by_key = {cell.key: cell for cell in todo}
+    context = commit() | {"driver_pid": os.getpid()}
 
     def listen(event: dict[str, Any]) -> None:
         progress.hear(event)
@@ -143,14 +142,17 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
             board.done(by_key[event["key"]])
 
     try:
-        schedule.run(todo, folder, listen, progress.tick, slots, gpu, context=commit() | {"driver_pid": os.getpid()})
+        with cluster.started() as ready:
+            from platform import schedule  # seconds of imports, while Ray comes up
+            from platform.board import Board
+
+            with contextlib.closing(Board(folder, study)) as board:
+                ready()
+                schedule.run(todo, folder, listen, progress.tick, slots, gpu, context)
     except KeyboardInterrupt:
         return 130, "stopped; the same command again goes on from here"
-    except schedule.Fatal as error:
+    except cluster.Fatal as error:
         return 2, f"{error}; what was finished is kept: the same command again goes on"
-    finally:
-        board.close()
-        schedule.ray.shutdown()
     return 0, ""
 
 
