@@ -90,7 +90,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
         faces = load(source, task.size, task.colour)
         for note in faces.notes:
             print(f"{role}: {note}", file=sys.stderr)
-        data[role] = Data(source, faces.fingerprint, faces.title)
+        data[role] = Data(source, faces.fingerprint, faces.title, faces.notes)
     return data
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import tiny
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -241,6 +242,21 @@ def test_dry_run_starts_nothing(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(grid.application(), [*GRID, "--dry-run", "--runs", str(tmp_path)])
     assert outcome.exit_code == 0 and "8" in outcome.output
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_reader_drops_is_kept_with_the_grid(tmp_path: Path) -> None:
+    from platform import grid
+
+    source = tiny.files(tmp_path)["children"]
+    csv, ages = Path(source.path), source.options[0][1]
+    lines = csv.read_text().splitlines()
+    emotion, pixels, usage = lines[1].split(",")
+    csv.write_text("\n".join([lines[0], f"{emotion},{' '.join(['7'] * len(pixels.split()))},{usage}", *lines[2:], ""]))
+    data = grid.read_roles(tiny.study(), [f"{role}=fer2013:{csv},ages={ages}" for role in ("children", "adults")])
+    assert any("constant" in note for note in data["children"].notes), data["children"].notes
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.put_grid("a_study", "pocket", tiny.study().cells(data))
+    assert folder.grid()[0].data == data
 
 
 def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:
