@@ -4,7 +4,7 @@
     RUN/cells/KEY/cell.json             the cell
                   checkpoint.pt         while it trains: where to go on; afterwards: the selected parameters
                   history.jsonl         one line an epoch
-                  predictions.npz       test set: index, subject, label, probabilities
+                  predictions.npz       test set: index, label, probabilities, facts such as subject and age
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
@@ -121,7 +121,11 @@ class RunFolder:
         self.put(buffer.getvalue(), "cells", key, "predictions.npz")
 
     def predictions(self, key: str) -> dict[str, np.ndarray]:
-        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes]."""
+        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
+
+        Also `sex`, `age`, `ethnicity`, `mouth_open` [n] where the data set knows them, as `trainables.data.task.known` gives them; older
+        runs lack these. Nothing in it is pickled.
+        """
         content = self.get("cells", key, "predictions.npz")
         if content is None:
             raise FileNotFoundError(f"{self.path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
