@@ -19,8 +19,6 @@ os.environ.update(
     TUNE_WARN_THRESHOLD_S="60",
 )
 
-import ray
-
 
 class Fatal(RuntimeError):
     """Nothing more can be done: the disk is full, Ray or the workers cannot start."""
@@ -33,6 +31,8 @@ def started() -> Iterator[Callable[[], None]]:
     The same thread stops it, and lives until then: Linux kills Ray's daemons when the thread that started them ends. Called in the
     main thread, a scheduler's SIGTERM becomes Ctrl-C.
     """
+    import ray  # here, for a grid that has nothing to do imports this file, too
+
     up, over = threading.Event(), threading.Event()
     reasons: list[str] = []
 

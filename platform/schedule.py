@@ -11,6 +11,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from platform.cluster import Fatal  # before Ray, which reads at import what this sets
+
+# isort: split
 import ray
 import ray.train
 from ray import tune
@@ -18,7 +21,6 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
-from platform.cluster import Fatal
 from trainables.cell import Cell
 from trainables.mailbox import Mailbox
 from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
@@ -112,11 +114,14 @@ def run(
     axes = {cell.key: cell.axes for cell in todo}
 
     def hear(event: Event) -> None:
-        if event.get("killed"):  # nobody else is left to write it down
-            folder.put_error(event["key"], {"axes": axes[event["key"]], **event})
         if event.get("fatal"):
             fatal.append(event["reason"])
-        listen(event)
+        try:
+            if event.get("killed"):  # nobody else is left to write it down
+                folder.put_error(event["key"], {"axes": axes[event["key"]], **event})
+            listen(event)
+        except OSError as error:
+            fatal.append(f"{error.filename or folder.uri}: {error.strerror or error}")
 
     def tune_all() -> None:
         try:

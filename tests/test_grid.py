@@ -1,11 +1,13 @@
 """The grid as a person runs it: real processes, a real Ray, real signals. Each start costs most of a minute: few, full tests."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,44 @@ def assert_each_epoch_once(folder: RunFolder) -> None:
         curves = EventAccumulator(folder.path("tb", cell.name)).Reload()
         steps = [event.step for event in curves.Scalars("train/loss")]
         assert steps == [row["step"] for row in folder.history(cell.key)], cell.name
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 48 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(tmp_path)], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_stops_the_grid_and_room_lets_it_go_on(undisturbed: tuple[Path, str], small_disk: Path) -> None:
+    folder, ballast = folder_of(small_disk), small_disk / "ballast"
+    process = command(small_disk)
+    wait_for(1, folder, process)
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 2, output
+    line = output.splitlines()[-1]
+    assert f"{folder.root}/" in line and "No space left on device; what was finished is kept: the same command again" in line, output
+    assert "Traceback" not in output and not list(small_disk.rglob("*.aside"))
+    finished = {key: Path(folder.path("cells", key, "result.json")).read_bytes() for key in folder.done()}
+    assert 1 <= len(finished) < 8
+    for file in Path(folder.path("cells")).rglob("*.json"):
+        json.loads(file.read_text())
+
+    ballast.unlink()
+    code, output = run(small_disk)
+    assert code == 0, output
+    assert finished == {key: Path(folder.path("cells", key, "result.json")).read_bytes() for key in finished}
+    assert numbers(folder) == numbers(folder_of(undisturbed[0]))
 
 
 WORKERS = """

@@ -92,12 +92,13 @@ def serve(config: dict[str, Any]) -> None:
         except Stopped:
             event = {"kind": "failed", "stopped": True, "reason": "stopped"}
         except OSError as error:
-            event = {"kind": "failed", "fatal": True, "reason": f"{folder.path('cells', cell.key)}: {error.strerror or error}"}
+            where = error.filename or folder.path("cells", cell.key)
+            event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
         except Exception as error:
             known = isinstance(error, BadRequest | Diverged)
             event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
-            where = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
-            folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": traceback.format_exc()} | event | where)
+            epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
+            folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": traceback.format_exc()} | event | epoch)
         ray.get(mailbox.report.remote(rank, event | {"time": time.time()}))
 
 
