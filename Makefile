@@ -26,7 +26,8 @@ venv: .venv/installed
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("ferray needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.11" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check $(UV)
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --requirement requirements.txt
+	# compiled once, here: else each of a grid's ten processes compiles Ray and torch for itself before it starts
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --requirement requirements.txt
 	touch $@
 
 pins: venv

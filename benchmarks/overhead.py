@@ -27,7 +27,7 @@ def main(
     seed: int = 0,
 ) -> None:
     """Measure, print a table, end with one line of JSON: ratio, warm_s, cold_s."""
-    from platform import schedule  # first: it sets Ray's environment before Ray is imported
+    from platform import schedule  # first: it has Ray's environment set before Ray is imported
     from platform.grid import chatter_aside
     from trainables.store import RunFolder
 
@@ -39,6 +39,7 @@ def main(
     overheads: dict[str, list[float]] = {"warm": [], "cold": []}
     rows = []
     try:
+        schedule.ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False)  # the cold side asks the dashboard
         for number, (kind, block) in enumerate(blocks):
             folder = RunFolder(f"{scratch}/{number}")
             print(f"{kind} block, {len(block)} cells", flush=True)

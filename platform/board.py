@@ -4,6 +4,7 @@ A run is one event file, and its bytes follow from the cell's history and result
 beginning of the right file, and is continued, or it is written anew: no curve ever has an epoch twice.
 """
 
+import contextlib
 import io
 import logging
 from collections.abc import Iterable, Iterator
@@ -47,7 +48,8 @@ class Board:
             self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
-            self._open[cell.key].write(_curves([row]))
+            with _named(self._open[cell.key].name):
+                self._open[cell.key].write(_curves([row]))
             self._last[cell.key] = row["step"]
 
     def done(self, cell: Cell) -> None:
@@ -95,16 +97,26 @@ class Board:
         files = sorted(folder.glob("events.out.tfevents.*"))
         there = files[0].read_bytes() if len(files) == 1 else None
         if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
-            with files[0].open("ab") as stream:
+            with _named(files[0]), files[0].open("ab") as stream:
                 stream.write(content[len(there) :])
             return files[0]
         folder.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
         path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
-        path.write_bytes(content)
+        with _named(path):
+            path.write_bytes(content)
         for file in files:
             file.unlink()
         return path
+
+
+@contextlib.contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """A write that fails does not say in which file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:

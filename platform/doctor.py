@@ -1,14 +1,16 @@
 """What is installed, found and reachable; what would fail, and how to mend it."""
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +90,9 @@ def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
     yield Finding(
         f"python {python}  {sys.executable}", "" if supported else "use Python 3.11 to 3.13: make PYTHON=python3.11", not supported
     )
+    if slow := uncompiled(("ray", "torch", "pandas")):
+        mend = f"{sys.executable} -m compileall -qq -j 0 {sysconfig.get_path('purelib')}"
+        yield Finding(f"{', '.join(slow)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend)
     for package, modules in MODULES.items():
         try:
             version = importlib.metadata.version(package)
@@ -102,6 +107,13 @@ def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
             yield Finding(f"{package} {version}, tested with {wanted[package]}", "make venv installs the tested version")
         else:
             yield Finding(f"{package} {version}")
+
+
+def uncompiled(modules: Iterable[str]) -> list[str]:
+    """Those top-level modules of which no bytecode is stored; none of them is imported."""
+    specs = {name: importlib.util.find_spec(name) for name in modules}
+    sources = {name: spec.origin for name, spec in specs.items() if spec and spec.origin and spec.origin.endswith(".py")}
+    return [name for name, source in sources.items() if not Path(importlib.util.cache_from_source(source)).exists()]
 
 
 def kernel_says(file: str) -> str:

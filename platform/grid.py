@@ -12,6 +12,7 @@ import torch
 import typer
 import yaml
 
+from platform.cluster import Fatal, started
 from platform.progress import Progress
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
@@ -55,7 +56,16 @@ def main(
         raise stop(2, f"{error.filename or runs}: {error.strerror or error}") from None
     except KeyboardInterrupt:
         raise stop(130, "stopped before anything was started") from None
-    raise typer.Exit(carry_out(wanted, cells, folder, slots, gpu))
+    try:
+        code = carry_out(wanted, cells, folder, slots, gpu)
+    except KeyboardInterrupt:
+        raise stop(130, "stopped; the same command again goes on from here") from None
+    except Fatal as error:
+        raise stop(2, f"{error}; what was finished is kept: the same command again goes on") from None
+    except OSError as error:  # a full disk, most likely
+        said = f"{error.filename or folder.uri}: {error.strerror or error}"
+        raise stop(2, f"{said}; what was finished is kept: the same command again goes on") from None
+    raise typer.Exit(code)
 
 
 def narrow(make: Any, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
@@ -90,7 +100,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
         faces = load(source, task.size, task.colour)
         for note in faces.notes:
             print(f"{role}: {note}", file=sys.stderr)
-        data[role] = Data(source, faces.fingerprint, faces.title)
+        data[role] = Data(source, faces.fingerprint, faces.title, faces.notes)
     return data
 
 
@@ -111,28 +121,17 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, slots: int | N
     """Train what is not done, then draw; returns the exit code."""
     done = folder.done()
     todo = [cell for cell in cells if cell.key not in done]
-    code, reason = 0, ""
     if todo:
         print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
-        with chatter_aside(folder) as stream:
-            progress = Progress(cells, len(cells) - len(todo), stream)
-            code, reason = train(study, todo, folder, progress, slots, gpu)
-            progress.close()
-    if reason:
-        print(reason, file=sys.stderr)
-    if code:
-        return code
-    code = max(code, int(any(folder.result(cell.key) is None for cell in todo)))
+        folder.sweep()
+        with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
+            train(study, todo, folder, progress, slots, gpu)
     draw(study, cells, folder)
-    return code
+    return int(any(folder.result(cell.key) is None for cell in todo))
 
 
-def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, slots: int | None, gpu: float | None) -> tuple[int, str]:
-    """Run the cells through Ray; returns an exit code and, where it is not 0 or 1, a line that says why."""
-    from platform import schedule
-    from platform.board import Board
-
-    board = Board(folder, study)
+def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, slots: int | None, gpu: float | None) -> None:
+    """Run the cells through Ray, until all have ended. Raises Fatal or OSError where going on makes no sense."""
     by_key = {cell.key: cell for cell in todo}
 
     def listen(event: dict[str, Any]) -> None:
@@ -142,16 +141,14 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
         elif event["kind"] == "done":
             board.done(by_key[event["key"]])
 
-    try:
-        schedule.run(todo, folder, listen, progress.tick, slots, gpu, context=commit() | {"driver_pid": os.getpid()})
-    except KeyboardInterrupt:
-        return 130, "stopped; the same command again goes on from here"
-    except schedule.Fatal as error:
-        return 2, f"{error}; what was finished is kept: the same command again goes on"
-    finally:
-        board.close()
-        schedule.ray.shutdown()
-    return 0, ""
+    with started() as ready:
+        from platform import schedule  # seconds of imports, while Ray comes up
+        from platform.board import Board
+
+        with contextlib.closing(Board(folder, study)) as board:
+            context = commit() | {"driver_pid": os.getpid()}
+            ready()
+            schedule.run(todo, folder, listen, progress.tick, slots, gpu, context)
 
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
@@ -188,8 +185,9 @@ def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
         try:
             yield stream
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):  # the log's disk is full
+                sys.stdout.flush()
+                sys.stderr.flush()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
 

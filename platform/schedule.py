@@ -4,42 +4,44 @@ One Train run (its `fit` in a thread) keeps the workers warm, one Tune trial act
 """
 
 import contextlib
-import os
 import shutil
-import signal
 import tempfile
 import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-# Read by Ray at import, here and in every process it starts.
-os.environ.update(
-    RAY_CHDIR_TO_TRIAL_DIR="0",  # paths mean what the user typed
-    RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # one process less; it does not fit replica groups
-    RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.5",
-    RAY_TRAIN_METRICS_ENABLED="0",
-    RAY_USAGE_STATS_ENABLED="0",  # nothing leaves the building
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board.py writes TensorBoard, the workers write the results
-    TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
-    TUNE_WARN_THRESHOLD_S="60",
-)
+from platform.cluster import Fatal  # before Ray, which reads at import what this sets
 
+# isort: split
 import ray
 import ray.train
 from ray import tune
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from trainables.cell import Cell
 from trainables.mailbox import Mailbox
-from trainables.slot import Alone, Obituaries, Slot, serve
+from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
 from trainables.store import RunFolder
 
 Event = dict[str, Any]
 
 
-class Fatal(RuntimeError):
-    """Nothing more can be done: the disk is full, or the workers cannot start."""
+class _Trainer(TorchTrainer):
+    """A TorchTrainer that starts the workers alone, none of the helpers that a grid has no use for.
+
+    Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
+    cleaner of the placement groups of a controller that died (here the job ends with its controller, and takes them along), and the
+    coordinator that `FixedSize` does without.
+    """
+
+    def _initialize_and_run_controller(self, **parts: Any) -> Any:
+        needless = DatasetsCallback | PlacementGroupCleanerCallback
+        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
+        parts["scaling_policy"] = FixedSize(self.scaling_config)
+        return super()._initialize_and_run_controller(**parts)
 
 
 class _Listener(tune.Callback):
@@ -75,15 +77,11 @@ def run(
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
 ) -> None:
-    """Train these cells, in this order, and return when every one has ended. `listen` hears each event once, in Tune's thread.
+    """Train these cells, in this order, on the Ray that is up, until all have ended. `listen` hears each event once, in Tune's thread.
 
     `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. KeyboardInterrupt stops the cells at their next
     step, their checkpoints written, and is raised again. Raises Fatal where going on makes no sense.
     """
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False)
-    if threading.current_thread() is threading.main_thread():  # Ray set its own handler: a scheduler's polite word is Ctrl-C to us
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     resources = ray.cluster_resources()
     share = gpu if gpu is not None else float("GPU" in resources)
     number = min(slots_of(resources, share, slots), len(todo))
@@ -96,7 +94,7 @@ def run(
 
     def work() -> None:
         per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / number)} | ({"GPU": share} if share else {})
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             serve,
             train_loop_config=config,
             torch_config=Alone(),
@@ -116,16 +114,19 @@ def run(
     axes = {cell.key: cell.axes for cell in todo}
 
     def hear(event: Event) -> None:
-        if event.get("killed"):  # nobody else is left to write it down
-            folder.put_error(event["key"], {"axes": axes[event["key"]], **event})
         if event.get("fatal"):
             fatal.append(event["reason"])
-        listen(event)
+        try:
+            if event.get("killed"):  # nobody else is left to write it down
+                folder.put_error(event["key"], {"axes": axes[event["key"]], **event})
+            listen(event)
+        except OSError as error:
+            fatal.append(f"{error.filename or folder.uri}: {error.strerror or error}")
 
     def tune_all() -> None:
         try:
             tuner = tune.Tuner(
-                tune.with_resources(Slot, {"node:__internal_head__": 0.001}),  # its CPU would be taken from the workers
+                tune.with_resources(slot(), {"node:__internal_head__": 0.001}),  # its CPU would be taken from the workers
                 param_space={"mailbox": name, "cells": tune.grid_search([[cell.to_json()] for cell in todo])},
                 tune_config=tune.TuneConfig(max_concurrent_trials=number, reuse_actors=True),
                 run_config=tune.RunConfig(

@@ -17,7 +17,9 @@ from trainables.cell import Cell, Data
 from trainables.data.source import Source
 
 ROOT = Path(__file__).parents[1]
-FACES = Data(Source("fer2013", "/data/fer2013.csv", "children", (("ages", "/data/ages.csv"),)), "0123456789abcdef", "children")
+FACES = Data(
+    Source("fer2013", "/data/fer2013.csv", "children", (("ages", "/data/ages.csv"),)), "0123456789abcdef", "children", ("11 duplicates",)
+)
 CELL = Cell(
     study="a_study",
     scale="pocket",
@@ -61,9 +63,16 @@ def test_order_of_axes_and_settings_does_not_matter() -> None:
     assert other.key == CELL.key
 
 
-def test_place_and_title_of_data_do_not_matter() -> None:
-    moved = Data(Source("fer2013", "s3://elsewhere/f.csv", "children", ()), FACES.fingerprint, "another title")
+def test_place_title_and_notes_of_data_do_not_matter() -> None:
+    moved = Data(Source("fer2013", "s3://elsewhere/f.csv", "children", ()), FACES.fingerprint, "another title", ("another note",))
     assert replace(CELL, data={"children": moved}).key == CELL.key
+
+
+def test_a_file_of_before_there_were_notes_still_loads() -> None:
+    content = json.loads(json.dumps(CELL.to_json()))
+    assert content["data"]["children"].pop("notes") == ["11 duplicates"]
+    old = Cell.from_json(content)
+    assert old.data["children"] == replace(FACES, notes=()) and old.key == GOLDEN
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -117,6 +126,7 @@ cells = st.builds(
             ),
             st.text(),
             st.text(),
+            st.lists(st.text()).map(tuple),
         ),
     ),
     parent=st.one_of(st.none(), st.text()),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import py_compile
 import signal
 import subprocess
 import sys
@@ -39,6 +40,15 @@ def test_packages_name_the_error_the_version_and_what_to_do():
     assert ray.text.endswith("import ray.tune: ImportError: no pyarrow") and ray.mend
     (scipy,) = (finding for finding in findings if finding.text.startswith("scipy"))
     assert "tested with 0.1" in scipy.text and scipy.mend and not scipy.bad
+
+
+def test_a_module_without_bytecode_is_seen_and_not_imported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    (tmp_path / "module_to_compile.py").write_text("raise AssertionError('imported')")
+    assert doctor.uncompiled(["module_to_compile", "absent_module"]) == ["module_to_compile"]
+    py_compile.compile(str(tmp_path / "module_to_compile.py"))
+    assert doctor.uncompiled(["module_to_compile", "absent_module"]) == []
 
 
 def test_pins_are_those_of_this_interpreter():

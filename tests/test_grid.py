@@ -1,16 +1,19 @@
 """The grid as a person runs it: real processes, a real Ray, real signals. Each start costs most of a minute: few, full tests."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import tiny
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,6 +149,44 @@ def assert_each_epoch_once(folder: RunFolder) -> None:
         assert steps == [row["step"] for row in folder.history(cell.key)], cell.name
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 48 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(tmp_path)], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_stops_the_grid_and_room_lets_it_go_on(undisturbed: tuple[Path, str], small_disk: Path) -> None:
+    folder, ballast = folder_of(small_disk), small_disk / "ballast"
+    process = command(small_disk)
+    wait_for(1, folder, process)
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 2, output
+    line = output.splitlines()[-1]
+    assert f"{folder.root}/" in line and "No space left on device; what was finished is kept: the same command again" in line, output
+    assert "Traceback" not in output and not list(small_disk.rglob("*.aside"))
+    finished = {key: Path(folder.path("cells", key, "result.json")).read_bytes() for key in folder.done()}
+    assert 1 <= len(finished) < 8
+    for file in Path(folder.path("cells")).rglob("*.json"):
+        json.loads(file.read_text())
+
+    ballast.unlink()
+    code, output = run(small_disk)
+    assert code == 0, output
+    assert finished == {key: Path(folder.path("cells", key, "result.json")).read_bytes() for key in finished}
+    assert numbers(folder) == numbers(folder_of(undisturbed[0]))
+
+
 WORKERS = """
 import json, os, signal, sys, threading, time
 import ray
@@ -241,6 +282,21 @@ def test_dry_run_starts_nothing(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(grid.application(), [*GRID, "--dry-run", "--runs", str(tmp_path)])
     assert outcome.exit_code == 0 and "8" in outcome.output
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_reader_drops_is_kept_with_the_grid(tmp_path: Path) -> None:
+    from platform import grid
+
+    source = tiny.files(tmp_path)["children"]
+    csv, ages = Path(source.path), source.options[0][1]
+    lines = csv.read_text().splitlines()
+    emotion, pixels, usage = lines[1].split(",")
+    csv.write_text("\n".join([lines[0], f"{emotion},{' '.join(['7'] * len(pixels.split()))},{usage}", *lines[2:], ""]))
+    data = grid.read_roles(tiny.study(), [f"{role}=fer2013:{csv},ages={ages}" for role in ("children", "adults")])
+    assert any("constant" in note for note in data["children"].notes), data["children"].notes
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.put_grid("a_study", "pocket", tiny.study().cells(data))
+    assert folder.grid()[0].data == data
 
 
 def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:

@@ -97,6 +97,7 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     place = {index: row for row, index in enumerate(faces.facts.index)}
     labels = [tiny.CLASSES.index(faces.classes[faces.labels[place[index]]]) for index in predictions["index"]]
     assert labels == predictions["label"].tolist()
+    assert predictions.keys() == {"index", "label", "probabilities", "subject", "age"} and predictions["age"].tolist() == [8.0] * 28
 
 
 @pytest.mark.parametrize(("arm", "pool"), ARMS)

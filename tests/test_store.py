@@ -180,6 +180,45 @@ def test_what_a_killed_writer_left_is_no_result(tmp_path: Path) -> None:
     assert folder.done() == {KEY} and folder.result(KEY) == {"metrics": {}}
 
 
+def test_a_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
+    """A writer is stopped in the middle of a file: alive, however long it takes. Then it goes on, is stopped again, and killed."""
+    folder = RunFolder(str(tmp_path))
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+    def stopped_in_a_file() -> list[Path]:
+        while True:
+            assert writer.poll() is None
+            writer.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, writer.pid, os.WSTOPPED)
+            if left := [path for path in tmp_path.rglob("*.aside") if path.stat().st_size]:
+                return left
+            writer.send_signal(signal.SIGCONT)
+            time.sleep(0.003)
+
+    try:
+        for _ in range(3):
+            left = stopped_in_a_file()
+            folder.sweep()
+            assert list(tmp_path.rglob("*.aside")) == left
+            writer.send_signal(signal.SIGCONT)
+            before = folder.get("cells", "k", "checkpoint.pt")
+            while folder.get("cells", "k", "checkpoint.pt") == before:
+                assert writer.poll() is None, "it lost its file"
+        left = stopped_in_a_file()
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    assert left
+    content = folder.get("cells", "k", "checkpoint.pt")
+    folder.sweep()
+    assert not list(tmp_path.rglob("*.aside")) and folder.get("cells", "k", "checkpoint.pt") == content
+
+
+def test_a_sweep_finds_nothing_where_nothing_is(folder: RunFolder) -> None:
+    folder.sweep()
+    assert folder.grid() == []
+
+
 class Malicious:
     def __init__(self, file: str) -> None:
         self.file = file

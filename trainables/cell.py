@@ -18,6 +18,8 @@ class Data:
     source: Source
     fingerprint: str
     title: str
+    notes: tuple[str, ...] = ()
+    """what its reader dropped, and why: for the reader of a report, of no effect on a number"""
 
 
 @dataclass(frozen=True)
@@ -65,5 +67,5 @@ class Cell:
         fields["data"] = {}
         for role, data in content["data"].items():
             source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})
-            fields["data"][role] = Data(source, data["fingerprint"], data["title"])
+            fields["data"][role] = Data(source, data["fingerprint"], data["title"], tuple(data.get("notes", ())))
         return cls(**fields)

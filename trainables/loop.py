@@ -141,7 +141,7 @@ class Run:
         key = self.cell.key
         self.folder.put_history(key, self.history)
         labels = task.test.labels.cpu().numpy()
-        self.folder.put_predictions(key, index=task.test.rows, subject=task.subjects, label=labels, probabilities=probabilities)
+        self.folder.put_predictions(key, index=task.test.rows, label=labels, probabilities=probabilities, **task.facts)
         self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()})
         self.folder.put_result(key, result)
 

@@ -13,40 +13,46 @@ from typing import Any
 
 import ray
 import ray.train
-from ray import tune
 from ray.train.backend import Backend, BackendConfig
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.callback import UserCallback
 
 from trainables.mailbox import ENDS
 
 
-class Slot(tune.Trainable):
-    """Posts a trial's cells to the mailbox and passes on what comes back. `reset_config` hands over the next trial's."""
+def slot() -> type:
+    """The class of the trial actors. A function, for ray.tune takes a second to import, which no worker should wait for."""
+    from ray import tune
 
-    def setup(self, config: dict[str, Any]) -> None:
-        self.mailbox = ray.get_actor(config["mailbox"])
-        self._post(config)
+    class Slot(tune.Trainable):
+        """Posts a trial's cells to the mailbox and passes on what comes back. `reset_config` hands over the next trial's."""
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.cleanup()
-        self._post(new_config)
-        return True
+        def setup(self, config: dict[str, Any]) -> None:
+            self.mailbox = ray.get_actor(config["mailbox"])
+            self._post(config)
 
-    def _post(self, config: dict[str, Any]) -> None:
-        self.posted = self.trial_id
-        self.left = {cell["key"] for cell in config["cells"]}
-        ray.get(self.mailbox.post.remote(self.posted, config["cells"], os.getpid()))
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.cleanup()
+            self._post(new_config)
+            return True
 
-    def step(self) -> dict[str, Any]:
-        """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
-        events = ray.get(self.mailbox.events.remote(self.posted))
-        self.left -= {event["key"] for event in events if event["kind"] in ENDS}
-        latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
-        numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
-        return numbers | {"events": events, tune.result.DONE: not self.left}
+        def _post(self, config: dict[str, Any]) -> None:
+            self.posted = self.trial_id
+            self.left = {cell["key"] for cell in config["cells"]}
+            ray.get(self.mailbox.post.remote(self.posted, config["cells"], os.getpid()))
 
-    def cleanup(self) -> None:
-        ray.get(self.mailbox.leave.remote(self.posted))
+        def step(self) -> dict[str, Any]:
+            """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
+            events = ray.get(self.mailbox.events.remote(self.posted))
+            self.left -= {event["key"] for event in events if event["kind"] in ENDS}
+            latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
+            numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
+            return numbers | {"events": events, tune.result.DONE: not self.left}
+
+        def cleanup(self) -> None:
+            ray.get(self.mailbox.leave.remote(self.posted))
+
+    return Slot
 
 
 def serve(config: dict[str, Any]) -> None:
@@ -86,12 +92,13 @@ def serve(config: dict[str, Any]) -> None:
         except Stopped:
             event = {"kind": "failed", "stopped": True, "reason": "stopped"}
         except OSError as error:
-            event = {"kind": "failed", "fatal": True, "reason": f"{folder.path('cells', cell.key)}: {error.strerror or error}"}
+            where = error.filename or folder.path("cells", cell.key)
+            event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
         except Exception as error:
             known = isinstance(error, BadRequest | Diverged)
             event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
-            where = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
-            folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": traceback.format_exc()} | event | where)
+            epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
+            folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": traceback.format_exc()} | event | epoch)
         ray.get(mailbox.report.remote(rank, event | {"time": time.time()}))
 
 
@@ -104,6 +111,19 @@ class Obituaries(UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         reasons = {rank: str(error).splitlines()[0] for rank, error in worker_exceptions.items()}
         ray.get(ray.get_actor(self.mailbox).died.remote(reasons))
+
+
+class FixedSize(FixedScalingPolicy):
+    """As many workers as asked for, and no request to the coordinator that shares a cluster with Ray Data.
+
+    The controller would wait for that actor to start. An autoscaler learns from the placement group what is wanted.
+    """
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        pass
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
 
 
 class _Alone(Backend):

@@ -4,7 +4,7 @@
     RUN/cells/KEY/cell.json             the cell
                   checkpoint.pt         while it trains: where to go on; afterwards: the selected parameters
                   history.jsonl         one line an epoch
-                  predictions.npz       test set: index, subject, label, probabilities
+                  predictions.npz       test set: index, label, probabilities, facts such as subject and age
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
@@ -13,12 +13,14 @@ RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, f
 """
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import fsspec
 import numpy as np
@@ -46,13 +48,14 @@ class RunFolder:
             return
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
-        aside = f"{path}.{uuid.uuid4().hex[:8]}.aside"
+        aside = ""
         try:
-            with open(aside, "wb") as file:
+            file, aside = _aside(path)
+            with file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(aside, path)
+                os.replace(aside, path)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(aside)
@@ -64,6 +67,13 @@ class RunFolder:
             os.fsync(descriptor)  # the rename itself must survive a power cut
         finally:
             os.close(descriptor)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left aside. A writer that lives, be it an orphan of a killed driver, holds a lock and is spared."""
+        for path in Path(self.root).rglob("*.aside") if self.local else ():
+            with contextlib.suppress(OSError), path.open("rb") as file:  # another sweeper was here, or the file system knows no locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
     def get(self, *parts: str) -> bytes | None:
         try:
@@ -121,7 +131,11 @@ class RunFolder:
         self.put(buffer.getvalue(), "cells", key, "predictions.npz")
 
     def predictions(self, key: str) -> dict[str, np.ndarray]:
-        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes]."""
+        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
+
+        Also `sex`, `age`, `ethnicity`, `mouth_open` [n] where the data set knows them, as `trainables.data.task.known` gives them; older
+        runs lack these. Nothing in it is pickled.
+        """
         content = self.get("cells", key, "predictions.npz")
         if content is None:
             raise FileNotFoundError(f"{self.path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
@@ -145,3 +159,15 @@ class RunFolder:
         """Keys of all cells that have a result."""
         files = self.files.find(self.path("cells"), maxdepth=2)  # not a glob: a folder's name may hold its special characters
         return {path.split("/")[-2] for path in files if path.endswith("/result.json")}
+
+
+def _aside(path: str) -> tuple[BinaryIO, str]:
+    """A new file beside `path`, locked until it is closed or its writer dies; its name."""
+    while True:
+        name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
+        file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+        with contextlib.suppress(OSError):  # a file system without locks, which `sweep` leaves alone
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file, name
+        file.close()  # a sweeper came between open and lock

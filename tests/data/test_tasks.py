@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tests import tiny
 from trainables.data.dataset import DataError, Faces
-from trainables.data.task import TASKS, Task
+from trainables.data.task import TASKS, Task, known
 from trainables.registry import BadRequest
 from trainables.settings import resolve
 
@@ -79,13 +80,13 @@ def test_by_subject_no_person_is_in_two_parts() -> None:
     assert len(set(counts(by_person, "train"))) == 1
     train, val, test = people(by_image)
     assert train & val and train & test
-    assert by_person.subjects.tolist() == faces["children"].facts["subject"].to_numpy(str)[by_person.test.rows].tolist()
+    assert by_person.facts["subject"].tolist() == faces["children"].facts["subject"].to_numpy(str)[by_person.test.rows].tolist()
     assert by_person.split_hash != by_image.split_hash
 
 
 def test_subjects_are_empty_where_unknown() -> None:
     task = built()
-    assert task.subjects.tolist() == [""] * len(task.test.labels)
+    assert task.facts.keys() == {"subject"} and task.facts["subject"].tolist() == [""] * len(task.test.labels)
 
 
 def test_one_missing_subject_hides_no_other() -> None:
@@ -93,9 +94,38 @@ def test_one_missing_subject_hides_no_other() -> None:
     children.facts.loc[children.facts.index[::7], "subject"] = None
     faces = {"children": children, "adults": tiny.faces(ADULTS)}
     task = built(faces)
-    assert task.subjects.tolist() == ["" if row % 7 == 0 else f"child {row % 20}" for row in task.test.rows]
+    assert task.facts["subject"].tolist() == ["" if row % 7 == 0 else f"child {row % 20}" for row in task.test.rows]
     with pytest.raises(DataError, match=r"row 0 has no subject: a split by subject needs one for every image \(\d+ lack it\)"):
         built(faces, by="subject")
+
+
+COLUMNS: dict[str, Any] = {
+    "sex": ["F", "M", None],
+    "age": [3, 4, 5],
+    "ethnicity": [None, None, None],
+    "mouth_open": pd.array([True, None, False], dtype="boolean"),
+}
+
+
+def test_facts_are_those_of_the_test_images_and_never_objects() -> None:
+    """Unknown is an empty text or NaN; a fact of which nothing is known is left out; ages are floats, whatever the reader gave."""
+    children = tiny.faces(CHILDREN)
+    for name, values in COLUMNS.items():
+        children.facts[name] = pd.Series(values).iloc[children.facts.index % 3].array
+    task = built({"children": children, "adults": tiny.faces(ADULTS)})
+    rows = task.test.rows % 3
+    assert task.facts.keys() == {"subject", "sex", "age", "mouth_open"}
+    assert task.facts["sex"].tolist() == [("F", "M", "")[row] for row in rows]
+    assert task.facts["age"].dtype == float and task.facts["age"].tolist() == [3.0 + row for row in rows]
+    np.testing.assert_array_equal(task.facts["mouth_open"], np.array([1.0, np.nan, 0.0])[rows])
+
+
+@pytest.mark.parametrize(("values", "kind"), [([0, 1], "i"), ([True, False], "b"), (pd.array([True, False], dtype="boolean"), "b")])
+def test_numbers_all_known_stay_what_they_are(values: Any, kind: str) -> None:
+    children = tiny.faces(CHILDREN)
+    children.facts["mouth_open"] = pd.Series(values).iloc[children.facts.index % 2].array
+    found = known(children, np.array([3, 0]))["mouth_open"]
+    assert found.dtype.kind == kind and found.tolist() == list(values)[::-1]
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,34 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from trainables.data.dataset import Faces
 from trainables.registry import Registry
 from trainables.settings import Settings
+
+FACTS = ("subject", "sex", "age", "ethnicity", "mouth_open")
+"""of those that a data set may know, the ones that results are broken down by"""
+
+
+def known(faces: Faces, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """FACTS of the images in `rows`, each [n], without those of which the data set knows nothing.
+
+    Texts are str, empty where unknown; `subject` is always there. Numbers are float, NaN where unknown; truth values and whole
+    numbers stay what they are where all are known, `age` is a float nonetheless.
+    """
+    facts = {"subject": np.full(len(rows), "")}
+    for name in FACTS:
+        if name in faces.facts and (column := faces.facts[name]).notna().any():
+            column = column.iloc[rows]
+            if not pd.api.types.is_numeric_dtype(column):
+                facts[name] = column.astype(object).fillna("").to_numpy(str)
+            elif name == "age" or column.isna().any():
+                facts[name] = column.to_numpy(float, na_value=np.nan)
+            else:
+                facts[name] = np.array(column.tolist())
+    return facts
 
 
 class Images(NamedTuple):
@@ -37,8 +60,8 @@ class Task:
     val: Images
     test: Images
     split_hash: str
-    subjects: np.ndarray
-    """str [n_test]: who is on each test image; empty strings where unknown"""
+    facts: dict[str, np.ndarray]
+    """`known` of the test images"""
     partners: dict[str, Images] = field(default_factory=dict)
     """images of other roles, such as adults"""
 

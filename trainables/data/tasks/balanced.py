@@ -8,7 +8,7 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, Faces
 from trainables.data.splits import balanced_split, split_hash
-from trainables.data.task import TASKS, Images, Task, TaskKind
+from trainables.data.task import TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
 from trainables.settings import Settings
 from trainables.streams import stream
@@ -53,15 +53,13 @@ def build(settings: Balanced, faces: dict[str, Faces], seed: int, device: torch.
     if settings.partner:
         partner = faces[settings.partner].only(settings.classes)
         partners[settings.partner] = Images.of(partner, np.arange(len(partner)), device)
-    known = target.facts["subject"].astype(object).fillna("") if "subject" in target.facts else [""] * len(target)
-    subjects = np.asarray(known, dtype=str)
     return Task(
         classes=settings.classes,
         train=Images.of(target, split.train, device),
         val=Images.of(target, split.val, device),
         test=Images.of(target, split.test, device),
         split_hash=split_hash(split, faces[settings.target].fingerprint),
-        subjects=subjects[split.test],
+        facts=known(target, split.test),
         partners=partners,
     )
 
