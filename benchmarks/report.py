@@ -1,8 +1,8 @@
 """A report of many runs: seconds and memory of the command, start-up and every file included.
 
 .venv/bin/python -m benchmarks.report makes tables of plausible scores, runs `python -m platform.report --table` on them in a process of
-its own, and looks at its peak memory. Sizes: the paper grid of the first study (7 methods x 3 splits x 4 ratios x 10 seeds), and 10,000 runs
-(10 x 5 x 4 x 50), each with data splits that methods share (paired tests) and without (rank tests with ties).
+its own, and looks at its peak memory. Sizes: the paper grid of the first study (7 methods x 3 splits x 4 ratios x 10 seeds), and 10,000
+runs (10 x 5 x 4 x 50), each with data splits that methods share (paired tests) and without (rank tests with ties).
 """
 
 import subprocess
@@ -38,9 +38,11 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="of every table, in tur
                     name = f"{size} {'paired' if paired else 'unpaired'}"
                     path = Path(scratch, f"{size}-{paired}.csv")
                     scores(*shape, paired).to_csv(path, index=False)
-                    command = [sys.executable, "-m", "platform.report", "--table", str(path), "--out", f"{scratch}/{number}-{path.stem}"]
-                    command += ["--condition", "split,ratio"]
-                    out = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=CHECKOUT, check=True, capture_output=True, text=True)
+                    command = [sys.executable, "-m", "platform.report", "--table", str(path), "--condition", "split,ratio"]
+                    command += ["--out", f"{scratch}/{number}-{path.stem}"]
+                    out = subprocess.run(
+                        [sys.executable, "-c", MEASURE, *command], cwd=CHECKOUT, check=True, capture_output=True, text=True
+                    )
                     found.setdefault(name, []).append(tuple(map(float, out.stdout.split())))  # type: ignore[arg-type]
     figures = {name: {"s": median(s for s, _ in row), "gb": max(gb for _, gb in row)} for name, row in found.items()}
     rows = [(name, figures[name]["s"], min(row)[0], max(row)[0], figures[name]["gb"]) for name, row in found.items()]
