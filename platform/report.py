@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import fsspec
@@ -12,13 +13,19 @@ from platform.reporting.findings import examine
 from platform.reporting.folder import read_folder
 from platform.reporting.table import read_table
 from search_spaces.study import Study
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, unknown
 from trainables.store import RunFolder
 
 
-def write(folder: RunFolder, study: Study | None = None) -> str:
-    """Write RUN/report; the path of its page. BadRequest where there is no run to report on."""
+def write(folder: RunFolder, study: Study | None = None, baseline: str | None = None, rope: float | None = None) -> str:
+    """Write RUN/report; the path of its page. BadRequest where there is no run to report on.
+
+    `baseline` and `rope` stand in for the study's own.
+    """
     runs = read_folder(folder, study)
+    if baseline is not None and baseline not in runs.arms:
+        raise unknown(runs.design.compared, baseline, runs.arms)
+    runs.design = replace(runs.design, baseline=baseline or runs.design.baseline, rope=rope or runs.design.rope)
     for name, data in files(runs, examine(runs, folder)).items():
         folder.put(data, "report", name)
     return folder.path("report", "index.html")
@@ -50,8 +57,12 @@ def main(
 ) -> None:
     """Write a report and say where it is. Exit 2 with one line where there is nothing to report on."""
     try:
+        if rope is not None and not rope > 0:
+            raise BadRequest(f"--rope {rope:g}: a difference too small to matter is above 0")
         if table is None:
-            print(write(RunFolder(run or only_run())))
+            if out or condition or metric != "test" or not higher_is_better:
+                raise BadRequest("--out, --metric, --condition and --lower-is-better go with --table FILE; a run's study says its own")
+            print(write(RunFolder(run or only_run()), baseline=baseline, rope=rope))
             return
         if run is not None or out is None:
             raise BadRequest("--table FILE needs --out DIR for its report" + (", and no RUN" if run else ""))

@@ -1,6 +1,7 @@
 """`--table`: the same report from any tidy table, through the command as a person types it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,24 @@ def test_what_cannot_be_trusted_is_one_line(text: str | None, options: list[str]
     assert run.stderr.count("\n") == 1 and line in run.stderr and str(path) in run.stderr
 
 
-def test_a_table_needs_a_place_for_its_report(tmp_path: Path) -> None:
-    run = command("--table", "x.csv")
-    assert run.exit_code == 2 and "--out" in run.stderr and run.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--table", "x.csv"], "--out"),
+        (["somewhere", "--table", "x.csv", "--out", "o"], "no RUN"),
+        (["somewhere", "--lower-is-better"], "go with --table"),
+        (["--table", "x.csv", "--out", "o", "--rope", "-1"], "--rope -1"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(words: list[str], line: str) -> None:
+    run = command(*words)
+    assert run.exit_code == 2 and line in run.stderr and run.stderr.count("\n") == 1
+
+
+def test_a_run_takes_another_baseline_and_margin(whole: Report, tmp_path: Path) -> None:
+    copy = shutil.copytree(whole.folder.root, tmp_path / "run")
+    assert command(copy, "--baseline", "UC(c)", "--rope", "0.2").exit_code == 0
+    told = Report(RunFolder(str(copy)), "report")
+    assert {row["b"] for row in told.rows("confirmatory")} == {"UC(c)"} and told.data["rope"] == 0.2
+    run = command(copy, "--baseline", "UC(d)")
+    assert run.exit_code == 2 and "did you mean UC(c)?" in run.stderr
