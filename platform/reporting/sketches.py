@@ -6,6 +6,7 @@ from math import isfinite
 
 from markupsafe import Markup
 
+MOST_DOTS = 200
 INK, RULE = "#0a5a9c", "#b5bcc4"
 
 
@@ -22,17 +23,22 @@ def bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0)
     return Markup(f'<svg class="bar" viewBox="0 0 100 12" aria-hidden="true">{shade}{zero}{line}{dot}</svg>')
 
 
-def strip(values: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
-    """Every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean."""
-    pairs = list(values)
+def strip(replicates: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
+    """Every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean; of very many their quartiles."""
+    pairs = list(replicates)
     span = (high - low) or 1.0
 
     def x(value: float) -> float:
         return 3 + 194 * (value - low) / span
 
-    mean = sum(value for _, value in pairs) / len(pairs) if pairs else low
-    dots = "".join(
-        f'<circle cx="{x(value):.1f}" cy="7" r="3"><title>{escape(str(name))}: {value:.4g}</title></circle>' for name, value in pairs
-    )
+    values = sorted(value for _, value in pairs)
+    mean = sum(values) / len(values) if values else low
+    if len(values) > MOST_DOTS:
+        first, least, most, last = (x(values[round(share * (len(values) - 1))]) for share in (0, 0.25, 0.75, 1))
+        dots = f'<path d="M{first:.1f} 7H{last:.1f}" stroke="{colour}"/><rect x="{least:.1f}" width="{most - least:.1f}" y="3" height="8"/>'
+    else:
+        dots = "".join(
+            f'<circle cx="{x(value):.1f}" cy="7" r="3"><title>{escape(str(name))}: {value:.4g}</title></circle>' for name, value in pairs
+        )
     tick = f'<path d="M{x(mean):.1f} 0v14" stroke="#1c2126" stroke-width="1.5"/>' if pairs else ""
     return Markup(f'<svg class="strip" viewBox="0 0 200 14" fill="{colour}" fill-opacity=".55" role="img">{dots}{tick}</svg>')

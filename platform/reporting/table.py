@@ -16,6 +16,8 @@ COUNTS = ("n_train", "n_test")
 SECONDARY = "test/balanced_accuracy"
 MOST = 1_000_000
 """missing trainings are listed up to here"""
+REPLICATES = 2000
+"""seeds of a method under a condition; exact tests and bootstraps are made for trainings, which nobody has more of"""
 
 
 def read_table(
@@ -81,6 +83,9 @@ def read_table(
         notes.append("one method only: there is nothing to compare it with")
     if table[SEED].nunique() == 1:
         notes.append("one seed only: nothing is known of the spread")
+    sizes = table.groupby([METHOD, *conditions], sort=False).size()
+    if (largest := int(sizes.max())) > REPLICATES:
+        raise file.error(f"{largest} seeds of one method under one condition, more than {REPLICATES}; name conditions, or average first")
     table = _missing(table, conditions, notes)
     numeric = [name for name in conditions if table[name].nunique() > 1 and not isinstance(table[name].iloc[0], str)]
     design = Design(

@@ -1,0 +1,77 @@
+"""The report's small parts: who is paired with whom, and how numbers are written."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from platform.reporting.comparisons import compare
+from platform.reporting.runs import Design, Runs, Sample, matched
+from platform.reporting.sketches import MOST_DOTS, strip
+from platform.reporting.words import Unit, probability, spoken
+
+
+def sample(scores: dict[int, float], split: str = "s{}") -> Sample:
+    return Sample(scores, {seed: split.format(seed) for seed in scores})
+
+
+def runs(**columns: list) -> Runs:
+    table = pd.DataFrame({"state": "done", "reason": "", "split_hash": "", **columns})
+    return Runs(Design("t", "t", "method", "seed", (), metric="test", selector=None, percent=False), table)
+
+
+def test_pairs_are_found_by_replicate_not_by_place() -> None:
+    a, b = sample({0: 0.0, 1: 10.0, 2: 20.0}), sample({2: 21.0, 1: 11.0, 0: 1.0})
+    x, y, paired = matched(a, b)
+    assert paired and (x - y).tolist() == [-1, -1, -1]
+    row = compare(runs(method=["A"], seed=[0], test=[1.0]), "f", {}, [("A", a), ("B", b)], "two-sided", "all shown")
+    assert (row.diff, row.diff_low, row.diff_high, row.sd) == (-1, -1, -1, 0)
+
+
+def test_equal_seeds_on_other_splits_are_no_pairs() -> None:
+    a = sample({0: 0.1, 1: 0.2, 2: 0.3})
+    assert not matched(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, "other {}"))[2]
+    assert not matched(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, ""))[2] and not matched(sample({0: 0.1}, ""), sample({0: 0.1}, ""))[2]
+    few = Sample({0: 0.1, 1: 0.2, 2: 0.3}, {0: "s0", 1: "x", 2: "y"})  # one of three is shared: most would be thrown away
+    assert not matched(a, few)[2] and len(matched(a, few)[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("p", "written"),
+    [
+        (0.0499, "0.0499"),
+        (1e-9, "< 0.0001"),
+        (0.0, "< 0.0001"),
+        (0.5, "0.5"),
+        (1.0, "1"),
+        (0.00012345, "0.000123"),
+        (math.nan, "–"),
+        (None, "–"),
+    ],
+)
+def test_no_p_is_ever_zero(p: float | None, written: str) -> None:
+    assert probability(p) == written
+
+
+def test_digits_follow_the_spread() -> None:
+    for spread, written in ((1.5, "2.0"), (0.015, "2.000"), (150.0, "2")):
+        table = runs(method=["A"] * 40, seed=list(range(40)), test=[2 - spread, 2 + spread] * 20)
+        assert Unit.of(table).value(2.0) == written
+    still = runs(method=["A"] * 3, seed=[0, 1, 2], test=[2.0] * 3)
+    assert Unit.of(still).value(2.0) == "2.00"
+    assert Unit(True).difference(-0.0123) == "−1.2" and Unit(True).interval(math.nan, 1.0) == "–"
+
+
+def test_metrics_are_spoken() -> None:
+    assert [spoken(name) for name in ("test/accuracy", "val/balanced_accuracy", "val", "my_loss")] == [
+        "test accuracy",
+        "validation balanced accuracy",
+        "validation",
+        "my_loss",
+    ]
+
+
+def test_a_few_replicates_are_dots_and_very_many_their_quartiles() -> None:
+    assert strip([(seed, seed / 10) for seed in range(11)], 0, 1, "#000").count("<circle") == 11
+    many = strip([(seed, float(seed)) for seed in range(MOST_DOTS + 1)], 0, MOST_DOTS, "#000")
+    assert many.count("<circle") == 0 and many.count("<rect") == 1
