@@ -62,6 +62,12 @@ def _cutter(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         ends = np.unique(np.quantile(known, [0, 1 / 3, 2 / 3, 1]))
         names = np.array([f"{i}. {low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(ends), 1)] + [""])
         return lambda part: names[np.where(np.isfinite(part), np.clip(np.searchsorted(ends, part, "left") - 1, 0, len(names) - 2), -1)]
-    return lambda part: np.array(
-        ["" if str(value) in ("nan", "") else f"{value:g}" if part.dtype.kind == "f" else str(value) for value in part]
-    )
+    truth = set(np.unique(values).tolist()) <= {0, 1} if values.dtype.kind in "biu" else False
+    return lambda part: np.array([_named(value, truth) for value in part.tolist()])
+
+
+def _named(value: object, truth: bool) -> str:
+    if truth:
+        return "yes" if value else "no"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if text == "nan" else text

@@ -153,4 +153,5 @@ def test_by_who_is_on_the_image(whole: Report, finished: Any) -> None:
         over = row["over_replicates"]
         assert (row["images"], over["mean"], over["low"], over["high"]) == pytest.approx((np.mean(images), np.mean(shares), low, high))
         assert row["image_low"] < over["mean"] < row["image_high"]
+    assert {row["group"] for row in rows if row["fact"] == "mouth_open"} == {"no", "yes"}
     assert sorted({row["group"] for row in rows if row["fact"] == "age"}) == ["1. 2 to 4", "2. 4 to 6", "3. 6 to 8"]
