@@ -130,6 +130,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 
 
 @given(st.text(max_size=40))
+@example("~\0")
 def test_any_text_is_a_source_or_refused(text):
     for whole in (text, f"pool={text}", f"pool=fer2013:{text}"):
         try:

@@ -112,6 +112,8 @@ def _build(role: str, fields: dict[str, object], where: str, folder: Path) -> So
     for name, value in fields.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DataError(f"{where}: {name} is {value!r}, which is no text")
+        if "\0" in str(value):  # no file's name can
+            raise DataError(f"{where}: {name} holds a null character".replace("\0", "\\0"))
     values = {name: str(value) for name, value in fields.items()}
     kind = values.pop("kind", "")
     if not kind:
