@@ -73,6 +73,7 @@ def main(
         "cells": done,
         "cells_s": done / (total_s - first_cell_s),
         "training_s": training_s,
+        "efficiency": training_s / (slots * (total_s - first_training_s)),
         "slots": slots,
         "peak_pss_gb": peak.total() / 2**30,
         "processes_left": left,
@@ -83,6 +84,7 @@ def main(
         "total_s": "to the end, report included",
         "cells_s": "cells a second after the first epoch",
         "training_s": "of all cells, in their workers",
+        "efficiency": "training_s / (slots x seconds since the first cell began)",
         "peak_pss_gb": "memory of all processes at once, at most",
         "processes_left": "still alive just after the end",
     }

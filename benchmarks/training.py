@@ -28,6 +28,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "resnet18": {"encoder": "resnet18", "encoder_settings": {"stem": "imagenet"}, "epochs": 2, "per_class": 10},
 }
 ARMS = {"SL": "SL(c)", "SC": "SC(c)"}
+CPU = torch.device("cpu")
 
 
 class Round(NamedTuple):
@@ -94,17 +95,17 @@ def one_round(cell: Cell) -> Round:
     return Round(1e3 * loop, 1e3 * whole, 1e3 * median(alone[len(took[0]) :]))
 
 
-def bare(cell: Cell) -> Callable[[], None]:
+def bare(cell: Cell, device: torch.device = CPU) -> Callable[[], None]:
     """A step on one random batch: nothing but forward, loss, backward and step."""
-    task = make_task(cell, torch.device("cpu"))
+    task = make_task(cell, device)
     method: Any = make_method(cell, task)
     settings, model = method.settings, method.phases()[0].model
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     generator = torch.Generator().manual_seed(cell.seed)
     images = torch.randn(settings.batch, task.channels, task.size, task.size, generator=generator)
-    images = images.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+    images = images.clamp(-1, 1).to(device).contiguous(memory_format=torch.channels_last)
     items = settings.batch if cell.method == "supervised" else settings.batch // 2
-    labels = torch.randint(len(task.classes), (items,), generator=generator)
+    labels = torch.randint(len(task.classes), (items,), generator=generator).to(device)
     model.train()
 
     def step() -> None:

@@ -23,7 +23,6 @@ NOTHING = ("", "-", "na", "n/a", "#n/a", "<na>", "null", "nan", "-nan", "inf", "
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 FEW = 20
 """names or values that are still listed"""
-csv.field_size_limit(1 << 30)  # counting rows must not stop at a long cell
 
 
 @dataclass
@@ -188,12 +187,16 @@ def _decode(path: str) -> tuple[bytes, str]:
 
 def _records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
     """Row in a spreadsheet, line in an editor and fields of each record that is not blank, the header first."""
-    with open(path, encoding=encoding, newline="") as file:
-        reader, line = csv.reader(file, delimiter=separator), 1
-        for row, fields in enumerate(reader, 1):
-            if len(fields) > 1 or (fields and fields[0].strip()):
-                yield row, line, fields
-            line = reader.line_num + 1
+    limit = csv.field_size_limit(1 << 30)  # of the whole process; counting rows must not stop at a long cell
+    try:
+        with open(path, encoding=encoding, newline="") as file:
+            reader, line = csv.reader(file, delimiter=separator), 1
+            for row, fields in enumerate(reader, 1):
+                if len(fields) > 1 or (fields and fields[0].strip()):
+                    yield row, line, fields
+                line = reader.line_num + 1
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _value(text: str) -> Value:

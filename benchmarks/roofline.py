@@ -1,0 +1,86 @@
+"""What share of the device's arithmetic a training step reaches: where it is low, the kernels wait for something else.
+
+.venv/bin/python -m benchmarks.roofline measures what the device does at best, a large matrix product and a convolution of the networks'
+kind, and the bare step of each network (forward, loss, backward, optimiser), interleaved; operations are counted by PyTorch's own
+counter, two a multiply-add, convolutions and matrix products only. One thread on a CPU, as a slot has.
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.common import last_line, machine, pocket_cells, show
+from benchmarks.training import bare
+
+STEPS: dict[str, dict[str, Any]] = {
+    "pocket": {},
+    "ResNet-18, ImageNet stem": {"encoder": "resnet18", "encoder_settings": {"stem": "imagenet"}, "per_class": 10},
+    "ResNet-18, CIFAR stem": {"encoder": "resnet18", "encoder_settings": {"stem": "cifar"}, "per_class": 10},
+}
+
+
+def main(rounds: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None:
+    """Measure, print a table, end with one line of JSON: GFLOP/s of the peaks and of each step, and each step's share of them."""
+    here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    work: dict[str, Callable[[], Any]] = {"matrix product": product(device), "convolution": convolution(device)}
+    for name, settings in STEPS.items():
+        (cell,) = pocket_cells(1, seed, {"method": "SC(c)", "split": "0.9", "ratio": "5"}, settings)
+        work[f"step, {name}"] = bare(cell, device)
+    flop = {name: operations(step) for name, step in work.items()}
+    took: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds + 1):
+        for name, step in work.items():
+            took[name].append(seconds(step, device))
+    speed = {name: flop[name] / median(times[1:]) / 1e9 for name, times in took.items()}
+    peak = {name: speed[name] for name in ("matrix product", "convolution")}
+    rows = [
+        (name, flop[name] / 1e9, 1e3 * median(took[name][1:]), speed[name], *(speed[name] / other for other in peak.values()))
+        for name in work
+    ]
+    show(f"fp32 on {device}, medians of {rounds} rounds", ("", "GFLOP", "ms", "GFLOP/s", "of product", "of convolution"), rows)
+    last_line(speed | {f"{name}, share": speed[name] / peak["matrix product"] for name in speed if name not in peak}, here)
+
+
+def product(device: torch.device, side: int = 2048) -> Callable[[], Any]:
+    a, b = torch.randn(side, side, device=device), torch.randn(side, side, device=device)
+    return lambda: a @ b
+
+
+def convolution(device: torch.device) -> Callable[[], Any]:
+    """3x3, 128 channels in and out, 32 images of 24 x 24: of a ResNet's middle."""
+    layer = torch.nn.Conv2d(128, 128, 3, padding=1, bias=False).to(device, memory_format=torch.channels_last)
+    images = torch.randn(32, 128, 24, 24, device=device).contiguous(memory_format=torch.channels_last)
+
+    def forward() -> torch.Tensor:
+        with torch.no_grad():
+            return layer(images)
+
+    return forward
+
+
+def operations(step: Callable[[], Any]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def seconds(step: Callable[[], Any], device: torch.device, least: float = 0.3) -> float:
+    """The median of as many steps as take `least` seconds, at least three."""
+    took: list[float] = []
+    while len(took) < 3 or sum(took) < least:
+        began = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - began)
+    return median(took)
+
+
+if __name__ == "__main__":
+    typer.run(main)
