@@ -53,7 +53,7 @@ def started() -> Iterator[Callable[[], None]]:
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # not by way of SIGINT, which a job of `nohup ... &` ignores
     life = threading.Thread(target=live, daemon=True)
     life.start()
     try:

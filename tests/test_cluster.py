@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -19,6 +21,8 @@ def python(code: str, **variables: str) -> tuple[int, str]:
 CTRL_C = """
 import os, signal, subprocess, time
 from platform import cluster
+
+{first}
 
 def living():
     # our children, less the `ps` that names them and those that only wait to be collected
@@ -38,9 +42,15 @@ print(living())
 """
 
 
-def test_ctrl_c_and_sigterm_stop_a_ray_that_is_coming_up() -> None:
-    for name in (signal.SIGINT.name, signal.SIGTERM.name):
-        assert python(CTRL_C.format(name=name)) == (0, "stopped\n[]")
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        (signal.SIGINT.name, "signal.signal(signal.SIGINT, signal.default_int_handler)"),  # these tests may run in the background
+        (signal.SIGTERM.name, "signal.signal(signal.SIGINT, signal.SIG_IGN)"),  # as `nohup ... &` has it
+    ],
+)
+def test_ctrl_c_and_sigterm_stop_a_ray_that_is_coming_up(name: str, first: str) -> None:
+    assert python(CTRL_C.format(name=name, first=first)) == (0, "stopped\n[]")
 
 
 UP = """

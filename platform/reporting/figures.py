@@ -1,8 +1,9 @@
 """Figures, each drawn onto axes once and written twice: as small SVGs that a page can stack on a telephone, and whole for a paper."""
 
+import contextlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -197,9 +198,15 @@ def _marker(arm: int) -> str:
     return MARKERS[arm % len(MARKERS)]
 
 
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
+        yield  # the warning: a letter that our font lacks, which an SVG's reader may have
+
+
 def _small(draw: Callable[[Axes], None], size: tuple[float, float], box: tuple[float, float, float, float]) -> str:
     """Axes that fill `box` of a figure, not fitted to their labels, so that figures in a row are of one size; as an <svg> element."""
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure = Figure(figsize=size)
         draw(figure.add_axes(box))
         return element(_bytes(figure, "svg"))
@@ -207,7 +214,7 @@ def _small(draw: Callable[[Axes], None], size: tuple[float, float], box: tuple[f
 
 def _whole(draw: Callable[[Figure], None], size: tuple[float, float]) -> dict[str, bytes]:
     """A figure in every format."""
-    with matplotlib.rc_context(STYLE):
+    with _styled():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
@@ -219,8 +226,7 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     """Without dates and names: the same figure has the same bytes, and links to nothing."""
     nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
     buffer = io.BytesIO()
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # a letter without a glyph: an SVG's reader has another font
-        figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
+    figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
     return buffer.getvalue()
 
 
