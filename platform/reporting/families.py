@@ -46,7 +46,10 @@ def confirmatory(runs: Runs) -> list[Comparison]:
         rivals = [arm for arm in rivals if arm != order[0]] or order[1:2]
         if rivals:
             sides = ((arm, runs.sample(arm, condition)) for arm in (order[0], rivals[0]))
-            rows.append(compare(runs, "confirmatory", condition, sides, "two-sided", picked_by or f"{runs.design.metric} itself"))
+            row = compare(runs, "confirmatory", condition, sides, "two-sided", picked_by or f"{runs.design.metric} itself")
+            if out := [arm for arm in ranked(runs, condition) if arm not in order]:
+                row = replace(row, note="; ".join(filter(None, [row.note, f"without {picked_by}, so not picked from: {', '.join(out)}"])))
+            rows.append(row)
     return settle(rows)
 
 

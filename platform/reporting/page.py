@@ -49,7 +49,7 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], besi
         strip=_strips(runs),
         claims_reach=_reach(row for answer in found.answers for row in (*answer.parts, answer.whole)),
         against_reach=_reach(found.against),
-        overall_reach=max((abs(end) for row in found.overall for end in row.across[:3]), default=1.0) or 1.0,
+        overall_reach=max((abs(end) for row in found.overall for end in row.across[:3] if math.isfinite(end)), default=0) or 1.0,
         agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
         confusion_figures=[Markup(figures.confusion(matrix)) for matrix in found.confusions],
         methods=methods(runs, found),

@@ -148,8 +148,9 @@ def agreement(runs: Runs) -> list[Agreement]:
     rows: list[Agreement] = []
     metric = runs.design.selector
     for condition in runs.conditions if metric else []:
-        by_val, by_test = ranked(runs, condition, metric), ranked(runs, condition)
-        if by_val and by_test:
+        by_val = ranked(runs, condition, metric)
+        by_test = [arm for arm in ranked(runs, condition) if arm in by_val]
+        if by_test:
             val, test = ({arm: float(runs.sample(arm, condition, name).array().mean()) for arm in by_val} for name in (metric, None))
             rho = s.spearman(list(val.values()), list(test.values())) if len(val) > 2 else np.nan
             picked, best = by_val[0], by_test[0]
