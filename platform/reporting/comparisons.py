@@ -81,7 +81,7 @@ def compare(
         notes.append(f"{lost} without a partner left out")
     elif not paired and any(all_a.splits.values()) and any(all_b.splits.values()):
         notes.append("no shared data splits: unpaired")
-    base: dict[str, Any] = dict.fromkeys((field for field in Comparison.__dataclass_fields__), np.nan)
+    base: dict[str, Any] = dict.fromkeys(Comparison.__dataclass_fields__, np.nan)
     base |= {"family": family, "condition": condition, "a": name_a, "b": name_b, "selected_by": selected_by, "alternative": alternative}
     base |= {"n_a": len(x), "n_b": len(y), "paired": paired, "test": "", "m": 0, "verdict": ""}
     if not (len(x) and len(y)):

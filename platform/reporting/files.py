@@ -13,7 +13,7 @@ import pandas as pd
 from platform.reporting import figures, formats, page, tables, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.findings import Findings
-from platform.reporting.runs import STATES, Runs, label
+from platform.reporting.runs import Runs, label
 
 
 def files(runs: Runs, found: Findings) -> dict[str, bytes]:
@@ -29,7 +29,7 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         *([tables.answers(runs, found.answers)] if found.answers else []),
         tables.completeness(runs, found.cells),
     ]
-    every = comparisons(found)
+    every, methods = comparisons(found), page.how(runs, found)
     parquet = io.BytesIO()
     tidy(runs).to_parquet(parquet, index=False)
     written = {
@@ -37,12 +37,12 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         "runs.parquet": parquet.getvalue(),
         "cells.csv": _csv(pd.DataFrame([_flat_cell(runs, row) for row in found.cells])),
         "comparisons.csv": _csv(pd.DataFrame([_flat(row) for row in (*every, *found.pairwise)])),
-        "report.json": (json.dumps(plain(content(runs, found, every)), indent=1, allow_nan=False) + "\n").encode(),
-        "report.md": markdown(runs, found, taken).encode(),
+        "report.json": (json.dumps(plain(content(runs, found, every, methods)), indent=1, allow_nan=False) + "\n").encode(),
+        "report.md": markdown(runs, found, taken, methods).encode(),
     }
     written |= {f"tables/{table.name}.tex": formats.latex(table).encode() for table in taken}
     written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
-    return written | {"index.html": page.render(runs, found, drawn, sorted(written)).encode()}
+    return written | {"index.html": page.render(runs, found, drawn, methods, sorted(written)).encode()}
 
 
 def comparisons(found: Findings) -> list[Comparison]:
@@ -51,7 +51,7 @@ def comparisons(found: Findings) -> list[Comparison]:
     return [*found.published, *found.confirmatory, *answered, *found.against]
 
 
-def content(runs: Runs, found: Findings, every: list[Comparison]) -> dict[str, Any]:
+def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
     """Everything the page shows, as data."""
     d = runs.design
     return {
@@ -68,10 +68,10 @@ def content(runs: Runs, found: Findings, every: list[Comparison]) -> dict[str, A
         "baseline": d.baseline,
         "axes": {d.compared: runs.arms, **runs.axes, d.replicated: runs.replicates},
         "data": runs.data,
-        "runs": {state: int((runs.table["state"] == state).sum()) for state in STATES},
+        "runs": runs.counts,
         "notes": runs.notes,
         "not_done": page.not_done(runs),
-        "seconds": math.fsum(runs.table["seconds"].dropna()) if "seconds" in runs.table else None,
+        "seconds": runs.seconds,
         "findings": [words.sentence(row, runs) for row in found.confirmatory],
         "comparisons": every,
         "claims": [
@@ -91,7 +91,7 @@ def content(runs: Runs, found: Findings, every: list[Comparison]) -> dict[str, A
         "flags": found.flags,
         "origins": found.origins,
         "published": d.published,
-        "methods": page.methods(runs, found),
+        "methods": methods,
     }
 
 
@@ -104,7 +104,7 @@ def tidy(runs: Runs) -> pd.DataFrame:
     return table[[*first, *(name for name in table if name not in first)]]
 
 
-def markdown(runs: Runs, found: Findings, taken: list[tables.Table]) -> str:
+def markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: list[str]) -> str:
     """The page in short, for a README or a pull request."""
     head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
     head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
@@ -113,7 +113,7 @@ def markdown(runs: Runs, found: Findings, taken: list[tables.Table]) -> str:
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
     for table in taken:
         parts += [f"## {table.name.capitalize()}", formats.markdown(table).rstrip()]
-    return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, page.methods(runs, found))]) + "\n"
+    return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, methods)]) + "\n"
 
 
 def plain(value: Any) -> Any:

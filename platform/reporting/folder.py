@@ -107,12 +107,11 @@ def confusions(runs: Runs) -> list[Confusion]:
 
 def flags(runs: Runs) -> list[Flag]:
     kinds: dict[str, dict[str, list[str]]] = {}
-    axes = [runs.design.compared, *runs.axes, runs.design.replicated]
-    for place, result in zip(runs.table[axes].itertuples(index=False), runs.results or [], strict=False):
+    for row, result in enumerate(runs.results or []):
         for flag in (result or {}).get("flags", []):
             kind, _, text = flag.partition(": ")
-            name = "/".join([str(place[0]), *(f"{axis}={value}" for axis, value in zip(axes[1:], place[1:], strict=True))])
-            kinds.setdefault(kind, {}).setdefault(str(place[0]), []).append(f"{name}: {text}")
+            arm = str(runs.table[runs.design.compared].iloc[row])
+            kinds.setdefault(kind, {}).setdefault(arm, []).append(f"{runs.name(row)}: {text}")
     return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
 
 

@@ -1,6 +1,7 @@
 """Tables as LaTeX (booktabs, for \\input) and as Markdown."""
 
 import unicodedata
+from collections.abc import Iterable
 
 from platform.reporting.tables import Table, Text
 
@@ -81,9 +82,9 @@ def _marked_markdown(entry: Text) -> str:
     return f"{around[0]}{text}{around[1]}{'†' if entry.tied else ''}" if text else ""
 
 
-def _row(entries: object) -> str:
-    return " & ".join(entries) + r" \\"  # type: ignore[arg-type]
+def _row(entries: Iterable[str]) -> str:
+    return " & ".join(entries) + r" \\"
 
 
-def _pipes(entries: object) -> str:
-    return f"| {' | '.join(entries)} |"  # type: ignore[arg-type]
+def _pipes(entries: Iterable[str]) -> str:
+    return f"| {' | '.join(entries)} |"

@@ -10,54 +10,56 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from platform.reporting import figures, sketches, words
+from platform.reporting.comparisons import Comparison
+from platform.reporting.families import ranked
 from platform.reporting.findings import Findings
-from platform.reporting.runs import STATES, Runs, label
+from platform.reporting.runs import Runs, label
 from platform.reporting.words import Unit
 
 HERE = Path(__file__).parent
 
 
-def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], beside: list[str]) -> str:
-    """The page of a report; `drawn` holds its whole figures by name, `beside` names the files that lie beside it."""
+def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
+    """The page of a report; `drawn` holds its whole figures by name, `methods` its paragraphs, `beside` names the files beside it."""
     unit, d = Unit.of(runs), runs.design
-    counts = {state: int((runs.table["state"] == state).sum()) for state in STATES}
     places = {(row.arm, label(row.condition)): row for row in found.cells}
     titles = [data["title"] for data in runs.data.values()]
-    environment = _environment(runs)
-    return environment.get_template(
-        "page.html.j2"
-    ).render(
-        runs=runs,
-        d=d,
-        f=found,
-        unit=unit,
-        counts=counts,
-        heading=f"{d.title}{f' ({d.scale})' if d.scale else ''}: {'; '.join(titles) or d.source}",
-        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        rendered=any("rendered" in title.lower() for title in titles),
-        notes=runs.notes,
-        not_done=not_done(runs),
-        seconds=math.fsum(runs.table["seconds"].dropna()) if "seconds" in runs.table else 0,
-        keys={arm: Markup(figures.key(number)) for number, arm in enumerate(runs.arms)},
-        by_place=places,
-        leaders={place: max(here, key=here.get) for place in {place for _, place in places} if (here := _means(runs, places, place))},  # type: ignore[arg-type]
-        floors={label(floor.condition): floor for floor in found.floors},
-        unmatched=[row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.last)],
-        figure=_figure(runs, found) if counts["done"] else [],
-        pair_of={(label(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
-        bar=sketches.bar,
-        strip=_strips(runs),
-        claims_reach=_reach(row for answer in found.answers for row in (*answer.parts, answer.whole)),
-        against_reach=_reach(found.against),
-        overall_reach=max((abs(end) for row in found.overall for end in row.across[:3] if math.isfinite(end)), default=0) or 1.0,
-        agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
-        confusion_figures=[Markup(figures.confusion(matrix)) for matrix in found.confusions],
-        methods=methods(runs, found),
-        beside=beside,
+    return (
+        _environment(runs)
+        .get_template("page.html.j2")
+        .render(
+            runs=runs,
+            d=d,
+            f=found,
+            unit=unit,
+            counts=runs.counts,
+            heading=f"{d.title}{f' ({d.scale})' if d.scale else ''}: {'; '.join(titles) or d.source}",
+            css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            rendered=any("rendered" in title.lower() for title in titles),
+            notes=runs.notes,
+            not_done=not_done(runs),
+            seconds=runs.seconds,
+            keys={arm: Markup(figures.key(number)) for number, arm in enumerate(runs.arms)},
+            by_place=places,
+            leaders={label(condition): order[0] for condition in runs.conditions if (order := ranked(runs, condition))},
+            floors={label(floor.condition): floor for floor in found.floors},
+            unmatched=[row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.last)],
+            figure=_figure(runs, found) if runs.counts["done"] else [],
+            pair_of={(label(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
+            bar=sketches.bar,
+            strip=_strips(runs),
+            claims_reach=_reach(_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
+            against_reach=_reach(_ends(found.against)),
+            overall_reach=_reach(end for row in found.overall for end in row.across[:3]),
+            agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
+            confusion_figures=[Markup(figures.confusion(matrix)) for matrix in found.confusions],
+            methods=methods,
+            beside=beside,
+        )
     )
 
 
-def methods(runs: Runs, found: Findings) -> list[str]:
+def how(runs: Runs, found: Findings) -> list[str]:
     """How the numbers were computed, in paragraphs that a paper may quote."""
     n = sorted({n for row in found.confirmatory for n in (row.n_a, row.n_b)})
     text = (
@@ -77,16 +79,9 @@ def methods(runs: Runs, found: Findings) -> list[str]:
 
 
 def not_done(runs: Runs) -> list[dict[str, str]]:
-    """Every training that is not done, by its axes, with its state and reason."""
-    d, table = runs.design, runs.table[runs.table["state"] != "done"]
-    axes = [axis for axis in (d.compared, *runs.axes, d.replicated)]
-    return [
-        {
-            "training": "/".join([str(row[d.compared]), *(f"{axis}={row[axis]}" for axis in axes[1:])]),
-            **{k: row[k] for k in ("state", "reason")},
-        }
-        for row in table.to_dict("records")
-    ]
+    """Every training that is not done, by its name, with its state and reason."""
+    told = zip(runs.table["state"], runs.table["reason"], strict=True)
+    return [{"training": runs.name(row), "state": state, "reason": reason} for row, (state, reason) in enumerate(told) if state != "done"]
 
 
 def _environment(runs: Runs) -> Environment:
@@ -140,10 +135,9 @@ def _strips(runs: Runs) -> Any:
     )
 
 
-def _means(runs: Runs, places: dict[tuple[str, str], Any], place: str) -> dict[str, float]:
-    return {arm: runs.sign * row.metric.mean for arm in runs.arms if (row := places.get((arm, place))) and row.metric}
+def _reach(ends: Iterable[float]) -> float:
+    return max((abs(end) for end in ends if math.isfinite(end)), default=0) or 1.0
 
 
-def _reach(rows: Iterable[Any]) -> float:
-    ends = [abs(end) for row in rows if row for end in (row.diff, row.diff_low, row.diff_high) if math.isfinite(end)]
-    return max(ends, default=0) or 1.0
+def _ends(rows: Iterable[Comparison | None]) -> Iterable[float]:
+    return (end for row in rows if row for end in (row.diff, row.diff_low, row.diff_high))

@@ -1,5 +1,6 @@
 """Runs: what a report is made from, wherever it came from. One row a training, and what the study says of its axes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -106,6 +107,7 @@ class Runs:
         self._rows: dict[tuple[Any, ...], list[int]] = {}
         for row, place in enumerate(zip(*columns, strict=True)):
             self._rows.setdefault(place, []).append(row)
+        self._places = {axis: table[axis].tolist() for axis in (design.compared, *design.conditions, design.replicated)}
         self._replicates, self._splits = table[design.replicated].tolist(), table["split_hash"].tolist()
         self._done = (table["state"] == "done").to_numpy()
         self._columns: dict[str, np.ndarray] = {}
@@ -113,6 +115,21 @@ class Runs:
     @property
     def sign(self) -> int:
         return 1 if self.design.higher_is_better else -1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trainings by state."""
+        return {state: int((self.table["state"] == state).sum()) for state in STATES}
+
+    @property
+    def seconds(self) -> float | None:
+        """Of training in all, where it is known."""
+        return math.fsum(self.table["seconds"].dropna()) if "seconds" in self.table else None
+
+    def name(self, row: int) -> str:
+        """A training as `SC(c)/split=0.5/ratio=5/seed=3`, as its cell is called."""
+        first, *rest = (values[row] for values in self._places.values())
+        return "/".join([str(first), *(f"{axis}={value}" for axis, value in zip(list(self._places)[1:], rest, strict=True))])
 
     @property
     def last(self) -> list[Condition]:

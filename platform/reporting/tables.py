@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from platform.reporting import words
 from platform.reporting.comparisons import Comparison
-from platform.reporting.families import Answer
+from platform.reporting.families import Answer, ranked
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import Cell, Floor
 from platform.reporting.words import NONE, Unit, chance, probability
@@ -70,8 +70,9 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
     for panel in runs.panels:
         if panel:
             table.add(label(panel))
-        places = [label(runs.at(panel, point)) for point in runs.points]
-        order = {place: _order(runs, [row for row in cells if label(row.condition) == place]) for place in places}
+        conditions = [runs.at(panel, point) for point in runs.points]
+        places = [label(condition) for condition in conditions]
+        order = {label(condition): ranked(runs, condition) for condition in conditions}
         for arm in runs.arms:
             entries = []
             for place in places:
@@ -84,9 +85,8 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
                 text = f"{unit.value(row.metric.mean)} ± {unit.value(row.metric.sd)}{short}"
                 entries.append(Text(text, mark, arm in tied.get(place, ())))
             table.add(arm, *entries)
-        for name, share in (("chance", "chance"), ("majority class", "majority")):
-            if grounds:
-                table.add(name, *(unit.value(getattr(grounds[place], share)) if place in grounds else NONE for place in places))
+        for name, share in (("chance", "chance"), ("majority class", "majority")) if grounds else ():
+            table.add(name, *(unit.value(getattr(grounds[place], share)) if place in grounds else NONE for place in places))
     return table
 
 
@@ -132,8 +132,3 @@ def _numbers(row: Comparison, unit: Unit, p: float) -> list[str]:
     n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a}, {row.n_b}"
     difference = f"{unit.difference(row.diff)} [{unit.interval(row.diff_low, row.diff_high)}]"
     return [n, difference, chance(row.a12), probability(p)]
-
-
-def _order(runs: Runs, rows: list[Cell]) -> list[str]:
-    """Arms that have a mean, best first."""
-    return [row.arm for row in sorted((row for row in rows if row.metric), key=lambda row: -runs.sign * row.metric.mean)]  # type: ignore[union-attr]
