@@ -36,6 +36,7 @@ def main(
     runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are: a folder or an fsspec URI")] = "runs",
     slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
     gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
+    pack: Annotated[int | None, typer.Option(min=1, help="seeds a slot trains side by side; one on a CPU, ten on a GPU")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
 ) -> None:
     """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
@@ -57,7 +58,7 @@ def main(
     except KeyboardInterrupt:
         raise stop(130, "stopped before anything was started") from None
     try:
-        code = carry_out(wanted, cells, folder, slots, gpu)
+        code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack})
     except KeyboardInterrupt:
         raise stop(130, "stopped; the same command again goes on from here") from None
     except Fatal as error:
@@ -117,20 +118,20 @@ def check(study: Study, cells: list[Cell]) -> None:
             make_method(cell, tasks[kind])
 
 
-def carry_out(study: Study, cells: list[Cell], folder: RunFolder, slots: int | None, gpu: float | None) -> int:
-    """Train what is not done, then draw; returns the exit code."""
+def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
+    """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run`."""
     done = folder.done()
     todo = [cell for cell in cells if cell.key not in done]
     if todo:
         print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
         folder.sweep()
         with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
-            train(study, todo, folder, progress, slots, gpu)
+            train(study, todo, folder, progress, how)
     draw(study, cells, folder)
     return int(any(folder.result(cell.key) is None for cell in todo))
 
 
-def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, slots: int | None, gpu: float | None) -> None:
+def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, how: dict[str, Any]) -> None:
     """Run the cells through Ray, until all have ended. Raises Fatal or OSError where going on makes no sense."""
     by_key = {cell.key: cell for cell in todo}
 
@@ -148,7 +149,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
         with contextlib.closing(Board(folder, study)) as board:
             context = commit() | {"driver_pid": os.getpid()}
             ready()
-            schedule.run(todo, folder, listen, progress.tick, slots, gpu, context)
+            schedule.run(todo, folder, listen, progress.tick, context=context, **how)
 
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:

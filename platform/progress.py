@@ -21,7 +21,10 @@ class Progress:
         self._drawn = 0.0
 
     def hear(self, event: dict) -> None:
-        """Take in one event; a failure gets a line of its own."""
+        """Take in one event; a failure gets a line of its own, and so does a note."""
+        if event["kind"] == "note":
+            self._line(event["text"])
+            return
         if self.first is None:
             self.first = time.monotonic()
             self._line(f"first epoch {self.first - self.began:.0f} s after the start")

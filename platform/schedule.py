@@ -4,6 +4,7 @@ One Train run (its `fit` in a thread) keeps the workers warm, one Tune trial act
 """
 
 import contextlib
+import math
 import shutil
 import tempfile
 import threading
@@ -27,6 +28,8 @@ from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
 from trainables.store import RunFolder
 
 Event = dict[str, Any]
+PACK = 10
+"""trainings side by side on a GPU: the seeds of one condition of the first study, of which each takes less than 1 GB"""
 
 
 class _Trainer(TorchTrainer):
@@ -67,6 +70,20 @@ def slots_of(resources: dict[str, float], gpu: float, wanted: int | None) -> int
     return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
 
 
+def packs_of(cells: list[Cell], most: int) -> list[list[Cell]]:
+    """The cells in packs of at most so many that differ by their seed alone; in the order of each pack's first."""
+    alike: dict[str, list[list[Cell]]] = {}
+    packs = []
+    for cell in cells:
+        kind = repr((cell.method, cell.method_settings, cell.task_settings, cell.data, bool(cell.parent)))
+        mine = alike.setdefault(kind, [])
+        if not mine or len(mine[-1]) == most:
+            mine.append([])
+            packs.append(mine[-1])
+        mine[-1].append(cell)
+    return packs
+
+
 def run(
     todo: list[Cell],
     folder: RunFolder,
@@ -76,19 +93,24 @@ def run(
     gpu: float | None = None,
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
+    pack: int | None = None,
 ) -> None:
     """Train these cells, in this order, on the Ray that is up, until all have ended. `listen` hears each event once, in Tune's thread.
 
-    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. KeyboardInterrupt stops the cells at their next
+    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `pack` is how many cells a slot trains side by
+    side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU. KeyboardInterrupt stops the cells at their next
     step, their checkpoints written, and is raised again. Raises Fatal where going on makes no sense.
     """
     resources = ray.cluster_resources()
     share = gpu if gpu is not None else float("GPU" in resources)
-    number = min(slots_of(resources, share, slots), len(todo))
+    pack = pack or (PACK if share else 1)
+    packs = packs_of(todo, pack)
+    number = min(slots_of(resources, share, slots), len(packs))
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
     mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote()
     scratch = tempfile.mkdtemp(prefix="ferray-")
-    config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}}
+    config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
+    config["cells_each"] = math.ceil(len(todo) / number)
     fatal: list[str] = []
     over = threading.Event()
 
@@ -127,7 +149,7 @@ def run(
         try:
             tuner = tune.Tuner(
                 tune.with_resources(slot(), {"node:__internal_head__": 0.001}),  # its CPU would be taken from the workers
-                param_space={"mailbox": name, "cells": tune.grid_search([[cell.to_json()] for cell in todo])},
+                param_space={"mailbox": name, "cells": tune.grid_search([[cell.to_json() for cell in pack] for pack in packs])},
                 tune_config=tune.TuneConfig(max_concurrent_trials=number, reuse_actors=True),
                 run_config=tune.RunConfig(
                     name="slots",

@@ -4,7 +4,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +13,9 @@ import torch
 
 import platform
 from trainables import metrics
+from trainables.arithmetic import REFERENCE, Arithmetic
 from trainables.cell import Cell
+from trainables.choice import Choice, choose, kind_of
 from trainables.data.dataset import DataError, Faces
 from trainables.data.source import load
 from trainables.data.task import TASKS, Images, Task
@@ -37,34 +39,48 @@ class Stopped(Exception):
     """Asked to stop; the checkpoint to go on from is written."""
 
 
-def train(
+def train(cell: Cell, folder: RunFolder, *given: Any, **options: Any) -> dict[str, Any]:
+    """Train one cell to its result; takes what `training` takes."""
+    steps = training(cell, folder, *given, **options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def training(
     cell: Cell,
     folder: RunFolder,
     report: Callable[[Row], bool] = lambda row: True,
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
     halt: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Train one cell to its result, going on from its checkpoint where there is one.
+    choice: Choice | None = None,
+) -> Generator[None, None, dict[str, Any]]:
+    """Train one cell, going on from its checkpoint where there is one; yields after every step and returns the result.
 
     `report` is given each epoch's row and answers whether to go on; `halt` is asked at every step whether to stop. `context` is what
-    the caller knows of where this runs; it is kept in the result's provenance. A checkpoint is written every `checkpoint_s` seconds,
-    between two steps; going on from one gives the same bits on the same machine. Raises Diverged, Stopped, or BadRequest for settings
-    or data that do not fit.
+    the caller knows of where this runs; it is kept in the result's provenance. `choice` is the arithmetic of a cell that asks for none.
+    A checkpoint is written every `checkpoint_s` seconds, between two steps; going on from one gives the same bits on the same machine.
+    Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
     began = time.time()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_here()
     folder.put_cell(cell)
     task = make_task(cell, device)
-    method = make_method(cell, task)
+    choice = Choice(asked) if (asked := asked_arithmetic(cell)) else choice or Choice(REFERENCE)
+    arithmetic = choice.arithmetic
+    method = make_method(cell, task, arithmetic)
     run = Run(cell, folder, method, checkpoint_s, halt)
     run.resume()
     phases = method.phases()
     for number in range(run.phase, len(phases)):
-        _train_phase(phases[number], run, report)
+        yield from _train_phase(phases[number], run, report)
         run.next_phase()
 
-    val, test = _evaluate(method, task, task.val)[0], _evaluate(method, task, task.test)
+    with arithmetic.autocast(device):
+        val, test = _evaluate(method, task, task.val)[0], _evaluate(method, task, task.test)
     rows = [row for row in run.history if row["phase"] == phases[-1].name]
     if not np.isfinite(test[2]).all():  # the last step of all may have been the one too many
         raise Diverged(phases[-1].name, rows[-1]["epoch"], math.nan)
@@ -80,7 +96,8 @@ def train(
         "counts": {part: _counts(getattr(task, part), task) for part in ("train", "val", "test")},
         "confusion": test[1].tolist(),
         "split_hash": task.split_hash,
-        "provenance": provenance(device) | (context or {}),
+        "arithmetic": choice.to_json(),
+        "provenance": provenance(device, arithmetic) | (context or {}),
         "seconds": round(run.seconds + time.time() - began, 3),
     }
     run.finish(task, test[2], result)
@@ -146,28 +163,33 @@ class Run:
         self.folder.put_result(key, result)
 
 
-def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> None:
-    phase.begin()
+def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Generator[None, None, None]:
+    autocast = run.method.arithmetic.autocast(run.method.task.device)  # a step opens its own, for its forward pass alone
+    with autocast:
+        phase.begin()
     if run.optimizer is not None:
         phase.optimizer.load_state_dict(run.optimizer)
         run.sums = {name: value.to(next(phase.model.parameters()).device) for name, value in run.sums.items()}
     while run.epoch < phase.epochs:
-        steps = phase.start(run.epoch)
+        with autocast:
+            steps = phase.start(run.epoch)
         phase.model.train()
         while run.step < steps:
             for name, value in phase.step(run.step).items():
-                run.sums[name] = run.sums[name] + value if name in run.sums else value
+                run.sums[name] = run.sums[name] + value if name in run.sums else value.clone()  # the next step may use its place
             run.step += 1
             if run.due():
                 run.save(phase.optimizer)
             if run.halt():
                 run.save(phase.optimizer)
                 raise Stopped
+            yield
         row: Row = {"phase": phase.name, "epoch": run.epoch, "step": len(run.history)}
         row |= {name: float(total) / steps for name, total in run.sums.items()}
         if not math.isfinite(row["train/loss"]):
             raise Diverged(phase.name, run.epoch, row["train/loss"])
-        row |= phase.finish(run.epoch) | {"time": time.time()}
+        with autocast:
+            row |= phase.finish(run.epoch) | {"time": time.time()}
         accuracy = row.get("val/accuracy")
         if accuracy is not None and (run.best is None or accuracy > run.best["accuracy"]):
             run.best = {"accuracy": accuracy, "epoch": run.epoch, "state": _copy(phase.model.state_dict())}
@@ -182,6 +204,31 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> None:
     run.flags += phase.end([row for row in run.history if row["phase"] == phase.name])
 
 
+def device_here() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def asked_arithmetic(cell: Cell) -> Arithmetic | None:
+    """What the cell's own settings ask for; None where the fastest is to be chosen."""
+    precision = cell.method_settings.get("precision", "auto")
+    return None if precision == "auto" else Arithmetic(precision)
+
+
+def chosen(cell: Cell, folder: RunFolder, cells: int = 1) -> Choice:
+    """The run folder's choice for this kind of device; made now, with this cell, where there is none.
+
+    `cells` is how many such trainings one process has before it.
+    """
+    device = device_here()
+    kind = kind_of(device)
+    if known := folder.choice(kind):
+        return Choice.from_json(known)
+    task = make_task(cell, device)
+    choice = choose(lambda arithmetic: make_method(cell, task, arithmetic), device, cells)
+    folder.put_choice(kind, choice.to_json())
+    return choice
+
+
 def make_task(cell: Cell, device: torch.device) -> Task:
     """The cell's images. DataError where a data set is no longer what it was when the grid was made."""
     kind = TASKS.find(cell.task)
@@ -194,24 +241,26 @@ def make_task(cell: Cell, device: torch.device) -> Task:
     return kind.build(settings, faces, cell.seed, device)
 
 
-def make_method(cell: Cell, task: Task) -> Method:
+def make_method(cell: Cell, task: Task, arithmetic: Arithmetic = REFERENCE) -> Method:
     """The cell's method, freshly initialised from the cell's seed."""
     kind = METHODS.find(cell.method)
     settings = resolve(kind.Settings, cell.method_settings, f"method {cell.method}")
     torch.manual_seed(torch_seed(cell.seed, "init"))
     method = kind(settings, task, cell.seed)
-    method.modules.to(task.device).to(memory_format=torch.channels_last)  # convolutions are faster so, on CPU and GPU
+    method.modules.to(task.device).to(memory_format=arithmetic.memory_format)
+    method.arithmetic = arithmetic
     return method
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
+def provenance(device: torch.device, arithmetic: Arithmetic) -> dict[str, Any]:
     """Where and with what a result was computed."""
     packages = ("torch", "torchvision", "ray", "numpy", "pandas")
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
-        "precision": "fp32",
+        "precision": arithmetic.precision,
+        "arithmetic": str(arithmetic),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "packages": {package: version(package) for package in packages},

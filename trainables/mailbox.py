@@ -1,7 +1,7 @@
 """Mailbox: what slots and workers say to each other. Plain asyncio; platform/schedule.py makes it a Ray actor.
 
-A slot (a Tune trial) posts its cells and waits for events; a worker takes the next cell and reports. Trials and workers are not bound
-to each other: any free worker serves any trial, and a cell whose worker died goes to the next one free, with its tries counted.
+A slot (a Tune trial) posts its cells and waits for events; a worker takes a trial's cells and reports. Trials and workers are not bound
+to each other: any free worker serves any trial, and a cell whose worker died goes to the next one free, alone, with its tries counted.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ TRIES = 3
 """a cell that kills its worker this often has failed"""
 
 ENDS = ("done", "failed")
-"""kinds of event that end a cell; the other kind is `row`, an epoch"""
+"""kinds of event that end a cell; the others are `row`, an epoch, and `note`, a line for whoever watches"""
 
 
 @dataclass
@@ -54,8 +54,10 @@ class Mailbox:
     def __init__(self) -> None:
         self._trials: dict[str, Trial] = {}
         self._queue: deque[Job] = deque()
-        self._busy: dict[int, Job] = {}
-        """by the rank of the worker that holds it"""
+        self._busy: dict[int, dict[str, Job]] = {}
+        """by the rank of the worker that holds them, by key"""
+        self._choices: dict[str, Any] = {}
+        """by kind of device; while a worker is making one, its rank"""
         self._calls: Counter[int] = Counter()
         """how often each rank has asked for a cell, or died: of its calls the last alone counts, a dead worker's waits here for ever"""
         self._closed = self._halted = False
@@ -89,29 +91,43 @@ class Mailbox:
         self._notify()
 
     # what a worker says
-    async def take(self, rank: int) -> dict[str, Any] | None:
-        """The next {trial, cell, slot_pid, deaths}, waiting for one; None when there will be no more and the worker may go."""
-        if lost := self._busy.pop(rank, None):  # a new worker of this rank: the old one died with its cell, unreported
-            self._again(lost, "its worker died")
-            self._notify()
+    async def take(self, rank: int) -> list[dict[str, Any]]:
+        """The next of {trial, cell, slot_pid, deaths} of one trial, waiting for some; none when there will be no more.
+
+        All of its cells that may begin come at once; but one that has lost a worker comes alone, for it may have been the cause.
+        """
+        self._gone(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
         self._calls[rank] += 1
         call = self._calls[rank]
-        await self._wait(lambda: self._closed or self._calls[rank] != call or self._ready() is not None)
-        if self._closed or self._calls[rank] != call or (job := self._ready()) is None:
-            return None
-        self._queue.remove(job)
-        self._busy[rank] = job
-        return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths}
+        await self._wait(lambda: self._closed or self._calls[rank] != call or bool(self._ready()))
+        if self._closed or self._calls[rank] != call:
+            return []
+        jobs = self._ready()
+        self._queue = deque(job for job in self._queue if job not in jobs)
+        self._busy[rank] = {job.key: job for job in jobs}
+        return [{"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} for job in jobs]
 
-    async def report(self, rank: int, event: dict[str, Any]) -> bool:
-        """Pass an epoch's row or a cell's end on to its trial; the answer says whether the worker should go on with the cell."""
-        if (job := self._busy.get(rank)) is None:
+    async def report(self, rank: int, key: str, event: dict[str, Any]) -> bool:
+        """Pass a cell's row or end on to its trial; the answer says whether the worker should go on with the cell."""
+        if (job := self._busy.get(rank, {}).get(key)) is None:
             return False
         if event["kind"] in ENDS:
-            del self._busy[rank]
+            del self._busy[rank][key]
         self._tell(job, event)
         self._notify()
         return job.trial in self._trials and not self._halted
+
+    async def choice(self, rank: int, device: str) -> Any:
+        """What was chosen for this kind of device; None to the one worker that is to choose, while the others wait."""
+        await self._wait(lambda: not isinstance(self._choices.get(device), int))
+        if device not in self._choices:
+            self._choices[device] = rank
+            return None
+        return self._choices[device]
+
+    async def chose(self, device: str, choice: Any) -> None:
+        self._choices[device] = choice
+        self._notify()
 
     async def halted(self) -> bool:
         """Answers when everybody is to stop."""
@@ -123,16 +139,14 @@ class Mailbox:
         """Workers of these ranks are gone: their cells go to the head of the queue, or have failed for good."""
         for rank, reason in reasons.items():
             self._calls[rank] += 1
-            if job := self._busy.pop(rank, None):
-                self._again(job, reason)
-        self._notify()
+            self._gone(rank, reason)
 
     async def halt(self) -> bool:
         """Everybody stops: cells in flight write their checkpoints. Answers when no worker holds a cell any more."""
         self._halted = self._closed = True
         self._queue.clear()
         self._notify()
-        await self._wait(lambda: not self._busy)
+        await self._wait(lambda: not any(self._busy.values()))
         return True
 
     async def close(self) -> None:
@@ -140,10 +154,20 @@ class Mailbox:
         self._closed = True
         self._notify()
 
-    def _ready(self) -> Job | None:
-        """The first job whose parent is not itself still to be done."""
-        coming = {job.key for job in self._queue} | {job.key for job in self._busy.values()}
-        return next((job for job in self._queue if job.cell["parent"] not in coming), None)
+    def _ready(self) -> list[Job]:
+        """The first job whose parent is not itself still to be done, and those of its trial that may come along."""
+        coming = {job.key for job in self._queue} | {key for jobs in self._busy.values() for key in jobs}
+        free = [job for job in self._queue if job.cell["parent"] not in coming]
+        if not free or free[0].deaths:
+            return free[:1]
+        return [job for job in free if job.trial == free[0].trial and not job.deaths]
+
+    def _gone(self, rank: int, reason: str) -> None:
+        """The worker of this rank is dead: its cells go to the head of the queue, its choice is anyone's."""
+        for job in reversed(self._busy.pop(rank, {}).values()):
+            self._again(job, reason)
+        self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
+        self._notify()
 
     def _again(self, job: Job, reason: str) -> None:
         if job.trial not in self._trials:  # nobody waits for it any more

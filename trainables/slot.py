@@ -6,8 +6,6 @@ the others at their cells. Started once, a worker keeps its process, its data se
 
 import os
 import threading
-import time
-import traceback
 from contextlib import nullcontext
 from typing import Any
 
@@ -56,18 +54,16 @@ def slot() -> type:
 
 
 def serve(config: dict[str, Any]) -> None:
-    """A worker's life: take a cell, train it, take the next, until the mailbox closes."""
+    """A worker's life: take a trial's cells, train them, take the next, until the mailbox closes."""
     import torch
 
-    from trainables.cell import Cell
-    from trainables.loop import Diverged, Stopped, train
-    from trainables.registry import BadRequest
-    from trainables.store import RunFolder
+    from trainables.pack import train_together
+    from trainables.worker import Worker
 
     torch.set_num_threads(config["threads"])
     mailbox = ray.get_actor(config["mailbox"])
     world = ray.train.get_context()
-    rank, folder = world.get_world_rank(), RunFolder(config["runs"])
+    rank = world.get_world_rank()
     halted = threading.Event()
 
     def listen() -> None:
@@ -75,31 +71,20 @@ def serve(config: dict[str, Any]) -> None:
         halted.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    while job := ray.get(mailbox.take.remote(rank)):
-        cell = Cell.from_json(job["cell"])
-        context = config["context"] | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
-        context |= {"rank": rank, "world_size": world.get_world_size()}
-
-        def report(row: dict[str, Any]) -> bool:
-            return ray.get(mailbox.report.remote(rank, {"kind": "row", "row": row, "pid": os.getpid()}))
-
-        try:
-            if cell.parent and folder.result(cell.parent) is None:
-                raise BadRequest(f"its parent {cell.parent} failed: {(folder.error(cell.parent) or {}).get('reason', 'no result')}")
-            if folder.result(cell.key) is None:  # an orphan of a killed driver may have finished it since
-                train(cell, folder, report, context, config["checkpoint_s"], halted.is_set)
-            event: dict[str, Any] = {"kind": "done"}
-        except Stopped:
-            event = {"kind": "failed", "stopped": True, "reason": "stopped"}
-        except OSError as error:
-            where = error.filename or folder.path("cells", cell.key)
-            event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
-        except Exception as error:
-            known = isinstance(error, BadRequest | Diverged)
-            event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
-            epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
-            folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": traceback.format_exc()} | event | epoch)
-        ray.get(mailbox.report.remote(rank, event | {"time": time.time()}))
+    context = config["context"] | {"rank": rank, "world_size": world.get_world_size()}
+    worker = Worker(
+        config["runs"],
+        context,
+        report=lambda key, event: ray.get(mailbox.report.remote(rank, key, event)),
+        ask=lambda device: ray.get(mailbox.choice.remote(rank, device)),
+        answer=lambda device, choice: ray.get(mailbox.chose.remote(device, choice)),
+        halt=halted.is_set,
+        checkpoint_s=config["checkpoint_s"],
+        cells=config["cells_each"],
+    )
+    most = config["pack"]
+    while jobs := ray.get(mailbox.take.remote(rank)):
+        most = train_together(jobs, worker.begin, worker.end, most, worker.note)
 
 
 class Obituaries(UserCallback):

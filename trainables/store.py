@@ -7,6 +7,7 @@
                   predictions.npz       test set: index, label, probabilities, facts such as subject and age
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
+    RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
 RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.
@@ -17,6 +18,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -100,6 +102,14 @@ class RunFolder:
         """The cells a report covers; empty where there is no grid."""
         return [Cell.from_json(cell) for cell in (self.get_json("grid.json") or {"cells": []})["cells"]]
 
+    # a kind of device
+    def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
+        self.put_json({"device": kind} | choice, "arithmetic", _file_name(kind))
+
+    def choice(self, kind: str) -> dict[str, Any] | None:
+        content = self.get_json("arithmetic", _file_name(kind))
+        return content and {name: value for name, value in content.items() if name != "device"}
+
     # a cell's files
     def put_cell(self, cell: Cell) -> None:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
@@ -159,6 +169,10 @@ class RunFolder:
         """Keys of all cells that have a result."""
         files = self.files.find(self.path("cells"), maxdepth=2)  # not a glob: a folder's name may hold its special characters
         return {path.split("/")[-2] for path in files if path.endswith("/result.json")}
+
+
+def _file_name(kind: str) -> str:
+    return re.sub(r"\W+", "-", kind).strip("-").lower() + ".json"
 
 
 def _aside(path: str) -> tuple[BinaryIO, str]:

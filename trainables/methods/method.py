@@ -1,16 +1,25 @@
 """Method and Phase: what the training loop asks of a way to train. A method is one file: its settings, its phases, its loss."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
+from trainables.arithmetic import REFERENCE
 from trainables.data.task import Task
 from trainables.registry import Registry
 from trainables.settings import Settings
 
 Logs = dict[str, torch.Tensor]
+
+
+class MethodSettings(Settings):
+    """Settings that every method has."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: the fastest arithmetic by measurement, bf16 and compiled steps included; fp32 or bf16: eager, the same bits wherever it runs
+    on a machine of the kind"""
 
 
 class Phase(ABC):
@@ -49,12 +58,14 @@ class Phase(ABC):
 class Method(ABC):
     """A way to train: made for one cell, it holds every module and tells its phases."""
 
-    Settings: ClassVar[type[Settings]]
+    Settings: ClassVar[type[MethodSettings]]
     version: ClassVar[int] = 1
     """raise it when the method's numbers change: older results are then not reused"""
 
     def __init__(self, settings: Any, task: Task, seed: int) -> None:
         self.settings, self.task, self.seed = settings, task, seed
+        self.arithmetic = REFERENCE
+        """how its phases compute; whoever makes it may choose another before they begin"""
         self.modules = nn.ModuleDict()
         """all that a checkpoint holds"""
 

@@ -1,7 +1,7 @@
 """Recipe: what the study's methods share: a network, crafted images, SGD whose rate falls in steps (Virgolin et al. 2022, section 3.2)."""
 
 from abc import abstractmethod
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -11,12 +11,12 @@ from trainables import models
 from trainables.data.augment import Augmentation, normalise
 from trainables.data.pool import Domain, Pool, craft
 from trainables.data.task import Task
-from trainables.methods.method import Logs, Method, Phase
-from trainables.settings import Settings
+from trainables.methods.method import Logs, Method, MethodSettings, Phase
+from trainables.recorded import Recorded, rate
 from trainables.streams import stream
 
 
-class Recipe(Settings):
+class Recipe(MethodSettings):
     """Settings of every method of the study; the defaults are its text's (section 3.2)."""
 
     encoder: str = "resnet18"
@@ -67,10 +67,10 @@ class Encoding(Method):
 
 @torch.no_grad()
 def encode(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
-    """Features [n, d] of images (uint8 [n, c, s, s]); evaluation mode, nothing in the encoder changes."""
+    """Features float32 [n, d] of images (uint8 [n, c, s, s]); evaluation mode, nothing in the encoder changes."""
     training = encoder.training
     encoder.eval()
-    features = torch.cat([encoder(normalise(part)) for part in pixels.split(batch)])
+    features = torch.cat([encoder(normalise(part)) for part in pixels.split(batch)]).float()
     encoder.train(training)
     return features
 
@@ -82,40 +82,52 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
 class Descent(Phase):
     """Epochs of SGD over shuffled items in full batches; the items left over at an epoch's end are others every time."""
 
+    compiles: ClassVar[bool] = True
+    """whether there is anything in the loss that a compiler could fuse"""
+
     def __init__(self, name: str, method: Encoding, model: nn.Module, epochs: int, lr: float, batch: int) -> None:
         self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
 
     def begin(self) -> None:
-        settings = self.method.settings
+        settings, recorded = self.method.settings, self.method.arithmetic.recorded
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+            self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
+        self.descend = Recorded(self._descend, self.model, self.optimizer) if recorded else self._descend
 
     @abstractmethod
     def items(self, epoch: int) -> int:
         """Make ready the epoch's items; returns how many."""
 
     @abstractmethod
-    def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        """The loss of the items in `rows`, and what else to log (detached)."""
+    def batch_of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and labels of the items in `rows`, as `loss` takes them: of the same shapes for every batch."""
+
+    @abstractmethod
+    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        """The loss of a batch, and what else to log (detached)."""
 
     def start(self, epoch: int) -> int:
         items = self.items(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.method.settings.rate(epoch, self.epochs, self.lr)
+        rate(self.optimizer, self.method.settings.rate(epoch, self.epochs, self.lr), self.descend)
         order = stream(self.method.seed, "order", self.name, epoch).permutation(items)
         self.order = torch.from_numpy(order).to(self.method.task.device)
         return max(1, items // self.batch)
 
     def step(self, step: int) -> Logs:
+        return self.descend(*self.batch_of(self.order[step * self.batch : (step + 1) * self.batch]))
+
+    def _descend(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
+        arithmetic = self.method.arithmetic
         self.optimizer.zero_grad(set_to_none=True)
-        loss, logs = self.loss(self.order[step * self.batch : (step + 1) * self.batch])
+        with arithmetic.autocast(self.method.task.device):
+            loss, logs = arithmetic.call(type(self).loss, self, inputs, labels) if self.compiles else self.loss(inputs, labels)
         loss.backward()
         self.optimizer.step()
         return {"train/loss": loss.detach(), **logs}
 
     def finish(self, epoch: int) -> dict[str, float]:
-        return {"lr": self.optimizer.param_groups[0]["lr"]}
+        return {"lr": float(self.optimizer.param_groups[0]["lr"])}
 
 
 class PoolDescent(Descent):

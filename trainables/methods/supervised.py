@@ -18,9 +18,11 @@ class Fit(PoolDescent):
     method: "Supervised"
     views = 1
 
-    def loss(self, rows: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        logits = self.model(normalise(self.pool.views[rows, 0]))
-        return functional.cross_entropy(logits.float(), self.pool.labels[rows]), {}
+    def batch_of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.pool.views[rows, 0], self.pool.labels[rows]
+
+    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        return functional.cross_entropy(self.model(normalise(inputs)).float(), labels), {}
 
     def finish(self, epoch: int) -> dict[str, float]:
         val = self.method.task.val

@@ -1,0 +1,155 @@
+"""Choice: the arithmetic of a run folder on one kind of device, made once, by measuring the steps of the first cell trained there.
+
+One for all cells of the folder: arms that are compared must not differ in their arithmetic.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from trainables.arithmetic import REFERENCE, Arithmetic, first_line, told_of_compiler
+from trainables.methods.method import Method, Phase
+
+CLEARLY = 0.95
+"""another arithmetic than the reference must take less than this share of its time: chance alone must not choose"""
+HOPELESS = 3.0
+"""a candidate that takes this many times the reference's time in its second step is not measured further: bf16 without hardware for it"""
+ROUNDS, ROUND_S = 5, 0.1
+COMPILE_FROM_S = 600.0
+"""compiling is tried where a worker has this much training before it: it takes a minute, and each worker pays some of it"""
+PAID_BACK = 4.0
+"""compiling must win this many times what it took: a study has several losses, and every worker compiles or loads each"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and why."""
+
+    arithmetic: Arithmetic
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    """of a step, by arithmetic"""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """which was not measured to the end, and why"""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Choice":
+        return cls(**content | {"arithmetic": Arithmetic(**content["arithmetic"])})
+
+
+def kind_of(device: torch.device) -> str:
+    """What kind of device it is: the same name, the same choice."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    return f"CPU {model[1].strip()}" if model else "CPU"
+
+
+def choose(make: Callable[[Arithmetic], Method], device: torch.device, cells: int = 1) -> Choice:
+    """Measure the first phase of the method that `make` makes, in every arithmetic that may pay, and choose the fastest.
+
+    `cells` is how many such trainings one worker has before it: whether it pays to compile.
+    """
+    trial = _Trial(make, device)
+    trial.measure(_plain(device))
+    best = trial.best()
+    steps = cells * trial.steps
+    if steps * trial.took[best] > COMPILE_FROM_S:
+        began = time.perf_counter()
+        trial.measure([replace(best, compiled=True)], against=best)
+        cost = time.perf_counter() - began
+        compiled = trial.best()
+        if compiled.compiled and steps * (trial.took[best] - trial.took[compiled]) < PAID_BACK * cost:
+            trial.left_out[str(compiled)] = f"it would not win back the {cost:.0f} s that compiling takes"
+            compiled = best
+        best = compiled
+    times = {str(each): round(1e3 * seconds, 3) for each, seconds in trial.took.items()}
+    return Choice(best, times, trial.left_out)
+
+
+def _plain(device: torch.device) -> list[Arithmetic]:
+    """All but the compiled ones, the reference first."""
+    layouts: list[Any] = ["channels_last", "contiguous"]
+    eager = [Arithmetic(precision, layout) for precision in ("fp32", "bf16") for layout in layouts]
+    return eager + [replace(each, recorded=True) for each in eager if device.type == "cuda"]
+
+
+class _Trial:
+    """Candidates at work, in turns, each with a method of its own."""
+
+    def __init__(self, make: Callable[[Arithmetic], Method], device: torch.device) -> None:
+        self.make, self.device = make, device
+        self.took: dict[Arithmetic, float] = {}
+        """seconds a step"""
+        self.left_out: dict[str, str] = {}
+        self.steps = 0
+        """of a whole phase"""
+
+    def best(self) -> Arithmetic:
+        fastest = min(self.took, key=self.took.__getitem__)
+        return fastest if self.took[fastest] < CLEARLY * self.took[REFERENCE] else REFERENCE
+
+    def measure(self, candidates: Iterable[Arithmetic], against: Arithmetic | None = None) -> None:
+        """Their medians over interleaved rounds; `against` is measured once more beside them."""
+        running: dict[Arithmetic, Callable[[], None]] = {}
+        for each in [*([against] if against else []), *candidates]:
+            try:
+                step = self._begin(each)
+                step()
+                second = self._seconds(step)
+            except Exception as error:
+                known = told_of_compiler(error) or (isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError))
+                if not (known and running):  # the first, the reference, must work
+                    raise
+                self.left_out[str(each)] = first_line(error)
+                print(f"{each}: not used: {first_line(error)}", file=sys.stderr)
+                continue
+            if running and second > HOPELESS * self._seconds(next(iter(running.values()))):
+                self.left_out[str(each)] = f"its second step took {1e3 * second:.0f} ms"
+                continue
+            running[each] = step
+        times: dict[Arithmetic, list[float]] = {each: [] for each in running}
+        for _ in range(ROUNDS):
+            for each, step in running.items():
+                times[each].append(self._seconds(step, ROUND_S))
+        self.took |= {each: median(seconds) for each, seconds in times.items()}
+
+    def _begin(self, arithmetic: Arithmetic) -> Callable[[], None]:
+        phase: Phase = self.make(arithmetic).phases()[0]
+        with arithmetic.autocast(self.device):
+            phase.begin()
+            steps = phase.start(0)
+        phase.model.train()
+        self.steps = phase.epochs * steps
+        made = 0
+
+        def step() -> None:
+            nonlocal made
+            phase.step(made % steps)
+            made += 1
+
+        return step
+
+    def _seconds(self, step: Callable[[], None], least: float = 0.0) -> float:
+        """Seconds a step, by as many as take `least` seconds, at least one; a GPU is waited for once, at the end."""
+        self._wait()
+        began, made = time.perf_counter(), 0
+        while not made or time.perf_counter() - began < least:
+            step()
+            made += 1
+        self._wait()
+        return (time.perf_counter() - began) / made
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()

@@ -1,0 +1,85 @@
+"""Worker: how a cell begins in a process that trains many, and what is written and said of its end. Knows no cluster."""
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.cell import Cell
+from trainables.choice import Choice, kind_of
+from trainables.loop import Diverged, Stopped, asked_arithmetic, chosen, device_here, training
+from trainables.registry import BadRequest
+from trainables.store import RunFolder
+
+Job = dict[str, Any]
+"""trial, cell, slot_pid, deaths, as the mailbox hands them out"""
+
+
+@dataclass
+class Worker:
+    """Begins jobs and ends them; whom it tells of that is given."""
+
+    runs: str
+    context: dict[str, Any]
+    """kept in every result's provenance"""
+    report: Callable[[str, dict[str, Any]], bool]
+    """(key, event) -> go on?"""
+    ask: Callable[[str], Any]
+    """what was chosen for a kind of device, or None: choose"""
+    answer: Callable[[str, Any], None]
+    halt: Callable[[], bool]
+    checkpoint_s: float
+    cells: int
+    """how many there are for each worker"""
+
+    def __post_init__(self) -> None:
+        self.folder = RunFolder(self.runs)
+        self.choice: Choice | None = None
+
+    def begin(self, job: Job) -> Generator[None, None, Any]:
+        """The job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
+        cell = Cell.from_json(job["cell"])
+        if cell.parent and self.folder.result(cell.parent) is None:
+            raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.error(cell.parent) or {}).get('reason', 'no result')}")
+        if self.folder.result(cell.key) is not None:
+            return
+        context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
+        if asked_arithmetic(cell) is None and self.choice is None:
+            self.choice = self._choose(cell)
+
+        def report(row: dict[str, Any]) -> bool:
+            return self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
+
+        yield from training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice)
+
+    def _choose(self, cell: Cell) -> Choice:
+        kind = kind_of(device_here())
+        if known := self.ask(kind):
+            return Choice.from_json(known)
+        choice = chosen(cell, self.folder, self.cells)
+        self.answer(kind, choice.to_json())
+        return choice
+
+    def end(self, job: Job, error: Exception | None) -> None:
+        cell = Cell.from_json(job["cell"])
+        event: dict[str, Any]
+        if error is None:
+            event = {"kind": "done"}
+        elif isinstance(error, Stopped):
+            event = {"kind": "failed", "stopped": True, "reason": "stopped"}
+        elif isinstance(error, OSError):
+            where = error.filename or self.folder.path("cells", cell.key)
+            event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
+        else:
+            known = isinstance(error, BadRequest | Diverged | MemoryError)
+            event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
+            epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
+            trace = "".join(traceback.format_exception(error))
+            self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace} | event | epoch)
+        self.report(cell.key, event | {"time": time.time()})
+
+    def note(self, job: Job, text: str) -> None:
+        """A line for whoever watches."""
+        self.report(job["cell"]["key"], {"kind": "note", "text": text})
