@@ -4,10 +4,12 @@ Steps are counted for every combination of conditions, by its own method and pha
 measured once for each value of the compared axis, at its combination of fewest steps, and scaled by steps and images from there.
 """
 
+import itertools
+import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from statistics import median
 from typing import Any, NamedTuple
@@ -18,10 +20,13 @@ from torch import Tensor
 
 from platform.progress import duration
 from search_spaces.study import Study
+from trainables.arithmetic import REFERENCE, Arithmetic
 from trainables.cell import Cell, Value
+from trainables.choice import Choice, choose
 from trainables.data.task import Images, Task
-from trainables.loop import make_method, make_task
+from trainables.loop import asked_arithmetic, device_here, make_method, make_task
 from trainables.methods.method import Method, Phase
+from trainables.pack import PACK, Member
 
 FEW = 16
 """training images a count or a measurement begins with"""
@@ -73,18 +78,36 @@ class Rates(NamedTuple):
         return total
 
 
-def estimate(study: Study, cells: list[Cell], done: set[str], slots: int | None) -> str:
+class Way(NamedTuple):
+    """How trainings would be made here."""
+
+    device: torch.device
+    chosen: Arithmetic = REFERENCE
+    """of cells that ask for none"""
+    pack: int = 1
+    """side by side in one process"""
+
+
+def estimate(
+    study: Study, cells: list[Cell], done: set[str], slots: int | None, pack: int | None = None, choice: Choice | None = None
+) -> str:
     """The cells to do, their steps and seconds, and the time for all with `slots` at once (none: one a GPU, or one a core).
 
-    An axis of numbers says how much is trained, and is scaled; an axis of words says what, and each of its values is measured.
+    `pack` is as for the grid; `choice` the run folder's arithmetic: where it has none yet, one is made, and not kept. An axis of numbers
+    says how much is trained, and is scaled; an axis of words says what, and each of its values is measured.
     """
     todo = [cell for cell in cells if cell.key not in done]
     head = f"{study.name}, {study.scale} scale: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to do"
     if not todo:
         return head
     torch.set_num_threads(1)  # as a worker has
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sizes, seconds = _all(study, todo, device)
+    device = device_here()
+    if choice is None and any(asked_arithmetic(cell) is None for cell in todo):
+        task = make_task(todo[0], device)
+        choice = choose(lambda arithmetic: make_method(todo[0], task, arithmetic), device)
+    gpus = torch.cuda.device_count()
+    way = Way(device, choice.arithmetic if choice else REFERENCE, min(pack or (PACK if gpus else 1), len(todo)))
+    sizes, seconds = _all(study, todo, way)
 
     rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
     for value in study.axes[study.compared]:
@@ -93,14 +116,17 @@ def estimate(study: Study, cells: list[Cell], done: set[str], slots: int | None)
             steps, times = {sizes[each].steps for each in mine}, {seconds[each] for each in mine}
             rows.append((str(value), str(len(mine)), _range(steps, "{:,}".format), _range(times, duration)))
     each = [seconds[_point(study, cell)] for cell in todo]
-    slots = min(slots or torch.cuda.device_count() or os.cpu_count() or 1, len(todo))
+    slots = min(slots or gpus or os.cpu_count() or 1, math.ceil(len(todo) / way.pack))
     total = max(sum(each) / slots, max(each))
+    how = (
+        f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.arithmetic})" if choice else "")
+    )
     return "\n".join(
-        [head, "", *_table(rows), "", f"about {duration(total)} on this machine with {slots} at once; starting the workers comes on top"]
+        [head, "", *_table(rows), "", f"about {duration(total)} on this machine with {how}; starting the workers comes on top"]
     )
 
 
-def _all(study: Study, todo: list[Cell], device: torch.device) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
+def _all(study: Study, todo: list[Cell], way: Way) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
     """Size and seconds of each combination: of its first replicate."""
     first: dict[tuple[Value, ...], Cell] = {}
     kinds: dict[tuple[Value, ...], list[tuple[Value, ...]]] = defaultdict(list)
@@ -109,10 +135,10 @@ def _all(study: Study, todo: list[Cell], device: torch.device) -> tuple[dict[tup
         if (point := _point(study, cell)) not in first:
             first[point] = cell
             kinds[tuple(cell.axes[axis] for axis in (study.compared, *words))].append(point)
-    sizes = {point: count(cell, device) for point, cell in first.items()}
+    sizes = {point: count(cell, way.device) for point, cell in first.items()}
     seconds: dict[tuple[Value, ...], float] = {}
     for points in kinds.values():
-        rates = measure(first[min(points, key=lambda point: sizes[point].steps)], device)
+        rates = measure(first[min(points, key=lambda point: sizes[point].steps)], way)
         seconds |= {point: rates.seconds(sizes[point]) for point in points}
     return sizes, seconds
 
@@ -159,38 +185,56 @@ def _of_one(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return answer
 
 
-def measure(cell: Cell, device: torch.device) -> Rates:
+def measure(cell: Cell, way: Way) -> Rates:
     """The rates of a cell, by the parts of its training at work on a part of its images."""
+    device, arithmetic = way.device, asked_arithmetic(cell) or way.chosen
     began = _clock(device)
     task = make_task(cell, device)
-    method = make_method(cell, task)
-    build, images = _clock(device) - began, FEW
+    methods = [make_method(cell, task, arithmetic) for _ in range(way.pack)]
+    build, images = (_clock(device) - began) / way.pack, FEW
     while True:
         began = _clock(device)
-        method.task = _thinned(task, images)
-        rates = Rates(build, tuple(_pace(phase, method, device) for phase in method.phases()), _logits(method, device))
+        for method in methods:
+            method.task = _thinned(task, images)
+        alike = zip(*(method.phases() for method in methods), strict=True)
+        with arithmetic.autocast(device):
+            rates = Rates(build, tuple(_pace(phases, methods[0], device) for phases in alike), _logits(methods[0], device))
         if images >= len(task.train.labels) or _clock(device) - began >= LONG_S:
             return rates
         images *= 4
 
 
-def _pace(phase: Phase, method: Method, device: torch.device) -> Pace:
+def _pace(phases: tuple[Phase, ...], method: Method, device: torch.device) -> Pace:
+    """Of the same phase of a pack of trainings, a step of each in turn."""
+    first = phases[0]
     began = _clock(device)
-    phase.begin()
-    steps = phase.start(0)
+    first.begin()
+    steps = first.start(0)
     ready = _clock(device)
-    phase.start(1)
+    first.start(1)
+    again = _clock(device) - ready
+    for phase in phases[1:]:
+        phase.begin()
+        phase.start(0)
+    members = [Member(phase, _steps(phase, steps)) for phase in phases]
     times = [_clock(device)]
-    again = times[0] - ready
-    phase.model.train()
     while len(times) <= 20 and times[-1] - times[0] < LONG_S / 2:
-        phase.step(len(times) % steps)
+        for member in members:
+            with member.own(), torch.autocast(device.type, enabled=False):  # a step opens its own
+                next(member.training)
         times.append(_clock(device))
-    took = np.diff(times)
+    took = np.diff(times) / len(phases)
     finish = _clock(device)
-    phase.finish(0)
+    first.finish(0)
     finish = _clock(device) - finish
     return Pace((ready - began) / steps, again / steps, median(took[1:] if len(took) > 1 else took), finish / len(method.task.val.labels))
+
+
+def _steps(phase: Phase, steps: int) -> Generator[None, None, None]:
+    phase.model.train()
+    for step in itertools.count():
+        phase.step(step % steps)
+        yield
 
 
 def _logits(method: Method, device: torch.device) -> float:

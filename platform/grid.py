@@ -16,9 +16,10 @@ from platform.cluster import Fatal, started
 from platform.progress import Progress
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
+from trainables.choice import Choice, kind_of
 from trainables.data.source import load, parse, parse_file
 from trainables.data.task import TASKS, Task
-from trainables.loop import make_method, make_task
+from trainables.loop import device_here, make_method, make_task
 from trainables.registry import BadRequest, unknown
 from trainables.settings import resolve
 from trainables.store import RunFolder
@@ -48,7 +49,8 @@ def main(
         if dry_run:
             from platform.estimate import estimate
 
-            print(estimate(wanted, cells, folder.done(), slots))
+            known = folder.choice(kind_of(device_here()))
+            print(estimate(wanted, cells, folder.done(), slots, pack, Choice.from_json(known) if known else None))
             return
         folder.put_grid(wanted.name, wanted.scale, cells)
     except BadRequest as error:

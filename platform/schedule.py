@@ -24,12 +24,11 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 
 from trainables.cell import Cell
 from trainables.mailbox import Mailbox
+from trainables.pack import PACK
 from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
 from trainables.store import RunFolder
 
 Event = dict[str, Any]
-PACK = 10
-"""trainings side by side on a GPU: the seeds of one condition of the first study, of which each takes less than 1 GB"""
 
 
 class _Trainer(TorchTrainer):

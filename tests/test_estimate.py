@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from platform.estimate import Pace, Rates, Size, count, estimate, measure
+from platform.estimate import Pace, Rates, Size, Way, count, estimate, measure
 from platform.grid import read_roles
 from search_spaces.study import STUDIES, Study
+from trainables.arithmetic import Arithmetic
 from trainables.cell import Cell
 from trainables.loop import make_method, make_task, train
 from trainables.methods.recipe import Descent
@@ -107,9 +108,9 @@ def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -
     )
     measured = []
 
-    def spy(cell: Cell, device: torch.device) -> Rates:
+    def spy(cell: Cell, way: Way) -> Rates:
         measured.append((cell.axes["arm"], cell.axes["pool"], cell.axes["batch"]))
-        return measure(cell, device)
+        return measure(cell, way)
 
     monkeypatch.setattr("platform.estimate.measure", spy)
     cells = cells_of(study)
@@ -122,7 +123,7 @@ def test_nothing_moves_but_the_clock(tiny: Study) -> None:
     """Measuring leaves no trace: a cell's network begins with the same numbers after it."""
     (cell, *_) = cells_of(tiny.narrowed("method", ["SC(c)"]))
     before = make_method(cell, make_task(cell, CPU)).modules.state_dict()
-    rates = measure(cell, CPU)
+    rates = measure(cell, Way(CPU, Arithmetic("bf16"), pack=2))
     assert len(rates.phases) == 2
     after = make_method(cell, make_task(cell, CPU)).modules.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())

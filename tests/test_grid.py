@@ -17,7 +17,20 @@ from tests import tiny
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
-GRID = ["--only", "method=SL(c),SC(c<-a)", "--only", "split=.5", "--seeds", "2", "--set", "per_class=8", "--set", "probe_epochs=5"]
+GRID = [
+    "--only",
+    "method=SL(c),SC(c<-a)",
+    "--only",
+    "split=.5",
+    "--seeds",
+    "2",
+    "--set",
+    "per_class=8",
+    "--set",
+    "probe_epochs=5",
+    "--set",
+    "precision=fp32",
+]
 NOT_NUMBERS = {"time"}
 
 

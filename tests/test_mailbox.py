@@ -21,12 +21,22 @@ def cell(key: str, parent: str | None = None) -> dict[str, Any]:
     return {"key": key, "parent": parent}
 
 
-def run(test: Test) -> None:
+class OneByOne(Mailbox):
+    """As workers use it that take one cell at a time: they need not say which they speak of."""
+
+    async def take(self, rank: int, most: int = 1) -> Any:
+        return next(iter(await super().take(rank, most)), None)
+
+    async def report(self, rank: int, *event: Any) -> bool:
+        return await super().report(rank, next(iter(self._busy.get(rank, {})), ""), *event)
+
+
+def run(test: Test, make: Callable[[], Mailbox] = OneByOne) -> None:
     """Run in a loop of its own; a mailbox that never answers is a failure, not a hang."""
 
     async def whole() -> None:
         async with asyncio.timeout(60):
-            await test(Mailbox())
+            await test(make())
 
     asyncio.run(whole())
 
@@ -235,6 +245,54 @@ def test_a_child_whose_parent_was_dropped_is_not_kept_waiting() -> None:
         assert (await waiting)["cell"]["key"] == "middle"
 
     run(test)
+
+
+def keys(jobs: list[dict[str, Any]]) -> list[str]:
+    return [job["cell"]["key"] for job in jobs]
+
+
+def test_a_worker_takes_several_cells_of_one_trial() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a"), cell("b", "a"), cell("c"), cell("d"), cell("e")])
+        await mailbox.post("u", [cell("f")])
+        assert keys(await mailbox.take(0, 3)) == ["a", "c", "d"], "b waits for a"
+        assert keys(await mailbox.take(1, 3)) == ["e"], "of one trial at a time"
+        assert keys(await mailbox.take(2, 3)) == ["f"]
+        assert await mailbox.report(0, "c", ROW) and await mailbox.report(0, "a", DONE)
+        assert not await mailbox.report(0, "a", ROW) and not await mailbox.report(1, "c", ROW), "not theirs, or no more"
+        assert keys(await mailbox.take(3, 3)) == ["b"] and await mailbox.report(0, "d", DONE)
+        halt = await started(mailbox.halt())
+        assert not halt.done() and not await mailbox.report(0, "c", ROW)
+
+    run(test, Mailbox)
+
+
+def test_cells_whose_worker_died_come_alone() -> None:
+    """One of them may have killed it: the others must not die with it again."""
+
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell(key) for key in "abcd"])
+        assert keys(await mailbox.take(0, 3)) == ["a", "b", "c"] and await mailbox.report(0, "a", DONE)
+        await mailbox.died({0: "signal 9"})
+        assert [keys(await mailbox.take(rank, 3)) for rank in range(3)] == [["b"], ["c"], ["d"]]
+
+    run(test, Mailbox)
+
+
+def test_one_worker_chooses_and_the_others_wait_for_it() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        assert await mailbox.choice(0, "gpu") is None and await mailbox.choice(1, "cpu") is None
+        waiting = await started(mailbox.choice(2, "gpu"))
+        await mailbox.chose("cpu", {"fast": True})
+        await settle()
+        assert not waiting.done() and await mailbox.choice(3, "cpu") == {"fast": True}
+        await mailbox.died({0: "signal 9"})  # while it measured
+        assert await waiting is None, "it is the other's to choose now"
+        await mailbox.chose("gpu", {"fast": False})
+        await mailbox.died({2: "signal 9"})
+        assert await mailbox.choice(0, "gpu") == {"fast": False}, "a choice outlives who made it"
+
+    run(test, Mailbox)
 
 
 def test_halt_waits_until_every_worker_has_let_go() -> None:

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "projection": 8,
     "probe_epochs": 4,
     "probe_lr": 0.05,
+    "precision": "fp32",
 }
 
 

@@ -1,6 +1,6 @@
 """Mailbox: what slots and workers say to each other. Plain asyncio; platform/schedule.py makes it a Ray actor.
 
-A slot (a Tune trial) posts its cells and waits for events; a worker takes a trial's cells and reports. Trials and workers are not bound
+A slot (a Tune trial) posts its cells and waits for events; a worker takes the next cells and reports. Trials and workers are not bound
 to each other: any free worker serves any trial, and a cell whose worker died goes to the next one free, alone, with its tries counted.
 """
 
@@ -91,10 +91,10 @@ class Mailbox:
         self._notify()
 
     # what a worker says
-    async def take(self, rank: int) -> list[dict[str, Any]]:
-        """The next of {trial, cell, slot_pid, deaths} of one trial, waiting for some; none when there will be no more.
+    async def take(self, rank: int, most: int = 1) -> list[dict[str, Any]]:
+        """The next {trial, cell, slot_pid, deaths}, waiting for one; none when there will be no more and the worker may go.
 
-        All of its cells that may begin come at once; but one that has lost a worker comes alone, for it may have been the cause.
+        With it come others of its trial, up to so many; but a cell that has lost a worker comes alone, for it may have been the cause.
         """
         self._gone(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
         self._calls[rank] += 1
@@ -102,7 +102,7 @@ class Mailbox:
         await self._wait(lambda: self._closed or self._calls[rank] != call or bool(self._ready()))
         if self._closed or self._calls[rank] != call:
             return []
-        jobs = self._ready()
+        jobs = self._ready()[:most]
         self._queue = deque(job for job in self._queue if job not in jobs)
         self._busy[rank] = {job.key: job for job in jobs}
         return [{"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} for job in jobs]

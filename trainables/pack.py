@@ -10,6 +10,9 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+PACK = 10
+"""trainings side by side on a GPU: the seeds of one condition of the first study, of which each takes less than 1 GB"""
+
 Job = TypeVar("Job")
 Begin = Callable[[Job], Generator[None, None, Any]]
 End = Callable[[Job, Exception | None], None]
@@ -33,7 +36,7 @@ def train_together(jobs: list[Job], begin: Begin[Job], end: End[Job], most: int,
 
 def _turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
     """All jobs in turns, to their ends. Should memory be too small for several: those that had not ended, to begin again."""
-    members = [_Member(job, begin(job)) for job in jobs]
+    members = [Member(job, begin(job)) for job in jobs]
     while members:
         for member in list(members):
             error: Exception | None = None
@@ -62,7 +65,7 @@ def _turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
     return [member.job for member in members]
 
 
-class _Member(Generic[Job]):
+class Member(Generic[Job]):
     """One training of a pack, with a stream and a random state of its own."""
 
     def __init__(self, job: Job, training: Generator[None, None, Any]) -> None:

@@ -54,7 +54,7 @@ def slot() -> type:
 
 
 def serve(config: dict[str, Any]) -> None:
-    """A worker's life: take a trial's cells, train them, take the next, until the mailbox closes."""
+    """A worker's life: take as many cells as fit, train them, take the next, until the mailbox closes."""
     import torch
 
     from trainables.pack import train_together
@@ -83,7 +83,7 @@ def serve(config: dict[str, Any]) -> None:
         cells=config["cells_each"],
     )
     most = config["pack"]
-    while jobs := ray.get(mailbox.take.remote(rank)):
+    while jobs := ray.get(mailbox.take.remote(rank, most)):
         most = train_together(jobs, worker.begin, worker.end, most, worker.note)
 
 

@@ -1,0 +1,122 @@
+"""Arithmetics against each other: bf16 and compiled steps agree with plain fp32 to their rounding, and what cannot be done is said."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import tiny
+from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.cell import Cell, Data
+from trainables.choice import Choice
+from trainables.loop import asked_arithmetic, make_method, make_task, train
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+Roles = dict[str, Data]
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+def losses(cell: Cell, arithmetic: Arithmetic, steps: int = 2) -> list[float]:
+    """Of the first steps of a cell's first phase."""
+    phase = make_method(cell, make_task(cell, CPU), arithmetic).phases()[0]
+    phase.begin()
+    number = phase.start(0)
+    phase.model.train()
+    return [float(phase.step(step % number)["train/loss"]) for step in range(steps)]
+
+
+@pytest.mark.parametrize("arm", ["SL(c+a)", "SC(c<-a)", "UC(c)"])
+@pytest.mark.parametrize(
+    ("other", "first", "second"),
+    [(Arithmetic("bf16"), 0.01, 0.03), (Arithmetic("bf16", "contiguous"), 0.01, 0.03), (Arithmetic(layout="contiguous"), 1e-5, 1e-3)],
+)
+def test_the_same_steps_to_rounding(roles: Roles, arm: str, other: Arithmetic, first: float, second: float) -> None:
+    """Of the second step more is asked than that the loss be computed: the first must have moved the parameters alike."""
+    cell = tiny.cell(roles, arm, ratio=2)
+    plain = losses(cell, REFERENCE)
+    found = losses(cell, other)
+    assert found[0] == pytest.approx(plain[0], rel=first) and found[1] == pytest.approx(plain[1], rel=second)
+    assert losses(cell, other) == losses(cell, other), "one arithmetic is exact"
+    assert losses(cell, REFERENCE) == plain, "and leaves nothing behind"
+
+
+def test_parameters_and_what_is_kept_stay_in_fp32(roles: Roles, tmp_path: Path) -> None:
+    cell, folder = tiny.cell(roles, "SC(c)", precision="bf16"), RunFolder(str(tmp_path))
+    result = train(cell, folder)
+    assert result["provenance"]["precision"] == "bf16" and result["provenance"]["arithmetic"] == "bf16, channels_last, eager"
+    floats = [each for each in folder.checkpoint(cell.key)["modules"].values() if each.is_floating_point()]
+    assert floats and {each.dtype for each in floats} == {torch.float32}
+    assert folder.predictions(cell.key)["probabilities"].dtype == "float32"
+
+
+def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) -> None:
+    from torch._dynamo.utils import counters
+
+    cells = [tiny.cell(roles, "SC(c)", seed, ratio) for seed, ratio in ((0, 1), (1, 2), (2, 2))]
+    plain = [losses(cell, REFERENCE) for cell in cells]
+    counters.clear()
+    compiled = [losses(cell, Arithmetic(compiled=True)) for cell in cells]
+    for one, other in zip(compiled, plain, strict=True):
+        assert one[0] == pytest.approx(other[0], rel=1e-5) and one[1] == pytest.approx(other[1], rel=1e-3)
+    assert counters["stats"]["unique_graphs"] == 1, "other seeds and pools need no other code"
+
+
+COMPILED = """
+import json, sys, torch
+from trainables.arithmetic import Arithmetic
+from trainables.cell import Cell
+from trainables.choice import Choice
+from trainables.loop import train
+from trainables.store import RunFolder
+torch.set_num_threads(1)
+train(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), choice=Choice(Arithmetic(compiled=True)))
+"""
+
+
+def test_without_a_compiler_it_is_eager_and_says_so_once(roles: Roles, tmp_path: Path) -> None:
+    cell, plain, folder = (
+        tiny.cell(roles, "SC(c)", precision="auto"),
+        RunFolder(str(tmp_path / "plain")),
+        RunFolder(str(tmp_path / "compiled")),
+    )
+    folder.put_json(cell.to_json(), "cell.json")
+    nowhere = {"PYTHONPATH": str(ROOT), "CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", COMPILED, folder.path("cell.json"), folder.uri]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "not compiled" in line]
+    assert line.startswith("not compiled, and slower for it: InductorError: ") and "C++ compiler" in line
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(cell, plain, choice=Choice(REFERENCE))
+    torch.set_num_threads(threads)
+    assert folder.history(cell.key)[-1]["train/loss"] == plain.history(cell.key)[-1]["train/loss"]
+
+
+def test_a_method_that_cannot_be_computed_fails_as_itself(roles: Roles) -> None:
+    """Not as the compiler's error, and without being tried twice."""
+    calls = 0
+
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        raise ZeroDivisionError("the method's own")
+
+    with pytest.raises(ZeroDivisionError, match="the method's own"):
+        Arithmetic(compiled=True).call(broken, torch.ones(2))
+
+
+def test_a_cell_may_ask_for_its_arithmetic(roles: Roles) -> None:
+    auto, fp32, bf16 = (tiny.cell(roles, precision=precision) for precision in ("auto", "fp32", "bf16"))
+    assert asked_arithmetic(auto) is None
+    assert asked_arithmetic(fp32) == REFERENCE and asked_arithmetic(bf16) == Arithmetic("bf16")
+    assert len({auto.key, fp32.key, bf16.key}) == 3, "other numbers, another result"

@@ -1,0 +1,126 @@
+"""The choice of arithmetic: by real measurements, once per run folder; never what does not work, nor what a hair's breadth favours."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests import tiny
+from trainables import choice as module
+from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.cell import Cell, Data
+from trainables.choice import Choice, _Trial, choose, kind_of
+from trainables.loop import chosen, make_method, make_task, train
+from trainables.methods.method import Method
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+Roles = dict[str, Data]
+BF16, CONTIGUOUS = Arithmetic("bf16"), Arithmetic(layout="contiguous")
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUND_S", 0.01)
+
+
+def maker(cell: Cell) -> Any:
+    task = make_task(cell, CPU)
+    return lambda arithmetic: make_method(cell, task, arithmetic)
+
+
+def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
+    made = choose(maker(tiny.cell(roles, "SC(c)", ratio=2)), CPU)
+    measured = made.milliseconds | dict.fromkeys(made.left_out, 0.0)
+    assert measured.keys() == {f"{p}, {layout}, eager" for p in ("fp32", "bf16") for layout in ("channels_last", "contiguous")}
+    fastest = min(made.milliseconds, key=made.milliseconds.__getitem__)
+    assert str(made.arithmetic) in (fastest, str(REFERENCE))
+    assert Choice.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+@pytest.mark.parametrize(("bf16_s", "best"), [(0.96, REFERENCE), (0.94, BF16), (1.2, REFERENCE)])
+def test_chance_does_not_choose(bf16_s: float, best: Arithmetic) -> None:
+    trial = _Trial(lambda arithmetic: pytest.fail("nothing to make"), CPU)
+    trial.took = {REFERENCE: 1.0, CONTIGUOUS: 0.97, BF16: bf16_s}
+    assert trial.best() == best
+
+
+def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixture[str]) -> None:
+    make = maker(tiny.cell(roles))
+
+    def fails(arithmetic: Arithmetic) -> Method:
+        if arithmetic.precision == "bf16":
+            raise RuntimeError("could not create a primitive descriptor\nand more")
+        return make(arithmetic)
+
+    made = choose(fails, CPU)
+    assert made.arithmetic.precision == "fp32" and len(made.milliseconds) == 2
+    assert made.left_out == dict.fromkeys(
+        map(str, (BF16, Arithmetic("bf16", "contiguous"))), "RuntimeError: could not create a primitive descriptor"
+    )
+    assert "bf16, channels_last, eager: not used: RuntimeError: could not" in capsys.readouterr().err
+
+
+def test_what_works_nowhere_is_an_error(roles: Roles) -> None:
+    def fails(arithmetic: Arithmetic) -> Method:
+        raise RuntimeError("no such device")
+
+    with pytest.raises(RuntimeError, match="no such device"):
+        choose(fails, CPU)
+
+
+def test_it_is_compiled_only_where_that_wins_its_time_back(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cell of a second's training never does; a million would, if a compiled step is faster at all."""
+    make = maker(tiny.cell(roles, "SC(c)", ratio=2))
+    assert not any("compiled" in name for name in choose(make, CPU).milliseconds)
+    monkeypatch.setattr(module, "COMPILE_FROM_S", 0.0)
+    made = choose(make, CPU)
+    (name,) = [name for name in made.milliseconds if "compiled" in name]
+    assert not made.arithmetic.compiled and (name not in made.left_out or "win back" in made.left_out[name])
+    many = choose(make, CPU, cells=10**9)
+    fastest = min(many.milliseconds, key=many.milliseconds.__getitem__)
+    assert many.arithmetic.compiled == ("compiled" in fastest and "compiled" in str(many.arithmetic))
+
+
+def test_a_run_folder_chooses_once(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, folder = tiny.cell(roles, "SC(c)"), tiny.cell(roles, "SL(c)"), RunFolder(str(tmp_path))
+    made = chosen(first, folder)
+    monkeypatch.setattr("trainables.loop.choose", lambda *_: pytest.fail("measured again"))
+    assert chosen(second, RunFolder(str(tmp_path))) == made
+    (file,) = (tmp_path / "arithmetic").iterdir()
+    assert json.loads(file.read_text())["device"] == kind_of(CPU)
+    second = tiny.cell(roles, "SL(c)", precision="auto")
+    result = train(second, folder, choice=made)
+    assert Choice.from_json(result["arithmetic"]) == made and result["provenance"]["precision"] == made.arithmetic.precision
+
+
+CHOOSES = """
+import json, sys, torch
+from trainables.cell import Cell
+from trainables.loop import chosen
+from trainables.store import RunFolder
+torch.set_num_threads(1)
+print(json.dumps(chosen(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2])).to_json()))
+"""
+
+
+def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path) -> None:
+    """The libraries themselves held to the instructions of such a processor: bf16, emulated, takes many times as long."""
+    folder = RunFolder(str(tmp_path))
+    folder.put_json(tiny.cell(roles, "SC(c)", ratio=2, batch=32).to_json(), "cell.json")
+    old = {"PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    command = [sys.executable, "-c", CHOOSES, folder.path("cell.json"), folder.uri]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | old, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Choice.from_json(json.loads(done.stdout.splitlines()[-1])).arithmetic.precision == "fp32"

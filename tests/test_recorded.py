@@ -1,0 +1,102 @@
+"""Recorded steps: where they cannot be recorded, or replay as something else, the step itself is made, to the same bits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.recorded import Recorded, rate
+
+
+def plain(step: Any, *_: object) -> Any:
+    return step
+
+
+def training(make: Callable[..., Any], steps: int = 6) -> tuple[list[float], dict[str, Tensor], Any]:
+    """Losses, parameters and buffers of a few steps of a small network with all that a step can change."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, fused=True)
+
+    def step(inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        optimizer.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+        return {"train/loss": loss.detach()}
+
+    recorded = make(step, model, optimizer)
+    losses = []
+    for number in range(steps):
+        rate(optimizer, 0.1 / (1 + number), recorded)
+        inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(number))
+        losses.append(float(recorded(inputs, torch.arange(16) % 3)["train/loss"]))
+    return losses, {name: value.clone() for name, value in model.state_dict().items()}, recorded
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what happens without a GPU")
+def test_without_a_gpu_the_step_itself_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    losses, state, _ = training(plain)
+    assert not capsys.readouterr().err
+    again, same, recorded = training(Recorded)
+    assert recorded.plain and again == losses
+    assert all(torch.equal(same[name], state[name]) for name in state)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("not recorded, and slower for it: ")
+
+
+class Replayed(Recorded):
+    """A recording that is no recording: what it replays is the step, or a wrong one."""
+
+    def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
+        return self.step(*batch)
+
+    def _record(self, batch: tuple[Tensor, ...]) -> None:
+        self.batch = tuple(each.clone() for each in batch)
+        for _ in range(3):
+            self.step(*self.batch)
+        self.graph = object()
+
+    def _replay(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return self.replayed(*batch)
+
+
+class Nothing(Replayed):
+    def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
+        return {"train/loss": torch.zeros(())}
+
+
+class HalfTheRate(Replayed):
+    def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
+        group = self.optimizer.param_groups[0]
+        group["lr"] /= 2
+        logs = self.step(*batch)
+        group["lr"] *= 2
+        return logs
+
+
+class NoBuffers(Replayed):
+    def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
+        kept = {name: value.clone() for name, value in self.model.named_buffers()}
+        logs = self.step(*batch)
+        for name, value in self.model.named_buffers():
+            value.copy_(kept[name])
+        return logs
+
+
+def test_warming_up_and_trying_leave_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    losses, state, _ = training(plain)
+    again, same, recorded = training(Replayed)
+    assert not recorded.plain and again == losses and not capsys.readouterr().err
+    assert all(torch.equal(same[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize(("kind", "off"), [(Nothing, "100%"), (HalfTheRate, "50%"), (NoBuffers, "100%")])
+def test_a_replay_that_is_another_step_is_refused(kind: type[Replayed], off: str, capsys: pytest.CaptureFixture[str]) -> None:
+    losses, state, _ = training(plain)
+    again, same, recorded = training(kind)
+    assert recorded.plain and again == losses
+    assert all(torch.equal(same[name], state[name]) for name in state)
+    assert f"not recorded, and slower for it: RuntimeError: replayed, the step is off by {off} of its length" in capsys.readouterr().err

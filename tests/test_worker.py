@@ -1,0 +1,88 @@
+"""The worker: one arithmetic for all its cells, chosen by one of the workers; every end is written and told, whatever it is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from trainables import choice as module
+from trainables.cell import Cell, Data
+from trainables.pack import train_together
+from trainables.store import RunFolder
+from trainables.worker import Worker
+
+Roles = dict[str, Data]
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUND_S", 0.01)
+
+
+class Office:
+    """What a mailbox would do for one worker after another."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = str(runs)
+        self.choices: dict[str, Any] = {}
+        self.answers = 0
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def worker(self, halted: bool = False) -> Worker:
+        return Worker(self.runs, {"host": "here"}, self.report, self.choices.get, self.chose, lambda: halted, 20.0, 1)
+
+    def chose(self, device: str, choice: Any) -> None:
+        self.choices[device] = choice
+        self.answers += 1
+
+    def report(self, key: str, event: dict[str, Any]) -> bool:
+        self.events.append((key, event))
+        return True
+
+    def train(self, *cells: Cell, **options: Any) -> list[dict[str, Any]]:
+        """The events that ended them."""
+        worker = self.worker(**options)
+        jobs = [{"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0} for cell in cells]
+        heard = len(self.events)
+        train_together(jobs, worker.begin, worker.end, 2, worker.note)
+        return [event for _, event in self.events[heard:] if event["kind"] != "row"]
+
+
+def test_one_chooses_for_all(roles: Roles, tmp_path: Path) -> None:
+    office, folder = Office(tmp_path), RunFolder(str(tmp_path))
+    cells = [tiny.cell(roles, "SL(c)", seed, precision="auto") for seed in range(3)]
+    assert [event["kind"] for event in office.train(*cells[:2]) + office.train(cells[2])] == ["done"] * 3
+    assert office.answers == 1
+    said = [folder.result(cell.key) or {} for cell in cells]
+    assert len({each["provenance"]["arithmetic"] for each in said}) == 1
+    assert all(each["arithmetic"]["milliseconds"] == said[0]["arithmetic"]["milliseconds"] != {} for each in said)
+
+
+def test_a_cell_that_asks_for_its_precision_makes_nobody_choose(roles: Roles, tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    office.train(tiny.cell(roles, precision="fp32"))
+    assert not office.answers and not (tmp_path / "arithmetic").exists()
+
+
+def test_a_finished_cell_is_not_trained_again(roles: Roles, tmp_path: Path) -> None:
+    office, cell = Office(tmp_path), tiny.cell(roles)
+    office.train(cell)
+    rows = len(office.events)
+    assert [event["kind"] for event in office.train(cell)] == ["done"] and len(office.events) == rows + 1
+
+
+def test_every_end_is_told_and_failures_are_written(roles: Roles, tmp_path: Path) -> None:
+    office, folder = Office(tmp_path), RunFolder(str(tmp_path))
+    nan, fine = tiny.cell(roles, lr=1e30), tiny.cell(roles)
+    ends = {event["kind"]: event for event in office.train(nan, fine)}
+    assert ends["failed"]["reason"].startswith("the loss of phase fit is ") and folder.result(fine.key)
+    error = folder.error(nan.key)
+    assert error and error["epoch"] == 1 and error["axes"] == nan.axes and "Diverged" in error["traceback"]
+    (stopped,) = office.train(tiny.cell(roles, seed=1), halted=True)
+    assert stopped["stopped"] and not folder.error(tiny.cell(roles, seed=1).key)
