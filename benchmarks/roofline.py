@@ -2,7 +2,7 @@
 
 .venv/bin/python -m benchmarks.roofline measures what the device does at best, a large matrix product and a convolution of the networks'
 kind, and the bare step of each network (forward, loss, backward, optimiser), interleaved; operations are counted by PyTorch's own
-counter, two a multiply-add, convolutions and matrix products only. One thread on a CPU, as a slot has.
+counter, two a multiply-add, convolutions and matrix products only. In fp32 and in bf16; one thread on a CPU, as a slot has.
 """
 
 import time
@@ -15,7 +15,8 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import last_line, machine, pocket_cells, show
-from benchmarks.training import bare
+from benchmarks.loop import bare
+from trainables.arithmetic import Arithmetic
 
 STEPS: dict[str, dict[str, Any]] = {
     "pocket": {},
@@ -28,10 +29,19 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None
     """Measure, print a table, end with one line of JSON: GFLOP/s of the peaks and of each step, and each step's share of them."""
     here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
-    work: dict[str, Callable[[], Any]] = {"matrix product": product(device), "convolution": convolution(device)}
+    figures: dict[str, float] = {}
+    for arithmetic in (Arithmetic("fp32"), Arithmetic("bf16")):
+        figures |= one(arithmetic, rounds, seed, device)
+    last_line(figures, here)
+
+
+def one(arithmetic: Arithmetic, rounds: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Measure in one arithmetic and print its table; GFLOP/s by name."""
+    peaks = {"matrix product": product(device), "convolution": convolution(device)}
+    work: dict[str, Callable[[], Any]] = {name: autocast(arithmetic, peak, device) for name, peak in peaks.items()}
     for name, settings in STEPS.items():
         (cell,) = pocket_cells(1, seed, {"method": "SC(c)", "split": "0.9", "ratio": "5"}, settings)
-        work[f"step, {name}"] = bare(cell, device)
+        work[f"step, {name}"] = bare(cell, device, arithmetic)
     flop = {name: operations(step) for name, step in work.items()}
     took: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
@@ -43,8 +53,17 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None
         (name, flop[name] / 1e9, 1e3 * median(took[name][1:]), speed[name], *(speed[name] / other for other in peak.values()))
         for name in work
     ]
-    show(f"fp32 on {device}, medians of {rounds} rounds", ("", "GFLOP", "ms", "GFLOP/s", "of product", "of convolution"), rows)
-    last_line(speed | {f"{name}, share": speed[name] / peak["matrix product"] for name in speed if name not in peak}, here)
+    title = f"{arithmetic} on {device}, medians of {rounds} rounds"
+    show(title, ("", "GFLOP", "ms", "GFLOP/s", "of product", "of convolution"), rows)
+    return {f"{name}, {arithmetic.precision}": value for name, value in speed.items()}
+
+
+def autocast(arithmetic: Arithmetic, work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+    def cast() -> Any:
+        with arithmetic.autocast(device):
+            return work()
+
+    return cast
 
 
 def product(device: torch.device, side: int = 2048) -> Callable[[], Any]:

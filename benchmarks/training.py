@@ -1,135 +1,250 @@
-"""The training loop against the bare step: what data, logging, checkpoints and checks cost.
+"""Trainings by ferray and as they are done elsewhere: views a second, finished trainings an hour with all start-up, final accuracy.
 
-.venv/bin/python -m benchmarks.training trains cells with trainables.loop.train and, between its steps, makes the same steps bare: same
-network, batch, precision, memory format and optimiser; a random normalised batch; forward, loss, backward, step. One thread, medians
-over rounds. `loop` is a step of the loop, from one to the next; `whole` is a step's share of the epochs with all that is between
-them (crafting, validation, rows): validation is work that the bare step does not have. Augmentation is timed by itself.
+.venv/bin/python -m benchmarks.training [--case NAME] trains the same network on the same images for the same epochs and batches by each
+arm in turn, round after round: B0, B1, B2 and B2c of benchmarks.baselines, and ours: `fixed` (every image augmented once before the
+first epoch, as the study has it) and `fresh` (anew for each epoch, as the others do), in the arithmetic that the run folder chooses.
+An arm's time is its command's, from start to end. Where Ray is not installed, B1, B2 and ours run as plain processes.
 """
 
-import itertools
+import json
+import math
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from statistics import median
-from typing import Annotated, Any, NamedTuple
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from statistics import median, stdev
+from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import torch
 import typer
 
-from benchmarks.common import last_line, machine, pocket_cells, show
-from trainables.cell import Cell
-from trainables.data.augment import Augmentation, augment, draw
-from trainables.loop import make_method, make_task, train
+from benchmarks.baselines import Plan, probe
+from benchmarks.common import last_line, machine, show
+from trainables import models
+from trainables.cell import Cell, Data
+from trainables.data.source import Source, load
+from trainables.loop import make_task
 from trainables.store import RunFolder
 
-ENCODERS: dict[str, dict[str, Any]] = {
-    "pocket": {"epochs": 6},
-    "resnet18": {"encoder": "resnet18", "encoder_settings": {"stem": "imagenet"}, "epochs": 2, "per_class": 10},
-}
-ARMS = {"SL": "SL(c)", "SC": "SC(c)"}
+CHECKOUT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
+HELD_OUT = 60
+"""images a class for validation and test"""
+POCKET = {"encoder": "pocket", "hidden": 128, "projection": 64, "lr": 0.03}
+IMAGENET = {"encoder": "resnet18", "encoder_settings": {"stem": "imagenet"}, "lr": 0.03}
+CIFAR = {"encoder": "resnet18", "encoder_settings": {"stem": "cifar"}, "lr": 0.03}
 
 
-class Round(NamedTuple):
-    """Milliseconds a step."""
+@dataclass(frozen=True)
+class Case:
+    """What is trained: images, epochs, how many trainings, with which settings."""
 
-    loop: float
-    whole: float
-    bare: float
+    images: int
+    epochs: int
+    trainings: int
+    settings: dict[str, Any]
+
+
+CASES = {
+    "pocket-400": Case(400, 10, 8, POCKET),
+    "pocket-6000": Case(6000, 3, 4, POCKET),
+    "imagenet-400": Case(400, 3, 4, IMAGENET),
+    "imagenet-6000": Case(6000, 2, 2, IMAGENET),
+    "cifar-400": Case(400, 2, 2, CIFAR),
+    "cifar-6000": Case(6000, 2, 2, CIFAR),
+}
+ARMS = ("B0", "B1", "B2", "B2c", "fixed", "fresh")
 
 
 def main(
-    rounds: int = 3,
-    encoder: Annotated[list[str] | None, typer.Option(help="pocket, resnet18 (imagenet stem); default: both")] = None,
-    seed: int = 0,
+    case: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(CASES)}; default: pocket-400")] = None,
+    arm: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(ARMS)}; default: all")] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    slots: Annotated[int, typer.Option(help="trainings at once of B1 and B2, and of ours on a CPU")] = 2,
+    workers: Annotated[int, typer.Option(help="each DataLoader's of B1 and B2; B0 has two")] = 0,
 ) -> None:
-    """Measure, print tables, end with one line of JSON: for SL and SC with each network the ratio of loop to bare step."""
+    """Measure, print tables, end with one line of JSON: each arm's figures, and ours against each other arm."""
     here = machine()
-    torch.set_num_threads(1)
+    figures: dict[str, Any] = {}
+    for name in case or ["pocket-400"]:
+        found = run(CASES[name], tuple(arm or ARMS), rounds, slots, workers)
+        columns = ("", "views/s", "trainings/h", "accuracy", "+-", "seconds")
+        show(f"{name}: {CASES[name].trainings} trainings, {CASES[name].epochs} epochs, medians of {rounds} rounds", columns, table(found))
+        ratios = {f"{mine}/{other}": against(found, mine, other) for mine in ("fixed", "fresh") for other in ARMS[:4]}
+        ratios = {pair: ratio for pair, ratio in ratios.items() if ratio}
+        show("trainings an hour, and views a second", ("", "per hour", "views"), [(pair, *both) for pair, both in ratios.items()])
+        figures[name] = {each: median(row["hourly"] for row in rows) for each, rows in found.items()} | ratios
+    last_line(figures, here)
+
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def run(case: Case, arms: tuple[str, ...], rounds: int, slots: int, workers: int) -> Rows:
+    """Each arm's rounds: hourly, views_s of the whole machine, accuracies, seconds."""
+    found: Rows = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="training-") as scratch:
+        csv = write(Path(scratch), case)
+        folders: dict[int, str] = {}
+        for number in range(rounds):
+            for arm in arms:
+                seeds = [number * case.trainings + each for each in range(case.trainings)]
+                cells = [cell_of(case, csv, seed, "fresh" if arm == "fresh" else "fixed") for seed in seeds]
+                for cell in cells:
+                    if cell.seed not in folders:
+                        folders[cell.seed] = export(cell, Path(scratch, f"seed-{cell.seed}"))
+                mine = arm in ("fixed", "fresh")
+                began = time.perf_counter()
+                one = ours(cells, f"{scratch}/{arm}-{number}", slots) if mine else theirs(arm, case, seeds, folders, slots, workers)
+                seconds = time.perf_counter() - began
+                if mine:
+                    one = judged(cells, f"{scratch}/{arm}-{number}", folders)
+                at_once = min(1 if arm == "B0" else slots, case.trainings)
+                if mine and torch.cuda.is_available():
+                    at_once = case.trainings
+                row = {
+                    "hourly": 3600 * case.trainings / seconds,
+                    "views_s": at_once * median(each["views_s"] for each in one),
+                    "accuracies": [each["accuracy"] for each in one],
+                    "seconds": seconds,
+                }
+                found[arm].append(row)
+                print(f"  round {number + 1}, {arm}: {seconds:.0f} s, {row['views_s']:.0f} views/s", file=sys.stderr, flush=True)
+    return found
+
+
+def table(found: Rows) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
-    figures: dict[str, float] = {}
-    for name, (label, arm) in itertools.product(encoder or ENCODERS, ARMS.items()):
-        (cell,) = pocket_cells(1, seed, {"method": arm, "split": "0.9", "ratio": "5"}, ENCODERS[name] | {"probe_epochs": 1})
-        found = [one_round(cell) for _ in range(rounds)]
-        loop, whole, bare = (median(column) for column in zip(*found, strict=True))
-        ratio = median(each.bare / each.loop for each in found)
-        share = median(each.bare / each.whole for each in found)
-        rows.append((f"{label}, {name}", bare, loop, whole, 32e3 / loop, ratio, share))
-        figures |= {f"{label}_{name}": round(ratio, 4), f"{label}_{name}_whole": round(share, 4), f"{label}_{name}_images_s": 32e3 / loop}
-    columns = ("32 images a step, one thread", "bare ms", "loop ms", "whole ms", "images/s", "bare/loop", "bare/whole")
-    show(f"the loop against the bare step, medians of {rounds} rounds", columns, rows)
-    crafted = crafting(seed, rounds)
-    show("augmentation, 48x48", ("", "images/s"), list(crafted.items()))
-    lowest = min(value for name, value in figures.items() if name.removesuffix("_whole") == name and not name.endswith("_s"))
-    last_line({"ratio": lowest} | figures | {f"augment_{name}_images_s": value for name, value in crafted.items()}, here)
+    for arm, rounds in found.items():
+        every = [accuracy for row in rounds for accuracy in row["accuracies"]]
+        half = 1.96 * stdev(every) / math.sqrt(len(every)) if len(every) > 1 else math.nan
+        middle = [median(row[name] for row in rounds) for name in ("views_s", "hourly", "seconds")]
+        rows.append((arm, *middle[:2], sum(every) / len(every), half, middle[2]))
+    return rows
 
 
-def one_round(cell: Cell) -> Round:
-    """One training by the loop, a bare step after each of its own: a machine that drifts slows both."""
-    bare_step, fitting = bare(cell), cell.method_settings["epochs"]
-    rows: list[dict[str, Any]] = []
-    took: dict[int, list[float]] = {}
-    alone: list[float] = []
-    last = 0.0
-
-    def tick() -> bool:  # the loop asks after every step whether to stop
-        nonlocal last
-        now = time.perf_counter()
-        if len(rows) < fitting:
-            took.setdefault(len(rows), []).append(now - last)
-            bare_step()
-            alone.append(time.perf_counter() - now)
-        last = time.perf_counter()
-        return False
-
-    def report(row: dict[str, Any]) -> bool:
-        rows.append(row)
-        return True
-
-    with tempfile.TemporaryDirectory() as folder:
-        train(cell, RunFolder(folder), report, halt=tick)
-    epochs = [took[epoch] for epoch in range(1, fitting)]  # in the first all is new
-    loop = median(step for epoch in epochs for step in epoch[1:])  # the first of an epoch comes after what lies between two
-    whole = sum(map(sum, epochs)) / sum(map(len, epochs))
-    return Round(1e3 * loop, 1e3 * whole, 1e3 * median(alone[len(took[0]) :]))
+def against(found: Rows, mine: str, other: str) -> tuple[float, float] | None:
+    """Medians over rounds of the ratio of trainings an hour, and of views a second."""
+    if mine not in found or other not in found:
+        return None
+    pairs = list(zip(found[mine], found[other], strict=True))
+    return median(a["hourly"] / b["hourly"] for a, b in pairs), median(a["views_s"] / b["views_s"] for a, b in pairs)
 
 
-def bare(cell: Cell, device: torch.device = CPU) -> Callable[[], None]:
-    """A step on one random batch: nothing but forward, loss, backward and step."""
-    task = make_task(cell, device)
-    method: Any = make_method(cell, task)
-    settings, model = method.settings, method.phases()[0].model
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    generator = torch.Generator().manual_seed(cell.seed)
-    images = torch.randn(settings.batch, task.channels, task.size, task.size, generator=generator)
-    images = images.clamp(-1, 1).to(device).contiguous(memory_format=torch.channels_last)
-    items = settings.batch if cell.method == "supervised" else settings.batch // 2
-    labels = torch.randint(len(task.classes), (items,), generator=generator).to(device)
-    model.train()
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        output = model(images)
-        loss = torch.nn.functional.cross_entropy(output, labels) if items == len(output) else method.compare(output, labels)[0]
-        loss.backward()
-        optimizer.step()
-
-    return step
+def write(scratch: Path, case: Case) -> Path:
+    """FER2013's csv of rendered faces, each in as many copies with noise of their own as are needed."""
+    faces = [load(Source("faces", population=population), 48, "grey") for population in ("children", "adults")]
+    names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    rng, lines = np.random.default_rng(0), ["emotion,pixels,Usage"]
+    for code, name in enumerate(names):
+        images = np.concatenate([each.images[each.labels == each.classes.index(name)] for each in faces])[:, 0]
+        wanted = math.ceil(case.images / len(names)) + HELD_OUT
+        for copy in range(wanted):
+            noise = rng.normal(0, 4 if copy >= len(images) else 0, images.shape[1:])
+            pixels = np.clip(images[copy % len(images)] + noise, 0, 255).astype(int)
+            lines.append(f"{code},{' '.join(map(str, pixels.flat))},Training")
+    (scratch / "fer2013.csv").write_text("\n".join(lines) + "\n")
+    return scratch / "fer2013.csv"
 
 
-def crafting(seed: int, rounds: int, images: int = 4096) -> dict[str, float]:
-    """Augmented images a second, parameters drawn anew, grey and colour."""
-    rng, speed = np.random.default_rng(seed), {}
-    for name, channels in (("grey", 1), ("rgb", 3)):
-        pixels = torch.from_numpy(rng.integers(0, 256, (images, channels, 48, 48), dtype=np.uint8))
-        took = []
-        for _ in range(rounds + 1):
-            began = time.perf_counter()
-            augment(pixels, draw(images, 48, Augmentation(), rng))
-            took.append(time.perf_counter() - began)
-        speed[name] = images / median(took[1:])
-    return speed
+def cell_of(case: Case, csv: Path, seed: int, pool: str) -> Cell:
+    from search_spaces.study import STUDIES
+
+    study = STUDIES.find("adults_as_augmentation")("paper")
+    source = Source("fer2013", str(csv))
+    faces = load(source, 48, "grey")
+    data = Data(source, faces.fingerprint, faces.title)
+    each = math.ceil(case.images / 7)
+    own = {"pool": pool, "epochs": case.epochs, "probe_epochs": 5, "probe_lr": 0.05, "partner": None, "per_class": each + 1}
+    axes: dict[str, Any] = {"method": ("SC(c)",), "split": (each / (each + 1),), "ratio": (1,), "seed": (seed,)}
+    (cell,) = replace(study, axes=axes, settings=study.settings | case.settings | own).cells({"children": data})
+    return cell
+
+
+def export(cell: Cell, folder: Path) -> str:
+    """The cell's training images as class folders of PNG files; its training and test images as held-out.npz, for the probe."""
+    task = make_task(cell, CPU)
+    for number, (image, label) in enumerate(zip(task.train.pixels[:, 0].numpy(), task.train.labels.tolist(), strict=True)):
+        (folder / "train" / task.classes[label]).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / "train" / task.classes[label] / f"{number}.png"), image)
+    train, test = task.train, task.test
+    arrays = {"train": train.pixels, "train_labels": train.labels, "test": test.pixels, "test_labels": test.labels}
+    np.savez(folder / "held-out.npz", **{name: each.numpy() for name, each in arrays.items()})
+    return str(folder)
+
+
+def theirs(arm: str, case: Case, seeds: list[int], folders: dict[int, str], slots: int, workers: int) -> list[dict[str, float]]:
+    s = case.settings
+    head = {"hidden": s.get("hidden", 512), "projection": s.get("projection", 128)}
+    own = {"workers": 2, "threads": None} if arm == "B0" else {"workers": workers, "threads": 1}
+    network = {"encoder": s["encoder"], "encoder_settings": s.get("encoder_settings", {}), "lr": s["lr"]}
+    plans = [asdict(Plan(arm, folders[seed], epochs=case.epochs, seed=seed, **network, **head, **own)) for seed in seeds]  # type: ignore[arg-type]
+    command = [sys.executable, "-m", "benchmarks.baselines", "all", json.dumps(plans), str(1 if arm == "B0" else slots)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{arm}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def ours(cells: list[Cell], runs: str, slots: int) -> list[dict[str, float]]:
+    RunFolder(runs).put_grid("adults_as_augmentation", "paper", cells)
+    done = subprocess.run([sys.executable, "-c", OURS, runs, str(slots)], cwd=CHECKOUT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"ours: {done.stderr[-2000:]}")
+    return []
+
+
+OURS = """
+import sys
+from benchmarks.training import train_all
+train_all(sys.argv[1], int(sys.argv[2]))
+"""
+
+
+def train_all(runs: str, slots: int) -> None:
+    """A grid's cells, as the grid command trains them; without Ray in one process, side by side."""
+    folder = RunFolder(runs)
+    if find_spec("ray"):
+        from platform.cluster import started
+        from platform.grid import chatter_aside
+
+        with chatter_aside(folder), started() as ready:
+            from platform import schedule
+
+            ready()
+            schedule.run(folder.grid(), folder, lambda event: None, slots=None if torch.cuda.is_available() else slots)
+        return
+    from trainables.pack import PACK, train_together
+    from trainables.worker import Worker
+
+    torch.set_num_threads(1)
+    worker = Worker(runs, {}, lambda *_: True, lambda device: None, lambda *_: None, lambda: False, 20.0, len(folder.grid()))
+    jobs = [{"cell": cell.to_json(), "trial": "", "slot_pid": 0, "deaths": 0} for cell in folder.grid()]
+    train_together(jobs, worker.begin, worker.end, PACK if torch.cuda.is_available() else 1, worker.note)
+
+
+def judged(cells: list[Cell], runs: str, folders: dict[int, str]) -> list[dict[str, float]]:
+    """Views a second of each finished cell, by the times of its rows, and the common probe's accuracy on its encoder."""
+    folder, found = RunFolder(runs), []
+    for cell in cells:
+        if folder.result(cell.key) is None:
+            raise SystemExit(f"ours: {(folder.error(cell.key) or {}).get('reason', 'no result')}")
+        times = [row["time"] for row in folder.history(cell.key) if row["phase"] == "contrast"]
+        seconds = median(after - before for before, after in pairwise(times))
+        settings = cell.method_settings
+        encoder = models.build(settings["encoder"], channels=1, size=48, **settings["encoder_settings"])
+        state = folder.checkpoint(cell.key)["modules"]
+        encoder.load_state_dict({name.removeprefix("encoder."): each for name, each in state.items() if name.startswith("encoder.")})
+        views = 2 * 16 * (sum((folder.result(cell.key) or {})["counts"]["train"]) // 16)
+        found.append({"views_s": views / seconds, "accuracy": probe(encoder, folders[cell.seed], CPU)})
+    return found
 
 
 if __name__ == "__main__":

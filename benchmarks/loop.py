@@ -1,0 +1,142 @@
+"""The training loop against the bare step: what data, logging, checkpoints and checks cost.
+
+.venv/bin/python -m benchmarks.loop trains cells with trainables.loop.train and, between its steps, makes the same steps bare: same
+network, batch, precision, memory format and optimiser; a random normalised batch; forward, loss, backward, step. One thread, medians
+over rounds. `loop` is a step of the loop, from one to the next; `whole` is a step's share of the epochs with all that is between
+them (crafting, validation, rows): validation is work that the bare step does not have. Augmentation is timed by itself.
+"""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+import typer
+
+from benchmarks.common import last_line, machine, pocket_cells, show
+from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.cell import Cell
+from trainables.choice import Choice
+from trainables.data.augment import Augmentation, augment, draw
+from trainables.loop import make_method, make_task, train
+from trainables.store import RunFolder
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "pocket": {"epochs": 6},
+    "resnet18": {"encoder": "resnet18", "encoder_settings": {"stem": "imagenet"}, "epochs": 2, "per_class": 10},
+}
+ARMS = {"SL": "SL(c)", "SC": "SC(c)"}
+CPU = torch.device("cpu")
+
+
+class Round(NamedTuple):
+    """Milliseconds a step."""
+
+    loop: float
+    whole: float
+    bare: float
+
+
+def main(
+    rounds: int = 3,
+    encoder: Annotated[list[str] | None, typer.Option(help="pocket, resnet18 (imagenet stem); default: both")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
+    seed: int = 0,
+) -> None:
+    """Measure, print tables, end with one line of JSON: for SL and SC with each network the ratio of loop to bare step."""
+    here = machine()
+    torch.set_num_threads(1)
+    rows: list[tuple[Any, ...]] = []
+    figures: dict[str, float] = {}
+    arithmetic = Arithmetic(precision)  # type: ignore[arg-type]
+    for name, (label, arm) in itertools.product(encoder or ENCODERS, ARMS.items()):
+        (cell,) = pocket_cells(1, seed, {"method": arm, "split": "0.9", "ratio": "5"}, ENCODERS[name] | {"probe_epochs": 1})
+        found = [one_round(cell, arithmetic) for _ in range(rounds)]
+        loop, whole, bare = (median(column) for column in zip(*found, strict=True))
+        ratio = median(each.bare / each.loop for each in found)
+        share = median(each.bare / each.whole for each in found)
+        rows.append((f"{label}, {name}", bare, loop, whole, 32e3 / loop, ratio, share))
+        figures |= {f"{label}_{name}": round(ratio, 4), f"{label}_{name}_whole": round(share, 4), f"{label}_{name}_images_s": 32e3 / loop}
+    columns = (f"32 images a step, one thread, {arithmetic}", "bare ms", "loop ms", "whole ms", "images/s", "bare/loop", "bare/whole")
+    show(f"the loop against the bare step, medians of {rounds} rounds", columns, rows)
+    crafted = crafting(seed, rounds)
+    show("augmentation, 48x48", ("", "images/s"), list(crafted.items()))
+    lowest = min(value for name, value in figures.items() if name.removesuffix("_whole") == name and not name.endswith("_s"))
+    last_line({"ratio": lowest} | figures | {f"augment_{name}_images_s": value for name, value in crafted.items()}, here)
+
+
+def one_round(cell: Cell, arithmetic: Arithmetic) -> Round:
+    """One training by the loop, a bare step after each of its own: a machine that drifts slows both."""
+    bare_step, fitting = bare(cell, CPU, arithmetic), cell.method_settings["epochs"]
+    rows: list[dict[str, Any]] = []
+    took: dict[int, list[float]] = {}
+    alone: list[float] = []
+    last = 0.0
+
+    def tick() -> bool:  # the loop asks after every step whether to stop
+        nonlocal last
+        now = time.perf_counter()
+        if len(rows) < fitting:
+            took.setdefault(len(rows), []).append(now - last)
+            bare_step()
+            alone.append(time.perf_counter() - now)
+        last = time.perf_counter()
+        return False
+
+    def report(row: dict[str, Any]) -> bool:
+        rows.append(row)
+        return True
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(cell, RunFolder(folder), report, halt=tick, choice=Choice(arithmetic))
+    epochs = [took[epoch] for epoch in range(1, fitting)]  # in the first all is new
+    loop = median(step for epoch in epochs for step in epoch[1:])  # the first of an epoch comes after what lies between two
+    whole = sum(map(sum, epochs)) / sum(map(len, epochs))
+    return Round(1e3 * loop, 1e3 * whole, 1e3 * median(alone[len(took[0]) :]))
+
+
+def bare(cell: Cell, device: torch.device = CPU, arithmetic: Arithmetic = REFERENCE) -> Callable[[], None]:
+    """An eager step on one random batch: nothing but forward, loss, backward and step."""
+    task = make_task(cell, device)
+    method: Any = make_method(cell, task)
+    settings, model = method.settings, method.phases()[0].model
+    decay = {"momentum": settings.momentum, "weight_decay": settings.weight_decay}
+    optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, fused=True, **decay)
+    generator = torch.Generator().manual_seed(cell.seed)
+    images = torch.randn(settings.batch, task.channels, task.size, task.size, generator=generator)
+    images = images.clamp(-1, 1).to(device).contiguous(memory_format=torch.channels_last)
+    items = settings.batch if cell.method == "supervised" else settings.batch // 2
+    labels = torch.randint(len(task.classes), (items,), generator=generator).to(device)
+    model.train()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with arithmetic.autocast(device):
+            output = model(images)
+            loss = torch.nn.functional.cross_entropy(output, labels) if items == len(output) else method.compare(output, labels)[0]
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def crafting(seed: int, rounds: int, images: int = 4096) -> dict[str, float]:
+    """Augmented images a second, parameters drawn anew, grey and colour."""
+    rng, speed = np.random.default_rng(seed), {}
+    for name, channels in (("grey", 1), ("rgb", 3)):
+        pixels = torch.from_numpy(rng.integers(0, 256, (images, channels, 48, 48), dtype=np.uint8))
+        took = []
+        for _ in range(rounds + 1):
+            began = time.perf_counter()
+            augment(pixels, draw(images, 48, Augmentation(), rng))
+            took.append(time.perf_counter() - began)
+        speed[name] = images / median(took[1:])
+    return speed
+
+
+if __name__ == "__main__":
+    typer.run(main)
