@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.reporting import figures, formats, page, tables, words
+from platform.reporting import classes, figures, formats, page, tables, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
@@ -22,11 +22,13 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         "means": figures.means(runs, found.cells),
         "forest": figures.forest(runs, found.against, found.reference or ""),
         "agreement": figures.agreement(runs, found.cells),
+        "confusions": figures.confusions(classes.drawn(runs, found.classes), runs.design.replicated),
     }
     taken = [
         tables.readings(runs, found.published, found.confirmatory),
         tables.means(runs, found.cells, found.floors, found.tied),
         *([tables.answers(runs, found.answers)] if found.answers else []),
+        *([tables.recall(runs, found.classes, found.cells)] if found.classes else []),
         tables.completeness(runs, found.cells),
     ]
     every, methods = comparisons(found), page.how(runs, found)
@@ -40,6 +42,9 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         "report.json": (json.dumps(plain(content(runs, found, every, methods)), indent=1, allow_nan=False) + "\n").encode(),
         "report.md": markdown(runs, found, taken, methods).encode(),
     }
+    if found.classes:
+        compared = runs.design.compared
+        written |= {f"{name}.csv": _csv(table) for name, table in classes.tidy(found.classes, compared).items()}
     written |= {f"tables/{table.name}.tex": formats.latex(table).encode() for table in taken}
     written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
     return written | {"index.html": page.render(runs, found, drawn, methods, sorted(written)).encode()}
@@ -72,7 +77,7 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
         "notes": runs.notes,
         "not_done": page.not_done(runs),
         "seconds": runs.seconds,
-        "findings": [words.sentence(row, runs) for row in found.confirmatory],
+        "findings": [words.sentence(row, runs) for row in found.confirmatory] + words.unread(runs, found.classes),
         "comparisons": every,
         "claims": [
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
@@ -87,7 +92,7 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
         "agreement": found.agreement,
         "power": found.power,
         "groups": found.groups,
-        "confusions": found.confusions,
+        "classes": found.classes,
         "flags": found.flags,
         "origins": found.origins,
         "published": d.published,
@@ -108,7 +113,8 @@ def markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: li
     """The page in short, for a README or a pull request."""
     head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
     head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
-    said = [f"- {formats.escape_markdown(words.sentence(row, runs))}" for row in found.confirmatory]
+    sentences = [words.sentence(row, runs) for row in found.confirmatory] + words.unread(runs, found.classes)
+    said = [f"- {formats.escape_markdown(text)}" for text in sentences]
     notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
     for table in taken:

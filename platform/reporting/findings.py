@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from platform.reporting import families, folder, groups, summary
+from platform.reporting import classes, families, folder, groups, summary
 from platform.reporting.comparisons import Comparison
 from platform.reporting.runs import Runs
 from trainables.store import RunFolder
@@ -24,7 +24,7 @@ class Findings:
     agreement: list[summary.Agreement]
     power: list[summary.Power]
     groups: list[groups.Group]
-    confusions: list[folder.Confusion]
+    classes: list[classes.ByClass]
     flags: list[folder.Flag]
     origins: list[folder.Origin]
     far_below: list[str]
@@ -49,7 +49,7 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
         agreement=summary.agreement(runs),
         power=summary.power(runs, confirmatory),
         groups=groups.groups(runs, run) if run else [],
-        confusions=folder.confusions(runs),
+        classes=classes.by_class(runs),
         flags=folder.flags(runs),
         origins=folder.origins(runs),
         far_below=summary.far_below(runs, cells, floors),

@@ -1,4 +1,4 @@
-"""Runs from a run folder of ferray's own, and what only such runs know: classes, confusions, warnings."""
+"""Runs from a run folder of ferray's own, and what only such runs know: warnings, provenance."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -7,23 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.reporting.runs import Condition, Design, Runs
-from platform.reporting.summary import results
+from platform.reporting.runs import Design, Runs
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """An arm's mean confusion matrix [classes, classes]: of each true class (row), the share answered as each class (column)."""
-
-    arm: str
-    condition: Condition
-    n: int
-    classes: list[str]
-    shares: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -92,17 +80,6 @@ def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[s
         return row | {"state": "failed", "reason": error["reason"]}
     epochs = len(folder.history(cell.key))
     return row | {"state": "missing", "reason": f"interrupted after {epochs} epochs" if epochs else "not begun"}
-
-
-def confusions(runs: Runs) -> list[Confusion]:
-    """At the last of the conditions that tables are read at."""
-    rows = []
-    for arm in runs.arms:
-        if found := [result for result in results(runs, runs.last[-1], arm) if "confusion" in result]:
-            total = np.sum([result["confusion"] for result in found], axis=0)
-            shares = total / np.maximum(total.sum(1, keepdims=True), 1)
-            rows.append(Confusion(arm, runs.last[-1], len(found), found[0]["classes"], shares.tolist()))
-    return rows
 
 
 def flags(runs: Runs) -> list[Flag]:

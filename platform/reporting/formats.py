@@ -1,7 +1,7 @@
 """Tables as LaTeX (booktabs, for \\input) and as Markdown."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from platform.reporting.tables import Table, Text
 
@@ -73,13 +73,17 @@ def escape_markdown(text: str) -> str:
 def _marked_latex(entry: Text) -> str:
     text = escape_latex(entry.text)
     command = {"best": r"\textbf", "second": r"\underline"}.get(entry.mark)
-    return (f"{command}{{{text}}}" if command else text) + (r"\textdagger{}" if entry.tied else "")
+    return (f"{command}{{{text}}}" if command else text) + (r"\textdagger{}" if entry.tied else "") + _beside(escape_latex, entry)
 
 
 def _marked_markdown(entry: Text) -> str:
     text = escape_markdown(entry.text)
     around = {"best": ("**", "**"), "second": ("<u>", "</u>")}.get(entry.mark, ("", ""))
-    return f"{around[0]}{text}{around[1]}{'†' if entry.tied else ''}" if text else ""
+    return f"{around[0]}{text}{around[1]}{'†' if entry.tied else ''}{_beside(escape_markdown, entry)}" if text else ""
+
+
+def _beside(escape: Callable[[str], str], entry: Text) -> str:
+    return f" / {escape(entry.beside)}" if entry.beside else ""
 
 
 def _row(entries: Iterable[str]) -> str:

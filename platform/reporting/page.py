@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from platform.reporting import figures, sketches, words
+from platform.reporting import classes, figures, sketches, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import ranked
 from platform.reporting.findings import Findings
@@ -52,7 +52,11 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             against_reach=_reach(_ends(found.against)),
             overall_reach=_reach(end for row in found.overall for end in row.across[:3]),
             agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
-            confusion_figures=[Markup(figures.confusion(matrix)) for matrix in found.confusions],
+            average=words.AVERAGE,
+            unread=words.unread(runs, found.classes),
+            images=classes.images,
+            matrices=classes.drawn(runs, found.classes),
+            matrix=lambda row: sketches.matrix(row, f"{d.replicated}s"),
             methods=methods,
             beside=beside,
         )
@@ -72,6 +76,8 @@ def how(runs: Runs, found: Findings) -> list[str]:
             tests=len(found.confirmatory),
             margin=Unit.of(runs).amount(runs.design.rope or 0),
             claims=bool(found.answers),
+            by_class=bool(found.classes),
+            average=words.AVERAGE,
             corrected=any(row.corrected_low == row.corrected_low for row in found.confirmatory),
         )
     )
@@ -102,6 +108,7 @@ def _environment(runs: Runs) -> Environment:
         "duration": words.duration,
         "label": label,
         "spoken": words.spoken,
+        "defined": words.defined,
         "sentence": lambda row: words.sentence(row, runs),
     }
     return environment

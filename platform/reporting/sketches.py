@@ -1,4 +1,4 @@
-"""Small pictures drawn by hand as SVG, where a plotting library would be slow: intervals, and every replicate of an arm as a dot."""
+"""Small pictures drawn by hand as SVG, where a plotting library would be slow: intervals, replicates as dots, confusion matrices."""
 
 from collections.abc import Iterable
 from html import escape
@@ -6,8 +6,12 @@ from math import isfinite
 
 from markupsafe import Markup
 
+from platform.reporting.classes import ByClass
+
 MOST_DOTS = 200
-INK, RULE = "#0a5a9c", "#b5bcc4"
+INK, RULE, SOFT = "#0a5a9c", "#b5bcc4", "#68727d"
+DEEP = "#08306b"
+"""what a share of 1 is filled with; one of 0 is white, others lie between"""
 
 
 def bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0) -> Markup:
@@ -42,3 +46,30 @@ def strip(replicates: Iterable[tuple[object, float]], low: float, high: float, c
         )
     tick = f'<path d="M{x(mean):.1f} 0v14" stroke="#1c2126" stroke-width="1.5"/>' if pairs else ""
     return Markup(f'<svg class="strip" viewBox="0 0 200 14" fill="{colour}" fill-opacity=".55" role="img">{dots}{tick}</svg>')
+
+
+def percent(share: float) -> tuple[str, str]:
+    """A share as whole percent, and the colour that reads best on its fill: everywhere a contrast of 4.5 or more."""
+    return f"{100 * share:.0f}", "white" if share > 0.655 else "black" if share >= 0.005 else SOFT
+
+
+def matrix(row: ByClass, replicates: str) -> Markup:
+    """A confusion matrix in percent of each true class (row); an entry's title has its number of images in all replicates."""
+    side, size = 20, len(row.classes)
+    names = 6 + 4.9 * max(map(len, row.classes))
+    end, cells = side * size, []
+    for line, true in enumerate(map(escape, row.classes)):
+        cells.append(f'<text class="name" x="-4" y="{side * line + 13}">{true}</text>')
+        cells.append(f'<text class="name" transform="translate({side * line + 13} {end + 4}) rotate(-90)">{true}</text>')
+        if row.recall[line] is None:
+            cells.append(f'<text x="{end / 2}" y="{side * line + 13}" fill="{SOFT}">no images</text>')
+            continue
+        for at, (answer, share, count) in enumerate(zip(row.classes, row.shares[line], row.counts[line], strict=True)):
+            text, colour = percent(share)
+            cells.append(
+                f"<g><title>{true} read as {escape(answer)}: {100 * share:.1f} %, {count} images in {row.n} {replicates}</title>"
+                f'<rect x="{side * at}" y="{side * line}" width="19" height="19" fill="{DEEP}" fill-opacity="{share:.2f}"/>'
+                f'<text x="{side * at + 9.5}" y="{side * line + 13}" fill="{colour}">{text}</text></g>'
+            )
+    box = f"{-names:.0f} 0 {names + end:.0f} {end + names:.0f}"
+    return Markup(f'<svg class="matrix" viewBox="{box}" role="img" aria-label="confusions of {escape(row.arm)}">{"".join(cells)}</svg>')

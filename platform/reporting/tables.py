@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from platform.reporting import words
+from platform.reporting.classes import ByClass, images, merged
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import Answer, ranked
 from platform.reporting.runs import Runs, label
@@ -18,6 +19,8 @@ class Text:
     mark: str = ""
     """"best", "second" or "" """
     tied: bool = False
+    beside: str = ""
+    """a second number after a slash, which the marks do not concern"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
         f"{words.spoken(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in "
         "brackets where some are missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
     )
+    if second := runs.design.secondary:
+        caption += f" After the slash: mean {words.defined(second)}."
     table = Table("means", caption, [runs.design.compared, *columns], [False] + [True] * len(columns))
     by_place = {(row.arm, label(row.condition)): row for row in cells}
     grounds = {label(floor.condition): floor for floor in floors}
@@ -83,10 +88,37 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
                 short = "" if row.done == row.planned else f" ({row.done}/{row.planned})"
                 mark = {0: "best", 1: "second"}.get(order[place].index(arm), "")
                 text = f"{unit.value(row.metric.mean)} ± {unit.value(row.metric.sd)}{short}"
-                entries.append(Text(text, mark, arm in tied.get(place, ())))
+                beside = unit.value(row.secondary.mean) if row.secondary else ""
+                entries.append(Text(text, mark, arm in tied.get(place, ()), beside))
             table.add(arm, *entries)
         for name, share in (("chance", "chance"), ("majority class", "majority")) if grounds else ():
             table.add(name, *(unit.value(getattr(grounds[place], share)) if place in grounds else NONE for place in places))
+    return table
+
+
+def recall(runs: Runs, rows: list[ByClass], cells: list[Cell]) -> Table:
+    """Recall of every class where tables are read, with its standard deviation; a row an arm, then the images of a test set."""
+    share, planned = Unit(True).value, {(row.arm, label(row.condition)): row.planned for row in cells}
+    shown = [row for row in rows if row.condition in runs.last]
+    names = merged(row.classes for row in shown)
+    caption = (
+        f"Recall of each class on the test set, %: mean ± standard deviation over {runs.design.replicated}s (n in brackets where some are "
+        "missing). Average: average accuracy, the mean recall over the classes that have images. Images: of the class in one test set."
+    )
+    table = Table("recall", caption, [runs.design.compared, *names, "average"], [False] + [True] * (len(names) + 1))
+    for condition in runs.last:
+        here = [row for row in shown if row.condition == condition]
+        if here and condition:
+            table.add(label(condition))
+        for row in here:
+            full = planned[row.arm, label(condition)]
+            said = [f"{share(one.mean)} ± {share(one.sd)}" if one else "no images" for one in (*row.recall, row.average)]
+            of_class = dict(zip(row.classes, said, strict=False))
+            arm = row.arm if row.n == full else f"{row.arm} ({row.n}/{full})"
+            table.add(arm, *(of_class.get(name, NONE) for name in names), said[-1])
+        if here:
+            of_class = dict(zip(here[0].classes, images(here), strict=True))
+            table.add("images", *(of_class.get(name, NONE) for name in names), NONE)
     return table
 
 

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
+from platform.reporting.classes import ByClass
 from platform.reporting.comparisons import Comparison
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import attainable_at
 
 NONE = "–"
+AVERAGE = "average accuracy (mean recall over classes, balanced accuracy)"
+"""the text's name for what others call balanced accuracy, with both"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ def spoken(metric: str) -> str:
     return f"{'validation' if part == 'val' else part} {name}".replace("_", " ") if slash else "validation" if metric == "val" else metric
 
 
+def defined(metric: str) -> str:
+    """As spoken; average accuracy by all its names."""
+    return spoken(metric).replace("balanced accuracy", AVERAGE)
+
+
 def probability(p: float | None) -> str:
     """Three significant digits, and never 0."""
     return NONE if p is None or not isfinite(p) else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
@@ -87,6 +95,23 @@ def sentence(row: Comparison, runs: Runs) -> str:
     tests, enough = f" and {row.m} tests" if row.m > 1 else "", attainable_at(row.paired, row.m)
     could_not = f"{where}no data could tell {row.a} ({picked}) from {row.b} with {n} {seeds}{tests}: {enough} {seeds} could."
     return f"{could_not} Seen: {by}, A12 {chance(row.a12)}."
+
+
+def unread(runs: Runs, rows: list[ByClass]) -> list[str]:
+    """A sentence for each condition that tables are read at where classes are surely recognised less often than by chance."""
+    sentences, share = [], Unit(True).value
+    for condition in runs.last:
+        here, said = [row for row in rows if row.condition == condition], []
+        for k, name in enumerate(here[0].classes if here else []):
+            found = [(row.arm, recall.mean) for row in here if name in row.low and (recall := row.recall[k])]
+            if found:
+                arms = ", ".join(f"{arm} ({share(mean)})" for arm, mean in found)
+                said.append(f"{name} by {f'all {len(here)}' if len(found) == len(here) > 2 else arms}")
+        if said:
+            where = f"At {label(condition)}, s" if condition else "S"
+            chance = " or ".join(dict.fromkeys(share(row.chance) for row in here))
+            sentences.append(f"{where}urely recognised less often than by chance ({chance} %): {'; '.join(said)}.")
+    return sentences
 
 
 def _is(p: str) -> str:

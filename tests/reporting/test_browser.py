@@ -23,7 +23,7 @@ def test_a_person_sees_the_page(whole: Report, width: int) -> None:
         driver.execute_script("document.querySelectorAll('details').forEach(e => e.open = true)")
         figures = driver.execute_script(SEEN)
         panels, legends, strips = 4, 4, 16
-        assert len(figures) > panels + legends + strips + len(whole.data["confusions"])
+        assert len(figures) > panels + legends + strips + len(whole.data["axes"]["method"])
         assert all(wide > 0 and high > 0 and drawn for wide, high, drawn in figures)
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
         assert driver.execute_script(WIDER) == []

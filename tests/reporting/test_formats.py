@@ -82,8 +82,11 @@ def test_no_letter_is_left_that_latex_or_markdown_would_act_on(text: str) -> Non
 
 
 def test_markdown_is_a_table_with_its_marks() -> None:
-    lines = markdown(table(Text("x_y", "best"), Text("a|b", "second", True))).splitlines()
-    assert lines[2:] == ["| a\\_b | p |", "|---|---:|", "| **a heading** |  |", "| **x\\_y** | \\< 0.01 |", "| <u>a\\|b</u>† | \\< 0.01 |"]
+    odd = table(Text("x_y", "best"), Text("a|b", "second", True, "5_6"))
+    lines = markdown(odd).splitlines()
+    assert lines[2:5] == ["| a\\_b | p |", "|---|---:|", "| **a heading** |  |"]
+    assert lines[5:] == ["| **x\\_y** | \\< 0.01 |", "| <u>a\\|b</u>† / 5\\_6 | \\< 0.01 |"]
+    assert r"\underline{a\textbar{}b}\textdagger{} / 5\_6 & " in latex(odd)
 
 
 def test_the_short_report_says_what_the_page_says(whole: Report) -> None:
@@ -91,4 +94,4 @@ def test_the_short_report_says_what_the_page_says(whole: Report) -> None:
     assert text.startswith("# Adults as augmentations for children\n") and all(
         escape_markdown(found) in text for found in whole.data["findings"]
     )
-    assert text.count("\n## ") == 6 and all(escape_markdown(paragraph) in text for paragraph in whole.data["methods"])
+    assert text.count("\n## ") == 7 and all(escape_markdown(paragraph) in text for paragraph in whole.data["methods"])

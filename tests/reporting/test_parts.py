@@ -8,7 +8,7 @@ import pytest
 from platform.reporting.comparisons import compare
 from platform.reporting.runs import Design, Runs, Sample, matched
 from platform.reporting.sketches import MOST_DOTS, strip
-from platform.reporting.words import Unit, probability, spoken
+from platform.reporting.words import Unit, defined, probability, spoken
 
 
 def sample(scores: dict[int, float], split: str = "s{}") -> Sample:
@@ -69,6 +69,8 @@ def test_metrics_are_spoken() -> None:
         "validation",
         "my_loss",
     ]
+    assert defined("test/balanced_accuracy") == "test average accuracy (mean recall over classes, balanced accuracy)"
+    assert defined("test/loss") == "test loss"
 
 
 def test_a_few_replicates_are_dots_and_very_many_their_quartiles() -> None:
