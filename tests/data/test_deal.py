@@ -37,7 +37,7 @@ def test_single_images_are_dealt_to_within_one_of_their_share(sizes, seed):
 
 
 def test_persons_of_many_classes_are_dealt_evenly():
-    """172 children, nearly each in every class, as in the embedded set: a tenth of them is a tenth of every class to within an image or two."""
+    """172 children, nearly each in every class, as in the embedded set: a twentieth of them is one of every class."""
     rng = np.random.default_rng(0)
     persons = np.repeat(np.arange(172), 7)
     labels = np.tile(np.arange(7), 172)
