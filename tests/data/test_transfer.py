@@ -181,9 +181,7 @@ def test_what_makes_no_sense_is_one_line(settings: dict[str, Any], message: str)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "called"), [((30, 0), "training"), ((30, 1), "(training|gate|selection|test)"), ((30, 3), "(gate|selection|test|training)")]
-)
+@pytest.mark.parametrize(("sizes", "called"), [((30, 0), "training"), ((30, 1), r"\w+"), ((30, 3), r"\w+")])
 def test_a_class_that_a_part_would_lack_is_named(sizes: tuple[int, int], called: str) -> None:
     with pytest.raises(DataError, match=rf"^tiny faces: class fear has {sizes[1]} images, and none is in the {called} part \(test 0\.45"):
         built(roles(labelled=tiny.faces(dict(zip(("anger", "fear"), sizes, strict=True)))), labelled={"labelled": ("anger", "fear")})
