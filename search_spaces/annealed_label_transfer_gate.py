@@ -5,7 +5,7 @@ from dataclasses import replace
 from search_spaces.annealed_label_transfer import POCKET, ROLES, SCENARIOS
 from search_spaces.study import STUDIES, Arm, Scale, Study
 
-SLOPES = {str(slope): Arm("annealed_label_transfer", {"slope": slope}) for slope in (0.75, 0.075, 0.0)}
+SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}) for slope in (0.75, 0.075, 0.0)}
 """beta's slope: as printed, which hardly ever opens while it is warm; a tenth; any step that lowers the gate's loss"""
 
 
