@@ -26,7 +26,8 @@ class Arm:
 class Study:
     """Axes in order; one is compared, one replicated, the others are conditions, whatever they are called.
 
-    An axis that is neither sets the task's or the method's setting of its name. Report and TensorBoard follow from these declarations.
+    An axis that is neither sets the task's or the method's setting of its name, or those that `meanings` gives. Report and TensorBoard
+    follow from these declarations.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Study:
     """what plays each role unless the user names other data"""
     settings: dict[str, Any] = field(default_factory=dict)
     """of task and methods, where they differ from the defaults; dots reach into one, as in encoder_settings.stem"""
+    meanings: dict[str, dict[Value, dict[str, Any]]] = field(default_factory=dict)
+    """by axis, and by value of it: the settings that it stands for, such as the data sets and classes of a scenario"""
     compared: str = "method"
     replicated: str = "seed"
     largest: str | None = None
@@ -75,8 +78,11 @@ class Study:
     def with_setting(self, name: str, value: Any) -> "Study":
         if name in self.axes:
             raise BadRequest(f"{name} is an axis of {self.name}: choose among its values with --only {name}=...")
-        if name.split(".")[0] in {setting for arm in self.arms.values() for setting in arm.settings}:
-            raise BadRequest(f"{name} is what sets the values of {self.compared} apart; choose among them with --only {self.compared}=...")
+        apart = {self.compared: [arm.settings for arm in self.arms.values()]}
+        apart |= {axis: list(values.values()) for axis, values in self.meanings.items()}
+        for axis, meanings in apart.items():
+            if any(name.split(".")[0] in settings for settings in meanings):
+                raise BadRequest(f"{name} is what sets the values of {axis} apart; choose among them with --only {axis}=...")
         from trainables.data.task import TASKS  # here, for a report reads studies, and needs no PyTorch
         from trainables.methods.method import METHODS
 
@@ -97,22 +103,31 @@ class Study:
         from trainables.methods.method import METHODS
 
         arm = self.arms[str(point[self.compared])]
-        method = METHODS.find(arm.method)
-        task = TASKS.find(self.task).settings
-        wanted = self.settings | arm.settings | {axis: point[axis] for axis in self.conditions}
+        method, kind = METHODS.find(arm.method), TASKS.find(self.task)
+        task = kind.settings
+        meant = {axis: self.meanings[axis][point[axis]] if axis in self.meanings else {axis: point[axis]} for axis in self.conditions}
+        wanted = self.settings | arm.settings
+        for settings in meant.values():
+            wanted |= settings
         of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)
-        if lost := [axis for axis in self.conditions if axis not in of_task and axis not in of_method]:
-            raise BadRequest(f"axis {lost[0]} of {self.name} is a setting of neither task {self.task} nor method {arm.method}")
+        for axis, settings in meant.items():
+            if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:
+                said = f"axis {axis} of {self.name}" if axis not in self.meanings else f"{lost[0]}, set by axis {axis} of {self.name},"
+                raise BadRequest(f"{said} is a setting of neither task {self.task} nor method {arm.method}")
+        task_settings = resolve(task, of_task, f"task {self.task}")
+        roles = kind.roles(task_settings) if kind.roles else tuple(data)
+        if strange := [role for role in roles if role not in data]:
+            raise unknown(f"role of {self.name}", strange[0], data)
         return Cell(
             study=self.name,
             scale=self.scale,
             axes=point,
             task=self.task,
-            task_settings=resolve(task, of_task, f"task {self.task}").model_dump(mode="json"),
+            task_settings=task_settings.model_dump(mode="json"),
             method=arm.method,
             method_settings=resolve(method.Settings, of_method, f"method {arm.method}").model_dump(mode="json"),
             version=method.version,
-            data=data,
+            data={role: data[role] for role in roles},
         )
 
 

@@ -12,6 +12,9 @@ from tests.data import layouts
 from trainables.cell import Cell, Data
 from trainables.data.dataset import Faces
 from trainables.data.source import Source
+from trainables.data.task import TASKS
+from trainables.methods.method import METHODS
+from trainables.settings import resolve
 
 CLASSES = ("anger", "fear", "happiness")
 CODES = {"anger": 0, "fear": 2, "happiness": 3}
@@ -75,6 +78,31 @@ def data(sources: dict[str, Source]) -> dict[str, Data]:
     size = SETTINGS["size"]
     read = {role: source.read(size, "grey") for role, source in sources.items()}
     return {role: Data(sources[role], each.fingerprint, each.title) for role, each in read.items()}
+
+
+TRANSFER: dict[str, Any] = {
+    "labelled": {"children": CLASSES},
+    "pool": ("adults",),
+    "test": 0.3,
+    "validation": 0.3,
+    "size": 32,
+    "colour": "grey",
+}
+"""the task `transfer` on the same files: of a class's 24 children 9 train, 4 are the gate's, 4 select; the adults are the pool"""
+
+
+def transfer(roles: dict[str, Data], method: str = "labelled", seed: int = 0, **settings: Any) -> Cell:
+    """One cell of a transfer method on the task `transfer`."""
+    kind, task = METHODS.find(method), TASKS.find("transfer").settings
+    wanted = {name: value for name, value in (SETTINGS | settings).items() if name in kind.Settings.model_fields}
+    return replace(
+        cell(roles, seed=seed),
+        task="transfer",
+        task_settings=resolve(task, TRANSFER, "task").model_dump(mode="json"),
+        method=method,
+        method_settings=resolve(kind.Settings, wanted, method).model_dump(mode="json"),
+        version=kind.version,
+    )
 
 
 def cell(roles: dict[str, Data], arm: str = "SL(c)", seed: int = 0, ratio: int = 1, **settings: Any) -> Cell:

@@ -4,15 +4,20 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageOps
 
 from trainables.registry import BadRequest, Registry
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+"""of picture files, in small letters"""
 
 
 class DataError(BadRequest):
@@ -88,6 +93,16 @@ def square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
     if side != size:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def decode(file: Path, size: int) -> np.ndarray:
+    """A file's picture, upright: uint8 [h, w, 3] RGB, decoded no larger than `size` needs it to be."""
+    try:
+        with Image.open(file) as picture:
+            picture.draft("RGB", (4 * size, 4 * size))  # 10 megapixels of JPEG decode ten times faster at 1/8; other formats are untouched
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split())})") from None
 
 
 @dataclass(frozen=True)

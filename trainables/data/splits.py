@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -22,8 +22,8 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def split_hash(split: Split, fingerprint: str) -> str:
-    """Names the split of one data set: same rows of the same content, same hash (16 hex digits)."""
+def split_hash(split: Iterable[np.ndarray], fingerprint: str) -> str:
+    """Names the split of one data set, given as its parts' rows: same rows of the same content, same hash (16 hex digits)."""
     digest = hashlib.sha256(fingerprint.encode())
     for rows in split:
         digest.update(len(rows).to_bytes(8, "little") + np.ascontiguousarray(rows, dtype="<i8").tobytes())

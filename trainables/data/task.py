@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,11 @@ class Images(NamedTuple):
         pixels, labels = torch.from_numpy(faces.images[rows]), torch.from_numpy(faces.labels[rows])
         return cls(pixels.to(device), labels.to(device), faces.facts.index.to_numpy()[rows])
 
+    def joined(self, others: "Images") -> "Images":
+        """These images and then the others."""
+        pixels, labels = torch.cat((self.pixels, others.pixels)), torch.cat((self.labels, others.labels))
+        return Images(pixels, labels, np.concatenate((self.rows, others.rows)))
+
 
 @dataclass(frozen=True)
 class Task:
@@ -64,6 +69,8 @@ class Task:
     """`known` of the test images"""
     partners: dict[str, Images] = field(default_factory=dict)
     """images of other roles, such as adults"""
+    gate: Images | None = None
+    """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
 
     @property
     def device(self) -> torch.device:
@@ -83,6 +90,8 @@ class TaskKind(NamedTuple):
 
     settings: type[Settings]
     build: Callable[..., Task]
+    roles: Callable[[Any], tuple[str, ...]] | None = None
+    """of a study's roles, those that these settings name: a cell holds no others; none: all"""
 
 
 TASKS: Registry[TaskKind] = Registry("task", "trainables.data.tasks")

@@ -1,0 +1,114 @@
+"""Does annealed randomness make pseudo-labels from another domain safe? (Florea, Florea, Badea, Vertan, Racoviteanu 2019)"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from search_spaces.claims import Claim, Published
+from search_spaces.study import STUDIES, Arm, Scale, Study
+from trainables.data.source import Source
+
+SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+EIGHT = (SEVEN[0], "contempt", *SEVEN[1:])
+
+ARMS = {
+    "SL": Arm("labelled"),
+    "SL(gate)": Arm("labelled", {"with_gate": True}),
+    "PL": Arm("pseudo_label"),
+    "PL+ALRAO": Arm("pseudo_label_alrao"),
+    "ALT": Arm("annealed_label_transfer"),
+}
+
+SCENARIOS: dict[Any, dict[str, Any]] = {
+    "wild": {"labelled": {"wild": SEVEN}, "pool": ("pool",)},
+    "webplus": {"labelled": {"webplus": EIGHT}, "pool": ("pool",)},
+    "web": {"labelled": {"web": SEVEN}, "pool": ("pool",)},
+    "anxiety": {"labelled": {"wild": SEVEN, "anxiety": ("anxiety",)}, "pool": ("pool",)},
+    "children": {"labelled": {"children": SEVEN}, "extra": {"webplus": SEVEN}, "pool": ("pool_lab", "pool_children")},
+}
+"""the text's sections 4.1 (RAF-DB; FER+; FER2013), 4.2 (RAF-DB and a folder of anxiety) and 4.3 (CAFE, besides FER+ without contempt)"""
+
+ROLES = {
+    "wild": Source("faces", "adults/wild"),  # the text: RAF-DB
+    "web": Source("faces", "adults/game"),  # FER2013
+    "webplus": Source("faces", "adults/game"),  # FER+
+    "anxiety": Source("faces", "adults/wild"),  # its authors' own folder
+    "children": Source("faces", "children"),  # CAFE
+    "pool": Source("faces", "unlabelled", "adults"),  # of MegaFace
+    "pool_lab": Source("faces", "clips"),  # LIRIS: films of children, older ones
+    "pool_children": Source("faces", "unlabelled", "children"),  # children of IMDB-WIKI
+}
+
+TABLES: dict[tuple[str, str], dict[str, float]] = {
+    ("wild", "alexnet"): {"PL": 73.5, "PL+ALRAO": 73.5, "ALT": 81.5},  # table 1a; supervised, of other texts: 68.90 and 70.53
+    ("wild", "vgg16"): {"PL": 83.25, "PL+ALRAO": 81.25, "ALT": 84.5},
+    ("webplus", "alexnet"): {"SL": 78.08, "PL": 80.05, "PL+ALRAO": 80.6, "ALT": 82.38},  # table 1b
+    ("webplus", "vgg16"): {"PL": 84.35, "PL+ALRAO": 82.15, "ALT": 85.2},
+    ("web", "alexnet"): {"SL": 68.2, "PL": 69.12, "PL+ALRAO": 68.65, "ALT": 69.62},
+    ("web", "vgg16"): {"PL": 69.27, "PL+ALRAO": 69.27, "ALT": 69.85},
+    ("anxiety", "alexnet"): {"SL": 70.53, "PL": 73.5, "ALT": 80.08},  # table 2, overall
+    ("anxiety", "vgg16"): {"SL": 75.87, "PL": 83.21, "ALT": 84.55},
+    ("children", "alexnet"): {"SL": 83.5, "PL": 90.29, "ALT": 99.29},  # table 3
+}
+"""accuracy as printed, by scenario and network: one training each, so without a spread"""
+
+
+def _best_two(place: tuple[str, str], row: dict[str, float]) -> Published:
+    best, runner_up = sorted(row, key=lambda arm: -row[arm])[:2]  # stable: of equals the first printed
+    condition: dict[str, Any] = dict(zip(("scenario", "encoder"), place, strict=True))
+    return Published(condition, best, row[best], runner_up, row[runner_up], math.nan)  # the text tests nothing
+
+
+def _beats(text: str, better: str, worse: str) -> Claim:
+    return Claim(text, {"method": better}, {"method": worse})
+
+
+CLAIMS = (
+    _beats("annealed label transfer beats pseudo-labels", "ALT", "PL"),
+    _beats("it beats random learning rates", "ALT", "PL+ALRAO"),
+    _beats("it beats learning from the labelled images alone", "ALT", "SL"),
+    _beats("pseudo-labels beat learning from the labelled images alone", "PL", "SL"),
+    _beats("ours: it beats using the gate's labels for training", "ALT", "SL(gate)"),
+)
+
+
+POCKET: dict[str, Any] = {
+    **{"size": 48, "colour": "grey", "validation": 0.2, "extra_images": 300},
+    **{"batch": 32, "epochs": 30, "lr": 0.06},
+    "weight": 1.0,  # so short a training never sees pseudo-labels good enough to outweigh labels three to one
+    "rates": (0.01, 10.0),  # nor has it the steps for rates of 1e-5
+}
+"""settings of the pocket scale"""
+
+
+@STUDIES.add("annealed_label_transfer")
+def study(scale: Scale) -> Study:
+    """Paper: the text's scenarios, networks and settings, five seeds. Pocket: every scenario on rendered faces, minutes on two cores."""
+    paper = Study(
+        name="annealed_label_transfer",
+        scale="paper",
+        title="Annealed label transfer",
+        source="Florea, Florea, Badea, Vertan, Racoviteanu 2019",
+        axes={
+            "method": tuple(ARMS),
+            "encoder": ("pocket", "resnet18", "alexnet", "vgg16"),  # the text's are the last two
+            "scenario": tuple(SCENARIOS),
+            "seed": tuple(range(5)),
+        },
+        arms=ARMS,
+        task="transfer",
+        roles=ROLES,
+        meanings={"scenario": SCENARIOS},
+        largest="encoder",
+        baseline="SL",
+        published=tuple(_best_two(place, row) for place, row in TABLES.items()),
+        claims=CLAIMS,
+    )
+    if scale == "paper":
+        return paper
+    return replace(
+        paper,
+        scale="pocket",
+        axes=paper.axes | {"encoder": ("pocket",), "seed": tuple(range(3))},
+        settings=POCKET,
+    )

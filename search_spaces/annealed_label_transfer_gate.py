@@ -1,0 +1,38 @@
+"""What in annealed label transfer does the work: how strict its gate is, and what its noise is taken to be?"""
+
+from dataclasses import replace
+
+from search_spaces.annealed_label_transfer import POCKET, ROLES, SCENARIOS
+from search_spaces.study import STUDIES, Arm, Scale, Study
+
+SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}) for slope in (0.75, 0.075, 0.0)}
+"""beta's slope: as printed, which hardly ever opens while it is warm; a tenth; any step that lowers the gate's loss"""
+
+
+@STUDIES.add("annealed_label_transfer_gate")
+def study(scale: Scale) -> Study:
+    """The ablation of algorithm 1: beta's slope against the three readings of T xi, in every scenario; pocket: in the first."""
+    paper = Study(
+        name="annealed_label_transfer_gate",
+        scale="paper",
+        title="Annealed label transfer: gate and noise",
+        source="Florea, Florea, Badea, Vertan, Racoviteanu 2019",
+        axes={
+            "slope": tuple(SLOPES),
+            "encoder": ("pocket", "resnet18", "alexnet", "vgg16"),
+            "noise": ("scale", "literal", "logits"),
+            "scenario": tuple(SCENARIOS),
+            "seed": tuple(range(5)),
+        },
+        arms=SLOPES,
+        task="transfer",
+        roles=ROLES,
+        meanings={"scenario": SCENARIOS},
+        compared="slope",
+        largest="encoder",
+        baseline="0.75",
+    )
+    if scale == "paper":
+        return paper
+    axes = paper.axes | {"encoder": ("pocket",), "scenario": ("wild",), "seed": tuple(range(3))}
+    return replace(paper, scale="pocket", axes=axes, settings={name: POCKET[name] for name in POCKET if name not in ("weight", "rates")})

@@ -1,0 +1,255 @@
+"""ALT: what a step that is not kept leaves behind is nothing; when steps are kept, what the noise does, how it cools."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from tests import tiny
+from trainables.cell import Data
+from trainables.data.dataset import DataError
+from trainables.data.task import Images
+from trainables.loop import make_method, make_task, train
+from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
+from trainables.registry import BadRequest
+from trainables.store import RunFolder
+
+CPU = torch.device("cpu")
+SETTINGS: dict[str, Any] = {"batch": 8, "epochs": 4, "lr": 0.02}
+NEVER = {"slope": 1e6, "cooling": 1.0}
+"""a gate that opens at no temperature above 0; with cooling 1 it is above 0 in every epoch"""
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def made(roles: dict[str, Data]) -> Callable[..., AnnealedLabelTransfer]:
+    def make(method: str = "annealed_label_transfer", **settings: Any) -> Any:
+        cell = tiny.transfer(roles, method, **SETTINGS | settings)
+        return make_method(cell, make_task(cell, CPU))
+
+    return make
+
+
+def begun(method: Any, epoch: int = 0) -> Any:
+    (phase,) = method.phases()
+    phase.begin()
+    phase.start(epoch)
+    phase.model.train()
+    return phase
+
+
+def bytes_of(tensors: Any) -> list[bytes]:
+    return [each.detach().contiguous().numpy().tobytes() for each in tensors]
+
+
+def everything(phase: Any) -> list[bytes]:
+    """Weights and running statistics of encoder and classifier, and the momenta of their weights."""
+    modules = [phase.model["encoder"], phase.model["classifier"]]
+    momenta = [phase.optimizer.state[each]["momentum_buffer"] for module in modules for each in module.parameters()]
+    return bytes_of([each for module in modules for each in module.state_dict().values()] + momenta)
+
+
+def test_with_a_gate_that_never_opens_it_is_supervised_learning_to_the_bit(made) -> None:
+    """Weights, running statistics and momentum, after every step of the whole training."""
+    annealed, supervised = made(**NEVER), made("labelled")
+    phases = [method.phases()[0] for method in (annealed, supervised)]
+    for phase in phases:
+        phase.begin()
+    for epoch in range(4):
+        steps = {phase.start(epoch) for phase in phases}
+        assert steps == {3}
+        for phase in phases:
+            phase.model.train()
+        for step in range(3):
+            logs, expected = (phase.step(step) for phase in phases)
+            assert logs["gate/accepted"] == 0 and logs["train/loss"] == expected["train/loss"]
+            assert everything(phases[0]) == everything(phases[1])
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_an_attempt_that_breaks_the_network_leaves_nothing(made, monkeypatch: pytest.MonkeyPatch, broken: float) -> None:
+    """Even with a gate that takes any step that helps."""
+    supervised = begun(made("labelled"))
+    supervised.step(0)
+    phase = begun(made(slope=0.0))
+    monkeypatch.setattr(phase, "noisy", lambda scores, pseudo, xi: scores.sum() * broken)
+    assert phase.step(0)["gate/accepted"] == 0
+    assert everything(phase) == everything(supervised)
+
+
+def test_a_step_that_helps_is_kept_whole(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two steps of the same optimiser would leave it: on the labelled batch, then on the pseudo-labelled one."""
+    method, twin = made(slope=0.0), made(slope=0.0)
+    phase, other = begun(method), begun(twin)
+    losses = iter((2.0, 1.0))
+    monkeypatch.setattr(method, "gate_loss", lambda: torch.tensor(next(losses)))
+    logs = phase.step(0)
+    assert logs["gate/accepted"] == 1 and logs["gate/margin"] == 1
+
+    images, labels = other.labelled[0]
+    other.descend(functional.cross_entropy(twin.score(images), labels))
+    images, _ = other.unlabelled[0]
+    scores = twin.score(images)
+    other.descend(functional.cross_entropy(scores, scores.argmax(1)) * (1 + 0.2 * other.xi[0]))
+    assert everything(phase) == everything(other)
+
+
+@pytest.mark.parametrize(("margin", "kept"), [(0.031, True), (0.029, False), (0.0, False), (-1.0, False)])
+def test_the_gate_opens_above_beta(made, monkeypatch: pytest.MonkeyPatch, margin: float, kept: bool) -> None:
+    """beta = slope x T = .75 x .2 x .2 where the loss at initialisation is .2."""
+    method = made()
+    method.modules["reference"].loss.fill_(0.2)
+    phase = begun(method)
+    losses = iter((1.0, 1.0 - margin))
+    monkeypatch.setattr(method, "gate_loss", lambda: torch.tensor(next(losses)))
+    assert phase.beta.item() == pytest.approx(0.03) and bool(phase.step(0)["gate/accepted"]) is kept
+
+
+def test_without_temperature_the_gate_asks_that_the_loss_falls(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    for before, after, kept in ((1.0, 0.999, 1), (1.0, 1.0, 0), (1.0, 1.001, 0)):
+        method = made()
+        phase = begun(method, epoch=3)
+        losses = iter((before, after))
+        monkeypatch.setattr(method, "gate_loss", lambda losses=losses: torch.tensor(next(losses)))
+        assert phase.beta == 0 and phase.step(0)["gate/accepted"] == kept
+
+
+def test_the_temperature_cools_to_nothing_at_three_quarters(made) -> None:
+    phase = begun(made(epochs=20))
+    reference = phase.method.reference.item()
+    assert reference == pytest.approx(math.log(3), abs=0.2)
+    temperatures = []
+    for epoch in range(20):
+        phase.start(epoch)
+        temperatures.append(phase.finish(epoch)["temperature"])
+        assert phase.finish(epoch)["beta"] == pytest.approx(0.75 * temperatures[-1])
+        if epoch < 15:
+            assert phase.xi.abs().max() <= 1
+    expected = [0.2 * reference * max(0, 1 - epoch / 15) for epoch in range(20)]  # T0 / (.75 x 20) less each epoch
+    assert temperatures == pytest.approx(expected, abs=1e-6) and temperatures[15:] == [0.0] * 5
+
+
+def test_the_reference_is_measured_once(made) -> None:
+    """A training that goes on begins anew with other weights: what it once measured came with the checkpoint."""
+    method = made()
+    phase = begun(method)
+    first = method.reference.item()
+    phase.step(0)
+    phase.begin()
+    assert method.reference.item() == first and method.gate_loss().item() != first
+    state = method.modules.state_dict()
+    other = made()
+    other.modules.load_state_dict(state)
+    begun(other)
+    assert other.reference.item() == first
+
+
+@pytest.mark.parametrize("noise", ["scale", "literal", "logits"])
+def test_what_each_reading_of_the_noise_does(made, noise: str) -> None:
+    """To the loss of pseudo-labels and to its gradient; nothing any more once T is 0."""
+    phase = begun(made(noise=noise))
+    assert phase.xi.shape == ((3, 8, 3) if noise == "logits" else (3,))
+    scores, pseudo = torch.randn(8, 3, generator=torch.Generator().manual_seed(0), requires_grad=True), torch.arange(8) % 3
+    plain = functional.cross_entropy(scores, pseudo)
+    xi, temperature = phase.xi[1], phase.temperature
+    loss = phase.noisy(scores, pseudo, xi)
+    gradient, expected = (torch.autograd.grad(each, scores)[0] for each in (loss, plain))
+    if noise == "scale":
+        torch.testing.assert_close(loss, plain * (1 + temperature * xi / phase.method.reference))
+        torch.testing.assert_close(gradient, expected * (1 + 0.2 * xi))
+    elif noise == "literal":
+        torch.testing.assert_close(loss, plain + temperature * xi)
+        assert torch.equal(gradient, expected)
+    else:
+        torch.testing.assert_close(loss, functional.cross_entropy(scores + temperature * xi, pseudo))
+        assert (gradient - expected).abs().max() > 1e-3
+    phase.start(3)
+    torch.testing.assert_close(phase.noisy(scores, pseudo, phase.xi[1]), plain)
+
+
+def test_pseudo_labels_are_measured_by_the_truth_and_never_learnt_from_it(made) -> None:
+    def course(truth: Callable[[torch.Tensor], torch.Tensor]) -> tuple[list[bytes], list[Any]]:
+        method = made(slope=0.0)
+        pool = method.task.partners["pool"]
+        method.task.partners["pool"] = Images(pool.pixels, truth(pool.labels), pool.rows)
+        phase = begun(method)
+        shares = [phase.step(step).get("pool/accuracy") for step in range(3)]
+        return everything(phase), shares
+
+    right, shares = course(lambda labels: labels)
+    same, wrong = course(lambda labels: torch.full_like(labels, -1))
+    assert right == same and wrong == [None] * 3
+    half, some = course(lambda labels: torch.where(torch.arange(len(labels)) % 2 == 0, labels, -1))
+    assert right == half and 0 <= sum(map(float, some)) / 3 <= 1 and 0 <= sum(map(float, shares)) / 3 <= 1
+
+
+def test_the_accuracy_of_pseudo_labels_is_over_the_epochs_known_images(made) -> None:
+    phase = begun(made())
+    truth = phase.unlabelled.labels
+    truth[::3] = -1
+    phase.known = int((truth >= 0).sum())
+    generator = torch.Generator().manual_seed(0)
+    pseudo = torch.randint(0, 3, truth.shape, generator=generator)
+    mean = sum(phase.right(pseudo[8 * step : 8 * step + 8], truth[8 * step : 8 * step + 8])["pool/accuracy"] for step in range(3)) / 3
+    assert float(mean) == pytest.approx((pseudo == truth).sum().item() / phase.known)
+
+
+def test_a_gate_that_hardly_opened_is_flagged(made) -> None:
+    phase = begun(made())
+    assert phase.end([{"gate/accepted": 0.0}, {"gate/accepted": 0.018}]) == ["ALT did not act: it kept 0.90% of its attempted steps"]
+    assert phase.end([{"gate/accepted": 0.0}, {"gate/accepted": 0.02}]) == []
+
+
+def test_its_course_and_its_flag_are_in_what_a_cell_leaves(roles: dict[str, Data], tmp_path: Any) -> None:
+    cell, folder = tiny.transfer(roles, "annealed_label_transfer", **SETTINGS | NEVER), RunFolder(str(tmp_path))
+    result = train(cell, folder)
+    assert result["flags"] == ["ALT did not act: it kept 0.00% of its attempted steps"]
+    wanted = {
+        "temperature",
+        "beta",
+        "gate/accepted",
+        "gate/before",
+        "gate/after",
+        "gate/margin",
+        "pool/accuracy",
+        "pool/loss",
+        "val/accuracy",
+    }
+    for row in folder.history(cell.key):
+        assert wanted <= row.keys()
+        assert row["gate/margin"] == pytest.approx(row["gate/before"] - row["gate/after"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0}, "setting temperature=0 of annealed_label_transfer: input should be greater than 0"),
+        ({"temperature": -0.1}, "setting temperature=-0.1 of annealed_label_transfer: input should be greater than 0"),
+        ({"cooling": 1.01}, "setting cooling=1.01 of annealed_label_transfer: input should be less than or equal to 1"),
+        ({"cooling": 0}, "setting cooling=0 of annealed_label_transfer: input should be greater than 0"),
+        ({"slope": -1}, "setting slope=-1 of annealed_label_transfer: input should be greater than or equal to 0"),
+        ({"noise": "loud"}, "setting noise='loud' of annealed_label_transfer: input should be 'scale', 'literal' or 'logits'"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_one_line(roles: dict[str, Data], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequest, match=f"^{message}$"):
+        tiny.transfer(roles, "annealed_label_transfer", **settings)
+
+
+@pytest.mark.parametrize("method", ["annealed_label_transfer", "pseudo_label", "pseudo_label_alrao"])
+def test_a_task_without_unlabelled_images_or_a_gate_is_refused(roles: dict[str, Data], method: str) -> None:
+    cell = tiny.transfer(roles, method)
+    task = make_task(cell, CPU)
+    with pytest.raises(DataError, match=r"^this method learns from unlabelled images, .*; use the task transfer$"):
+        make_method(cell, replace(task, partners={}))
+    if method == "annealed_label_transfer":
+        with pytest.raises(DataError, match=r"^this method holds labelled images back to decide by, .*; use the task transfer$"):
+            make_method(cell, replace(task, gate=None))

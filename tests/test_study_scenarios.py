@@ -1,0 +1,99 @@
+"""Axes whose values stand for several settings: what of a study reaches a cell, what it is asked in vain, and the printed tables."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from search_spaces.annealed_label_transfer import ROLES, SCENARIOS, SEVEN, TABLES
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Data
+from trainables.data.source import Source
+from trainables.registry import BadRequest
+
+ALT = STUDIES.find("annealed_label_transfer")
+DATA = {role: Data(Source("faces"), f"fingerprint of {role}", role) for role in ROLES}
+PLAYED = {
+    "wild": {"wild", "pool"},
+    "webplus": {"webplus", "pool"},
+    "web": {"web", "pool"},
+    "anxiety": {"wild", "anxiety", "pool"},
+    "children": {"children", "webplus", "pool_lab", "pool_children"},
+}
+
+
+def test_a_cell_holds_the_data_its_scenario_names_and_no_others() -> None:
+    """So that another scenario's data may change, or be missing, without touching it."""
+    changed = DATA | {"children": replace(DATA["children"], fingerprint="another")}
+    for cell, other in zip(ALT("pocket").cells(DATA), ALT("pocket").cells(changed), strict=True):
+        scenario = str(cell.axes["scenario"])
+        assert set(cell.data) == PLAYED[scenario]
+        assert (cell.key == other.key) == (scenario != "children")
+        for name, value in SCENARIOS[scenario].items():
+            given = cell.task_settings[name]
+            assert given == ({role: list(classes) for role, classes in value.items()} if isinstance(value, dict) else list(value))
+
+
+def test_the_papers_grid_and_settings() -> None:
+    paper = ALT("paper").cells(DATA)
+    assert len(paper) == 5 * 4 * 5 * 5
+    expected = {"lr": 1e-3, "epochs": 150, "weight_decay": 5e-4, "milestones": [1 / 3, 2 / 3]}
+    for cell in paper:
+        assert {name: cell.method_settings[name] for name in expected} == expected
+        assert cell.method_settings["encoder"] == cell.axes["encoder"]
+        assert (cell.task_settings["size"], cell.task_settings["test"], cell.task_settings["validation"]) == (224, 0.45, 0.1)
+    annealed = next(cell for cell in paper if cell.axes["method"] == "ALT").method_settings
+    assert {name: annealed[name] for name in ("temperature", "cooling", "slope", "noise")} == {
+        "temperature": 0.2,
+        "cooling": 0.75,
+        "slope": 0.75,
+        "noise": "scale",
+    }
+
+
+def test_the_ablation_sets_what_its_axes_say() -> None:
+    cells = STUDIES.find("annealed_label_transfer_gate")("pocket").cells(DATA)
+    assert len(cells) == 3 * 3 * 3
+    for cell in cells:
+        assert cell.method == "annealed_label_transfer"
+        assert cell.method_settings["slope"] == float(str(cell.axes["slope"])) and cell.method_settings["noise"] == cell.axes["noise"]
+
+
+def test_the_published_rows_are_the_tables_two_best() -> None:
+    rows = {tuple(row.condition.values()): row for row in ALT("paper").published}
+    assert set(rows) == set(TABLES)
+    assert all(row.best == "ALT" for row in rows.values())
+    first = rows["webplus", "alexnet"]
+    assert (first.best_score, first.runner_up, first.runner_up_score) == (82.38, "PL+ALRAO", 80.6)
+    assert rows["children", "alexnet"].runner_up_score == 90.29
+
+
+def meaning(**settings: Any) -> dict[str, dict[Any, dict[str, Any]]]:
+    """Every scenario stands for these settings."""
+    return {"scenario": {scenario: settings for scenario in SCENARIOS}}
+
+
+WRONG: list[tuple[Callable[[Study], Any], str]] = [
+    (lambda s: s.with_setting("labelled", {}), r"^labelled is what sets the values of scenario apart; choose among them with --only scena"),
+    (lambda s: s.with_setting("with_gate", True), r"^with_gate is what sets the values of method apart; choose among them with --only me"),
+    (lambda s: s.with_setting("encoder", "vgg16"), r"^encoder is an axis of annealed_label_transfer: choose"),
+    (lambda s: s.narrowed("scenario", ["wide"]), r"^unknown value of axis scenario 'wide'; did you mean wild\?"),
+    (
+        lambda s: replace(s, meanings=meaning(labeled={"wild": SEVEN})),
+        r"^labeled, set by axis scenario of annealed_label_transfer, is a setting of neither task transfer nor method labelled$",
+    ),
+    (
+        lambda s: replace(s, meanings=meaning(labelled={"wilde": SEVEN})),
+        r"^unknown role of annealed_label_transfer 'wilde'; did you mean wild\?",
+    ),
+    (lambda s: s.with_setting("temperature", 0), r"^setting temperature=0 of method annealed_label_transfer: input should be greater tha"),
+    (lambda s: s.with_setting("cooling", 1.5), r"^setting cooling=1\.5 of method annealed_label_transfer: input should be less than or"),
+]
+
+
+@pytest.mark.parametrize(("ask", "message"), WRONG)
+def test_a_wrong_request_is_one_line(ask: Callable[[Study], Study], message: str) -> None:
+    with pytest.raises(BadRequest, match=message) as caught:
+        ask(ALT("pocket")).cells(DATA)
+    assert "\n" not in str(caught.value)

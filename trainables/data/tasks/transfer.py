@@ -1,0 +1,162 @@
+"""Labelled faces of one domain, unlabelled ones of another, and held-out labels to decide by (Florea et al. 2019, section 4)."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from trainables.data.dataset import CLASSES, DataError, Faces
+from trainables.data.deal import deal
+from trainables.data.splits import split_hash
+from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
+from trainables.registry import unknown
+from trainables.settings import Settings
+from trainables.streams import stream
+
+SEVEN = tuple(name for name in CLASSES if name != "contempt")
+TRAIN, GATE, VAL, TEST = range(4)
+PARTS = ("training", "gate", "selection", "test")
+Gives = dict[str, tuple[str, ...]]
+"""roles, and which classes' images each gives"""
+
+
+class Transfer(Settings):
+    """Settings of the task `transfer`."""
+
+    labelled: Gives = Field(default={"labelled": SEVEN})
+    """roles that are split, such as RAF-DB's faces and a folder of an eighth class; their classes are the task's"""
+    extra: Gives = Field(default={})
+    """labelled roles of another domain that are trained on besides, never held out"""
+    extra_images: int | None = Field(5000, ge=1)
+    """so many of them at most, drawn at random: more did not help (section 4.3)"""
+    pool: tuple[str, ...] = ("pool",)
+    """roles whose images are unlabelled; what labels they have are the truth that pseudo-labels are measured by"""
+    test: float = Field(0.45, gt=0, lt=1)
+    """share of a data set that has no official test set"""
+    validation: float = Field(0.1, gt=0, lt=1)
+    """share of a data set, or of its official training set, that has no official validation set; half is the gate's, half selects"""
+    size: int = Field(224, ge=8)
+    """pixels a side"""
+    colour: Literal["grey", "rgb"] = "rgb"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        given = {name for names in self.labelled.values() for name in names}
+        return (*(name for name in CLASSES if name in given), *sorted(given - set(CLASSES)))
+
+
+def roles(settings: Transfer) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*settings.labelled, *settings.extra, *settings.pool)))
+
+
+def build(settings: Transfer, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+    """Split the labelled roles' faces; the seed's split is the same for every method. DataError for what cannot be split."""
+    for role in roles(settings):
+        if role not in faces:
+            raise unknown("role", role, faces)
+    _check(settings, faces)
+    labelled, source = _join(settings.labelled, faces, settings.classes)
+    part = np.full(len(labelled), TRAIN)
+    for number in np.unique(source):  # two roles may be played by one data set: its persons are dealt once
+        rows = np.flatnonzero(source == number)
+        facts = labelled.facts.iloc[rows]
+        part[rows] = _parts(labelled.labels[rows], facts, settings, stream(seed, "split", number))
+    _check_parts(labelled, part, settings)
+    train, gate, val, test = (np.flatnonzero(part == each) for each in range(4))
+    images = Images.of(labelled, train, device)
+    if settings.extra:
+        extra, _ = _join(settings.extra, faces, settings.classes, start=sum(len(faces[role]) for role in settings.labelled))
+        drawn = stream(seed, "extra").permutation(len(extra))[: settings.extra_images]
+        images = images.joined(Images.of(extra, np.sort(drawn), device))
+    fingerprints = "/".join(faces[role].fingerprint for role in sorted(settings.labelled))
+    return Task(
+        classes=settings.classes,
+        train=images,
+        val=Images.of(labelled, val, device),
+        test=Images.of(labelled, test, device),
+        split_hash=split_hash((train, gate, val, test), fingerprints),
+        facts=known(labelled, test),
+        partners={"pool": _pool(settings, faces, device)},
+        gate=Images.of(labelled, gate, device),
+    )
+
+
+def _check(settings: Transfer, faces: dict[str, Faces]) -> None:
+    if not settings.labelled or not settings.classes:
+        raise DataError("labelled: names no role with classes; nothing to learn from")
+    if settings.test + settings.validation >= 1:
+        raise DataError(f"test {settings.test} and validation {settings.validation} leave nothing to train on")
+    if not settings.pool or not sum(len(faces[role]) for role in settings.pool):
+        raise DataError(f"the unlabelled pool is empty: {'role ' + ', '.join(settings.pool) if settings.pool else 'pool names no role'}")
+    for role, names in settings.extra.items():
+        if lost := [name for name in names if name not in settings.classes]:
+            raise DataError(f"role {role} gives the class {lost[0]}, which no labelled role gives")
+    held = {faces[role].fingerprint: role for role in settings.labelled}
+    for role in (*settings.extra, *settings.pool):
+        if faces[role].fingerprint in held:
+            raise DataError(f"role {role} is the same data set as {held[faces[role].fingerprint]}: it would be trained on its test images")
+
+
+def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start: int = 0) -> tuple[Faces, np.ndarray]:
+    """The roles' images of the classes they give, end to end in the order of the roles' names, and which data set [n] each is of.
+
+    The index of the facts is a row in the whole data sets laid end to end, counted from `start`.
+    """
+    parts, facts, sources = [], [], []
+    seen: dict[str, int] = {}
+    for role in sorted(gives):
+        whole = faces[role]
+        part = whole.only(gives[role])
+        parts.append((part.images, np.array([classes.index(name) for name in gives[role]])[part.labels]))
+        columns = [name for name in (*FACTS, "split") if name in part.facts]
+        facts.append(part.facts[columns].set_axis(part.facts.index + start))
+        sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
+        start += len(whole)
+    images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+    title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
+    return Faces(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
+
+
+def _parts(labels: np.ndarray, facts: pd.DataFrame, settings: Transfer, rng: np.random.Generator) -> np.ndarray:
+    """The part of each image of one data set: as its official split says; what that lacks is cut from its training images."""
+    official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
+    persons = np.array([f"image {row}" for row in range(len(facts))], object)  # of whom nothing is known is a person of his own
+    if "subject" in facts:
+        named = facts["subject"].notna().to_numpy()
+        persons[named] = facts["subject"].to_numpy(object)[named]
+    part = np.full(len(facts), TEST)
+    val, test = official == "val", official == "test"
+    part[val] = deal(labels[val], persons[val], (0, 0.5, 0.5, 0), rng)
+    half, tested = 0 if val.any() else settings.validation / 2, 0 if test.any() else settings.test
+    free = ~(val | test)
+    part[free] = deal(labels[free], persons[free], (1 - 2 * half - tested, half, half, tested), rng)
+    return part
+
+
+def _check_parts(labelled: Faces, part: np.ndarray, settings: Transfer) -> None:
+    for number, name in enumerate(labelled.classes):
+        mine = labelled.labels == number
+        for each, called in enumerate(PARTS):
+            if not (mine & (part == each)).any():
+                shares = f"test {settings.test}, validation {settings.validation}"
+                raise DataError(f"{labelled.title}: class {name} has {mine.sum()} images, and none is in the {called} part ({shares})")
+
+
+def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device) -> Images:
+    """The unlabelled images, and for each the class it truly shows where that is known and one of the task's, else -1."""
+    pixels, truths = [], []
+    for role in sorted(settings.pool):
+        each = faces[role]
+        names = np.array([*each.classes, ""], object)[each.labels]
+        if "truth" in each.facts:
+            names = np.where(each.labels < 0, each.facts["truth"].to_numpy(object), names)
+        code = {name: number for number, name in enumerate(settings.classes)}
+        truths.append(np.array([code.get(name, -1) for name in names], np.int64))
+        pixels.append(each.images)
+    truth = torch.from_numpy(np.concatenate(truths)).to(device)
+    return Images(torch.from_numpy(np.concatenate(pixels)).to(device), truth, np.arange(len(truth)))
+
+
+TASKS.add("transfer")(TaskKind(Transfer, build, roles))

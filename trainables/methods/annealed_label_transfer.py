@@ -1,0 +1,128 @@
+"""ALT: pseudo-labels whose every step is attempted, and kept if it helps on held-out labels by enough (Florea et al. 2019, algorithm 1)."""
+
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from trainables.data.task import Task
+from trainables.methods.method import METHODS, Logs, Phase
+from trainables.methods.transfer import Descent, Transfer, TransferRecipe
+from trainables.streams import stream
+
+ACTED = 0.01
+"""share of attempts kept below which the method was none: it did what supervised learning does"""
+
+
+class AnnealedRecipe(TransferRecipe):
+    """Settings of annealed label transfer; the defaults are the text's."""
+
+    temperature: float = Field(0.2, gt=0)
+    """T0, as a share of the main loss: of the supervised loss at initialisation, about ln C"""
+    cooling: float = Field(0.75, gt=0, le=1)
+    """share of the epochs after which the temperature is 0"""
+    slope: float = Field(0.75, ge=0)
+    """beta(T) = slope x T: by how much a step must lower the gate's loss; .75 as printed"""
+    noise: Literal["scale", "literal", "logits"] = "scale"
+    """what T xi, xi uniform in [-1, 1], does: scale the unlabelled loss by 1 + T xi / L0; be added to it as printed, where a constant
+    has no gradient; or, drawn for each, be added to the class scores"""
+
+
+class Anneal(Descent):
+    """Each step: descend on a labelled batch, measure the gate's loss, descend on a pseudo-labelled one, measure again, keep or undo."""
+
+    method: "AnnealedLabelTransfer"
+
+    def begin(self) -> None:
+        super().begin()
+        self.method.measure_reference()
+
+    def start(self, epoch: int) -> int:
+        steps, method, recipe = super().start(epoch), self.method, self.method.settings
+        self.warmth = recipe.temperature * max(0.0, 1 - epoch / (recipe.cooling * recipe.epochs))
+        self.temperature = self.warmth * method.reference
+        self.beta = recipe.slope * self.temperature
+        shape = (steps, recipe.batch, len(method.task.classes)) if recipe.noise == "logits" else (steps,)
+        xi = stream(method.seed, "noise", epoch).uniform(-1, 1, shape)
+        self.xi = torch.from_numpy(xi).float().to(method.task.device)
+        return steps
+
+    def step(self, step: int) -> Logs:
+        (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
+        loss = functional.cross_entropy(self.method.score(images), labels)
+        self.descend(loss)
+        before = self.method.gate_loss()
+
+        state = self.state()
+        kept = [each.clone() for each in state]
+        scores = self.method.score(others)
+        pseudo = scores.detach().argmax(1)
+        unlabelled = self.noisy(scores, pseudo, self.xi[step])
+        self.descend(unlabelled)
+        margin = before - self.method.gate_loss()
+        accepted = margin > self.beta  # False, too, where the attempt made the loss NaN
+        for each, old in zip(state, kept, strict=True):
+            each.copy_(torch.where(accepted, each, old))  # on the device: nothing waits for the answer
+
+        logs = {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
+        return {"train/loss": loss.detach(), "pool/loss": unlabelled.detach(), **logs, **self.right(pseudo, truth)}
+
+    def noisy(self, scores: torch.Tensor, pseudo: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
+        """The loss of pseudo-labels [n] given scores [n, classes], with the noise xi of this step."""
+        if self.method.settings.noise == "logits":
+            return functional.cross_entropy(scores + self.temperature * xi, pseudo)
+        loss = functional.cross_entropy(scores, pseudo)
+        return loss + self.temperature * xi if self.method.settings.noise == "literal" else loss * (1 + self.warmth * xi)
+
+    def state(self) -> list[torch.Tensor]:
+        """All that an attempted step moves: weights, running statistics, momentum."""
+        momenta = [each for state in self.optimizer.state.values() for each in state.values() if isinstance(each, torch.Tensor)]
+        return [*(each.detach() for each in self.model.parameters()), *self.model.buffers(), *momenta]
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        return super().finish(epoch) | {"temperature": self.temperature.item(), "beta": self.beta.item()}
+
+    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+        share = sum(row["gate/accepted"] for row in rows) / len(rows)
+        return [f"ALT did not act: it kept {share:.2%} of its attempted steps"] if share < ACTED else []
+
+
+class Reference(nn.Module):
+    """The supervised loss at initialisation, L0: what temperature is counted in. It is in checkpoints, for it cannot be measured again."""
+
+    loss: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("loss", torch.tensor(torch.nan))
+
+
+@METHODS.add("annealed_label_transfer")
+class AnnealedLabelTransfer(Transfer):
+    """Pseudo-labels of another domain, kept from doing harm by a gate that is strict while it is warm."""
+
+    Settings = AnnealedRecipe
+    settings: AnnealedRecipe
+
+    def __init__(self, settings: AnnealedRecipe, task: Task, seed: int) -> None:
+        super().__init__(settings, task, seed)
+        self.modules["reference"] = Reference()
+        _ = self.gate  # a task without one is refused before anything starts
+
+    def phases(self) -> list[Phase]:
+        return [Anneal(self)]
+
+    @property
+    def reference(self) -> torch.Tensor:
+        return cast(torch.Tensor, self.modules["reference"].loss)
+
+    def measure_reference(self) -> None:
+        if self.reference.isnan():
+            self.reference.copy_(self.gate_loss())
+
+    @torch.no_grad()
+    def gate_loss(self) -> torch.Tensor:
+        """Cross-entropy on the whole gate set, in evaluation mode."""
+        return functional.cross_entropy(self.logits(self.gate.pixels).float(), self.gate.labels)

@@ -1,0 +1,163 @@
+"""What transfer methods share: a network, labelled and unlabelled batches, SGD whose rate falls twice (Florea et al. 2019, section 4)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from trainables import models
+from trainables.data.augment import Augmentation, augment, draw, normalise
+from trainables.data.dataset import DataError
+from trainables.data.task import Images, Task
+from trainables.methods.method import Logs, Method, Phase
+from trainables.methods.recipe import accuracy, encode
+from trainables.settings import Settings
+from trainables.streams import stream
+
+
+class TransferRecipe(Settings):
+    """Settings of every transfer method; the defaults are the text's (section 4), what it is silent on is marked."""
+
+    encoder: str = "alexnet"
+    encoder_settings: dict[str, Any] = Field(default_factory=dict)
+    """the network's own"""
+    augmentation: Augmentation = Augmentation(jitter=0.0)
+    """silent in the text: crops and flips, drawn anew each epoch"""
+    batch: int = Field(64, ge=2)
+    """labelled images a step, and as many unlabelled ones; silent in the text"""
+    epochs: int = Field(150, ge=1)
+    """passes over the labelled images"""
+    lr: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """silent in the text"""
+    weight_decay: float = Field(5e-4, ge=0)
+    """the text's L2 regularisation; its weight is silent"""
+    milestones: tuple[float, ...] = (1 / 3, 2 / 3)
+    """after these shares of the epochs the rate falls to a tenth"""
+
+    def rate(self, epoch: int) -> float:
+        return self.lr * 0.1 ** sum(epoch >= round(share * self.epochs) for share in self.milestones)
+
+
+class Batches:
+    """An epoch of full batches of some images, each image augmented anew; the same whenever it is asked for."""
+
+    def __init__(self, images: Images, name: str, steps: int, recipe: TransferRecipe, seed: int, epoch: int) -> None:
+        """Random images, none again before all were seen; `name` tells apart what is drawn for one kind of images and another."""
+        order, count = stream(seed, "order", name, epoch), steps * recipe.batch
+        rows = np.concatenate([order.permutation(len(images.rows)) for _ in range(-(-count // len(images.rows)))])[:count]
+        self.batch = recipe.batch
+        self.rows = torch.from_numpy(rows).to(images.labels.device)
+        parameters = draw(count, images.pixels.shape[-1], recipe.augmentation, stream(seed, "augment", name, epoch))
+        self.pixels = augment(images.pixels[self.rows], parameters)
+        self.labels = images.labels[self.rows]
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Float [batch, c, s, s] as networks take them, and labels [batch]."""
+        chosen = slice(step * self.batch, (step + 1) * self.batch)
+        return normalise(self.pixels[chosen]), self.labels[chosen]
+
+
+class Transfer(Method):
+    """A network and what it is trained on: labelled images, and for most methods unlabelled ones."""
+
+    settings: TransferRecipe
+    unlabelled_too: ClassVar[bool] = True
+
+    def __init__(self, settings: TransferRecipe, task: Task, seed: int) -> None:
+        super().__init__(settings, task, seed)
+        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        self.modules["encoder"] = encoder
+        self.modules["classifier"] = self.make_head(cast(int, encoder.features), len(task.classes))
+        if self.unlabelled_too and "pool" not in task.partners:
+            raise DataError("this method learns from unlabelled images, and the task has no pool of them; use the task transfer")
+
+    def make_head(self, features: int, classes: int) -> nn.Module:
+        return nn.Linear(features, classes)
+
+    @property
+    def labelled(self) -> Images:
+        return self.task.train
+
+    @property
+    def pool(self) -> Images:
+        """The unlabelled images. Their labels are the truth where it is known: to measure by, never to train on."""
+        return self.task.partners["pool"]
+
+    @property
+    def gate(self) -> Images:
+        if self.task.gate is None:
+            raise DataError("this method holds labelled images back to decide by, and the task has no gate set; use the task transfer")
+        return self.task.gate
+
+    def score(self, images: torch.Tensor) -> torch.Tensor:
+        """Class scores float32 [n, classes] of float images [n, c, s, s], in whatever mode the network is in."""
+        return self.modules["classifier"](self.modules["encoder"](images)).float()
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Within it batches are normalised by their own statistics, and the running ones, which evaluation uses, stay what they are.
+
+    Those of another domain would not suit the images that are selected and tested on (so in published pseudo-label code: USB's).
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+class Descent(Phase):
+    """Epochs over the labelled images. An epoch has as many unlabelled batches as labelled ones, where the method wants any."""
+
+    name = "fit"
+
+    def __init__(self, method: Transfer) -> None:
+        self.method, self.epochs, self.model = method, method.settings.epochs, method.modules
+
+    def begin(self) -> None:
+        recipe = self.method.settings
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+    def rate(self, epoch: int) -> float:
+        return self.method.settings.rate(epoch)
+
+    def start(self, epoch: int) -> int:
+        method, recipe = self.method, self.method.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(epoch)
+        labelled = method.labelled
+        steps = max(1, len(labelled.rows) // recipe.batch)
+        self.labelled = Batches(labelled, "labelled", steps, recipe, method.seed, epoch)
+        if method.unlabelled_too:
+            self.unlabelled = Batches(method.pool, "unlabelled", steps, recipe, method.seed, epoch)
+            self.known = int((self.unlabelled.labels >= 0).sum())
+        return steps
+
+    def descend(self, loss: torch.Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def right(self, pseudo: torch.Tensor, truth: torch.Tensor) -> Logs:
+        """The pseudo-labels' accuracy where the truth is known; a step's number is so scaled that their mean is the epoch's accuracy."""
+        if not self.known:
+            return {}
+        steps = len(self.unlabelled.labels) // len(truth)
+        return {"pool/accuracy": (pseudo == truth).sum() * (steps / self.known)}
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        val, rate = self.method.task.val, self.optimizer.param_groups[0]["lr"]
+        return {"lr": rate, "val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
