@@ -21,7 +21,7 @@ CLEARLY = 0.95
 """another arithmetic than the reference must take less than this share of its time: chance alone must not choose"""
 HOPELESS = 3.0
 """a candidate that takes this many times the reference's time in its second step is not measured further: bf16 without hardware for it"""
-ROUNDS, ROUND_S = 5, 0.1
+ROUNDS, ROUND_S = 4, 0.05
 COMPILE_FROM_S = 600.0
 """compiling is tried where a worker has this much training before it: it takes a minute, and each worker pays some of it"""
 PAID_BACK = 4.0

@@ -112,9 +112,10 @@ class AlraoRamp(Ramp):
     def step(self, step: int) -> Logs:
         (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
         encoder, head = self.method.modules["encoder"], self.method.head
-        features = encoder(images)
-        with statistics_kept(encoder):
-            further = encoder(others)
+        with self.method.arithmetic.autocast(self.method.task.device):
+            features = encoder(images).float()
+            with statistics_kept(encoder):
+                further = encoder(others).float()
         averaged = head(further)
         pseudo = averaged.detach().argmax(1)
         loss, own = functional.nll_loss(head(features), labels), self.each_loss(features, labels)

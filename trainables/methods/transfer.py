@@ -13,13 +13,12 @@ from trainables import models
 from trainables.data.augment import Augmentation, augment, draw, normalise
 from trainables.data.dataset import DataError
 from trainables.data.task import Images, Task
-from trainables.methods.method import Logs, Method, Phase
+from trainables.methods.method import Logs, Method, MethodSettings, Phase
 from trainables.methods.recipe import accuracy, encode
-from trainables.settings import Settings
 from trainables.streams import stream
 
 
-class TransferRecipe(Settings):
+class TransferRecipe(MethodSettings):
     """Settings of every transfer method; the defaults are the text's (section 4), what it is silent on is marked."""
 
     encoder: str = "alexnet"
@@ -96,7 +95,8 @@ class Transfer(Method):
 
     def score(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores float32 [n, classes] of float images [n, c, s, s], in whatever mode the network is in."""
-        return self.modules["classifier"](self.modules["encoder"](images)).float()
+        with self.arithmetic.autocast(self.task.device):
+            return self.modules["classifier"](self.modules["encoder"](images)).float()
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.modules["classifier"](encode(self.modules["encoder"], pixels))
