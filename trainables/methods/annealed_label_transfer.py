@@ -124,6 +124,6 @@ class AnnealedLabelTransfer(Transfer):
 
     @torch.no_grad()
     def gate_loss(self) -> torch.Tensor:
-        """Cross-entropy on the whole gate set, in evaluation mode; in fp32 always, for bf16 does not see what a step does to most weights."""
+        """Cross-entropy on the whole gate set, in evaluation mode; in fp32: bf16 does not see what a step does to most weights."""
         with torch.autocast(self.task.device.type, enabled=False):
             return functional.cross_entropy(self.logits(self.gate.pixels), self.gate.labels)
