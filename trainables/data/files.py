@@ -100,7 +100,7 @@ def table(file: Path, columns: Sequence[str], header: bool | None = True, separa
     """
     try:
         with open(file, encoding="utf-8-sig", newline="") as text:
-            read = csv.reader(text, delimiter=separator)
+            read = csv.reader(text, delimiter=separator, skipinitialspace=True)
             order: list[int] | None = None if header else list(range(len(columns)))
             for record in read:
                 if not any(field.strip() for field in record):

@@ -1,8 +1,9 @@
 """Gather: from what a reader found (a file, an expression, facts) to a data set in memory."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pandas as pd
 from trainables.data import cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, Release
 from trainables.data.decode import CROPS, Box, How, Item
+from trainables.data.files import number, table, walk
 from trainables.data.landmarks import upright
 
 PARTS = ("train", "val", "test")
 UNREADABLE = 0.05
 """share of the files that may be unreadable: a few broken downloads are left out, a folder of something else is refused"""
+CHILD, ADULT = 12, 25
+"""years: by an estimate, children are this old or younger, adults this old or older; in between it is unsure"""
 CONTRADICTED = 0.05
 """share of the files whose names may contradict what their folders say: a few slips are noted, more are a wrong copy"""
 
@@ -122,7 +126,7 @@ def _left_out(root: Path, items: Sequence[Item], rows: cache.Rows, faceless: set
     return notes
 
 
-def population(path: str, asked: str | None, has: str, who: str) -> None:
+def only(path: str, asked: str | None, has: str, who: str) -> None:
     """DataError where a set that has only children (or adults) is asked for the others."""
     if asked not in (None, has):
         raise DataError(f"{path}: has no population {asked!r}: it has only {who}")
@@ -155,3 +159,38 @@ def unnamed(names: Sequence[str], example: str) -> list[str]:
     if not names:
         return []
     return [Doubt(f"{len(names):,} images are not named like {example} and are left out; the first: {names[0]}")]
+
+
+def clip(root: Path, file: str, emotion: str | None, facts: dict[str, Any], frames: str) -> list[Found]:
+    """The `frames` evenly spaced frames of a clip, which is a file, or a folder of its frames as pictures, in the order of their names."""
+    if not frames.isdecimal() or not int(frames):
+        raise DataError(f"{root}: frames={frames!r} is no number of frames, 1 or more")
+    count = int(frames)
+    if (root / file).is_dir():
+        every = sorted(walk(root, below=file), key=lambda each: [int(part) if part.isdecimal() else part for part in _digits(each)])
+        chosen = [every[place] for place in np.linspace(0, len(every) - 1, count).round().astype(int)]
+        return [Found(each, emotion, facts | {"frame": number}) for number, each in enumerate(chosen)]
+    return [Found(file, emotion, facts | {"frame": number}, number, count) for number in range(count)]
+
+
+def _digits(name: str) -> list[str]:
+    return re.split(r"(\d+)", name)
+
+
+def ages_of(file: Path, found: Sequence[Found], population: str | None, title: str) -> tuple[list[Found], str, list[str]]:
+    """The images of a population by a csv `file,age` (years): 12 or under, 25 or over. Also the data set's title, and notes.
+
+    `file` is as in `source`, or the file's name alone. DataError for an image without an age.
+    """
+    ages = {name: number(age, f"{file}, line {line}", "age", -1, 130) for line, (name, age) in table(file, ("file", "age"))}
+    aged = []
+    for each in found:
+        age = ages.get(each.file, ages.get(Path(each.file).name))
+        if age is None:
+            raise DataError(f"{file}: has no line for {each.file}; give each image its age")
+        aged.append(replace(each, facts=each.facts | {"age": max(age, 0.0)}))
+    if population is None:
+        return aged, title, []
+    chosen = [each for each in aged if (each.facts["age"] <= CHILD if population == "children" else each.facts["age"] >= ADULT)]
+    years = f"{CHILD} or under" if population == "children" else f"{ADULT} or over"
+    return chosen, f"{title}, {population} of {years}", [f"{population}: {len(chosen):,} of {len(found):,} images, by {file.name}"]

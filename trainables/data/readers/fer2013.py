@@ -60,7 +60,10 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
         raise DataError(f"{path}: FER2013 does not say who is a child; give ages=FILE, a csv row,age with the age of each row of {path}")
     file = Path(path)
     images, codes, usages, key = rows(file)
-    keep, notes = _pictures(images, codes, usages)
+    keep, notes = distinct(images, codes, usages)
+    if len(images) != ROWS:
+        there = f"{len(images):,} rows, where the official file has {ROWS:,}"
+        notes.insert(0, Doubt(f"{there}: a part of it, or cut off between two rows"))
     facts = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
     facts.insert(1, "split", facts["usage"].map(SPLITS))
     title = TITLES[population]
@@ -130,7 +133,7 @@ def _images(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE), np.array(codes), usages
 
 
-def _pictures(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
+def distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
     """Which rows to keep (a mask [n]): one of each picture, and notes on what is dropped."""
     flat = images.reshape(len(images), -1)
     constant = flat.min(axis=1) == flat.max(axis=1)
@@ -143,10 +146,7 @@ def _pictures(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple
     keep = ~constant
     keep[[row for rows in repeated for row in rows[1:]]] = False
     keep[[row for rows in disputed for row in rows]] = False
-    notes = []
-    if len(images) != ROWS:
-        there = f"{len(images):,} rows, where the official file has {ROWS:,}"
-        notes.append(Doubt(f"{there}: a part of it, or cut off between two rows"))
+    notes: list[str] = []
     if constant.any():
         notes.append(f"{constant.sum():,} constant images dropped")
     if repeated:
