@@ -1,4 +1,4 @@
-"""EmoReact (Nojavanasghari et al. 2016): 1,102 clips of 63 children of 4 to 14 years reacting to things; eight labels, any of them at once."""
+"""EmoReact (Nojavanasghari et al. 2016): 1,102 clips of 63 children reacting to things; eight labels, any number of them at once."""
 
 import re
 from pathlib import Path
@@ -50,7 +50,7 @@ def read(
         if not place:
             raise DataError(f"{root}: has no folder Data/{name}")
         there = {Path(file).stem: file for file in walk(root, CLIPS, place)}
-        there |= {Path(file).parent.name: str(Path(file).parent) for file in walk(root, below=place) if Path(file).parent.name != name}
+        there |= {Path(file).parent.name: str(Path(file).parent) for file in walk(root, below=place) if str(Path(file).parent) != place}
         for clip_name, facts, shown in _labels(root, split):
             if clip_name not in there:
                 missing.append(clip_name)
