@@ -87,7 +87,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ("children=fer2013:/p/f.csv,ages=/a,ages=/b", "ages is given twice"),
         ("children=fer2013:/p/f.csv,path=/b", "path is given twice"),
         ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, ages\)"),
-        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population\)"),
+        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, crop, landmarks\)"),
         ("children=cafe:/p,population=teens", r"unknown population 'teens' \(known: children, adults\)"),
     ],
 )

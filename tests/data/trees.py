@@ -98,7 +98,7 @@ HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_land
 
 def affectnet(folder: Path) -> Tree:
     """The older form; the validation list has no header, as it was shipped."""
-    tree = Tree("affectnet", folder / "AffectNet", labels=("Manually_Annotated_file_lists/training.csv",), classes=CLASSES)
+    tree = Tree("affectnet", folder / "AffectNet", labels=("Manually_Annotated_file_lists",), classes=CLASSES)
     marks = ";".join(["1.5"] * 136)
     for name, split in (("training", "train"), ("validation", "val")):
         lines = [HEADER] if split == "train" else []

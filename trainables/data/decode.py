@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +81,7 @@ def square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
 def decode(file: Path, size: int, box: Box | None = None) -> np.ndarray:
     """A file's picture, upright, or the square about `box` in it: uint8 [h, w, 3] RGB, decoded no larger than `size` needs it to be."""
     try:
-        with Image.open(file) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:  # a damaged file is an error, or fine
             whole = max(picture.size)
             enlarged = max(1.0, whole / max(box[2], box[3], 1)) if box else 1.0  # a small face needs a larger picture
             picture.draft("RGB", (int(4 * size * enlarged),) * 2)  # 10 megapixels of JPEG decode ten times faster at 1/8; others: no-op

@@ -60,18 +60,25 @@ def junk(name: str) -> bool:
 
 
 def walk(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "") -> list[str]:
-    """Files with these suffixes in `place/below`, relative to `place`, sorted; each folder once, whatever links point at it."""
-    found, seen = [], set()
+    """Files with these suffixes in `place/below`, relative to `place`, sorted; each folder once, whatever links point at it.
+
+    Links to elsewhere are followed; those to somewhere in `place` are not: what they lead to is read where it lies.
+    """
+    found, seen, whole = [], set(), place.resolve()
     for here, folders, names in os.walk(place / below, followlinks=True):
         state = os.stat(here)
         if (state.st_dev, state.st_ino) in seen:
             folders.clear()
             continue
         seen.add((state.st_dev, state.st_ino))
-        folders[:] = sorted(each for each in folders if not junk(each))
+        folders[:] = sorted(each for each in folders if not junk(each) and not _leads_back(Path(here, each), whole))
         start = Path(here).relative_to(place)
         found += [(start / each).as_posix() for each in names if not junk(each) and os.path.splitext(each)[1].lower() in suffixes]
     return sorted(found)
+
+
+def _leads_back(place: Path, whole: Path) -> bool:
+    return place.is_symlink() and (place.resolve().is_relative_to(whole) or whole.is_relative_to(place.resolve()))
 
 
 def within(name: str, where: str) -> str:

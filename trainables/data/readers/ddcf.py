@@ -40,7 +40,7 @@ _NAME = re.compile(r"S(\d+)_(\d+)yo([MF])(?:_([A-Za-z]+))??(?:_exp)?_(far left|f
 
 @reader(
     "ddcf",
-    f"DDCF: folders of expressions with files like {EXAMPLE}; pleased=happiness counts a smile without teeth as one",
+    f"DDCF: folders with files like {EXAMPLE}; pleased=happiness: a smile without teeth is one",
     ("pleased", "crop", "landmarks"),
     source="faceblind.org, by request",
     licence="research; no redistribution",
