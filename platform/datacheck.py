@@ -38,6 +38,7 @@ def examine(source: Source, size: int, sheets: Path | None) -> Iterator[Finding]
     yield from (Finding(note, isinstance(note, Doubt)) for note in faces.notes)
     yield from counts(faces)
     yield from subjects(faces)
+    yield from people(faces)
     yield from sizes(source, faces)
     yield from copies(faces, "the same to the last bit", twins.identical(faces.images))
     yield from copies(faces, "nearly the same", twins.near(faces.images))
@@ -76,6 +77,10 @@ def subjects(faces: Faces) -> Iterator[Finding]:
         parts = faces.facts.groupby("subject")["split"].nunique()
         if len(torn := parts[parts > 1]):
             yield Finding(f"{len(torn):,} subjects are in two parts of the split, such as {torn.index[0]}", True)
+
+
+def people(faces: Faces) -> Iterator[Finding]:
+    """What is known of who is in the images."""
     for fact in ("sex", "age_group", "ethnicity"):
         if fact in faces.facts:
             values = ", ".join(f"{value} {count:,}" for value, count in faces.facts[fact].value_counts(dropna=False).items())
@@ -113,9 +118,11 @@ def copies(faces: Faces, how: str, groups: Sequence[np.ndarray]) -> Iterator[Fin
     images = sum(map(len, groups))
     first = " and ".join(facts["source"].iloc[groups[0][:2]])
     yield Finding(f"{len(groups):,} groups of images are {how} ({images:,} images), such as {first}")
-    for which, what in ((torn, "lie across parts of the split"), (disputed, "carry different labels")):
+    parts = facts["split"].to_numpy(object) if "split" in facts else faces.labels
+    for which, what, values in ((torn, "lie across parts of the split", parts), (disputed, "carry different labels", faces.labels)):
         if which:
-            example = " and ".join(facts["source"].iloc[which[0][:2]])
+            other = next(row for row in which[0] if values[row] != values[which[0][0]])
+            example = " and ".join(facts["source"].iloc[[which[0][0], other]])
             yield Finding(f"{len(which):,} of these groups {what}, such as {example}", "bit" in how)
 
 

@@ -13,8 +13,9 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from trainables.data.decode import DataError, How, Item
 FORMAT = 1
 """raised when the files below mean something else"""
 ALONE = 400
-"""pictures that one process decodes sooner than a second one has started"""
+"""pictures for each process: fewer are decoded sooner than another one has started"""
 TICK = 0.02
 """seconds in which a file may change twice and show one time of change"""
 
@@ -161,14 +162,7 @@ def _decode(root: Path, items: list[Item], how: How, file: Path) -> dict[str, An
     failed: dict[int, str] = {}
     if items:
         allocate(file, each * len(items))
-        processes = min(_cores(), -(-len(items) // ALONE))
-        if processes > 1:
-            failed = dict(_parallel(root, items, how, file, processes))
-        else:
-            out = np.memmap(file, how.dtype, "r+", shape=(len(items), *how.shape))
-            for some in decode.fill(root, items, how, out, decode.blocks(items)):
-                failed |= some
-            out.flush()
+        failed = dict(_parallel(root, items, how, file, min(_cores(), -(-len(items) // ALONE)) - 1))
         if failed:
             _close_gaps(file, [row for row in range(len(items)) if row not in failed], len(items), each)
     else:
@@ -177,31 +171,42 @@ def _decode(root: Path, items: list[Item], how: How, file: Path) -> dict[str, An
     return {"shape": shape, "dtype": how.dtype.str, "root": str(root), "failed": sorted(failed.items())}
 
 
-def _parallel(root: Path, items: list[Item], how: How, file: Path, processes: int) -> Iterable[tuple[int, str]]:
-    """Processes of our own that start in a third of a second: a fork of this one would take its threads' locks along."""
+def _parallel(root: Path, items: list[Item], how: How, file: Path, helpers: int) -> Iterator[tuple[int, str]]:
+    """Decode here, and in so many processes that start in a third of a second: a fork of this one would take its threads' locks along."""
     here = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", "from trainables.data.decode import main; main()"]
     running = []
-    try:
-        for share in range(processes):
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=here)
-            running.append(process)
-            assert process.stdin is not None
-            pickle.dump((root.absolute(), items, how, str(file), share, processes), process.stdin)
-            process.stdin.close()
-        for process in running:
-            assert process.stdout is not None
-            for line in process.stdout:
-                row, why = json.loads(line)
-                yield row, why
-            if process.wait():
-                raise DataError(f"{root}: a process that decoded its images ended with code {process.returncode}; is the memory full?")
-    finally:
-        for process in running:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    with tempfile.TemporaryFile(buffering=0) as queue:
+        queue.write(np.arange(len(decode.blocks(items)), dtype=np.int32).tobytes())
+        queue.seek(0)
+        job = pickle.dumps((root.absolute(), items, how, file.absolute(), queue.fileno()))
+        try:
+            for _ in range(helpers):
+                pipe = subprocess.PIPE
+                process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, cwd=here, pass_fds=[queue.fileno()])
+                running.append(process)
+                assert process.stdin is not None
+                process.stdin.write(job)
+                process.stdin.close()
+            yield from decode.fill(root, items, how, file, queue.fileno())
+            yield from _failures(running, root)
+        finally:
+            for process in running:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+
+def _failures(running: list[subprocess.Popen[bytes]], root: Path) -> Iterator[tuple[int, str]]:
+    """What the processes could not decode; they have ended."""
+    for process in running:
+        assert process.stdout is not None
+        for line in process.stdout:
+            row, why = json.loads(line)
+            yield row, why
+        if process.wait():
+            raise DataError(f"{root}: a process that decoded its images ended with code {process.returncode}; is the memory full?")
 
 
 def _close_gaps(file: Path, good: list[int], count: int, each: int) -> None:

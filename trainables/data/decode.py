@@ -21,6 +21,8 @@ from trainables.registry import BadRequest
 
 BLOCK = 64
 """files a process takes at a time"""
+TURNED = 0x0112
+"""the EXIF entry that says how a photograph is to be turned"""
 DETECT = 640
 """pixels of the longer side in which faces are looked for"""
 CROPS = ("", "haar")
@@ -79,13 +81,20 @@ def square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
 
 
 def decode(file: Path, size: int, box: Box | None = None) -> np.ndarray:
-    """A file's picture, upright, or the square about `box` in it: uint8 [h, w, 3] RGB, decoded no larger than `size` needs it to be."""
+    """A file's picture, upright, or the square about `box` in it: uint8 [h, w, 3] RGB, or [h, w] where the file is grey.
+
+    It is decoded no larger than `size` needs it to be. DataError for what cannot be decoded, and for a box outside the picture.
+    """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:  # a damaged file is an error, or fine
+        with Image.open(file) as picture:
             whole = max(picture.size)
             enlarged = max(1.0, whole / max(box[2], box[3], 1)) if box else 1.0  # a small face needs a larger picture
             picture.draft("RGB", (int(4 * size * enlarged),) * 2)  # 10 megapixels of JPEG decode ten times faster at 1/8; others: no-op
-            image = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+            if picture.mode == "L":
+                picture.load()
+            if picture.getexif().get(TURNED, 1) != 1:
+                picture = ImageOps.exif_transpose(picture)
+            image = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
     except MemoryError:
         raise
     except Exception as error:  # what a decoder raises at a damaged file is its own business
@@ -98,7 +107,7 @@ def cut(image: np.ndarray, box: Box, scale: float, where: str) -> np.ndarray:
     left, top, width, height = (scale * edge for edge in box)
     bottom, right = image.shape[:2]
     if not (width > 0 and height > 0 and left < right and top < bottom and left + width > 0 and top + height > 0):
-        raise DataError(f"{where}: the box {tuple(round(edge) for edge in box)} lies outside the picture")
+        raise DataError(f"{where}: the box {', '.join(f'{edge:.0f}' for edge in box)} lies outside the picture")
     side = round(min(max(width, height, 1), bottom, right))
     x = round(min(max(left + (width - side) / 2, 0), right - side))
     y = round(min(max(top + (height - side) / 2, 0), bottom - side))
@@ -115,8 +124,8 @@ def _cascade() -> cv2.CascadeClassifier:
 
 
 def find_face(image: np.ndarray) -> Box | None:
-    """The largest frontal face in a picture (uint8 [h, w, 3] RGB) with a margin, or None."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    """The largest frontal face in a picture (uint8 [h, w, 3] RGB or [h, w]) with a margin, or None."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     scale = min(1.0, DETECT / max(grey.shape))
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -194,29 +203,31 @@ def blocks(items: list[Item]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(items)], strict=True))
 
 
-def fill(root: Path, items: list[Item], how: How, out: np.ndarray, rows: list[tuple[int, int]]) -> Iterator[dict[int, str]]:
-    """Fill these blocks of `out` [n, ...]; after each block, which of its rows could not be made, and why."""
-    for first, last in rows:
-        failed = {}
-        for row, made in enumerate(make(root, items[first:last], how), first):
-            if isinstance(made, str):
-                failed[row] = made
-            else:
-                out[row] = made
-        yield failed
+def fill(root: Path, items: list[Item], how: How, file: Path, queue: int) -> Iterator[tuple[int, str]]:
+    """Take blocks from a queue that several processes share and fill their rows of the file; gives rows that cannot be made, and why.
+
+    The queue is an open file of block numbers (int32): processes that share it share the place they read from, so each gets others.
+    """
+    every = blocks(items)
+    with warnings.catch_warnings(action="ignore"), open(file, "r+b", buffering=0) as out:  # a damaged file is an error, or fine
+        while taken := os.read(queue, 4):
+            first, last = every[int.from_bytes(taken, sys.byteorder)]
+            block = np.zeros((last - first, *how.shape), how.dtype)  # written at once: a page fault for each page of a mapped file is dear
+            for row, made in enumerate(make(root, items[first:last], how)):
+                if isinstance(made, str):
+                    yield first + row, made
+                else:
+                    block[row] = made
+            out.seek(first * block[:1].nbytes)
+            out.write(block.data)
 
 
 def main() -> None:
     """A process of `trainables.data.cache`: its job comes on standard input, failures go out as lines of JSON."""
-    root, items, how, file, share, shares = pickle.load(sys.stdin.buffer)  # from our own parent
+    root, items, how, file, queue = pickle.load(sys.stdin.buffer)  # from our own parent
     cv2.setNumThreads(1)
-    parent = os.getppid()
-    out = np.memmap(file, how.dtype, "r+", shape=(len(items), *how.shape))
-    for failed in fill(root, items, how, out, blocks(items)[share::shares]):
-        for row, why in failed.items():
-            print(json.dumps([row, why]), flush=True)
-        if os.getppid() != parent:
-            return
+    for failure in fill(root, items, how, file, queue):
+        print(json.dumps(failure), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ COLUMNS = (*NAMES, "unknown", "NF")
 FOLDERS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 RULES = ("majority", "probability")
 RELEASE = Release(images=35_710, splits={"train": 28_558, "val": 3_579, "test": 3_573})
-MAJORITY = {"train": 25_060, "val": 3_199, "test": 3_153}
-"""images that the majority rule leaves of the release"""
+MAJORITY = {"fer2013new.csv": (25_060, 3_199, 3_153), "label.csv": (25_045, 3_191, 3_137)}
+"""training, validation and test images that the majority rule leaves; the release's two tables differ in the votes of 1,602 pictures"""
 
 
 @reader(
@@ -44,8 +44,10 @@ def read(
     the votes that remain. `probability`: at most three classes that together have 75 % of the votes (and more than half); the label
     is the first of them. Pictures that come out as unknown or as no face are left out.
 
-    A csv is joined by the order of its rows, never by the number in an image's name, which counts faces and not rows. `copies=keep`
-    keeps what stands in the set more than once, as published; else copies are dropped as the kind fer2013 drops them.
+    The release's tables differ: label.csv in the folders is another state of the votes than fer2013new.csv, in 1,602 pictures; with
+    `votes=fer2013new.csv` folders are read with the latter's, by the name of the picture. A csv is joined by the order of its rows,
+    never by the number in a picture's name, which counts faces and not rows. `copies=keep` keeps what stands in the set more than
+    once, as published; else copies are dropped as the kind fer2013 drops them.
 
     Facts: `source`, `split`, and `votes_CLASS` of the eight classes (what is left of them, unknown and no face excluded). FER+ does
     not say who is a child: "adults" is everybody. DataError names file and line.
@@ -56,7 +58,7 @@ def read(
         raise DataError(f"{path}: copies={copies!r} is neither drop nor keep")
     if population == "children":
         raise DataError(f"{path}: FER+ does not say who is a child; the kind fer2013 takes ages=FILE")
-    faces = _joined(Path(path), votes, rule, size, colour) if Path(path).is_file() else _folders(path, rule, size, colour)
+    faces = _joined(Path(path), votes, rule, size, colour) if Path(path).is_file() else _folders(path, votes, rule, size, colour)
     notes = [f"by the {rule} rule", *faces.notes]
     if population == "adults":
         notes.append("adults: used whole, children among them: FER+ knows no ages")
@@ -102,32 +104,52 @@ def _facts(text: list[str], where: str, rule: str, split: str) -> Found | None:
     return Found("", NAMES[chosen], {"split": split} | {f"{VOTES}{name}": int(by_name[name]) for name in CLASSES})
 
 
-def _folders(path: str, rule: str, size: int, colour: str) -> Faces:
+def _folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -> Faces:
     root = root_of(path, "FER+'s folders FER2013Train, FER2013Valid, FER2013Test", *FOLDERS)
+    newer = _by_name(votes) if votes else {}
     found, counts = [], {}
     for place, split in FOLDERS.items():
         file = root / place / "label.csv"
         if not file.is_file():
             raise DataError(f"{root}: has no {place}/label.csv; the release has one in each of {', '.join(FOLDERS)}")
         seen = set()
-        for line, (name, _, *votes) in table(file, ("name", "box", *COLUMNS), header=False):
+        for line, (name, _, *given) in table(file, ("name", "box", *COLUMNS), header=False):
             where = f"{file}, line {line}"
             if (picture := within(name, where)) in seen:
                 raise DataError(f"{where}: {picture} is listed a second time")
             seen.add(picture)
-            if each := _facts(votes, where, rule, split):
+            if votes and picture not in newer:
+                raise DataError(f"{votes}: has no votes for {picture}, which {file} lists")
+            if each := _facts(newer.get(picture, given), where, rule, split):
                 found.append(Found(f"{place}/{picture}", each.emotion, each.facts))
         counts[split] = len(seen)
-    return gather(root, found, title="FER+", size=size, colour=colour, classes=NAMES, notes=_counts(counts, found, rule))
+    return gather(
+        root,
+        found,
+        title="FER+",
+        size=size,
+        colour=colour,
+        classes=NAMES,
+        notes=_counts(counts, found, rule, "fer2013new.csv" if votes else "label.csv"),
+    )
 
 
-def _counts(pictures: dict[str, int], found: list[Found], rule: str) -> list[str]:
+def _counts(pictures: dict[str, int], found: list[Found], rule: str, of_table: str) -> list[str]:
     each = [sum(one.facts["split"] == split for one in found) for split in FOLDERS.values()]
     of = ", ".join(f"{split} {labelled:,} of {pictures.get(split, 0):,}" for split, labelled in zip(FOLDERS.values(), each, strict=True))
     notes = [f"labelled: {of}; the others are unknown or no faces"]
-    if rule == "majority" and tuple(each) != tuple(MAJORITY.values()):
-        notes.append(Doubt(f"{' / '.join(f'{one:,}' for one in each)} labelled, where the release has 25,060 / 3,199 / 3,153"))
+    if rule == "majority" and tuple(each) != MAJORITY[of_table]:
+        here, released = (" / ".join(f"{one:,}" for one in counts) for counts in (each, MAJORITY[of_table]))
+        notes.append(Doubt(f"{here} labelled, where the release's {of_table} has {released}"))
     return notes
+
+
+def _by_name(file: Path) -> dict[str, list[str]]:
+    """The ten votes of each named picture; of a name that stands twice the first."""
+    votes: dict[str, list[str]] = {}
+    for _, (name, *given) in table(file, ("Image name", *COLUMNS)):
+        votes.setdefault(name, given)
+    return votes
 
 
 def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -> Faces:
@@ -162,7 +184,7 @@ def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -
     blank = keep & (images.min(axis=(1, 2)) == images.max(axis=(1, 2)))
     names = tuple(name for name in CLASSES if name in NAMES)
     values, origin = fer2013.resized(file, key, images, keep, size, colour)
-    notes = _counts(pictures, found, rule)
+    notes = _counts(pictures, found, rule, "fer2013new.csv")
     if blank.any():
         notes.append(f"{blank.sum():,} labelled pictures are constant")
     facts = pd.DataFrame([{"source": each.file, **each.facts} for each in found])
