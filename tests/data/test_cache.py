@@ -202,3 +202,17 @@ def test_boxes_are_squares_within_the_picture():
     for box in ((90, 0, 5, 5), (0, 0, 0, 5), (0, 0, float("nan"), 5), (-50, 0, 40, 40)):
         with pytest.raises(DataError, match=r"the box .* lies outside the picture"):
             cut(picture, box, 1, "f.png")
+
+
+def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
+    """What a task has of an official part is the file itself: no copy of it is in anybody's memory."""
+    import torch
+
+    from trainables.data.task import Images
+
+    faces = TREES["affectnet"](tmp_path).read()
+    train = np.flatnonzero(faces.facts["split"] == "train")
+    images = Images.of(faces.only(faces.classes), train, torch.device("cpu"))
+    assert np.shares_memory(images.pixels.numpy(), faces.images) and isinstance(faces.images, np.memmap)
+    with open("/proc/self/maps") as maps:
+        assert str(own_cache / f"{faces.origin}.bytes") in maps.read()

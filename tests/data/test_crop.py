@@ -51,7 +51,7 @@ def test_faces_are_cut_out_and_who_shows_none_is_left_out(folder):
         picture = scene(int(source[0]), left=60 * int(source[0]))
         box = find_face(picture)
         assert box
-        np.testing.assert_array_equal(image, square(cut(picture, box, 1, ""), 48, "grey"))
+        np.testing.assert_array_equal(image, square(cut(picture, tuple(map(float, np.float32(box))), 1, ""), 48, "grey"))
 
 
 def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):

@@ -30,7 +30,7 @@ FORMAT = 1
 """raised when the files below mean something else"""
 ALONE = 400
 """pictures for each process: fewer are decoded sooner than another one has started"""
-TICK = 0.02
+TICK = 0.01
 """seconds in which a file may change twice and show one time of change"""
 
 

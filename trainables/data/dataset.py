@@ -91,7 +91,7 @@ class Faces:
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
         for start in range(0, len(self), 4096):  # in pieces: the whole may be larger than the memory
-            digest.update(np.ascontiguousarray(self.images[start : start + 4096]))
+            digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         digest.update(self.facts.to_csv(index=False).encode())
         return digest.hexdigest()[:16]

@@ -92,9 +92,8 @@ def decode(file: Path, size: int, box: Box | None = None) -> np.ndarray:
             picture.draft("RGB", (int(4 * size * enlarged),) * 2)  # 10 megapixels of JPEG decode ten times faster at 1/8; others: no-op
             if picture.mode == "L":
                 picture.load()
-            if picture.getexif().get(TURNED, 1) != 1:
-                picture = ImageOps.exif_transpose(picture)
-            image = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+            upright = ImageOps.exif_transpose(picture) if picture.getexif().get(TURNED, 1) != 1 else picture
+            image = np.asarray(upright if upright.mode == "L" else upright.convert("RGB"))
     except MemoryError:
         raise
     except Exception as error:  # what a decoder raises at a damaged file is its own business

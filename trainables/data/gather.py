@@ -96,9 +96,10 @@ def pictures(
         raise DataError(f"crop={crop} and landmarks={landmarks} are both given; one of them decides what is cut out")
     if crop:
         boxes = cache.rows(root, items, How(0, crop=crop))
-        faces = [Item(*items[row][:3], tuple(map(float, box))) for row, box in zip(boxes.kept, boxes.values, strict=True) if box[2] > 0]
-        where = np.array([row for row, box in zip(boxes.kept, boxes.values, strict=True) if box[2] > 0], np.int64)
-        faceless = {int(row) for row, box in zip(boxes.kept, boxes.values, strict=True) if box[2] <= 0}
+        found = [(int(row), box.tolist()) for row, box in zip(boxes.kept, boxes.values, strict=True)]
+        faces = [items[row]._replace(box=tuple(box)) for row, box in found if box[2] > 0]
+        where = np.array([row for row, box in found if box[2] > 0], np.int64)
+        faceless = {row for row, box in found if box[2] <= 0}
         rows = cache.rows(root, faces, How(size, colour))
         failed = boxes.failed | {int(where[row]): why for row, why in rows.failed.items()}
         failed |= {row: f"{root / items[row].file}: no face is found in it" for row in faceless}
@@ -111,7 +112,7 @@ def pictures(
 def _left_out(root: Path, items: Sequence[Item], rows: cache.Rows, faceless: set[int]) -> list[str]:
     broken = {items[row].file: why for row, why in rows.failed.items() if row not in faceless}
     files = len({item.file for item in items})
-    notes = []
+    notes: list[str] = []
     if len(broken) > UNREADABLE * files:
         first = next(iter(broken.values()))
         raise DataError(f"{root}: {len(broken):,} of {files:,} images cannot be read, more than {UNREADABLE:.0%}; the first: {first}")

@@ -22,7 +22,7 @@ def upright(file: Path, items: Sequence[Item]) -> list[Item]:
     boxes = read(file)
     if missing := [item.file for item in items if item.file not in boxes]:
         raise DataError(f"{file}: {len(missing):,} of {len(items):,} images have no line; the first: {missing[0]}")
-    return [Item(*item[:3], boxes[item.file]) for item in items]
+    return [item._replace(box=boxes[item.file]) for item in items]
 
 
 def read(file: Path) -> dict[str, Box]:

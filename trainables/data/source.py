@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import get_type_hints
@@ -13,6 +13,8 @@ from trainables.data.dataset import DataError, Faces, Reader, find_reader, reade
 from trainables.registry import BadRequest
 
 POPULATIONS = ("children", "adults")
+NOBODY = "no subjects are known: images of one person may be in training and in test, whatever the split"
+"""a note of every labelled data set of which that is so"""
 FORM = "ROLE=KIND:PATH[,ages=PATH]"
 
 
@@ -41,7 +43,8 @@ class Source:
         _check_options(reader, self.options, self.kind)
         paths = _paths(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
-        return reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.facts else faces
 
 
 @lru_cache(maxsize=4)

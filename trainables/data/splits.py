@@ -100,8 +100,26 @@ def fold_split(labels: np.ndarray, persons: np.ndarray, fold: int, folds: int, v
     if not 0 <= fold < folds or people < folds:
         raise DataError(f"fold {fold} of {folds}: there are folds 0 to {folds - 1}, and {people} persons to deal to them")
     part = np.full(len(labels), -1)
-    part[labelled] = deal(labels[labelled], persons[labelled], (1 / folds,) * folds, rng)
+    part[labelled] = _folds(labels[labelled], persons[labelled], folds, rng)
     return _held_out(labels, part == fold, persons, validation, rng)
+
+
+def _folds(labels: np.ndarray, persons: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """The fold of each row: as many persons in each as in any other, give or take one; each class spread as evenly as that allows."""
+    codes = pd.factorize(persons)[0]
+    counts = np.zeros((codes.max() + 1, labels.max() + 1))
+    np.add.at(counts, (codes, labels), 1)
+    weights = counts / np.maximum(counts.sum(axis=0), 1)  # a person's share of each class
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-weights[order].sum(axis=1), kind="stable")]  # large shares first, small ones even out
+    fold, held = np.full(len(counts), -1), np.zeros((folds, counts.shape[1]))
+    for number, person in enumerate(order):
+        if number % folds == 0:
+            free = np.ones(folds, bool)  # of each round of persons every fold takes one
+        chosen = np.where(free, held @ weights[person], np.inf).argmin()
+        fold[person], free[chosen] = chosen, False
+        held[chosen] += weights[person]
+    return fold[codes]
 
 
 def left_out_split(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.data.dataset import Faces
+from trainables.data.dataset import Faces, piece
 from trainables.registry import Registry
 from trainables.settings import Settings
 
@@ -49,7 +49,7 @@ class Images(NamedTuple):
 
     @classmethod
     def of(cls, faces: Faces, rows: np.ndarray, device: torch.device) -> "Images":
-        pixels, labels = torch.from_numpy(faces.images[rows]), torch.from_numpy(faces.labels[rows])
+        pixels, labels = torch.from_numpy(piece(faces.images, rows)), torch.from_numpy(faces.labels[rows])
         return cls(pixels.to(device), labels.to(device), faces.facts.index.to_numpy()[rows])
 
     def joined(self, others: "Images") -> "Images":

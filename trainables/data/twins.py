@@ -17,7 +17,7 @@ def identical(images: np.ndarray) -> list[np.ndarray]:
     """Rows of images (uint8 [n, ...]) that are the same to the last bit: groups of two or more, in the order of their first rows."""
     groups: dict[bytes, list[int]] = {}
     for row, image in enumerate(images):
-        groups.setdefault(blake2b(np.ascontiguousarray(image), digest_size=16).digest(), []).append(row)
+        groups.setdefault(blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), []).append(row)
     return [np.array(rows) for rows in groups.values() if len(rows) > 1]
 
 

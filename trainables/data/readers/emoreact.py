@@ -64,7 +64,6 @@ def read(
     clips = [Found(each.facts["clip"], None, each.facts) for each in found if each.frame == 0]
     notes = lacking(clips, RELEASE)
     notes += [f"{len(missing):,} named clips are not there; the first: {missing[0]}"] if missing else []
-    notes += ["no subjects are known: give subjects=FILE, or a child may be in training and in test"] if not subjects else []
     title = "EmoReact, children of 4 to 14"
     return gather(root, found, title=title, size=size, colour=colour, classes=LABELS, notes=notes, crop=crop, landmarks=landmarks)
 

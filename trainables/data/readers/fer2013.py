@@ -89,7 +89,7 @@ def rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
 
     def make(place: Path) -> dict[str, Any]:
         images, codes, usages = _images(file)
-        place.write_bytes(images)
+        place.write_bytes(images.data)
         return {"shape": images.shape, "dtype": "|u1", "root": str(file), "codes": codes.tolist(), "usages": usages}
 
     key = cache.name(file, "fer2013", Path(__file__).read_bytes(), cache.state_of(file))
@@ -102,7 +102,7 @@ def resized(file: Path, key: str, images: np.ndarray, keep: np.ndarray, size: in
 
     def make(place: Path) -> dict[str, Any]:
         pictures = np.stack([square(image, size, colour) for image in images[keep]])
-        place.write_bytes(pictures)
+        place.write_bytes(pictures.data)
         return {"shape": pictures.shape, "dtype": "|u1", "root": str(file)}
 
     own = cache.name(file, key, size, colour, keep.tobytes())

@@ -31,7 +31,8 @@ def read(
         raise DataError(f"{path}: each={each!r} is no number of images, 1 or more")
     root = folder(path, f"folders of subjects like {EXAMPLE}")
     sexes = _sexes(root)
-    found, other, counts = [], [], {}
+    found, other = [], []
+    counts: dict[str, int] = {}
     split_of: dict[str, str] = {}
     for file in walk(root):
         parts = file.split("/")
