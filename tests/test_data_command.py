@@ -36,6 +36,13 @@ def test_every_kind_is_one_line():
     assert all(line.split(maxsplit=1)[1] for line in lines)
 
 
+def test_the_readme_says_of_every_kind_where_to_ask_and_the_licence():
+    lines = (Path(__file__).parents[1] / "README.md").read_text().splitlines()
+    for kind in readers():
+        row = next(line for line in lines if line.startswith(f"| `{kind}` |"))
+        assert row.count("|") == 5 and len(row.split("|")[4].strip()) > 5, kind
+
+
 def test_a_good_copy_is_fine(pool, tmp_path):
     code, said = run("check", f"folders:{pool}", "--sheets", str(tmp_path / "sheets"))
     assert code == 0 and "Nothing puts this copy in doubt." in said

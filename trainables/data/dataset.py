@@ -139,18 +139,27 @@ class Reader:
     licence: str = ""
     """in a line"""
     release: Release = UNKNOWN
+    on_disk: bool = True
+    """whether a path is a file or a folder, and so is made absolute"""
 
 
 _READERS: Registry[Reader] = Registry("kind of data set", "trainables.data.readers")
 
 
 def reader(
-    kind: str, summary: str, options: tuple[str, ...] = (), *, source: str = "", licence: str = "", release: Release = UNKNOWN
+    kind: str,
+    summary: str,
+    options: tuple[str, ...] = (),
+    *,
+    source: str = "",
+    licence: str = "",
+    release: Release = UNKNOWN,
+    on_disk: bool = True,
 ) -> Callable[[Callable[..., Faces]], Callable[..., Faces]]:
     """Register a function as the reader of `kind`."""
 
     def register(read: Callable[..., Faces]) -> Callable[..., Faces]:
-        _READERS.add(kind)(Reader(kind, summary, options, read, source, licence, release))
+        _READERS.add(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk))
         return read
 
     return register

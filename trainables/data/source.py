@@ -125,7 +125,8 @@ def _build(role: str, fields: dict[str, object], where: str, folder: Path) -> So
         reader = find_reader(kind)
     except BadRequest as error:
         raise DataError(f"{where}: {error}; expected {FORM}") from None
-    path = _absolute(values.pop("path", ""), folder)
+    path = values.pop("path", "")
+    path = _absolute(path, folder) if reader.on_disk else path.strip()
     population = values.pop("population", role if role in POPULATIONS else None)
     if population not in (None, *POPULATIONS):
         raise DataError(f"{where}: unknown population {population!r} (known: {', '.join(POPULATIONS)})")
