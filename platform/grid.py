@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, TextIO
 
 import torch
@@ -14,6 +15,7 @@ import yaml
 
 from platform.cluster import Fatal, started
 from platform.progress import Progress
+from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
 from trainables.choice import Choice, kind_of
@@ -33,6 +35,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     seeds: Annotated[int | None, typer.Option(help="how many seeds")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
+    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="settings that python -m platform.search found")] = None,
     data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are: a folder or an fsspec URI")] = "runs",
     slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
@@ -43,6 +46,8 @@ def main(
     """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     try:
         wanted = narrow(STUDIES.find(study), scale, only or [], seeds, set_ or [])
+        if use:
+            wanted = replace(wanted, found=read(use, wanted))
         cells = wanted.cells(read_roles(wanted, data or []))
         check(wanted, cells)
         folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 from search_spaces.claims import Claim, Published
+from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -57,6 +58,10 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    search: Search | None = None
+    """what `python -m platform.search` tunes"""
+    found: tuple[Found, ...] = ()
+    """what such a search found, in place of an arm's own settings"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:
@@ -109,6 +114,12 @@ class Study:
         wanted = self.settings | arm.settings
         for settings in meant.values():
             wanted |= settings
+        for found in self.found:
+            if found.fits(str(point[self.compared]), point):
+                for name in found.settings:
+                    if name.split(".")[0] not in method.Settings.model_fields:
+                        raise unknown(f"setting of method {arm.method}, searched for {found.arm}:", name, method.Settings.model_fields)
+                wanted |= found.settings
         of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)
         for axis, settings in meant.items():
             if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:
