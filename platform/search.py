@@ -79,7 +79,8 @@ def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[
         failed = sum(len(quest.record.failed) for quest in every)
         found = [each for quest in every if (each := quest.found())]
     if not found:
-        raise BadRequest(f"no suggestion ended with a score; {folder.path('log')} and error.json of {folder.path('cells')} say why")
+        print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.path('cells')} says why", file=sys.stderr)
+        return 1
     code = compare(study, found, data, RunFolder(folder.path("fresh")), how) if search.fresh else 0
     return int(bool(failed or code or len(found) < len(every)))
 

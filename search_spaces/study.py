@@ -49,7 +49,7 @@ class Study:
     compared: str = "method"
     replicated: str = "seed"
     largest: str | None = None
-    """the condition whose largest value the text's table is read at"""
+    """the condition along which curves are drawn; where it is a number, the text's table is read at its largest value"""
     metric: str = "accuracy"
     """what the report compares: test/METRIC at the epoch that val/METRIC picked; a share, shown in percent"""
     rope: float = 0.01
