@@ -97,6 +97,9 @@ class Suggestions(Searcher):
         super().__init__()  # what a suggestion scored is for `tell` to find out
         self.ask, self.tell = ask, tell
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as of _Listener
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         cells = self.ask(trial_id)
         return Searcher.FINISHED if cells is None else {"cells": [cell.to_json() for cell in cells]}
@@ -112,7 +115,10 @@ class Suggestions(Searcher):
 
 
 def hyperopt_suggestion(space: dict[str, Range], past: list[tuple[dict[str, Value], float]], seed: int) -> dict[str, Value]:
-    """The next suggestion of hyperopt's TPE, by a fresh HyperOptSearch that is told the past: parameters and scores, in order."""
+    """The next suggestion of hyperopt's TPE, by a fresh HyperOptSearch that is told the past: parameters and scores, in order.
+
+    The space is flat: HyperOptSearch takes values of nested ones for something else.
+    """
     from ray.tune.search.hyperopt import HyperOptSearch
 
     domains = {name: _domain(each) for name, each in space.items()}

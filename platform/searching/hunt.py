@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from platform.searching.record import Journal, Record, Settings
+from platform.searching.record import TPE, Journal, Record, Settings
 from search_spaces.space import Found, OneOf, Search
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
@@ -134,6 +134,7 @@ def best_json(study: Study, hunt: Hunt) -> dict[str, Any]:
         "scale": study.scale,
         "objective": f"mean val/{study.metric} over seeds 0 to {hunt.quests[0].search.seeds - 1}",
         "space": space,
+        "tpe": TPE,
         "found": found,
     }
 

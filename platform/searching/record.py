@@ -28,9 +28,10 @@ from trainables.streams import torch_seed
 Settings = dict[str, Value]
 STARTUP = 10
 """suggestions drawn at random before TPE begins to model"""
+TPE = {"n_startup_trials": STARTUP, "multivariate": True, "constant_liar": True}
+"""Optuna's sampler; what its releases 4 and 5 differ in is written out"""
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    # every setting of TPE that a release has changed is written out: 4 and 5 differ in both of the last
-    "optuna": lambda seed: optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed, multivariate=True, constant_liar=True),
+    "optuna": lambda seed: optuna.samplers.TPESampler(seed=seed, **TPE),  # type: ignore[arg-type]
     "hyperopt": lambda seed: optuna.samplers.RandomSampler(seed=seed),  # never asked: hyperopt's suggestions are queued
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
