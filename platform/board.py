@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from platform.events import begin, curves, end, experiment, head, named, write_run
+from platform.events import begin, curves, end, experiment, head, named, record, write_run
 from search_spaces.study import Study
 from trainables.cell import Cell
 from trainables.store import RunFolder
@@ -41,7 +41,7 @@ class Board:
             return
         if cell.key not in self._open:
             past = [earlier for earlier in self.folder.history(cell.key) if earlier["step"] < row["step"]]
-            path = write_run(self._place(cell.name), begin(cell.axes, (past or [row])[0]) + curves(past))
+            path = write_run(self._place(cell), self._begin(cell, (past or [row])[0]) + curves(past))
             self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
@@ -64,12 +64,12 @@ class Board:
         conditions: dict[str, list[tuple[list[Row], Row]]] = {}
         for cell in cells:
             history, result = self._run(cell)
-            if history and result:
+            if history and result and not self.study.is_step(cell):
                 condition = replace(cell, axes={axis: value for axis, value in cell.axes.items() if axis != self.study.replicated})
                 conditions.setdefault(condition.name, []).append((history, result["metrics"]))
         for name, replicates in conditions.items():
             rows = list(means(replicates))
-            write_run(self._place(f"mean/{name}"), head(rows[0]["time"]) + curves(rows))
+            write_run(Path(self.folder.path("tb", f"mean/{name}")), head(rows[0]["time"]) + curves(rows))
 
     def close(self) -> None:
         for key in list(self._open):
@@ -84,12 +84,17 @@ class Board:
         """Make a cell's run exact; its history and result."""
         history, result = self.folder.history(cell.key), self.folder.result(cell.key)
         if history:
-            content = begin(cell.axes, history[0]) + curves(history)
-            write_run(self._place(cell.name), content + _end(history[-1], result) if result else content, ahead=result is None)
+            content = self._begin(cell, history[0]) + curves(history)
+            end = _end(history[-1], result, counted=not self.study.is_step(cell)) if result else b""
+            write_run(self._place(cell), content + end, ahead=result is None)
         return history, result
 
-    def _place(self, run: str) -> Path:
-        return Path(self.folder.path("tb", run))
+    def _place(self, cell: Cell) -> Path:
+        return Path(self.folder.path("tb", f"step/{cell.name}" if self.study.is_step(cell) else cell.name))
+
+    def _begin(self, cell: Cell, row: Row) -> bytes:
+        """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
+        return head(row.get("time", 0)) if self.study.is_step(cell) else begin(cell.axes, row)
 
 
 def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
@@ -110,14 +115,14 @@ def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
         yield mean
 
 
-def _end(row: Row, result: Row) -> bytes:
+def _end(row: Row, result: Row, counted: bool) -> bytes:
     """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
     values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
     picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
     image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
     values.append(Summary.Value(tag="test/confusion", image=image))
-    return end(row, values)
+    return end(row, values) if counted else record(row.get("time", 0), row["step"], values)
 
 
 def confusion_png(confusion: np.ndarray, classes: list[str], side: int = 40) -> tuple[bytes, int, int]:

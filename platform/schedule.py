@@ -25,6 +25,7 @@ from ray.tune.search import Searcher
 
 from search_spaces.space import Range, Real, Whole
 from trainables.cell import Cell, Value
+from trainables.loop import Keep
 from trainables.mailbox import Mailbox
 from trainables.pack import PACK
 from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
@@ -137,8 +138,9 @@ def _domain(each: Range) -> Any:
 
 
 class _Work(NamedTuple):
-    """What Tune is to do: trials of some cells each, given in a space or asked for one by one."""
+    """What Tune is to do: trials of some cells each, known from the start and given in a space, or asked for one by one."""
 
+    known: list[Cell]
     space: dict[str, Any]
     algorithm: Searcher | None
     trials: int
@@ -153,16 +155,16 @@ def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = 
 
     def work(most: int) -> _Work:
         packs = packs_of(todo, most)
-        return _Work({"cells": tune.grid_search([[cell.to_json() for cell in pack] for pack in packs])}, None, len(packs), most)
+        return _Work(todo, {"cells": tune.grid_search([[cell.to_json() for cell in pack] for pack in packs])}, None, len(packs), most)
 
     _serve(work, len(todo), folder, listen, pack, **how)
 
 
 def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
     """Train what is suggested: `ask(trial)` gives a suggestion's cells, `each` of them, or None when there are no more suggestions;
-    `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; `how` is as of `run`.
+    `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; their parents, if any, are trained already.
     """
-    _serve(lambda most: _Work({}, Suggestions(ask, tell), trials, each), trials * each, folder, listen, **how)
+    _serve(lambda most: _Work([], {}, Suggestions(ask, tell), trials, each), trials * each, folder, listen, **how)
 
 
 def _serve(
@@ -176,11 +178,13 @@ def _serve(
     gpu: float | None = None,
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
+    keep: Keep = "best",
 ) -> None:
     """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
 
-    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. KeyboardInterrupt stops the cells at their next
-    step, their checkpoints written, and is raised again. Raises Fatal where going on makes no sense.
+    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `training`, but parents of these
+    cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is
+    raised again. Raises Fatal where going on makes no sense.
     """
     resources = ray.cluster_resources()
     share = gpu if gpu is not None else float("GPU" in resources)
@@ -189,10 +193,10 @@ def _serve(
     number = min(slots_of(resources, share, slots), cells if todo.algorithm else todo.trials)
     at_once = math.ceil(number / todo.each) + 1 if todo.algorithm else number  # one more: the slots stay busy while a suggestion ends
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
-    mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote()
+    mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
     scratch = tempfile.mkdtemp(prefix="ferray-")
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
-    config["cells_each"] = math.ceil(cells / number)
+    config |= {"keep": keep, "parents": [cell.parent for cell in todo.known if cell.parent], "cells_each": math.ceil(cells / number)}
     fatal: list[str] = []
     over = threading.Event()
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from platform.cluster import Fatal, started
-from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, stop
+from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, stop, undone
 from platform.progress import Progress
 from search_spaces.space import Found
 from search_spaces.study import STUDIES, Study
@@ -98,11 +98,12 @@ def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> No
     search = study.search
     assert search is not None
     left = hunt.left
+    steps = undone(list({cell.key: cell for quest in hunt.quests for cell in quest.steps}.values()), folder)
     where = f"{len(hunt.quests)} searches" if len(hunt.quests) > 1 else "one search"
     line = f"{study.name}, {study.scale} scale: {where} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
     print(f"{line} -> {folder.uri}", file=sys.stderr)
     folder.sweep()
-    with chatter_aside(folder) as stream, contextlib.closing(Progress([], 0, stream, left * search.seeds)) as progress:
+    with chatter_aside(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
 
         def ask(trial: str) -> list[Cell] | None:
             cells = hunt.ask(trial)
@@ -119,8 +120,10 @@ def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> No
                 from platform import schedule
 
                 ready()
-                context = commit() | {"driver_pid": os.getpid()}
-                schedule.search(ask, hunt.tell, left, search.seeds, folder, progress.hear, tick=progress.tick, context=context, **how)
+                here: dict[str, Any] = {"tick": progress.tick, "context": commit() | {"driver_pid": os.getpid()}, **how}
+                if steps:
+                    schedule.run(steps, folder, progress.hear, **here)
+                schedule.search(ask, hunt.tell, left, search.seeds, folder, progress.hear, **here)
         finally:
             hunt.release()
 
@@ -157,8 +160,8 @@ def compare(study: Study, found: list[Found], data: dict[str, Data], folder: Run
     search = study.search
     assert search is not None
     fresh = against_text(study, found, range(search.seeds, search.seeds + search.fresh))
-    cells = [cell for cell in fresh.cells(data) if any(each.fits(each.arm, cell.axes) for each in found)]
-    folder.put_grid(fresh.name, fresh.scale, cells)
+    cells = [cell for cell in fresh.cells(data) if fresh.is_step(cell) or any(each.fits(each.arm, cell.axes) for each in found)]
+    folder.put_grid(fresh.name, fresh.scale, cells, steps=[cell.key for cell in cells if fresh.is_step(cell)])
     return carry_out(fresh, cells, folder, how)
 
 

@@ -26,7 +26,10 @@ class Quest:
         axes = {axis: (value,) for axis, value in condition.items()} | {study.compared: (search.arm,)}
         axes |= {study.replicated: tuple(range(search.seeds))}
         self.study, self.search, self.condition, self.data = replace(study, axes=study.axes | axes), search, condition, data
-        base = self.study.cells(data)
+        every = self.study.cells(data)
+        self.steps = [cell for cell in every if self.study.is_step(cell)]
+        """what the cells of every suggestion start from"""
+        base = [cell for cell in every if not self.study.is_step(cell)]
         self.text = {name: value for name in search.space if (value := _reach(base[0].method_settings, name)) is not None}
         self._check()
         what = json.dumps([[cell.key for cell in base], {name: repr(each) for name, each in search.space.items()}])
@@ -37,7 +40,8 @@ class Quest:
 
     def cells(self, settings: Settings) -> list[Cell]:
         """One for each seed of a search."""
-        return replace(self.study, found=(Found(self.search.arm, self.condition, dict(settings)),)).cells(self.data)
+        study = replace(self.study, found=(Found(self.search.arm, self.condition, dict(settings)),))
+        return [cell for cell in study.cells(self.data) if not study.is_step(cell)]
 
     def _check(self) -> None:
         """A range whose ends the method would not take is said before anything starts."""
