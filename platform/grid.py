@@ -98,18 +98,23 @@ def narrow(make: Any, scale: str, only: list[str], seeds: int | None, settings: 
 
 
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
-    """Read what plays each role once, here, so that a fault in it is found before anything starts."""
+    """Read what plays each role of the grid at hand, and what the options name, once, here: a fault in it is found before anything starts."""
     sources = dict(study.roles)
+    unread = {role: Data(source, "", "") for role, source in sources.items()}
+    needed = {role for cell in study.with_seeds(1).cells(unread) for role in cell.data}
     for option in options:
         named = parse_file(option) if option.endswith((".yaml", ".yml")) else dict([parse(option)])
         for role, source in named.items():
             if role not in study.roles:
                 raise unknown(f"role of {study.name}", role, study.roles)
             sources[role] = source
+            needed.add(role)
     names: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
     task: Any = resolve(TASKS.find(study.task).settings, names, f"task {study.task}")
     data = {}
     for role, source in sources.items():
+        if role not in needed:
+            continue
         faces = load(source, task.size, task.colour)
         for note in faces.notes:
             print(f"{role}: {note}", file=sys.stderr)
