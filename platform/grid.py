@@ -98,7 +98,7 @@ def narrow(make: Any, scale: str, only: list[str], seeds: int | None, settings: 
 
 
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
-    """Read what plays each role of the grid at hand, and what the options name, once, here: a fault in it is found before anything starts."""
+    """Read what plays each role of the grid at hand, and what the options name: a fault in it is found here, before anything starts."""
     sources = dict(study.roles)
     unread = {role: Data(source, "", "") for role, source in sources.items()}
     needed = {role for cell in study.with_seeds(1).cells(unread) for role in cell.data}
