@@ -13,6 +13,7 @@ import torch
 import typer
 import yaml
 
+from platform.claim import claim
 from platform.cluster import Fatal, started
 from platform.progress import Progress
 from platform.searching.best import read
@@ -62,7 +63,6 @@ def main(
             known = folder.choice(kind_of(device_here()))
             print(estimate(wanted, cells, folder.done(), slots, pack, Choice.from_json(known) if known else None))
             return
-        folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_step(cell)])
     except BadRequest as error:
         raise stop(2, str(error)) from None
     except OSError as error:
@@ -71,6 +71,8 @@ def main(
         raise stop(130, "stopped before anything was started") from None
     try:
         code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
+    except BadRequest as error:
+        raise stop(2, str(error)) from None
     except KeyboardInterrupt:
         raise stop(130, "stopped; the same command again goes on from here") from None
     except Fatal as error:
@@ -137,14 +139,16 @@ def check(study: Study, cells: list[Cell]) -> None:
 
 def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run`."""
-    todo = undone(cells, folder)
-    if todo:
-        print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
-        folder.sweep()
-        with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
-            train(study, todo, folder, progress, how)
-    draw(study, cells, folder)
-    return int(any(folder.result(cell.key) is None for cell in todo))
+    with claim(folder):
+        folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_step(cell)])
+        todo = undone(cells, folder)
+        if todo:
+            print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
+            folder.sweep()
+            with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
+                train(study, todo, folder, progress, how)
+        draw(study, cells, folder)
+        return int(any(folder.result(cell.key) is None for cell in todo))
 
 
 def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:

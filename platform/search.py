@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from platform.claim import claim
 from platform.cluster import Fatal, started
 from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, stop, undone
 from platform.progress import Progress
@@ -70,7 +71,8 @@ def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[
     search = study.search
     assert search is not None
     every = quests(study, search, data)
-    with contextlib.closing(Journal(folder.path("search.journal"))) as journal:
+    with claim(folder):
+        journal = Journal(folder.path("search.journal"))
         hunt = Hunt(every, folder, journal, search.searcher, search.trials, suggestion_of_hyperopt)
         if hunt.left:
             train(study, hunt, folder, how)
@@ -161,7 +163,6 @@ def compare(study: Study, found: list[Found], data: dict[str, Data], folder: Run
     assert search is not None
     fresh = against_text(study, found, range(search.seeds, search.seeds + search.fresh))
     cells = [cell for cell in fresh.cells(data) if fresh.is_step(cell) or any(each.fits(each.arm, cell.axes) for each in found)]
-    folder.put_grid(fresh.name, fresh.scale, cells, steps=[cell.key for cell in cells if fresh.is_step(cell)])
     return carry_out(fresh, cells, folder, how)
 
 

@@ -4,7 +4,6 @@ All searches of a run folder share one file, RUN/search.journal: a line of JSON 
 What a killed search was still training waits there to be taken up again. `optuna-dashboard RUN/search.journal` opens it.
 """
 
-import fcntl
 import math
 import os
 import warnings
@@ -40,27 +39,19 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 class Journal(JournalStorage):
-    """The file of all records, held by one process alone for as long as that lives."""
+    """The file of all records; of a run folder whose one driver this is."""
 
     def __init__(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "ab")  # noqa: SIM115  it is the claim: the kernel drops it when the process ends, however
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadRequest(f"{path}: another search writes it; wait for its end, or name another folder with --runs") from None
         _mend(path)
         try:
             super().__init__(JournalFileBackend(path, _Held()))
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise BadRequest(f"{path}: is no record of a search ({error}); move it away to begin anew") from None
 
-    def close(self) -> None:
-        self._file.close()
-
 
 class _Held(BaseJournalFileLock):
-    """The lock of a file that is locked already: Optuna's own would outlive a process that is killed."""
+    """The lock of a file that the run folder's driver alone writes: Optuna's own would outlive a process that is killed."""
 
     def acquire(self) -> bool:
         return True
@@ -71,7 +62,8 @@ class _Held(BaseJournalFileLock):
 
 def _mend(path: str) -> None:
     """Cut off a last line without an end: its writer was killed in the middle of it, and what comes after must not be joined to it."""
-    with open(path, "rb+") as file:
+    with open(path, "ab+") as file:
+        file.seek(0)
         content = file.read()
         if not content.endswith(b"\n"):
             file.truncate(content.rfind(b"\n") + 1)
