@@ -7,6 +7,7 @@
                   predictions.npz       test set: index, label, probabilities, facts such as subject and age
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
+                  last-words.txt        while it trains: what its worker says when it dies of a fault
     RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
@@ -183,7 +184,7 @@ class RunFolder:
         self.remove("cells", key, "error.json")
 
     def result(self, key: str) -> dict[str, Any] | None:
-        """None where there is none, and where it is not whole or another cell's: a disk or a hand spoilt it, and the cell is trained again."""
+        """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
         result = self._object("cells", key, "result.json")
         return result if result and result.get("key") == key else None
 
@@ -193,6 +194,14 @@ class RunFolder:
     def error(self, key: str) -> dict[str, Any] | None:
         error = self._object("cells", key, "error.json")
         return error if error and "reason" in error else None
+
+    def words_path(self, key: str) -> str:
+        """Where a worker that dies says of what, on a disk."""
+        return self.path("cells", key, "last-words.txt")
+
+    def words(self, key: str) -> list[str]:
+        """The last lines that a cell's worker left; none where it left none."""
+        return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def done(self) -> set[str]:
         """Keys of all cells that have a result. On a disk each is read: elsewhere a file is whole or absent by itself."""
