@@ -30,6 +30,7 @@ from trainables.mailbox import Mailbox
 from trainables.pack import PACK
 from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
 from trainables.store import RunFolder
+from trainables.watch import HANG_S
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]
@@ -179,6 +180,7 @@ def _serve(
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
     keep: Keep = "best",
+    hang_s: float = HANG_S,
 ) -> None:
     """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
 
@@ -196,7 +198,12 @@ def _serve(
     mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
     scratch = tempfile.mkdtemp(prefix="ferray-")
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
-    config |= {"keep": keep, "parents": [cell.parent for cell in todo.known if cell.parent], "cells_each": math.ceil(cells / number)}
+    config |= {
+        "hang_s": hang_s,
+        "keep": keep,
+        "parents": [cell.parent for cell in todo.known if cell.parent],
+        "cells_each": math.ceil(cells / number),
+    }
     fatal: list[str] = []
     over = threading.Event()
 
@@ -224,7 +231,9 @@ def _serve(
             fatal.append(event["reason"])
         try:
             if event.get("killed"):  # nobody else is left to write it down
-                folder.put_error(event["key"], event)
+                words = folder.words(event["key"])
+                event["reason"] += f"; its last words: {words[0]}" if words else ""
+                folder.put_error(event["key"], event | {"words": words})
             listen(event)
         except OSError as error:
             fatal.append(f"{error.filename or folder.uri}: {error.strerror or error}")

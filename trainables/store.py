@@ -22,6 +22,7 @@ import os
 import pickle
 import re
 import uuid
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -176,8 +177,12 @@ class RunFolder:
         content = self.get("cells", key, "predictions.npz")
         if content is None:
             raise FileNotFoundError(f"{self.path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
-        with np.load(io.BytesIO(content)) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(io.BytesIO(content)) as arrays:
+                return dict(arrays)
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+            where = self.path("cells", key)
+            raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
         self.put_json(result, "cells", key, "result.json")
