@@ -37,10 +37,9 @@ class Watch:
             faulthandler.dump_traceback_later(self.hang_s, exit=True, file=self._file)
             self._set = time.monotonic()
 
-    def end(self) -> None:
-        """The cell has ended; whatever else goes on in the process sets the clock again."""
+    def end(self, path: str) -> None:
+        """The cell of this file has ended; whatever else goes on in the process sets the clock again."""
         faulthandler.cancel_dump_traceback_later()
         self._set = 0.0
-        if self._file:
-            with contextlib.suppress(OSError):
-                os.unlink(self._file.name)
+        with contextlib.suppress(OSError):
+            os.unlink(path)

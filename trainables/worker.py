@@ -75,8 +75,8 @@ class Worker:
         return choice
 
     def end(self, job: Job, error: Exception | None) -> None:
-        self.watch.end()
         cell = Cell.from_json(job["cell"])
+        self.watch.end(self.folder.words_path(cell.key))
         event: dict[str, Any]
         if error is None:
             event = {"kind": "done"}
