@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 from search_spaces.claims import Claim, Published
+from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -16,10 +17,17 @@ Scale = Literal["pocket", "paper"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One value of the compared axis: a registered method and what sets it apart."""
+    """One value of the compared axis: a registered method and what sets it apart.
+
+    An arm that is none of the axis' values is only a step on the way: it is trained where it is a parent, and never compared.
+    """
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    """the arm whose cell at the same point of the grid this one's training starts from"""
+    fixed: dict[str, Value] = field(default_factory=dict)
+    """of a parent: values of axes at which it is trained once for all its children, such as {"seed": 0}"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Study:
     """the text it reproduces"""
     axes: dict[str, tuple[Value, ...]]
     arms: dict[str, Arm]
-    """by value of the compared axis"""
+    """by value of the compared axis; others are parents of these"""
     task: str
     roles: dict[str, Source]
     """what plays each role unless the user names other data"""
@@ -48,7 +56,7 @@ class Study:
     compared: str = "method"
     replicated: str = "seed"
     largest: str | None = None
-    """the condition whose largest value the text's table is read at"""
+    """the condition along which curves are drawn; where it is a number, the text's table is read at its largest value"""
     metric: str = "accuracy"
     """what the report compares: test/METRIC at the epoch that val/METRIC picked; a share, shown in percent"""
     rope: float = 0.01
@@ -57,6 +65,10 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    search: Search | None = None
+    """what `python -m platform.search` tunes"""
+    found: tuple[Found, ...] = ()
+    """what such a search found, in place of an arm's own settings"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:
@@ -93,10 +105,31 @@ class Study:
         return replace(self, settings=self.settings | {name: value})
 
     def cells(self, data: dict[str, Data]) -> list[Cell]:
-        """Every cell, one replicate of everything first. BadRequest where a setting does not fit."""
+        """Every cell, a parent before its children, else one replicate of everything first. BadRequest where a setting does not fit."""
         axes = [self.replicated, *(axis for axis in self.axes if axis != self.replicated)]
         points = (dict(zip(axes, values, strict=True)) for values in itertools.product(*(self.axes[axis] for axis in axes)))
-        return [self._cell({axis: point[axis] for axis in self.axes}, data) for point in points]
+        lines = (self._line({axis: point[axis] for axis in self.axes}, data) for point in points)
+        return list({cell.key: cell for line in lines for cell in line}.values())
+
+    def is_step(self, cell: Cell) -> bool:
+        """It lies at no point of this grid: it is trained for its children alone."""
+        return any(value not in self.axes[axis] for axis, value in cell.axes.items())
+
+    def _line(self, point: dict[str, Value], data: dict[str, Data], children: tuple[str, ...] = ()) -> list[Cell]:
+        """The cell of a point, behind its parent and its parent's parents."""
+        name = str(point[self.compared])
+        parent = self.arms[name].parent
+        if parent is None:
+            return [self._cell(point, data)]
+        if parent not in self.arms:
+            raise unknown(f"parent of {name} in {self.name}", parent, self.arms)
+        if parent in (name, *children):
+            raise BadRequest(f"{self.name}: the arms {', '.join((*children, name))} are each other's parents; one must have none")
+        fixed = self.arms[parent].fixed
+        if strange := [axis for axis in fixed if axis not in self.axes]:
+            raise unknown(f"axis of {self.name}, fixed for {parent},", strange[0], self.axes)
+        line = self._line(point | fixed | {self.compared: parent}, data, (*children, name))
+        return [*line, replace(self._cell(point, data), parent=line[-1].key)]
 
     def _cell(self, point: dict[str, Value], data: dict[str, Data]) -> Cell:
         from trainables.data.task import TASKS
@@ -109,6 +142,12 @@ class Study:
         wanted = self.settings | arm.settings
         for settings in meant.values():
             wanted |= settings
+        for found in self.found:
+            if found.fits(str(point[self.compared]), point):
+                for name in found.settings:
+                    if name.split(".")[0] not in method.Settings.model_fields:
+                        raise unknown(f"setting of method {arm.method}, searched for {found.arm}:", name, method.Settings.model_fields)
+                wanted |= found.settings
         of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)
         for axis, settings in meant.items():
             if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:

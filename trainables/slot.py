@@ -81,6 +81,9 @@ def serve(config: dict[str, Any]) -> None:
         halt=halted.is_set,
         checkpoint_s=config["checkpoint_s"],
         cells=config["cells_each"],
+        keep=config["keep"],
+        parents=frozenset(config["parents"]),
+        hang_s=config["hang_s"],
     )
     most = config["pack"]
     while jobs := ray.get(mailbox.take.remote(rank, most)):

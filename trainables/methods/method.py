@@ -8,7 +8,7 @@ from torch import nn
 
 from trainables.arithmetic import REFERENCE
 from trainables.data.task import Task
-from trainables.registry import Registry
+from trainables.registry import BadRequest, Registry
 from trainables.settings import Settings
 
 Logs = dict[str, torch.Tensor]
@@ -50,6 +50,10 @@ class Phase(ABC):
         """Measure at an epoch's end; `val/accuracy`, if given, selects."""
         return {}
 
+    def summary(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+        """Numbers about the phase as a whole that belong into the result; asked of the last phase. `rows` is its history."""
+        return {}
+
     def end(self, rows: list[dict[str, Any]]) -> list[str]:
         """Warnings a reader of the result must see; `rows` is the history of this phase."""
         return []
@@ -72,6 +76,10 @@ class Method(ABC):
     @abstractmethod
     def phases(self) -> list[Phase]:
         """In order. Built before the first begins: what one takes over from another it takes in `begin`."""
+
+    def inherit(self, modules: dict[str, torch.Tensor]) -> None:
+        """Take over the parameters that the parent's checkpoint holds, by their names in `modules`, before the first phase begins."""
+        raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit`")
 
     @abstractmethod
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
