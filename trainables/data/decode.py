@@ -202,14 +202,15 @@ def blocks(items: list[Item]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(items)], strict=True))
 
 
-def fill(root: Path, items: list[Item], how: How, file: Path, queue: int) -> Iterator[tuple[int, str]]:
+def fill(root: Path, items: list[Item], how: How, file: Path, queue: int, parent: int = 0) -> Iterator[tuple[int, str]]:
     """Take blocks from a queue that several processes share and fill their rows of the file; gives rows that cannot be made, and why.
 
     The queue is an open file of block numbers (int32): processes that share it share the place they read from, so each gets others.
+    A process that works for `parent` ends when that is no more.
     """
     every = blocks(items)
     with warnings.catch_warnings(action="ignore"), open(file, "r+b", buffering=0) as out:  # a damaged file is an error, or fine
-        while taken := os.read(queue, 4):
+        while (not parent or os.getppid() == parent) and (taken := os.read(queue, 4)):
             first, last = every[int.from_bytes(taken, sys.byteorder)]
             block = np.zeros((last - first, *how.shape), how.dtype)  # written at once: a page fault for each page of a mapped file is dear
             for row, made in enumerate(make(root, items[first:last], how)):
@@ -225,7 +226,7 @@ def main() -> None:
     """A process of `trainables.data.cache`: its job comes on standard input, failures go out as lines of JSON."""
     root, items, how, file, queue = pickle.load(sys.stdin.buffer)  # from our own parent
     cv2.setNumThreads(1)
-    for failure in fill(root, items, how, file, queue):
+    for failure in fill(root, items, how, file, queue, os.getppid()):
         print(json.dumps(failure), flush=True)
 
 
