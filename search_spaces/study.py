@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Published
+from search_spaces.claims import Claim, Confusion, Printed, Published
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -64,6 +64,12 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    printed: tuple[Printed, ...] = ()
+    """scores that are no row of best and runner-up"""
+    confusions: tuple[Confusion, ...] = ()
+    """the ones the text names: does a class's error fall there more often than elsewhere?"""
+    fewer: str | None = None
+    """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:

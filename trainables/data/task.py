@@ -71,6 +71,8 @@ class Task:
     """images of other roles, such as adults"""
     gate: Images | None = None
     """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
+    tests: dict[str, Images] = field(default_factory=dict)
+    """further test sets, such as the own one of what is trained on: their scores are in the result by these names"""
 
     @property
     def device(self) -> torch.device:
