@@ -101,22 +101,36 @@ class Board:
         return _head(time) if self.study.is_step(cell) else _head(time) + _record(time, 0, [_session(cell, time)])
 
     def _write(self, run: str, content: bytes, ahead: bool = False) -> Path:
-        """Make `content` the run's one event file. Where it may be `ahead`, it may hold more: epochs that no checkpoint holds yet."""
-        folder = Path(self.folder.path("tb", run))
-        files = sorted(folder.glob("events.out.tfevents.*"))
-        there = files[0].read_bytes() if len(files) == 1 else None
-        if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
-            with _named(files[0]), files[0].open("ab") as stream:
-                stream.write(content[len(there) :])
-            return files[0]
-        folder.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
-        path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
-        with _named(path):
-            path.write_bytes(content)
-        for file in files:
-            file.unlink()
-        return path
+        return _put(Path(self.folder.path("tb", run)), content, ahead)
+
+
+def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
+    """Make PNG images, by their tags, the one event of a run of the board, which is called `run`."""
+    values = []
+    for tag, data in images.items():
+        width, height = Image.open(io.BytesIO(data)).size
+        image = Summary.Image(encoded_image_string=data, width=width, height=height, colorspace=3)
+        values.append(Summary.Value(tag=tag, image=image))
+    if folder.local:
+        _put(Path(folder.path("tb", run)), _head(0) + _record(0, 0, values))
+
+
+def _put(folder: Path, content: bytes, ahead: bool = False) -> Path:
+    """Make `content` the folder's one event file. Where it may be `ahead`, it may hold more: epochs that no checkpoint holds yet."""
+    files = sorted(folder.glob("events.out.tfevents.*"))
+    there = files[0].read_bytes() if len(files) == 1 else None
+    if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
+        with _named(files[0]), files[0].open("ab") as stream:
+            stream.write(content[len(there) :])
+        return files[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
+    path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
+    with _named(path):
+        path.write_bytes(content)
+    for file in files:
+        file.unlink()
+    return path
 
 
 @contextlib.contextmanager

@@ -130,11 +130,13 @@ def _images(faces: Faces, rows: np.ndarray, settings: Populations, part: str, de
         shares = f"test_share {settings.test_share}, validation {settings.validation}"
         raise DataError(f"{faces.title}: class {name} has no image in the {part} part ({shares})")
     images = Images.of(whole, np.arange(len(whole)), device)
-    if settings.grey:
-        weights = torch.tensor(LUMA, device=device).view(3, 1, 1)
-        luma = (images.pixels * weights).sum(1, keepdim=True).round()
-        images = images._replace(pixels=luma.to(torch.uint8))
-    return images
+    return images._replace(pixels=grey(images.pixels)) if settings.grey else images
+
+
+def grey(pixels: torch.Tensor) -> torch.Tensor:
+    """Uint8 [n, 3, s, s] to [n, 1, s, s]."""
+    weights = torch.tensor(LUMA, device=pixels.device).view(3, 1, 1)
+    return (pixels * weights).sum(1, keepdim=True).round().to(torch.uint8)
 
 
 TASKS.add("populations")(TaskKind(Populations, build, roles))
