@@ -73,7 +73,7 @@ def test_one_test_split_serves_every_route(roles: Roles, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("arm", ["children", "transfer"])
 def test_a_route_resumed_anywhere_ends_in_the_same_bits(roles: Roles, tmp_path: Path, arm: str) -> None:
-    mine = cells(roles, "ronnet")  # with dropout: the random state must come along
+    mine = cells(roles, "ronnet", batch=6)  # with dropout: the random state must come along
     whole, broken = RunFolder(str(tmp_path / "whole")), RunFolder(str(tmp_path / "broken"))
     for folder in (whole, broken):
         train(mine["adults(lab)"], folder)

@@ -48,7 +48,7 @@ class Whole:
 def chosen_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list[Cell], Condition, list[str]]:
     """The finished cells at one condition that have kept their parameters, that condition, and a line on what was left out.
 
-    `only` narrows axes, each AXIS=V,V. Of conditions left open the last value is taken, as in the report.
+    `only` narrows axes, each AXIS=V,V. Of an axis left open the largest number is taken, or the first word.
     """
     steps, done, kept = folder.steps(), folder.done(), folder.kept()
     cells = [cell for cell in folder.grid() if cell.key not in steps]
@@ -66,7 +66,7 @@ def chosen_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list
     condition: Condition = {}
     for axis in study.conditions:
         values = list(dict.fromkeys(cell.axes[axis] for cell in cells))
-        condition[axis] = max(values) if all(type(value) in (int, float) for value in values) else values[-1]  # type: ignore[type-var]
+        condition[axis] = max(values) if all(type(value) in (int, float) for value in values) else values[0]  # type: ignore[type-var]
         cells = [cell for cell in cells if cell.axes[axis] == condition[axis]]
     ready = [cell for cell in cells if cell.key in done & kept]
     if not ready:

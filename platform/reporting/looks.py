@@ -52,5 +52,5 @@ def looks(folder: RunFolder) -> list[Looks]:
 
 
 def _uri(folder: RunFolder, how: str, name: str) -> str:
-    content = folder.get("explain", how, f"{name}.png")
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}" if content else ""
+    content = folder.get("explain", how, f"{name}.svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" if content else ""
