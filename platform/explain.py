@@ -38,7 +38,7 @@ def main(
         study = study_of(folder)
         cells, condition, notes = chosen.chosen_cells(folder, study, only or [])
         networks = [opened(cell, study.compared, study.replicated, folder) for cell in cells]
-        look, where = looking(networks, how, layer)  # type: ignore[arg-type]
+        look, where = looking(networks, how, layer)
         said: dict[str, Any] = {"how": how, "layer": where, "condition": condition, "notes": notes}
         if images is not None:
             path = of_pictures(images, networks, look, folder, study, said)

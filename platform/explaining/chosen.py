@@ -1,6 +1,7 @@
 """What is shown: which cells of a run, at which condition, and which of their test images, with what the data sets know of them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,9 +143,8 @@ def _population(data: Data, faces: Faces) -> str:
     return next((name for name in ("children", "adults") if name in faces.title), "")
 
 
-def _said(facts: "pd.Series[object]") -> str:
-    known = {name: facts.get(name) for name in ("subject", "age", "source")}
-    there = {name: str(value) for name, value in known.items() if pd.notna(value)}
+def _said(facts: "pd.Series[Any]") -> str:
+    there = {name: str(facts[name]) for name in ("subject", "age", "source") if name in facts and pd.notna(facts[name])}
     if "age" in there:
         there["age"] = f"{float(there['age']):g} years"
     there["source"] = there.get("source", "").rpartition("/")[2] if "subject" not in there else ""

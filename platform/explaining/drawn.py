@@ -7,7 +7,9 @@ from platform.explaining.maps import Maps, gradients
 from platform.explaining.measured import Mean
 from platform.explaining.networks import Opened
 from platform.explaining.sheets import GAP, LINE, NEUTRAL, RIGHT, SOFT, TILE, WRONG, Sheet, face, heat, overlay, width
+from trainables.cell import Value
 
+NAMES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "saliency": "Saliency"}
 TOP = 3.4 * LINE
 """where the first row of pictures begins"""
 
@@ -41,7 +43,11 @@ def per_image(
     end = TOP + len(arms) * (TILE + LINE + GAP)
     of = "the true class" if shown.label >= 0 else "the class answered"
     sheet.text(
-        GAP, end + 0.5 * LINE, f"{how} of {of}. Green: answered right, red: wrong. Dashed: this training has seen the image.", 9, SOFT
+        GAP,
+        end + 0.5 * LINE,
+        f"{NAMES[how]} of {of}. Green: answered right, red: wrong. Dashed: this training has seen the image.",
+        9,
+        SOFT,
     )
     return sheet
 
@@ -50,7 +56,7 @@ def averages(rows: list[Mean], classes: tuple[str, ...], how: str) -> Sheet:
     """Mean map over mean face: rows are arms and whom they are shown, columns classes."""
     left = max(max(width(row.arm), width(row.whom, 9)) for row in rows) + 2 * GAP
     sheet = Sheet()
-    sheet.text(GAP, 0.9 * LINE, "Where the networks look, class by class", 13)
+    sheet.text(GAP, 0.9 * LINE, f"Where the networks look, class by class ({NAMES[how]})", 13)
     for column, name in enumerate(classes):
         sheet.text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, anchor="m")
     y, before = TOP, ""
@@ -68,7 +74,7 @@ def averages(rows: list[Mean], classes: tuple[str, ...], how: str) -> Sheet:
     sheet.text(
         GAP,
         y + 0.5 * LINE,
-        f"Mean {how} of the true class over mean face, over images and trainings, each map to its own maximum.",
+        f"Mean {NAMES[how]} of the true class over mean face, over images and trainings, each map to its own maximum.",
         9,
         SOFT,
     )
@@ -97,7 +103,6 @@ def steps(shown: Face, networks: list[Opened], classes: tuple[str, ...]) -> Shee
     return sheet
 
 
-def _order(networks: list[Opened]) -> tuple[list[str], list[object]]:
-    return list(dict.fromkeys(one.arm for one in networks)), sorted(
-        {one.replicate for one in networks}, key=lambda each: (str(type(each)), each)
-    )  # type: ignore[arg-type,return-value]
+def _order(networks: list[Opened]) -> tuple[list[str], list[Value]]:
+    """Arms and replicates, in the order of the grid."""
+    return list(dict.fromkeys(one.arm for one in networks)), list(dict.fromkeys(one.replicate for one in networks))

@@ -1,5 +1,6 @@
 """Maps of what a network looks at: Grad-CAM and Grad-CAM++ by the pytorch-grad-cam library, saliency by autograd; a batch at a time."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -10,6 +11,10 @@ from trainables.data.augment import normalise
 
 How = Literal["gradcam", "gradcam++", "saliency"]
 HOWS: tuple[How, ...] = get_args(How)
+
+
+Find = Callable[[nn.Module, torch.Tensor, torch.Tensor | None], tuple[np.ndarray, torch.Tensor]]
+"""network, float images, classes -> maps and scores of a batch"""
 
 
 class Maps(NamedTuple):
@@ -39,7 +44,7 @@ def _parts(pixels: torch.Tensor, classes: torch.Tensor | None, batch: int) -> li
     return list(zip(pixels.split(batch), wanted, strict=True))
 
 
-def _cams(network: nn.Module, layer: nn.Module, how: How):  # type: ignore[no-untyped-def]
+def _cams(network: nn.Module, layer: nn.Module, how: How) -> Find:
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # seconds of imports, which nobody else should wait for
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

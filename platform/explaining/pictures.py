@@ -1,5 +1,6 @@
 """The user's own pictures: read as the networks' images are, each refusal one line; what the networks say of them as a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def truth(name: str, classes: tuple[str, ...]) -> str:
 
 
 def predictions(
-    names: list[str], said: list[tuple[str, object, np.ndarray]], classes: tuple[str, ...], compared: str, replicated: str
+    names: list[str], said: Sequence[tuple[str, object, np.ndarray]], classes: tuple[str, ...], compared: str, replicated: str
 ) -> pd.DataFrame:
     """A row a picture, an arm and a replicate, and one of the arm's mean; `said` holds probabilities [n, classes] of each."""
     rows = []

@@ -25,7 +25,7 @@ class Elsewhere:
 def elsewhere(runs: Runs) -> list[Elsewhere]:
     """Where tables are read; empty for a study that measures on its one test set alone."""
     part, slash, name = runs.design.metric.partition("/")
-    others = [column.partition("/")[0] for column in runs.table if slash and column.endswith(f"/{name}")]
+    others = [column.partition("/")[0] for column in map(str, runs.table) if slash and column.endswith(f"/{name}")]
     others = [each for each in others if each not in ("val", part)]
     rows = []
     for condition in runs.last if others else []:
@@ -54,7 +54,7 @@ def tidy(rows: list[Elsewhere], compared: str) -> pd.DataFrame:
     """As data, a row an arm and a test set."""
     found = []
     for row in rows:
-        told = row.measured or Interval(*[np.nan] * 4, 0)
+        told = row.measured or Interval(np.nan, np.nan, np.nan, np.nan, 0)
         numbers = {"mean": told.mean, "low": told.low, "high": told.high, "sd": told.sd, "n": told.n, "printed": row.printed}
         found.append({compared: row.arm, **row.condition, "test set": row.on, **numbers})
     return pd.DataFrame(found)

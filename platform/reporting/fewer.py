@@ -50,20 +50,17 @@ class Fewer:
 
 def fewer(runs: Runs, folder: RunFolder) -> list[Fewer]:
     """Every arm at every combination of the other conditions where both are done; empty for a study without such an axis."""
-    axis = runs.design.fewer
-    values = [value for value in runs.axes.get(axis, []) if isinstance(value, int | float)] if axis else []
+    axis = runs.design.fewer or ""
+    values = [value for value in runs.axes.get(axis, []) if isinstance(value, int | float)]
     if len(values) < 2:
         return []
     more, less = max(values), min(values)
-    panels = list(
-        {label(panel): panel for panel in ({name: each[name] for name in each if name != axis} for each in runs.conditions)}.values()
-    )
+    others = ({name: value for name, value in each.items() if name != axis} for each in runs.conditions)
+    panels = list({label(panel): panel for panel in others}.values())
     rows = []
     for panel in panels:
         for arm in runs.arms:
-            many, few = (
-                _by_replicate(runs, folder, arm, {name: {**panel, axis: value}[name] for name in runs.axes}) for value in (more, less)
-            )  # type: ignore[dict-item]
+            many, few = (_by_replicate(runs, folder, arm, panel | {axis: value}) for value in (more, less))
             pairs = [pair for replicate in many if replicate in few and (pair := _pair(many[replicate], few[replicate]))]
             if pairs:
                 rows.append(_summed_up(arm, panel, more, less, np.array(pairs), runs.design.rope or 0.01))
@@ -76,7 +73,7 @@ Answers = tuple[list[str], dict[str, np.ndarray]]
 
 def _by_replicate(runs: Runs, folder: RunFolder, arm: str, condition: Condition) -> dict[Value, Answers]:
     found = {}
-    for row in runs.done(arm, condition):
+    for row in runs.done(arm, {axis: condition[axis] for axis in runs.axes}):
         result = (runs.results or [])[row]
         if result:
             found[runs.table[runs.design.replicated].iloc[row]] = (result["classes"], folder.predictions(runs.table["key"].iloc[row]))
@@ -98,8 +95,9 @@ def _pair(many: Answers, few: Answers) -> tuple[float, ...] | None:
 def _summed_up(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> Fewer:
     many, few, restricted, chance_many, chance_few = pairs.T
     above = (few - chance_few) / (1 - chance_few), (many - chance_many) / (1 - chance_many)
-    differences = (mean_difference(*sides, paired=True) for sides in ((few, many), above, (few, restricted)))
-    return Fewer(arm, panel, more, less, len(pairs), t_interval(many), t_interval(few), t_interval(restricted), *differences, rope)
+    raw, corrected, same = (mean_difference(*sides, paired=True) for sides in ((few, many), above, (few, restricted)))
+    means = t_interval(many), t_interval(few), t_interval(restricted)
+    return Fewer(arm, panel, more, less, len(pairs), *means, raw, corrected, same, rope)
 
 
 def tidy(rows: list[Fewer], compared: str) -> pd.DataFrame:

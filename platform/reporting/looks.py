@@ -46,8 +46,8 @@ def looks(folder: RunFolder) -> list[Looks]:
             names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
             pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _uri(folder, how, name))}
             averages = pictures.pop("averages", "")
-            facts = [said[name] for name in ("how", "layer", "condition", "notes", "rendered")]
-            found.append(Looks(*facts, averages, pictures, len(names) - len(pictures), said["shares"], said["likeness"]))
+            facts = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
+            found.append(Looks(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures)))
     return found
 
 

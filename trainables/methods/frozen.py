@@ -33,5 +33,7 @@ class Frozen(FromScratch):
 
     def phases(self) -> list[Phase]:
         encoder = self.modules["encoder"]
-        moving = {"connected": encoder.connected} if hasattr(encoder, "connected") else {}
-        return [Descent(self, nn.ModuleDict(moving | {"classifier": self.modules["classifier"]}))]
+        moving = nn.ModuleDict({"classifier": self.modules["classifier"]})
+        if isinstance(connected := getattr(encoder, "connected", None), nn.Module):
+            moving["connected"] = connected
+        return [Descent(self, moving)]

@@ -21,4 +21,4 @@ class GoogLeNet(Network):
         if channels != 3:
             self.conv1 = BasicConv2d(channels, 64, kernel_size=7, stride=2, padding=3)
             nn.init.trunc_normal_(self.conv1.conv.weight, std=0.01, a=-2, b=2)
-        self.fc = nn.Identity()  # type: ignore[assignment]
+        self.fc = nn.Identity()
