@@ -97,6 +97,17 @@ class Board:
         return head(row.get("time", 0)) if self.study.is_step(cell) else begin(cell.axes, row)
 
 
+def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
+    """Make PNG images, by their tags, the one event of a run of the board, which is called `run`."""
+    values = []
+    for tag, data in images.items():
+        width, height = Image.open(io.BytesIO(data)).size
+        image = Summary.Image(encoded_image_string=data, width=width, height=height, colorspace=3)
+        values.append(Summary.Value(tag=tag, image=image))
+    if folder.local:
+        write_run(Path(folder.path("tb", run)), head(0) + record(0, 0, values))
+
+
 def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
     """Rows of means and standard deviations over replicates that have the step; the last row has the test metrics' too."""
     last = max(len(history) for history, _ in replicates) - 1

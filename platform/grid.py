@@ -156,7 +156,7 @@ def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
     done, kept = folder.done(), folder.kept()
     todo = {cell.key for cell in cells if cell.key not in done}
     for cell in reversed(cells):  # children stand behind their parents
-        if cell.key in todo and cell.parent in done - kept:
+        if cell.parent and cell.key in todo and cell.parent in done - kept:
             folder.remove("cells", cell.parent, "result.json")
             todo.add(cell.parent)
     return [cell for cell in cells if cell.key in todo]

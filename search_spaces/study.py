@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Published
+from search_spaces.claims import Claim, Confusion, Printed, Published
 from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -69,6 +69,12 @@ class Study:
     """what `python -m platform.search` tunes"""
     found: tuple[Found, ...] = ()
     """what such a search found, in place of an arm's own settings"""
+    printed: tuple[Printed, ...] = ()
+    """scores that are no row of best and runner-up"""
+    confusions: tuple[Confusion, ...] = ()
+    """the ones the text names: does a class's error fall there more often than elsewhere?"""
+    fewer: str | None = None
+    """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.reporting import classes, figures, formats, page, tables, words
+from platform.reporting import classes, confused, elsewhere, fewer, figures, formats, page, tables, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
@@ -45,6 +45,9 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
     if found.classes:
         compared = runs.design.compared
         written |= {f"{name}.csv": _csv(table) for name, table in classes.tidy(found.classes, compared).items()}
+    for name, make in (("elsewhere", elsewhere.tidy), ("confused", confused.tidy), ("fewer", fewer.tidy)):
+        if rows := getattr(found, name):
+            written[f"{name}.csv"] = _csv(make(rows, runs.design.compared))
     written |= {f"tables/{table.name}.tex": formats.latex(table).encode() for table in taken}
     written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
     return written | {"index.html": page.render(runs, found, drawn, methods, sorted(written)).encode()}
@@ -93,6 +96,10 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
         "power": found.power,
         "groups": found.groups,
         "classes": found.classes,
+        "elsewhere": found.elsewhere,
+        "confused": [{**asdict(row), "verdict": row.verdict} for row in found.confused],
+        "fewer": [{**asdict(row), "verdict": row.verdict} for row in found.fewer],
+        "looks": [{"how": look.how, "layer": look.layer, "condition": look.condition, "shares": look.shares} for look in found.looks],
         "flags": found.flags,
         "origins": found.origins,
         "published": d.published,

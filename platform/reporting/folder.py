@@ -47,6 +47,9 @@ def design(study: Study) -> Design:
         baseline=study.baseline,
         published=study.published,
         claims=study.claims,
+        printed=study.printed,
+        confusions=study.confusions,
+        fewer=study.fewer,
         study=study.name,
         scale=study.scale,
     )

@@ -78,6 +78,8 @@ class Task:
     """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
     target: str = "label"
     """what is answered: a name in `trainables.data.targets.TARGETS`"""
+    tests: dict[str, Images] = field(default_factory=dict)
+    """further test sets, such as the own one of what is trained on: their scores are in the result by these names"""
 
     @property
     def device(self) -> torch.device:
