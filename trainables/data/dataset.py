@@ -16,6 +16,9 @@ from trainables.registry import BadRequest, Registry
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
 
+VOTES, SHOWN, AFFECT = "votes_", "emoreact_", ("valence", "arousal")
+"""facts that are answers besides the label: raters' votes by class, several labels at once by name, and two numbers"""
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 """of picture files, in small letters"""
 
@@ -30,7 +33,13 @@ class Faces:
 
     `facts` has one row an image; its index is the image's row in the whole data set, also in a part of it. Columns, where a fact is
     known: `subject`, `sex` (F or M), `age` (years), `ethnicity`, `mouth_open`, `split` (official), `source` (file name or row: what an
-    error message would name), and a data set's own.
+    error message would name), and a data set's own. Answers beyond one label, which `trainables.data.targets` reads:
+
+    - `votes_CLASS`: how many raters said so, 0 or more, one column for each class that can be voted for;
+    - `valence`, `arousal`: -1 to 1, NaN where not rated;
+    - `emoreact_LABEL`: 1 where the label holds, else 0, any number of them in a row, NaN where not rated;
+    - `clip` (the clip's name or number) and `frame` (0 or more): a row is a frame of a clip. Facts and label are the clip's in every row.
+    - `exemplar`: 1, 2, ...: which of a person's pictures of one expression it is (JAFFE).
     """
 
     images: np.ndarray

@@ -39,11 +39,13 @@ class Images(NamedTuple):
     """Some images of one data set, on the device."""
 
     pixels: torch.Tensor
-    """uint8 [n, c, s, s]"""
+    """uint8 [n, c, s, s]; of clips [n, frames, c, s, s]"""
     labels: torch.Tensor
-    """int64 [n]; -1 where there is none"""
+    """int64 [n]; -1 where there is none; with targets beyond one label: equal where two images are alike"""
     rows: np.ndarray
-    """int64 [n]: which rows of the whole data set they are"""
+    """int64 [n]: which rows of the whole data set they are; of a clip its first frame's"""
+    values: torch.Tensor | None = None
+    """float32 [n, outputs]: the answers beyond one label, as the task's target has them"""
 
     @classmethod
     def of(cls, faces: Faces, rows: np.ndarray, device: torch.device) -> "Images":
@@ -53,7 +55,9 @@ class Images(NamedTuple):
     def joined(self, others: "Images") -> "Images":
         """These images and then the others."""
         pixels, labels = torch.cat((self.pixels, others.pixels)), torch.cat((self.labels, others.labels))
-        return Images(pixels, labels, np.concatenate((self.rows, others.rows)))
+        both = self.values is not None and others.values is not None
+        values = torch.cat((self.values, others.values)) if both else None
+        return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Task:
     """What one cell sees. The same settings and seed give the same task to every method, so results can be paired."""
 
     classes: tuple[str, ...]
+    """what each output stands for: classes, or what else the target names"""
     train: Images
     val: Images
     test: Images
@@ -71,6 +76,8 @@ class Task:
     """images of other roles, such as adults"""
     gate: Images | None = None
     """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
+    target: str = "label"
+    """what is answered: a name in `trainables.data.targets.TARGETS`"""
 
     @property
     def device(self) -> torch.device:
@@ -78,11 +85,11 @@ class Task:
 
     @property
     def channels(self) -> int:
-        return self.train.pixels.shape[1]
+        return self.train.pixels.shape[-3]
 
     @property
     def size(self) -> int:
-        return self.train.pixels.shape[2]
+        return self.train.pixels.shape[-2]
 
 
 class TaskKind(NamedTuple):
