@@ -44,7 +44,7 @@ class Board:
             return
         if cell.key not in self._open:
             past = [earlier for earlier in self.folder.history(cell.key) if earlier["step"] < row["step"]]
-            path = self._write(cell.name, _begin(cell, (past or [row])[0]) + _curves(past))
+            path = self._write(self._name(cell), self._begin(cell, (past or [row])[0]) + _curves(past))
             self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
@@ -67,7 +67,7 @@ class Board:
         conditions: dict[str, list[tuple[list[Row], Row]]] = {}
         for cell in cells:
             history, result = self._run(cell)
-            if history and result:
+            if history and result and not self.study.is_step(cell):
                 condition = replace(cell, axes={axis: value for axis, value in cell.axes.items() if axis != self.study.replicated})
                 conditions.setdefault(condition.name, []).append((history, result["metrics"]))
         for name, replicates in conditions.items():
@@ -87,9 +87,18 @@ class Board:
         """Make a cell's run exact; its history and result."""
         history, result = self.folder.history(cell.key), self.folder.result(cell.key)
         if history:
-            content = _begin(cell, history[0]) + _curves(history)
-            self._write(cell.name, content + _end(history[-1], result) if result else content, ahead=result is None)
+            content = self._begin(cell, history[0]) + _curves(history)
+            end = _end(history[-1], result, counted=not self.study.is_step(cell)) if result else b""
+            self._write(self._name(cell), content + end, ahead=result is None)
         return history, result
+
+    def _name(self, cell: Cell) -> str:
+        return f"step/{cell.name}" if self.study.is_step(cell) else cell.name
+
+    def _begin(self, cell: Cell, row: Row) -> bytes:
+        """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
+        time = row.get("time", 0)
+        return _head(time) if self.study.is_step(cell) else _head(time) + _record(time, 0, [_session(cell, time)])
 
     def _write(self, run: str, content: bytes, ahead: bool = False) -> Path:
         """Make `content` the run's one event file. Where it may be `ahead`, it may hold more: epochs that no checkpoint holds yet."""
@@ -152,14 +161,11 @@ def _head(time: float) -> bytes:
     return _framed(Event(wall_time=time, file_version="brain.Event:2"))
 
 
-def _begin(cell: Cell, row: Row) -> bytes:
-    """The head of a cell's file, and its line in the HParams table."""
-    time = row.get("time", 0)
+def _session(cell: Cell, time: float) -> Summary.Value:
     info = plugin_data_pb2.SessionStartInfo(start_time_secs=time)
     for axis, value in cell.axes.items():
         _set(info.hparams[axis], value)
-    start = _hparams(metadata.SESSION_START_INFO_TAG, session_start_info=info)
-    return _head(time) + _record(time, 0, [start])
+    return _hparams(metadata.SESSION_START_INFO_TAG, session_start_info=info)
 
 
 def _curves(rows: Iterable[Row]) -> bytes:
@@ -177,7 +183,7 @@ def _curves(rows: Iterable[Row]) -> bytes:
     )
 
 
-def _end(row: Row, result: Row) -> bytes:
+def _end(row: Row, result: Row, counted: bool) -> bytes:
     """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
     time = row.get("time", 0)
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
@@ -186,7 +192,7 @@ def _end(row: Row, result: Row) -> bytes:
     image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
     values.append(Summary.Value(tag="test/confusion", image=image))
     end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time)
-    return _record(time, row["step"], [*values, _hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end)])
+    return _record(time, row["step"], [*values, *([_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end)] if counted else [])])
 
 
 def _hparams(tag: str, **content: Any) -> Summary.Value:

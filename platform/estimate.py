@@ -110,7 +110,7 @@ def estimate(
     sizes, seconds = _all(study, todo, way)
 
     rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
-    for value in study.axes[study.compared]:
+    for value in dict.fromkeys(cell.axes[study.compared] for cell in todo):
         mine = [_point(study, cell) for cell in todo if cell.axes[study.compared] == value]
         if mine:
             steps, times = {sizes[each].steps for each in mine}, {seconds[each] for each in mine}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO, get_args
 
 import torch
 import typer
@@ -19,7 +19,7 @@ from trainables.cell import Cell, Data
 from trainables.choice import Choice, kind_of
 from trainables.data.source import load, parse, parse_file
 from trainables.data.task import TASKS, Task
-from trainables.loop import device_here, make_method, make_task
+from trainables.loop import Keep, device_here, make_method, make_task
 from trainables.registry import BadRequest, unknown
 from trainables.settings import resolve
 from trainables.store import RunFolder
@@ -38,10 +38,15 @@ def main(
     slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
     gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
     pack: Annotated[int | None, typer.Option(min=1, help="seeds a slot trains side by side; one on a CPU, ten on a GPU")] = None,
+    keep: Annotated[
+        str, typer.Option(metavar="none|best|all", help="parameters that outlive a training; all: the last epoch's, too")
+    ] = "best",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
 ) -> None:
     """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     try:
+        if keep not in get_args(Keep):
+            raise unknown("--keep", keep, get_args(Keep))
         wanted = narrow(STUDIES.find(study), scale, only or [], seeds, set_ or [])
         cells = wanted.cells(read_roles(wanted, data or []))
         check(wanted, cells)
@@ -52,7 +57,7 @@ def main(
             known = folder.choice(kind_of(device_here()))
             print(estimate(wanted, cells, folder.done(), slots, pack, Choice.from_json(known) if known else None))
             return
-        folder.put_grid(wanted.name, wanted.scale, cells)
+        folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_step(cell)])
     except BadRequest as error:
         raise stop(2, str(error)) from None
     except OSError as error:
@@ -60,7 +65,7 @@ def main(
     except KeyboardInterrupt:
         raise stop(130, "stopped before anything was started") from None
     try:
-        code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack})
+        code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
     except KeyboardInterrupt:
         raise stop(130, "stopped; the same command again goes on from here") from None
     except Fatal as error:
@@ -122,8 +127,7 @@ def check(study: Study, cells: list[Cell]) -> None:
 
 def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run`."""
-    done = folder.done()
-    todo = [cell for cell in cells if cell.key not in done]
+    todo = undone(cells, folder)
     if todo:
         print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
         folder.sweep()
@@ -131,6 +135,17 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str,
             train(study, todo, folder, progress, how)
     draw(study, cells, folder)
     return int(any(folder.result(cell.key) is None for cell in todo))
+
+
+def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
+    """The cells to train. Among them, to be trained once more to the same numbers, parents of such that have kept no parameters."""
+    done, kept = folder.done(), folder.kept()
+    todo = {cell.key for cell in cells if cell.key not in done}
+    for cell in reversed(cells):  # children stand behind their parents
+        if cell.key in todo and cell.parent in done - kept:
+            folder.remove("cells", cell.parent, "result.json")
+            todo.add(cell.parent)
+    return [cell for cell in cells if cell.key in todo]
 
 
 def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, how: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from trainables.cell import Cell
+from trainables.loop import Keep
 from trainables.mailbox import Mailbox
 from trainables.pack import PACK
 from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
@@ -93,12 +94,14 @@ def run(
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
     pack: int | None = None,
+    keep: Keep = "best",
 ) -> None:
     """Train these cells, in this order, on the Ray that is up, until all have ended. `listen` hears each event once, in Tune's thread.
 
     `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `pack` is how many cells a slot trains side by
-    side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU. KeyboardInterrupt stops the cells at their next
-    step, their checkpoints written, and is raised again. Raises Fatal where going on makes no sense.
+    side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU. `keep` is as for `training`, but parents of
+    these cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is
+    raised again. Raises Fatal where going on makes no sense.
     """
     resources = ray.cluster_resources()
     share = gpu if gpu is not None else float("GPU" in resources)
@@ -106,10 +109,10 @@ def run(
     packs = packs_of(todo, pack)
     number = min(slots_of(resources, share, slots), len(packs))
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
-    mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote()
+    mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote([cell.key for cell in todo])
     scratch = tempfile.mkdtemp(prefix="ferray-")
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
-    config["cells_each"] = math.ceil(len(todo) / number)
+    config |= {"keep": keep, "parents": [cell.parent for cell in todo if cell.parent], "cells_each": math.ceil(len(todo) / number)}
     fatal: list[str] = []
     over = threading.Event()
 

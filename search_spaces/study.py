@@ -16,10 +16,17 @@ Scale = Literal["pocket", "paper"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One value of the compared axis: a registered method and what sets it apart."""
+    """One value of the compared axis: a registered method and what sets it apart.
+
+    An arm that is none of the axis' values is only a step on the way: it is trained where it is a parent, and never compared.
+    """
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    """the arm whose cell at the same point of the grid this one's training starts from"""
+    fixed: dict[str, Value] = field(default_factory=dict)
+    """of a parent: values of axes at which it is trained once for all its children, such as {"seed": 0}"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Study:
     """the text it reproduces"""
     axes: dict[str, tuple[Value, ...]]
     arms: dict[str, Arm]
-    """by value of the compared axis"""
+    """by value of the compared axis; others are parents of these"""
     task: str
     roles: dict[str, Source]
     """what plays each role unless the user names other data"""
@@ -93,10 +100,31 @@ class Study:
         return replace(self, settings=self.settings | {name: value})
 
     def cells(self, data: dict[str, Data]) -> list[Cell]:
-        """Every cell, one replicate of everything first. BadRequest where a setting does not fit."""
+        """Every cell, a parent before its children, else one replicate of everything first. BadRequest where a setting does not fit."""
         axes = [self.replicated, *(axis for axis in self.axes if axis != self.replicated)]
         points = (dict(zip(axes, values, strict=True)) for values in itertools.product(*(self.axes[axis] for axis in axes)))
-        return [self._cell({axis: point[axis] for axis in self.axes}, data) for point in points]
+        lines = (self._line({axis: point[axis] for axis in self.axes}, data) for point in points)
+        return list({cell.key: cell for line in lines for cell in line}.values())
+
+    def is_step(self, cell: Cell) -> bool:
+        """It lies at no point of this grid: it is trained for its children alone."""
+        return any(value not in self.axes[axis] for axis, value in cell.axes.items())
+
+    def _line(self, point: dict[str, Value], data: dict[str, Data], children: tuple[str, ...] = ()) -> list[Cell]:
+        """The cell of a point, behind its parent and its parent's parents."""
+        name = str(point[self.compared])
+        parent = self.arms[name].parent
+        if parent is None:
+            return [self._cell(point, data)]
+        if parent not in self.arms:
+            raise unknown(f"parent of {name} in {self.name}", parent, self.arms)
+        if parent in (name, *children):
+            raise BadRequest(f"{self.name}: the arms {', '.join((*children, name))} are each other's parents; one must have none")
+        fixed = self.arms[parent].fixed
+        if strange := [axis for axis in fixed if axis not in self.axes]:
+            raise unknown(f"axis of {self.name}, fixed for {parent},", strange[0], self.axes)
+        line = self._line(point | fixed | {self.compared: parent}, data, (*children, name))
+        return [*line, replace(self._cell(point, data), parent=line[-1].key)]
 
     def _cell(self, point: dict[str, Value], data: dict[str, Data]) -> Cell:
         from trainables.data.task import TASKS

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Generator
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from trainables.data.dataset import DataError, Faces
 from trainables.data.source import load
 from trainables.data.task import TASKS, Images, Task
 from trainables.methods.method import METHODS, Method, Phase
+from trainables.registry import BadRequest
 from trainables.settings import resolve
 from trainables.store import RunFolder
 from trainables.streams import torch_seed
 
 Row = dict[str, Any]
+Keep = Literal["none", "best", "all"]
 
 
 class Diverged(RuntimeError):
@@ -57,12 +59,14 @@ def training(
     checkpoint_s: float = 20.0,
     halt: Callable[[], bool] = lambda: False,
     choice: Choice | None = None,
+    keep: Keep = "best",
 ) -> Generator[None, None, dict[str, Any]]:
     """Train one cell, going on from its checkpoint where there is one; yields after every step and returns the result.
 
     `report` is given each epoch's row and answers whether to go on; `halt` is asked at every step whether to stop. `context` is what
     the caller knows of where this runs; it is kept in the result's provenance. `choice` is the arithmetic of a cell that asks for none.
     A checkpoint is written every `checkpoint_s` seconds, between two steps; going on from one gives the same bits on the same machine.
+    `keep` says what outlives the training: no parameters, those of the selected epoch (best), or the last epoch's, too (all).
     Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
     began = time.time()
@@ -72,8 +76,9 @@ def training(
     choice = Choice(asked) if (asked := asked_arithmetic(cell)) else choice or Choice(REFERENCE)
     arithmetic = choice.arithmetic
     method = make_method(cell, task, arithmetic)
-    run = Run(cell, folder, method, checkpoint_s, halt)
-    run.resume()
+    run = Run(cell, folder, method, checkpoint_s, halt, keep)
+    if not run.resume() and cell.parent:
+        method.inherit(inheritance(cell.parent, folder))
     phases = method.phases()
     for number in range(run.phase, len(phases)):
         yield from _train_phase(phases[number], run, report)
@@ -107,34 +112,36 @@ def training(
 class Run:
     """Where a training is, and all that a checkpoint must hold to go on from there."""
 
-    def __init__(self, cell: Cell, folder: RunFolder, method: Method, checkpoint_s: float, halt: Callable[[], bool]) -> None:
-        self.cell, self.folder, self.method, self.checkpoint_s, self.halt = cell, folder, method, checkpoint_s, halt
+    def __init__(self, cell: Cell, folder: RunFolder, method: Method, checkpoint_s: float, halt: Callable[[], bool], keep: Keep) -> None:
+        self.cell, self.folder, self.method, self.checkpoint_s, self.halt, self.keep = cell, folder, method, checkpoint_s, halt, keep
         self.phase = self.epoch = self.step = 0
         self.sums: dict[str, torch.Tensor] = {}
         self.best: dict[str, Any] | None = None
         self.optimizer: dict[str, Any] | None = None
+        self.last: dict[str, torch.Tensor] | None = None
         self.selected: int | None = None
         self.history: list[Row] = []
         self.flags: list[str] = []
         self.seconds = 0.0
         self._began = self._saved = time.time()
 
-    def resume(self) -> None:
-        """Take up the checkpoint, if there is one to go on from."""
+    def resume(self) -> bool:
+        """Take up the checkpoint, if there is one to go on from; whether there was."""
         state = self.folder.checkpoint(self.cell.key)
-        if not state or "phase" not in state:  # a finished cell keeps its selected parameters only
-            return
+        if not state or "phase" not in state:  # a finished cell keeps parameters only
+            return False
         self.method.modules.load_state_dict(state["modules"])
-        for name in ("phase", "epoch", "step", "sums", "best", "optimizer", "selected", "history", "flags", "seconds"):
-            setattr(self, name, state[name])
+        for name in ("phase", "epoch", "step", "sums", "best", "optimizer", "last", "selected", "history", "flags", "seconds"):
+            setattr(self, name, state.get(name))
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda_rng"])
+        return True
 
     def save(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it."""
         self.folder.put_history(self.cell.key, self.history)
-        state = {name: getattr(self, name) for name in ("phase", "epoch", "step", "sums", "best", "selected", "history", "flags")}
+        state = {name: getattr(self, name) for name in ("phase", "epoch", "step", "sums", "best", "last", "selected", "history", "flags")}
         state |= {
             "modules": self.method.modules.state_dict(),
             "optimizer": optimizer.state_dict() if optimizer else None,
@@ -159,8 +166,11 @@ class Run:
         self.folder.put_history(key, self.history)
         labels = task.test.labels.cpu().numpy()
         self.folder.put_predictions(key, index=task.test.rows, label=labels, probabilities=probabilities, **task.facts)
-        self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()})
+        if self.keep != "none":
+            self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()} | ({"last": self.last} if self.last else {}))
         self.folder.put_result(key, result)
+        if self.keep == "none":
+            self.folder.remove("cells", key, "checkpoint.pt")  # not before the result is there: until then it is what to go on from
 
 
 def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Generator[None, None, None]:
@@ -198,10 +208,20 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
         if not report(row):
             run.save(phase.optimizer)
             raise Stopped
+    if run.keep == "all":
+        run.last = _copy(run.method.modules.state_dict())
     if run.best is not None:
         phase.model.load_state_dict(run.best["state"])
         run.selected = run.best["epoch"]
     run.flags += phase.end([row for row in run.history if row["phase"] == phase.name])
+
+
+def inheritance(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
+    """The parameters that a finished parent kept."""
+    state = folder.checkpoint(parent)
+    if folder.result(parent) is None or not state:
+        raise BadRequest(f"its parent {parent} has left no parameters to start from; run the grid again")
+    return state["modules"]
 
 
 def device_here() -> torch.device:

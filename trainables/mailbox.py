@@ -7,7 +7,7 @@ to each other: any free worker serves any trial, and a cell whose worker died go
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,10 @@ class Mailbox:
     Nothing here awaits between reading and writing its state, so every call is atomic.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        """`keys` are of all cells that slots are going to post."""
+        self._ahead = set(keys)
+        """those that none has posted yet"""
         self._trials: dict[str, Trial] = {}
         self._queue: deque[Job] = deque()
         self._busy: dict[int, dict[str, Job]] = {}
@@ -72,6 +75,7 @@ class Mailbox:
         else:
             self._trials[trial] = Trial([cell["key"] for cell in cells])
             self._queue.extend(Job(trial, cell, slot_pid) for cell in cells)
+            self._ahead -= {cell["key"] for cell in cells}
         self._notify()
 
     async def events(self, trial: str, pause: float = 0.25) -> list[dict[str, Any]]:
@@ -156,7 +160,7 @@ class Mailbox:
 
     def _ready(self) -> list[Job]:
         """The first job whose parent is not itself still to be done, and those of its trial that may come along."""
-        coming = {job.key for job in self._queue} | {key for jobs in self._busy.values() for key in jobs}
+        coming = self._ahead | {job.key for job in self._queue} | {key for jobs in self._busy.values() for key in jobs}
         free = [job for job in self._queue if job.cell["parent"] not in coming]
         if not free or free[0].deaths:
             return free[:1]

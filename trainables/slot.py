@@ -81,6 +81,8 @@ def serve(config: dict[str, Any]) -> None:
         halt=halted.is_set,
         checkpoint_s=config["checkpoint_s"],
         cells=config["cells_each"],
+        keep=config["keep"],
+        parents=frozenset(config["parents"]),
     )
     most = config["pack"]
     while jobs := ray.get(mailbox.take.remote(rank, most)):

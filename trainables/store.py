@@ -1,8 +1,8 @@
 """Where a cell keeps what it made: the only file that knows paths.
 
-    RUN/grid.json                       the cells one report covers, in order
+    RUN/grid.json                       the cells of the run, in order, and which of them are only steps on the way to others
     RUN/cells/KEY/cell.json             the cell
-                  checkpoint.pt         while it trains: where to go on; afterwards: the selected parameters
+                  checkpoint.pt         while it trains: where to go on; afterwards: the parameters that are kept
                   history.jsonl         one line an epoch
                   predictions.npz       test set: index, label, probabilities, facts such as subject and age
                   result.json           written last: it exists only when all else does
@@ -95,12 +95,18 @@ class RunFolder:
         return None if content is None else json.loads(content)
 
     # the grid
-    def put_grid(self, study: str, scale: str, cells: Iterable[Cell]) -> None:
-        self.put_json({"study": study, "scale": scale, "cells": [cell.to_json() for cell in cells]}, "grid.json")
+    def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
+        """`steps` are the keys of cells that are trained for their children alone."""
+        content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
+        self.put_json(content, "grid.json")
 
     def grid(self) -> list[Cell]:
-        """The cells a report covers; empty where there is no grid."""
+        """Every cell of the run, in order; empty where there is no grid."""
         return [Cell.from_json(cell) for cell in (self.get_json("grid.json") or {"cells": []})["cells"]]
+
+    def steps(self) -> set[str]:
+        """Keys of the grid's cells that no report shows: they are trained for their children alone."""
+        return set((self.get_json("grid.json") or {}).get("steps", []))
 
     # a kind of device
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
@@ -122,7 +128,10 @@ class RunFolder:
         self.put(buffer.getvalue(), "cells", key, "checkpoint.pt")
 
     def checkpoint(self, key: str) -> Any:
-        """The last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled."""
+        """The last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled.
+
+        A finished cell's: `modules`, the parameters of the selected epoch, and `last`, those of the last one, where they are kept.
+        """
         import torch
 
         content = self.get("cells", key, "checkpoint.pt")
@@ -167,8 +176,15 @@ class RunFolder:
 
     def done(self) -> set[str]:
         """Keys of all cells that have a result."""
+        return self._having("result.json")
+
+    def kept(self) -> set[str]:
+        """Keys of all cells that have a checkpoint."""
+        return self._having("checkpoint.pt")
+
+    def _having(self, name: str) -> set[str]:
         files = self.files.find(self.path("cells"), maxdepth=2)  # not a glob: a folder's name may hold its special characters
-        return {path.split("/")[-2] for path in files if path.endswith("/result.json")}
+        return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
 
 
 def _file_name(kind: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainables.cell import Cell
 from trainables.choice import Choice, kind_of
-from trainables.loop import Diverged, Stopped, asked_arithmetic, chosen, device_here, training
+from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
 
@@ -33,6 +33,9 @@ class Worker:
     checkpoint_s: float
     cells: int
     """how many there are for each worker"""
+    keep: Keep = "best"
+    parents: frozenset[str] = frozenset()
+    """keys of cells that others start from: of these the selected parameters are kept in any case"""
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.runs)
@@ -52,7 +55,8 @@ class Worker:
         def report(row: dict[str, Any]) -> bool:
             return self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
 
-        yield from training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice)
+        keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
+        yield from training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep)
 
     def _choose(self, cell: Cell) -> Choice:
         kind = kind_of(device_here())

@@ -55,7 +55,8 @@ def design(study: Study) -> Design:
 def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     """What became of every cell of a run's grid.json; the study is found by its name unless it is given."""
     try:
-        cells = folder.grid()
+        steps = folder.steps()
+        cells = [cell for cell in folder.grid() if cell.key not in steps]
     except (ValueError, KeyError, TypeError) as error:
         raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it anew") from None
     if not cells:
@@ -63,7 +64,8 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
     found = [folder.result(cell.key) for cell in cells]
     rows = [_row(folder, cell, result) for cell, result in zip(cells, found, strict=True)]
-    data = {role: asdict(data) | {"source": data.source.text()} for role, data in cells[0].data.items()}
+    played = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
+    data = {role: asdict(played[role]) | {"source": played[role].source.text()} for role in study.roles if role in played}
     shown = design(study)
     table = pd.DataFrame(rows)
     table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})

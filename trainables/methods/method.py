@@ -8,7 +8,7 @@ from torch import nn
 
 from trainables.arithmetic import REFERENCE
 from trainables.data.task import Task
-from trainables.registry import Registry
+from trainables.registry import BadRequest, Registry
 from trainables.settings import Settings
 
 Logs = dict[str, torch.Tensor]
@@ -72,6 +72,10 @@ class Method(ABC):
     @abstractmethod
     def phases(self) -> list[Phase]:
         """In order. Built before the first begins: what one takes over from another it takes in `begin`."""
+
+    def inherit(self, modules: dict[str, torch.Tensor]) -> None:
+        """Take over the parameters that the parent's checkpoint holds, by their names in `modules`, before the first phase begins."""
+        raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit`")
 
     @abstractmethod
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
