@@ -188,9 +188,10 @@ def _end(row: Row, result: Row, counted: bool) -> bytes:
     time = row.get("time", 0)
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
     values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
-    picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
-    image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
-    values.append(Summary.Value(tag="test/confusion", image=image))
+    if "confusion" in result:
+        picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
+        image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
+        values.append(Summary.Value(tag="test/confusion", image=image))
     end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time)
     return _record(time, row["step"], [*values, *([_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end)] if counted else [])])
 
@@ -208,7 +209,8 @@ def _experiment(study: Study) -> Summary.Value:
         kind = api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
         info = experiment.hparam_infos.add(name=axis, type=kind)
         info.domain_discrete.extend(values if numbers else map(str, values))
-    for tag in ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy"):
+    measured = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
+    for tag in dict.fromkeys((*measured, f"test/{study.metric}", f"selected/val/{study.metric}")):
         experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag))
     return _hparams(metadata.EXPERIMENT_TAG, experiment=experiment)
 

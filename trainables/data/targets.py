@@ -34,6 +34,8 @@ class Target(ABC):
 
     kept: ClassVar[str] = "probabilities"
     """what predictions are called in predictions.npz"""
+    one_class: ClassVar[bool] = False
+    """an image has one of the classes"""
 
     @abstractmethod
     def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
@@ -54,6 +56,8 @@ class Target(ABC):
 
 class Label(Target):
     """One class."""
+
+    one_class = True
 
     def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
         return Answers(faces.only(classes), classes, None)
@@ -76,7 +80,7 @@ class Votes(Label):
         """Images that have a label. A tie goes to the data set's own label, if it is among the first, else to the first class."""
         columns = [f"{VOTES}{name}" for name in classes]
         _need(faces, columns)
-        every = faces.facts.filter(like=VOTES).to_numpy(float)
+        every = faces.facts[[name for name in faces.facts if name.startswith(VOTES)]].to_numpy(float)
         if (empty := np.flatnonzero((faces.labels >= 0) & ~(every.sum(1) > 0))).size:
             raise DataError(f"{_source(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
         if (wrong := np.flatnonzero(~(np.isfinite(every).all(1) & (every >= 0).all(1)))).size:
