@@ -40,6 +40,36 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """What the text's table has for both arms of a contrast at a condition, in the report's unit; and for other texts' models."""
+
+    condition: dict[str, Value]
+    a: float
+    b: float
+    note: str = ""
+    """what a reader must know of these two numbers"""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two arms that are held against each other at every condition: with something, and without it."""
+
+    a: str
+    b: str
+    printed: tuple[Printed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """Another text's model, as the text's table quotes it."""
+
+    name: str
+    condition: dict[str, Value]
+    score: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Published:
     """A row of the text's table: what it printed for best and runner-up under one condition."""
 

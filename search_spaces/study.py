@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Published
+from search_spaces.claims import Claim, Contrast, Model, Published
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -66,6 +66,13 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    """pairs of arms that are one family of tests over all conditions"""
+    models: tuple[Model, ...] = ()
+    """of other texts, to stand beside"""
+    defaults: dict[tuple[str, ...], dict[tuple[Value, ...], dict[str, Any]]] = field(default_factory=dict)
+    """by several axes together, and by values of them: settings that hold there unless another says otherwise, such as the best head of
+    each encoder on each data set"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:
@@ -87,7 +94,7 @@ class Study:
     def with_setting(self, name: str, value: Any) -> "Study":
         if name in self.axes:
             raise BadRequest(f"{name} is an axis of {self.name}: choose among its values with --only {name}=...")
-        apart = {self.compared: [arm.settings for arm in self.arms.values()]}
+        apart = {self.compared: [arm.settings for value, arm in self.arms.items() if value in self.axes[self.compared]]}
         apart |= {axis: list(values.values()) for axis, values in self.meanings.items()}
         for axis, meanings in apart.items():
             if any(name.split(".")[0] in settings for settings in meanings):
@@ -138,7 +145,10 @@ class Study:
         method, kind = METHODS.find(arm.method), TASKS.find(named)
         task = kind.settings
         meant = {axis: self.meanings[axis][point[axis]] if axis in self.meanings else {axis: point[axis]} for axis in self.conditions}
-        wanted = self.settings | arm.settings
+        wanted: dict[str, Any] = {}
+        for axes, places in self.defaults.items():
+            wanted |= places.get(tuple(point[axis] for axis in axes), {})
+        wanted |= self.settings | arm.settings
         for settings in meant.values():
             wanted |= settings
         of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from platform.reporting import sketches
 from platform.reporting.classes import ByClass
 from platform.reporting.comparisons import Comparison
+from platform.reporting.contrasts import Cost
 from platform.reporting.runs import Condition, Runs, label
 from platform.reporting.summary import Cell
 from platform.reporting.words import spoken
@@ -124,6 +125,30 @@ def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
     return _whole(draw, (3.9, 2.8)) if pairs else {}
 
 
+def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
+    """Mean score with its 95 % interval against the parameters that a training moves, by thousands; a panel a condition, four in a row."""
+    factor = 100 if runs.design.percent else 1
+    conditions = [condition for condition in runs.conditions if any(row.condition == condition for row in rows)]
+    columns = min(4, len(conditions)) or 1
+    lines = -(-len(conditions) // columns)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, condition in zip(grid, conditions, strict=False):
+            for row in (row for row in rows if row.condition == condition):
+                number, low, high = runs.arms.index(row.arm), factor * row.score.low, factor * row.score.high
+                axes.plot([row.updated] * 2, [low, high], color=colour(number))
+                axes.plot([row.updated], [factor * row.score.mean], color=colour(number), marker=_marker(number), linestyle="none")
+            axes.set_xscale("log")
+            axes.set_title(label(condition), fontsize=7)
+        for axes in grid[len(conditions) :]:
+            axes.axis("off")
+        figure.supxlabel("updated parameters", fontsize=8.5)
+        figure.supylabel(f"mean {spoken(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
+
+    return _whole(draw, (1.9 * columns + 0.5, 1.7 * lines + 0.4)) if rows else {}
+
+
 def confusions(rows: list[ByClass], replicated: str) -> dict[str, bytes]:
     """The confusion matrices of a condition in percent of each true class, at most four in a row, all on one pair of axes: it is faster."""
     if not rows:
@@ -210,12 +235,12 @@ def _line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, fac
 
 
 def _span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
-    """From below the lowest bar or band to above the highest; a share stays within 0 and 100."""
+    """From below the lowest bar or band to above the highest; a share stays within 0 and 100, unless it falls below 0 itself."""
     ends = [factor * end for s in scores if s for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
     ends = [end for end in ends if end == end]
     low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
     room = 0.04 * (high - low) or 1.0
-    return (max(0.0, low - room), min(100.0, high + room)) if percent else (low - room, high + room)
+    return (max(min(low, 0.0), low - room), min(100.0, high + room)) if percent else (low - room, high + room)
 
 
 def _marker(arm: int) -> str:

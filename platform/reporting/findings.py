@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from platform.reporting import classes, families, folder, groups, summary
+from platform.reporting import classes, contrasts, families, folder, groups, summary
 from platform.reporting.comparisons import Comparison
 from platform.reporting.runs import Runs
 from trainables.store import RunFolder
@@ -19,6 +19,8 @@ class Findings:
     answers: list[families.Answer]
     reference: str | None
     against: list[Comparison]
+    contrasts: list[contrasts.Row]
+    costs: list[contrasts.Cost]
     pairwise: list[Comparison]
     overall: list[summary.Overall]
     agreement: list[summary.Agreement]
@@ -44,6 +46,8 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
         answers=families.claims(runs),
         reference=reference,
         against=families.against(runs, reference),
+        contrasts=contrasts.contrasts(runs),
+        costs=contrasts.costs(runs),
         pairwise=pairs,
         overall=summary.overall(runs, reference),
         agreement=summary.agreement(runs),

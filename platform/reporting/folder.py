@@ -47,6 +47,8 @@ def design(study: Study) -> Design:
         baseline=study.baseline,
         published=study.published,
         claims=study.claims,
+        contrasts=study.contrasts,
+        models=study.models,
         study=study.name,
         scale=study.scale,
     )
