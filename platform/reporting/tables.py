@@ -101,7 +101,7 @@ def contrasts(runs: Runs, rows: list[Row]) -> Table:
     """With and without, at every condition, beside what the text printed there."""
     unit = Unit.of(runs)
     caption = (
-        f"With against without, {words.spoken(runs.design.metric)}{unit.sign}: means, and in brackets what the text printed of its own data. "
+        f"With against without, {words.spoken(runs.design.metric)}{unit.sign}: means, in brackets what the text printed of its own data. "
         f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided, Holm over the table of {len(rows)}."
     )
     head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]

@@ -1,13 +1,12 @@
-"""Targets: what an image, or a clip of images, is to be answered with: a class, a vote distribution, valence and arousal, or several labels.
+"""Targets: what an image or a clip is to be answered with: a class, a distribution of votes, valence and arousal, or several labels.
 
-What a data set knows of them stands in its facts (see `Faces`); a target reads it there, says how outputs are trained and how they are scored.
+What a data set knows of them stands in its facts (see `Faces`); a target reads it there, and says how outputs are trained and scored.
 """
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 

@@ -1,4 +1,4 @@
-"""The adversarial autoencoder that PK was trained as (Barros, Parisi, Wermter 2019; Barros & Sciutti 2022, section III.A), or PK from a file."""
+"""The adversarial autoencoder that PK was trained as (Barros, Parisi, Wermter 2019), or PK from a file."""
 
 from typing import Any, cast
 
@@ -138,11 +138,8 @@ class Compete(Phase):
 
 def _told_apart(judge: nn.Module, real: Tensor, made: Tensor) -> Tensor:
     """A discriminator's loss; what was made is not moved by it."""
-    answers = judge(real).float(), judge(made.detach()).float()
-    return 0.5 * sum(
-        (functional.binary_cross_entropy_with_logits(each, torch.full_like(each, truth)) for each, truth in zip(answers, (1.0, 0.0), strict=True)),
-        start=torch.zeros((), device=real.device),
-    )
+    taken, refused = judge(real).float(), judge(made.detach()).float()
+    return 0.5 * (_real(taken) + functional.binary_cross_entropy_with_logits(refused, torch.zeros_like(refused)))
 
 
 def _real(answers: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""CIAO: a frozen or fine-tuned face encoder with a decision layer, with and without the contrastive inhibitory mask (Barros & Sciutti 2022)."""
+"""CIAO: a face encoder, frozen or not, with a decision layer, with and without the inhibitory mask (Barros & Sciutti 2022)."""
 
 from typing import Any, Literal, cast
 
@@ -37,7 +37,7 @@ class Adaptation(MethodSettings):
     reduction: Literal["mean", "sum"] = "mean"
     """over a batch's images; the sum, as printed, drowns the decision loss"""
     features: Literal["mask", "head", "softmax"] = "mask"
-    """what is compared: the masked map (the layer that the text says is so optimised), a dense layer on it, or the predictions (its code)"""
+    """what is compared: the masked map (what the text says is so optimised), a dense layer on it, or the predictions (its code)"""
     contrast_units: int = Field(128, ge=2)
     """of that dense layer"""
     update: Literal["joint", "alternate"] = "joint"

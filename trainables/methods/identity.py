@@ -1,4 +1,4 @@
-"""Identity: an encoder taught to tell persons apart (VGGFace2, Cao et al. 2018; Barros & Sciutti 2022, section III.A), or loaded from a file."""
+"""Identity: an encoder taught to tell persons apart (Cao et al. 2018), or loaded from a file."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an adversarial autoencoder is made of, besides its encoder: code, decoder, discriminators (Barros, Parisi, Wermter 2019, section 3.1)."""
+"""What an adversarial autoencoder is made of besides its encoder: code, decoder, discriminators (Barros, Parisi, Wermter 2019)."""
 
 from itertools import pairwise
 

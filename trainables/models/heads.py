@@ -47,7 +47,7 @@ class Decision:
 
         BadRequest for a description that is none, and for more weights than there is memory for.
         """
-        if not all(1 <= units for units in self.dense) or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
+        if not all(units >= 1 for units in self.dense) or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
             raise BadRequest(f"head: {self}: dense must be 1 or more each, dropout in [0, 1), activation of {', '.join(ACTIVATIONS)}")
         channels, height, width = shape
         pooled = self.pool and min(height, width) > 1

@@ -1,4 +1,4 @@
-"""VGG-16 (Simonyan & Zisserman 2015) as face recognition uses it, cut at conv5_3 (Parkhi et al. 2015; Barros & Sciutti 2022, section III.A)."""
+"""VGG-16 as face recognition uses it (Parkhi et al. 2015), cut at conv5_3 (Barros & Sciutti 2022, section III.A)."""
 
 from itertools import pairwise
 

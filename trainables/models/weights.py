@@ -26,7 +26,7 @@ _SAFE = {
 
 
 class Weights(BaseModel):
-    """A file of weights, as a setting: its path alone will do. The content's hash is in a cell's key, so that another file is another cell."""
+    """A file of weights, as a setting: its path alone will do. Its content's hash is in a cell's key: another file is another cell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str
@@ -70,8 +70,8 @@ def read(path: str, content: bytes) -> dict[str, Tensor]:
             return _h5(path, content)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        said = "holds objects besides arrays; loading it would run code of whoever wrote it. Save it anew: torch.save(model.state_dict(), FILE)"
-        raise BadRequest(f"{path}: refused: {said}") from None
+        said = "refused: holds objects besides arrays; loading it would run its writer's code"
+        raise BadRequest(f"{path}: {said}. Save it anew: torch.save(model.state_dict(), FILE)") from None
     except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadRequest(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200] or type(error).__name__})") from None
     for wrapper in ("state_dict", "model", "modules"):

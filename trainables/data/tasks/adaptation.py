@@ -1,4 +1,4 @@
-"""One data set with its own kind of answer, by its official split, or with an exemplar or a person left out (Barros & Sciutti 2022, section IV)."""
+"""One data set with its own kind of answer; its official split, or an exemplar or a person left out (Barros & Sciutti 2022, section IV)."""
 
 from typing import Literal
 

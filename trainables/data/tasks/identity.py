@@ -78,7 +78,7 @@ def build(settings: Identity, faces: dict[str, Faces], seed: int, device: torch.
 
 
 def _parts(labels: np.ndarray, settings: Identity, rng: np.random.Generator) -> np.ndarray:
-    """The part of each image: of every subject the shares, one image at least to select and to test by. Millions of images are dealt fast."""
+    """The part of each image: of every subject the shares, one image at least to select and to test by. Fast for millions of images."""
     order = np.lexsort((rng.random(len(labels)), labels))
     sizes = np.bincount(labels)
     rank = np.empty(len(labels), np.int64)
