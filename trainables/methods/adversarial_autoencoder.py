@@ -69,11 +69,11 @@ class AdversarialAutoencoder(Method):
         self.modules["classifier"] = nn.Linear(features, len(task.classes))
 
     def phases(self) -> list[Phase]:
-        accepted = Acceptance(self, self.modules["encoder"], needed=not self.settings.weights)
+        accepted = Acceptance(self, needed=not self.settings.weights)
         return [accepted] if self.settings.weights else [Compete(self), accepted]
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Of a linear layer on the frozen encoder, fitted beside it: what the code knows of persons."""
+        """Of a linear layer on the frozen encoder: what its features know of persons."""
         return self.modules["classifier"](encode(self.modules["encoder"], pixels))
 
 
@@ -83,12 +83,13 @@ class Compete(Phase):
     name = "autoencoder"
 
     def __init__(self, method: AdversarialAutoencoder) -> None:
-        self.method, self.epochs, self.model = method, method.settings.epochs, method.modules
+        self.method, self.epochs = method, method.settings.epochs
+        self.model = nn.ModuleDict({name: module for name, module in method.modules.items() if name != "classifier"})
 
     def begin(self) -> None:
         settings, modules = self.method.settings, self.method.modules
         self.makers = [each for name in ("encoder", "code", "decoder") for each in modules[name].parameters()]
-        self.judges = [each for name in (*DISCRIMINATORS, "classifier") for each in modules[name].parameters()]
+        self.judges = [each for name in DISCRIMINATORS for each in modules[name].parameters()]
         self.optimizer = torch.optim.Adam([*self.makers, *self.judges], lr=settings.lr, betas=(settings.beta, 0.999))
 
     def start(self, epoch: int) -> int:
@@ -106,8 +107,7 @@ class Compete(Phase):
         rows = self.order[step * self.batch : (step + 1) * self.batch]
         images, persons, drawn = normalise(train.pixels[rows]), train.labels[rows], self.drawn[step]
         with self.method.arithmetic.autocast(images.device):
-            features = modules["encoder"](images)
-            code = modules["code"](features)
+            code = modules["code"](modules["encoder"](images))
             rebuilt, sampled = modules["decoder"](code), modules["decoder"](drawn)
             judged = {
                 "prior": _told_apart(modules["prior"], drawn, code),
@@ -115,15 +115,14 @@ class Compete(Phase):
                 "sample": _told_apart(modules["sample"], images, sampled),
                 "person": functional.cross_entropy(modules["person"](images).float(), persons),
             }
-            probe = functional.cross_entropy(modules["classifier"](features.detach()).float(), persons)
-        self.descend(torch.stack(list(judged.values())).sum() + probe, self.judges)
+        self.descend(torch.stack(list(judged.values())).sum(), self.judges)
         with self.method.arithmetic.autocast(images.device):
             reconstruction = (images - rebuilt).abs().mean()
             mistaken = _real(modules["prior"](code)) + _real(modules["image"](rebuilt)) + _real(modules["sample"](sampled))
             person = functional.cross_entropy(modules["person"](rebuilt).float(), persons)
         loss = reconstruction + settings.adversarial * mistaken + settings.identity * person
         self.descend(loss, self.makers)
-        logs = {"train/reconstruction": reconstruction, "train/person": person, "train/probe": probe}
+        logs = {"train/reconstruction": reconstruction, "train/person": person}
         logs |= {f"discriminator/{name}": value for name, value in judged.items()}
         return {"train/loss": loss.detach(), **{name: value.detach() for name, value in logs.items()}}
 
