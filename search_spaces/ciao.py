@@ -55,7 +55,7 @@ def _head(*dense: int, optimizer: str, lr: float, temperature: float, batch: int
     return {"head": head, "optimizer": optimizer, "lr": lr, "temperature": temperature, "batch": batch, **sgd}
 
 
-_FER_VGG = {"optimizer": "Adam", "lr": 0.0015620329853823292, "temperature": 0.42417689870668324}
+_FER_VGG: dict[str, Any] = {"optimizer": "Adam", "lr": 0.0015620329853823292, "temperature": 0.42417689870668324}
 HEADS: dict[tuple[Any, ...], dict[str, Any]] = {
     ("AffectNet dimensional", "VGG"): _head(512, 512, optimizer="SGD", lr=0.008, temperature=0.05, batch=128),
     ("AffectNet dimensional", "PK"): _head(512, 512, optimizer="SGD", lr=0.005, temperature=0.05, batch=128),
@@ -187,7 +187,7 @@ def study(scale: Scale) -> Study:
     )
     if scale == "paper":
         return paper
-    small = {
+    small: dict[str, dict[str, Any]] = {
         "pre-trained VGG": {"epochs": 12, "lr": 0.05, "batch": 64, "milestones": (0.6, 0.85)},
         "pre-trained PK": {"epochs": 12, "lr": 1e-3, "batch": 49, "width": 0.125},
     }

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from trainables.methods.identity import IdentityRecipe
 from trainables.models import build
 from trainables.models.weights import Weights
 from trainables.registry import BadRequest
+from trainables.settings import resolve
 
 
 def encoder(seed: int = 0, name: str = "pk") -> nn.Module:
@@ -139,7 +141,7 @@ def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str, share: float)
             lambda state: state | {"convolutions.0.weight": torch.zeros(4, 1, 5, 5)},
             r"\.0\.weight has shape \(4, 1, 5, 5\), and",
         ),
-        (lambda state: {"a": torch.zeros(2)}, r"holds 0 convolutions with 1 biases, and the encoder has 4"),
+        (lambda state: {"a": torch.zeros(2)}, r"holds 0 convolutions, and the encoder has 4"),
         (
             lambda state: state | {"convolutions.1.bias": torch.full((8,), torch.nan)},
             r"\.1\.bias holds values that are no numbers",
@@ -161,5 +163,5 @@ def test_a_normalised_encoder_is_not_guessed_in_order(tmp_path: Path) -> None:
 
 
 def test_no_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match=r"gone\.pt: cannot be read \(No such file"):
-        Weights.model_validate(str(tmp_path / "gone.pt"))
+    with pytest.raises(BadRequest, match=r"of method identity: .*gone\.pt: cannot be read \(No such file"):
+        resolve(IdentityRecipe, {"weights": str(tmp_path / "gone.pt")}, "method identity")

@@ -26,7 +26,7 @@ def digest(tensors: Iterable[Tensor]) -> str:
     found = hashlib.blake2b(digest_size=16)
     for tensor in tensors:
         found.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
-        found.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -44,10 +44,11 @@ def contrasts(runs: Runs) -> list[Row]:
             if all(sample.values for _, sample in sides):
                 asked.append((contrast, sides, compare(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
     settled = settle([comparison for _, _, comparison in asked])
-    return [
-        Row(contrast, comparison, *(t_interval(sample.array()) for _, sample in sides), _printed(contrast, comparison.condition))
-        for (contrast, sides, _), comparison in zip(asked, settled, strict=True)
-    ]
+    rows = []
+    for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
+        a, b = (t_interval(sample.array()) for _, sample in sides)
+        rows.append(Row(contrast, comparison, a, b, _printed(contrast, comparison.condition)))
+    return rows
 
 
 def costs(runs: Runs) -> list[Cost]:

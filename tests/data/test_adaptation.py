@@ -81,7 +81,7 @@ def test_persons_are_left_out_in_turn() -> None:
 def test_clips_are_one_item_each() -> None:
     rows = np.arange(60)
     given = faces(clip=rows // 4, frame=rows % 4, emoreact_a=1, emoreact_b=rows // 4 % 2, subject=[f"p{row // 12}" for row in rows])
-    made = task(given, target="labels", frames=8)
+    made = task(given, target="labels", frames=8, validation=0.3)
     assert made.train.pixels.shape[1:] == (8, 1, 32, 32) and made.channels == 1 and made.size == 32
     assert sum(len(part.rows) for part in (made.train, made.val, made.test)) == 15 and made.classes == ("a", "b")
     assert made.train.values is not None and made.train.values.shape == (len(made.train.rows), 2)

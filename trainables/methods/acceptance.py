@@ -39,11 +39,11 @@ class Acceptance(Phase):
     def begin(self) -> None:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.0)  # the probe is solved for
         task = self.method.task
-        train, val = (self._some(name, images) for name, images in (("train", task.train), ("val", task.val)))
+        train, val = self._some("train", task.train), self._some("val", task.val)
         classes, encoder = len(task.classes), self.method.modules["encoder"]
-        features = [encode(encoder, images.pixels) for images in (train, val)]
-        pixels = [normalise(images.pixels).flatten(1) for images in (train, val)]
-        self.found, self.pixels = (probe(*each, train.labels, val.labels, classes) for each in (features, pixels))
+        features = (encode(encoder, train.pixels), encode(encoder, val.pixels))
+        pixels = (normalise(train.pixels).flatten(1), normalise(val.pixels).flatten(1))
+        self.found, self.pixels = (probe(a, b, train.labels, val.labels, classes) for a, b in (features, pixels))
 
     def _some(self, name: str, images: Images) -> Images:
         rows = stream(self.method.seed, "acceptance", name).permutation(len(images.rows))[:MOST]

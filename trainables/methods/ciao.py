@@ -101,8 +101,12 @@ class CIAO(Method):
 
     def moving(self) -> nn.ModuleDict:
         """The modules that training moves, and no others."""
-        regime = {"DL": {}, "LC": {"last": self.encoder.convolution}, "Full": {"encoder": self.encoder}}[self.settings.regime]
-        return nn.ModuleDict(regime | {name: self.modules[name] for name in ("mask", "contrast", "head") if name in self.modules})
+        own: dict[str, nn.Module] = {name: self.modules[name] for name in ("mask", "contrast", "head") if name in self.modules}
+        if self.settings.regime == "LC":
+            own["last"] = self.encoder.convolution
+        elif self.settings.regime == "Full":
+            own["encoder"] = self.encoder
+        return nn.ModuleDict(own)
 
     def about(self) -> dict[str, Any]:
         return {"updated_parameters": sum(each.numel() for each in self.moving().parameters())}
@@ -196,7 +200,7 @@ class Fit(Phase):
         method.modules.requires_grad_(False)
         self.model.requires_grad_(True)
         method.modules.eval()
-        self.masks = [each for name in ("mask", "contrast") if name in self.model for each in self.model[name].parameters()]
+        self.masks = [each for name, module in self.model.named_children() if name in ("mask", "contrast") for each in module.parameters()]
         self.others = [each for each in self.model.parameters() if not any(each is mine for mine in self.masks)]
         every = [*self.masks, *self.others]
         self.optimizer = (

@@ -30,7 +30,8 @@ class PK(Convolutional):
         for layer in self.convolutions:
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        self.features = widths[-1] * -((-size // 2 ** len(_WIDTHS)) ** 2)
+        side = -(-size // 2 ** len(_WIDTHS))
+        self.features = widths[-1] * side**2
 
     def trunk(self, images: Tensor) -> Tensor:
         for convolution in self.convolutions[:-1]:

@@ -1,5 +1,7 @@
 """ResNet-18 (He et al. 2016) for small faces: torchvision's network with a stem of choice and no classifier."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -17,6 +19,13 @@ class ResNet18(ResNet, Convolutional):
     """
 
     features = 512
+    conv1: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    maxpool: nn.Module
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self, channels: int, size: int, stem: str = "cifar") -> None:
         if stem not in ("cifar", "imagenet"):
@@ -32,9 +41,9 @@ class ResNet18(ResNet, Convolutional):
 
     def trunk(self, images: Tensor) -> Tensor:
         """The last convolution's input, and behind it, channel by channel, the block's own, which is added to the convolution's output."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         given = self.layer4[0](self.layer3(self.layer2(self.layer1(x))))
-        return torch.cat((self.relu(self._end.bn1(self._end.conv1(given))), given), dim=1)
+        return torch.cat((torch.relu(self._end.bn1(self._end.conv1(given))), given), dim=1)
 
     def last(self, before: Tensor) -> Tensor:
         fed, given = before.chunk(2, dim=1)
@@ -49,8 +58,8 @@ class ResNet18(ResNet, Convolutional):
 
     @property
     def normalisation(self) -> nn.BatchNorm2d:
-        return self._end.bn2  # type: ignore[return-value]
+        return cast(nn.BatchNorm2d, self._end.bn2)
 
     @property
     def _end(self) -> BasicBlock:
-        return self.layer4[1]  # type: ignore[return-value]
+        return cast(BasicBlock, self.layer4[1])

@@ -103,25 +103,31 @@ def fill(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
 
 
 def _in_order(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> dict[str, Tensor]:
-    """Every convolution of an encoder that has nothing else, from the file's kernels [4-d] and the biases [1-d] behind them."""
+    """Every convolution of an encoder that has nothing else, from the file's kernels (4-d) and the biases (1-d) beside them."""
     layers = {name: layer for name, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d)}
     expected = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
     if lost := sorted(expected ^ set(encoder.state_dict())):
         raise BadRequest(f"{path}: has not the encoder's names, such as {lost[0]}; only encoders of convolutions alone are filled in order")
-    names = sorted(arrays, key=_natural)
-    kernels = [name for name in names if arrays[name].ndim == 4]
-    biases = [name for name in names if arrays[name].ndim == 1]
-    if len(kernels) < len(layers) or len(biases) < len(layers):
-        raise BadRequest(f"{path}: holds {len(kernels)} convolutions with {len(biases)} biases, and the encoder has {len(layers)}")
-    found = {}
-    for (name, layer), kernel, bias in zip(layers.items(), kernels, biases, strict=False):
+    kernels = sorted((name for name in arrays if arrays[name].ndim == 4), key=_natural)
+    biases = {_layer(name): name for name in arrays if arrays[name].ndim == 1}
+    if len(kernels) < len(layers):
+        raise BadRequest(f"{path}: holds {len(kernels)} convolutions, and the encoder has {len(layers)}")
+    found: dict[str, Tensor] = {}
+    for (name, layer), kernel in zip(layers.items(), kernels, strict=False):
+        if _layer(kernel) not in biases:
+            raise BadRequest(f"{path}: {kernel} has no bias beside it, and the encoder's convolutions have")
         weight = arrays[kernel]
         if weight.shape != layer.weight.shape and weight.permute(3, 2, 0, 1).shape == layer.weight.shape:
             weight = weight.permute(3, 2, 0, 1)  # height, width, in, out
         if weight.shape != layer.weight.shape:
             raise BadRequest(f"{path}: {kernel} has shape {tuple(arrays[kernel].shape)}, and {name} wants {tuple(layer.weight.shape)}")
-        found |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": arrays[bias]}
+        found |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": arrays[biases[_layer(kernel)]]}
     return found
+
+
+def _layer(name: str) -> str:
+    """features.0 of features.0.weight, conv1_1 of conv1_1/conv1_1_W_1:0."""
+    return name.rpartition("/" if "/" in name else ".")[0]
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
@@ -136,7 +142,7 @@ def _safetensors(content: bytes) -> dict[str, Tensor]:
         raise ValueError("cut off within its header")
     header = json.loads(content[8 : 8 + length])
     body = bytearray(content[8 + length :])
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
