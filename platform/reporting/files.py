@@ -85,9 +85,8 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
             for answer in found.answers
         ],
-        "contrasts": [
-            {"a": row.comparison.a, "b": row.comparison.b, "condition": row.comparison.condition, "printed": row.printed}
-            for row in found.contrasts
+        "printed": [
+            {"a": row.printed_a, "b": row.printed_b, "condition": row.comparison.condition, "note": row.note} for row in found.contrasts
         ],
         "costs": found.costs,
         "models": d.models,

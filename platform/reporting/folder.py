@@ -47,6 +47,7 @@ def design(study: Study) -> Design:
         baseline=study.baseline,
         published=study.published,
         claims=study.claims,
+        printed=study.printed,
         contrasts=study.contrasts,
         models=study.models,
         study=study.name,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from search_spaces.claims import FIRST, LAST, Claim, Contrast, Model, Published
+from search_spaces.claims import FIRST, LAST, Claim, Contrast, Model, Printed, Published
 from trainables.cell import Value
 
 Condition = dict[str, Value]
@@ -42,6 +42,7 @@ class Design:
     baseline: str | None = None
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    printed: tuple[Printed, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
     models: tuple[Model, ...] = ()
     study: str = ""

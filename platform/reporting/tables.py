@@ -107,7 +107,7 @@ def contrasts(runs: Runs, rows: list[Row]) -> Table:
     head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]
     table = Table("contrasts", caption, head, [False] * 3 + [True] * 6 + [False])
     for row in rows:
-        printed = (f" [{row.printed.a:g}]", f" [{row.printed.b:g}]") if row.printed else ("", "")
+        printed = (f" [{said.score:g}]" if said else "" for said in (row.printed_a, row.printed_b))
         scores = (f"{unit.value(each.mean)}{said}" for each, said in zip((row.a, row.b), printed, strict=True))
         done = row.comparison
         table.add(label(done.condition), done.a, done.b, *scores, *_numbers(done, unit, done.p_adj), done.verdict)

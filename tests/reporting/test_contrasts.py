@@ -14,15 +14,18 @@ from search_spaces.claims import Contrast, Model, Printed
 from search_spaces.study import Study
 from trainables.store import RunFolder
 
-CONTRASTS = (
-    Contrast("SC(c)", "SL(c)", (Printed({"split": 0.5}, 70.7, 67.6, "a strange row"), Printed({"split": 0.9}, 77.0, 74.9))),
-    Contrast("UC(c)", "SL(c)"),
+CONTRASTS = (Contrast("SC(c)", "SL(c)"), Contrast("UC(c)", "SL(c)"))
+PRINTED = (
+    Printed({"split": 0.5}, "SC(c)", 70.7, note="a strange row"),
+    Printed({"split": 0.5}, "SL(c)", 67.6),
+    Printed({"split": 0.9}, "SC(c)", 77.0),
+    Printed({"split": 0.9}, "SC(c)", 12.3, on="own"),
 )
 
 
 @pytest.fixture(scope="module")
 def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, RunFolder, Study]:
-    asked = replace(study, contrasts=CONTRASTS, models=(Model("another", {"split": 0.5}, 61.5, "as quoted"),))
+    asked = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(Model("another", {"split": 0.5}, 61.5, "as quoted"),))
     folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", asked)
     for cell in cells:
         result = folder.result(cell.key) or {}
@@ -48,8 +51,9 @@ def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Repor
 
 def test_what_the_text_printed_stands_beside(contrasted: tuple[Report, RunFolder, Study]) -> None:
     report, _, _ = contrasted
-    printed = [row["printed"] for row in report.data["contrasts"]]
-    assert [row and row["a"] for row in printed] == [70.7, 70.7, 77.0, 77.0] + [None] * 4
+    printed = report.data["printed"]
+    assert [row["a"] and row["a"]["score"] for row in printed] == [70.7, 70.7, 77.0, 77.0] + [None] * 4
+    assert [row["b"] and row["b"]["score"] for row in printed] == [67.6, 67.6, None, None] * 2
     text = report.page.text
     assert "With and without" in text and "[70.7]" in text and "printed: a strange row" in text
     assert "another" in text and "61.5" in text and "as quoted" in text
@@ -68,7 +72,7 @@ def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None
 
 def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:
     assert "With and without" not in whole.page.text and "What it costs" not in whole.page.text
-    assert whole.data["contrasts"] == whole.data["costs"] == []
+    assert whole.data["printed"] == whole.data["costs"] == [] and whole.rows("contrasts") == []
 
 
 def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class AutoencoderRecipe(MethodSettings):
     encoder: str = "pk"
     encoder_settings: dict[str, Any] = Field(default_factory=dict)
     width: float = Field(1.0, gt=0, le=1)
-    """of the decoder, as a share of the published units"""
+    """of decoder and discriminators, as a share of the published units"""
     weights: Weights | None = None
     """a file of the encoder's weights (state dict, safetensors, Keras' npz or h5): it is loaded, and nothing is trained"""
     adversarial: float = Field(0.01, ge=0)
@@ -65,7 +65,9 @@ class AdversarialAutoencoder(Method):
         self.modules["decoder"] = Decoder(task.channels, task.size, settings.width)
         outputs = {"image": 1, "sample": 1, "person": len(task.classes)}
         for name in DISCRIMINATORS:
-            self.modules[name] = CodeDiscriminator() if name == "prior" else ImageDiscriminator(task.channels, outputs[name])
+            self.modules[name] = (
+                CodeDiscriminator() if name == "prior" else ImageDiscriminator(task.channels, outputs[name], settings.width)
+            )
         self.modules["classifier"] = nn.Linear(features, len(task.classes))
 
     def phases(self) -> list[Phase]:

@@ -55,13 +55,14 @@ class CodeDiscriminator(nn.Sequential):
 class ImageDiscriminator(nn.Module):
     """Images [n, channels, size, size] to [n, outputs]: four 5x5 convolutions at stride 2 of 16 to 128 units, then a dense layer."""
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    def __init__(self, channels: int, outputs: int, width: float = 1.0) -> None:
         super().__init__()
+        widths = [channels, *(max(4, round(each * width)) for each in (16, 32, 64, 128))]
         layers: list[nn.Module] = []
-        for inputs, units in pairwise((channels, 16, 32, 64, 128)):
+        for inputs, units in pairwise(widths):
             layers += [nn.Conv2d(inputs, units, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers)
-        self.answer = nn.Linear(128, outputs)
+        self.answer = nn.Linear(widths[-1], outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.answer(self.layers(images).mean(dim=(2, 3)))
