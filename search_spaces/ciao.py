@@ -153,7 +153,11 @@ CLAIMS = (
     ),
 )
 
-POCKET: dict[str, Any] = {"size": 48, "colour": "grey", "images": 300, "epochs": 8}
+POCKET: dict[str, Any] = {
+    **{"size": 48, "colour": "grey", "images": 300, "epochs": 20},
+    **{"optimizer": "Adam", "lr": 1e-3, "momentum": 0.0, "nesterov": False, "batch": 32},  # the published rates are for other networks
+}
+"""settings of the pocket scale"""
 POCKET_ENCODERS: dict[Any, dict[str, Any]] = {
     "VGG": {"encoder": "pocket"},
     "PK": {"encoder": "pk", "encoder_settings": {"width": 0.125}},
