@@ -2,9 +2,12 @@
 
 .venv/bin/python -m benchmarks.frozen takes each regime of CIAO with each mask that freezes anything, counts the operations of a step that
 runs the whole encoder and of one that starts from kept features (PyTorch's own counter, two a multiply-add), and times both, interleaved.
-The ceiling is the ratio of the operations, what is reached that of the times. One thread on a CPU, as a slot has; fp32.
+The ceiling is the ratio of the operations, what is reached that of the times. One thread on a CPU, as a slot has, by the time that the
+process has it, so that others on the machine do not count; fp32.
 """
 
+import time
+from collections.abc import Callable
 from statistics import median
 from typing import Annotated, Any
 
@@ -14,7 +17,7 @@ import torch
 import typer
 
 from benchmarks.common import last_line, machine, show
-from benchmarks.roofline import operations, seconds
+from benchmarks.roofline import operations
 from trainables.data.dataset import Faces
 from trainables.data.task import TASKS, Task
 from trainables.methods.ciao import CIAO, Fit
@@ -54,6 +57,19 @@ def main(
             figures |= {f"{network}, ceiling": ceiling, f"{network}, reached": reached}
     show(f"batches of {batch} on {device}, fp32", ("network", "whole, ms", "kept, ms", "ceiling", "reached", "share"), rows)
     last_line(figures, here)
+
+
+def seconds(step: Callable[[], None], device: torch.device, least: float = 0.3) -> float:
+    """The median of as many steps as take `least` seconds, at least three."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    took: list[float] = []
+    while len(took) < 3 or sum(took) < least:
+        began = clock()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        took.append(clock() - began)
+    return median(took)
 
 
 def step(settings: dict[str, Any], size: int, device: torch.device, keep: bool) -> Any:

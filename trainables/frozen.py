@@ -43,7 +43,7 @@ def keep(name: str, pixels: Tensor, part: Callable[[Tensor], tuple[Tensor, ...]]
     first = part(normalise(pixels[:1]))
     if sum(size(each) for each in first) * len(pixels) > (most := SHARE * memory(pixels.device)):
         return None
-    made = tuple(torch.empty((len(pixels), *each.shape[1:]), dtype=each.dtype, device=each.device) for each in first)
+    made = tuple(_room(len(pixels), each) for each in first)
     for start in range(0, len(pixels), BATCH):
         for place, each in zip(made, part(normalise(pixels[start : start + BATCH])), strict=True):
             place[start : start + BATCH] = each
@@ -51,6 +51,12 @@ def keep(name: str, pixels: Tensor, part: Callable[[Tensor], tuple[Tensor, ...]]
     while sum(size(each) for tensors in _KEPT.values() for each in tensors) > most:
         _KEPT.popitem(last=False)
     return made
+
+
+def _room(n: int, one: Tensor) -> Tensor:
+    """For n like `one`; maps in the layout that convolutions are fast in."""
+    layout = torch.channels_last if one.ndim == 4 else torch.contiguous_format
+    return torch.empty((n, *one.shape[1:]), dtype=one.dtype, device=one.device, memory_format=layout)
 
 
 def size(tensor: Tensor) -> int:

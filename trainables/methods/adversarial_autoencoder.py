@@ -92,7 +92,7 @@ class Compete(Phase):
         settings, modules = self.method.settings, self.method.modules
         self.makers = [each for name in ("encoder", "code", "decoder") for each in modules[name].parameters()]
         self.judges = [each for name in DISCRIMINATORS for each in modules[name].parameters()]
-        self.optimizer = torch.optim.Adam([*self.makers, *self.judges], lr=settings.lr, betas=(settings.beta, 0.999))
+        self.optimizer = torch.optim.Adam([*self.makers, *self.judges], lr=settings.lr, betas=(settings.beta, 0.999), fused=True)
 
     def start(self, epoch: int) -> int:
         method, train = self.method, self.method.task.train

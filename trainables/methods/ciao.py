@@ -204,9 +204,9 @@ class Fit(Phase):
         self.others = [each for each in self.model.parameters() if not any(each is mine for mine in self.masks)]
         every = [*self.masks, *self.others]
         self.optimizer = (
-            torch.optim.SGD(every, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov)
+            torch.optim.SGD(every, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
             if settings.optimizer == "SGD"
-            else torch.optim.Adam(every, lr=settings.lr)
+            else torch.optim.Adam(every, lr=settings.lr, fused=True)
         )
         self.batch = min(settings.batch, len(self.train.labels))
         self.kept = method.kept(self.train.pixels)
