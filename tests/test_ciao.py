@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {
     "encoder": "pk",
     "encoder_settings": {"width": 1 / 16},
-    "head": {"dense": (8,), "dropout": 0.2},
+    "head": {"units": 8, "dropout": 0.2},
     "batch": 8,
     "epochs": 2,
     "lr": 0.01,
@@ -200,10 +200,12 @@ def test_a_batch_of_which_no_two_labels_agree_trains_on_the_decision_loss() -> N
     [
         ({"temperature": 0}, "setting temperature=0 of ciao: input should be greater than 0"),
         ({"temperature": -0.1}, r"setting temperature=-0\.1 of ciao"),
-        ({"optimizer": "SGD", "nesterov": True}, "nesterov needs SGD with a momentum above 0"),
         ({"encoder": "vgg16", "encoder_settings": {}}, "encoder vgg16 cannot be cut at its last convolution"),
-        ({"head": {"dense": (10**7, 10**7)}}, r"head: layers of .*10,000,000 - 10,000,000 - 3 units train in .* GB, and .* GB are free"),
-        ({"head": {"dense": (0,)}}, "dense must be 1 or more"),
+        (
+            {"head": {"units": 10**7, "layers": 2}},
+            r"head: layers of .*10,000,000 - 10,000,000 - 3 units train in .* GB, and .* GB are free",
+        ),
+        ({"head": {"units": 0}}, "units 1 or more"),
         ({"head": {"activation": "sine"}}, "setting head.activation='sine' of ciao"),
     ],
 )

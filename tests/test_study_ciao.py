@@ -1,10 +1,13 @@
 """The study ciao: its grid, its parents, the published heads and tables as printed."""
 
+from dataclasses import replace
+
 import pytest
 
-from search_spaces.ciao import HEADS, SPACE
+from search_spaces.ciao import HEADS
+from search_spaces.space import Found
 from search_spaces.study import STUDIES, Study
-from trainables.cell import Data
+from trainables.cell import Data, Value
 from trainables.registry import BadRequest
 
 
@@ -33,7 +36,7 @@ def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> No
     study = STUDIES.find("ciao")("paper")
     of = {(cell.axes["data"], cell.axes["encoder"]): cell for cell in study.with_seeds(1).cells(roles(study)) if not study.is_step(cell)}
     cell = of["FER+", "PK"].method_settings
-    assert (cell["head"]["dense"], cell["head"]["pool"], cell["head"]["dropout"]) == ([128], True, 0.5)
+    assert (cell["head"]["units"], cell["head"]["layers"], cell["head"]["pool"], cell["head"]["dropout"]) == (128, 1, True, 0.5)
     assert (cell["lr"], cell["temperature"], cell["batch"], cell["optimizer"]) == (0.006, 0.23255182441856523, 64, "Adam")
     cell = of["AffectNet", "VGG"].method_settings
     assert (cell["lr"], cell["momentum"], cell["nesterov"], cell["optimizer"]) == (0.008, 0.4, True, "SGD")
@@ -47,7 +50,14 @@ def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> No
 def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     study = STUDIES.find("ciao")("paper")
     assert set(HEADS) == {(data, encoder) for data in study.axes["data"] for encoder in study.axes["encoder"]}
-    assert {name.partition(".")[0] for name in SPACE} <= {"head", "optimizer", "lr", "momentum", "nesterov", "temperature", "batch"}
+    assert study.search is not None and study.search.arm in study.axes["network"]
+    place: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
+    found = {"head.layers": 3, "head.units": 256, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16}
+    assert found.keys() <= study.search.space.keys()
+    one = replace(study.with_seeds(1), found=(Found(study.search.arm, place, found),))
+    (cell,) = [each for each in one.cells(roles(study)) if each.axes["network"] == study.search.arm and place.items() <= each.axes.items()]
+    head = cell.method_settings["head"]
+    assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16
 
 
 def test_table_1_as_printed() -> None:

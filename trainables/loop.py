@@ -97,7 +97,8 @@ def training(
         "axes": cell.axes,
         "metrics": {f"val/{name}": value for name, value in val.items()}
         | {f"test/{name}": value for name, value in test.items()}
-        | {"train/loss": rows[-1]["train/loss"]},
+        | {"train/loss": rows[-1]["train/loss"]}
+        | phases[-1].summary(rows),
         "selected_epoch": run.selected,
         "flags": run.flags,
         "classes": list(task.classes),
@@ -301,7 +302,7 @@ def _by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
     if not TARGETS[task.target].one_class or len(task.classes) > MANY:
         return {}
     classes = len(task.classes)
-    parts = {part: getattr(task, part).labels for part in ("train", "val", "test")}
+    parts = {part: images.labels for part in ("train", "gate", "val", "test") if (images := getattr(task, part)) is not None}
     return {
         "counts": {part: torch.bincount(labels, minlength=classes).tolist() for part, labels in parts.items()},
         "confusion": metrics.confusion(parts["test"].cpu().numpy(), predictions.argmax(1), classes).tolist(),

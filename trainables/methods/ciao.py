@@ -3,7 +3,7 @@
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 
 from trainables import frozen, models
@@ -45,15 +45,11 @@ class Adaptation(MethodSettings):
     optimizer: Literal["SGD", "Adam"] = "Adam"
     lr: float = Field(0.0015620329853823292, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
+    """of SGD"""
     nesterov: bool = False
+    """of SGD with momentum"""
     batch: int = Field(128, ge=2)
     epochs: int = Field(50, ge=1)
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Adaptation":
-        if self.nesterov and not (self.optimizer == "SGD" and self.momentum > 0):
-            raise ValueError("nesterov needs SGD with a momentum above 0")
-        return self
 
 
 @METHODS.add("ciao")
@@ -77,7 +73,7 @@ class CIAO(Method):
         if settings.mask:
             self.modules["mask"] = Inhibition(encoder)
             if settings.features == "head":
-                self.modules["contrast"] = Decision(dense=(), dropout=0.0).build(shape, settings.contrast_units)
+                self.modules["contrast"] = Decision(layers=0).build(shape, settings.contrast_units)
         self.modules["head"] = settings.head.build(shape, len(task.classes))
         self._name: str | None = None
 
@@ -204,7 +200,9 @@ class Fit(Phase):
         self.others = [each for each in self.model.parameters() if not any(each is mine for mine in self.masks)]
         every = [*self.masks, *self.others]
         self.optimizer = (
-            torch.optim.SGD(every, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
+            torch.optim.SGD(
+                every, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov and settings.momentum > 0, fused=True
+            )
             if settings.optimizer == "SGD"
             else torch.optim.Adam(every, lr=settings.lr, fused=True)
         )

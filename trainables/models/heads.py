@@ -36,8 +36,10 @@ class Decision:
 
     pool: bool = True
     """max-pool the map 2x2 before it is flattened"""
-    dense: tuple[int, ...] = (64,)
-    """units of each dense layer; none: linear on the map"""
+    layers: int = 1
+    """dense layers; 0: linear on the map"""
+    units: int = 64
+    """of each of them"""
     dropout: float = 0.5
     """after each of them"""
     activation: Literal["relu", "elu", "tanh"] = "relu"
@@ -52,7 +54,7 @@ class Decision:
         channels, height, width = shape
         pooled = self.pool and min(height, width) > 1
         features = channels * (height // 2) * (width // 2) if pooled else channels * height * width
-        widths = (features, *self.dense, outputs)
+        widths = (features, *[self.units] * self.layers, outputs)
         weights = sum(a * b for a, b in pairwise(widths))
         if (need := COPIES * 4 * weights) > (free := free_memory()):
             layers = " - ".join(f"{units:,}" for units in widths)
