@@ -49,8 +49,9 @@ class Decision:
 
         BadRequest for a description that is none, and for more weights than there is memory for.
         """
-        if not all(units >= 1 for units in self.dense) or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
-            raise BadRequest(f"head: {self}: dense must be 1 or more each, dropout in [0, 1), activation of {', '.join(ACTIVATIONS)}")
+        if self.layers < 0 or self.units < 1 or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise BadRequest(f"head: {self}: layers must be 0 or more, units 1 or more, dropout in [0, 1), activation one of {known}")
         channels, height, width = shape
         pooled = self.pool and min(height, width) > 1
         features = channels * (height // 2) * (width // 2) if pooled else channels * height * width
