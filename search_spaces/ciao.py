@@ -199,7 +199,7 @@ def study(scale: Scale) -> Study:
         return paper
     small: dict[str, dict[str, Any]] = {
         "pre-trained VGG": {"epochs": 12, "lr": 0.05, "batch": 64, "milestones": (0.6, 0.85)},
-        "pre-trained PK": {"epochs": 8, "lr": 2e-3, "batch": 49, "width": 0.25},
+        "pre-trained PK": {"epochs": 6, "lr": 2e-3, "batch": 49, "width": 0.125},
     }
     return replace(
         paper,
