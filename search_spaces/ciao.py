@@ -92,6 +92,7 @@ SEARCH = Search(
         "temperature": Real(0.05, 0.5),
         "batch": OneOf((16, 32, 64, 128, 256, 512)),
     },
+    searcher="hyperopt",
     trials=24,
 )
 """for each data set and encoder; the study's own space is not published (its sibling's is: peers, section 4.5)"""
