@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from platform.reporting import sketches
 from platform.reporting.classes import ByClass
@@ -126,7 +127,7 @@ def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
 
 
 def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
-    """Mean score with its 95 % interval against the parameters that a training moves, by thousands; a panel a condition, four in a row."""
+    """Mean score with its 95 % interval against the parameters that a training moves; a panel a condition, four in a row."""
     factor = 100 if runs.design.percent else 1
     conditions = [condition for condition in runs.conditions if any(row.condition == condition for row in rows)]
     columns = min(4, len(conditions)) or 1
@@ -138,15 +139,20 @@ def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
             for row in (row for row in rows if row.condition == condition):
                 number, low, high = runs.arms.index(row.arm), factor * row.score.low, factor * row.score.high
                 axes.plot([row.updated] * 2, [low, high], color=colour(number))
-                axes.plot([row.updated], [factor * row.score.mean], color=colour(number), marker=_marker(number), linestyle="none")
+                mean = [factor * row.score.mean]
+                axes.plot([row.updated], mean, color=colour(number), marker=_marker(number), linestyle="none", label=row.arm)
             axes.set_xscale("log")
-            axes.set_title(label(condition), fontsize=7)
+            axes.xaxis.set_major_formatter(lambda number, _: _short(number))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_title("\n".join(label({axis: value}) for axis, value in condition.items()), fontsize=7)
         for axes in grid[len(conditions) :]:
             axes.axis("off")
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(runs.arms)), frameon=False)
         figure.supxlabel("updated parameters", fontsize=8.5)
         figure.supylabel(f"mean {spoken(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
 
-    return _whole(draw, (1.9 * columns + 0.5, 1.7 * lines + 0.4)) if rows else {}
+    return _whole(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
 
 
 def confusions(rows: list[ByClass], replicated: str) -> dict[str, bytes]:
@@ -241,6 +247,12 @@ def _span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
     low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
     room = 0.04 * (high - low) or 1.0
     return (max(min(low, 0.0), low - room), min(100.0, high + room)) if percent else (low - room, high + room)
+
+
+def _short(number: float) -> str:
+    """10 k, 1 M: as text, for the letters of a figure know no mathematics."""
+    power = next((power for power in (9, 6, 3) if number >= 10**power), 0)
+    return f"{number / 10**power:g} {' kMG'[power // 3]}".strip()
 
 
 def _marker(arm: int) -> str:
