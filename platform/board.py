@@ -21,7 +21,7 @@ from trainables.cell import Cell
 from trainables.store import RunFolder
 
 METRICS = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
-AVERAGED = ("train/loss", "val/accuracy")
+AVERAGED = ("train/loss", "val/accuracy", "val/score")
 Row = dict[str, Any]
 
 
@@ -33,7 +33,8 @@ class Board:
         self._open: dict[str, BinaryIO] = {}
         self._last: dict[str, int] = {}
         if folder.local:
-            write_run(Path(folder.path("tb")), experiment(study.title, study.axes, METRICS))
+            shown = (f"test/{study.metric}", f"selected/val/{study.metric}")
+            write_run(Path(folder.path("tb")), experiment(study.title, study.axes, dict.fromkeys((*METRICS, *shown))))
 
     def row(self, cell: Cell, row: Row) -> None:
         """One epoch of a cell in training. What a restarted worker repeats is dropped."""
@@ -130,9 +131,10 @@ def _end(row: Row, result: Row, counted: bool) -> bytes:
     """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
     values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
-    picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
-    image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
-    values.append(Summary.Value(tag="test/confusion", image=image))
+    if "confusion" in result:
+        picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
+        image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
+        values.append(Summary.Value(tag="test/confusion", image=image))
     return end(row, values) if counted else record(row.get("time", 0), row["step"], values)
 
 

@@ -129,7 +129,7 @@ def check(study: Study, cells: list[Cell]) -> None:
     tasks: dict[str, Task] = {}
     methods = set()
     for cell in cells:
-        kind = repr(cell.task_settings)
+        kind = repr((cell.task, cell.task_settings))
         if kind not in tasks:
             tasks[kind] = make_task(cell, torch.device("cpu"))
         if cell.axes[study.compared] not in methods:

@@ -22,12 +22,14 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         "means": figures.means(runs, found.cells),
         "forest": figures.forest(runs, found.against, found.reference or ""),
         "agreement": figures.agreement(runs, found.cells),
+        "costs": figures.costs(runs, found.costs),
         "confusions": figures.confusions(classes.drawn(runs, found.classes), runs.design.replicated),
     }
     taken = [
         tables.readings(runs, found.published, found.confirmatory),
         tables.means(runs, found.cells, found.floors, found.tied),
         *([tables.answers(runs, found.answers)] if found.answers else []),
+        *([tables.contrasts(runs, found.contrasts)] if found.contrasts else []),
         *([tables.recall(runs, found.classes, found.cells)] if found.classes else []),
         tables.completeness(runs, found.cells),
     ]
@@ -56,7 +58,7 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
 def comparisons(found: Findings) -> list[Comparison]:
     """All but those of every pair."""
     answered = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
-    return [*found.published, *found.confirmatory, *answered, *found.against]
+    return [*found.published, *found.confirmatory, *answered, *(row.comparison for row in found.contrasts), *found.against]
 
 
 def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
@@ -86,6 +88,11 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
             for answer in found.answers
         ],
+        "printed": [
+            {"a": row.printed_a, "b": row.printed_b, "condition": row.comparison.condition, "note": row.note} for row in found.contrasts
+        ],
+        "costs": found.costs,
+        "models": d.models,
         "pairwise": found.pairwise,
         "cells": found.cells,
         "floors": found.floors,
