@@ -80,8 +80,6 @@ class Study:
     """what `python -m platform.search` tunes"""
     found: tuple[Found, ...] = ()
     """what such a search found, in place of an arm's own settings"""
-    printed: tuple[Printed, ...] = ()
-    """scores that are no row of best and runner-up"""
     confusions: tuple[Confusion, ...] = ()
     """the ones the text names: does a class's error fall there more often than elsewhere?"""
     fewer: str | None = None
