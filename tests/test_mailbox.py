@@ -18,7 +18,7 @@ DONE = {"kind": "done"}
 
 
 def cell(key: str, parent: str | None = None) -> dict[str, Any]:
-    return {"key": key, "parent": parent}
+    return {"key": key, "parent": parent, "axes": {}}
 
 
 class OneByOne(Mailbox):

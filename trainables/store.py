@@ -8,6 +8,7 @@
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
                   last-words.txt        while it trains: what its worker says when it dies of a fault
+    RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
@@ -141,6 +142,12 @@ class RunFolder:
     def steps(self) -> set[str]:
         """Keys of the grid's cells that no report shows: they are trained for their children alone."""
         return set((self.get_json("grid.json") or {}).get("steps", []))
+
+    def put_mark(self, mark: str) -> None:
+        self.put(mark.encode(), "mark.txt")
+
+    def mark(self) -> str:
+        return (self.get("mark.txt") or b"").decode(errors="replace")
 
     # a kind of device
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
