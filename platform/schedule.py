@@ -21,7 +21,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from platform.crews import Crews, at_most, slots_of
-from search_spaces.space import Range, Real, Whole
+from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.loop import Keep
 from trainables.mailbox import Mailbox
@@ -118,10 +118,12 @@ def hyperopt_suggestion(space: dict[str, Range], past: list[tuple[dict[str, Valu
     """
     from ray.tune.search.hyperopt import HyperOptSearch
 
-    domains = {name: _domain(each) for name, each in space.items()}
-    searcher = HyperOptSearch(domains, metric="score", mode="max", n_initial_points=10, random_state_seed=seed)
-    for settings, score in past:
-        searcher.add_evaluated_point(settings, score)
+    domains = HyperOptSearch.convert_search_space({name: _domain(each) for name, each in space.items()})
+    known = [dict(settings) for settings, _ in past] or None
+    searcher = HyperOptSearch(domains, "score", "max", points_to_evaluate=known, n_initial_points=STARTUP, random_state_seed=seed)
+    for number, (_, score) in enumerate(past):
+        searcher.suggest(str(number))
+        searcher.on_trial_complete(str(number), {"score": score})
     return dict(searcher.suggest("next"))
 
 

@@ -40,7 +40,7 @@ def main(
         wanted = narrow(STUDIES.find(space), scale, only or [], None, set_ or [])
         if wanted.search is None:
             raise BadRequest(f"{wanted.name} says nothing to search; a study with `search` is {', '.join(searchable()) or 'not there'}")
-        given = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
+        given: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
         search = replace(wanted.search, **{name: value for name, value in given.items() if value is not None})
         wanted = replace(wanted, search=search)
         folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}-search")

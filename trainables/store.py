@@ -222,7 +222,7 @@ class RunFolder:
     def result(self, key: str) -> dict[str, Any] | None:
         """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
         result = self._object("cells", key, "result.json")
-        return result if result and result.get("key") == key else None
+        return result if result is not None and result.get("key", key) == key else None
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
         self.put_json(error, "cells", key, "error.json")
@@ -242,7 +242,7 @@ class RunFolder:
     def done(self) -> set[str]:
         """Keys of all cells that have a result. On a disk each is read: elsewhere a file is whole or absent by itself."""
         there = self._having("result.json")
-        return {key for key in there if self.result(key)} if self.local else there
+        return {key for key in there if self.result(key) is not None} if self.local else there
 
     def kept(self) -> set[str]:
         """Keys of all cells that have a checkpoint."""
