@@ -109,9 +109,10 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            if self.local or error.filename or isinstance(error, FileNotFoundError):
+            if self.local or error.filename:
                 raise
-            raise type(error)(error.errno or errno.EIO, error.strerror or str(error), self.files.unstrip_protocol(path)) from None
+            number = errno.ENOENT if isinstance(error, FileNotFoundError) else error.errno or errno.EIO
+            raise type(error)(number, error.strerror or str(error), self.files.unstrip_protocol(path)) from None
         except Exception as error:
             raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
 
