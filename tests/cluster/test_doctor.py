@@ -31,7 +31,13 @@ cd ~/ferray/.venv/lib/python*/site-packages/ray-*.dist-info && mv METADATA.kept 
 def test_a_healthy_cluster(cluster: Cluster) -> None:
     code, said = cluster.typed(f"{DOCTOR} --runs /srv/shared/runs")
     assert code == 0, said
-    for line in ("answers as head", "answers as worker", "Python 3.11 everywhere", "clocks agree", "/srv/shared/runs is one folder for all"):
+    for line in (
+        "answers as head",
+        "answers as worker",
+        "Python 3.11 everywhere",
+        "clocks agree",
+        "/srv/shared/runs is one folder for all",
+    ):
         assert line in said
     assert "✗" not in said and "!" not in said, said
 
