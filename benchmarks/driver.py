@@ -1,9 +1,9 @@
 """What a cell costs the driver: cells that train nothing, by the hundred, the thousand and the ten thousand.
 
 .venv/bin/python -m benchmarks.driver [100 1000 10000] copies the checkout, makes a training in the copy write the files of one real result
-at once, and runs `python -m platform.grid` there, then again when all is done, then the report alone. All else is real: Ray, Tune, Train
-workers, every file of every cell, TensorBoard, the report. CPU is of the driver's own process (all its threads); of the processes it starts,
-which stay with the head on a cluster, it is listed beside.
+at once, and runs `python -m platform.grid` there, then again when all is done, then the report alone. All else is real: Ray, Tune,
+Train workers, every file of every cell, TensorBoard, the report. CPU is of the driver's own process, all its threads; beside it that of
+the processes which stay with the head on a cluster.
 """
 
 import json

@@ -145,18 +145,27 @@ class _Work(NamedTuple):
     at_once: int
 
 
+Plan = Callable[[int, int], _Work]
+"""(slots, packs to have ready for each) -> the work"""
+
+
 def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:
     """Train these cells, in this order, until all have ended; `how` is as of `_serve`.
 
     `pack` is how many cells a slot trains side by side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU.
     """
 
-    def work(most: int, slots: int, spare: int) -> _Work:
-        trials, at_once = trials_of(packs_of(todo, most), slots, spare)
-        space = {"packs": tune.grid_search([[[cell.to_json() for cell in pack] for pack in trial] for trial in trials])}
-        return _Work(todo, space, None, len(trials), at_once)
+    def plan(most: int) -> tuple[int, Plan]:
+        packs = packs_of(todo, most)
 
-    _serve(work, len(todo), folder, listen, pack, **how)
+        def work(slots: int, spare: int) -> _Work:
+            trials, at_once = trials_of(packs, slots, spare)
+            space = {"packs": tune.grid_search([[[cell.to_json() for cell in pack] for pack in trial] for trial in trials])}
+            return _Work(todo, space, None, len(trials), at_once)
+
+        return len(packs), work
+
+    _serve(plan, len(todo), folder, listen, pack, **how)
 
 
 def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
@@ -164,14 +173,14 @@ def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder
     `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; their parents, if any, are trained already.
     """
 
-    def work(most: int, slots: int, spare: int) -> _Work:  # one more: the slots stay busy while a suggestion ends
+    def work(slots: int, spare: int) -> _Work:  # one more: the slots stay busy while a suggestion ends
         return _Work([], {}, Suggestions(ask, tell), trials, math.ceil(slots / each) + 1)
 
-    _serve(work, trials * each, folder, listen, **how)
+    _serve(lambda most: (trials * each, work), trials * each, folder, listen, **how)
 
 
 def _serve(
-    work: Callable[[int, int, int], _Work],
+    plan: Callable[[int], tuple[int, Plan]],
     cells: int,
     folder: RunFolder,
     listen: Listen,
@@ -186,6 +195,8 @@ def _serve(
 ) -> None:
     """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
 
+    `plan`: cells in a pack -> how many slots there is work for, and the work.
+
     `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `training`, but parents of these
     cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is
     raised again. Raises Fatal where going on makes no sense.
@@ -193,8 +204,9 @@ def _serve(
     resources, most = ray.cluster_resources(), at_most()
     share = gpu if gpu is not None else float("GPU" in resources | most)
     pack = pack or (PACK if share else 1)
-    number = min(slots_of(resources | most, share, slots), math.ceil(cells / pack))
-    todo = work(pack, number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
+    busy, work = plan(pack)
+    number = min(slots_of(resources | most, share, slots), busy)
+    todo = work(number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
     mailbox = ray.remote(num_cpus=0, resources=HEAD)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
     folder.put_mark(name)
@@ -211,7 +223,7 @@ def _serve(
     def say(line: str) -> None:
         listen({"kind": "note", "text": line})
 
-    wanted = number if slots or most else math.ceil(cells / pack)  # every machine that comes gets a crew
+    wanted = number if slots or most else busy  # every machine that comes gets a crew
     crews = Crews(wanted, share, config, mailbox, scratch, say, crowded=bool(slots))
     fatal: list[str] = []
     over = threading.Event()
