@@ -20,7 +20,7 @@ class Cluster:
 
     def typed(self, command: str, timeout: float = 300) -> tuple[int, str]:
         """A line of the README, in the checkout; its `.venv` is whatever runs these tests."""
-        return self.laptop.run(f"cd {CHECKOUT} && {command.replace('cluster.yaml', '~/cluster.yaml')}", timeout)
+        return self.laptop.run(f"export TMPDIR=/tmp/ray; cd {CHECKOUT} && {command.replace('cluster.yaml', '~/cluster.yaml')}", timeout)
 
     def must(self, command: str, timeout: float = 300) -> str:
         code, output = self.typed(command, timeout)

@@ -131,7 +131,7 @@ def _boot(host: Host, switch: str, gateway: str, shared: Path) -> None:
         shutil.copyfile(source, host.home / ".ssh" / name)
         (host.home / ".ssh" / name).chmod(0o600)
     python = Path(sys.base_prefix, "bin")
-    (host.home / ".bashrc").write_text(f"export PATH={python}:$PATH TMPDIR=/tmp/ray\n")
+    (host.home / ".bashrc").write_text(f"export PATH={python}:$PATH\n")
     users = Path("/etc/passwd").read_text()
     (host.folder / "passwd").write_text(f"lab:x:0:0:lab:{HOME}:/bin/bash\n{users}")  # the first of a number is its name
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host.folder / "host_key"], check=True)

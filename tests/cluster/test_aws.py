@@ -35,8 +35,9 @@ def test_ray_accepts_it() -> None:
 
 
 def test_it_starts_ray_as_the_lab_does() -> None:
-    for name in ("file_mounts", "rsync_exclude", "head_start_ray_commands", "worker_start_ray_commands", "cluster_name"):
+    for name in ("file_mounts", "rsync_exclude", "worker_start_ray_commands", "cluster_name"):
         assert CONFIG[name] == LAB[name]
+    assert [line.replace(" RAY_enable_autoscaler_v2=0", "") for line in LAB["head_start_ray_commands"]] == CONFIG["head_start_ray_commands"]
     assert CONFIG["setup_commands"][-1:] == LAB["setup_commands"]
 
 
