@@ -24,7 +24,7 @@ from trainables.cell import Cell
 from trainables.store import RunFolder
 
 METRICS = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
-COMPLETE = "complete.json"
+DRAWN = "drawn.json"
 """by condition the state of what its curves were drawn from, and of the curves"""
 AVERAGED = ("train/loss", "val/accuracy")
 Row = dict[str, Any]
@@ -85,11 +85,12 @@ class Board:
                 now = self._state(name, members)
             if now is not None:
                 complete[name] = now
-        self.folder.put_json(complete, "tb", COMPLETE)
+        if complete != known:
+            self.folder.put_json(complete, DRAWN)
 
     def _completed(self) -> dict[str, str]:
         try:
-            known = self.folder.get_json("tb", COMPLETE)
+            known = self.folder.get_json(DRAWN)
         except ValueError:
             return {}
         return known if isinstance(known, dict) else {}

@@ -35,7 +35,7 @@ def test_the_one_asked_first_has_the_odd_slot() -> None:
 
 def test_more_slots_than_gpus_hold_are_refused() -> None:
     assert slots_of({"CPU": 8.0, "GPU": 2.0}, 0.5, 4) == 4
-    with pytest.raises(schedule.Fatal, match="--slots 5: at 0.5 of a GPU each they want more than the 2 there are"):
+    with pytest.raises(schedule.Fatal, match=r"--slots 5: at .* they want more than the 2 there are"):
         slots_of({"CPU": 8.0, "GPU": 2.0}, 0.5, 5)
 
 
