@@ -148,7 +148,7 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str,
             with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train(study, todo, folder, progress, how)
         draw(study, cells, folder)
-        return int(any(folder.result(cell.key) is None for cell in todo))
+        return int(not {cell.key for cell in todo} <= folder.done())
 
 
 def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
@@ -190,7 +190,9 @@ def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     board = Board(folder, study)
     board.complete(cells)
     board.close()
-    print(f"report: {write(folder, study)}\ncurves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
+    print(f"report: {write(folder, study)}", file=sys.stderr)
+    if folder.local:
+        print(f"curves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
 
 
 def commit() -> dict[str, Any]:

@@ -37,6 +37,11 @@ class Source:
         population = [("population", self.population)] if self.population else []
         return ",".join(_escape(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
 
+    def files(self) -> list[str]:
+        """The files and folders of a disk that it names."""
+        options = [value for name, value in self.options if name in _paths(find_reader(self.kind))]
+        return [path for path in (self.path, *options) if os.path.isabs(path)]
+
     def read(self, size: int, colour: str) -> Faces:
         """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
         reader = find_reader(self.kind)
