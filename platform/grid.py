@@ -180,7 +180,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
         with contextlib.closing(Board(folder, study)) as board:
             context = commit() | {"driver_pid": os.getpid()}
             ready()
-            schedule.run(todo, folder, listen, progress.tick, context=context, **how)
+            schedule.run(todo, folder, listen, tick=progress.tick, context=context, **how)
 
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
