@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from platform.claim import claim
-from platform.cluster import Fatal, started
+from platform.cluster import GOES_ON, Fatal, started
 from platform.progress import Progress
 from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
@@ -74,12 +74,12 @@ def main(
     except BadRequest as error:
         raise stop(2, str(error)) from None
     except KeyboardInterrupt:
-        raise stop(130, "stopped; the same command again goes on from here") from None
+        raise stop(130, f"stopped; {GOES_ON} from here") from None
     except Fatal as error:
-        raise stop(2, f"{error}; what was finished is kept: the same command again goes on") from None
+        raise stop(2, f"{error}; what was finished is kept: {GOES_ON}") from None
     except OSError as error:  # a full disk, most likely
         said = f"{error.filename or folder.uri}: {error.strerror or error}"
-        raise stop(2, f"{said}; what was finished is kept: the same command again goes on") from None
+        raise stop(2, f"{said}; what was finished is kept: {GOES_ON}") from None
     raise typer.Exit(code)
 
 
@@ -173,7 +173,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
         elif event["kind"] == "done":
             board.done(by_key[event["key"]])
 
-    with started() as ready:
+    with started(progress.stream) as ready:
         from platform import schedule  # seconds of imports, while Ray comes up
         from platform.board import Board
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from platform.cluster import Fatal  # before Ray, which reads at import what this sets
+from platform.cluster import Fatal, dead  # before Ray, which reads at import what this sets
 
 # isort: split
 import ray
@@ -224,7 +224,7 @@ def _serve(
         try:
             trainer.fit()
         except Exception as error:
-            fatal.append(f"the workers cannot go on: {str(error).splitlines()[0]}")
+            fatal.append(f"the workers cannot go on: {_line(error)}")
 
     def hear(event: Event) -> None:
         if event.get("fatal"):
@@ -261,27 +261,34 @@ def _serve(
             tuner.fit()
         except Exception as error:
             if not over.is_set():
-                fatal.append(f"the trials cannot go on: {str(error).splitlines()[0]}")
+                fatal.append(f"the trials cannot go on: {_line(error)}")
 
     workers = threading.Thread(target=workers_run, daemon=True)
     trials = threading.Thread(target=tune_all, daemon=True)
+    closed = mailbox.halted.remote()  # never answered unless by its death: nobody here halts while it goes well
     workers.start()
     trials.start()
     try:
         while trials.is_alive() and not fatal:
             trials.join(0.2)
             tick()
+            if gone := dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else []):
+                raise Fatal(f"Ray's {gone[0]} died")
         if fatal:
             raise Fatal(fatal[0])
     except BaseException:
         over.set()
         _halt(mailbox)
-        trials.join(5)
+        trials.join(3)
         raise
     finally:
         mailbox.close.remote()
-        workers.join(5)
+        workers.join(2)  # they end with Ray; these seconds, halt's, the trials' and Ray's own are 15 at most
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _halt(mailbox: Any, patience_s: float = 5.0) -> None:

@@ -77,14 +77,14 @@ class Ordeal:
     def steps(self) -> Path:
         return self.checkout / f"{self.runs.name}.steps"
 
-    def start(self) -> None:
+    def start(self, output: str = "output") -> None:
         """The command, in the background."""
         only = ["--only", f"method={','.join(self.arms)}"]
         command = [sys.executable, "drive.py", "ordeal", *only, "--seeds", str(self.seeds), "--slots", str(self.slots)]
         self.mark, self.killed, self.code, self.said = uuid.uuid4().hex, False, None, ""
         environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "RAY_AUTH_MODE": "disabled"}
         environment.pop("RAY_ADDRESS", None)
-        self.output = (self.checkout / f"{self.runs.name}.output").open("w+")
+        self.output = (self.checkout / f"{self.runs.name}.{output}").open("w+")
         self.began = time.time()
         self.process = subprocess.Popen(
             [*command, "--runs", str(self.runs)],

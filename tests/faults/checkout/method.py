@@ -17,7 +17,7 @@ EAT = 1 << 50
 
 class OrdealSettings(Recipe):
     ill: Literal["no", "segfault", "hang", "nan", "memory"] = "no"
-    pause: float = 0.05
+    pause: float = 0.03
     """seconds that a step takes on top of its arithmetic: a grid that is mostly waiting leaves the processor to what dies and starts"""
 
 

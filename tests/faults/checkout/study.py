@@ -22,6 +22,7 @@ def study(scale: Scale) -> Study:
             "per_class": 8,
             "split": 0.5,
             "epochs": 10,
+            "batch": 8,
             "ratio": 1,
             "hidden": 32,
             "projection": 16,
