@@ -81,9 +81,8 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
 
 def dead() -> list[str]:
     """Which of the daemons that we started have died; of a cluster that was joined there are none."""
-    import ray
-
-    node = ray._private.worker._global_node
+    ray = sys.modules.get("ray")
+    node = ray and ray._private.worker._global_node
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
 
 

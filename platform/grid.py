@@ -14,8 +14,8 @@ import typer
 import yaml
 
 from platform.claim import claim
-from platform.cluster import GOES_ON, Fatal, started
-from platform.progress import Progress
+from platform.cluster import GOES_ON, Fatal, dead, started
+from platform.progress import Progress, printable
 from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
@@ -119,7 +119,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
             continue
         faces = load(source, task.size, task.colour)
         for note in faces.notes:
-            print(f"{role}: {note}", file=sys.stderr)
+            print(printable(f"{role}: {note}"), file=sys.stderr)
         data[role] = Data(source, faces.fingerprint, faces.title, faces.notes)
     return data
 
@@ -226,7 +226,9 @@ def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
 
 def stop(code: int, line: str) -> typer.Exit:
     """An exit with one line on standard error."""
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr, flush=True)
+    if dead():  # what is left of Ray in this process would wait a minute for it, and then end it with another exit code
+        os._exit(code)
     return typer.Exit(code)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from platform.cluster import Fatal, dead  # before Ray, which reads at import what this sets
+from platform.sessions import here
 
 # isort: split
 import ray
@@ -196,7 +197,7 @@ def _serve(
     at_once = math.ceil(number / todo.each) + 1 if todo.algorithm else number  # one more: the slots stay busy while a suggestion ends
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
     mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
-    scratch = tempfile.mkdtemp(prefix="ferray-")
+    scratch = tempfile.mkdtemp(prefix="ferray-", dir=here() or None)
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,

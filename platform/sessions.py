@@ -14,14 +14,17 @@ KEPT = 3
 
 def open_session() -> str:
     """Mark the folder of the Ray that this process has just started, and return it; nothing of one that was joined."""
+    if session := here():
+        Path(session, MARK).touch()
+    return session
+
+
+def here() -> str:
+    """The folder of the Ray that this process started; empty where it joined one. What lies in it goes with it."""
     import ray
 
     node = ray._private.worker._global_node
-    if not node.head:
-        return ""
-    session = node.get_session_dir_path()
-    Path(session, MARK).touch()
-    return session
+    return node.get_session_dir_path() if node.head else ""
 
 
 def close(session: str) -> None:
