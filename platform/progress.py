@@ -71,10 +71,8 @@ class Progress:
 
 
 def printable(text: str) -> str:
-    """Text in which what a terminal would obey, or could not show, is written out: names of files and labels may hold anything."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
-    )
+    """A line in which what a terminal would obey, or could not show, is written out: names of files and labels may hold anything."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text)
 
 
 def duration(seconds: float) -> str:

@@ -41,7 +41,10 @@ class Source:
         _check_options(reader, self.options, self.kind)
         paths = _paths(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
-        return reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        try:
+            return reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        except UnicodeEncodeError as error:  # of a name whose bytes are no text
+            raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
 
 
 @lru_cache(maxsize=4)
