@@ -1,10 +1,10 @@
 """Faults, drawn by a seed, befall a small grid until it has outlived them all; then every number must be the undisturbed grid's.
 
-.venv/bin/python -m benchmarks.chaos --seed 1 --faults 40 runs an undisturbed grid and then rounds: a fresh run folder, into whose grid faults
-come one after another, the same command again after each that ends it, until it is done. What a round must show: the results and all
-numbers of the undisturbed run, no file half-written, no finished result written again unless a fault spoilt it, no process left, no two
-minutes in which nothing happens. The kinds of fault are tests/faults/kinds.py's. Interrupted, the same command goes on with the next
-fault; `--more N` stops after so many. The last line is one JSON object.
+.venv/bin/python -m benchmarks.chaos --seed 1 --faults 40 runs an undisturbed grid and then rounds: a fresh run folder, into whose grid
+faults come one after another, the same command again after each that ends it, until it is done. What a round must show: the results and
+all numbers of the undisturbed run, no file half-written, no process left, no two minutes in which nothing happens. The kinds of fault are
+tests/faults/kinds.py's. Interrupted, the same command goes on with the next round; `--more N` stops after so many faults. The last line
+is one JSON object.
 """
 
 import json

@@ -243,7 +243,7 @@ class RunFolder:
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def done(self) -> set[str]:
-        """Keys of all cells that have a result. On a disk each is read, and what lies beside it: elsewhere files are whole by themselves."""
+        """Keys of all cells that have a result. On a disk each is read, with what lies beside it: elsewhere a file is whole by itself."""
         there = self._having("result.json")
         return {key for key in there if self.whole(key)} if self.local else there
 

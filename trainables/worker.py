@@ -77,8 +77,8 @@ class Worker:
         return choice
 
     def end(self, job: Job, error: Exception | None) -> None:
-        """Write and tell how the job ended. A process that has no memory left dies of it, and a fresh one tries the cell again: the shortage
-        may be another's doing, and this one would fail whatever it was given next.
+        """Write and tell how the job ended. A process that has no memory left dies of it, and a fresh one tries the cell again: the
+        shortage may be another's doing, and this one would fail whatever it was given next.
         """
         cell = Cell.from_json(job["cell"])
         if error is not None and no_memory(error):

@@ -58,6 +58,8 @@ class Ordeal:
     seeds: int = 4
     slots: int = 2
     arms: tuple[str, ...] = WELL
+    settings: tuple[str, ...] = ()
+    """further --set"""
     process: subprocess.Popen[str] | None = None
     mark: str = ""
     said: str = ""
@@ -80,6 +82,7 @@ class Ordeal:
     def start(self, output: str = "output") -> None:
         """The command, in the background."""
         only = ["--only", f"method={','.join(self.arms)}"]
+        only += [word for setting in self.settings for word in ("--set", setting)]
         command = [sys.executable, "drive.py", "ordeal", *only, "--seeds", str(self.seeds), "--slots", str(self.slots)]
         self.mark, self.killed, self.code, self.said = uuid.uuid4().hex, False, None, ""
         environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "RAY_AUTH_MODE": "disabled"}
@@ -176,6 +179,20 @@ class Ordeal:
             rows = [{name: value for name, value in row.items() if name not in CLOCK} for row in self.folder.history(cell.key)]
             found[cell.key] = [kept, rows, {name: array.tolist() for name, array in self.folder.predictions(cell.key).items()}]
         return found
+
+    def alone(self, place: Path) -> "Ordeal":
+        """The healthy cells of the grid trained one after another in one process, without Ray: what their numbers are."""
+        code = (
+            "import sys, torch; torch.set_num_threads(1)\n"
+            "from trainables.loop import train; from trainables.store import RunFolder\n"
+            "grid, folder = RunFolder(sys.argv[1]), RunFolder(sys.argv[2])\n"
+            "cells = [cell for cell in grid.grid() if cell.axes['method'] in sys.argv[3:]]\n"
+            "folder.put_grid('ordeal', 'pocket', cells)\n"
+            "for cell in cells: train(cell, folder)"
+        )
+        other = Ordeal(self.checkout, place)
+        subprocess.run([sys.executable, "-c", code, self.folder.root, other.folder.root, *WELL], cwd=self.checkout, check=True, timeout=300)
+        return other
 
     def whole(self) -> None:
         """Nothing lies half-written or left aside; each run of TensorBoard has each epoch once."""

@@ -3,9 +3,12 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MARK = "ORDEAL_MARK"
+LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F")
+"""127.0.0.1, and the same in IPv6's clothes"""
 ROLES = {
     "slot": "ray::Slot",
     "worker": "ray::RayTrainWorker",
@@ -54,6 +57,23 @@ def gone(mark: str, seconds: float) -> dict[int, str]:
     while (left := members(mark)) and time.monotonic() < until:
         time.sleep(0.2)
     return left
+
+
+def listening(mark: str) -> dict[str, str]:
+    """The addresses at which its processes wait for connections, as the kernel writes them in hexadecimal, by who does."""
+    sockets: dict[str, str] = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":  # LISTEN
+                sockets[f"socket:[{fields[9]}]"] = fields[1].partition(":")[0]
+    found = {}
+    for pid, title in members(mark).items():
+        for file in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):
+                if address := sockets.get(os.readlink(file)):
+                    found[f"{pid} {title[:40]} {file.name}"] = address
+    return found
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:

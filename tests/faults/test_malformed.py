@@ -1,4 +1,4 @@
-"""Whatever became of a file, it is refused in one line, or read as what it now says: never a traceback, never the old answer for new bytes."""
+"""Whatever became of a file, it is refused in one line, or read as what it now says: no traceback, no old answer for new bytes."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""A supervised method with an illness: seed 0 falls to it in its second epoch, always. Added to a checkout as trainables/methods/ordeal.py."""
+"""A supervised method with an illness, to which seed 0 falls in its second epoch, always: a checkout's trainables/methods/ordeal.py."""
 
 import ctypes
 import os
