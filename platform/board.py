@@ -6,6 +6,7 @@ file, and is continued, or it is written anew: no curve ever has an epoch twice.
 
 import io
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ class Board:
                 conditions.setdefault(condition.name, []).append((history, result["metrics"]))
         for name, replicates in conditions.items():
             rows = list(means(replicates))
-            write_run(Path(self.folder.path("tb", f"mean/{name}")), head(rows[0]["time"]) + curves(rows))
+            write_run(Path(self.folder.path("tb", below(f"mean/{name}"))), head(rows[0]["time"]) + curves(rows))
 
     def close(self) -> None:
         for key in list(self._open):
@@ -90,11 +91,17 @@ class Board:
         return history, result
 
     def _place(self, cell: Cell) -> Path:
-        return Path(self.folder.path("tb", f"step/{cell.name}" if self.study.is_step(cell) else cell.name))
+        return Path(self.folder.path("tb", below(f"step/{cell.name}" if self.study.is_step(cell) else cell.name)))
 
     def _begin(self, cell: Cell, row: Row) -> bytes:
         """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
         return head(row.get("time", 0)) if self.study.is_step(cell) else begin(cell.axes, row)
+
+
+def below(name: str) -> str:
+    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
+    parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
+    return "/".join(part or "_" for part in parts)
 
 
 def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
