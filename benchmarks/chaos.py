@@ -3,13 +3,15 @@
 .venv/bin/python -m benchmarks.chaos --seed 1 --faults 40 runs an undisturbed grid and then rounds: a fresh run folder, into whose grid
 faults come one after another, the same command again after each that ends it, until it is done. What a round must show: the results and
 all numbers of the undisturbed run, no file half-written, no process left, no two minutes in which nothing happens. The kinds of fault are
-tests/faults/kinds.py's. Interrupted, the same command goes on with the next round; `--more N` stops after so many faults. The last line
-is one JSON object.
+tests/faults/kinds.py's. Interrupted, the same command goes on with the round that it was in. The last line is one JSON object.
 """
 
 import json
 import random
+import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -31,11 +33,12 @@ def main(
     seed: Annotated[int, typer.Option(help="which faults, when, on whom")] = 1,
     faults: Annotated[int, typer.Option(help="how many in all")] = 40,
     only: Annotated[str, typer.Option(metavar="KIND,KIND", help="of these kinds alone")] = "",
-    more: Annotated[int, typer.Option(help="stop after so many; the same command goes on")] = 10**6,
+    minutes: Annotated[float, typer.Option(help="begin no further round after so long; the same command goes on")] = 1e9,
     place: Annotated[Path, typer.Option(metavar="DIR", help="where it all lies")] = Path("/tmp/chaos"),
 ) -> None:
     """Inflict, continue, compare; print a table of kinds."""
-    here = machine()
+    here, began = machine(), time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what must be given back
     place = place / f"seed-{seed}"
     code = checkout(place / "checkout")
     book = place / "faults.jsonl"
@@ -46,28 +49,28 @@ def main(
     names = [name for name in KINDS if (mounts or not KINDS[name].mounts) and (not only or name in only.split(","))]
     plan = draw(names, faults, seed)
     past = [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
-    until = min(faults, len(past) + more)
-    while len(past) < until:
-        number = len(past) // ROUND
-        mine = plan[len(past) : min(until, (number + 1) * ROUND)]
-        for entry in suffer(Ordeal(code, place / f"round-{number}"), mine, len(past), seed, mounts, expected):
-            past.append(entry)
-            with book.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
-            print(f"{len(past):4d} {entry['kind']:24s} {entry['seconds']:6.1f} s  {entry['note']}", flush=True)
+    while len(past) < faults and time.monotonic() - began < 60 * minutes:
+        entries = suffer(Ordeal(code, place / f"round-{len(past)}"), plan[len(past) :][:ROUND], len(past), seed, mounts, expected)
+        past += entries
+        with book.open("a") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in entries)
     report(past, seed, here)
 
 
 def draw(names: list[str], faults: int, seed: int) -> list[str]:
-    """Kinds in an order of chance, each as often as the others."""
+    """Kinds in an order of chance, each as often as the others; in a round those between two runs come last, and share a run."""
     chance, plan = random.Random(seed), []
     while len(plan) < faults:
         plan += chance.sample(names, len(names))
-    return plan[:faults]
+    rounds = [sorted(plan[first : first + ROUND], key=lambda name: not KINDS[name].running) for first in range(0, faults, ROUND)]
+    return [name for each in rounds for name in each][:faults]
 
 
-def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool, expected: dict[str, object]) -> Any:
-    """One run folder and the faults it is to outlive; yields what each did."""
+def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool, expected: dict[str, object]) -> list[dict[str, Any]]:
+    """One run folder and the faults it is to outlive; what each did."""
+    if ordeal.runs.exists() and not mounts:
+        shutil.rmtree(ordeal.runs)
+    ordeal.steps.unlink(missing_ok=True)
     ordeal.runs.mkdir(parents=True, exist_ok=True)
     if mounts and not ordeal.runs.is_mount():
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(ordeal.runs)], check=True)
@@ -84,6 +87,7 @@ def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool,
                 stop(ordeal)
             entry["seconds"] = round(time.monotonic() - began, 1)
             entries.append(entry)
+            print(f"{number + 1:4d} {name:24s} {entry['seconds']:6.1f} s  {entry['note']}", flush=True)
         try:
             ordeal.until_done()
             ordeal.whole()
@@ -95,9 +99,10 @@ def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool,
             stop(ordeal)
         entries[-1]["repeated"] = ordeal.repeated()
     finally:
+        stop(ordeal)
         if mounts:
             subprocess.run(["umount", "--lazy", str(ordeal.runs)], check=True)
-    yield from entries
+    return entries
 
 
 def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
@@ -125,7 +130,7 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
 
 
 def stop(ordeal: Ordeal) -> None:
-    """After a broken promise: so that the next round can be tried."""
+    """End whatever still runs and give back what faults took: after a broken promise the next round can be tried."""
     if ordeal.process and ordeal.running:
         ordeal.process.kill()
         ordeal.process.wait()
