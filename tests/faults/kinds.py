@@ -103,12 +103,12 @@ def worker_starved(ordeal: Ordeal, chance: random.Random) -> str:
 # a person interrupts
 @kind("Ctrl-C")
 def interrupted(ordeal: Ordeal, chance: random.Random) -> str:
-    return _interrupt(ordeal, signal.SIGINT, 15.0)
+    return _interrupt(ordeal, signal.SIGINT, 30.0)
 
 
 @kind("SIGTERM")
 def terminated(ordeal: Ordeal, chance: random.Random) -> str:
-    return _interrupt(ordeal, signal.SIGTERM, 15.0)
+    return _interrupt(ordeal, signal.SIGTERM, 30.0)
 
 
 @kind("Ctrl-C twice")
@@ -116,10 +116,11 @@ def interrupted_twice(ordeal: Ordeal, chance: random.Random) -> str:
     assert ordeal.process
     processes.kill(ordeal.process.pid, signal.SIGINT)
     time.sleep(chance.uniform(0.2, 1.5))
-    return _interrupt(ordeal, signal.SIGINT, 3.0)
+    return _interrupt(ordeal, signal.SIGINT, 6.0)
 
 
 def _interrupt(ordeal: Ordeal, number: signal.Signals, within: float) -> str:
+    """Twice the seconds that are promised, for a machine that has other things to do."""
     assert ordeal.process
     began = time.monotonic()
     processes.kill(ordeal.process.pid, number)
@@ -127,7 +128,7 @@ def _interrupt(ordeal: Ordeal, number: signal.Signals, within: float) -> str:
         ordeal.process.wait(90)
     took = time.monotonic() - began
     if ordeal.running or took > within:
-        raise Broken(f"{number.name}: {took:.1f} s until it left; {within:.0f} are promised: {ordeal.stacks()}")
+        raise Broken(f"{number.name}: {took:.1f} s until it left, more than {within:.0f}: {ordeal.stacks()}")
     return f"left after {took:.1f} s"
 
 
@@ -136,7 +137,7 @@ def second_driver(ordeal: Ordeal, chance: random.Random) -> str:
     second = Ordeal(ordeal.checkout, ordeal.runs, ordeal.seeds, ordeal.slots, ordeal.arms)
     second.start(output="second")
     assert second.process and ordeal.process
-    code = second.process.wait(60)
+    code = second.process.wait(120)
     second.output.seek(0)
     said = second.output.read()
     if not ordeal.running:

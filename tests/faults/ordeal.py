@@ -138,7 +138,7 @@ class Ordeal:
         for give_back in reversed(self.undo):
             give_back()
         self.undo.clear()
-        if left := processes.gone(self.mark, 30):
+        if left := processes.gone(self.mark, 60):
             raise Broken(f"still alive after the end: {left}")
         if self.killed:
             return self.code
