@@ -52,7 +52,8 @@ def main(
     plan = draw(names, faults, seed)
     past = [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
     while len(past) < faults and time.monotonic() - began < 60 * minutes:
-        entries = suffer(
+        mine, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS)
+        entries = suffer(ordeal, mine, len(past), seed, mounts, expected)
             Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS), plan[len(past) :][:ROUND], len(past), seed, mounts, expected
         )
         past += entries

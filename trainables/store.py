@@ -35,8 +35,8 @@ import numpy as np
 
 from trainables.cell import Cell
 
-SPOILT = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, struct.error, zlib.error)
-SPOILT += (zipfile.BadZipFile, pickle.UnpicklingError)
+SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
+SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
 """what readers of archives raise on bytes that are none"""
 BESIDE = ("history.jsonl", "predictions.npz")
 """of these a result knows the digests"""
