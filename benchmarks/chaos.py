@@ -54,8 +54,6 @@ def main(
     while len(past) < faults and time.monotonic() - began < 60 * minutes:
         mine, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS)
         entries = suffer(ordeal, mine, len(past), seed, mounts, expected)
-            Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS), plan[len(past) :][:ROUND], len(past), seed, mounts, expected
-        )
         past += entries
         with book.open("a") as file:
             file.writelines(json.dumps(entry) + "\n" for entry in entries)
