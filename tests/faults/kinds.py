@@ -252,7 +252,7 @@ def _cell_ill(illness: str) -> None:
     KINDS[f"cell_{illness}"] = KINDS.pop("ill")
 
 
-PATIENCE_ILL_S = 150.0
+PATIENCE_ILL_S = 240.0
 
 
 def check_ill(ordeal: Ordeal, illness: str) -> str:

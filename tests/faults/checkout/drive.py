@@ -1,4 +1,4 @@
-"""`python -m platform.grid`, with checkpoints twice a second and ten seconds of patience with a step: added to a checkout, run there."""
+"""`python -m platform.grid`, with checkpoints twice a second and little patience with a step: added to a checkout, run there."""
 
 import functools
 from typing import Any
@@ -10,7 +10,7 @@ carry_out = grid.carry_out
 
 @functools.wraps(carry_out)
 def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
-    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": 10.0})
+    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": 25.0})
 
 
 grid.carry_out = impatient
