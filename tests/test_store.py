@@ -243,3 +243,34 @@ def test_predictions_run_no_code(folder: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cannot be read"):
         folder.predictions(KEY)
     assert not os.path.exists(trap)
+
+
+def test_what_was_changed_later_is_not_whole(tmp_path: Path) -> None:
+    """Not a digit of a result, of what lies beside it, or of a checkpoint; a result without a digest is nobody's."""
+    folder = RunFolder(str(tmp_path))
+
+    def write() -> None:
+        folder.put_history(KEY, [{"epoch": 0, "val/accuracy": 0.5}])
+        folder.put_predictions(KEY, label=np.arange(500))
+        folder.put_checkpoint(KEY, {"modules": {"w": torch.arange(999.0)}})
+        folder.put_result(KEY, {"key": KEY, "metrics": {"test/accuracy": 0.25}})
+
+    for name, old, new in (
+        ("result.json", b"0.25", b"0.26"),
+        ("history.jsonl", b"0.5", b"0.6"),
+        ("result.json", b'"digest"', b'"digests"'),
+    ):
+        write()
+        assert folder.done() == {KEY} and folder.whole(KEY)
+        file = tmp_path / "cells" / KEY / name
+        file.write_bytes(file.read_bytes().replace(old, new))
+        assert folder.done() == set() and not folder.whole(KEY), name
+        assert (folder.result(KEY) is None) == (name == "result.json")
+    write()
+    file = tmp_path / "cells" / KEY / "checkpoint.pt"
+    number = torch.tensor(500.0).numpy().tobytes()
+    assert file.read_bytes().count(number) == 1
+    file.write_bytes(file.read_bytes().replace(number, torch.tensor(501.0).numpy().tobytes()))
+    assert folder.checkpoint(KEY) is None and folder.whole(KEY)
+    folder.put_checkpoint(KEY, {"modules": {"w": torch.zeros(3)}})
+    assert folder.checkpoint(KEY) is not None

@@ -180,18 +180,20 @@ class Ordeal:
             found[cell.key] = [kept, rows, {name: array.tolist() for name, array in self.folder.predictions(cell.key).items()}]
         return found
 
-    def alone(self, place: Path) -> "Ordeal":
-        """The healthy cells of the grid trained one after another in one process, without Ray: what their numbers are."""
+    def alone(self, place: Path, seeds: int) -> "Ordeal":
+        """The healthy cells of the first seeds trained one after another in one process, without Ray: what their numbers are."""
         code = (
             "import sys, torch; torch.set_num_threads(1)\n"
             "from trainables.loop import train; from trainables.store import RunFolder\n"
             "grid, folder = RunFolder(sys.argv[1]), RunFolder(sys.argv[2])\n"
-            "cells = [cell for cell in grid.grid() if cell.axes['method'] in sys.argv[3:]]\n"
+            "cells = [cell for cell in grid.grid() if cell.axes['method'] in sys.argv[4:] and cell.seed < int(sys.argv[3])]\n"
             "folder.put_grid('ordeal', 'pocket', cells)\n"
             "for cell in cells: train(cell, folder)"
         )
         other = Ordeal(self.checkout, place)
-        subprocess.run([sys.executable, "-c", code, self.folder.root, other.folder.root, *WELL], cwd=self.checkout, check=True, timeout=300)
+        subprocess.run(
+            [sys.executable, "-c", code, self.folder.root, other.folder.root, str(seeds), *WELL], cwd=self.checkout, check=True, timeout=300
+        )
         return other
 
     def whole(self) -> None:

@@ -10,7 +10,7 @@ MARK = "ORDEAL_MARK"
 LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F")
 """127.0.0.1, and the same in IPv6's clothes"""
 ROLES = {
-    "slot": "ray::Slot",
+    "slot": "ray::ResourceTrainable",  # as Tune calls a class that it gave resources
     "worker": "ray::RayTrainWorker",
     "controller": "ray::TrainController",
     "synchroniser": "ray::SynchronizationActor",

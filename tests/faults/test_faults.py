@@ -3,7 +3,9 @@
 Every start of the command costs a Ray: the faults that it outlives share one, and all share one run folder.
 """
 
+import os
 import random
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -48,8 +50,8 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, tmp_path: Path) -> None
         strike(ordeal, name)
         time.sleep(1)
     for name in ENDED_BY:
-        ordeal.seeds += 2  # or all might be done too early
         if not ordeal.running:
+            ordeal.seeds += 1  # or all might be done too early
             ordeal.start()
         strike(ordeal, name)
         assert ordeal.end() in (2, 130), ordeal.said
@@ -59,12 +61,13 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, tmp_path: Path) -> None
     for name in BETWEEN:
         assert KINDS[name].inflict(ordeal, random.Random(name))
     harmed = len(ordeal.folder.grid()) - len(ordeal.folder.done())
-    assert 2 <= harmed <= 3
+    assert 1 <= harmed <= 3
     assert ordeal.until_done() == 1
     same = [path for path, content in before.items() if path.read_bytes() == content]
     assert len(before) - harmed <= len(same), "what was whole was trained again"
     ordeal.whole()
-    assert ordeal.numbers() == ordeal.alone(tmp_path / "alone").numbers()
+    alone, numbers = ordeal.alone(tmp_path / "alone", seeds=2).numbers(), ordeal.numbers()
+    assert len(alone) == 4 and {key: numbers[key] for key in alone} == alone
 
 
 def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Ordeal) -> None:
@@ -86,8 +89,6 @@ def test_every_kind_of_the_long_run_is_there() -> None:
 def test_a_read_only_folder_is_one_line(ordeal: Ordeal) -> None:
     if not mountable(ordeal.runs):
         pytest.skip("no file system may be mounted here")
-    import subprocess
-
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(ordeal.runs)], check=True)
     try:
         assert KINDS["read_only_start"].inflict(ordeal, random.Random(0)) == "refused"
@@ -96,8 +97,6 @@ def test_a_read_only_folder_is_one_line(ordeal: Ordeal) -> None:
 
 
 def test_sessions_of_the_dead_are_capped_and_those_of_the_living_spared(tmp_path: Path) -> None:
-    import os
-
     dead = [f"session_2026-01-0{day}_00-00-00_000000_4194305" for day in range(1, 7)]  # above the kernel's highest number
     for name in [*dead, f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"]:
         (tmp_path / name / "logs").mkdir(parents=True)

@@ -32,7 +32,7 @@ from trainables.data.source import Source, parse_file
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
 
-many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+many = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

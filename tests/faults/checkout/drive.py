@@ -1,6 +1,7 @@
 """`python -m platform.grid`, with checkpoints twice a second and little patience with a step: added to a checkout, run there."""
 
 import functools
+import os
 from typing import Any
 
 from platform import grid
@@ -10,7 +11,7 @@ carry_out = grid.carry_out
 
 @functools.wraps(carry_out)
 def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
-    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": 25.0})
+    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ.get("ORDEAL_HANG_S", 10))})
 
 
 grid.carry_out = impatient
