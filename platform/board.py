@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -118,7 +119,7 @@ class Board:
         return seen.hexdigest()
 
     def _mean(self, name: str) -> Path:
-        return Path(self.folder.path("tb", f"mean/{name}"))
+        return Path(self.folder.path("tb", below(f"mean/{name}")))
 
     def close(self) -> None:
         for key in list(self._open):
@@ -139,7 +140,7 @@ class Board:
         return history, result
 
     def _place(self, cell: Cell) -> Path:
-        return Path(self.folder.path("tb", f"step/{cell.name}" if self.study.is_step(cell) else cell.name))
+        return Path(self.folder.path("tb", below(f"step/{cell.name}" if self.study.is_step(cell) else cell.name)))
 
     def _begin(self, cell: Cell, row: Row) -> bytes:
         """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
@@ -155,6 +156,12 @@ def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
         values.append(Summary.Value(tag=tag, image=image))
     if folder.local:
         write_run(Path(folder.path("tb", run)), head(0) + record(0, 0, values))
+
+
+def below(name: str) -> str:
+    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
+    parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
+    return "/".join(part or "_" for part in parts)
 
 
 def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:

@@ -20,6 +20,8 @@ try:
     from packaging.requirements import Requirement
     from rich.console import Console
     from rich.markup import escape
+
+    from platform.progress import printable
 except ImportError as error:
     sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
@@ -279,9 +281,9 @@ def main(
         console.print(f"\n[bold]{title}[/]")
         for finding in findings:
             mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
-            console.print(f"  {mark} {escape(finding.text)}")
+            console.print(f"  {mark} {escape(printable(finding.text))}")
             if finding.mend:
-                console.print(f"    [dim]mend: {escape(finding.mend)}[/]")
+                console.print(f"    [dim]mend: {escape(printable(finding.mend))}[/]")
             bad += finding.bad
     console.print(
         f"\n[red]A grid would not run here: {bad} of the lines above must be mended.[/]" if bad else "\n[green]A grid would run here.[/]"

@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from platform.cluster import Fatal  # before Ray, which reads at import what this sets
+from platform.cluster import Fatal, dead  # before Ray, which reads at import what this sets
+from platform.sessions import here
 
 # isort: split
 import ray
@@ -210,7 +211,7 @@ def _serve(
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
     mailbox = ray.remote(num_cpus=0, resources=HEAD)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
     folder.put_mark(name)
-    scratch = tempfile.mkdtemp(prefix="ferray-")
+    scratch = tempfile.mkdtemp(prefix="ferray-", dir=here() or None)
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,
@@ -263,27 +264,34 @@ def _serve(
             tuner.fit()
         except Exception as error:
             if not over.is_set():
-                fatal.append(f"the trials cannot go on: {str(error).splitlines()[0]}")
+                fatal.append(f"the trials cannot go on: {_line(error)}")
 
     trials = threading.Thread(target=tune_all, daemon=True)
     crews.look()
+    closed = mailbox.halted.remote()  # never answered unless by its death: nobody here halts while it goes well
     trials.start()
     try:
         while trials.is_alive() and not (fatal or crews.fatal):
             trials.join(0.2)
             crews.look()
             tick()
+            if gone := dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else []):
+                raise Fatal(f"Ray's {gone[0]} died")
         if fatal or crews.fatal:
             raise Fatal((fatal or [crews.fatal])[0])
     except BaseException:
         over.set()
         _halt(mailbox)
-        trials.join(5)
+        trials.join(3)
         raise
     finally:
         mailbox.close.remote()
         crews.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _halt(mailbox: Any, patience_s: float = 5.0) -> None:

@@ -19,13 +19,16 @@ RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, f
 import contextlib
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import os
 import pickle
 import re
+import struct
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,6 +38,12 @@ import numpy as np
 
 from trainables.cell import Cell
 from trainables.registry import BadRequest
+
+SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
+SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
+"""what readers of archives raise on bytes that are none"""
+BESIDE = ("history.jsonl", "predictions.npz")
+"""of these a result knows the digests"""
 
 
 class RunFolder:
@@ -118,16 +127,25 @@ class RunFolder:
             raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
 
     def put_json(self, content: Any, *parts: str) -> None:
+        """An object is written with its digest, so that it is known whether it is still what was written."""
+        if isinstance(content, dict):
+            content = content | {"digest": _digest(json.dumps(content).encode())}
         self.put((json.dumps(content, indent=1) + "\n").encode(), *parts)
 
-    def get_json(self, *parts: str) -> Any:
-        content = self.get(*parts)
-        return None if content is None else json.loads(content)
+    def get_json(self, *parts: str, signed: bool = False) -> Any:
+        """ValueError where it is no JSON, or no more what was written; a `signed` one must have its digest."""
+        text = self.get(*parts)
+        content = None if text is None else json.loads(text)
+        if isinstance(content, dict):
+            said = content.pop("digest", None)
+            if (signed or said is not None) and said != _digest(json.dumps(content).encode()):
+                raise ValueError("it was changed after it was written")
+        return content
 
-    def _object(self, *parts: str) -> dict[str, Any] | None:
+    def _object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
         try:
-            content = self.get_json(*parts)
-        except ValueError:
+            content = self.get_json(*parts, signed=signed)
+        except (ValueError, RecursionError):
             return None
         return content if isinstance(content, dict) else None
 
@@ -178,9 +196,14 @@ class RunFolder:
         import torch
 
         content = self.get("cells", key, "checkpoint.pt")
+        if content is None:
+            return None
         try:
-            return None if content is None else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError):  # spoilt: the training begins anew
+            with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch itself does not look at the checksums
+                if parts.testzip():
+                    return None
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except SPOILT:  # the training begins anew
             return None
 
     def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
@@ -213,18 +236,29 @@ class RunFolder:
         try:
             with np.load(io.BytesIO(content)) as arrays:
                 return dict(arrays)
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+        except SPOILT:
             where = self.path("cells", key)
             raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
-        self.put_json(result, "cells", key, "result.json")
+        files = {name: _digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
+        self.put_json(result | {"files": files}, "cells", key, "result.json")
         self.remove("cells", key, "error.json")
 
     def result(self, key: str) -> dict[str, Any] | None:
         """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
-        result = self._object("cells", key, "result.json")
-        return result if result is not None and result.get("key", key) == key else None
+        result = self._object("cells", key, "result.json", signed=True)
+        if not result or result.get("key") != key:
+            return None
+        result.pop("files", None)
+        return result
+
+    def whole(self, key: str) -> bool:
+        """There is a result, and on a disk the files beside it are what they were when it was written."""
+        result = self._object("cells", key, "result.json", signed=True)
+        if not result or result.get("key") != key:
+            return False
+        return all(_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
         self.put_json(error, "cells", key, "error.json")
@@ -242,9 +276,9 @@ class RunFolder:
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def done(self) -> set[str]:
-        """Keys of all cells that have a result. On a disk each is read: elsewhere a file is whole or absent by itself."""
+        """Keys of all cells that have a result. On a disk each is read, with what lies beside it: elsewhere a file is whole by itself."""
         there = self._having("result.json")
-        return {key for key in there if self.result(key) is not None} if self.local else there
+        return {key for key in there if self.whole(key)} if self.local else there
 
     def kept(self) -> set[str]:
         """Keys of all cells that have a checkpoint."""
@@ -260,6 +294,10 @@ class RunFolder:
             files = self.files.find(cells)  # a thousand at a time; folder by folder would be a question a cell
             return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
         return set()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _file_name(kind: str) -> str:

@@ -48,7 +48,10 @@ class Source:
         _check_options(reader, self.options, self.kind)
         paths = _paths(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
-        faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        try:
+            faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        except UnicodeEncodeError as error:  # of a name whose bytes are no text
+            raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
         return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.facts else faces
 
 
