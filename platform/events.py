@@ -86,7 +86,7 @@ def begin(hyperparameters: Mapping[str, Value], row: dict[str, Any]) -> bytes:
 def end(row: dict[str, Any], values: list[Summary.Value], status: int = api_pb2.STATUS_SUCCESS) -> bytes:
     """What a run ends with, at the step of its last row."""
     time = row.get("time", 0)
-    info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)  # type: ignore[arg-type]
+    info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
     return record(time, row["step"], [*values, hparams(metadata.SESSION_END_INFO_TAG, session_end_info=info)])
 
 

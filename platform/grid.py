@@ -129,7 +129,7 @@ def check(study: Study, cells: list[Cell]) -> None:
     tasks: dict[str, Task] = {}
     methods = set()
     for cell in cells:
-        kind = repr(cell.task_settings)
+        kind = repr((cell.task, cell.task_settings))
         if kind not in tasks:
             tasks[kind] = make_task(cell, torch.device("cpu"))
         if cell.axes[study.compared] not in methods:
@@ -148,7 +148,7 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str,
             with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train(study, todo, folder, progress, how)
         draw(study, cells, folder)
-        return int(any(folder.result(cell.key) is None for cell in todo))
+        return int(not {cell.key for cell in todo} <= folder.done())
 
 
 def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
@@ -156,7 +156,7 @@ def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
     done, kept = folder.done(), folder.kept()
     todo = {cell.key for cell in cells if cell.key not in done}
     for cell in reversed(cells):  # children stand behind their parents
-        if cell.key in todo and cell.parent in done - kept:
+        if cell.parent and cell.key in todo and cell.parent in done - kept:
             folder.remove("cells", cell.parent, "result.json")
             todo.add(cell.parent)
     return [cell for cell in cells if cell.key in todo]
@@ -190,7 +190,9 @@ def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     board = Board(folder, study)
     board.complete(cells)
     board.close()
-    print(f"report: {write(folder, study)}\ncurves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
+    print(f"report: {write(folder, study)}", file=sys.stderr)
+    if folder.local:
+        print(f"curves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
 
 
 def commit() -> dict[str, Any]:

@@ -40,7 +40,7 @@ def main(
         wanted = narrow(STUDIES.find(space), scale, only or [], None, set_ or [])
         if wanted.search is None:
             raise BadRequest(f"{wanted.name} says nothing to search; a study with `search` is {', '.join(searchable()) or 'not there'}")
-        given = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
+        given: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
         search = replace(wanted.search, **{name: value for name, value in given.items() if value is not None})
         wanted = replace(wanted, search=search)
         folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}-search")
@@ -80,10 +80,11 @@ def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[
         draw(study, hunt, folder)
         failed = sum(len(quest.record.failed) for quest in every)
         found = [each for quest in every if (each := quest.found())]
+        others = [each for quest in every if (each := quest.found()) and each.settings != quest.text]
     if not found:
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.path('cells')} says why", file=sys.stderr)
         return 1
-    code = compare(study, found, data, RunFolder(folder.path("fresh")), how) if search.fresh else 0
+    code = compare(study, others, data, RunFolder(folder.path("fresh")), how) if search.fresh and others else 0
     return int(bool(failed or code or len(found) < len(every)))
 
 
@@ -148,6 +149,8 @@ def told(record: Any) -> str:
 
     if (best := record.best) is None:
         return "no suggestion ended with a score"
+    if best.user_attrs.get("searcher") == "the text":
+        return f"{100 * best.value:.1f} by the text's own settings; none of {record.made - 1} others did better"
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
     weights = ", ".join(f"{name} {share:.0%}" for name, share in importances(record).items())
     return f"{100 * best.value:.1f} by suggestion {best.number} of {record.made}: {settings}" + (

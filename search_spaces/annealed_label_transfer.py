@@ -25,8 +25,10 @@ SCENARIOS: dict[Any, dict[str, Any]] = {
     "web": {"labelled": {"web": SEVEN}, "pool": ("pool",)},
     "anxiety": {"labelled": {"wild": SEVEN, "anxiety": ("anxiety",)}, "pool": ("pool",)},
     "children": {"labelled": {"children": SEVEN}, "extra": {"webplus": SEVEN}, "pool": ("pool_lab", "pool_children")},
+    "to_children": {"labelled": {"wild": SEVEN}, "target": {"children": SEVEN}, "pool": ()},
 }
-"""the text's sections 4.1 (RAF-DB; FER+; FER2013), 4.2 (RAF-DB and a folder of anxiety) and 4.3 (CAFE, besides FER+ without contempt)"""
+"""the text's sections 4.1 (RAF-DB; FER+; FER2013), 4.2 (RAF-DB and a folder of anxiety) and 4.3 (CAFE, besides FER+ without contempt); and
+ours, of which its title speaks: labels of adults alone, children without labels, tested on other children"""
 
 ROLES = {
     "wild": Source("faces", "adults/wild"),  # the text: RAF-DB

@@ -5,6 +5,9 @@ from typing import Any
 
 from trainables.cell import Value
 
+STARTUP = 10
+"""suggestions drawn at random before a TPE begins to model"""
+
 
 @dataclass(frozen=True)
 class Real:

@@ -21,7 +21,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--only", "scenario=wild,web", "--set", "epochs=2", "--set", "precision=fp32", "--set", "extra_images=20"]
+SMALL = ["--only", "scenario=wild,web", "--set", "epochs=4", "--set", "precision=fp32", "--set", "extra_images=20"]
 SEARCH = [*SMALL, "--trials", "5", "--seeds", "2", "--fresh", "2"]
 
 
@@ -112,7 +112,7 @@ def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: t
         events = EventAccumulator(folder.path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
         events.Reload()
         assert events.Scalars("score/mean")[-1].value == pytest.approx(trial.value)
-        assert len(events.Scalars("val/accuracy")) == 2, "one point an epoch"
+        assert len(events.Scalars("val/accuracy")) == 4, "one point an epoch"
         content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
         start_info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
         assert start_info.hparams["temperature"].number_value == trial.params["temperature"]
@@ -125,9 +125,13 @@ def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[
     fresh = RunFolder(folder.path("fresh"))
     cells = fresh.grid()
     assert {cell.seed for cell in cells} == {2, 3} and {cell.axes["method"] for cell in cells} == {"ALT", "ALT(found)"}
-    assert fresh.done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * 2
+    best = folder.get_json("best.json")["found"]
+    better = [each["condition"]["scenario"] for each in best if each["settings"] != each["text"]["settings"]]
+    assert {cell.axes["scenario"] for cell in cells} == set(better), "the text's own settings need no comparison with themselves"
+    assert fresh.done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
     report = json.loads(Path(fresh.path("report", "report.json")).read_text())
-    assert any("ALT(found)" in json.dumps(row) for row in report["confirmatory"]), "no comparison with a test"
+    compared = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
+    assert len(compared) == len(better) and all({row["a"], row["b"]} == {"ALT", "ALT(found)"} for row in compared)
 
 
 def test_done_is_done_and_more_trials_extend(searched: tuple[Path, RunFolder, str, set[str]]) -> None:

@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[1]
 KEY = "0123456789abcdef0123"
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
+    if request.param == "s3":
+        return RunFolder(f"{request.getfixturevalue('s3')}/run")
     return RunFolder(str(tmp_path / "run") if request.param == "local" else f"memory://{uuid.uuid4().hex}/run")
 
 

@@ -8,13 +8,16 @@
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
                   last-words.txt        while it trains: what its worker says when it dies of a fault
+    RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
+    RUN/drawn.json                      by condition, what its curves were drawn from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
 RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -26,7 +29,7 @@ import struct
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +37,7 @@ import fsspec
 import numpy as np
 
 from trainables.cell import Cell
+from trainables.registry import BadRequest
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -46,7 +50,12 @@ class RunFolder:
     """One run's files; made on first use."""
 
     def __init__(self, uri: str) -> None:
-        self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)))
+        """BadRequest for an address that fsspec, or a package that it lacks, cannot read."""
+        options = {"use_listings_cache": False} if "://" in str(uri) else {}  # others write here, too
+        try:
+            self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)), **options)
+        except (ValueError, ImportError) as error:
+            raise BadRequest(f"{uri}: {error}") from None
         self.local = "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,))
         self.uri = self.root if self.local else self.files.unstrip_protocol(self.root)
 
@@ -58,7 +67,8 @@ class RunFolder:
         """Write a file so that it is there whole or not at all, whatever dies."""
         path = self.path(*parts)
         if not self.local:
-            self.files.pipe_file(path, content)
+            with self._named(path):
+                self.files.pipe_file(path, content)
             return
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
@@ -90,14 +100,31 @@ class RunFolder:
                 path.unlink()
 
     def get(self, *parts: str) -> bytes | None:
+        path = self.path(*parts)
         try:
-            return self.files.cat_file(self.path(*parts))
+            with self._named(path):
+                return self.files.cat_file(path)
         except FileNotFoundError:
             return None
 
     def remove(self, *parts: str) -> None:
-        if self.files.exists(self.path(*parts)):
-            self.files.rm_file(self.path(*parts))
+        path = self.path(*parts)
+        with contextlib.suppress(FileNotFoundError), self._named(path):
+            if self.files.exists(path):
+                self.files.rm_file(path)
+
+    @contextlib.contextmanager
+    def _named(self, path: str) -> Iterator[None]:
+        """What an object store's driver raises is its own business: here it is an OSError that says where."""
+        try:
+            yield
+        except OSError as error:
+            if self.local or error.filename:
+                raise
+            number = errno.ENOENT if isinstance(error, FileNotFoundError) else error.errno or errno.EIO
+            raise type(error)(number, error.strerror or str(error), self.files.unstrip_protocol(path)) from None
+        except Exception as error:
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
 
     def put_json(self, content: Any, *parts: str) -> None:
         """An object is written with its digest, so that it is known whether it is still what was written."""
@@ -135,6 +162,12 @@ class RunFolder:
     def steps(self) -> set[str]:
         """Keys of the grid's cells that no report shows: they are trained for their children alone."""
         return set((self.get_json("grid.json") or {}).get("steps", []))
+
+    def put_mark(self, mark: str) -> None:
+        self.put(mark.encode(), "mark.txt")
+
+    def mark(self) -> str:
+        return (self.get("mark.txt") or b"").decode(errors="replace")
 
     # a kind of device
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
@@ -252,8 +285,15 @@ class RunFolder:
         return self._having("checkpoint.pt")
 
     def _having(self, name: str) -> set[str]:
-        files = self.files.find(self.path("cells"), maxdepth=2)  # not a glob: a folder's name may hold its special characters
-        return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
+        cells = self.path("cells")
+        if self.local:
+            with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
+                return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
+            return set()
+        with contextlib.suppress(FileNotFoundError), self._named(cells):
+            files = self.files.find(cells)  # a thousand at a time; folder by folder would be a question a cell
+            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
+        return set()
 
 
 def _digest(content: bytes) -> str:

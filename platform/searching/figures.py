@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import matplotlib
 import optuna
@@ -31,7 +32,7 @@ def pictures(record: Record, score: str) -> Iterator[tuple[str, bytes]]:
     for name, make in makers.items():
         with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "ferray"}):
             warnings.simplefilter("ignore")  # of a style and of labels that we leave to Optuna
-            figure = make().figure
+            figure = cast(Figure, make().figure)
             for kind in ("png", "svg"):
                 yield f"{name}.{kind}", _bytes(figure, kind)
             matplotlib.pyplot.close(figure)

@@ -23,8 +23,8 @@ class Quest:
     """The search under one condition: its record, and the cells of a suggestion."""
 
     def __init__(self, study: Study, search: Search, condition: dict[str, Value], data: dict[str, Data]) -> None:
-        axes = {axis: (value,) for axis, value in condition.items()} | {study.compared: (search.arm,)}
-        axes |= {study.replicated: tuple(range(search.seeds))}
+        axes: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in condition.items()}
+        axes |= {study.compared: (search.arm,), study.replicated: tuple(range(search.seeds))}
         self.study, self.search, self.condition, self.data = replace(study, axes=study.axes | axes), search, condition, data
         every = self.study.cells(data)
         self.steps = [cell for cell in every if self.study.is_step(cell)]

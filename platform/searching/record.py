@@ -4,6 +4,7 @@ All searches of a run folder share one file, RUN/search.journal: a line of JSON 
 What a killed search was still training waits there to be taken up again. `optuna-dashboard RUN/search.journal` opens it.
 """
 
+import json
 import math
 import os
 import warnings
@@ -19,14 +20,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.space import OneOf, Range, Real, Search, Whole
+from search_spaces.space import STARTUP, OneOf, Range, Real, Search, Whole
 from trainables.cell import Value
 from trainables.registry import BadRequest, unknown
 from trainables.streams import torch_seed
 
 Settings = dict[str, Value]
-STARTUP = 10
-"""suggestions drawn at random before TPE begins to model"""
 TPE = {"n_startup_trials": STARTUP, "multivariate": True, "constant_liar": True}
 """Optuna's sampler; what its releases 4 and 5 differ in is written out"""
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
@@ -46,8 +45,8 @@ class Journal(JournalStorage):
         _mend(path)
         try:
             super().__init__(JournalFileBackend(path, _Held()))
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            raise BadRequest(f"{path}: is no record of a search ({error}); move it away to begin anew") from None
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+            raise BadRequest(f"{path}: is no record of a search ({type(error).__name__}: {error}); move it away to begin anew") from None
 
 
 class _Held(BaseJournalFileLock):
@@ -69,6 +68,11 @@ def _mend(path: str) -> None:
             file.truncate(content.rfind(b"\n") + 1)
             file.flush()
             os.fsync(file.fileno())
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            json.loads(line)["op_code"]
+        except (ValueError, TypeError, KeyError):
+            raise BadRequest(f"{path}, line {number}: is no line of a search's record; move the file away to begin anew") from None
 
 
 class Record:

@@ -16,8 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from platform.schedule import hyperopt_suggestion
-from platform.searching.record import STARTUP, Journal, Record
-from search_spaces.space import OneOf, Real, Search, Whole
+from platform.searching.record import Journal, Record
+from search_spaces.space import STARTUP, OneOf, Real, Search, Whole
 from trainables.registry import BadRequest
 
 SPACE: dict[str, Any] = {"rate": Real(1e-3, 1, log=True), "share": Real(-1, 1), "depth": Whole(1, 4), "how": OneOf(("a", "b", None))}
