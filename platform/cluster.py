@@ -102,11 +102,13 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     sweep()
     life = threading.Thread(target=live, daemon=True)
     life.start()
+    patience_s = 5.0
     try:
         yield ready
+        patience_s = 60.0  # all is done, and nobody in a hurry
     finally:
         over.set()
-        life.join(5)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+        life.join(patience_s)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
 
 
 def dead() -> list[str]:
