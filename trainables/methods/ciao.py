@@ -107,6 +107,9 @@ class CIAO(Method):
     def about(self) -> dict[str, Any]:
         return {"updated_parameters": sum(each.numel() for each in self.moving().parameters())}
 
+    def network(self) -> nn.Module:
+        return Whole(self)
+
     def phases(self) -> list[Phase]:
         return [Fit(self)]
 
@@ -181,6 +184,19 @@ class CIAO(Method):
             chosen = slice(start, start + frozen.BATCH)
             found.append(self.outputs(tuple(each[chosen] for each in kept) if kept else self.freeze(normalise(pixels[chosen])))[0])
         return torch.cat(found)
+
+
+class Whole(nn.Module):
+    """The network as one module, gradients and all: float images [n, c, s, s] to outputs [n, k]."""
+
+    def __init__(self, method: CIAO) -> None:
+        super().__init__()
+        self.encoder, self.mask, self.head = method.encoder, method.mask, method.modules["head"]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        before = self.encoder.trunk(images)
+        maps = self.encoder.last(before)
+        return self.head(maps if self.mask is None else self.mask(maps, self.encoder.fed(before)))
 
 
 class Fit(Phase):
