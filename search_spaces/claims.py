@@ -52,6 +52,14 @@ class Printed:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """What the text says a class is taken for."""
+
+    true: str
+    answered: str
+
+
+@dataclass(frozen=True)
 class Contrast:
     """Two arms that are held against each other at every condition: with something, and without it."""
 

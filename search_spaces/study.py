@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Contrast, Model, Printed, Published
+from search_spaces.claims import Claim, Confusion, Contrast, Model, Printed, Published
 from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -80,6 +80,10 @@ class Study:
     """what `python -m platform.search` tunes"""
     found: tuple[Found, ...] = ()
     """what such a search found, in place of an arm's own settings"""
+    confusions: tuple[Confusion, ...] = ()
+    """the ones the text names: does a class's error fall there more often than elsewhere?"""
+    fewer: str | None = None
+    """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:

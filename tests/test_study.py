@@ -56,6 +56,7 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
         assert number.arm in study.axes[study.compared]
         assert all(value in study.conditions[axis] for axis, value in number.condition.items())
     assert study.baseline is None or study.baseline in study.arms
+    assert study.fewer is None or study.fewer in study.conditions
 
 
 @pytest.mark.parametrize("scale", ["pocket", "paper"])

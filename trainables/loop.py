@@ -89,6 +89,7 @@ def training(
 
     with arithmetic.autocast(device):
         (val, _), (test, predictions) = _evaluate(method, task, task.val), _evaluate(method, task, task.test)
+        others = {name: _evaluate(method, task, images)[0] for name, images in task.tests.items()}
     rows = [row for row in run.history if row["phase"] == phases[-1].name]
     if not np.isfinite(predictions).all():  # the last step of all may have been the one too many
         raise Diverged(phases[-1].name, rows[-1]["epoch"], math.nan)
@@ -97,6 +98,7 @@ def training(
         "axes": cell.axes,
         "metrics": {f"val/{name}": value for name, value in val.items()}
         | {f"test/{name}": value for name, value in test.items()}
+        | {f"{other}/{name}": value for other, scores in others.items() for name, value in scores.items()}
         | {"train/loss": rows[-1]["train/loss"]}
         | phases[-1].summary(rows),
         "selected_epoch": run.selected,

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -288,7 +289,8 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"?", data) if kind == "svg" else data  # XML has no such characters
 
 
 def element(svg: bytes) -> str:

@@ -48,6 +48,8 @@ def design(study: Study) -> Design:
         published=study.published,
         claims=study.claims,
         printed=study.printed,
+        confusions=study.confusions,
+        fewer=study.fewer,
         contrasts=study.contrasts,
         models=study.models,
         study=study.name,
@@ -60,7 +62,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     try:
         steps = folder.steps()
         cells = [cell for cell in folder.grid() if cell.key not in steps]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it anew") from None
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from platform.reporting import classes, figures, sketches, words
+from platform.reporting import classes, elsewhere, figures, sketches, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import ranked
 from platform.reporting.findings import Findings
@@ -59,6 +60,8 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             images=classes.images,
             matrices=classes.drawn(runs, found.classes),
             matrix=lambda row: sketches.matrix(row, f"{d.replicated}s"),
+            unprinted=elsewhere.not_run(runs),
+            fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
             beside=beside,
         )
@@ -105,6 +108,7 @@ def _environment(runs: Runs) -> Environment:
         "value": unit.value,
         "difference": unit.difference,
         "share": Unit(True).value,
+        "points": Unit(True).difference,
         "probability": words.probability,
         "chance": words.chance,
         "duration": words.duration,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from search_spaces.claims import FIRST, LAST, Claim, Contrast, Model, Printed, Published
+from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, Model, Printed, Published
 from trainables.cell import Value
 
 Condition = dict[str, Value]
@@ -43,6 +43,9 @@ class Design:
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
     printed: tuple[Printed, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    fewer: str | None = None
+    """the condition whose values are numbers of classes, the fewer among the more"""
     contrasts: tuple[Contrast, ...] = ()
     models: tuple[Model, ...] = ()
     study: str = ""

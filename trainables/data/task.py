@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.data.dataset import Faces
+from trainables.data.dataset import Faces, piece
 from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
@@ -50,7 +50,7 @@ class Images(NamedTuple):
 
     @classmethod
     def of(cls, faces: Faces, rows: np.ndarray, device: torch.device) -> "Images":
-        pixels, labels = torch.from_numpy(faces.images[rows]), torch.from_numpy(faces.labels[rows])
+        pixels, labels = torch.from_numpy(piece(faces.images, rows)), torch.from_numpy(faces.labels[rows])
         return cls(pixels.to(device), labels.to(device), faces.facts.index.to_numpy()[rows])
 
     def joined(self, others: "Images") -> "Images":
@@ -78,6 +78,8 @@ class Task:
     """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
     target: str = "label"
     """what is answered: a name in `trainables.data.targets.TARGETS`"""
+    tests: dict[str, Images] = field(default_factory=dict)
+    """further test sets, such as the own one of what is trained on: their scores are in the result by these names"""
     scored: bool = False
     """results hold the target's first score as `score`, too: by it tasks with several targets stand in one table"""
 

@@ -1,6 +1,7 @@
 """Method and Phase: what the training loop asks of a way to train. A method is one file: its settings, its phases, its loss."""
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -80,6 +81,10 @@ class Method(ABC):
     def inherit(self, modules: dict[str, torch.Tensor]) -> None:
         """Take over the parameters that the parent's checkpoint holds, by their names in `modules`, before the first phase begins."""
         raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit`")
+
+    def network(self) -> nn.Module:
+        """What maps float images as networks take them to class scores, gradients and all: for pictures of what it looks at."""
+        return nn.Sequential(OrderedDict(encoder=self.modules["encoder"], classifier=self.modules["classifier"]))
 
     def about(self) -> dict[str, Any]:
         """What a result tells of this training besides: plain values by name."""
