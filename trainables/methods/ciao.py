@@ -108,7 +108,7 @@ class CIAO(Method):
         return {"updated_parameters": sum(each.numel() for each in self.moving().parameters())}
 
     def network(self) -> nn.Module:
-        return Whole(self)
+        return Network(self.encoder, self.mask, self._head)
 
     def phases(self) -> list[Phase]:
         return [Fit(self)]
@@ -186,17 +186,17 @@ class CIAO(Method):
         return torch.cat(found)
 
 
-class Whole(nn.Module):
-    """The network as one module, gradients and all: float images [n, c, s, s] to outputs [n, k]."""
+class Network(nn.Module):
+    """Encoder, mask where there is one, and decision layer as one: float images [n, c, s, s] to outputs [n, k]."""
 
-    def __init__(self, method: CIAO) -> None:
+    def __init__(self, encoder: Convolutional, mask: Inhibition | None, head: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.mask, self.head = method.encoder, method.mask, method.modules["head"]
+        self.encoder, self.mask, self.head = encoder, mask, head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         before = self.encoder.trunk(images)
-        maps = self.encoder.last(before)
-        return self.head(maps if self.mask is None else self.mask(maps, self.encoder.fed(before)))
+        u = self.encoder.last(before)
+        return self.head(u if self.mask is None else self.mask(u, self.encoder.fed(before)))
 
 
 class Fit(Phase):
