@@ -40,6 +40,44 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """One number of the text: an arm's score under a condition, on its test images (`test`) or another test set of a result (`own`)."""
+
+    condition: dict[str, Value]
+    arm: str
+    score: float
+    on: str = "test"
+    note: str = ""
+    """what a reader must know of it"""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What the text says a class is taken for."""
+
+    true: str
+    answered: str
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two arms that are held against each other at every condition: with something, and without it."""
+
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Another text's model, as the text's table quotes it."""
+
+    name: str
+    condition: dict[str, Value]
+    score: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Published:
     """A row of the text's table: what it printed for best and runner-up under one condition."""
 

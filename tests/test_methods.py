@@ -12,6 +12,7 @@ from torch import nn
 from tests import tiny
 from trainables import loop
 from trainables.cell import Cell, Data
+from trainables.data.augment import normalise
 from trainables.data.dataset import DataError
 from trainables.data.pool import Domain
 from trainables.loop import make_method, make_task, train
@@ -30,7 +31,7 @@ DOMAINS = [
 ]
 PAIRS_BY_LABEL = "c<-a"
 """a second view of another person makes sense only to a loss that compares views by label"""
-REFUSED = {("simclr", PAIRS_BY_LABEL), ("supervised", PAIRS_BY_LABEL)}
+REFUSED = {(name, PAIRS_BY_LABEL) for name in ("identity", "simclr", "supervised")}
 TAKEN = [pair for pair in DOMAINS if pair not in REFUSED]
 
 
@@ -147,6 +148,17 @@ def test_evaluation_treats_each_image_alone(roles: Roles, name: str, domain: str
     assert together.shape == (len(pixels), len(tiny.CLASSES))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
     assert moved(method.modules, before) == set()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.all()))
+def test_the_network_that_pictures_are_drawn_of_answers_as_the_method_does(roles: Roles, name: str) -> None:
+    method = built(cell(roles, name, "c" if (name, "c") in TAKEN else ""))
+    pixels = method.task.test.pixels
+    images = normalise(pixels).requires_grad_()
+    scores = method.network().eval()(images)
+    torch.testing.assert_close(scores.softmax(1), method.logits(pixels).softmax(1), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(scores[:, 0].sum(), images)
+    assert gradient.abs().sum((1, 2, 3)).gt(0).all()
 
 
 @pytest.mark.parametrize(("name", "views"), [("supervised", 1), ("supcon", 2)])

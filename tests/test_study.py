@@ -30,11 +30,12 @@ def keys(study: Study) -> list[str]:
 def test_pocket_is_the_paper_made_smaller(make: Make) -> None:
     paper, pocket = make("paper"), make("pocket")
     assert (paper.scale, pocket.scale) == ("paper", "pocket")
-    assert list(pocket.axes) == list(paper.axes) and pocket.arms == paper.arms
-    assert pocket.axes[pocket.compared] == paper.axes[paper.compared] == tuple(paper.arms)
+    assert list(pocket.axes) == list(paper.axes) and list(pocket.arms) == list(paper.arms)
+    assert all(pocket.arms[name] == paper.arms[name] for name in paper.axes[paper.compared])
+    assert pocket.axes[pocket.compared] == paper.axes[paper.compared] and set(paper.axes[paper.compared]) <= set(paper.arms)
     for axis, values in pocket.axes.items():
         assert set(values) <= set(paper.axes[axis])
-    for field in ("name", "title", "source", "task", "roles", "compared", "replicated", "largest", "published", "claims"):
+    for field in ("name", "title", "source", "task", "roles", "compared", "replicated", "largest", "published", "claims", "printed"):
         assert getattr(pocket, field) == getattr(paper, field)
     assert {pocket.compared, pocket.replicated} <= set(pocket.axes) and (pocket.largest is None or pocket.largest in pocket.conditions)
 
@@ -51,7 +52,11 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
     for row in study.published:
         assert {row.best, row.runner_up} <= set(study.arms)
         assert all(value in study.conditions[axis] for axis, value in row.condition.items())
+    for number in study.printed:
+        assert number.arm in study.axes[study.compared]
+        assert all(value in study.conditions[axis] for axis, value in number.condition.items())
     assert study.baseline is None or study.baseline in study.arms
+    assert study.fewer is None or study.fewer in study.conditions
 
 
 @pytest.mark.parametrize("scale", ["pocket", "paper"])
@@ -61,10 +66,14 @@ def test_every_cell_is_another_and_one_seed_of_everything_comes_first(make: Make
     number = 1
     for values in study.axes.values():
         number *= len(values)
-    assert len({cell.key for cell in cells}) == len({cell.name for cell in cells}) == len(cells) == number
+    assert len({cell.key for cell in cells}) == len({cell.name for cell in cells}) == len(cells)
     assert all(list(cell.axes) == list(study.axes) for cell in cells)
+    places = {cell.key: place for place, cell in enumerate(cells)}
+    assert all(cell.parent is None or places[cell.parent] < places[cell.key] for cell in cells)
+    shown = [cell for cell in cells if not study.is_step(cell)]
+    assert len(shown) == number
     each = number // len(study.axes[study.replicated])
-    seeds = [cell.axes[study.replicated] for cell in cells]
+    seeds = [cell.axes[study.replicated] for cell in shown]
     assert seeds == [seed for seed in study.axes[study.replicated] for _ in range(each)]
 
 

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "projection": 8,
     "probe_epochs": 4,
     "probe_lr": 0.05,
+    "width": 1 / 16,
     "precision": "fp32",
 }
 
@@ -73,10 +74,10 @@ def study(**settings: Any) -> Study:
     )
 
 
-def data(sources: dict[str, Source]) -> dict[str, Data]:
+def data(sources: dict[str, Source], colour: str = "grey") -> dict[str, Data]:
     """What the sources hold now."""
     size = SETTINGS["size"]
-    read = {role: source.read(size, "grey") for role, source in sources.items()}
+    read = {role: source.read(size, colour) for role, source in sources.items()}
     return {role: Data(sources[role], each.fingerprint, each.title) for role, each in read.items()}
 
 

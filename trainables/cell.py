@@ -63,7 +63,7 @@ class Cell:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Cell":
-        fields = {name: value for name, value in content.items() if name not in ("key", "name")}
+        fields = {name: value for name, value in content.items() if name not in ("key", "name", "digest")}
         fields["data"] = {}
         for role, data in content["data"].items():
             source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from platform.reporting import classes, families, folder, groups, summary
+from platform.reporting import classes, confused, elsewhere, families, fewer, folder, groups, looks, summary
 from platform.reporting.comparisons import Comparison
+from platform.reporting.contrasts import Cost, Row, contrasts, costs
 from platform.reporting.runs import Runs
 from trainables.store import RunFolder
 
@@ -19,12 +20,18 @@ class Findings:
     answers: list[families.Answer]
     reference: str | None
     against: list[Comparison]
+    contrasts: list[Row]
+    costs: list[Cost]
     pairwise: list[Comparison]
     overall: list[summary.Overall]
     agreement: list[summary.Agreement]
     power: list[summary.Power]
     groups: list[groups.Group]
     classes: list[classes.ByClass]
+    elsewhere: list[elsewhere.Elsewhere]
+    confused: list[confused.Confused]
+    fewer: list[fewer.Fewer]
+    looks: list[looks.Looks]
     flags: list[folder.Flag]
     origins: list[folder.Origin]
     far_below: list[str]
@@ -44,12 +51,18 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
         answers=families.claims(runs),
         reference=reference,
         against=families.against(runs, reference),
+        contrasts=contrasts(runs),
+        costs=costs(runs),
         pairwise=pairs,
         overall=summary.overall(runs, reference),
         agreement=summary.agreement(runs),
         power=summary.power(runs, confirmatory),
         groups=groups.groups(runs, run) if run else [],
         classes=classes.by_class(runs),
+        elsewhere=elsewhere.elsewhere(runs),
+        confused=confused.confused(runs),
+        fewer=fewer.fewer(runs, run) if run else [],
+        looks=looks.looks(run) if run else [],
         flags=folder.flags(runs),
         origins=folder.origins(runs),
         far_below=summary.far_below(runs, cells, floors),

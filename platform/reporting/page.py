@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from platform.reporting import classes, figures, sketches, words
+from platform.reporting import classes, elsewhere, figures, sketches, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import ranked
 from platform.reporting.findings import Findings
@@ -49,6 +50,8 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             bar=sketches.bar,
             strip=_strips(runs),
             claims_reach=_reach(_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
+            contrasts_reach=_reach(_ends(row.comparison for row in found.contrasts)),
+            cost_figure=Markup(figures.element(drawn["costs"]["svg"])) if drawn.get("costs") else "",
             against_reach=_reach(_ends(found.against)),
             overall_reach=_reach(end for row in found.overall for end in row.across[:3]),
             agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
@@ -57,6 +60,8 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             images=classes.images,
             matrices=classes.drawn(runs, found.classes),
             matrix=lambda row: sketches.matrix(row, f"{d.replicated}s"),
+            unprinted=elsewhere.not_run(runs),
+            fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
             beside=beside,
         )
@@ -103,6 +108,7 @@ def _environment(runs: Runs) -> Environment:
         "value": unit.value,
         "difference": unit.difference,
         "share": Unit(True).value,
+        "points": Unit(True).difference,
         "probability": words.probability,
         "chance": words.chance,
         "duration": words.duration,

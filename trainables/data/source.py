@@ -37,13 +37,21 @@ class Source:
         population = [("population", self.population)] if self.population else []
         return ",".join(_escape(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
 
+    def files(self) -> list[str]:
+        """The files and folders of a disk that it names."""
+        options = [value for name, value in self.options if name in _paths(find_reader(self.kind))]
+        return [path for path in (self.path, *options) if os.path.isabs(path)]
+
     def read(self, size: int, colour: str) -> Faces:
         """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
         reader = find_reader(self.kind)
         _check_options(reader, self.options, self.kind)
         paths = _paths(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
-        faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        try:
+            faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        except UnicodeEncodeError as error:  # of a name whose bytes are no text
+            raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
         return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.facts else faces
 
 

@@ -1,12 +1,13 @@
-"""Targets: what an image, or a clip of images, is to be answered with: a class, a vote distribution, valence and arousal, or several labels.
+"""Targets: what an image or a clip is to be answered with: a class, a distribution of votes, valence and arousal, or several labels.
 
-What a data set knows of them stands in its facts (see `Faces`); a target reads it there, says how outputs are trained and how they are scored.
+What a data set knows of them stands in its facts (see `Faces`); a target reads it there, and says how outputs are trained and scored.
 """
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,6 +34,8 @@ class Target(ABC):
 
     kept: ClassVar[str] = "probabilities"
     """what predictions are called in predictions.npz"""
+    one_class: ClassVar[bool] = False
+    """an image has one of the classes"""
 
     @abstractmethod
     def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
@@ -53,6 +56,8 @@ class Target(ABC):
 
 class Label(Target):
     """One class."""
+
+    one_class = True
 
     def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
         return Answers(faces.only(classes), classes, None)
@@ -75,7 +80,7 @@ class Votes(Label):
         """Images that have a label. A tie goes to the data set's own label, if it is among the first, else to the first class."""
         columns = [f"{VOTES}{name}" for name in classes]
         _need(faces, columns)
-        every = faces.facts.filter(like=VOTES).to_numpy(float)
+        every = faces.facts[_columns(faces, VOTES)].to_numpy(float)
         if (empty := np.flatnonzero((faces.labels >= 0) & ~(every.sum(1) > 0))).size:
             raise DataError(f"{_source(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
         if (wrong := np.flatnonzero(~(np.isfinite(every).all(1) & (every >= 0).all(1)))).size:
@@ -130,8 +135,7 @@ class Labels(Target):
 
     def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
         """Images of which the labels are known; alike are those with the same set."""
-        columns = [name for name in faces.facts if name.startswith(SHOWN)]
-        if not columns:
+        if not (columns := _columns(faces, SHOWN)):
             raise DataError(f"{faces.title}: knows no labels {SHOWN}...; this target needs a data set with several labels an image")
         values = faces.facts[columns].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
@@ -164,18 +168,21 @@ def clips(faces: Faces, frames: int) -> np.ndarray:
     """
     if "clip" not in faces.facts:
         return np.arange(len(faces))[:, None]
-    clip = faces.facts["clip"].to_numpy(object, na_value=None)
-    if (lost := [row for row, name in enumerate(clip) if name is None]) and lost:
-        raise DataError(f"{_source(faces, lost[0])}: is of no clip ({len(lost)} such images)")
-    order = np.lexsort((faces.facts["frame"].to_numpy(), np.unique(clip.astype(str), return_inverse=True)[1]))
-    names = clip.astype(str)[order]
-    starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
+    clip, names = pd.factorize(faces.facts["clip"])
+    if (lost := np.flatnonzero(clip < 0)).size:
+        raise DataError(f"{_source(faces, lost[0])}: is of no clip ({lost.size} such images)")
+    order = np.lexsort((faces.facts["frame"].to_numpy(), clip))
+    starts = np.flatnonzero(np.r_[True, np.diff(clip[order]) > 0])
     found = []
-    for rows in np.split(order, starts[1:]):
+    for rows in np.split(order, starts[1:]):  # by when each clip first comes
         if len(np.unique(faces.labels[rows])) > 1 or ("subject" in faces.facts and faces.facts["subject"].iloc[rows].nunique() > 1):
-            raise DataError(f"{_source(faces, rows[0])}: the frames of clip {clip[rows[0]]} have several persons or answers")
+            raise DataError(f"{_source(faces, rows[0])}: the frames of clip {names[clip[rows[0]]]} have several persons or answers")
         found.append(rows[np.linspace(0, len(rows) - 1, frames).round().astype(int)])
-    return np.stack(sorted(found, key=lambda rows: rows.min()))
+    return np.stack(found)
+
+
+def _columns(faces: Faces, prefix: str) -> list[str]:
+    return [str(name) for name in faces.facts if str(name).startswith(prefix)]
 
 
 def _need(faces: Faces, columns: list[str] | tuple[str, ...]) -> None:
@@ -184,7 +191,7 @@ def _need(faces: Faces, columns: list[str] | tuple[str, ...]) -> None:
 
 
 def _source(faces: Faces, row: int) -> str:
-    named = faces.facts["source"].iat[row] if "source" in faces.facts else f"row {faces.facts.index[row]}"
+    named = str(faces.facts["source"].iat[row]) if "source" in faces.facts else f"row {faces.facts.index[row]}"
     return f"{faces.title}, {named}"
 
 

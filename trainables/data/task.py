@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from trainables.data.dataset import Faces, piece
+from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
 
@@ -55,8 +56,7 @@ class Images(NamedTuple):
     def joined(self, others: "Images") -> "Images":
         """These images and then the others."""
         pixels, labels = torch.cat((self.pixels, others.pixels)), torch.cat((self.labels, others.labels))
-        both = self.values is not None and others.values is not None
-        values = torch.cat((self.values, others.values)) if both else None
+        values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
         return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values)
 
 
@@ -78,6 +78,16 @@ class Task:
     """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
     target: str = "label"
     """what is answered: a name in `trainables.data.targets.TARGETS`"""
+    tests: dict[str, Images] = field(default_factory=dict)
+    """further test sets, such as the own one of what is trained on: their scores are in the result by these names"""
+    scored: bool = False
+    """results hold the target's first score as `score`, too: by it tasks with several targets stand in one table"""
+
+    def scores(self, predictions: np.ndarray, images: Images) -> dict[str, float]:
+        """Scores by name of predictions [n, outputs] of some images."""
+        values = None if images.values is None else images.values.cpu().numpy()
+        found = TARGETS[self.target].score(predictions, images.labels.cpu().numpy(), values, self.classes)
+        return {"score": next(iter(found.values())), **found} if self.scored else found
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,181 @@
+"""Draw what a run's networks look at: Grad-CAM, Grad-CAM++, saliency; and how much of it lies on eyes, brows and mouth."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from platform import board
+from platform.explaining import chosen, drawn, pictures, regions
+from platform.explaining.chosen import Face, Whole
+from platform.explaining.maps import HOWS, How, Maps, maps
+from platform.explaining.measured import Look, measured
+from platform.explaining.networks import Opened, layer_of, opened, prints
+from platform.explaining.sheets import Sheet
+from platform.report import only_run, write
+from platform.reporting.files import plain
+from platform.significance import Interval
+from search_spaces.study import STUDIES, Study
+from trainables.registry import BadRequest, unknown
+from trainables.store import RunFolder
+
+
+def main(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run folder; default: the only one in runs")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="your own pictures of faces instead of test images")] = None,
+    layer: Annotated[str | None, typer.Option(metavar="L", help="whose maps; default: the last of 6 x 6 pixels or more")] = None,
+    how: Annotated[str, typer.Option(metavar="|".join(HOWS), help="kind of map")] = "gradcam",
+    count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
+) -> None:
+    """Draw what the networks of a run look at. Exit 2 with one line where that cannot be done."""
+    try:
+        if how not in HOWS:
+            raise unknown("--how", how, HOWS)
+        folder = RunFolder(run or only_run())
+        study = study_of(folder)
+        cells, condition, notes = chosen.chosen_cells(folder, study, only or [])
+        networks = [opened(cell, study.compared, study.replicated, folder) for cell in cells]
+        look, where = looking(networks, how, layer)
+        said: dict[str, Any] = {"how": how, "layer": where, "condition": condition, "notes": notes}
+        if images is not None:
+            path = of_pictures(images, networks, look, folder, study, said)
+        else:
+            path = of_tests(networks, chosen.wholes(cells, networks[0].task), look, folder, study, said, count)
+    except (BadRequest, OSError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(f"{how}{f' of {where}' if where else ''}{at(condition)}: {path}")
+
+
+def study_of(folder: RunFolder) -> Study:
+    content = folder.get_json("grid.json")
+    if not content or not content.get("cells"):
+        raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
+    return STUDIES.find(content["study"])(content["scale"])
+
+
+def at(condition: chosen.Condition) -> str:
+    return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
+
+
+def looking(networks: list[Opened], how: How, layer: str | None) -> tuple[Look, str]:
+    """How maps are made, and the layer's name and side, of each arm where they differ. BadRequest for a layer that is not there."""
+    if how == "saliency" and layer is not None:
+        raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
+    layers: dict[int, torch.nn.Module] = {}
+    names: dict[str, str] = {}
+    for one in networks if how != "saliency" else ():
+        for network in (one.network, one.untrained):
+            name, layers[id(network)], side = layer_of(network, one.task.test.pixels[:1], layer)
+        names[one.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
+
+    def look(one: Opened, pixels: torch.Tensor, classes: torch.Tensor | None, untrained: bool) -> Maps:
+        network = one.untrained if untrained else one.network
+        return maps(network, layers.get(id(network), network), pixels, classes, how)
+
+    alike = list(dict.fromkeys(names.values()))
+    return look, alike[0] if len(alike) == 1 else ", ".join(f"{arm}: {name}" for arm, name in names.items())
+
+
+def of_tests(
+    networks: list[Opened], sets: list[Whole], look: Look, folder: RunFolder, study: Study, said: dict[str, Any], count: int
+) -> str:
+    """Sheets of test images and of class means, and the shares of face regions: into RUN/explain/HOW, the board and the report."""
+    classes, how = networks[0].task.classes, str(said["how"])
+    faces = chosen.chosen_faces(networks, sets, count)
+    pixels, labels = torch.cat([each.pixels for each in faces]), torch.tensor([each.label for each in faces])
+    found = [look(one, pixels, labels, False) for one in networks]
+    means, looked = measured(networks, sets, look)
+    sheets = {"averages": drawn.averages(means, classes, how)}
+    for number, each in enumerate(faces):
+        name = f"{number + 1:02d}-{classes[each.label]}"
+        sheets[f"sheet-{name}"] = drawn.per_image(each, number, networks, found, classes, how, study.replicated)
+        if how == "saliency" and number < len(classes):
+            sheets[f"steps-{name}"] = drawn.steps(each, networks, classes)
+    shares, likeness = regions.summed_up(looked), regions.likeness(looked)
+    place = ("explain", how.replace("+", "p"))
+    for path in folder.files.find(folder.path(*place)):  # of an earlier run, with other images
+        folder.files.rm_file(path)
+    if shares:
+        folder.put(regions.tidy(shares).to_csv(index=False, lineterminator="\n").encode(), *place, "regions.csv")
+        print(table(shares, likeness))
+    else:
+        said["notes"].append("the data know no face regions: no shares of maps within them")
+    keep(sheets, folder, *place)
+    rendered = all("rendered" in whole.faces.title for whole in sets)
+    folder.put_json(
+        plain(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *place, "explain.json"
+    )
+    board.pictures(folder, "/".join(place), {name: sheet.png() for name, sheet in sheets.items()})
+    print(f"in the report: {write(folder)}")
+    return folder.path(*place)
+
+
+def of_pictures(images: Path, networks: list[Opened], look: Look, folder: RunFolder, study: Study, said: dict[str, Any]) -> str:
+    """Sheets of the user's pictures and what is answered: into RUN/explain/pictures, and nowhere else: they may be of a person."""
+    task = networks[0].task
+    names, pixels, left_out = pictures.read(images, task.size, task.channels)
+    said["notes"] += left_out
+    labels = torch.tensor([task.classes.index(true) if (true := pictures.truth(name, task.classes)) else -1 for name in names])
+    found = []
+    for one in networks:
+        answered = look(one, pixels, None, False)
+        known = labels >= 0
+        if known.any():
+            answered.maps[known.numpy()] = look(one, pixels[known], labels[known], False).maps
+        found.append(answered)
+    faces = [Face(pixels[k : k + 1], int(labels[k]), prints(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
+    place = ("explain", "pictures")
+    keep(
+        {
+            f"{number + 1:03d}-{Path(each.said).stem}": drawn.per_image(
+                each, number, networks, found, task.classes, str(said["how"]), study.replicated
+            )
+            for number, each in enumerate(faces)
+        },
+        folder,
+        *place,
+    )
+    answers = [(one.arm, one.replicate, maps.probabilities) for one, maps in zip(networks, found, strict=True)]
+    answered_table = pictures.predictions(names, answers, task.classes, study.compared, study.replicated)
+    folder.put(answered_table.to_csv(index=False, lineterminator="\n").encode(), *place, "predictions.csv")
+    return folder.path(*place)
+
+
+def keep(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> None:
+    for name, sheet in sheets.items():
+        folder.put(sheet.png(), *place, f"{name}.png")
+        folder.put(sheet.svg(), *place, f"{name}.svg")
+
+
+def table(shares: list[regions.Share], likeness: dict[str, Interval]) -> str:
+    """Percent of map energy by region, with the untrained network's and the area's beside it."""
+    lines = [f"{'':32}" + "".join(f"{region:>22}" for region in regions.REGIONS)]
+    for arm in dict.fromkeys(row.arm for row in shares):
+        for answer in dict.fromkeys(row.answer for row in shares if row.arm == arm):
+            mine = [row for row in shares if (row.arm, row.answer) == (arm, answer)]
+            lines.append(f"{arm + ', ' + answer:32}" + "".join(f"{percent(row.trained):>22}" for row in mine))
+            lines.append(f"{'  untrained network':32}" + "".join(f"{percent(row.untrained):>22}" for row in mine))
+            lines.append(f"{'  area':32}" + "".join(f"{100 * row.area:>22.1f}" for row in mine))
+        lines.append(f"  rank correlation with the untrained network's maps: {likeness[arm].mean:.2f}")
+    return "\n".join(["share of map energy, % [95 % over replicates]", *lines])
+
+
+def percent(each: Interval) -> str:
+    interval = f" [{100 * each.low:.1f}, {100 * each.high:.1f}]" if each.n > 1 else ""
+    return f"{100 * each.mean:.1f}{interval}"
+
+
+def application() -> typer.Typer:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    return app
+
+
+if __name__ == "__main__":
+    application()()

@@ -1,0 +1,70 @@
+"""All test images of each training looked at: shares of face regions, and mean maps class by class, children beside adults."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from platform.explaining.chosen import Whole, adults_of, facts_of
+from platform.explaining.maps import Maps
+from platform.explaining.networks import Opened
+from platform.explaining.regions import Looked, alike, energy, masks
+from trainables.streams import stream
+
+MOST = 256
+"""test images of a training, at most"""
+OF_A_CLASS = 32
+"""adults of a class, at most"""
+Look = Callable[[Opened, torch.Tensor, "torch.Tensor | None", bool], Maps]
+"""network, images, classes (none: the answered ones), whether the untrained one is meant -> maps"""
+
+
+class Mean(NamedTuple):
+    """An arm's mean over images and trainings, class by class."""
+
+    arm: str
+    whom: str
+    images: torch.Tensor
+    """float32 [classes, c, s, s]"""
+    maps: np.ndarray
+    """float64 [classes, s, s]"""
+    counts: np.ndarray
+    """int64 [classes]"""
+
+
+def measured(networks: list[Opened], sets: list[Whole], look: Look) -> tuple[list[Mean], list[Looked]]:
+    """Means and shares; no shares where the data know no face regions."""
+    classes = networks[0].task.classes
+    adults = adults_of(sets, classes, OF_A_CLASS)
+    means: list[Mean] = []
+    looked: list[Looked] = []
+    for arm in dict.fromkeys(one.arm for one in networks):
+        shown: dict[str, list[tuple[torch.Tensor, torch.Tensor, np.ndarray]]] = {}
+        for one in (each for each in networks if each.arm == arm):
+            rows = np.sort(stream(0, "explain", "measured").permutation(len(one.task.test.rows))[:MOST])
+            pixels, labels = one.task.test.pixels[rows], one.task.test.labels[rows]
+            found, blank = look(one, pixels, labels, False), look(one, pixels, labels, True)
+            facts, populations = facts_of(pixels, sets)
+            whom = max(populations, key=populations.count) or "test images"
+            shown.setdefault(whom, []).append((pixels, labels, found.maps))
+            where = masks(facts, pixels.shape[-1])
+            if where is not None:
+                right = found.probabilities.argmax(1) == labels.numpy()
+                parts = energy(found.maps, where), energy(blank.maps, where), where.mean((2, 3))
+                looked.append(Looked(arm, one.replicate, right, *parts, alike(found.maps, blank.maps)))
+            if adults is not None:
+                whole, pixels, labels = adults
+                shown.setdefault(f"adults ({whole.role})", []).append((pixels, labels, look(one, pixels, labels, False).maps))
+        means += [_mean(arm, whom, parts, len(classes)) for whom, parts in shown.items()]
+    return means, looked
+
+
+def _mean(arm: str, whom: str, parts: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]], classes: int) -> Mean:
+    pixels, labels = (torch.cat([part[k] for part in parts]) for k in range(2))  # type: ignore[misc]
+    maps = np.concatenate([part[2] for part in parts])
+    one_hot = torch.nn.functional.one_hot(labels, classes).float()
+    counts = one_hot.sum(0)
+    images = torch.einsum("nk,ncij->kcij", one_hot, pixels.float()) / counts.clamp(min=1)[:, None, None, None]
+    mean = np.einsum("nk,nij->kij", one_hot.double().numpy(), maps) / np.maximum(counts.numpy(), 1)[:, None, None]
+    return Mean(arm, whom, images, mean, counts.long().numpy())

@@ -1,0 +1,81 @@
+"""The user's own pictures: read as the networks' images are, each refusal one line; what the networks say of them as a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from trainables.data.dataset import SUFFIXES, DataError, decode, square
+from trainables.registry import BadRequest
+
+SMALLEST, LONGEST = 24, 1.6
+"""a face's picture has so many pixels a side, and is no longer than so many times its width"""
+KINDS = SUFFIXES | {".gif", ".webp"}
+
+
+def read(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tensor, list[str]]:
+    """Names within the folder, images uint8 [n, channels, size, size], and a line for each picture that was left out.
+
+    BadRequest where there is no such folder, or nothing in it can be used.
+    """
+    if not folder.is_dir():
+        raise BadRequest(f"--images {folder}: {'is a file, not a folder of pictures' if folder.exists() else 'no such folder'}")
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in KINDS and not file.name.startswith("."))
+    if not files:
+        raise BadRequest(f"--images {folder}: holds no picture ({', '.join(sorted(KINDS))})")
+    names, images, left_out = [], [], []
+    for file in files:
+        try:
+            _check(file)
+            images.append(square(decode(file, size), size, "grey" if channels == 1 else "rgb"))
+            names.append(file.relative_to(folder).as_posix())
+        except DataError as error:
+            left_out.append(str(error))
+    if not images:
+        raise BadRequest(f"--images {folder}: none of {len(files)} pictures can be used; the first: {left_out[0]}")
+    return names, torch.from_numpy(np.stack(images)), left_out
+
+
+def truth(name: str, classes: tuple[str, ...]) -> str:
+    """The class that the picture's folder is called after; empty where it is none."""
+    return next((part for part in reversed(Path(name).parts[:-1]) if part in classes), "")
+
+
+def predictions(
+    names: list[str], said: Sequence[tuple[str, object, np.ndarray]], classes: tuple[str, ...], compared: str, replicated: str
+) -> pd.DataFrame:
+    """A row a picture, an arm and a replicate, and one of the arm's mean; `said` holds probabilities [n, classes] of each."""
+    rows = []
+    for arm in dict.fromkeys(arm for arm, _, _ in said):
+        mine = [(replicate, shares) for name, replicate, shares in said if name == arm]
+        for replicate, shares in [*mine, ("mean", np.mean([shares for _, shares in mine], axis=0))]:
+            for name, share in zip(names, shares, strict=True):
+                row = {
+                    "picture": name,
+                    "true": truth(name, classes),
+                    compared: arm,
+                    replicated: replicate,
+                    "answer": classes[int(share.argmax())],
+                }
+                rows.append(row | {f"p_{each}": round(float(p), 4) for each, p in zip(classes, share, strict=True)})
+    return pd.DataFrame(rows).sort_values("picture", kind="stable")
+
+
+def _check(file: Path) -> None:
+    """DataError for what would be read as something else than it is, and for what is no picture of a face by its shape."""
+    try:
+        with Image.open(file) as picture:
+            frames, mode, (width, height) = getattr(picture, "n_frames", 1), picture.mode, picture.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split())})") from None
+    if frames > 1:
+        raise DataError(f"{file}: is animated ({frames} frames); save the one that is meant")
+    if mode == "CMYK":
+        raise DataError(f"{file}: is in CMYK, the colours of print; save it as RGB")
+    if mode.startswith(("I", "F")):
+        raise DataError(f"{file}: has more than 8 bits a channel (mode {mode}); save it with 8")
+    if min(width, height) < SMALLEST or max(width, height) > LONGEST * min(width, height):
+        raise DataError(f"{file}: {width} x {height} pixels are no cropped face; cut it to the face, {SMALLEST} pixels a side or more")

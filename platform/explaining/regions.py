@@ -1,0 +1,115 @@
+"""How much of a map lies on eyes, brows and mouth, for right and for wrong answers, and how much of that an untrained network shows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from platform.significance import Interval, spearman, t_interval
+from trainables.cell import Value
+from trainables.data.render.pack import REGIONS as BOXES
+from trainables.data.render.pack import SIZE
+
+REGIONS = {"eyes": BOXES[:2], "brows": BOXES[2:4], "mouth": BOXES[4:], "elsewhere": ()}
+"""by boxes of the facts; where two overlap, the first has the pixel"""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One cell's maps of its own test images [n], as shares of their sum in each of REGIONS [n, 4]; NaN for a map that is 0 everywhere."""
+
+    arm: str
+    replicate: Value
+    right: np.ndarray
+    """bool [n]"""
+    shares: np.ndarray
+    untrained: np.ndarray
+    area: np.ndarray
+    """what an even map would have"""
+    alike: np.ndarray
+    """[n] rank correlation of the map and the untrained network's"""
+
+
+@dataclass(frozen=True)
+class Share:
+    """An arm's share of map energy in a region, over replicates: of the trained network, and of the untrained one on the same images."""
+
+    arm: str
+    answer: str
+    """right or wrong"""
+    region: str
+    images: float
+    """in a replicate's test set, on average"""
+    trained: Interval
+    untrained: Interval
+    area: float
+
+
+def masks(facts: pd.DataFrame, size: int) -> np.ndarray | None:
+    """Bool [n, 4, size, size] of images with these facts: which pixels are of which region. None where the boxes are not known."""
+    if not {f"{box}_x0" for box in BOXES} <= set(facts):
+        return None
+    middle = (np.arange(size) + 0.5) * SIZE / size
+    free = np.ones((len(facts), size, size), bool)
+    found = []
+    for boxes in REGIONS.values():
+        inside = np.zeros_like(free)
+        for box in boxes:
+            x0, y0, x1, y1 = (facts[f"{box}_{edge}"].to_numpy(float)[:, None] for edge in ("x0", "y0", "x1", "y1"))
+            inside |= ((middle >= y0) & (middle < y1))[:, :, None] & ((middle >= x0) & (middle < x1))[:, None, :]
+        inside = inside & free if boxes else free.copy()
+        free &= ~inside
+        found.append(inside)
+    return np.stack(found, axis=1)
+
+
+def energy(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Shares [n, regions] of the sum of maps [n, s, s] within masks [n, regions, s, s]."""
+    total = maps.sum((1, 2))[:, None]
+    return np.where(total > 0, (maps[:, None] * masks).sum((2, 3)) / np.where(total > 0, total, 1), np.nan)
+
+
+def alike(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Rank correlation [n] of each map [n, s, s] with its other; NaN where one is the same everywhere."""
+    return np.array([spearman(one.ravel(), other.ravel()) for one, other in zip(maps, others, strict=True)])
+
+
+def summed_up(looked: list[Looked]) -> list[Share]:
+    """By arm, answer and region; intervals over replicates of each one's mean over its images."""
+    found = []
+    for arm in dict.fromkeys(each.arm for each in looked):
+        for answer, wanted in (("right", True), ("wrong", False)):
+            parts = [(each, each.right == wanted) for each in looked if each.arm == arm]
+            parts = [(each, which) for each, which in parts if np.isfinite(each.shares[which]).any()]
+            for number, region in enumerate(REGIONS if parts else ()):
+                trained = t_interval([_mean(each.shares[which, number]) for each, which in parts])
+                untrained = t_interval([_mean(each.untrained[which, number]) for each, which in parts])
+                area = float(np.mean([each.area[which, number].mean() for each, which in parts]))
+                images = float(np.mean([which.sum() for _, which in parts]))
+                found.append(Share(arm, answer, region, images, trained, untrained, area))
+    return found
+
+
+def likeness(looked: list[Looked]) -> dict[str, Interval]:
+    """By arm, how alike trained and untrained maps are: the mean rank correlation over images, its interval over replicates."""
+    return {
+        arm: t_interval([_mean(each.alike) for each in looked if each.arm == arm]) for arm in dict.fromkeys(each.arm for each in looked)
+    }
+
+
+def tidy(rows: list[Share]) -> pd.DataFrame:
+    """As data, a row an arm, an answer and a region."""
+    return pd.DataFrame(
+        [
+            {"method": row.arm, "answer": row.answer, "region": row.region, "images": row.images, "trainings": row.trained.n}
+            | {"share": row.trained.mean, "low": row.trained.low, "high": row.trained.high}
+            | {"untrained": row.untrained.mean, "untrained_low": row.untrained.low, "untrained_high": row.untrained.high, "area": row.area}
+            for row in rows
+        ]
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of what is a number."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

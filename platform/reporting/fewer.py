@@ -1,0 +1,113 @@
+"""Fewer classes: is leaving some out a gain, or do fewer only leave less to get wrong?"""
+
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+import pandas as pd
+
+from platform.reporting.comparisons import ALPHA
+from platform.reporting.runs import Condition, Runs, label
+from platform.significance import Difference, Interval, equivalence, mean_difference, t_interval
+from trainables.cell import Value
+from trainables.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Fewer:
+    """An arm with all and with fewer classes, paired by replicate: the same test images but for those of the classes left out."""
+
+    arm: str
+    panel: Condition
+    more: Value
+    less: Value
+    n: int
+    all_classes: Interval
+    """accuracy of all classes on all images"""
+    fewer: Interval
+    """of fewer classes on theirs"""
+    restricted: Interval
+    """of the training with all classes on the images of the fewer, its answer picked among these: what it costs to leave nothing out"""
+    raw: Difference
+    """fewer - all classes: as printed"""
+    above_chance: Difference
+    """the same of (accuracy - chance) / (1 - chance)"""
+    same_images: Difference
+    """fewer - restricted: the same images, the same choice"""
+    rope: float
+
+    @property
+    def verdict(self) -> str:
+        """Of `same_images`, whose chance level is one and the same."""
+        if isnan(self.same_images.low):
+            return "unattainable at this n"
+        if self.same_images.low > 0:
+            return "a real gain"
+        if self.same_images.high < 0:
+            return "a loss"
+        return "no gain" if equivalence(self.same_images, self.rope) <= ALPHA else "no gain shown"
+
+
+def fewer(runs: Runs, folder: RunFolder) -> list[Fewer]:
+    """Every arm at every combination of the other conditions where both are done; empty for a study without such an axis."""
+    axis = runs.design.fewer or ""
+    values = [value for value in runs.axes.get(axis, []) if isinstance(value, int | float)]
+    if len(values) < 2:
+        return []
+    more, less = max(values), min(values)
+    others = ({name: value for name, value in each.items() if name != axis} for each in runs.conditions)
+    panels = list({label(panel): panel for panel in others}.values())
+    rows = []
+    for panel in panels:
+        for arm in runs.arms:
+            many, few = (_by_replicate(runs, folder, arm, panel | {axis: value}) for value in (more, less))
+            pairs = [pair for replicate in many if replicate in few and (pair := _pair(many[replicate], few[replicate]))]
+            if pairs:
+                rows.append(_summed_up(arm, panel, more, less, np.array(pairs), runs.design.rope or 0.01))
+    return rows
+
+
+Answers = tuple[list[str], dict[str, np.ndarray]]
+"""classes and predictions of a training"""
+
+
+def _by_replicate(runs: Runs, folder: RunFolder, arm: str, condition: Condition) -> dict[Value, Answers]:
+    found = {}
+    for row in runs.done(arm, {axis: condition[axis] for axis in runs.axes}):
+        result = (runs.results or [])[row]
+        if result:
+            found[runs.table[runs.design.replicated].iloc[row]] = (result["classes"], folder.predictions(runs.table["key"].iloc[row]))
+    return found
+
+
+def _pair(many: Answers, few: Answers) -> tuple[float, ...] | None:
+    """Accuracies with all classes, with fewer, restricted, and the two chance levels. None where the images differ."""
+    (names, all_of), (kept, some) = many, few
+    codes = [names.index(name) for name in kept if name in names]
+    mine = np.isin(all_of["label"], codes)
+    if len(codes) < len(kept) or not np.array_equal(all_of["index"][mine], some["index"]):
+        return None
+    picked = np.array(codes)[all_of["probabilities"][mine][:, codes].argmax(1)]
+    right = all_of["probabilities"].argmax(1) == all_of["label"], some["probabilities"].argmax(1) == some["label"]
+    return float(right[0].mean()), float(right[1].mean()), float((picked == all_of["label"][mine]).mean()), 1 / len(names), 1 / len(kept)
+
+
+def _summed_up(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> Fewer:
+    many, few, restricted, chance_many, chance_few = pairs.T
+    above = (few - chance_few) / (1 - chance_few), (many - chance_many) / (1 - chance_many)
+    raw, corrected, same = (mean_difference(*sides, paired=True) for sides in ((few, many), above, (few, restricted)))
+    means = t_interval(many), t_interval(few), t_interval(restricted)
+    return Fewer(arm, panel, more, less, len(pairs), *means, raw, corrected, same, rope)
+
+
+def tidy(rows: list[Fewer], compared: str) -> pd.DataFrame:
+    """As data, a row an arm at a combination of conditions."""
+    found = []
+    for row in rows:
+        line = {compared: row.arm, **row.panel, "more": row.more, "less": row.less, "trainings": row.n, "verdict": row.verdict}
+        line |= {name: getattr(row, name).mean for name in ("all_classes", "fewer", "restricted")}
+        for name in ("raw", "above_chance", "same_images"):
+            each: Difference = getattr(row, name)
+            line |= {name: each.mean, f"{name}_low": each.low, f"{name}_high": each.high}
+        found.append(line)
+    return pd.DataFrame(found)

@@ -1,0 +1,39 @@
+"""RonNet's layers as they are known, GoogLeNet against torchvision's."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from trainables.models import build
+from trainables.registry import BadRequest
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "classes", "millions"), [(48, 1, 8, 5.75), (64, 1, 8, 9.42), (96, 3, 8, 19.9), (224, 3, 8, 103.8)]
+)
+def test_ronnet_has_three_convolutions_and_as_many_parameters_as_known(size: int, channels: int, classes: int, millions: float) -> None:
+    with torch.device("meta"):
+        network = build("ronnet", channels=channels, size=size)
+        head = nn.Linear(network.features, classes)
+        assert network(torch.empty(2, channels, size, size)).shape == (2, 512)
+    kernels = [tuple(each.weight.shape) for each in network.modules() if isinstance(each, nn.Conv2d)]
+    assert kernels == [(64, channels, 5, 5), (128, 64, 5, 5), (256, 128, 5, 5)]
+    assert [each.p for each in network.modules() if isinstance(each, nn.Dropout)] == [0.25, 0.5]
+    count = sum(each.numel() for part in (network, head) for each in part.parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_googlenet_is_torchvisions() -> None:
+    reference = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
+    ours = build("googlenet", channels=3, size=64)
+    assert ours.load_state_dict(reference.state_dict(), strict=False).unexpected_keys == ["fc.weight", "fc.bias"]
+    reference.fc = nn.Identity()
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(ours.eval()(images), reference.eval()(images))
+
+
+@pytest.mark.parametrize(("name", "size"), [("ronnet", 7), ("googlenet", 31)])
+def test_a_size_too_small_is_refused(name: str, size: int) -> None:
+    with pytest.raises(BadRequest, match=rf"^{name}: size must be \d+ or more, not {size}$"):
+        build(name, channels=1, size=size)

@@ -1,0 +1,113 @@
+"""The routes of children_cnn: one test split for all, frozen convolutions that stay byte for byte, a training resumed to the same bits."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from search_spaces.study import STUDIES, Study
+from tests import tiny
+from trainables.cell import Cell, Data
+from trainables.loop import Stopped, train
+from trainables.store import RunFolder
+
+Roles = dict[str, Data]
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
+    data = tiny.data(tiny.files(tmp_path_factory.mktemp("data")), colour="rgb")
+    return {"lab": data["adults"], "children": data["children"]}
+
+
+def study(encoder: str = "pocket", **settings: Any) -> Study:
+    """The pocket study on three classes and two sets: adults(lab), transfer, children."""
+    pocket = STUDIES.find("children_cnn")("pocket")
+    axes = pocket.axes | {"method": ("adults(lab)", "transfer", "children"), "encoder": (encoder,), "classes": (7,), "seed": (0,)}
+    wanted = {"size": 32, "test_share": 0.3, "validation": 0.3, "epochs": 2, "batch": 16, "precision": "fp32"} | settings
+    meanings = pocket.meanings | {"classes": {7: {"classes": tiny.CLASSES}}}
+    return replace(pocket, axes=axes | {"colour": ("grey",), "augment": ("affine",)}, settings=wanted, meanings=meanings)
+
+
+def cells(roles: Roles, *given: Any, **settings: Any) -> dict[str, Cell]:
+    return {str(cell.axes["method"]): cell for cell in study(*given, **settings).cells(roles)}
+
+
+def bits(folder: RunFolder, cell: Cell) -> dict[str, bytes]:
+    return {name: each.numpy().tobytes() for name, each in folder.checkpoint(cell.key)["modules"].items()}
+
+
+@pytest.mark.parametrize(("encoder", "dense"), [("pocket", ("classifier.",)), ("ronnet", ("classifier.", "encoder.connected."))])
+def test_transfer_moves_the_dense_part_alone(roles: Roles, tmp_path: Path, encoder: str, dense: tuple[str, ...]) -> None:
+    mine, folder = cells(roles, encoder), RunFolder(str(tmp_path))
+    for arm in ("adults(lab)", "transfer"):
+        train(mine[arm], folder)
+    before, after = bits(folder, mine["adults(lab)"]), bits(folder, mine["transfer"])
+    moved = {name for name in before if before[name] != after[name]}
+    assert moved == {name for name in before if name.startswith(dense)}
+
+
+def test_a_fresh_dense_part_takes_only_the_convolutions_over(roles: Roles, tmp_path: Path) -> None:
+    mine, folder = cells(roles, "ronnet", dense="fresh", lr=1e-30), RunFolder(str(tmp_path))
+    for cell in mine.values():
+        train(cell, folder)
+    adults, transfer, children = (bits(folder, mine[arm]) for arm in ("adults(lab)", "transfer", "children"))
+    connected = {name for name in adults if not name.startswith("encoder.convolutions.")}
+    assert {name: transfer[name] for name in connected} == {name: children[name] for name in connected}  # of one seed, one start
+    assert all(transfer[name] == adults[name] for name in adults.keys() - connected)
+
+
+def test_one_test_split_serves_every_route(roles: Roles, tmp_path: Path) -> None:
+    mine, folder = cells(roles), RunFolder(str(tmp_path))
+    found = {arm: train(cell, folder) for arm, cell in mine.items()}
+    assert len({result["split_hash"] for result in found.values()}) == 1
+    tests = [folder.predictions(cell.key) for cell in mine.values()]
+    assert all((each["index"] == tests[0]["index"]).all() and (each["label"] == tests[0]["label"]).all() for each in tests)
+    scores = {arm: result["metrics"] for arm, result in found.items()}
+    assert scores["children"]["own/accuracy"] == scores["children"]["test/accuracy"]
+    assert set(scores["adults(lab)"]) >= {"own/accuracy", "own/balanced_accuracy", "test/accuracy"}
+    assert found["adults(lab)"]["counts"]["train"] != found["children"]["counts"]["train"] == found["transfer"]["counts"]["train"]
+
+
+@pytest.mark.parametrize("arm", ["children", "transfer"])
+def test_a_route_resumed_anywhere_ends_in_the_same_bits(roles: Roles, tmp_path: Path, arm: str) -> None:
+    mine = cells(roles, "ronnet", batch=6)  # with dropout: the random state must come along
+    whole, broken = RunFolder(str(tmp_path / "whole")), RunFolder(str(tmp_path / "broken"))
+    for folder in (whole, broken):
+        train(mine["adults(lab)"], folder)
+    train(mine[arm], whole)
+    for stop in (1, 2):
+        steps = iter(range(100))
+        with pytest.raises(Stopped):
+            train(mine[arm], broken, halt=lambda steps=steps, stop=stop: next(steps) == stop)
+    train(mine[arm], broken)
+    assert bits(whole, mine[arm]) == bits(broken, mine[arm])
+    assert (whole.result(mine[arm].key) or {})["metrics"] == (broken.result(mine[arm].key) or {})["metrics"]
+
+
+def test_the_rate_falls_with_the_steps(roles: Roles, tmp_path: Path) -> None:
+    cell, folder = cells(roles, decay=0.5, lr=0.01, epochs=3)["children"], RunFolder(str(tmp_path))
+    train(cell, folder)
+    steps = sum((folder.result(cell.key) or {})["counts"]["train"]) // 16
+    assert [row["lr"] for row in folder.history(cell.key)] == pytest.approx([0.01 / (1 + 0.5 * (e * steps + steps - 1)) for e in range(3)])
+
+
+def test_what_can_be_learnt_is_learnt(roles: Roles, tmp_path: Path) -> None:
+    cell = cells(roles, epochs=25, lr=0.01)["children"]
+    assert train(cell, RunFolder(str(tmp_path)))["metrics"]["test/accuracy"] > 0.7, "chance is .33"
+
+
+def test_a_frozen_encoder_needs_no_gradient(roles: Roles, tmp_path: Path) -> None:
+    from trainables.loop import make_method, make_task
+
+    cell = cells(roles, "ronnet")["transfer"]
+    method = make_method(cell, make_task(cell, torch.device("cpu")))
+    (phase,) = method.phases()
+    phase.begin()
+    phase.start(0)
+    phase.model.train()
+    phase.step(0)
+    assert all(each.grad is None for each in method.modules["encoder"].convolutions.parameters())
+    assert not method.modules["encoder"].convolutions.training and method.modules["encoder"].connected.training

@@ -1,0 +1,142 @@
+"""Trained on faces of one population, tested on its own test images and on one test split of another (Goghberg et al. 2019)."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from trainables.data.dataset import DataError, Faces
+from trainables.data.deal import deal
+from trainables.data.splits import Split, split_hash
+from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
+from trainables.registry import unknown
+from trainables.settings import Settings
+from trainables.streams import stream
+
+SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+PARTS = ("training", "selection", "test")
+LUMA = (0.299, 0.587, 0.114)
+
+
+class Populations(Settings):
+    """Settings of the task `populations`."""
+
+    train: tuple[str, ...] = ()
+    """roles whose union is trained and selected on; none: those of `test`"""
+    test: tuple[str, ...] = ("children",)
+    """roles whose union's test part every route is tested on, such as the text's four sets of children"""
+    classes: tuple[str, ...] = SEVEN
+    """the split is the same whatever they are: of fewer classes it is the same images without the others"""
+    grey: bool = False
+    """take the colours away"""
+    test_share: float = Field(0.1, gt=0, lt=1)
+    """of a data set that has no official test set; the text's 602 of 6,395"""
+    validation: float = Field(0.1, gt=0, lt=1)
+    """share of a data set that has no official validation set; silent in the text"""
+    size: int = Field(96, ge=8)
+    """pixels a side; silent in the text"""
+    colour: Literal["rgb"] = "rgb"
+    """as which images are read"""
+
+
+def roles(settings: Populations) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*settings.train, *settings.test)))
+
+
+def build(settings: Populations, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+    """Split each union, by person where persons are known; the seed's split is the same for every route. DataError for what is unfit."""
+    for role in roles(settings):
+        if role not in faces:
+            raise unknown("role", role, faces)
+    _check(settings, faces)
+    trained = tested = _union(settings.test, faces)
+    own = split = _split(tested, settings, stream(seed, "split", *settings.test))
+    if settings.train:
+        trained = _union(settings.train, faces)
+        own = _split(trained, settings, stream(seed, "split", *settings.train))
+    test = _images(tested, split.test, settings, "test", device)
+    shown = tested.only(settings.classes)
+    return Task(
+        classes=settings.classes,
+        train=_images(trained, own.train, settings, "training", device),
+        val=_images(trained, own.val, settings, "selection", device),
+        test=test,
+        split_hash=split_hash(split, tested.fingerprint),
+        facts=known(shown, shown.facts.index.get_indexer(pd.Index(test.rows))),
+        tests={"own": _images(trained, own.test, settings, "test", device)},
+    )
+
+
+def _check(settings: Populations, faces: dict[str, Faces]) -> None:
+    if settings.test_share + settings.validation >= 1:
+        raise DataError(f"test_share {settings.test_share} and validation {settings.validation} leave nothing to train on")
+    if not settings.test:
+        raise DataError("test: names no role; nothing to test on")
+    for union in (settings.train, settings.test):
+        rendered = {role: "rendered" in faces[role].title for role in union}
+        if len(set(rendered.values())) > 1:
+            names = ", ".join(role for role in union if rendered[role])
+            raise DataError(
+                f"{', '.join(union)}: rendered faces ({names}) and photographs together; leave out what you have no photographs of"
+            )
+    prints = {faces[role].fingerprint: role for role in settings.test}
+    for role in settings.train:
+        if same := prints.get(faces[role].fingerprint):
+            raise DataError(f"role {role} is trained on and has the images of {same}, which are tested on; leave it out of one of them")
+
+
+def _union(names: tuple[str, ...], faces: dict[str, Faces]) -> Faces:
+    """The labelled images of these roles end to end, each data set once; the facts' index counts the rows of the whole data sets."""
+    each = list({faces[role].fingerprint: faces[role] for role in names}.values())
+    classes = tuple(dict.fromkeys(name for one in each for name in one.classes))
+    images, labels, facts, start = [], [], [], 0
+    for number, one in enumerate(each):
+        rows = np.flatnonzero(one.labels >= 0)
+        images.append(one.images[rows])
+        labels.append(np.array([classes.index(name) for name in one.classes])[one.labels[rows]])
+        table = one.facts[[name for name in (*FACTS, "split") if name in one.facts]].iloc[rows]
+        if "subject" in table and len(each) > 1:
+            table = table.assign(subject=table["subject"].map(lambda name, number=number: name if pd.isna(name) else f"{number}: {name}"))
+        facts.append(table.set_axis(table.index + start))
+        start += len(one)
+    title = " and ".join(one.title for one in each)
+    return Faces(np.concatenate(images), np.concatenate(labels), classes, pd.concat(facts), title)
+
+
+def _split(faces: Faces, settings: Populations, rng: np.random.Generator) -> Split:
+    """Rows of the union: as an official split says, and what that lacks cut from its training images."""
+    count = len(faces)
+    official = faces.facts["split"].to_numpy(object) if "split" in faces.facts else np.full(count, None)
+    persons = np.array([f"image {row}" for row in range(count)], object)
+    if "subject" in faces.facts:
+        named = faces.facts["subject"].notna().to_numpy()
+        persons[named] = faces.facts["subject"].to_numpy(object)[named]
+    val, test = official == "val", official == "test"
+    part = np.where(test, 2, np.where(val, 1, 0))
+    shares = (0.0 if val.any() else settings.validation, 0.0 if test.any() else settings.test_share)
+    free = ~(val | test)
+    part[free] = deal(faces.labels[free], persons[free], (1 - sum(shares), *shares), rng)
+    return Split(*(np.flatnonzero(part == each) for each in range(3)))
+
+
+def _images(faces: Faces, rows: np.ndarray, settings: Populations, part: str, device: torch.device) -> Images:
+    """Of these rows the images of the task's classes, grey where it says so."""
+    whole = faces.take(rows).only(settings.classes)
+    counts = np.bincount(whole.labels, minlength=len(settings.classes))
+    if not counts.all():
+        name = settings.classes[int(counts.argmin())]
+        shares = f"test_share {settings.test_share}, validation {settings.validation}"
+        raise DataError(f"{faces.title}: class {name} has no image in the {part} part ({shares})")
+    images = Images.of(whole, np.arange(len(whole)), device)
+    return images._replace(pixels=grey(images.pixels)) if settings.grey else images
+
+
+def grey(pixels: torch.Tensor) -> torch.Tensor:
+    """Uint8 [n, 3, s, s] to [n, 1, s, s]."""
+    weights = torch.tensor(LUMA, device=pixels.device).view(3, 1, 1)
+    return (pixels * weights).sum(1, keepdim=True).round().to(torch.uint8)
+
+
+TASKS.add("populations")(TaskKind(Populations, build, roles))

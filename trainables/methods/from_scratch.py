@@ -1,0 +1,100 @@
+"""A network trained by cross-entropy and Adam on affinely augmented faces (Goghberg et al. 2019; Breuer & Kimmel 2017)."""
+
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from trainables import models
+from trainables.data.affine import Affine, draw, move
+from trainables.data.augment import normalise
+from trainables.data.task import Task
+from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
+from trainables.methods.recipe import accuracy, encode
+from trainables.streams import stream
+
+
+class CNNRecipe(MethodSettings):
+    """Settings of the routes; the defaults are the cited network's, what both texts are silent on is marked."""
+
+    encoder: str = "ronnet"
+    encoder_settings: dict[str, Any] = Field(default_factory=dict)
+    """the network's own, such as {"widths": [64, 128, 256]}"""
+    augment: Literal["affine", "none"] = "affine"
+    """whether each epoch sees every image moved anew"""
+    affine: Affine = Affine()
+    batch: int = Field(64, ge=2)
+    """images a step; silent"""
+    epochs: int = Field(50, ge=1)
+    """silent"""
+    lr: float = Field(1e-3, gt=0)
+    """Adam's"""
+    decay: float = Field(1e-5, ge=0)
+    """after t steps the rate is lr / (1 + decay t)"""
+
+
+class Descent(Phase):
+    """Epochs of full batches over the training images; the epoch of the best validation accuracy is kept."""
+
+    name = "fit"
+
+    def __init__(self, method: "FromScratch", model: nn.Module) -> None:
+        self.method, self.epochs, self.model = method, method.settings.epochs, model
+
+    def begin(self) -> None:
+        for parameter in self.method.modules.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(True)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.method.settings.lr, fused=True)
+
+    def start(self, epoch: int) -> int:
+        recipe, images, seed = self.method.settings, self.method.task.train, self.method.seed
+        count = len(images.rows)
+        order = torch.from_numpy(stream(seed, "order", epoch).permutation(count)).to(images.labels.device)
+        self.pixels, self.labels = images.pixels[order], images.labels[order]
+        if recipe.augment == "affine":
+            self.pixels = move(self.pixels, draw(count, recipe.affine, stream(seed, "affine", epoch)))
+        self.steps = max(1, count // recipe.batch)
+        self.past = epoch * self.steps
+        self.method.modules.eval()  # what does not move computes as in evaluation; the loop sets what moves to training
+        return self.steps
+
+    def step(self, step: int) -> Logs:
+        recipe = self.method.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.lr / (1 + recipe.decay * (self.past + step))
+        rows = slice(step * recipe.batch, (step + 1) * recipe.batch)
+        with self.method.arithmetic.autocast(self.method.task.device):
+            scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise(self.pixels[rows])))
+        loss = functional.cross_entropy(scores.float(), self.labels[rows])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {"train/loss": loss.detach()}
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        val = self.method.task.val
+        return {"lr": self.optimizer.param_groups[0]["lr"], "val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+
+
+@METHODS.add("from_scratch")
+class FromScratch(Method):
+    """The whole network, from random weights, on one population: adults only or children only, as the task says."""
+
+    Settings: ClassVar[type[CNNRecipe]] = CNNRecipe
+    settings: CNNRecipe
+
+    def __init__(self, settings: CNNRecipe, task: Task, seed: int) -> None:
+        super().__init__(settings, task, seed)
+        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        self.modules["encoder"] = encoder
+        self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
+
+    def phases(self) -> list[Phase]:
+        return [Descent(self, self.modules)]
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
