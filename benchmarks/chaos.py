@@ -7,7 +7,6 @@ tests/faults/kinds.py's. Interrupted, the same command goes on with the round th
 """
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -41,7 +40,6 @@ def main(
 ) -> None:
     """Inflict, continue, compare; print a table of kinds."""
     here, began = machine(), time.monotonic()
-    os.environ.setdefault("ORDEAL_HANG_S", "25")  # a machine that does other things, too, may need more than ten for a step
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what must be given back
     place = place / f"seed-{seed}"
     code = checkout(place / "checkout")
