@@ -16,13 +16,14 @@ EIGHT = (SEVEN[0], "contempt", *SEVEN[1:])
 PRETRAINING = "persons"
 """the data set of pre-training: its persons; no affect label is looked at"""
 
+_IDENTITY: dict[str, Any] = {"epochs": 100, "lr": 0.01, "momentum": 0.9, "batch": 64}  # all that the networks' settings might change
 ARMS = {
     **{
         f"{regime}{'+CIAO' * mask}": Arm("ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}")
         for regime in REGIMES
         for mask in (False, True)
     },
-    "pre-trained VGG": Arm("identity", {"epochs": 100, "lr": 0.01, "batch": 64}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"),
+    "pre-trained VGG": Arm("identity", _IDENTITY, fixed={"seed": 0, "data": PRETRAINING}, task="identity"),
     "pre-trained PK": Arm(
         "adversarial_autoencoder", {"epochs": 50, "lr": 2e-4, "batch": 49}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"
     ),
