@@ -1,4 +1,5 @@
-"""Contrastive training as it is done elsewhere, for benchmarks.training to hold ours against. The network and the loss are ours.
+"""Contrastive training as it is done elsewhere, for benchmarks.training to hold ours against. The network, the
+loss and the falling rate are ours.
 
 B0, the public SupContrast recipe's way: an image folder, PIL transforms, a DataLoader whose workers start anew each epoch, fp32, the
 loss read after every step, one process a training. B1, a plain Ray Tune function with a DataLoader, as many at once as cores. B2, the
@@ -26,6 +27,7 @@ from torchvision.datasets import ImageFolder
 
 from trainables import models
 from trainables.losses import supcon
+from trainables.methods.contrastive import ContrastiveRecipe
 from trainables.models.heads import Projection
 
 BATCH = 16
@@ -92,9 +94,11 @@ def fit(plan: Plan) -> dict[str, float]:
         model = model.to(memory_format=torch.channels_last)
     forward = torch.compile(model) if plan.arm == "B2c" else model
     optimizer = torch.optim.SGD(model.parameters(), lr=plan.lr, momentum=0.9, weight_decay=1e-4)
+    recipe = ContrastiveRecipe()
     model.train()
     took = []
-    for _ in range(plan.epochs):
+    for epoch in range(plan.epochs):
+        optimizer.param_groups[0]["lr"] = recipe.rate(epoch, plan.epochs, plan.lr)
         began = time.perf_counter()
         for first, second, labels in loader:
             images, labels = torch.cat((first, second)).to(device, non_blocking=True), labels.to(device, non_blocking=True)

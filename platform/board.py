@@ -1,29 +1,26 @@
 """TensorBoard: a run a cell, live while it trains and exact once it is done, and a run of means over the replicates of each condition.
 
-A run is one event file, and its bytes follow from the cell's history and result alone. So what a killed driver left behind is either the
-beginning of the right file, and is continued, or it is written anew: no curve ever has an epoch twice.
+A run's bytes follow from the cell's history and result alone. So what a killed driver left behind is either the beginning of the right
+file, and is continued, or it is written anew: no curve ever has an epoch twice.
 """
 
-import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from tensorboard.summary.writer.record_writer import RecordWriter
 
+from platform.events import begin, curves, end, experiment, head, named, record, write_run
 from search_spaces.study import Study
-from trainables.cell import Cell, Value
+from trainables.cell import Cell
 from trainables.store import RunFolder
 
-NOT_CURVES = ("phase", "epoch", "step", "time")
+METRICS = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
 AVERAGED = ("train/loss", "val/accuracy")
 Row = dict[str, Any]
 
@@ -36,7 +33,7 @@ class Board:
         self._open: dict[str, BinaryIO] = {}
         self._last: dict[str, int] = {}
         if folder.local:
-            self._write("", _head(0) + _record(0, 0, [_experiment(study)]))
+            write_run(Path(folder.path("tb")), experiment(study.title, study.axes, METRICS))
 
     def row(self, cell: Cell, row: Row) -> None:
         """One epoch of a cell in training. What a restarted worker repeats is dropped."""
@@ -44,12 +41,12 @@ class Board:
             return
         if cell.key not in self._open:
             past = [earlier for earlier in self.folder.history(cell.key) if earlier["step"] < row["step"]]
-            path = self._write(self._name(cell), self._begin(cell, (past or [row])[0]) + _curves(past))
+            path = write_run(self._place(cell), self._begin(cell, (past or [row])[0]) + curves(past))
             self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
-            with _named(self._open[cell.key].name):
-                self._open[cell.key].write(_curves([row]))
+            with named(self._open[cell.key].name):
+                self._open[cell.key].write(curves([row]))
             self._last[cell.key] = row["step"]
 
     def done(self, cell: Cell) -> None:
@@ -71,8 +68,8 @@ class Board:
                 condition = replace(cell, axes={axis: value for axis, value in cell.axes.items() if axis != self.study.replicated})
                 conditions.setdefault(condition.name, []).append((history, result["metrics"]))
         for name, replicates in conditions.items():
-            rows = list(_means(replicates))
-            self._write(f"mean/{name}", _head(rows[0]["time"]) + _curves(rows))
+            rows = list(means(replicates))
+            write_run(Path(self.folder.path("tb", f"mean/{name}")), head(rows[0]["time"]) + curves(rows))
 
     def close(self) -> None:
         for key in list(self._open):
@@ -87,21 +84,17 @@ class Board:
         """Make a cell's run exact; its history and result."""
         history, result = self.folder.history(cell.key), self.folder.result(cell.key)
         if history:
-            content = self._begin(cell, history[0]) + _curves(history)
+            content = self._begin(cell, history[0]) + curves(history)
             end = _end(history[-1], result, counted=not self.study.is_step(cell)) if result else b""
-            self._write(self._name(cell), content + end, ahead=result is None)
+            write_run(self._place(cell), content + end, ahead=result is None)
         return history, result
 
-    def _name(self, cell: Cell) -> str:
-        return f"step/{cell.name}" if self.study.is_step(cell) else cell.name
+    def _place(self, cell: Cell) -> Path:
+        return Path(self.folder.path("tb", f"step/{cell.name}" if self.study.is_step(cell) else cell.name))
 
     def _begin(self, cell: Cell, row: Row) -> bytes:
         """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
-        time = row.get("time", 0)
-        return _head(time) if self.study.is_step(cell) else _head(time) + _record(time, 0, [_session(cell, time)])
-
-    def _write(self, run: str, content: bytes, ahead: bool = False) -> Path:
-        return _put(Path(self.folder.path("tb", run)), content, ahead)
+        return head(row.get("time", 0)) if self.study.is_step(cell) else begin(cell.axes, row)
 
 
 def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
@@ -112,37 +105,10 @@ def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
         image = Summary.Image(encoded_image_string=data, width=width, height=height, colorspace=3)
         values.append(Summary.Value(tag=tag, image=image))
     if folder.local:
-        _put(Path(folder.path("tb", run)), _head(0) + _record(0, 0, values))
+        write_run(Path(folder.path("tb", run)), head(0) + record(0, 0, values))
 
 
-def _put(folder: Path, content: bytes, ahead: bool = False) -> Path:
-    """Make `content` the folder's one event file. Where it may be `ahead`, it may hold more: epochs that no checkpoint holds yet."""
-    files = sorted(folder.glob("events.out.tfevents.*"))
-    there = files[0].read_bytes() if len(files) == 1 else None
-    if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
-        with _named(files[0]), files[0].open("ab") as stream:
-            stream.write(content[len(there) :])
-        return files[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
-    path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
-    with _named(path):
-        path.write_bytes(content)
-    for file in files:
-        file.unlink()
-    return path
-
-
-@contextlib.contextmanager
-def _named(path: Path | str) -> Iterator[None]:
-    """A write that fails does not say in which file."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
+def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
     """Rows of means and standard deviations over replicates that have the step; the last row has the test metrics' too."""
     last = max(len(history) for history, _ in replicates) - 1
     for step in range(last + 1):
@@ -160,78 +126,14 @@ def _means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
         yield mean
 
 
-def _record(time: float, step: int, values: list[Summary.Value]) -> bytes:
-    event = Event(wall_time=time, step=step, summary=Summary(value=values))
-    return _framed(event)
-
-
-def _framed(event: Event) -> bytes:
-    buffer = io.BytesIO()
-    RecordWriter(buffer).write(event.SerializeToString(deterministic=True))
-    return buffer.getvalue()
-
-
-def _head(time: float) -> bytes:
-    return _framed(Event(wall_time=time, file_version="brain.Event:2"))
-
-
-def _session(cell: Cell, time: float) -> Summary.Value:
-    info = plugin_data_pb2.SessionStartInfo(start_time_secs=time)
-    for axis, value in cell.axes.items():
-        _set(info.hparams[axis], value)
-    return _hparams(metadata.SESSION_START_INFO_TAG, session_start_info=info)
-
-
-def _curves(rows: Iterable[Row]) -> bytes:
-    return b"".join(
-        _record(
-            row.get("time", 0),
-            row["step"],
-            [
-                Summary.Value(tag=tag, simple_value=value)
-                for tag, value in row.items()
-                if tag not in NOT_CURVES and isinstance(value, int | float) and not isinstance(value, bool)
-            ],
-        )
-        for row in rows
-    )
-
-
 def _end(row: Row, result: Row, counted: bool) -> bytes:
     """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
-    time = row.get("time", 0)
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
     values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
     picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
     image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
     values.append(Summary.Value(tag="test/confusion", image=image))
-    end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time)
-    return _record(time, row["step"], [*values, *([_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=end)] if counted else [])])
-
-
-def _hparams(tag: str, **content: Any) -> Summary.Value:
-    data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
-    return Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)
-
-
-def _experiment(study: Study) -> Summary.Value:
-    """The columns of the HParams table: every axis, and what a cell ends with."""
-    experiment = api_pb2.Experiment(description=study.title)
-    for axis, values in study.axes.items():
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        kind = api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
-        info = experiment.hparam_infos.add(name=axis, type=kind)
-        info.domain_discrete.extend(values if numbers else map(str, values))
-    for tag in ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy"):
-        experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag))
-    return _hparams(metadata.EXPERIMENT_TAG, experiment=experiment)
-
-
-def _set(field: Any, value: Value) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        field.string_value = str(value)
-    else:
-        field.number_value = value
+    return end(row, values) if counted else record(row.get("time", 0), row["step"], values)
 
 
 def confusion_png(confusion: np.ndarray, classes: list[str], side: int = 40) -> tuple[bytes, int, int]:

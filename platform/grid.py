@@ -6,14 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, TextIO, get_args
 
 import torch
 import typer
 import yaml
 
+from platform.claim import claim
 from platform.cluster import Fatal, started
 from platform.progress import Progress
+from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
 from trainables.choice import Choice, kind_of
@@ -33,6 +36,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     seeds: Annotated[int | None, typer.Option(help="how many seeds")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
+    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="settings that python -m platform.search found")] = None,
     data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are: a folder or an fsspec URI")] = "runs",
     slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
@@ -48,6 +52,8 @@ def main(
         if keep not in get_args(Keep):
             raise unknown("--keep", keep, get_args(Keep))
         wanted = narrow(STUDIES.find(study), scale, only or [], seeds, set_ or [])
+        if use:
+            wanted = replace(wanted, found=read(use, wanted))
         cells = wanted.cells(read_roles(wanted, data or []))
         check(wanted, cells)
         folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}")
@@ -57,7 +63,6 @@ def main(
             known = folder.choice(kind_of(device_here()))
             print(estimate(wanted, cells, folder.done(), slots, pack, Choice.from_json(known) if known else None))
             return
-        folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_step(cell)])
     except BadRequest as error:
         raise stop(2, str(error)) from None
     except OSError as error:
@@ -66,6 +71,8 @@ def main(
         raise stop(130, "stopped before anything was started") from None
     try:
         code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
+    except BadRequest as error:
+        raise stop(2, str(error)) from None
     except KeyboardInterrupt:
         raise stop(130, "stopped; the same command again goes on from here") from None
     except Fatal as error:
@@ -93,18 +100,23 @@ def narrow(make: Any, scale: str, only: list[str], seeds: int | None, settings: 
 
 
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
-    """Read what plays each role once, here, so that a fault in it is found before anything starts."""
+    """Read what plays each role of the grid at hand, and what the options name: a fault in it is found here, before anything starts."""
     sources = dict(study.roles)
+    unread = {role: Data(source, "", "") for role, source in sources.items()}
+    needed = {role for cell in study.with_seeds(1).cells(unread) for role in cell.data}
     for option in options:
         named = parse_file(option) if option.endswith((".yaml", ".yml")) else dict([parse(option)])
         for role, source in named.items():
             if role not in study.roles:
                 raise unknown(f"role of {study.name}", role, study.roles)
             sources[role] = source
+            needed.add(role)
     names: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
     task: Any = resolve(TASKS.find(study.task).settings, names, f"task {study.task}")
     data = {}
     for role, source in sources.items():
+        if role not in needed:
+            continue
         faces = load(source, task.size, task.colour)
         for note in faces.notes:
             print(f"{role}: {note}", file=sys.stderr)
@@ -127,14 +139,16 @@ def check(study: Study, cells: list[Cell]) -> None:
 
 def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run`."""
-    todo = undone(cells, folder)
-    if todo:
-        print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
-        folder.sweep()
-        with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
-            train(study, todo, folder, progress, how)
-    draw(study, cells, folder)
-    return int(any(folder.result(cell.key) is None for cell in todo))
+    with claim(folder):
+        folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_step(cell)])
+        todo = undone(cells, folder)
+        if todo:
+            print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
+            folder.sweep()
+            with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
+                train(study, todo, folder, progress, how)
+        draw(study, cells, folder)
+        return int(any(folder.result(cell.key) is None for cell in todo))
 
 
 def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
@@ -166,7 +180,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
         with contextlib.closing(Board(folder, study)) as board:
             context = commit() | {"driver_pid": os.getpid()}
             ready()
-            schedule.run(todo, folder, listen, progress.tick, context=context, **how)
+            schedule.run(todo, folder, listen, tick=progress.tick, context=context, **how)
 
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:

@@ -10,15 +10,20 @@ from trainables.cell import Cell
 class Progress:
     """Counts events and says: done, failed, under way, seconds a cell, time to go."""
 
-    def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr) -> None:
-        self.stream, self.total, self.done, self.failed = stream, len(cells), done, 0
-        self.names = {cell.key: cell.name for cell in cells}
+    def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr, total: int | None = None) -> None:
+        """`total` where more cells than these are to come, which `know` brings."""
+        self.stream, self.total, self.done, self.failed = stream, total or len(cells), done, 0
+        self.names: dict[str, str] = {}
+        self.know(cells)
         self.began = time.monotonic()
         self.first: float | None = None
         """when the first epoch was heard of: what lies before is start-up, not training"""
         self._ended: set[str] = set()
         self._cleared = True
         self._drawn = 0.0
+
+    def know(self, cells: list[Cell]) -> None:
+        self.names |= {cell.key: cell.name for cell in cells}
 
     def hear(self, event: dict) -> None:
         """Take in one event; a failure gets a line of its own, and so does a note."""

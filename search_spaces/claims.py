@@ -66,4 +66,5 @@ class Published:
     best_score: float
     runner_up: str
     runner_up_score: float
-    p: float
+    p: float | None = None
+    """none: the text tests nothing"""

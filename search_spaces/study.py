@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 from search_spaces.claims import Claim, Confusion, Printed, Published
+from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -55,7 +56,7 @@ class Study:
     compared: str = "method"
     replicated: str = "seed"
     largest: str | None = None
-    """the condition whose largest value the text's table is read at"""
+    """the condition along which curves are drawn; where it is a number, the text's table is read at its largest value"""
     metric: str = "accuracy"
     """what the report compares: test/METRIC at the epoch that val/METRIC picked; a share, shown in percent"""
     rope: float = 0.01
@@ -70,6 +71,10 @@ class Study:
     """the ones the text names: does a class's error fall there more often than elsewhere?"""
     fewer: str | None = None
     """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
+    search: Search | None = None
+    """what `python -m platform.search` tunes"""
+    found: tuple[Found, ...] = ()
+    """what such a search found, in place of an arm's own settings"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:
@@ -143,6 +148,12 @@ class Study:
         wanted = self.settings | arm.settings
         for settings in meant.values():
             wanted |= settings
+        for found in self.found:
+            if found.fits(str(point[self.compared]), point):
+                for name in found.settings:
+                    if name.split(".")[0] not in method.Settings.model_fields:
+                        raise unknown(f"setting of method {arm.method}, searched for {found.arm}:", name, method.Settings.model_fields)
+                wanted |= found.settings
         of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)
         for axis, settings in meant.items():
             if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:

@@ -1,7 +1,6 @@
 """The store: files whole or absent, whatever dies; a result is written last; nothing unpickled runs code."""
 
 import os
-import pickle
 import resource
 import signal
 import subprocess
@@ -230,8 +229,7 @@ class Malicious:
 def test_a_checkpoint_runs_no_code(folder: RunFolder, tmp_path: Path) -> None:
     trap = str(tmp_path / "trap")
     folder.put_checkpoint(KEY, {"modules": Malicious(trap)})
-    with pytest.raises(pickle.UnpicklingError):
-        folder.checkpoint(KEY)
+    assert folder.checkpoint(KEY) is None
     assert not os.path.exists(trap)
 
 
@@ -242,6 +240,6 @@ def test_predictions_run_no_code(folder: RunFolder, tmp_path: Path) -> None:
     with open(tmp_path / "malicious.npz", "wb") as file:
         np.savez(file, subject=np.array([Malicious(trap)], dtype=object))
     folder.put((tmp_path / "malicious.npz").read_bytes(), "cells", KEY, "predictions.npz")
-    with pytest.raises(ValueError):
+    with pytest.raises(FileNotFoundError, match="cannot be read"):
         folder.predictions(KEY)
     assert not os.path.exists(trap)

@@ -96,11 +96,12 @@ def training(
         "metrics": {f"val/{name}": value for name, value in val.items()}
         | {f"test/{name}": value for name, value in test[0].items()}
         | {f"{other}/{name}": value for other, scores in others.items() for name, value in scores.items()}
-        | {"train/loss": rows[-1]["train/loss"]},
+        | {"train/loss": rows[-1]["train/loss"]}
+        | phases[-1].summary(rows),
         "selected_epoch": run.selected,
         "flags": run.flags,
         "classes": list(task.classes),
-        "counts": {part: _counts(getattr(task, part), task) for part in ("train", "val", "test")},
+        "counts": {part: _counts(images, task) for part in ("train", "gate", "val", "test") if (images := getattr(task, part)) is not None},
         "confusion": test[1].tolist(),
         "split_hash": task.split_hash,
         "arithmetic": choice.to_json(),

@@ -180,7 +180,8 @@ class Mailbox:
         if job.deaths < TRIES:
             self._queue.appendleft(job)
         else:
-            self._tell(job, {"kind": "failed", "killed": True, "reason": f"its worker died {TRIES} times; the last time: {reason}"})
+            said = f"its worker died {TRIES} times; the last time: {reason}"
+            self._tell(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": said})
 
     def _tell(self, job: Job, event: dict[str, Any]) -> None:
         if trial := self._trials.get(job.trial):

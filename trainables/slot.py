@@ -83,6 +83,7 @@ def serve(config: dict[str, Any]) -> None:
         cells=config["cells_each"],
         keep=config["keep"],
         parents=frozenset(config["parents"]),
+        hang_s=config["hang_s"],
     )
     most = config["pack"]
     while jobs := ray.get(mailbox.take.remote(rank, most)):

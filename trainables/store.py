@@ -7,6 +7,7 @@
                   predictions.npz       test set: index, label, probabilities, facts such as subject and age
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
+                  last-words.txt        while it trains: what its worker says when it dies of a fault
     RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
@@ -18,8 +19,10 @@ import fcntl
 import io
 import json
 import os
+import pickle
 import re
 import uuid
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -94,6 +97,13 @@ class RunFolder:
         content = self.get(*parts)
         return None if content is None else json.loads(content)
 
+    def _object(self, *parts: str) -> dict[str, Any] | None:
+        try:
+            content = self.get_json(*parts)
+        except ValueError:
+            return None
+        return content if isinstance(content, dict) else None
+
     # the grid
     def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
         """`steps` are the keys of cells that are trained for their children alone."""
@@ -113,7 +123,7 @@ class RunFolder:
         self.put_json({"device": kind} | choice, "arithmetic", _file_name(kind))
 
     def choice(self, kind: str) -> dict[str, Any] | None:
-        content = self.get_json("arithmetic", _file_name(kind))
+        content = self._object("arithmetic", _file_name(kind))
         return content and {name: value for name, value in content.items() if name != "device"}
 
     # a cell's files
@@ -135,14 +145,23 @@ class RunFolder:
         import torch
 
         content = self.get("cells", key, "checkpoint.pt")
-        return None if content is None else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        try:
+            return None if content is None else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError):  # spoilt: the training begins anew
+            return None
 
     def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
         self.put("".join(json.dumps(row) + "\n" for row in rows).encode(), "cells", key, "history.jsonl")
 
     def history(self, key: str) -> list[dict[str, Any]]:
         """One row an epoch: phase, epoch, step (counted over all phases), metrics; empty before the first checkpoint."""
-        return [json.loads(line) for line in (self.get("cells", key, "history.jsonl") or b"").splitlines()]
+        rows = []
+        for line in (self.get("cells", key, "history.jsonl") or b"").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # spoilt from here on
+                break
+        return rows
 
     def put_predictions(self, key: str, **arrays: np.ndarray) -> None:
         buffer = io.BytesIO()
@@ -158,25 +177,41 @@ class RunFolder:
         content = self.get("cells", key, "predictions.npz")
         if content is None:
             raise FileNotFoundError(f"{self.path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
-        with np.load(io.BytesIO(content)) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(io.BytesIO(content)) as arrays:
+                return dict(arrays)
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+            where = self.path("cells", key)
+            raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
         self.put_json(result, "cells", key, "result.json")
         self.remove("cells", key, "error.json")
 
     def result(self, key: str) -> dict[str, Any] | None:
-        return self.get_json("cells", key, "result.json")
+        """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
+        result = self._object("cells", key, "result.json")
+        return result if result is not None and result.get("key", key) == key else None
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
         self.put_json(error, "cells", key, "error.json")
 
     def error(self, key: str) -> dict[str, Any] | None:
-        return self.get_json("cells", key, "error.json")
+        error = self._object("cells", key, "error.json")
+        return error if error and "reason" in error else None
+
+    def words_path(self, key: str) -> str:
+        """Where a worker that dies says of what, on a disk."""
+        return self.path("cells", key, "last-words.txt")
+
+    def words(self, key: str) -> list[str]:
+        """The last lines that a cell's worker left; none where it left none."""
+        return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def done(self) -> set[str]:
-        """Keys of all cells that have a result."""
-        return self._having("result.json")
+        """Keys of all cells that have a result. On a disk each is read: elsewhere a file is whole or absent by itself."""
+        there = self._having("result.json")
+        return {key for key in there if self.result(key) is not None} if self.local else there
 
     def kept(self) -> set[str]:
         """Keys of all cells that have a checkpoint."""

@@ -12,6 +12,7 @@ from trainables.choice import Choice, kind_of
 from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
+from trainables.watch import HANG_S, Watch
 
 Job = dict[str, Any]
 """trial, cell, slot_pid, deaths, as the mailbox hands them out"""
@@ -36,10 +37,13 @@ class Worker:
     keep: Keep = "best"
     parents: frozenset[str] = frozenset()
     """keys of cells that others start from: of these the selected parameters are kept in any case"""
+    hang_s: float = HANG_S
+    """a worker that makes no step for so long ends itself"""
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.runs)
         self.choice: Choice | None = None
+        self.watch = Watch(self.hang_s)
 
     def begin(self, job: Job) -> Generator[None, None, Any]:
         """The job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
@@ -48,6 +52,8 @@ class Worker:
             raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.error(cell.parent) or {}).get('reason', 'no result')}")
         if self.folder.result(cell.key) is not None:
             return
+        if self.folder.local:
+            self.watch.begin(self.folder.words_path(cell.key))
         context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
         if asked_arithmetic(cell) is None and self.choice is None:
             self.choice = self._choose(cell)
@@ -56,7 +62,9 @@ class Worker:
             return self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
 
         keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
-        yield from training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep)
+        for _ in training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep):
+            self.watch.alive()
+            yield
 
     def _choose(self, cell: Cell) -> Choice:
         kind = kind_of(device_here())
@@ -68,6 +76,7 @@ class Worker:
 
     def end(self, job: Job, error: Exception | None) -> None:
         cell = Cell.from_json(job["cell"])
+        self.watch.end(self.folder.words_path(cell.key))
         event: dict[str, Any]
         if error is None:
             event = {"kind": "done"}

@@ -28,7 +28,7 @@ class Design:
     conditions: tuple[str, ...]
     """the axes that are neither"""
     along: str | None = None
-    """the condition that figures draw along and whose largest value tables are read at; none: the first"""
+    """the condition that figures draw along and whose largest value tables are read at, if it is a number; none: the first"""
     metric: str = "test/accuracy"
     selector: str | None = "val/accuracy"
     """the metric that picks the winner; without one the metric itself does, and the report says so"""
@@ -137,7 +137,9 @@ class Runs:
 
     @property
     def last(self) -> list[Condition]:
-        """Every panel at the last point: the conditions that the text's table is read at."""
+        """The conditions that the text's table is read at: every panel at the largest point; all, where points are names."""
+        if not self.numeric:
+            return self.conditions
         return [condition for condition in self.conditions if not self.along or condition[self.along] == self.points[-1]]
 
     def at(self, panel: Condition, point: Value) -> Condition:

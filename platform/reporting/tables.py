@@ -55,7 +55,7 @@ def readings(runs: Runs, published: list[Comparison], confirmatory: list[Compari
         for said in d.published:
             if said.condition.items() <= condition.items():
                 scores = f"{said.best} ({said.best_score})", f"{said.runner_up} ({said.runner_up_score})"
-                table.add(label(condition), "printed in the text", *scores, NONE, NONE, NONE, f"{said.p:g}", NONE)
+                table.add(label(condition), "printed in the text", *scores, NONE, NONE, NONE, words.probability(said.p), NONE)
     return table
 
 

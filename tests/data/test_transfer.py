@@ -155,6 +155,40 @@ def test_a_seed_gives_the_split_whatever_is_learnt_from_besides() -> None:
     assert len({first.split_hash, *(task.split_hash for task in others)}) == 5
 
 
+def aimed(seed: int = 0, faces: dict[str, Faces] | None = None, **settings: Any) -> tuple[dict[str, Faces], Task]:
+    given = roles(**{"aim": tiny.faces({"anger": 20, "fear": 26, "joy": 9}, seed=4, subjects=25)} | (faces or {}))
+    return given, built(given, seed, target={"aim": ("anger", "fear")}, **settings)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_target_is_tested_on_and_the_rest_of_it_is_unlabelled(seed: int) -> None:
+    faces, task = aimed(seed)
+    subject, start = faces["aim"].facts["subject"].to_numpy(str), len(faces["labelled"])
+    assert sum(counts(task, name)[0] for name in PARTS[:3]) == 30, "the labelled role is split among training and validation alone"
+    tested = task.test.rows - start
+    assert np.array_equal(task.test.pixels.numpy(), faces["aim"].images[tested]) and counts(task, "test")[2] == 0
+    assert [task.classes[label] for label in task.test.labels] == [faces["aim"].classes[faces["aim"].labels[row]] for row in tested]
+    assert task.facts["subject"].tolist() == subject[tested].tolist()
+    others = np.setdiff1d(np.flatnonzero(faces["aim"].labels != faces["aim"].classes.index("joy")), tested)
+    pool, before = task.partners["pool"], len(faces["pool"])
+    assert np.array_equal(pool.pixels[before:].numpy(), faces["aim"].images[others])
+    assert not set(subject[others]) & set(subject[tested]), "a person is in the pool and tested on"
+    assert abs(len(tested) - 0.45 * 46) < 6
+
+
+def test_a_targets_official_test_set_is_kept_and_needs_no_other_pool() -> None:
+    aim = official(["train", "test", "val"], {"anger": 12, "fear": 12})
+    faces, task = aimed(faces={"aim": aim}, pool=())
+    split = aim.facts["split"].to_numpy(str)
+    assert set(split[task.test.rows - len(faces["labelled"])]) == {"test"}
+    assert len(task.partners["pool"].rows) == (split != "test").sum()
+
+
+def test_a_seed_gives_the_target_too() -> None:
+    hashes = [aimed()[1].split_hash, aimed()[1].split_hash, aimed(1)[1].split_hash, built().split_hash]
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 3
+
+
 EMPTY = Faces(np.zeros((0, 1, 32, 32), np.uint8), np.zeros(0, np.int64), (), pd.DataFrame({"source": []}), "nothing")
 
 
@@ -170,6 +204,10 @@ EMPTY = Faces(np.zeros((0, 1, 32, 32), np.uint8), np.zeros(0, np.int64), (), pd.
         ({"extra": {"pool": ("surprise",)}}, r"^role pool gives the class surprise, which no labelled role gives$"),
         ({"extra": {"same": ("fear",)}}, r"^role same is the same data set as labelled: it would be trained on its test images$"),
         ({"pool": ("same",)}, r"^role same is the same data set as labelled: it would be trained on its test images$"),
+        ({"pool": ("labelled",)}, r"^role labelled is the same data set as labelled: it would be trained on its test images$"),
+        ({"target": {"same": ("fear",)}}, r"^role labelled is the same data set as same: it would be trained on its test images$"),
+        ({"target": {"pool": ("fear",)}}, r"^role pool is the same data set as pool: it would be trained on its test images$"),
+        ({"target": {"pool": ("surprise",)}}, r"^role pool gives the class surprise, which no labelled role gives$"),
         ({"test": 0.7, "validation": 0.3}, r"^test 0\.7 and validation 0\.3 leave nothing to train on$"),
         ({"test": 1.0}, r"^setting test=1\.0 of task: input should be less than 1$"),
         ({"extra_images": 0}, r"^setting extra_images=0 of task: input should be greater than or equal to 1$"),

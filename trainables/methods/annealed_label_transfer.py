@@ -84,8 +84,11 @@ class Anneal(Descent):
     def finish(self, epoch: int) -> dict[str, float]:
         return super().finish(epoch) | {"temperature": self.temperature.item(), "beta": self.beta.item()}
 
+    def summary(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+        return {"gate/accepted": sum(row["gate/accepted"] for row in rows) / len(rows)}
+
     def end(self, rows: list[dict[str, Any]]) -> list[str]:
-        share = sum(row["gate/accepted"] for row in rows) / len(rows)
+        share = self.summary(rows)["gate/accepted"]
         return [f"ALT did not act: it kept {share:.2%} of its attempted steps"] if share < ACTED else []
 
 

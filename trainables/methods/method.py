@@ -51,6 +51,10 @@ class Phase(ABC):
         """Measure at an epoch's end; `val/accuracy`, if given, selects."""
         return {}
 
+    def summary(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+        """Numbers about the phase as a whole that belong into the result; asked of the last phase. `rows` is its history."""
+        return {}
+
     def end(self, rows: list[dict[str, Any]]) -> list[str]:
         """Warnings a reader of the result must see; `rows` is the history of this phase."""
         return []

@@ -1,5 +1,6 @@
 """Labelled faces of one domain, unlabelled ones of another, and held-out labels to decide by (Florea et al. 2019, section 4)."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,9 @@ class Transfer(Settings):
     """so many of them at most, drawn at random: more did not help (section 4.3)"""
     pool: tuple[str, ...] = ("pool",)
     """roles whose images are unlabelled; what labels they have are the truth that pseudo-labels are measured by"""
+    target: Gives = Field(default={})
+    """roles of another domain that is aimed at, whose labels nobody learns from or selects by: part of their images are tested on, in
+    place of the labelled roles' own, and the others are unlabelled ones of the pool; ours"""
     test: float = Field(0.45, gt=0, lt=1)
     """share of a data set that has no official test set"""
     validation: float = Field(0.1, gt=0, lt=1)
@@ -48,7 +52,7 @@ class Transfer(Settings):
 
 
 def roles(settings: Transfer) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*settings.labelled, *settings.extra, *settings.pool)))
+    return tuple(dict.fromkeys((*settings.labelled, *settings.extra, *settings.target, *settings.pool)))
 
 
 def build(settings: Transfer, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
@@ -65,20 +69,25 @@ def build(settings: Transfer, faces: dict[str, Faces], seed: int, device: torch.
         part[rows] = _parts(labelled.labels[rows], facts, settings, stream(seed, "split", number))
     _check_parts(labelled, part, settings)
     train, gate, val, test = (np.flatnonzero(part == each) for each in range(4))
+    tested, unlabelled, held = labelled, None, settings.labelled
+    if settings.target:
+        tested, _ = _join(settings.target, faces, settings.classes, start=_rows(settings.labelled, faces) + _rows(settings.extra, faces))
+        test, rest = _aimed(tested, settings, stream(seed, "target"))
+        unlabelled, held = Images.of(tested, rest, device), settings.labelled | settings.target
     images = Images.of(labelled, train, device)
     if settings.extra:
-        extra, _ = _join(settings.extra, faces, settings.classes, start=sum(len(faces[role]) for role in settings.labelled))
+        extra, _ = _join(settings.extra, faces, settings.classes, start=_rows(settings.labelled, faces))
         drawn = stream(seed, "extra").permutation(len(extra))[: settings.extra_images]
         images = images.joined(Images.of(extra, np.sort(drawn), device))
-    fingerprints = "/".join(faces[role].fingerprint for role in sorted(settings.labelled))
+    fingerprints = "/".join(faces[role].fingerprint for role in sorted(held))
     return Task(
         classes=settings.classes,
         train=images,
         val=Images.of(labelled, val, device),
-        test=Images.of(labelled, test, device),
+        test=Images.of(tested, test, device),
         split_hash=split_hash((train, gate, val, test), fingerprints),
-        facts=known(labelled, test),
-        partners={"pool": _pool(settings, faces, device)},
+        facts=known(tested, test),
+        partners={"pool": _pool(settings, faces, device, unlabelled)},
         gate=Images.of(labelled, gate, device),
     )
 
@@ -88,15 +97,17 @@ def _check(settings: Transfer, faces: dict[str, Faces]) -> None:
         raise DataError("labelled: names no role with classes; nothing to learn from")
     if settings.test + settings.validation >= 1:
         raise DataError(f"test {settings.test} and validation {settings.validation} leave nothing to train on")
-    if not settings.pool or not sum(len(faces[role]) for role in settings.pool):
+    if not settings.target and not _rows(settings.pool, faces):
         raise DataError(f"the unlabelled pool is empty: {'role ' + ', '.join(settings.pool) if settings.pool else 'pool names no role'}")
-    for role, names in settings.extra.items():
+    for role, names in (settings.extra | settings.target).items():
         if lost := [name for name in names if name not in settings.classes]:
             raise DataError(f"role {role} gives the class {lost[0]}, which no labelled role gives")
-    held = {faces[role].fingerprint: role for role in settings.labelled}
-    for role in (*settings.extra, *settings.pool):
-        if faces[role].fingerprint in held:
-            raise DataError(f"role {role} is the same data set as {held[faces[role].fingerprint]}: it would be trained on its test images")
+    aimed = {faces[role].fingerprint: role for role in settings.target}
+    held = aimed | {faces[role].fingerprint: role for role in settings.labelled}
+    for role in (*settings.labelled, *settings.extra, *settings.pool):
+        mine = aimed if role in settings.labelled and role not in settings.pool else held
+        if other := mine.get(faces[role].fingerprint):
+            raise DataError(f"role {role} is the same data set as {other}: it would be trained on its test images")
 
 
 def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start: int = 0) -> tuple[Faces, np.ndarray]:
@@ -122,29 +133,51 @@ def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start
 def _parts(labels: np.ndarray, facts: pd.DataFrame, settings: Transfer, rng: np.random.Generator) -> np.ndarray:
     """The part of each image of one data set: as its official split says; what that lacks is cut from its training images."""
     official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
-    persons = np.array([f"image {row}" for row in range(len(facts))], object)  # of whom nothing is known is a person of his own
-    if "subject" in facts:
-        named = facts["subject"].notna().to_numpy()
-        persons[named] = facts["subject"].to_numpy(object)[named]
+    persons = _persons(facts)
     part = np.full(len(facts), TEST)
     val, test = official == "val", official == "test"
     part[val] = deal(labels[val], persons[val], (0, 0.5, 0.5, 0), rng)
-    half, tested = 0 if val.any() else settings.validation / 2, 0 if test.any() else settings.test
+    half, tested = 0 if val.any() else settings.validation / 2, 0 if test.any() or settings.target else settings.test
     free = ~(val | test)
     part[free] = deal(labels[free], persons[free], (1 - 2 * half - tested, half, half, tested), rng)
     return part
 
 
+def _persons(facts: pd.DataFrame) -> np.ndarray:
+    """Whose each image is; one of whom nothing is known is a person of his own."""
+    persons = np.array([f"image {row}" for row in range(len(facts))], object)
+    if "subject" in facts:
+        named = facts["subject"].notna().to_numpy()
+        persons[named] = facts["subject"].to_numpy(object)[named]
+    return persons
+
+
+def _rows(roles: Iterable[str], faces: dict[str, Faces]) -> int:
+    return sum(len(faces[role]) for role in roles)
+
+
+def _aimed(target: Faces, settings: Transfer, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the target's images that are tested on, and of the others."""
+    official = target.facts["split"].to_numpy(object) == "test" if "split" in target.facts else np.zeros(len(target), bool)
+    part = np.where(official, 1, 0)
+    if not official.any():
+        part = deal(target.labels, _persons(target.facts), (1 - settings.test, settings.test), rng)
+    for number, name in enumerate(target.classes):
+        if (target.labels == number).any() and not (part[target.labels == number] == 1).any():
+            raise DataError(f"{target.title}: class {name} has {(target.labels == number).sum()} images, and none is in the test part")
+    return np.flatnonzero(part == 1), np.flatnonzero(part == 0)
+
+
 def _check_parts(labelled: Faces, part: np.ndarray, settings: Transfer) -> None:
     for number, name in enumerate(labelled.classes):
         mine = labelled.labels == number
-        for each, called in enumerate(PARTS):
+        for each, called in enumerate(PARTS[:TEST] if settings.target else PARTS):
             if not (mine & (part == each)).any():
                 shares = f"test {settings.test}, validation {settings.validation}"
                 raise DataError(f"{labelled.title}: class {name} has {mine.sum()} images, and none is in the {called} part ({shares})")
 
 
-def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device) -> Images:
+def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device, target: Images | None) -> Images:
     """The unlabelled images, and for each the class it truly shows where that is known and one of the task's, else -1."""
     pixels, truths = [], []
     for role in sorted(settings.pool):
@@ -155,6 +188,8 @@ def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device) -> 
         code = {name: number for number, name in enumerate(settings.classes)}
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
         pixels.append(each.images)
+    if target:
+        pixels, truths = [*pixels, target.pixels.cpu().numpy()], [*truths, target.labels.cpu().numpy()]
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
     return Images(torch.from_numpy(np.concatenate(pixels)).to(device), truth, np.arange(len(truth)))
 

@@ -1,0 +1,86 @@
+"""The gate of annealed label transfer: what share of a training its two passes over the gate set take in every step.
+
+.venv/bin/python -m benchmarks.gate trains cells of the pocket study by the loop, with a clock around each pass. The passes are the
+algorithm's (Florea et al. 2019, algorithm 1): what can be had is that they cost no more than any forward pass of so many images.
+`forward` is one over as many images with nothing around it, in the gate's arithmetic.
+"""
+
+import tempfile
+import time
+from statistics import median
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from benchmarks.common import last_line, machine, show
+from platform.grid import read_roles
+from search_spaces.study import STUDIES
+from trainables.arithmetic import Arithmetic
+from trainables.choice import Choice
+from trainables.loop import make_method, make_task, train
+from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
+from trainables.store import RunFolder
+
+
+def main(
+    scenario: Annotated[list[str] | None, typer.Option(help="default: all")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16, of all but the gate")] = "fp32",
+    rounds: int = 3,
+) -> None:
+    """Measure, print a table, end with one line of JSON."""
+    here = machine()
+    torch.set_num_threads(1)
+    study = STUDIES.find("annealed_label_transfer")("pocket").narrowed("method", ["ALT"]).with_seeds(1).with_setting("epochs", 6)
+    data = read_roles(study, [])
+    rows: list[tuple[Any, ...]] = []
+    figures: dict[str, float] = {}
+    for cell in study.cells(data):
+        where = str(cell.axes["scenario"])
+        if scenario and where not in scenario:
+            continue
+        found = [one_round(cell, Arithmetic(precision)) for _ in range(rounds)]  # type: ignore[arg-type]
+        share, gate, bare = (median(column) for column in zip(*found, strict=True))
+        images = len(make_task(cell, torch.device("cpu")).gate.labels)  # type: ignore[union-attr]
+        rows.append((where, images, share, 1e3 * gate, 1e3 * bare, bare / gate))
+        figures |= {f"{where}_share": share, f"{where}_reach": bare / gate}
+    columns = ("", "gate images", "share of training", "ms a pass", "ms a forward", "forward/pass")
+    show(f"gate passes, pocket network, one thread, {precision}, medians of {rounds} rounds", columns, rows)
+    last_line(figures, here)
+
+
+def one_round(cell: Any, arithmetic: Arithmetic) -> tuple[float, float, float]:
+    """Share of the training's seconds, seconds a pass, seconds a bare forward pass."""
+    took: list[float] = []
+    measured = AnnealedLabelTransfer.gate_loss
+
+    def timed(self: AnnealedLabelTransfer) -> torch.Tensor:
+        began = time.perf_counter()
+        loss = measured(self)
+        took.append(time.perf_counter() - began)
+        return loss
+
+    AnnealedLabelTransfer.gate_loss = timed  # type: ignore[method-assign]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            train(cell, RunFolder(folder), choice=Choice(arithmetic))
+            whole = time.perf_counter() - began
+    finally:
+        AnnealedLabelTransfer.gate_loss = measured  # type: ignore[method-assign]
+    task = make_task(cell, torch.device("cpu"))
+    method = make_method(cell, task)
+    assert task.gate is not None
+    network = torch.nn.Sequential(method.modules["encoder"], method.modules["classifier"]).eval()
+    pixels = torch.randn(task.gate.pixels.shape)
+    bare = []
+    with torch.inference_mode():
+        for _ in range(20):
+            began = time.perf_counter()
+            network(pixels)
+            bare.append(time.perf_counter() - began)
+    return sum(took) / whole, median(took), median(bare)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,117 @@
+"""TensorBoard's event files, written as bytes that follow from what they show alone: a run is one file, and no curve has a step twice."""
+
+import contextlib
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from trainables.cell import Value
+
+NOT_CURVES = ("phase", "epoch", "step", "time")
+
+
+def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
+    """Make `content` the one event file of the run in `folder`. Where it may be `ahead`, it may hold more: epochs that no checkpoint
+    holds yet.
+    """
+    files = sorted(folder.glob("events.out.tfevents.*"))
+    there = files[0].read_bytes() if len(files) == 1 else None
+    if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
+        with named(files[0]), files[0].open("ab") as stream:
+            stream.write(content[len(there) :])
+        return files[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
+    path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
+    with named(path):
+        path.write_bytes(content)
+    for file in files:
+        file.unlink()
+    return path
+
+
+@contextlib.contextmanager
+def named(path: Path | str) -> Iterator[None]:
+    """A write that fails does not say in which file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def record(time: float, step: int, values: list[Summary.Value]) -> bytes:
+    event = Event(wall_time=time, step=step, summary=Summary(value=values))
+    return framed(event)
+
+
+def framed(event: Event) -> bytes:
+    buffer = io.BytesIO()
+    RecordWriter(buffer).write(event.SerializeToString(deterministic=True))
+    return buffer.getvalue()
+
+
+def head(time: float) -> bytes:
+    return framed(Event(wall_time=time, file_version="brain.Event:2"))
+
+
+def experiment(title: str, axes: Mapping[str, Sequence[Value]], metrics: Iterable[str]) -> bytes:
+    """The file of a board as a whole: the columns of its HParams table, with their values where they are few, and what runs end with."""
+    content = api_pb2.Experiment(description=title)
+    for axis, values in axes.items():
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        kind = api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
+        info = content.hparam_infos.add(name=axis, type=kind)
+        info.domain_discrete.extend(values if numbers else map(str, values))
+    for tag in metrics:
+        content.metric_infos.add(name=api_pb2.MetricName(tag=tag))
+    return head(0) + record(0, 0, [hparams(metadata.EXPERIMENT_TAG, experiment=content)])
+
+
+def begin(hyperparameters: Mapping[str, Value], row: dict[str, Any]) -> bytes:
+    """The head of a run's file, and its line in the HParams table; `row` is the first of its history."""
+    time = row.get("time", 0)
+    info = plugin_data_pb2.SessionStartInfo(start_time_secs=time)
+    for name, value in hyperparameters.items():
+        set_value(info.hparams[name], value)
+    start = hparams(metadata.SESSION_START_INFO_TAG, session_start_info=info)
+    return head(time) + record(time, 0, [start])
+
+
+def end(row: dict[str, Any], values: list[Summary.Value], status: int = api_pb2.STATUS_SUCCESS) -> bytes:
+    """What a run ends with, at the step of its last row."""
+    time = row.get("time", 0)
+    info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
+    return record(time, row["step"], [*values, hparams(metadata.SESSION_END_INFO_TAG, session_end_info=info)])
+
+
+def curves(rows: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(
+        record(
+            row.get("time", 0),
+            row["step"],
+            [
+                Summary.Value(tag=tag, simple_value=value)
+                for tag, value in row.items()
+                if tag not in NOT_CURVES and isinstance(value, int | float) and not isinstance(value, bool)
+            ],
+        )
+        for row in rows
+    )
+
+
+def hparams(tag: str, **content: Any) -> Summary.Value:
+    data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
+    return Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)
+
+
+def set_value(field: Any, value: Value) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        field.string_value = str(value)
+    else:
+        field.number_value = value

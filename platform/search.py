@@ -1,0 +1,179 @@
+"""Search a study's settings by TPE through Ray Tune, one search under each condition, and hold what it finds against the text's."""
+
+import contextlib
+import os
+import sys
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from platform.claim import claim
+from platform.cluster import Fatal, started
+from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, stop, undone
+from platform.progress import Progress
+from search_spaces.space import Found
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Cell, Data
+from trainables.registry import BadRequest
+from trainables.store import RunFolder
+
+GOES_ON = "the same command again goes on from here"
+
+
+def main(
+    space: Annotated[str, typer.Argument(help="a file of search_spaces/ that says what is searched")] = "annealed_label_transfer",
+    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the text's settings and data")] = "pocket",
+    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only under these values of an axis")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="suggestions under each condition; more of them extend a search")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="trainings a suggestion, whose mean is its score")] = None,
+    fresh: Annotated[int | None, typer.Option(min=0, help="further seeds to hold the best found against the text on; 0: do not")] = None,
+    searcher: Annotated[str | None, typer.Option(help="optuna, hyperopt or random; the study says its own")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
+    data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are; a local folder")] = "runs",
+    slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
+    gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
+) -> None:
+    """Search; the same command again goes on, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    try:
+        wanted = narrow(STUDIES.find(space), scale, only or [], None, set_ or [])
+        if wanted.search is None:
+            raise BadRequest(f"{wanted.name} says nothing to search; a study with `search` is {', '.join(searchable()) or 'not there'}")
+        given: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
+        search = replace(wanted.search, **{name: value for name, value in given.items() if value is not None})
+        wanted = replace(wanted, search=search)
+        folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}-search")
+        if not folder.local:
+            raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
+        read = read_roles(wanted, data or [])
+        code = hunt_down(wanted, read, folder, {"slots": slots, "gpu": gpu})
+    except BadRequest as error:
+        raise stop(2, str(error)) from None
+    except KeyboardInterrupt:
+        raise stop(130, f"stopped; {GOES_ON}") from None
+    except Fatal as error:
+        raise stop(2, f"{error}; what was finished is kept: {GOES_ON}") from None
+    except OSError as error:
+        raise stop(2, f"{error.filename or runs}: {error.strerror or error}; what was finished is kept: {GOES_ON}") from None
+    raise typer.Exit(code)
+
+
+def searchable() -> list[str]:
+    return [name for name, make in STUDIES.all().items() if make("pocket").search]
+
+
+def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+    """Search, keep what was found, hold it against the text's settings; the exit code."""
+    from platform.searching.hunt import Hunt, best_json, quests
+    from platform.searching.record import Journal
+
+    search = study.search
+    assert search is not None
+    every = quests(study, search, data)
+    with claim(folder):
+        journal = Journal(folder.path("search.journal"))
+        hunt = Hunt(every, folder, journal, search.searcher, search.trials, suggestion_of_hyperopt)
+        if hunt.left:
+            train(study, hunt, folder, how)
+        folder.put_json(best_json(study, hunt), "best.json")
+        draw(study, hunt, folder)
+        failed = sum(len(quest.record.failed) for quest in every)
+        found = [each for quest in every if (each := quest.found())]
+        others = [each for quest in every if (each := quest.found()) and each.settings != quest.text]
+    if not found:
+        print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.path('cells')} says why", file=sys.stderr)
+        return 1
+    code = compare(study, others, data, RunFolder(folder.path("fresh")), how) if search.fresh and others else 0
+    return int(bool(failed or code or len(found) < len(every)))
+
+
+def suggestion_of_hyperopt(*given: Any) -> dict[str, Any]:
+    from platform.schedule import hyperopt_suggestion
+
+    return hyperopt_suggestion(*given)
+
+
+def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> None:
+    """Train what the searches suggest, until each has made its suggestions."""
+    from platform.searching.board import draw_suggestion, draw_table
+
+    search = study.search
+    assert search is not None
+    left = hunt.left
+    steps = undone(list({cell.key: cell for quest in hunt.quests for cell in quest.steps}.values()), folder)
+    where = f"{len(hunt.quests)} searches" if len(hunt.quests) > 1 else "one search"
+    line = f"{study.name}, {study.scale} scale: {where} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
+    print(f"{line} -> {folder.uri}", file=sys.stderr)
+    folder.sweep()
+    with chatter_aside(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
+
+        def ask(trial: str) -> list[Cell] | None:
+            cells = hunt.ask(trial)
+            progress.know(cells or [])
+            return cells
+
+        def ended(*suggestion: Any) -> None:
+            draw_suggestion(folder, *suggestion)
+
+        hunt.ended = ended
+        draw_table(folder, hunt)
+        try:
+            with started() as ready:
+                from platform import schedule
+
+                ready()
+                here: dict[str, Any] = {"tick": progress.tick, "context": commit() | {"driver_pid": os.getpid()}, **how}
+                if steps:
+                    schedule.run(steps, folder, progress.hear, **here)
+                schedule.search(ask, hunt.tell, left, search.seeds, folder, progress.hear, **here)
+        finally:
+            hunt.release()
+
+
+def draw(study: Study, hunt: Any, folder: RunFolder) -> None:
+    """The pictures, and a line a condition of what was found."""
+    from platform.searching.figures import pictures
+
+    for quest in hunt.quests:
+        for name, content in pictures(quest.record, f"mean val/{study.metric}"):
+            folder.put(content, "figures", quest.where.replace("/", ","), name)
+        print(f"{quest.where}: {told(quest.record)}", file=sys.stderr)
+    tensorboard = f"tensorboard --logdir {folder.path('tb')}"
+    print(f"found: {folder.path('best.json')}\nfigures: {folder.path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
+
+
+def told(record: Any) -> str:
+    """The best of a search in a line."""
+    from platform.searching.figures import importances
+
+    if (best := record.best) is None:
+        return "no suggestion ended with a score"
+    if best.user_attrs.get("searcher") == "the text":
+        return f"{100 * best.value:.1f} by the text's own settings; none of {record.made - 1} others did better"
+    settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
+    weights = ", ".join(f"{name} {share:.0%}" for name, share in importances(record).items())
+    return f"{100 * best.value:.1f} by suggestion {best.number} of {record.made}: {settings}" + (
+        f" (importance: {weights})" if weights else ""
+    )
+
+
+def compare(study: Study, found: list[Found], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+    """Train the found and the text's settings on seeds that no search has seen, and report on them; the exit code."""
+    from platform.searching.best import against_text
+
+    search = study.search
+    assert search is not None
+    fresh = against_text(study, found, range(search.seeds, search.seeds + search.fresh))
+    cells = [cell for cell in fresh.cells(data) if fresh.is_step(cell) or any(each.fits(each.arm, cell.axes) for each in found)]
+    return carry_out(fresh, cells, folder, how)
+
+
+def application() -> typer.Typer:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    return app
+
+
+if __name__ == "__main__":
+    application()()

@@ -1,0 +1,54 @@
+"""best.json: what a search found under each condition; how a grid takes it up, and the study that holds it against the text's settings."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from search_spaces.claims import Claim
+from search_spaces.space import Found
+from search_spaces.study import Study
+from trainables.registry import BadRequest
+
+
+def read(file: str, study: Study) -> tuple[Found, ...]:
+    """The entries of a best.json that speak of this study's arms and conditions. BadRequest where none does, or it is no such file."""
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        of = content["study"]
+        found = tuple(Found(each["arm"], each["condition"], each["settings"]) for each in content["found"])
+        if not all(isinstance(each.arm, str) and isinstance(each.condition, dict) and isinstance(each.settings, dict) for each in found):
+            raise TypeError("an entry has another form")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{file}: cannot be read ({error})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRequest(f"{file}: is no best.json of a search ({type(error).__name__}: {error})") from None
+    if of != study.name:
+        raise BadRequest(f"{file}: was found for {of}, not for {study.name}; python -m platform.search {study.name} makes one")
+    fits = tuple(each for each in found if each.arm in study.axes[study.compared] and _within(each, study))
+    if not fits:
+        raise BadRequest(f"{file}: speaks of no arm and condition of this grid; it knows {'; '.join(map(_said, found)) or 'none'}")
+    return fits
+
+
+def against_text(study: Study, found: list[Found], seeds: range) -> Study:
+    """The searched arm with the settings found and with the text's, on these seeds, under the study's conditions."""
+    arm = found[0].arm
+    tuned = f"{arm}(found)"
+    return replace(
+        study,
+        title=f"{study.title}: the settings found against the text's",
+        axes=study.axes | {study.compared: (arm, tuned), study.replicated: tuple(seeds)},
+        arms={arm: study.arms[arm], tuned: study.arms[arm]},
+        baseline=arm,
+        published=(),
+        claims=(Claim("the settings found beat the text's", {study.compared: tuned}, {study.compared: arm}),),
+        found=tuple(replace(each, arm=tuned) for each in found),
+    )
+
+
+def _within(found: Found, study: Study) -> bool:
+    return all(value in study.axes.get(axis, ()) for axis, value in found.condition.items())
+
+
+def _said(found: Found) -> str:
+    return ", ".join([found.arm, *(f"{axis}={value}" for axis, value in found.condition.items())])

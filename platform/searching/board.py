@@ -1,0 +1,40 @@
+"""TensorBoard of a search: a run a suggestion, with the mean of its seeds' curves and HParams of what was searched."""
+
+from pathlib import Path
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2
+
+from platform.board import means
+from platform.events import begin, curves, end, experiment, write_run
+from platform.searching.hunt import Hunt, Quest
+from search_spaces.space import OneOf
+from trainables.cell import Cell
+from trainables.store import RunFolder
+
+SCORES = ("score/mean", "score/sd")
+
+
+def draw_table(folder: RunFolder, hunt: Hunt) -> None:
+    """The head of the HParams table: a column a condition's axis and a searched setting."""
+    search = hunt.quests[0].search
+    axes = {axis: tuple(dict.fromkeys(quest.condition[axis] for quest in hunt.quests)) for axis in hunt.quests[0].condition}
+    searched = {name: each.values if isinstance(each, OneOf) else () for name, each in search.space.items()}
+    write_run(Path(folder.path("tb")), experiment(f"search of {search.arm}", axes | searched, SCORES))
+
+
+def draw_suggestion(folder: RunFolder, quest: Quest, trial: FrozenTrial, cells: list[Cell]) -> None:
+    """Its run: mean and SD over the seeds for each epoch, and of the score."""
+    histories = [folder.history(cell.key) for cell in cells]
+    rows = list(means([(history, {}) for history in histories if history]))
+    if not rows:  # none has begun
+        return
+    scores = trial.user_attrs.get("scores", [])
+    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+    scored = {tag: value for tag, value in zip(SCORES, (trial.value, spread), strict=True) if value is not None}
+    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scored.items()]
+    status = api_pb2.STATUS_SUCCESS if trial.state == TrialState.COMPLETE else api_pb2.STATUS_FAILURE
+    content = begin(quest.condition | trial.params, rows[0]) + curves(rows) + end(rows[-1], values, status)
+    write_run(Path(folder.path("tb", quest.where, f"{trial.number:04d}")), content)

@@ -1,0 +1,150 @@
+"""Hunt: the searches of a study, one under each condition, side by side: whichever has made the fewest suggestions makes the next."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from itertools import product
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from platform.searching.record import TPE, Journal, Record, Settings
+from search_spaces.space import Found, OneOf, Search
+from search_spaces.study import Study
+from trainables.cell import Cell, Data, Value
+from trainables.registry import BadRequest
+from trainables.store import RunFolder
+
+Hyperopt = Callable[..., Settings]
+
+
+class Quest:
+    """The search under one condition: its record, and the cells of a suggestion."""
+
+    def __init__(self, study: Study, search: Search, condition: dict[str, Value], data: dict[str, Data]) -> None:
+        axes: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in condition.items()}
+        axes |= {study.compared: (search.arm,), study.replicated: tuple(range(search.seeds))}
+        self.study, self.search, self.condition, self.data = replace(study, axes=study.axes | axes), search, condition, data
+        every = self.study.cells(data)
+        self.steps = [cell for cell in every if self.study.is_step(cell)]
+        """what the cells of every suggestion start from"""
+        base = [cell for cell in every if not self.study.is_step(cell)]
+        self.text = {name: value for name in search.space if (value := _reach(base[0].method_settings, name)) is not None}
+        self._check()
+        what = json.dumps([[cell.key for cell in base], {name: repr(each) for name, each in search.space.items()}])
+        self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
+        self.name = f"{self.where}#{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+        """changes with settings, data and seeds: what was suggested for others says nothing here"""
+        self.record: Record
+
+    def cells(self, settings: Settings) -> list[Cell]:
+        """One for each seed of a search."""
+        study = replace(self.study, found=(Found(self.search.arm, self.condition, dict(settings)),))
+        return [cell for cell in study.cells(self.data) if not study.is_step(cell)]
+
+    def _check(self) -> None:
+        """A range whose ends the method would not take is said before anything starts."""
+        for end in (0, -1):
+            ends = {
+                name: each.values[end] if isinstance(each, OneOf) else (each.low, each.high)[end]
+                for name, each in self.search.space.items()
+            }
+            self.cells(ends)
+
+    def found(self) -> Found | None:
+        best = self.record.best
+        return Found(self.search.arm, self.condition, dict(best.params)) if best else None
+
+
+class Hunt:
+    """All quests, asked and told by trial; a trial is one suggestion in training."""
+
+    def __init__(self, quests: list[Quest], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt) -> None:
+        self.quests, self.folder, self.trials = quests, folder, trials
+        self.ended: Callable[[Quest, FrozenTrial, list[Cell]], None] = lambda quest, trial, cells: None
+        """is told of each suggestion with what came of it"""
+        for quest in quests:
+            quest.record = Record(journal, quest.name, quest.search, searcher, quest.text, hyperopt)
+        self._open: dict[str, tuple[Quest, int, list[Cell]]] = {}
+
+    @property
+    def left(self) -> int:
+        """Suggestions still to be made."""
+        return sum(max(0, self.trials - quest.record.made) for quest in self.quests)
+
+    def ask(self, trial: str) -> list[Cell] | None:
+        quest = min(self.quests, key=lambda quest: quest.record.made)
+        if (suggested := quest.record.ask(self.trials)) is None:
+            return None
+        number, settings = suggested
+        cells = quest.cells(settings)
+        self._open[trial] = quest, number, cells
+        return cells
+
+    def tell(self, trial: str) -> None:
+        """The trial's cells have ended: what they scored, each by the epoch it picked on the images that select, is the suggestion's."""
+        if trial not in self._open:
+            return
+        quest, number, cells = self._open.pop(trial)
+        results = [self.folder.result(cell.key) for cell in cells]
+        errors = [None if result else self.folder.error(cell.key) for cell, result in zip(cells, results, strict=True)]
+        if any(not result and not error for result, error in zip(results, errors, strict=True)):
+            self._open[trial] = quest, number, cells  # stopped in the middle
+            return
+        reasons = [f"{cell.name}: {error['reason']}" for cell, error in zip(cells, errors, strict=True) if error]
+        scores = [result["metrics"][f"val/{quest.study.metric}"] for result in results if result]
+        quest.record.tell(number, scores, reasons[0] if reasons else "")
+        self.ended(quest, quest.record.study.trials[number], cells)
+
+    def release(self) -> None:
+        for quest in self.quests:
+            quest.record.release()
+        self._open.clear()
+
+
+def quests(study: Study, search: Search, data: dict[str, Data]) -> list[Quest]:
+    """One for each combination of the study's conditions."""
+    if search.arm not in study.axes[study.compared]:
+        raise BadRequest(f"{search.arm} is what is searched in {study.name}: --only {study.compared}=... must not leave it out")
+    every = [dict(zip(study.conditions, values, strict=True)) for values in product(*study.conditions.values())]
+    return [Quest(study, search, condition, data) for condition in every]
+
+
+def best_json(study: Study, hunt: Hunt) -> dict[str, Any]:
+    """What `--use` reads: by condition the settings with the highest mean, and what they were compared with."""
+    found = []
+    for quest in hunt.quests:
+        if (best := quest.record.best) is None:
+            continue
+        text = next((trial for trial in quest.record.finished if trial.user_attrs.get("searcher") == "the text"), None)
+        found.append(
+            {
+                "arm": quest.search.arm,
+                "condition": quest.condition,
+                "settings": best.params,
+                "mean": best.value,
+                "sd": best.user_attrs["sd"],
+                "suggestion": best.number,
+                "by": best.user_attrs["searcher"],
+                "text": {"settings": quest.text, "mean": text.value if text else None},
+                "finished": len(quest.record.finished),
+                "failed": len(quest.record.failed),
+            }
+        )
+    space = {name: {"kind": type(each).__name__} | asdict(each) for name, each in hunt.quests[0].search.space.items()}
+    return {
+        "study": study.name,
+        "scale": study.scale,
+        "objective": f"mean val/{study.metric} over seeds 0 to {hunt.quests[0].search.seeds - 1}",
+        "space": space,
+        "tpe": TPE,
+        "found": found,
+    }
+
+
+def _reach(settings: dict[str, Any], name: str) -> Any:
+    value: Any = settings
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,186 @@
+"""The search as a person runs it: a real Ray, kill -9 in mid-search, and what is there at the end."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--only", "scenario=wild,web", "--set", "epochs=4", "--set", "precision=fp32", "--set", "extra_images=20"]
+SEARCH = [*SMALL, "--trials", "5", "--seeds", "2", "--fresh", "2"]
+
+
+def start(runs: Path, *options: str, module: str = "search") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"platform.{module}", "annealed_label_transfer", "--runs", str(runs), *options]
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(runs: Path, *options: str, module: str = "search") -> tuple[int, str]:
+    process = start(runs, *options, module=module)
+    output, _ = process.communicate(timeout=400)
+    return process.returncode, output
+
+
+def studies(folder: RunFolder) -> dict[str, optuna.Study]:
+    """As optuna-dashboard would open them."""
+    storage = JournalStorage(JournalFileBackend(folder.path("search.journal")))
+    names = [each.study_name for each in optuna.get_all_study_summaries(storage)]
+    return {name.split("#")[0]: optuna.load_study(study_name=name, storage=storage) for name in names}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder, str, set[str]]:
+    """A search of two conditions that was killed with -9 once, then continued to its end."""
+    runs = tmp_path_factory.mktemp("runs")
+    folder = RunFolder(str(runs / "annealed_label_transfer-pocket-search"))
+    first = start(runs, *SEARCH)
+    until = time.monotonic() + 200
+    while len(folder.done()) < 5:
+        assert first.poll() is None, first.communicate()[0]
+        assert time.monotonic() < until, "the search makes no progress"
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    before = folder.done()
+    assert not folder.files.exists(folder.path("best.json"))
+    assert any(trial.state == TrialState.RUNNING for study in studies(folder).values() for trial in study.trials), "killed too late"
+    code, output = run(runs, *SEARCH)
+    assert code == 0, output
+    return runs, folder, output, before
+
+
+def test_a_killed_search_goes_on_to_its_end(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    _, folder, _, before = searched
+    assert before <= folder.done()
+    for study in studies(folder).values():
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
+        assert study.trials[0].params == {"temperature": 0.2, "cooling": 0.75, "slope": 0.75, "noise": "scale"}
+        for trial in study.trials:
+            assert len(trial.user_attrs["scores"]) == 2 and trial.value == pytest.approx(sum(trial.user_attrs["scores"]) / 2)
+    assert len(folder.done()) == 2 * 5 * 2, "a seed was trained under two keys, or not at all"
+
+
+def test_the_scores_are_those_of_the_images_that_select(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    """Recomputed from the results: val/accuracy by settings and condition, and no test score among them."""
+    _, folder, _, _ = searched
+    found: dict[Any, list[float]] = {}
+    for key in folder.done():
+        cell = json.loads(folder.get("cells", key, "cell.json") or b"")
+        tried = cell["axes"]["scenario"], *(cell["method_settings"][name] for name in ("temperature", "cooling", "slope", "noise"))
+        found.setdefault(tried, []).append(folder.result(key)["metrics"]["val/accuracy"])  # type: ignore[index]
+    for name, study in studies(folder).items():
+        scenario = name.split("scenario=")[1].split("/")[0]
+        for trial in study.trials:
+            mine = found[scenario, *(trial.params[each] for each in ("temperature", "cooling", "slope", "noise"))]
+            assert sorted(mine) == sorted(trial.user_attrs["scores"])
+
+
+def test_best_json_pictures_and_the_lines(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    _, folder, output, _ = searched
+    best = folder.get_json("best.json")
+    assert {each["condition"]["scenario"] for each in best["found"]} == {"wild", "web"}
+    for each in best["found"]:
+        (study,) = (study for name, study in studies(folder).items() if f"scenario={each['condition']['scenario']}" in name)
+        assert each["settings"] == study.best_trial.params and each["mean"] == study.best_value >= each["text"]["mean"]
+    for condition in ("encoder=pocket,scenario=wild", "encoder=pocket,scenario=web"):
+        drawn = {path.name for path in Path(folder.path("figures", condition)).iterdir()}
+        assert {"history.svg", "parallel.png"} <= drawn
+        assert condition.replace(",", "/") in output
+    assert len(output.splitlines()) < 60, output
+
+
+def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    _, folder, _, _ = searched
+    study = studies(folder)["encoder=pocket/scenario=wild"]
+    for trial in study.trials:
+        events = EventAccumulator(folder.path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
+        events.Reload()
+        assert events.Scalars("score/mean")[-1].value == pytest.approx(trial.value)
+        assert len(events.Scalars("val/accuracy")) == 4, "one point an epoch"
+        content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+        start_info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+        assert start_info.hparams["temperature"].number_value == trial.params["temperature"]
+        assert start_info.hparams["noise"].string_value == trial.params["noise"]
+        assert start_info.hparams["scenario"].string_value == "wild"
+
+
+def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    _, folder, _, _ = searched
+    fresh = RunFolder(folder.path("fresh"))
+    cells = fresh.grid()
+    assert {cell.seed for cell in cells} == {2, 3} and {cell.axes["method"] for cell in cells} == {"ALT", "ALT(found)"}
+    best = folder.get_json("best.json")["found"]
+    better = [each["condition"]["scenario"] for each in best if each["settings"] != each["text"]["settings"]]
+    assert {cell.axes["scenario"] for cell in cells} == set(better), "the text's own settings need no comparison with themselves"
+    assert fresh.done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
+    report = json.loads(Path(fresh.path("report", "report.json")).read_text())
+    compared = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
+    assert len(compared) == len(better) and all({row["a"], row["b"]} == {"ALT", "ALT(found)"} for row in compared)
+
+
+def test_done_is_done_and_more_trials_extend(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    runs, folder, _, _ = searched
+    first = {name: [trial.params for trial in study.trials] for name, study in studies(folder).items()}
+    code, output = run(runs, *SEARCH)
+    assert code == 0 and "starting the workers" not in output, output
+    code, output = run(runs, *SEARCH, "--trials", "6", "--fresh", "0", "--searcher", "hyperopt")
+    assert code == 0, output
+    for name, study in studies(folder).items():
+        assert [trial.params for trial in study.trials[:5]] == first[name] and len(study.trials) == 6
+        assert study.trials[5].user_attrs["searcher"].startswith("hyperopt")
+
+
+def test_a_grid_uses_what_was_found(searched: tuple[Path, RunFolder, str, set[str]], tmp_path: Path) -> None:
+    _, folder, _, _ = searched
+    use = ["--use", folder.path("best.json"), *SMALL, "--only", "method=ALT", "--seeds", "1"]
+    code, output = run(tmp_path, *use, module="grid")
+    assert code == 0, output
+    best = {each["condition"]["scenario"]: each["settings"] for each in folder.get_json("best.json")["found"]}
+    for cell in RunFolder(str(tmp_path / "annealed_label_transfer-pocket")).grid():
+        assert best[cell.axes["scenario"]].items() <= cell.method_settings.items()  # type: ignore[index]
+
+
+def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(tmp_path: Path) -> None:
+    code, output = run(tmp_path, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "lr=1e30")
+    folder = RunFolder(str(tmp_path / "annealed_label_transfer-pocket-search"))
+    (study,) = studies(folder).values()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2 and "loss" in study.trials[0].user_attrs["reason"]
+    assert code == 1 and "no suggestion ended with a score" in output.splitlines()[-1], output
+    assert not any(math.isfinite(trial.value or math.nan) for trial in study.trials)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--searcher", "tpe"], "unknown searcher 'tpe'"),
+        (["--only", "scenario=wlid"], "did you mean wild"),
+        (["--only", "method=SL"], "must not leave it out"),
+        (["--set", "epochs=0"], "setting epochs=0"),
+        (["--runs", "memory://x"], "in a local folder"),
+    ],
+)
+def test_a_bad_request_is_one_line_before_anything_starts(tmp_path: Path, options: list[str], said: str) -> None:
+    code, output = run(tmp_path, *options)
+    assert code == 2 and said in output.splitlines()[-1], output
+    assert "Traceback" not in output and not list(tmp_path.rglob("result.json"))
+
+
+def test_a_study_without_a_search_names_those_that_have_one() -> None:
+    process = subprocess.run([sys.executable, "-m", "platform.search", "adults_as_augmentation"], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 2 and "annealed_label_transfer" in process.stderr.splitlines()[-1]

@@ -1,0 +1,55 @@
+"""Watch: what hangs is ended, what faults says where, what lives is left alone. In processes of their own, for they die."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
+    head = "import ctypes, os, sys, time\nfrom trainables.watch import Watch\nwatch, path = Watch(float(sys.argv[2])), sys.argv[1]\n"
+    script = head + textwrap.dedent(body)
+    return subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "words.txt"), "0.6"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+def words(tmp_path: Path) -> str:
+    return (tmp_path / "words.txt").read_text()
+
+
+def test_what_hangs_is_ended_even_where_python_cannot_run(tmp_path: Path) -> None:
+    """The C call keeps the interpreter's lock: no Python thread could end it."""
+    began = time.monotonic()
+    done = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(50)\nwatch.begin(path)\nstuck()")
+    assert done.returncode == 1 and time.monotonic() - began < 40
+    assert words(tmp_path).startswith("Timeout (") and "in stuck" in words(tmp_path)
+
+
+def test_a_fault_says_where(tmp_path: Path) -> None:
+    done = run(tmp_path, "def wild():\n    ctypes.string_at(0)\nwatch.begin(path)\nwild()")
+    assert done.returncode == -signal.SIGSEGV
+    assert words(tmp_path).startswith("Fatal Python error: Segmentation fault") and "in wild" in words(tmp_path)
+
+
+def test_steps_keep_it_alive_and_an_end_leaves_nothing(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        watch.begin(path)
+        for _ in range(12):
+            time.sleep(0.2)
+            watch.alive()
+        watch.end(path)
+        time.sleep(1.5)  # between cells nothing is due
+        watch.begin(path)
+        watch.alive()
+        watch.end(path)
+        print(os.path.exists(path))
+        """,
+    )
+    assert done.returncode == 0 and done.stdout == "False\n", done.stderr

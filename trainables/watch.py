@@ -1,0 +1,45 @@
+"""Watch: a worker that makes no step for too long ends itself, and one that dies of a fault says where."""
+
+import contextlib
+import faulthandler
+import os
+import time
+from typing import BinaryIO
+
+HANG_S = 1800.0
+"""longer than any step, validation or reading of data should take; a cell whose worker died of it is tried again like any other"""
+
+
+class Watch:
+    """Over the cells of one process. The clock is the C runtime's own: it strikes whatever hangs, Python included.
+
+    What a fault or the clock has to say, the traceback of every thread, goes to the file of the cell that was begun last; a cell that
+    ends takes its file along. Only what runs in the process itself is caught: of SIGKILL nothing is left.
+    """
+
+    def __init__(self, hang_s: float = HANG_S) -> None:
+        self.hang_s = hang_s
+        self._file: BinaryIO | None = None
+        self._set = 0.0
+
+    def begin(self, path: str) -> None:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        before, self._file = self._file, open(path, "wb", buffering=0)  # noqa: SIM115  open for as long as a fault may write to it
+        faulthandler.enable(self._file)
+        self._set = 0.0
+        self.alive()
+        if before:
+            before.close()
+
+    def alive(self) -> None:
+        """A step was made. Setting the clock costs some microseconds: once a second will do."""
+        if self._file and time.monotonic() - self._set > min(1.0, self.hang_s / 4):
+            faulthandler.dump_traceback_later(self.hang_s, exit=True, file=self._file)
+            self._set = time.monotonic()
+
+    def end(self, path: str) -> None:
+        """The cell of this file has ended; whatever else goes on in the process sets the clock again."""
+        faulthandler.cancel_dump_traceback_later()
+        self._set = 0.0
+        with contextlib.suppress(OSError):
+            os.unlink(path)
