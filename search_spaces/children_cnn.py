@@ -90,6 +90,7 @@ def study(scale: Scale) -> Study:
         largest="classes",
         published=(Published(_place("ronnet"), "transfer", TRANSFER, "adults(lab)", TABLES["ronnet"]["adults(lab)"][1], math.nan),),
         claims=CLAIMS,
+        one_validation=False,  # adults only are validated on adults
         printed=PRINTED,
         confusions=(Confusion("fear", "surprise"), Confusion("disgust", "anger")),
         fewer="classes",

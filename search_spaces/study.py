@@ -65,6 +65,8 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    one_validation: bool = True
+    """every arm is validated on the same images, so that validation may pick the winner; else the report picks none by it"""
     printed: tuple[Printed, ...] = ()
     """scores that are no row of best and runner-up"""
     confusions: tuple[Confusion, ...] = ()
