@@ -101,5 +101,5 @@ def study(scale: Scale) -> Study:
         paper,
         scale="pocket",
         axes=paper.axes | {"encoder": ("pocket",), "seed": tuple(range(3))},
-        settings={"size": 48, "epochs": 16, "lr": 3e-3, "test_share": 0.25},
+        settings={"size": 48, "epochs": 24, "lr": 3e-3, "test_share": 0.25},
     )
