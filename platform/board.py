@@ -4,10 +4,14 @@ A run's bytes follow from the cell's history and result alone. So what a killed 
 file, and is continued, or it is written anew: no curve ever has an epoch twice.
 """
 
+import hashlib
 import io
 import logging
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +25,9 @@ from trainables.cell import Cell
 from trainables.store import RunFolder
 
 METRICS = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
-AVERAGED = ("train/loss", "val/accuracy")
+DRAWN = "drawn.json"
+"""by condition the state of what its curves were drawn from, and of the curves"""
+AVERAGED = ("train/loss", "val/accuracy", "val/score")
 Row = dict[str, Any]
 
 
@@ -33,7 +39,8 @@ class Board:
         self._open: dict[str, BinaryIO] = {}
         self._last: dict[str, int] = {}
         if folder.local:
-            write_run(Path(folder.path("tb")), experiment(study.title, study.axes, METRICS))
+            shown = (f"test/{study.metric}", f"selected/val/{study.metric}")
+            write_run(Path(folder.path("tb")), experiment(study.title, study.axes, dict.fromkeys((*METRICS, *shown))))
 
     def row(self, cell: Cell, row: Row) -> None:
         """One epoch of a cell in training. What a restarted worker repeats is dropped."""
@@ -56,20 +63,63 @@ class Board:
             self._run(cell)
 
     def complete(self, cells: list[Cell]) -> None:
-        """Make every run exact from histories and results, and add the means over each condition's finished cells."""
+        """Make every run exact from histories and results, and add the means over each condition's finished cells.
+
+        A condition of which nothing has changed since it was completed the last time is left alone: reading and drawing ten thousand cells
+        takes minutes, and is nobody's wish who looks at them a second time.
+        """
         self.close()
         if not self.folder.local:
             logging.getLogger(__name__).warning("%s is not a local folder: no TensorBoard files are written", self.folder.uri)
             return
-        conditions: dict[str, list[tuple[list[Row], Row]]] = {}
+        known = self._completed()
+        conditions: dict[str, list[Cell]] = {}
         for cell in cells:
-            history, result = self._run(cell)
-            if history and result and not self.study.is_step(cell):
-                condition = replace(cell, axes={axis: value for axis, value in cell.axes.items() if axis != self.study.replicated})
-                conditions.setdefault(condition.name, []).append((history, result["metrics"]))
-        for name, replicates in conditions.items():
-            rows = list(means(replicates))
-            write_run(Path(self.folder.path("tb", f"mean/{name}")), head(rows[0]["time"]) + curves(rows))
+            axes = {axis: value for axis, value in cell.axes.items() if axis != self.study.replicated}
+            conditions.setdefault(replace(cell, axes=axes).name + ("/step" if self.study.is_step(cell) else ""), []).append(cell)
+        complete = {}
+        for name, members in conditions.items():
+            if (now := self._state(name, members)) is None or now != known.get(name):
+                replicates = [(history, result["metrics"]) for history, result in map(self._run, members) if history and result]
+                if replicates and not self.study.is_step(members[0]):
+                    rows = list(means(replicates))
+                    write_run(self._mean(name), head(rows[0]["time"]) + curves(rows))
+                now = self._state(name, members)
+            if now is not None:
+                complete[name] = now
+        if complete != known:
+            self.folder.put_json(complete, DRAWN)
+
+    def _completed(self) -> dict[str, str]:
+        try:
+            known = self.folder.get_json(DRAWN)
+        except ValueError:
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _state(self, name: str, cells: list[Cell]) -> str | None:
+        """What tells whether anything of a condition has changed: times and sizes of its results, and of what was drawn of them.
+
+        None where one has no result, or no picture of it, and there is always something to do.
+        """
+        seen = hashlib.sha256()
+        drawn = [self._place(cell) for cell in cells] + ([] if self.study.is_step(cells[0]) else [self._mean(name)])
+        try:
+            for cell in cells:
+                for path in (self.folder.path("cells", cell.key, "result.json"), self.folder.path("cells", cell.key, "history.jsonl")):
+                    about = os.stat(path)
+                    seen.update(f"{cell.key} {about.st_mtime_ns} {about.st_size}\n".encode())
+            for place in drawn:
+                with os.scandir(place) as files:
+                    events = [(file.name, file.stat()) for file in files if file.name.startswith("events.out.tfevents.")]
+                ((event, about),) = events
+                seen.update(f"{event} {about.st_mtime_ns} {about.st_size}\n".encode())
+        except (OSError, ValueError):
+            return None
+        return seen.hexdigest()
+
+    def _mean(self, name: str) -> Path:
+        return Path(self.folder.path("tb", below(f"mean/{name}")))
 
     def close(self) -> None:
         for key in list(self._open):
@@ -90,11 +140,17 @@ class Board:
         return history, result
 
     def _place(self, cell: Cell) -> Path:
-        return Path(self.folder.path("tb", f"step/{cell.name}" if self.study.is_step(cell) else cell.name))
+        return Path(self.folder.path("tb", below(f"step/{cell.name}" if self.study.is_step(cell) else cell.name)))
 
     def _begin(self, cell: Cell, row: Row) -> bytes:
         """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
         return head(row.get("time", 0)) if self.study.is_step(cell) else begin(cell.axes, row)
+
+
+def below(name: str) -> str:
+    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
+    parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
+    return "/".join(part or "_" for part in parts)
 
 
 def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
@@ -130,32 +186,46 @@ def _end(row: Row, result: Row, counted: bool) -> bytes:
     """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
     values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
-    picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
-    image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
-    values.append(Summary.Value(tag="test/confusion", image=image))
+    if "confusion" in result:
+        picture, width, height = confusion_png(np.array(result["confusion"]), result["classes"])
+        image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
+        values.append(Summary.Value(tag="test/confusion", image=image))
     return end(row, values) if counted else record(row.get("time", 0), row["step"], values)
 
 
 def confusion_png(confusion: np.ndarray, classes: list[str], side: int = 40) -> tuple[bytes, int, int]:
     """A confusion matrix [classes, classes] (rows: truth) of counts as a grey PNG, its width and height; shades: shares of a row."""
+    frame, margin = _frame(tuple(classes), side)
+    image = frame.copy()
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    for row, column in np.ndindex(confusion.shape):
+        share = float(shares[row, column])
+        square = _square(str(int(confusion[row, column])), int(245 - 215 * share), 255 if share > 0.5 else 0, side)
+        image.paste(square, (margin + side * column, margin + side * row))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue(), *image.size
+
+
+@lru_cache(maxsize=16)
+def _frame(classes: tuple[str, ...], side: int) -> tuple[Image.Image, int]:
+    """The picture without its squares, and where they begin."""
     font = ImageFont.load_default(13)
     margin = 12 + int(max(font.getlength(name) for name in classes))
     size = margin + side * len(classes) + 6
     image = Image.new("L", (size, size), 255)
     draw = ImageDraw.Draw(image)
-    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     for row, name in enumerate(classes):
-        middle = margin + side * (row + 0.5)
-        draw.text((margin - 6, middle), name, 0, font, anchor="rm")
+        draw.text((margin - 6, margin + side * (row + 0.5)), name, 0, font, anchor="rm")
         label = Image.new("L", (margin, side), 255)
         ImageDraw.Draw(label).text((6, side / 2), name, 0, font, anchor="lm")
         image.paste(label.rotate(90, expand=True), (margin + side * row, 0))
-        for column in range(len(classes)):
-            share = float(shares[row, column])
-            left, top = margin + side * column, margin + side * row
-            draw.rectangle((left, top, left + side - 2, top + side - 2), fill=int(245 - 215 * share))
-            text = str(int(confusion[row, column]))
-            draw.text((left + side / 2 - 1, top + side / 2 - 1), text, 255 if share > 0.5 else 0, font, anchor="mm")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue(), size, size
+    return image, margin
+
+
+@lru_cache(maxsize=4096)
+def _square(text: str, shade: int, ink: int, side: int) -> Image.Image:
+    """One number on its shade. Writing text is slow, and few numbers make most matrices."""
+    image = Image.new("L", (side - 1, side - 1), shade)
+    ImageDraw.Draw(image).text((side / 2 - 1, side / 2 - 1), text, ink, ImageFont.load_default(13), anchor="mm")
+    return image

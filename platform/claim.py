@@ -92,9 +92,10 @@ def _read(folder: RunFolder) -> dict[str, Any]:
 
 
 def _lives(driver: dict[str, Any]) -> bool:
+    pid, beat = driver.get("pid"), driver.get("beat")
     if driver.get("host") == socket.gethostname() and _born(0):
-        return _born(driver.get("pid", 0)) == driver.get("born")
-    return time.time() - float(driver.get("beat", 0)) < DEAD_S
+        return isinstance(pid, int) and pid > 0 and _born(pid) == driver.get("born")
+    return isinstance(beat, int | float) and time.time() - beat < DEAD_S
 
 
 def _born(pid: int) -> str:

@@ -4,8 +4,15 @@ import atexit
 import contextlib
 import os
 import signal
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from platform.sessions import close, open_session, sweep
 
 # Read by Ray at import, here and in every process it starts.
 os.environ.update(
@@ -19,45 +26,141 @@ os.environ.update(
     TUNE_WARN_THRESHOLD_S="60",
 )
 
+DAEMONS = ("gcs_server", "raylet")
+"""without these a Ray is none; it would notice after a minute, and end the driver's process without a word"""
+GOES_ON = "the same command again goes on"
+
+MEMBER = Path(__file__).resolve().parent.parent / ".cluster"
+"""On a machine of a cluster, the cluster's address: cluster.yaml's start commands write it there."""
+ANSWER_S = 45.0
+"""so long a cluster may take to answer"""
+
 
 class Fatal(RuntimeError):
     """Nothing more can be done: the disk is full, Ray or the workers cannot start."""
 
 
+def address() -> str:
+    """Which Ray a command uses: the one of RAY_ADDRESS, else on a machine that cluster.yaml set up that cluster, else one of its own.
+
+    Ray itself would join whatever was started last on this machine, a stranger's too.
+    """
+    if given := os.environ.get("RAY_ADDRESS"):
+        return given
+    return MEMBER.read_text().strip() if MEMBER.exists() else "local"
+
+
 @contextlib.contextmanager
-def started() -> Iterator[Callable[[], None]]:
+def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     """Ray comes up in a thread; the function that is yielded waits for it, or raises Fatal. At the end Ray is stopped.
 
     The same thread stops it, and lives until then: Linux kills Ray's daemons when the thread that started them ends. Called in the
-    main thread, a scheduler's SIGTERM becomes Ctrl-C.
+    main thread, a scheduler's SIGTERM becomes Ctrl-C, and the second of either leaves at once, with a line on `stream`.
     """
+    where = address()
+    if where != "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "token" if "RAY_ADDRESS" not in os.environ else "")
+        if not os.environ["RAY_AUTH_MODE"]:
+            del os.environ["RAY_AUTH_MODE"]
+    else:  # of Ray's two sides the one that listens on 127.0.0.1: on Linux the other would open every port to the network
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
     import ray  # here, for a grid that has nothing to do imports this file, too
 
     up, over = threading.Event(), threading.Event()
     reasons: list[str] = []
 
     def live() -> None:
+        session = ""
         try:
+            if where != "local":
+                answers(where)
             # no dashboard: it starts a dozen processes, and ray.init waits for them; whoever wants it starts Ray and sets RAY_ADDRESS
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", configure_logging=False)
+            own = {"include_dashboard": False} if where == "local" else {}
+            ray.init(where, log_to_driver=False, logging_level="ERROR", configure_logging=False, **own)
+            session = open_session()
         except Exception as error:
-            reasons.append(f"Ray does not start: {(str(error).splitlines() or [type(error).__name__])[0]}")
+            said = " ".join(str(error).split())[:400] or type(error).__name__
+            reasons.append(f"Ray does not start: {said}" if where == "local" else f"the Ray cluster at {where} cannot be joined: {said}")
         up.set()
         over.wait()
-        ray.shutdown()
+        if not dead():  # half a Ray cannot be shut down: it would wait for the other half
+            ray.shutdown()
+            close(session)
 
     def ready() -> None:
-        up.wait()
+        if not up.wait(None if where == "local" else ANSWER_S):
+            raise Fatal(f"the Ray cluster at {where} does not answer within {ANSWER_S:.0f} s: ray status, there, says how it is")
         if reasons:
             raise Fatal(reasons[0])
+        if where != "local":
+            print(joined(), file=sys.stderr)
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # not by way of SIGINT, which a job of `nohup ... &` ignores
+        _hear_signals(stream or sys.stderr)
+    sweep()
     life = threading.Thread(target=live, daemon=True)
     life.start()
+    patience_s = 5.0
     try:
         yield ready
+        patience_s = 60.0  # all is done, and nobody in a hurry
     finally:
         over.set()
-        life.join(10)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+        life.join(patience_s)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+
+
+def dead() -> list[str]:
+    """Which of the daemons that we started have died; of a cluster that was joined there are none."""
+    ray = sys.modules.get("ray")
+    node = ray and ray._private.worker._global_node
+    return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
+
+
+def _hear_signals(stream: TextIO) -> None:
+    """Ctrl-C and SIGTERM: the first time a KeyboardInterrupt, the second time the end."""
+    heard = [signal.SIGTERM]  # not by way of SIGINT, which a job of `nohup ... &` ignores
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        heard.append(signal.SIGINT)
+
+    def second(number: int, frame: object) -> None:
+        with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
+            os.write(stream.fileno(), f"\nleft at once; {GOES_ON} from the last checkpoints\n".encode())
+        os._exit(130)
+
+    def first(number: int, frame: object) -> None:
+        for each in heard:
+            signal.signal(each, second)
+        raise KeyboardInterrupt
+
+    for each in heard:
+        signal.signal(each, first)
+
+
+def answers(where: str, patience_s: float = 15.0) -> None:
+    """Raise where nobody listens at an address: Ray would try for minutes, and end the process."""
+    host, colon, port = where.rpartition(":")
+    if where.startswith("ray://"):
+        raise ConnectionError("a Ray client's driver would stay here: ray job submit --address http://HEAD:8265 sends it to the head")
+    if not colon or not port.isdigit():
+        return  # auto, or nonsense: Ray knows
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise ConnectionError(f"{error.strerror or error}; is it up? ray up, or unset RAY_ADDRESS, or remove {MEMBER}") from None
+            time.sleep(1)
+
+
+def joined() -> str:
+    """Which cluster this is, in a line."""
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    total = ray.cluster_resources()
+    has = ", ".join(f"{total[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in total)
+    return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address}: {len(nodes)} machines, {has}"

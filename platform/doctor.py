@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +20,14 @@ try:
     from packaging.requirements import Requirement
     from rich.console import Console
     from rich.markup import escape
+
+    from platform.progress import printable
 except ImportError as error:
     sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
+from platform.finding import GIB, Finding
+
 ROOT = Path(__file__).resolve().parent.parent
-GIB = 2**30
 MODULES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
@@ -66,15 +68,6 @@ import logging, ray
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 print(ray.get(ray.remote(lambda: "a task ran").remote()))
 """
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. `bad` would stop a grid; `mend` says what to do, and alone it is advice."""
-
-    text: str
-    mend: str = ""
-    bad: bool = False
 
 
 def pins(text: str) -> dict[str, str]:
@@ -259,23 +252,38 @@ def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, 
         yield "Start", [local_ray()]
 
 
+def of_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[Finding]]]:
+    """The same for every machine of a cluster.yaml; what is wrong with the file itself is one line, too."""
+    from platform.machines import examine
+    from trainables.data.source import parse, parse_file
+    from trainables.registry import BadRequest
+
+    try:
+        named = [parse_file(text) if text.endswith((".yaml", ".yml")) else dict([parse(text)]) for text in data]
+        yield from examine(file, runs, [path for roles in named for source in roles.values() for path in source.files()])
+    except BadRequest as error:
+        yield "Request", [Finding(str(error), bad=True)]
+
+
 def main(
     data: Annotated[
         list[str] | None, typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data to read and check, as a grid would")
     ] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="where results would go: a folder or an fsspec URI")] = "runs",
+    cluster: Annotated[str | None, typer.Option(metavar="FILE", help="a cluster.yaml: ask each of its machines, over ssh")] = None,
     start_ray: Annotated[bool, typer.Option("--start-ray", help="also start a local Ray and run one task")] = False,
 ) -> None:
     """Would a grid run here? Exit 0 if so, 1 if not; every line that says no says how to mend it."""
     console = Console(highlight=False, soft_wrap=True)
     bad = 0
-    for title, findings in examine(data or [], runs, start_ray):
+    sections = of_cluster(cluster, runs, data or []) if cluster else examine(data or [], runs, start_ray)
+    for title, findings in sections:
         console.print(f"\n[bold]{title}[/]")
         for finding in findings:
             mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
-            console.print(f"  {mark} {escape(finding.text)}")
+            console.print(f"  {mark} {escape(printable(finding.text))}")
             if finding.mend:
-                console.print(f"    [dim]mend: {escape(finding.mend)}[/]")
+                console.print(f"    [dim]mend: {escape(printable(finding.mend))}[/]")
             bad += finding.bad
     console.print(
         f"\n[red]A grid would not run here: {bad} of the lines above must be mended.[/]" if bad else "\n[green]A grid would run here.[/]"

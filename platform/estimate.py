@@ -255,7 +255,7 @@ def _thinned(task: Task, images: int) -> Task:
 
     def some(every: Images) -> Images:
         rows = np.linspace(0, len(every.rows) - 1, min(images, len(every.rows))).astype(np.int64)
-        return Images(every.pixels[rows], every.labels[rows], every.rows[rows])
+        return Images(every.pixels[rows], every.labels[rows], every.rows[rows], None if every.values is None else every.values[rows])
 
     return replace(task, train=some(task.train), val=some(task.val))
 

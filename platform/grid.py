@@ -14,8 +14,8 @@ import typer
 import yaml
 
 from platform.claim import claim
-from platform.cluster import Fatal, started
-from platform.progress import Progress
+from platform.cluster import GOES_ON, Fatal, dead, started
+from platform.progress import Progress, printable
 from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
@@ -74,12 +74,12 @@ def main(
     except BadRequest as error:
         raise stop(2, str(error)) from None
     except KeyboardInterrupt:
-        raise stop(130, "stopped; the same command again goes on from here") from None
+        raise stop(130, f"stopped; {GOES_ON} from here") from None
     except Fatal as error:
-        raise stop(2, f"{error}; what was finished is kept: the same command again goes on") from None
+        raise stop(2, f"{error}; what was finished is kept: {GOES_ON}") from None
     except OSError as error:  # a full disk, most likely
         said = f"{error.filename or folder.uri}: {error.strerror or error}"
-        raise stop(2, f"{said}; what was finished is kept: the same command again goes on") from None
+        raise stop(2, f"{said}; what was finished is kept: {GOES_ON}") from None
     raise typer.Exit(code)
 
 
@@ -119,7 +119,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
             continue
         faces = load(source, task.size, task.colour)
         for note in faces.notes:
-            print(f"{role}: {note}", file=sys.stderr)
+            print(printable(f"{role}: {note}"), file=sys.stderr)
         data[role] = Data(source, faces.fingerprint, faces.title, faces.notes)
     return data
 
@@ -129,7 +129,7 @@ def check(study: Study, cells: list[Cell]) -> None:
     tasks: dict[str, Task] = {}
     methods = set()
     for cell in cells:
-        kind = repr(cell.task_settings)
+        kind = repr((cell.task, cell.task_settings))
         if kind not in tasks:
             tasks[kind] = make_task(cell, torch.device("cpu"))
         if cell.axes[study.compared] not in methods:
@@ -148,7 +148,7 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str,
             with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train(study, todo, folder, progress, how)
         draw(study, cells, folder)
-        return int(any(folder.result(cell.key) is None for cell in todo))
+        return int(not {cell.key for cell in todo} <= folder.done())
 
 
 def undone(cells: list[Cell], folder: RunFolder) -> list[Cell]:
@@ -173,7 +173,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
         elif event["kind"] == "done":
             board.done(by_key[event["key"]])
 
-    with started() as ready:
+    with started(progress.stream) as ready:
         from platform import schedule  # seconds of imports, while Ray comes up
         from platform.board import Board
 
@@ -190,7 +190,9 @@ def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     board = Board(folder, study)
     board.complete(cells)
     board.close()
-    print(f"report: {write(folder, study)}\ncurves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
+    print(f"report: {write(folder, study)}", file=sys.stderr)
+    if folder.local:
+        print(f"curves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
 
 
 def commit() -> dict[str, Any]:
@@ -226,7 +228,9 @@ def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
 
 def stop(code: int, line: str) -> typer.Exit:
     """An exit with one line on standard error."""
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr, flush=True)
+    if dead():  # what is left of Ray in this process would wait a minute for it, and then end it with another exit code
+        os._exit(code)
     return typer.Exit(code)
 
 

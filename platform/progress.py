@@ -65,8 +65,14 @@ class Progress:
         self.stream.flush()
 
     def _line(self, text: str) -> None:
+        text = printable(text)
         self.stream.write(f"\r\x1b[2K{text}\n" if self.stream.isatty() else text + "\n")
         self.stream.flush()
+
+
+def printable(text: str) -> str:
+    """A line in which what a terminal would obey, or could not show, is written out: names of files and labels may hold anything."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text)
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import fsspec
 import typer
 
+from platform.progress import printable
 from platform.reporting.files import files
 from platform.reporting.findings import examine
 from platform.reporting.folder import read_folder
@@ -73,7 +74,7 @@ def main(
             folder.put(data, name)
         print(os.path.join(out, "index.html"))
     except (BadRequest, OSError) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         raise typer.Exit(2) from None
 
 

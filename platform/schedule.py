@@ -1,6 +1,7 @@
 """The Tuner: cells in, events out. The only file here that imports ray.tune.
 
-One Train run (its `fit` in a thread) keeps the workers warm, one Tune trial actor a slot posts their cells, a mailbox actor between them.
+Crews of Ray Train workers stay warm on every machine, Tune's trial actors post their cells, a mailbox actor stands between them: any worker
+serves any trial. Trial actors and mailbox live on the head, which is the one machine that a grid cannot lose.
 """
 
 import contextlib
@@ -12,23 +13,21 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from platform.cluster import Fatal  # before Ray, which reads at import what this sets
+from platform.cluster import Fatal, dead  # before Ray, which reads at import what this sets
+from platform.sessions import here
 
 # isort: split
 import ray
-import ray.train
 from ray import tune
-from ray.train.torch import TorchTrainer
-from ray.train.v2._internal.callbacks import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.tune.search import Searcher
 
+from platform.crews import Crews, at_most, slots_of
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.loop import Keep
 from trainables.mailbox import Mailbox
 from trainables.pack import PACK
-from trainables.slot import Alone, FixedSize, Obituaries, serve, slot
+from trainables.slot import slot
 from trainables.store import RunFolder
 from trainables.watch import HANG_S
 
@@ -37,19 +36,12 @@ Listen = Callable[[Event], None]
 Ask = Callable[[str], list[Cell] | None]
 
 
-class _Trainer(TorchTrainer):
-    """A TorchTrainer that starts the workers alone, none of the helpers that a grid has no use for.
-
-    Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
-    cleaner of the placement groups of a controller that died (here the job ends with its controller, and takes them along), and the
-    coordinator that `FixedSize` does without.
-    """
-
-    def _initialize_and_run_controller(self, **parts: Any) -> Any:
-        needless = DatasetsCallback | PlacementGroupCleanerCallback
-        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
-        parts["scaling_policy"] = FixedSize(self.scaling_config)
-        return super()._initialize_and_run_controller(**parts)
+HEAD = {"node:__internal_head__": 0.001}
+"""what everything asks for that must not die with a worker's machine; its CPU would be taken from the workers"""
+TRIALS = 1000
+"""Tune's own work and memory grow with the trials, so a larger grid has more packs a trial"""
+ACTORS = 32
+"""trial actors at once: each is a process on the head, and on a large cluster posts the packs of several slots"""
 
 
 class _Listener(tune.Callback):
@@ -68,13 +60,6 @@ class _Listener(tune.Callback):
             self.listen(event)
 
 
-def slots_of(resources: dict[str, float], gpu: float, wanted: int | None) -> int:
-    """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
-    if gpu and "GPU" not in resources:
-        raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
-    return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
-
-
 def packs_of(cells: list[Cell], most: int) -> list[list[Cell]]:
     """The cells in packs of at most so many that differ by their seed alone; in the order of each pack's first."""
     alike: dict[str, list[list[Cell]]] = {}
@@ -87,6 +72,17 @@ def packs_of(cells: list[Cell], most: int) -> list[list[Cell]]:
             packs.append(mine[-1])
         mine[-1].append(cell)
     return packs
+
+
+def trials_of(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list[list[list[Cell]]], int]:
+    """The packs in trials, and how many trials at once keep `slots` slots busy, with `spare` packs for each.
+
+    A pack a trial where that will do.
+    """
+    at_once = max(1, min(slots, ACTORS, len(packs)))
+    each = max(math.ceil(len(packs) / TRIALS), min(math.ceil(slots * spare / at_once), math.ceil(len(packs) / at_once)))
+    trials = [packs[first : first + each] for first in range(0, len(packs), each)]
+    return trials, min(at_once, len(trials))
 
 
 class Suggestions(Searcher):
@@ -104,7 +100,7 @@ class Suggestions(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         cells = self.ask(trial_id)
-        return Searcher.FINISHED if cells is None else {"cells": [cell.to_json() for cell in cells]}
+        return Searcher.FINISHED if cells is None else {"packs": [[cell.to_json() for cell in cells]]}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.tell(trial_id)
@@ -147,7 +143,11 @@ class _Work(NamedTuple):
     space: dict[str, Any]
     algorithm: Searcher | None
     trials: int
-    each: int
+    at_once: int
+
+
+Plan = Callable[[int, int], _Work]
+"""(slots, packs to have ready for each) -> the work"""
 
 
 def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:
@@ -156,22 +156,32 @@ def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = 
     `pack` is how many cells a slot trains side by side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU.
     """
 
-    def work(most: int) -> _Work:
+    def plan(most: int) -> tuple[int, Plan]:
         packs = packs_of(todo, most)
-        return _Work(todo, {"cells": tune.grid_search([[cell.to_json() for cell in pack] for pack in packs])}, None, len(packs), most)
 
-    _serve(work, len(todo), folder, listen, pack, **how)
+        def work(slots: int, spare: int) -> _Work:
+            trials, at_once = trials_of(packs, slots, spare)
+            space = {"packs": tune.grid_search([[[cell.to_json() for cell in pack] for pack in trial] for trial in trials])}
+            return _Work(todo, space, None, len(trials), at_once)
+
+        return len(packs), work
+
+    _serve(plan, len(todo), folder, listen, pack, **how)
 
 
 def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
     """Train what is suggested: `ask(trial)` gives a suggestion's cells, `each` of them, or None when there are no more suggestions;
     `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; their parents, if any, are trained already.
     """
-    _serve(lambda most: _Work([], {}, Suggestions(ask, tell), trials, each), trials * each, folder, listen, **how)
+
+    def work(slots: int, spare: int) -> _Work:  # one more: the slots stay busy while a suggestion ends
+        return _Work([], {}, Suggestions(ask, tell), trials, math.ceil(slots / each) + 1)
+
+    _serve(lambda most: (trials * each, work), trials * each, folder, listen, **how)
 
 
 def _serve(
-    work: Callable[[int], _Work],
+    plan: Callable[[int], tuple[int, Plan]],
     cells: int,
     folder: RunFolder,
     listen: Listen,
@@ -186,47 +196,38 @@ def _serve(
 ) -> None:
     """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
 
+    `plan`: cells in a pack -> how many slots there is work for, and the work.
+
     `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `training`, but parents of these
     cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is
     raised again. Raises Fatal where going on makes no sense.
     """
-    resources = ray.cluster_resources()
-    share = gpu if gpu is not None else float("GPU" in resources)
+    resources, most = ray.cluster_resources(), at_most()
+    share = gpu if gpu is not None else float("GPU" in resources | most)
     pack = pack or (PACK if share else 1)
-    todo = work(pack)
-    number = min(slots_of(resources, share, slots), cells if todo.algorithm else todo.trials)
-    at_once = math.ceil(number / todo.each) + 1 if todo.algorithm else number  # one more: the slots stay busy while a suggestion ends
+    busy, work = plan(pack)
+    number = min(slots_of(resources | most, share, slots), busy)
+    todo = work(number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
-    mailbox = ray.remote(num_cpus=0)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
-    scratch = tempfile.mkdtemp(prefix="ferray-")
+    mailbox = ray.remote(num_cpus=0, resources=HEAD)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
+    folder.put_mark(name)
+    scratch = tempfile.mkdtemp(prefix="ferray-", dir=here() or None)
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,
         "keep": keep,
         "parents": [cell.parent for cell in todo.known if cell.parent],
+        "paths": sorted({path for cell in todo.known for data in cell.data.values() for path in data.source.files()}),
         "cells_each": math.ceil(cells / number),
     }
+
+    def say(line: str) -> None:
+        listen({"kind": "note", "text": line})
+
+    wanted = number if slots or most else busy  # every machine that comes gets a crew
+    crews = Crews(wanted, share, config, mailbox, scratch, say, crowded=bool(slots))
     fatal: list[str] = []
     over = threading.Event()
-
-    def workers_run() -> None:
-        per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / number)} | ({"GPU": share} if share else {})
-        trainer = _Trainer(
-            serve,
-            train_loop_config=config,
-            torch_config=Alone(),
-            scaling_config=ray.train.ScalingConfig(num_workers=number, use_gpu=bool(share), resources_per_worker=per_worker),
-            run_config=ray.train.RunConfig(
-                name="workers",
-                storage_path=scratch,
-                failure_config=ray.train.FailureConfig(max_failures=-1, controller_failure_limit=3),
-                callbacks=[Obituaries(name)],
-            ),
-        )
-        try:
-            trainer.fit()
-        except Exception as error:
-            fatal.append(f"the workers cannot go on: {str(error).splitlines()[0]}")
 
     def hear(event: Event) -> None:
         if event.get("fatal"):
@@ -243,12 +244,12 @@ def _serve(
     def tune_all() -> None:
         try:
             tuner = tune.Tuner(
-                tune.with_resources(slot(), {"node:__internal_head__": 0.001}),  # its CPU would be taken from the workers
+                tune.with_resources(slot(), HEAD),
                 param_space={"mailbox": name, **todo.space},
                 tune_config=tune.TuneConfig(
                     search_alg=todo.algorithm,
                     num_samples=todo.trials if todo.algorithm else 1,
-                    max_concurrent_trials=at_once,
+                    max_concurrent_trials=todo.at_once,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
@@ -263,27 +264,34 @@ def _serve(
             tuner.fit()
         except Exception as error:
             if not over.is_set():
-                fatal.append(f"the trials cannot go on: {str(error).splitlines()[0]}")
+                fatal.append(f"the trials cannot go on: {_line(error)}")
 
-    workers = threading.Thread(target=workers_run, daemon=True)
     trials = threading.Thread(target=tune_all, daemon=True)
-    workers.start()
+    closed = mailbox.halted.remote()  # never answered unless by its death: nobody here halts while it goes well
+    crews.look()
     trials.start()
     try:
-        while trials.is_alive() and not fatal:
+        while trials.is_alive() and not (fatal or crews.fatal):
             trials.join(0.2)
+            if gone := dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else []):  # first: whoever asks a dead Ray waits
+                raise Fatal(f"Ray's {gone[0]} died")
+            crews.look()
             tick()
-        if fatal:
-            raise Fatal(fatal[0])
+        if fatal or crews.fatal:
+            raise Fatal((fatal or [crews.fatal])[0])
     except BaseException:
         over.set()
         _halt(mailbox)
-        trials.join(5)
+        trials.join(3)
         raise
     finally:
         mailbox.close.remote()
-        workers.join(5)
+        crews.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _halt(mailbox: Any, patience_s: float = 5.0) -> None:

@@ -47,6 +47,8 @@ class Printed:
     arm: str
     score: float
     on: str = "test"
+    note: str = ""
+    """what a reader must know of it"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,24 @@ class Confusion:
 
     true: str
     answered: str
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two arms that are held against each other at every condition: with something, and without it."""
+
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Another text's model, as the text's table quotes it."""
+
+    name: str
+    condition: dict[str, Value]
+    score: float
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Confusion, Printed, Published
+from search_spaces.claims import Claim, Confusion, Contrast, Model, Printed, Published
 from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -25,9 +25,11 @@ class Arm:
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
     parent: str | None = None
-    """the arm whose cell at the same point of the grid this one's training starts from"""
+    """the arm whose cell at the same point of the grid this one's training starts from; {AXIS} in it stands for the axis' value there"""
     fixed: dict[str, Value] = field(default_factory=dict)
     """of a parent: values of axes at which it is trained once for all its children, such as {"seed": 0}"""
+    task: str | None = None
+    """where it learns something else than the study's task: what"""
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,21 @@ class Study:
     """every arm is validated on the same images, so that validation may pick the winner; else the report picks none by it"""
     printed: tuple[Printed, ...] = ()
     """scores that are no row of best and runner-up"""
-    confusions: tuple[Confusion, ...] = ()
-    """the ones the text names: does a class's error fall there more often than elsewhere?"""
-    fewer: str | None = None
-    """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
+    contrasts: tuple[Contrast, ...] = ()
+    """pairs of arms that are one family of tests over all conditions"""
+    models: tuple[Model, ...] = ()
+    """of other texts, to stand beside"""
+    defaults: dict[tuple[str, ...], dict[tuple[Value, ...], dict[str, Any]]] = field(default_factory=dict)
+    """by several axes together, and by values of them: settings that hold there unless another says otherwise, such as the best head of
+    each encoder on each data set"""
     search: Search | None = None
     """what `python -m platform.search` tunes"""
     found: tuple[Found, ...] = ()
     """what such a search found, in place of an arm's own settings"""
+    confusions: tuple[Confusion, ...] = ()
+    """the ones the text names: does a class's error fall there more often than elsewhere?"""
+    fewer: str | None = None
+    """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
 
     @property
     def conditions(self) -> dict[str, tuple[Value, ...]]:
@@ -98,7 +107,7 @@ class Study:
     def with_setting(self, name: str, value: Any) -> "Study":
         if name in self.axes:
             raise BadRequest(f"{name} is an axis of {self.name}: choose among its values with --only {name}=...")
-        apart = {self.compared: [arm.settings for arm in self.arms.values()]}
+        apart = {self.compared: [arm.settings for value, arm in self.arms.items() if value in self.axes[self.compared]]}
         apart |= {axis: list(values.values()) for axis, values in self.meanings.items()}
         for axis, meanings in apart.items():
             if any(name.split(".")[0] in settings for settings in meanings):
@@ -107,7 +116,8 @@ class Study:
         from trainables.methods.method import METHODS
 
         known = set(TASKS.find(self.task).settings.model_fields)
-        known.update(*(METHODS.find(arm.method).Settings.model_fields for arm in self.arms.values()))
+        for arm in self.arms.values():
+            known.update(METHODS.find(arm.method).Settings.model_fields, TASKS.find(arm.task or self.task).settings.model_fields)
         if name.split(".")[0] not in known:
             raise unknown(f"setting of {self.name}", name, known - set(self.axes))
         return replace(self, settings=self.settings | {name: value})
@@ -132,9 +142,9 @@ class Study:
     def _line(self, point: dict[str, Value], data: dict[str, Data], children: tuple[str, ...] = ()) -> list[Cell]:
         """The cell of a point, behind its parent and its parent's parents."""
         name = str(point[self.compared])
-        parent = self.arms[name].parent
-        if parent is None:
+        if (parent := self.arms[name].parent) is None:
             return [self._cell(point, data)]
+        parent = parent.format(**point)
         if parent not in self.arms:
             raise unknown(f"parent of {name} in {self.name}", parent, self.arms)
         if parent in (name, *children):
@@ -150,10 +160,14 @@ class Study:
         from trainables.methods.method import METHODS
 
         arm = self.arms[str(point[self.compared])]
-        method, kind = METHODS.find(arm.method), TASKS.find(self.task)
+        named = arm.task or self.task
+        method, kind = METHODS.find(arm.method), TASKS.find(named)
         task = kind.settings
         meant = {axis: self.meanings[axis][point[axis]] if axis in self.meanings else {axis: point[axis]} for axis in self.conditions}
-        wanted = self.settings | arm.settings
+        wanted: dict[str, Any] = {}
+        for axes, places in self.defaults.items():
+            wanted |= places.get(tuple(point[axis] for axis in axes), {})
+        wanted |= self.settings | arm.settings
         for settings in meant.values():
             wanted |= settings
         for found in self.found:
@@ -166,8 +180,8 @@ class Study:
         for axis, settings in meant.items():
             if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:
                 said = f"axis {axis} of {self.name}" if axis not in self.meanings else f"{lost[0]}, set by axis {axis} of {self.name},"
-                raise BadRequest(f"{said} is a setting of neither task {self.task} nor method {arm.method}")
-        task_settings = resolve(task, of_task, f"task {self.task}")
+                raise BadRequest(f"{said} is a setting of neither task {named} nor method {arm.method}")
+        task_settings = resolve(task, of_task, f"task {named}")
         roles = kind.roles(task_settings) if kind.roles else tuple(data)
         if strange := [role for role in roles if role not in data]:
             raise unknown(f"role of {self.name}", strange[0], data)
@@ -175,7 +189,7 @@ class Study:
             study=self.name,
             scale=self.scale,
             axes=point,
-            task=self.task,
+            task=named,
             task_settings=task_settings.model_dump(mode="json"),
             method=arm.method,
             method_settings=resolve(method.Settings, of_method, f"method {arm.method}").model_dump(mode="json"),

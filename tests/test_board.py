@@ -159,6 +159,22 @@ def test_complete_mends_what_is_wrong_and_leaves_the_rest_alone(run: tuple[RunFo
     assert len(untouched) == len(before) - 2 and untouched.items() <= content(folder).items()
 
 
+def test_what_has_not_changed_is_not_read_again(run: tuple[RunFolder, list[Cell]], study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, cells = run
+    Board(folder, study).complete(cells)
+    reads: list[str] = []
+    read_history = RunFolder.history
+    monkeypatch.setattr(RunFolder, "history", lambda self, key: reads.append(key) or read_history(self, key))
+    Board(folder, study).complete(cells)
+    assert reads == []
+    folder.put_result(cells[0].key, folder.result(cells[0].key) or {})  # trained again
+    Board(folder, study).complete(cells)
+    assert set(reads) == {cell.key for cell in cells if cell.axes | {"seed": 0} == cells[0].axes | {"seed": 0}}
+    Path(folder.path("drawn.json")).write_text("{")
+    Board(folder, study).complete(cells)
+    assert set(reads) == {cell.key for cell in cells}
+
+
 def test_epochs_that_no_checkpoint_holds_yet_are_kept(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, (cell, *_) = run
     rows = folder.history(cell.key)

@@ -2,11 +2,16 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from platform import cluster
+from tests.s3 import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,9 +82,38 @@ except cluster.Fatal as error:
 """
 
 
-def test_a_ray_that_does_not_start_is_one_line() -> None:
-    code, said = python(REFUSED, RAY_ADDRESS="no address")
-    assert code == 0 and said.startswith("Ray does not start: ") and len(said.splitlines()) == 1
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("no address", "no address cannot be joined: "),
+        (f"127.0.0.1:{free_port()}", "Connection refused; is it up? ray up, or unset RAY_ADDRESS"),
+        ("ray://127.0.0.1:10001", "ray job submit"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_one_line(address: str, said: str) -> None:
+    began = time.monotonic()
+    code, told = python(REFUSED, RAY_ADDRESS=address)
+    assert code == 0 and told.startswith("the Ray cluster at ") and said in told and len(told.splitlines()) == 1
+    assert time.monotonic() - began < 60
+
+
+def test_a_port_that_never_speaks_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code, told = python(
+            "from platform import cluster\ncluster.ANSWER_S = 3" + REFUSED, RAY_ADDRESS=f"127.0.0.1:{silent.getsockname()[1]}"
+        )
+    assert code == 0 and "does not answer within 3 s" in told and len(told.splitlines()) == 1
+
+
+def test_which_ray_a_command_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own on a laptop, whatever else runs there; on a machine of a cluster the cluster; RAY_ADDRESS decides."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "MEMBER", tmp_path / ".cluster")
+    assert cluster.address() == "local"
+    (tmp_path / ".cluster").write_text("10.0.0.1:6379\n")
+    assert cluster.address() == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
+    assert cluster.address() == "10.0.0.2:6379"
 
 
 LEAN = """
@@ -95,12 +129,12 @@ def test_what_every_worker_imports_first_is_lean() -> None:
 
 
 LEFT_OUT = """
-from platform import schedule
+from platform import crews
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 started = [type(callback) for callback in TorchTrainer(print)._create_default_callbacks()]
-print(schedule.DatasetsCallback in started, schedule.PlacementGroupCleanerCallback in started)
+print(crews.DatasetsCallback in started, crews.PlacementGroupCleanerCallback in started)
 print("_initialize_and_run_controller" in vars(DataParallelTrainer), "_initialize_and_run_controller" in vars(TorchTrainer))
 print(hasattr(FixedScalingPolicy, "after_controller_start"), hasattr(FixedScalingPolicy, "_maybe_send_resource_request"))
 """

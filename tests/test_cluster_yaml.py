@@ -72,9 +72,11 @@ def test_start_commands_are_shell_and_agree_on_the_token(start):
     assert "--disable-usage-stats" in start
 
 
-def test_the_documented_driver_sends_the_token_too():
-    (line,) = (line for line in TEXT.splitlines() if "ray exec cluster.yaml --tmux" in line)
-    assert "RAY_AUTH_MODE=token RAY_ADDRESS=auto .venv/bin/python -m platform.grid" in line
+@pytest.mark.parametrize("start", STARTS)
+def test_a_machine_knows_its_cluster_once_it_belongs_to_it(start):
+    """So the bare command there joins it, with its token; see platform/cluster.py."""
+    assert re.search(r"&& echo \S+:6379 > ~/ferray/\.cluster$", start)
+    assert ".cluster" in (ROOT / ".gitignore").read_text().splitlines(), "it must not be copied from machine to machine"
 
 
 @pytest.mark.parametrize("start", STARTS)

@@ -31,7 +31,7 @@ DOMAINS = [
 ]
 PAIRS_BY_LABEL = "c<-a"
 """a second view of another person makes sense only to a loss that compares views by label"""
-REFUSED = {("simclr", PAIRS_BY_LABEL), ("supervised", PAIRS_BY_LABEL)}
+REFUSED = {(name, PAIRS_BY_LABEL) for name in ("identity", "simclr", "supervised")}
 TAKEN = [pair for pair in DOMAINS if pair not in REFUSED]
 
 

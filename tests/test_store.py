@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[1]
 KEY = "0123456789abcdef0123"
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
+    if request.param == "s3":
+        return RunFolder(f"{request.getfixturevalue('s3')}/run")
     return RunFolder(str(tmp_path / "run") if request.param == "local" else f"memory://{uuid.uuid4().hex}/run")
 
 
@@ -50,13 +52,13 @@ def test_all_files_of_a_cell_come_back(folder: RunFolder) -> None:
     assert folder.done() == set()
     folder.put_error(key, {"reason": "why"})
     assert folder.error(key) == {"reason": "why"} and folder.done() == set()
-    folder.put_result(key, {"metrics": {"test/accuracy": 1 / 3}})
+    folder.put_result(key, {"key": key, "metrics": {"test/accuracy": 1 / 3}})
 
     again = RunFolder(folder.uri)
     assert again.done() == {key} and again.error(key) is None
     assert again.grid() == [CELL]
     assert again.history(key) == rows
-    assert again.result(key) == {"metrics": {"test/accuracy": 1 / 3}}
+    assert again.result(key) == {"key": key, "metrics": {"test/accuracy": 1 / 3}}
     read = again.predictions(key)
     assert read.keys() == arrays.keys() and all(np.array_equal(read[name], arrays[name]) for name in arrays)
     checkpoint = again.checkpoint(key)
@@ -67,9 +69,9 @@ def test_all_files_of_a_cell_come_back(folder: RunFolder) -> None:
 @pytest.mark.parametrize("name", ["run [1]", "a*b", "what?", "ünï {code}", "50%"])
 def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     folder = RunFolder(str(tmp_path / name))
-    folder.put_result(KEY, {})
+    folder.put_result(KEY, {"key": KEY})
     assert (tmp_path / name / "cells" / KEY / "result.json").exists()
-    assert folder.done() == {KEY} and folder.result(KEY) == {}
+    assert folder.done() == {KEY} and folder.result(KEY) == {"key": KEY}
 
 
 def test_home_and_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +177,8 @@ def test_what_a_killed_writer_left_is_no_result(tmp_path: Path) -> None:
     for name in ("result.json", "checkpoint.pt", "history.jsonl"):
         (tmp_path / "cells" / KEY / f"{name}.0badcafe.aside").write_bytes(b'{"metrics": ')
     assert folder.done() == set() and folder.result(KEY) is folder.checkpoint(KEY) is None and folder.history(KEY) == []
-    folder.put_result(KEY, {"metrics": {}})
-    assert folder.done() == {KEY} and folder.result(KEY) == {"metrics": {}}
+    folder.put_result(KEY, {"key": KEY, "metrics": {}})
+    assert folder.done() == {KEY} and folder.result(KEY) == {"key": KEY, "metrics": {}}
 
 
 def test_a_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
@@ -243,3 +245,34 @@ def test_predictions_run_no_code(folder: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cannot be read"):
         folder.predictions(KEY)
     assert not os.path.exists(trap)
+
+
+def test_what_was_changed_later_is_not_whole(tmp_path: Path) -> None:
+    """Not a digit of a result, of what lies beside it, or of a checkpoint; a result without a digest is nobody's."""
+    folder = RunFolder(str(tmp_path))
+
+    def write() -> None:
+        folder.put_history(KEY, [{"epoch": 0, "val/accuracy": 0.5}])
+        folder.put_predictions(KEY, label=np.arange(500))
+        folder.put_checkpoint(KEY, {"modules": {"w": torch.arange(999.0)}})
+        folder.put_result(KEY, {"key": KEY, "metrics": {"test/accuracy": 0.25}})
+
+    for name, old, new in (
+        ("result.json", b"0.25", b"0.26"),
+        ("history.jsonl", b"0.5", b"0.6"),
+        ("result.json", b'"digest"', b'"digests"'),
+    ):
+        write()
+        assert folder.done() == {KEY} and folder.whole(KEY)
+        file = tmp_path / "cells" / KEY / name
+        file.write_bytes(file.read_bytes().replace(old, new))
+        assert folder.done() == set() and not folder.whole(KEY), name
+        assert (folder.result(KEY) is None) == (name == "result.json")
+    write()
+    file = tmp_path / "cells" / KEY / "checkpoint.pt"
+    number = torch.tensor(500.0).numpy().tobytes()
+    assert file.read_bytes().count(number) == 1
+    file.write_bytes(file.read_bytes().replace(number, torch.tensor(501.0).numpy().tobytes()))
+    assert folder.checkpoint(KEY) is None and folder.whole(KEY)
+    folder.put_checkpoint(KEY, {"modules": {"w": torch.zeros(3)}})
+    assert folder.checkpoint(KEY) is not None

@@ -30,7 +30,8 @@ def keys(study: Study) -> list[str]:
 def test_pocket_is_the_paper_made_smaller(make: Make) -> None:
     paper, pocket = make("paper"), make("pocket")
     assert (paper.scale, pocket.scale) == ("paper", "pocket")
-    assert list(pocket.axes) == list(paper.axes) and pocket.arms == paper.arms
+    assert list(pocket.axes) == list(paper.axes) and list(pocket.arms) == list(paper.arms)
+    assert all(pocket.arms[name] == paper.arms[name] for name in paper.axes[paper.compared])
     assert pocket.axes[pocket.compared] == paper.axes[paper.compared] and set(paper.axes[paper.compared]) <= set(paper.arms)
     for axis, values in pocket.axes.items():
         assert set(values) <= set(paper.axes[axis])

@@ -53,3 +53,23 @@ def test_steps_keep_it_alive_and_an_end_leaves_nothing(tmp_path: Path) -> None:
         """,
     )
     assert done.returncode == 0 and done.stdout == "False\n", done.stderr
+
+
+def test_who_has_no_memory_dies_with_the_error_as_last_words(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+        import torch
+        from trainables.worker import no_memory
+        watch.begin(path)
+        try:
+            torch.empty(1 << 50, dtype=torch.uint8)
+        except RuntimeError as error:
+            assert no_memory(error) and no_memory(MemoryError()) and no_memory(OSError(12, "fork"))
+            assert not no_memory(OSError(28, "full")) and not no_memory(RuntimeError("shapes"))
+            watch.die(error)
+        """,
+    )
+    assert done.returncode == 1, done.stderr
+    first, *rest = words(tmp_path).splitlines()
+    assert first.startswith("RuntimeError: ") and "can't allocate memory" in first and rest[0].startswith("Traceback")

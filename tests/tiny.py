@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "projection": 8,
     "probe_epochs": 4,
     "probe_lr": 0.05,
+    "width": 1 / 16,
     "precision": "fp32",
 }
 

@@ -18,6 +18,7 @@ from trainables.cell import Cell
 from trainables.choice import Choice, choose, kind_of
 from trainables.data.dataset import DataError, Faces
 from trainables.data.source import load
+from trainables.data.targets import TARGETS
 from trainables.data.task import TASKS, Images, Task
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.registry import BadRequest
@@ -26,6 +27,8 @@ from trainables.store import RunFolder
 from trainables.streams import torch_seed
 
 Row = dict[str, Any]
+MANY = 100
+"""classes above which nobody looks at a confusion matrix: persons are such classes"""
 Keep = Literal["none", "best", "all"]
 
 
@@ -85,30 +88,30 @@ def training(
         run.next_phase()
 
     with arithmetic.autocast(device):
-        val, test = _evaluate(method, task, task.val)[0], _evaluate(method, task, task.test)
+        (val, _), (test, predictions) = _evaluate(method, task, task.val), _evaluate(method, task, task.test)
         others = {name: _evaluate(method, task, images)[0] for name, images in task.tests.items()}
     rows = [row for row in run.history if row["phase"] == phases[-1].name]
-    if not np.isfinite(test[2]).all():  # the last step of all may have been the one too many
+    if not np.isfinite(predictions).all():  # the last step of all may have been the one too many
         raise Diverged(phases[-1].name, rows[-1]["epoch"], math.nan)
     result = {
         "key": cell.key,
         "axes": cell.axes,
         "metrics": {f"val/{name}": value for name, value in val.items()}
-        | {f"test/{name}": value for name, value in test[0].items()}
+        | {f"test/{name}": value for name, value in test.items()}
         | {f"{other}/{name}": value for other, scores in others.items() for name, value in scores.items()}
         | {"train/loss": rows[-1]["train/loss"]}
         | phases[-1].summary(rows),
         "selected_epoch": run.selected,
         "flags": run.flags,
         "classes": list(task.classes),
-        "counts": {part: _counts(images, task) for part in ("train", "gate", "val", "test") if (images := getattr(task, part)) is not None},
-        "confusion": test[1].tolist(),
+        **_by_class(task, predictions),
+        **method.about(),
         "split_hash": task.split_hash,
         "arithmetic": choice.to_json(),
         "provenance": provenance(device, arithmetic) | (context or {}),
         "seconds": round(run.seconds + time.time() - began, 3),
     }
-    run.finish(task, test[2], result)
+    run.finish(task, predictions, result)
     return result
 
 
@@ -163,12 +166,14 @@ class Run:
         if self.due():
             self.save(None)
 
-    def finish(self, task: Task, probabilities: np.ndarray, result: dict[str, Any]) -> None:
+    def finish(self, task: Task, predictions: np.ndarray, result: dict[str, Any]) -> None:
         """Write what is kept of the cell; the result last."""
         key = self.cell.key
         self.folder.put_history(key, self.history)
-        labels = task.test.labels.cpu().numpy()
-        self.folder.put_predictions(key, index=task.test.rows, label=labels, probabilities=probabilities, **task.facts)
+        answers = {"label": task.test.labels.cpu().numpy(), TARGETS[task.target].kept: predictions}
+        if task.test.values is not None:
+            answers["values"] = task.test.values.cpu().numpy()
+        self.folder.put_predictions(key, index=task.test.rows, **answers, **task.facts)
         if self.keep != "none":
             self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()} | ({"last": self.last} if self.last else {}))
         self.folder.put_result(key, result)
@@ -203,9 +208,9 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
             raise Diverged(phase.name, run.epoch, row["train/loss"])
         with autocast:
             row |= phase.finish(run.epoch) | {"time": time.time()}
-        accuracy = row.get("val/accuracy")
-        if accuracy is not None and (run.best is None or accuracy > run.best["accuracy"]):
-            run.best = {"accuracy": accuracy, "epoch": run.epoch, "state": _copy(phase.model.state_dict())}
+        score = row.get("val/score", row.get("val/accuracy"))
+        if score is not None and (run.best is None or score > run.best["accuracy"]):
+            run.best = {"accuracy": score, "epoch": run.epoch, "state": _copy(phase.model.state_dict())}
         run.history.append(row)
         run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
         if not report(row):
@@ -294,14 +299,20 @@ def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
-def _counts(images: Images, task: Task) -> list[int]:
-    return torch.bincount(images.labels, minlength=len(task.classes)).tolist()
+def _by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
+    """Where each image has one class, and there are not too many: images by class, and the confusion matrix [classes, classes]."""
+    if not TARGETS[task.target].one_class or len(task.classes) > MANY:
+        return {}
+    classes = len(task.classes)
+    parts = {part: images.labels for part in ("train", "gate", "val", "test") if (images := getattr(task, part)) is not None}
+    return {
+        "counts": {part: torch.bincount(labels, minlength=classes).tolist() for part, labels in parts.items()},
+        "confusion": metrics.confusion(parts["test"].cpu().numpy(), predictions.argmax(1), classes).tolist(),
+    }
 
 
 @torch.no_grad()
-def _evaluate(method: Method, task: Task, images: Images) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Accuracy and balanced accuracy; the confusion matrix [classes, classes]; probabilities float32 [n, classes]."""
-    probabilities = method.logits(images.pixels).float().softmax(1).cpu().numpy()
-    confusion = metrics.confusion(images.labels.cpu().numpy(), probabilities.argmax(1), len(task.classes))
-    scores = {"accuracy": metrics.accuracy(confusion), "balanced_accuracy": metrics.balanced_accuracy(confusion)}
-    return scores, confusion, probabilities
+def _evaluate(method: Method, task: Task, images: Images) -> tuple[dict[str, float], np.ndarray]:
+    """Scores of some images, and predictions float32 [n, outputs]."""
+    predictions = TARGETS[task.target].predict(method.logits(images.pixels).float()).cpu().numpy()
+    return task.scores(predictions, images), predictions

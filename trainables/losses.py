@@ -40,6 +40,31 @@ def simclr(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return supcon(torch.cat((first, second)), torch.cat((image, image)), temperature)[0]
 
 
+def ciao(
+    features: Tensor, labels: Tensor, temperature: float, denominator: str = "negatives", reduction: str = "mean"
+) -> tuple[Tensor, Tensor]:
+    """CIAO's contrastive loss (Barros & Sciutti 2022, equations 2 to 4). `features` [n, d] are normalised here; `labels` [n].
+
+    Of image i: -1/(n - 1) sum over j of its label, j != i, of log(exp(z_i.z_j / t) / D_i). D_i = sum over k of exp(z_i.z_k / t): over the
+    images of other labels ("negatives"), or over all but i ("all"). An image without any of those k has nothing to be told from: 0.
+    `reduction` over images: "mean", or "sum" as printed.
+
+    Returns the loss, and the share of images that no other shares its label with. Where no two labels agree the loss is 0 and its gradient
+    exists and is 0.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        z = _unit(features)
+        itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+        alike = labels[:, None] == labels[None, :]
+        among = ~alike if denominator == "negatives" else ~itself
+        logits = z @ z.T / temperature
+        total = logits.masked_fill(~among, torch.finfo(z.dtype).min / 2).logsumexp(dim=1, keepdim=True)
+        positive = alike & ~itself
+        counted = positive & among.any(dim=1, keepdim=True)
+        each = -torch.where(counted, logits - total, 0.0).sum(dim=1) / max(len(z) - 1, 1)
+        return each.sum() if reduction == "sum" else each.mean(), 1 - positive.any(dim=1).to(z.dtype).mean()
+
+
 def spread(features: Tensor) -> Tensor:
     """Mean per-dimension standard deviation of the normalised features [n, d], times sqrt(d): 0 = collapsed, 1 = spread over the sphere."""
     with torch.autocast(features.device.type, enabled=False):

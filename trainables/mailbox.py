@@ -2,12 +2,13 @@
 
 A slot (a Tune trial) posts its cells and waits for events; a worker takes the next cells and reports. Trials and workers are not bound
 to each other: any free worker serves any trial, and a cell whose worker died goes to the next one free, alone, with its tries counted.
+What a call costs does not grow with the number of cells, nor an event's with the number of workers.
 """
 
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +26,29 @@ class Job:
     trial: str
     cell: dict[str, Any]
     slot_pid: int
+    pack: int = 0
+    """cells of the same may go to a worker together"""
     deaths: int = 0
 
     @property
     def key(self) -> str:
         return self.cell["key"]
+
+
+class Bell:
+    """Wakes those who wait for a condition, to look again."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        """set at the next ring, and then replaced by a new one"""
+
+    def ring(self) -> None:
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    async def wait(self, until: Callable[[], bool]) -> None:
+        while not until():
+            await self._rung.wait()
 
 
 @dataclass
@@ -39,6 +58,7 @@ class Trial:
     keys: list[str]
     events: deque[dict[str, Any]] = field(default_factory=deque)
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bell: Bell = field(default_factory=Bell)
 
     @property
     def over(self) -> bool:
@@ -55,6 +75,8 @@ class Mailbox:
         """`keys` are of all cells that slots are going to post."""
         self._ahead = set(keys)
         """those that none has posted yet"""
+        self._coming = Counter(self._ahead)
+        """cells that are still to be done, in as many trials: no child of theirs may begin"""
         self._trials: dict[str, Trial] = {}
         self._queue: deque[Job] = deque()
         self._busy: dict[int, dict[str, Job]] = {}
@@ -63,36 +85,50 @@ class Mailbox:
         """by kind of device; while a worker is making one, its rank"""
         self._calls: Counter[int] = Counter()
         """how often each rank has asked for a cell, or died: of its calls the last alone counts, a dead worker's waits here for ever"""
+        self._refused: dict[int, str] = {}
+        """why a worker's machine is not fit to train, by rank"""
         self._closed = self._halted = False
-        self._changed = asyncio.Event()
-        """set at the next change, and then replaced by a new one"""
+        self._work = Bell()
+        """there may be something to take, or to choose, or nothing more ever"""
+        self._stop = Bell()
 
     # what a slot says
-    async def post(self, trial: str, cells: list[dict[str, Any]], slot_pid: int = 0) -> None:
-        """Queue a trial's cells. A slot that died and came back posts again: it is told what ended meanwhile, and nothing runs twice."""
+    async def post(self, trial: str, cells: list[dict[str, Any]], slot_pid: int = 0, sizes: Sequence[int] = ()) -> None:
+        """Queue a trial's cells. A slot that died and came back posts again: it is told what ended meanwhile, and nothing runs twice.
+
+        `sizes` are of the packs that the cells are, one behind the other, of which a worker takes no two at once; without it they are one.
+        """
         if known := self._trials.get(trial):  # a new Trial: the dead slot's call may still wait for events, and would take them
             self._trials[trial] = Trial(known.keys, deque(known.ends.values()), known.ends)
         else:
-            self._trials[trial] = Trial([cell["key"] for cell in cells])
-            self._queue.extend(Job(trial, cell, slot_pid) for cell in cells)
-            self._ahead -= {cell["key"] for cell in cells}
-        self._notify()
+            keys = [cell["key"] for cell in cells]
+            packs = [pack for pack, size in enumerate(sizes or [len(cells)]) for _ in range(size)]
+            self._trials[trial] = Trial(keys)
+            self._queue.extend(Job(trial, cell, slot_pid, pack) for cell, pack in zip(cells, packs, strict=True))
+            self._coming.update(key for key in keys if key not in self._ahead)
+            self._ahead.difference_update(keys)
+        self._work.ring()
 
     async def events(self, trial: str, pause: float = 0.25) -> list[dict[str, Any]]:
         """All events since the last call: at least one, and what the next moments bring, so that quick epochs come as one list."""
         mine = self._trials[trial]
-        await self._wait(lambda: bool(mine.events) or self._closed)
+        await mine.bell.wait(lambda: bool(mine.events) or self._closed)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wait(lambda: mine.over), pause)
+            await asyncio.wait_for(mine.bell.wait(lambda: mine.over), pause)
         events = list(mine.events)
         mine.events.clear()
         return events
 
     async def leave(self, trial: str) -> None:
         """The slot is done with this trial, or a scheduler ended it: what is left of it is dropped, its running cells are stopped."""
-        self._trials.pop(trial, None)
+        known = self._trials.pop(trial, None)
+        if known is None or known.over:
+            return
+        dropped = [job for job in self._queue if job.trial == trial]
         self._queue = deque(job for job in self._queue if job.trial != trial)
-        self._notify()
+        for job in dropped:
+            self._done_with(job)
+        known.bell.ring()
 
     # what a worker says
     async def take(self, rank: int, most: int = 1) -> list[dict[str, Any]]:
@@ -103,11 +139,12 @@ class Mailbox:
         self._gone(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
         self._calls[rank] += 1
         call = self._calls[rank]
-        await self._wait(lambda: self._closed or self._calls[rank] != call or bool(self._ready()))
+        await self._work.wait(lambda: self._closed or self._calls[rank] != call or bool(self._ready(1)))
         if self._closed or self._calls[rank] != call:
             return []
-        jobs = self._ready()[:most]
-        self._queue = deque(job for job in self._queue if job not in jobs)
+        jobs = self._ready(most)
+        taken = {id(job) for job in jobs}
+        self._queue = deque(job for job in self._queue if id(job) not in taken)
         self._busy[rank] = {job.key: job for job in jobs}
         return [{"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} for job in jobs]
 
@@ -117,13 +154,13 @@ class Mailbox:
             return False
         if event["kind"] in ENDS:
             del self._busy[rank][key]
+            self._done_with(job)
         self._tell(job, event)
-        self._notify()
         return job.trial in self._trials and not self._halted
 
     async def choice(self, rank: int, device: str) -> Any:
         """What was chosen for this kind of device; None to the one worker that is to choose, while the others wait."""
-        await self._wait(lambda: not isinstance(self._choices.get(device), int))
+        await self._work.wait(lambda: not isinstance(self._choices.get(device), int))
         if device not in self._choices:
             self._choices[device] = rank
             return None
@@ -131,68 +168,87 @@ class Mailbox:
 
     async def chose(self, device: str, choice: Any) -> None:
         self._choices[device] = choice
-        self._notify()
+        self._work.ring()
+
+    async def refuse(self, rank: int, reason: str) -> None:
+        """The worker's machine is not fit to train: it takes no cell, and this is why."""
+        self._refused[rank] = reason
 
     async def halted(self) -> bool:
         """Answers when everybody is to stop."""
-        await self._wait(lambda: self._halted)
+        await self._stop.wait(lambda: self._halted)
         return True
 
     # what the driver says
-    async def died(self, reasons: dict[int, str]) -> None:
-        """Workers of these ranks are gone: their cells go to the head of the queue, or have failed for good."""
+    async def died(self, reasons: dict[int, str], lost: bool = False) -> None:
+        """Workers of these ranks are gone: their cells go to the head of the queue, or have failed for good.
+
+        Of workers that were `lost` with their machines no cell is to blame.
+        """
         for rank, reason in reasons.items():
             self._calls[rank] += 1
-            self._gone(rank, reason)
+            self._gone(rank, reason, lost)
+
+    async def refusals(self) -> dict[int, str]:
+        """Why which workers take no cell."""
+        return self._refused
 
     async def halt(self) -> bool:
         """Everybody stops: cells in flight write their checkpoints. Answers when no worker holds a cell any more."""
-        self._halted = self._closed = True
+        self._halted = True
         self._queue.clear()
-        self._notify()
-        await self._wait(lambda: not any(self._busy.values()))
+        await self.close()
+        await self._work.wait(lambda: not any(self._busy.values()))
         return True
 
     async def close(self) -> None:
         """No more cells will come: workers that wait for one may go."""
         self._closed = True
-        self._notify()
+        for bell in (self._work, self._stop, *(trial.bell for trial in self._trials.values())):
+            bell.ring()
 
-    def _ready(self) -> list[Job]:
-        """The first job whose parent is not itself still to be done, and those of its trial that may come along."""
-        coming = self._ahead | {job.key for job in self._queue} | {key for jobs in self._busy.values() for key in jobs}
-        free = [job for job in self._queue if job.cell["parent"] not in coming]
-        if not free or free[0].deaths:
-            return free[:1]
-        return [job for job in free if job.trial == free[0].trial and not job.deaths]
+    def _ready(self, most: int) -> list[Job]:
+        """The first job whose parent is not itself still to be done, and those of its pack that may come along."""
+        jobs: list[Job] = []
+        for job in self._queue:  # as long as the packs of all slots, of which the first is as good as always free
+            if len(jobs) == most or (jobs and jobs[0].deaths):
+                break
+            if job.cell["parent"] in self._coming:
+                continue
+            if not jobs or ((job.trial, job.pack) == (jobs[0].trial, jobs[0].pack) and not job.deaths):
+                jobs.append(job)
+        return jobs
 
-    def _gone(self, rank: int, reason: str) -> None:
+    def _gone(self, rank: int, reason: str, lost: bool = False) -> None:
         """The worker of this rank is dead: its cells go to the head of the queue, its choice is anyone's."""
         for job in reversed(self._busy.pop(rank, {}).values()):
-            self._again(job, reason)
-        self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
-        self._notify()
+            self._again(job, reason, lost)
+        if rank in self._choices.values():
+            self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
+        self._work.ring()
 
-    def _again(self, job: Job, reason: str) -> None:
+    def _again(self, job: Job, reason: str, lost: bool) -> None:
         if job.trial not in self._trials:  # nobody waits for it any more
+            self._done_with(job)
             return
-        job.deaths += 1
+        job.deaths += not lost
         if job.deaths < TRIES:
             self._queue.appendleft(job)
         else:
+            self._done_with(job)
             said = f"its worker died {TRIES} times; the last time: {reason}"
             self._tell(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": said})
+
+    def _done_with(self, job: Job) -> None:
+        """Its children, and whoever waits for the last cell to end, may go on."""
+        self._coming[job.key] -= 1
+        if self._coming[job.key] <= 0:
+            del self._coming[job.key]
+        self._work.ring()
 
     def _tell(self, job: Job, event: dict[str, Any]) -> None:
         if trial := self._trials.get(job.trial):
             trial.events.append({"key": job.key, **event})
             if event["kind"] in ENDS:
                 trial.ends[job.key] = {"key": job.key, **event}
-
-    async def _wait(self, until: Callable[[], bool]) -> None:
-        while not until():
-            await self._changed.wait()
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+            trial.bell.ring()

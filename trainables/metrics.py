@@ -1,4 +1,4 @@
-"""What a classifier's predictions are worth: everything follows from the confusion matrix."""
+"""What predictions are worth. Of a classifier everything follows from the confusion matrix; of numbers and label sets it does not."""
 
 import numpy as np
 
@@ -25,3 +25,28 @@ def balanced_accuracy(conf: np.ndarray) -> float:
     size = conf.sum(axis=1)
     present = size > 0
     return float(np.mean(conf.diagonal()[present] / size[present])) if present.any() else float("nan")
+
+
+def mse(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Mean squared error of two lists of numbers."""
+    return float(np.square(np.asarray(predicted, float) - np.asarray(true, float)).mean())
+
+
+def ccc(predicted: np.ndarray, true: np.ndarray) -> float:
+    """Concordance correlation coefficient (Lin 1989), -1 to 1: 2 cov / (var + var + (difference of means)^2), with moments over n.
+
+    0 where either list is constant: a constant says nothing. NaN where a prediction is no number.
+    """
+    predicted, true = np.asarray(predicted, float), np.asarray(true, float)
+    if not (np.isfinite(predicted).all() and np.isfinite(true).all()):
+        return float("nan")
+    covariance = ((predicted - predicted.mean()) * (true - true.mean())).mean()
+    spread = predicted.var() + true.var() + (predicted.mean() - true.mean()) ** 2
+    return float(2 * covariance / spread) if spread > 0 else 0.0
+
+
+def f1(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """F1 of each label, float [k], from truth values [n, k]: 2 TP / (2 TP + FP + FN); 0 for one that is nowhere, as scikit-learn has it."""
+    hits = (predicted & true).sum(0)
+    marked = predicted.sum(0) + true.sum(0)
+    return np.where(marked > 0, 2 * hits / np.maximum(marked, 1), 0.0)

@@ -13,6 +13,11 @@ import torch
 PACK = 10
 """trainings side by side on a GPU: the seeds of one condition of the first study, of which each takes less than 1 GB"""
 
+
+class NoRoom(MemoryError):
+    """One training alone is too large for the GPU."""
+
+
 Job = TypeVar("Job")
 Begin = Callable[[Job], Generator[None, None, Any]]
 End = Callable[[Job, Exception | None], None]
@@ -49,7 +54,7 @@ def _turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
             except torch.OutOfMemoryError as short:
                 if len(jobs) > 1:
                     break
-                error = MemoryError(f"no memory left on the GPU, with nothing beside it: {short}".partition("\n")[0].partition(". ")[0])
+                error = NoRoom(f"no memory left on the GPU, with nothing beside it: {short}".partition("\n")[0].partition(". ")[0])
             except Exception as other:
                 error = other
             members.remove(member)

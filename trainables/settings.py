@@ -25,4 +25,6 @@ def resolve(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise unknown(f"setting of {of}", name, kind.model_fields) from None
-        raise BadRequest(f"setting {name}={first['input']!r} of {of}: {first['msg'].lower()}") from None
+        said = first.get("ctx", {}).get("error", first["msg"].lower())  # what a validator of ours says stays as it is
+        what = f"setting {name}={first['input']!r} of {of}" if name else f"settings of {of}"  # without a name: of several together
+        raise BadRequest(f"{what}: {said}") from None

@@ -1,7 +1,7 @@
 """Slot: a Tune trial actor, and the loop of the warm Ray Train workers that serve it. The only file here that imports Ray.
 
-One Train run serves all slots: each of its workers is a replica group of its own, so Ray Train replaces a worker that died and leaves
-the others at their cells. Started once, a worker keeps its process, its data sets and its CUDA context from cell to cell.
+One Train run a machine serves its slots: each of its workers is a replica group of its own, so Ray Train replaces a worker that died and
+leaves the others at their cells. Started once, a worker keeps its process, its data sets and its CUDA context from cell to cell.
 """
 
 import os
@@ -36,8 +36,9 @@ def slot() -> type:
 
         def _post(self, config: dict[str, Any]) -> None:
             self.posted = self.trial_id
-            self.left = {cell["key"] for cell in config["cells"]}
-            ray.get(self.mailbox.post.remote(self.posted, config["cells"], os.getpid()))
+            cells = [cell for pack in config["packs"] for cell in pack]
+            self.left = {cell["key"] for cell in cells}
+            ray.get(self.mailbox.post.remote(self.posted, cells, os.getpid(), [len(pack) for pack in config["packs"]]))
 
         def step(self) -> dict[str, Any]:
             """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
@@ -57,13 +58,17 @@ def serve(config: dict[str, Any]) -> None:
     """A worker's life: take as many cells as fit, train them, take the next, until the mailbox closes."""
     import torch
 
+    from trainables.host import unfit
     from trainables.pack import train_together
     from trainables.worker import Worker
 
     torch.set_num_threads(config["threads"])
     mailbox = ray.get_actor(config["mailbox"])
     world = ray.train.get_context()
-    rank = world.get_world_rank()
+    rank = config["first"] + world.get_world_rank()  # of all machines' workers
+    if reason := unfit(config["runs"], config["mailbox"], config["paths"]):
+        ray.get(mailbox.refuse.remote(rank, reason))
+        return
     halted = threading.Event()
 
     def listen() -> None:
@@ -71,7 +76,7 @@ def serve(config: dict[str, Any]) -> None:
         halted.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    context = config["context"] | {"rank": rank, "world_size": world.get_world_size()}
+    context = config["context"] | {"rank": world.get_world_rank(), "world_size": world.get_world_size()}
     worker = Worker(
         config["runs"],
         context,
@@ -93,12 +98,20 @@ def serve(config: dict[str, Any]) -> None:
 class Obituaries(UserCallback):
     """Tells the mailbox which worker died, and of what; called in the Train controller."""
 
-    def __init__(self, mailbox: str) -> None:
-        self.mailbox = mailbox
+    def __init__(self, mailbox: str, first: int) -> None:
+        self.mailbox, self.first = mailbox, first
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        reasons = {rank: str(error).splitlines()[0] for rank, error in worker_exceptions.items()}
-        ray.get(ray.get_actor(self.mailbox).died.remote(reasons))
+        mailbox = ray.get_actor(self.mailbox)
+        for lost in (False, True):
+            of_those = {rank: error for rank, error in worker_exceptions.items() if with_its_machine(error) is lost}
+            reasons = {self.first + rank: str(error).splitlines()[0] for rank, error in of_those.items()}
+            ray.get(mailbox.died.remote(reasons, lost))
+
+
+def with_its_machine(error: Exception) -> bool:
+    """Did a worker die because its whole machine did?"""
+    return getattr(error, "preempted", False) or "its node has died" in str(error)
 
 
 class FixedSize(FixedScalingPolicy):

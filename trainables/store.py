@@ -8,22 +8,28 @@
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
                   last-words.txt        while it trains: what its worker says when it dies of a fault
+    RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
+    RUN/drawn.json                      by condition, what its curves were drawn from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
 RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.
 """
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import io
 import json
 import os
 import pickle
 import re
+import struct
 import uuid
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,13 +37,25 @@ import fsspec
 import numpy as np
 
 from trainables.cell import Cell
+from trainables.registry import BadRequest
+
+SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
+SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
+"""what readers of archives raise on bytes that are none"""
+BESIDE = ("history.jsonl", "predictions.npz")
+"""of these a result knows the digests"""
 
 
 class RunFolder:
     """One run's files; made on first use."""
 
     def __init__(self, uri: str) -> None:
-        self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)))
+        """BadRequest for an address that fsspec, or a package that it lacks, cannot read."""
+        options = {"use_listings_cache": False} if "://" in str(uri) else {}  # others write here, too
+        try:
+            self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)), **options)
+        except (ValueError, ImportError) as error:
+            raise BadRequest(f"{uri}: {error}") from None
         self.local = "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,))
         self.uri = self.root if self.local else self.files.unstrip_protocol(self.root)
 
@@ -49,7 +67,8 @@ class RunFolder:
         """Write a file so that it is there whole or not at all, whatever dies."""
         path = self.path(*parts)
         if not self.local:
-            self.files.pipe_file(path, content)
+            with self._named(path):
+                self.files.pipe_file(path, content)
             return
         folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
@@ -81,26 +100,52 @@ class RunFolder:
                 path.unlink()
 
     def get(self, *parts: str) -> bytes | None:
+        path = self.path(*parts)
         try:
-            return self.files.cat_file(self.path(*parts))
+            with self._named(path):
+                return self.files.cat_file(path)
         except FileNotFoundError:
             return None
 
     def remove(self, *parts: str) -> None:
-        if self.files.exists(self.path(*parts)):
-            self.files.rm_file(self.path(*parts))
+        path = self.path(*parts)
+        with contextlib.suppress(FileNotFoundError), self._named(path):
+            if self.files.exists(path):
+                self.files.rm_file(path)
+
+    @contextlib.contextmanager
+    def _named(self, path: str) -> Iterator[None]:
+        """What an object store's driver raises is its own business: here it is an OSError that says where."""
+        try:
+            yield
+        except OSError as error:
+            if self.local or error.filename:
+                raise
+            number = errno.ENOENT if isinstance(error, FileNotFoundError) else error.errno or errno.EIO
+            raise type(error)(number, error.strerror or str(error), self.files.unstrip_protocol(path)) from None
+        except Exception as error:
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
 
     def put_json(self, content: Any, *parts: str) -> None:
+        """An object is written with its digest, so that it is known whether it is still what was written."""
+        if isinstance(content, dict):
+            content = content | {"digest": _digest(json.dumps(content).encode())}
         self.put((json.dumps(content, indent=1) + "\n").encode(), *parts)
 
-    def get_json(self, *parts: str) -> Any:
-        content = self.get(*parts)
-        return None if content is None else json.loads(content)
+    def get_json(self, *parts: str, signed: bool = False) -> Any:
+        """ValueError where it is no JSON, or no more what was written; a `signed` one must have its digest."""
+        text = self.get(*parts)
+        content = None if text is None else json.loads(text)
+        if isinstance(content, dict):
+            said = content.pop("digest", None)
+            if (signed or said is not None) and said != _digest(json.dumps(content).encode()):
+                raise ValueError("it was changed after it was written")
+        return content
 
-    def _object(self, *parts: str) -> dict[str, Any] | None:
+    def _object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
         try:
-            content = self.get_json(*parts)
-        except ValueError:
+            content = self.get_json(*parts, signed=signed)
+        except (ValueError, RecursionError):
             return None
         return content if isinstance(content, dict) else None
 
@@ -117,6 +162,12 @@ class RunFolder:
     def steps(self) -> set[str]:
         """Keys of the grid's cells that no report shows: they are trained for their children alone."""
         return set((self.get_json("grid.json") or {}).get("steps", []))
+
+    def put_mark(self, mark: str) -> None:
+        self.put(mark.encode(), "mark.txt")
+
+    def mark(self) -> str:
+        return (self.get("mark.txt") or b"").decode(errors="replace")
 
     # a kind of device
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
@@ -145,9 +196,14 @@ class RunFolder:
         import torch
 
         content = self.get("cells", key, "checkpoint.pt")
+        if content is None:
+            return None
         try:
-            return None if content is None else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError):  # spoilt: the training begins anew
+            with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch itself does not look at the checksums
+                if parts.testzip():
+                    return None
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except SPOILT:  # the training begins anew
             return None
 
     def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
@@ -180,18 +236,29 @@ class RunFolder:
         try:
             with np.load(io.BytesIO(content)) as arrays:
                 return dict(arrays)
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+        except SPOILT:
             where = self.path("cells", key)
             raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
-        self.put_json(result, "cells", key, "result.json")
+        files = {name: _digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
+        self.put_json(result | {"files": files}, "cells", key, "result.json")
         self.remove("cells", key, "error.json")
 
     def result(self, key: str) -> dict[str, Any] | None:
         """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
-        result = self._object("cells", key, "result.json")
-        return result if result is not None and result.get("key", key) == key else None
+        result = self._object("cells", key, "result.json", signed=True)
+        if not result or result.get("key") != key:
+            return None
+        result.pop("files", None)
+        return result
+
+    def whole(self, key: str) -> bool:
+        """There is a result, and on a disk the files beside it are what they were when it was written."""
+        result = self._object("cells", key, "result.json", signed=True)
+        if not result or result.get("key") != key:
+            return False
+        return all(_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
         self.put_json(error, "cells", key, "error.json")
@@ -209,17 +276,28 @@ class RunFolder:
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def done(self) -> set[str]:
-        """Keys of all cells that have a result. On a disk each is read: elsewhere a file is whole or absent by itself."""
+        """Keys of all cells that have a result. On a disk each is read, with what lies beside it: elsewhere a file is whole by itself."""
         there = self._having("result.json")
-        return {key for key in there if self.result(key) is not None} if self.local else there
+        return {key for key in there if self.whole(key)} if self.local else there
 
     def kept(self) -> set[str]:
         """Keys of all cells that have a checkpoint."""
         return self._having("checkpoint.pt")
 
     def _having(self, name: str) -> set[str]:
-        files = self.files.find(self.path("cells"), maxdepth=2)  # not a glob: a folder's name may hold its special characters
-        return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
+        cells = self.path("cells")
+        if self.local:
+            with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
+                return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
+            return set()
+        with contextlib.suppress(FileNotFoundError), self._named(cells):
+            files = self.files.find(cells)  # a thousand at a time; folder by folder would be a question a cell
+            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
+        return set()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _file_name(kind: str) -> str:

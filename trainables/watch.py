@@ -4,7 +4,8 @@ import contextlib
 import faulthandler
 import os
 import time
-from typing import BinaryIO
+import traceback
+from typing import BinaryIO, NoReturn
 
 HANG_S = 1800.0
 """longer than any step, validation or reading of data should take; a cell whose worker died of it is tried again like any other"""
@@ -37,9 +38,20 @@ class Watch:
             faulthandler.dump_traceback_later(self.hang_s, exit=True, file=self._file)
             self._set = time.monotonic()
 
+    def die(self, error: Exception) -> NoReturn:
+        """End the process at once: its last words are the error's."""
+        if self._file:
+            with contextlib.suppress(OSError):
+                self._file.write("".join([f"{_line(error)}\n", *traceback.format_exception(error)]).encode(errors="replace"))
+        os._exit(1)
+
     def end(self, path: str) -> None:
         """The cell of this file has ended; whatever else goes on in the process sets the clock again."""
         faulthandler.cancel_dump_traceback_later()
         self._set = 0.0
         with contextlib.suppress(OSError):
             os.unlink(path)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,5 +1,6 @@
 """Worker: how a cell begins in a process that trains many, and what is written and said of its end. Knows no cluster."""
 
+import errno
 import os
 import time
 import traceback
@@ -10,6 +11,7 @@ from typing import Any
 from trainables.cell import Cell
 from trainables.choice import Choice, kind_of
 from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
+from trainables.pack import NoRoom
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
 from trainables.watch import HANG_S, Watch
@@ -50,7 +52,7 @@ class Worker:
         cell = Cell.from_json(job["cell"])
         if cell.parent and self.folder.result(cell.parent) is None:
             raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.error(cell.parent) or {}).get('reason', 'no result')}")
-        if self.folder.result(cell.key) is not None:
+        if self.folder.whole(cell.key):
             return
         if self.folder.local:
             self.watch.begin(self.folder.words_path(cell.key))
@@ -75,7 +77,12 @@ class Worker:
         return choice
 
     def end(self, job: Job, error: Exception | None) -> None:
+        """Write and tell how the job ended. A process that has no memory left dies of it, and a fresh one tries the cell again: the
+        shortage may be another's doing, and this one would fail whatever it was given next.
+        """
         cell = Cell.from_json(job["cell"])
+        if error is not None and no_memory(error):
+            self.watch.die(error)
         self.watch.end(self.folder.words_path(cell.key))
         event: dict[str, Any]
         if error is None:
@@ -86,7 +93,7 @@ class Worker:
             where = error.filename or self.folder.path("cells", cell.key)
             event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
         else:
-            known = isinstance(error, BadRequest | Diverged | MemoryError)
+            known = isinstance(error, BadRequest | Diverged | NoRoom)
             event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
             epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
             trace = "".join(traceback.format_exception(error))
@@ -96,3 +103,10 @@ class Worker:
     def note(self, job: Job, text: str) -> None:
         """A line for whoever watches."""
         self.report(job["cell"]["key"], {"kind": "note", "text": text})
+
+
+def no_memory(error: Exception) -> bool:
+    """The machine's memory, not a GPU's, is what lacks."""
+    if isinstance(error, MemoryError):
+        return not isinstance(error, NoRoom)
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -12,10 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from platform.reporting import sketches
 from platform.reporting.classes import ByClass
 from platform.reporting.comparisons import Comparison
+from platform.reporting.contrasts import Cost
 from platform.reporting.runs import Condition, Runs, label
 from platform.reporting.summary import Cell
 from platform.reporting.words import spoken
@@ -124,6 +127,35 @@ def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
     return _whole(draw, (3.9, 2.8)) if pairs else {}
 
 
+def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
+    """Mean score with its 95 % interval against the parameters that a training moves; a panel a condition, four in a row."""
+    factor = 100 if runs.design.percent else 1
+    conditions = [condition for condition in runs.conditions if any(row.condition == condition for row in rows)]
+    columns = min(4, len(conditions)) or 1
+    lines = -(-len(conditions) // columns)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, condition in zip(grid, conditions, strict=False):
+            for row in (row for row in rows if row.condition == condition):
+                number, low, high = runs.arms.index(row.arm), factor * row.score.low, factor * row.score.high
+                axes.plot([row.updated] * 2, [low, high], color=colour(number))
+                mean = [factor * row.score.mean]
+                axes.plot([row.updated], mean, color=colour(number), marker=_marker(number), linestyle="none", label=row.arm)
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda number, _: _short(number))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_title("\n".join(label({axis: value}) for axis, value in condition.items()), fontsize=7)
+        for axes in grid[len(conditions) :]:
+            axes.axis("off")
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(runs.arms)), frameon=False)
+        figure.supxlabel("updated parameters", fontsize=8.5)
+        figure.supylabel(f"mean {spoken(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
+
+    return _whole(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
+
+
 def confusions(rows: list[ByClass], replicated: str) -> dict[str, bytes]:
     """The confusion matrices of a condition in percent of each true class, at most four in a row, all on one pair of axes: it is faster."""
     if not rows:
@@ -210,12 +242,18 @@ def _line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, fac
 
 
 def _span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
-    """From below the lowest bar or band to above the highest; a share stays within 0 and 100."""
+    """From below the lowest bar or band to above the highest; a share stays within 0 and 100, unless it falls below 0 itself."""
     ends = [factor * end for s in scores if s for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
     ends = [end for end in ends if end == end]
     low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
     room = 0.04 * (high - low) or 1.0
-    return (max(0.0, low - room), min(100.0, high + room)) if percent else (low - room, high + room)
+    return (max(min(low, 0.0), low - room), min(100.0, high + room)) if percent else (low - room, high + room)
+
+
+def _short(number: float) -> str:
+    """10 k, 1 M: as text, for the letters of a figure know no mathematics."""
+    power = next((power for power in (9, 6, 3) if number >= 10**power), 0)
+    return f"{number / 10**power:g} {' kMG'[power // 3]}".strip()
 
 
 def _marker(arm: int) -> str:
@@ -251,7 +289,8 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"?", data) if kind == "svg" else data  # XML has no such characters
 
 
 def element(svg: bytes) -> str:

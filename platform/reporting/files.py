@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -22,12 +23,14 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         "means": figures.means(runs, found.cells),
         "forest": figures.forest(runs, found.against, found.reference or ""),
         "agreement": figures.agreement(runs, found.cells),
+        "costs": figures.costs(runs, found.costs),
         "confusions": figures.confusions(classes.drawn(runs, found.classes), runs.design.replicated),
     }
     taken = [
         tables.readings(runs, found.published, found.confirmatory),
         tables.means(runs, found.cells, found.floors, found.tied),
         *([tables.answers(runs, found.answers)] if found.answers else []),
+        *([tables.contrasts(runs, found.contrasts)] if found.contrasts else []),
         *([tables.recall(runs, found.classes, found.cells)] if found.classes else []),
         tables.completeness(runs, found.cells),
     ]
@@ -40,7 +43,7 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
         "cells.csv": _csv(pd.DataFrame([_flat_cell(runs, row) for row in found.cells])),
         "comparisons.csv": _csv(pd.DataFrame([_flat(row) for row in (*every, *found.pairwise)])),
         "report.json": (json.dumps(plain(content(runs, found, every, methods)), indent=1, allow_nan=False) + "\n").encode(),
-        "report.md": markdown(runs, found, taken, methods).encode(),
+        "report.md": _text(markdown(runs, found, taken, methods)),
     }
     if found.classes:
         compared = runs.design.compared
@@ -48,15 +51,15 @@ def files(runs: Runs, found: Findings) -> dict[str, bytes]:
     for name, make in (("elsewhere", elsewhere.tidy), ("confused", confused.tidy), ("fewer", fewer.tidy)):
         if rows := getattr(found, name):
             written[f"{name}.csv"] = _csv(make(rows, runs.design.compared))
-    written |= {f"tables/{table.name}.tex": formats.latex(table).encode() for table in taken}
+    written |= {f"tables/{table.name}.tex": _text(formats.latex(table)) for table in taken}
     written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
-    return written | {"index.html": page.render(runs, found, drawn, methods, sorted(written)).encode()}
+    return written | {"index.html": _text(page.render(runs, found, drawn, methods, sorted(written)))}
 
 
 def comparisons(found: Findings) -> list[Comparison]:
     """All but those of every pair."""
     answered = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
-    return [*found.published, *found.confirmatory, *answered, *found.against]
+    return [*found.published, *found.confirmatory, *answered, *(row.comparison for row in found.contrasts), *found.against]
 
 
 def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
@@ -86,6 +89,11 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
             for answer in found.answers
         ],
+        "contrasts": [
+            {"a": row.printed_a, "b": row.printed_b, "condition": row.comparison.condition, "note": row.note} for row in found.contrasts
+        ],
+        "costs": found.costs,
+        "models": d.models,
         "pairwise": found.pairwise,
         "cells": found.cells,
         "floors": found.floors,
@@ -144,6 +152,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(text: str) -> bytes:
+    """Without the characters that no page has, and that a terminal obeys."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "?", text).encode(errors="replace")
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from platform.reporting import classes, confused, elsewhere, families, fewer, folder, groups, looks, summary
 from platform.reporting.comparisons import Comparison
+from platform.reporting.contrasts import Cost, Row, contrasts, costs
 from platform.reporting.runs import Runs
 from trainables.store import RunFolder
 
@@ -19,6 +20,8 @@ class Findings:
     answers: list[families.Answer]
     reference: str | None
     against: list[Comparison]
+    contrasts: list[Row]
+    costs: list[Cost]
     pairwise: list[Comparison]
     overall: list[summary.Overall]
     agreement: list[summary.Agreement]
@@ -48,6 +51,8 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
         answers=families.claims(runs),
         reference=reference,
         against=families.against(runs, reference),
+        contrasts=contrasts(runs),
+        costs=costs(runs),
         pairwise=pairs,
         overall=summary.overall(runs, reference),
         agreement=summary.agreement(runs),

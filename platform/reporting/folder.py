@@ -50,6 +50,8 @@ def design(study: Study) -> Design:
         printed=study.printed,
         confusions=study.confusions,
         fewer=study.fewer,
+        contrasts=study.contrasts,
+        models=study.models,
         study=study.name,
         scale=study.scale,
     )
@@ -60,7 +62,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     try:
         steps = folder.steps()
         cells = [cell for cell in folder.grid() if cell.key not in steps]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it anew") from None
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
@@ -78,7 +80,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
 def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
     if result:
-        counts = {f"n_{part}": sum(numbers) for part, numbers in result["counts"].items()}
+        counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
         rest = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
         return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | rest
     if error := folder.error(cell.key):

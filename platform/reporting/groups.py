@@ -36,7 +36,9 @@ def groups(runs: Runs, folder: RunFolder) -> list[Group]:
     """
     rows = []
     condition = runs.last[-1]
-    by_arm = {arm: [folder.predictions(runs.table["key"].iloc[row]) for row in runs.done(arm, condition)] for arm in runs.arms}
+    classified = [row for row, result in enumerate(runs.results or []) if result and "confusion" in result]
+    read = {arm: sorted({*runs.done(arm, condition)} & {*classified}) for arm in runs.arms}
+    by_arm = {arm: [folder.predictions(runs.table["key"].iloc[row]) for row in rows_] for arm, rows_ in read.items()}
     for fact in FACTS:
         every = [found[fact] for sets in by_arm.values() for found in sets if fact in found]
         if not every:

@@ -50,6 +50,8 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             bar=sketches.bar,
             strip=_strips(runs),
             claims_reach=_reach(_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
+            contrasts_reach=_reach(_ends(row.comparison for row in found.contrasts)),
+            cost_figure=Markup(figures.element(drawn["costs"]["svg"])) if drawn.get("costs") else "",
             against_reach=_reach(_ends(found.against)),
             overall_reach=_reach(end for row in found.overall for end in row.across[:3]),
             agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",

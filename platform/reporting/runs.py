@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from search_spaces.claims import FIRST, LAST, Claim, Confusion, Printed, Published
+from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, Model, Printed, Published
 from trainables.cell import Value
 
 Condition = dict[str, Value]
@@ -46,6 +46,8 @@ class Design:
     confusions: tuple[Confusion, ...] = ()
     fewer: str | None = None
     """the condition whose values are numbers of classes, the fewer among the more"""
+    contrasts: tuple[Contrast, ...] = ()
+    models: tuple[Model, ...] = ()
     study: str = ""
     scale: str = ""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from platform.reporting import words
 from platform.reporting.classes import ByClass, images, merged
 from platform.reporting.comparisons import Comparison
+from platform.reporting.contrasts import Row
 from platform.reporting.families import Answer, ranked
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import Cell, Floor
@@ -93,6 +94,23 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
             table.add(arm, *entries)
         for name, share in (("chance", "chance"), ("majority class", "majority")) if grounds else ():
             table.add(name, *(unit.value(getattr(grounds[place], share)) if place in grounds else NONE for place in places))
+    return table
+
+
+def contrasts(runs: Runs, rows: list[Row]) -> Table:
+    """With and without, at every condition, beside what the text printed there."""
+    unit = Unit.of(runs)
+    caption = (
+        f"With against without, {words.spoken(runs.design.metric)}{unit.sign}: means, in brackets what the text printed of its own data. "
+        f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided, Holm over the table of {len(rows)}."
+    )
+    head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]
+    table = Table("contrasts", caption, head, [False] * 3 + [True] * 6 + [False])
+    for row in rows:
+        printed = (f" [{said.score:g}]" if said else "" for said in (row.printed_a, row.printed_b))
+        scores = (f"{unit.value(each.mean)}{said}" for each, said in zip((row.a, row.b), printed, strict=True))
+        done = row.comparison
+        table.add(label(done.condition), done.a, done.b, *scores, *_numbers(done, unit, done.p_adj), done.verdict)
     return table
 
 

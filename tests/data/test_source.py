@@ -57,6 +57,12 @@ def test_the_documented_form():
     assert parse(r"pool=cafe:/p/a\,b,population=children") == ("pool", Source("cafe", "/p/a,b", "children"))
 
 
+def test_a_domain_of_the_embedded_faces_is_no_path():
+    role, source = parse("adults=faces:adults/posed")
+    assert source == Source("faces", "adults/posed", "adults") and parse(f"{role}={source.text()}") == (role, source)
+    assert source.read(16, "grey").title == "rendered faces, adults 20-70, posed (embedded)"
+
+
 def test_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/someone")
@@ -87,7 +93,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ("children=fer2013:/p/f.csv,ages=/a,ages=/b", "ages is given twice"),
         ("children=fer2013:/p/f.csv,path=/b", "path is given twice"),
         ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, ages\)"),
-        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population\)"),
+        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, crop, landmarks\)"),
         ("children=cafe:/p,population=teens", r"unknown population 'teens' \(known: children, adults\)"),
     ],
 )

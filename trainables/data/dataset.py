@@ -1,27 +1,44 @@
 """Faces: a data set in memory, and the one place where readers of data sets register."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
 
-from trainables.registry import BadRequest, Registry
+from trainables.data import cache, twins
+from trainables.data.decode import DataError, decode, square
+from trainables.data.files import SUFFIXES
+from trainables.registry import Registry
+
+__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Faces", "Reader", "Release", "decode", "square"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-"""of picture files, in small letters"""
+VOTES, SHOWN, AFFECT = "votes_", "emoreact_", ("valence", "arousal")
+"""facts that are answers besides the label: raters' votes by class, several labels at once by name, and two numbers"""
 
 
-class DataError(BadRequest):
-    """A data set is not what it should be; the message names the file, the row where there is one, and what to do."""
+class Doubt(str):
+    """A note that puts a copy of a data set in doubt: something is missing, broken or contradictory in it."""
+
+
+class Release(NamedTuple):
+    """What an official release holds; 0 or nothing where that is not known."""
+
+    images: int = 0
+    """files: of a set of clips, clips"""
+    subjects: int = 0
+    splits: Mapping[str, int] = MappingProxyType({})
+    classes: Mapping[str, int] = MappingProxyType({})
+
+
+UNKNOWN = Release()
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,13 @@ class Faces:
 
     `facts` has one row an image; its index is the image's row in the whole data set, also in a part of it. Columns, where a fact is
     known: `subject`, `sex` (F or M), `age` (years), `ethnicity`, `mouth_open`, `split` (official), `source` (file name or row: what an
-    error message would name), and a data set's own.
+    error message would name), and a data set's own. Answers beyond one label, which `trainables.data.targets` reads:
+
+    - `votes_CLASS`: how many raters said so, 0 or more, one column for each class that can be voted for;
+    - `valence`, `arousal`: -1 to 1, NaN where not rated;
+    - `emoreact_LABEL`: 1 where the label holds, else 0, any number of them in a row, NaN where not rated;
+    - `clip` (the clip's name or number) and `frame` (0 or more): a row is a frame of a clip. Facts and label are the clip's in every row.
+    - `exemplar`: 1, 2, ...: which of a person's pictures of one expression it is (JAFFE).
     """
 
     images: np.ndarray
@@ -42,7 +65,9 @@ class Faces:
     title: str
     """what a report's heading calls it, such as "FER2013, children of 12 or under" """
     notes: tuple[str, ...] = field(default=())
-    """what the reader dropped, and why; shown in the report and by `python -m platform.doctor`"""
+    """what the reader dropped, and why (of what puts the copy in doubt, as Doubt); shown in the report and by `platform.doctor`"""
+    origin: str = ""
+    """key of the images in the cache, where they are all of one entry: their fingerprint is then computed once on a machine"""
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -57,16 +82,36 @@ class Faces:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything a training can see: same content, same fingerprint, wherever the files lie."""
+        if not self.origin:
+            return self._fingerprint()
+        rest = hashlib.sha256(repr((self.images.shape, self.classes, self.labels.tolist())).encode())
+        rest.update(self.facts.to_csv(index=False).encode())
+        return cache.remembered(f"{self.origin}-{rest.hexdigest()[:16]}", self._fingerprint)
+
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.images).tobytes())
+        for start in range(0, len(self), 4096):  # in pieces: the whole may be larger than the memory
+            digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         digest.update(self.facts.to_csv(index=False).encode())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def persons(self) -> np.ndarray:
+        """Who each image is of, as far as is known, object [n]: its subject; else itself, identical images of nobody known being one."""
+        persons = np.array([f"image {row}" for row in range(len(self))], object)
+        named = self.facts["subject"].notna().to_numpy() if "subject" in self.facts else np.zeros(len(self), bool)
+        if not named.all():
+            for rows in twins.identical(self.images):
+                persons[rows] = persons[rows[0]]
+        if named.any():
+            persons[named] = self.facts["subject"].to_numpy(object)[named]
+        return persons
+
     def take(self, rows: np.ndarray) -> "Faces":
         """The images in `rows` (indices or a mask), in that order."""
         facts = self.facts.loc[rows] if rows.dtype == bool else self.facts.iloc[rows]
-        return Faces(self.images[rows], self.labels[rows], self.classes, facts, self.title, self.notes)
+        return Faces(piece(self.images, rows), self.labels[rows], self.classes, facts, self.title, self.notes)
 
     def only(self, classes: tuple[str, ...]) -> "Faces":
         """The images of these classes, labels renumbered to them."""
@@ -77,32 +122,15 @@ class Faces:
             code[self.classes.index(name)] = new
         labels = code[self.labels]
         keep = labels >= 0
-        return Faces(self.images[keep], labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
+        return Faces(piece(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
 
 
-def square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
-    """A picture (uint8 [h, w] or [h, w, 3] RGB) cut to 1:1 about its centre and resized: uint8 [channels, size, size]."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    image = image[top : top + side, left : left + side]
-    if colour == "grey" and image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if colour == "rgb" and image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=2)
-    if side != size:
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
-    return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
-
-
-def decode(file: Path, size: int) -> np.ndarray:
-    """A file's picture, upright: uint8 [h, w, 3] RGB, decoded no larger than `size` needs it to be."""
-    try:
-        with Image.open(file) as picture:
-            picture.draft("RGB", (4 * size, 4 * size))  # 10 megapixels of JPEG decode ten times faster at 1/8; other formats are untouched
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split())})") from None
+def piece(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The images in `rows` (indices or a mask), in that order; without a copy where they follow each other."""
+    places = np.flatnonzero(rows) if rows.dtype == bool else rows
+    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+        return images[places[0] : places[0] + len(places)]
+    return images[rows]
 
 
 @dataclass(frozen=True)
@@ -118,16 +146,32 @@ class Reader:
     """one line: which release, which layout"""
     options: tuple[str, ...]
     read: Callable[..., Faces]
+    source: str = ""
+    """where to ask for it"""
+    licence: str = ""
+    """in a line"""
+    release: Release = UNKNOWN
+    on_disk: bool = True
+    """whether a path is a file or a folder, and so is made absolute"""
 
 
 _READERS: Registry[Reader] = Registry("kind of data set", "trainables.data.readers")
 
 
-def reader(kind: str, summary: str, options: tuple[str, ...] = ()) -> Callable[[Callable[..., Faces]], Callable[..., Faces]]:
+def reader(
+    kind: str,
+    summary: str,
+    options: tuple[str, ...] = (),
+    *,
+    source: str = "",
+    licence: str = "",
+    release: Release = UNKNOWN,
+    on_disk: bool = True,
+) -> Callable[[Callable[..., Faces]], Callable[..., Faces]]:
     """Register a function as the reader of `kind`."""
 
     def register(read: Callable[..., Faces]) -> Callable[..., Faces]:
-        _READERS.add(kind)(Reader(kind, summary, options, read))
+        _READERS.add(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk))
         return read
 
     return register

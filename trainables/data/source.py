@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import get_type_hints
@@ -13,6 +13,8 @@ from trainables.data.dataset import DataError, Faces, Reader, find_reader, reade
 from trainables.registry import BadRequest
 
 POPULATIONS = ("children", "adults")
+NOBODY = "no subjects are known: images of one person may be in training and in test, whatever the split"
+"""a note of every labelled data set of which that is so"""
 FORM = "ROLE=KIND:PATH[,ages=PATH]"
 
 
@@ -35,13 +37,22 @@ class Source:
         population = [("population", self.population)] if self.population else []
         return ",".join(_escape(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
 
+    def files(self) -> list[str]:
+        """The files and folders of a disk that it names."""
+        options = [value for name, value in self.options if name in _paths(find_reader(self.kind))]
+        return [path for path in (self.path, *options) if os.path.isabs(path)]
+
     def read(self, size: int, colour: str) -> Faces:
         """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
         reader = find_reader(self.kind)
         _check_options(reader, self.options, self.kind)
         paths = _paths(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
-        return reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        try:
+            faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
+        except UnicodeEncodeError as error:  # of a name whose bytes are no text
+            raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
+        return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.facts else faces
 
 
 @lru_cache(maxsize=4)
@@ -122,7 +133,8 @@ def _build(role: str, fields: dict[str, object], where: str, folder: Path) -> So
         reader = find_reader(kind)
     except BadRequest as error:
         raise DataError(f"{where}: {error}; expected {FORM}") from None
-    path = _absolute(values.pop("path", ""), folder)
+    path = values.pop("path", "")
+    path = _absolute(path, folder) if reader.on_disk else path.strip()
     population = values.pop("population", role if role in POPULATIONS else None)
     if population not in (None, *POPULATIONS):
         raise DataError(f"{where}: unknown population {population!r} (known: {', '.join(POPULATIONS)})")

@@ -1,4 +1,4 @@
-"""Splits: a balanced training set, what is left halved into validation and test; by image or by person."""
+"""Splits: balanced, official, by folds, or with somebody left out; by image or by person."""
 
 import hashlib
 import math
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.data.dataset import DataError
+from trainables.data.deal import deal
 
 TRAIN, VAL, TEST = range(3)
 
@@ -73,6 +74,87 @@ def balanced_split(
         if not count.all():
             empty = int(np.where(count, len(labels), sizes).argmin())  # of several, the smallest is the one to mend
             raise DataError(f"class {names[empty]} has {sizes[empty]} images: a training share of {share} leaves its {part} part empty")
+    return split
+
+
+def official_split(labels: np.ndarray, parts: np.ndarray, persons: np.ndarray, validation: float, rng: np.random.Generator) -> Split:
+    """A data set's own split, `parts` [n] being train, val or test.
+
+    Where it has only one held-out part, that is the test set, and `validation` of the training images are dealt out, person by person,
+    to validate on: what is reported must not have selected. Rows labelled -1 are in no part. DataError: nothing is held out.
+    """
+    held = [name for name in ("test", "val") if ((parts == name) & (labels >= 0)).any()]
+    if not held:
+        raise DataError("there is no official split to go by: no image is in a part called val or test")
+    return _held_out(labels, parts == held[0], persons, validation, rng, parts == "val" if len(held) > 1 else None)
+
+
+def fold_split(labels: np.ndarray, persons: np.ndarray, fold: int, folds: int, validation: float, rng: np.random.Generator) -> Split:
+    """Fold `fold` (from 0) of `folds` is the test set; persons are dealt to folds so that each class is spread evenly.
+
+    All folds of one `rng` state are of one dealing: each person is tested in exactly one of them. `validation` of the rest is dealt out
+    alike to validate on. DataError: fewer persons than folds, or no such fold.
+    """
+    labelled = labels >= 0
+    people = len(set(persons[labelled]))
+    if not 0 <= fold < folds or people < folds:
+        raise DataError(f"fold {fold} of {folds}: there are folds 0 to {folds - 1}, and {people} persons to deal to them")
+    part = np.full(len(labels), -1)
+    part[labelled] = _folds(labels[labelled], persons[labelled], folds, rng)
+    return _held_out(labels, part == fold, persons, validation, rng)
+
+
+def _folds(labels: np.ndarray, persons: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """The fold of each row: as many persons in each as in any other, give or take one; each class spread as evenly as that allows."""
+    codes = pd.factorize(persons)[0]
+    counts = np.zeros((codes.max() + 1, labels.max() + 1))
+    np.add.at(counts, (codes, labels), 1)
+    weights = counts / np.maximum(counts.sum(axis=0), 1)  # a person's share of each class
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-weights[order].sum(axis=1), kind="stable")]  # large shares first, small ones even out
+    fold, held = np.full(len(counts), -1), np.zeros((folds, counts.shape[1]))
+    for number, person in enumerate(order):
+        if number % folds == 0:
+            free = np.ones(folds, bool)  # of each round of persons every fold takes one
+        chosen = np.where(free, held @ weights[person], np.inf).argmin()
+        fold[person], free[chosen] = chosen, False
+        held[chosen] += weights[person]
+    return fold[codes]
+
+
+def left_out_split(
+    labels: np.ndarray, groups: np.ndarray, which: int, persons: np.ndarray, validation: float, rng: np.random.Generator
+) -> Split:
+    """Group number `which` (of `groups` [n], in sorted order: subjects, or exemplars) is the test set.
+
+    `validation` of the rest is dealt out, person by person, to validate on. Where groups are exemplars a person is in training and test
+    alike, as that protocol has it, and validation is dealt image by image. DataError: no such group.
+    """
+    names = sorted(set(groups[labels >= 0]))
+    if not 0 <= which < len(names):
+        raise DataError(f"number {which} cannot be left out: there are {len(names)}, from 0")
+    test = groups == names[which]
+    if set(persons[test]) & set(persons[~test & (labels >= 0)]):
+        persons = np.arange(len(labels))
+    return _held_out(labels, test, persons, validation, rng)
+
+
+def _held_out(
+    labels: np.ndarray, test: np.ndarray, persons: np.ndarray, validation: float, rng: np.random.Generator, val: np.ndarray | None = None
+) -> Split:
+    """Test as given, validation as given or dealt from the rest, training the rest of it."""
+    labelled = labels >= 0
+    rest = np.flatnonzero(labelled & ~test if val is None else labelled & ~test & ~val)
+    if val is None:
+        if not 0 < validation < 1:
+            raise DataError(f"the validation share must lie between 0 and 1, not be {validation}")
+        chosen = np.zeros(len(labels), bool)
+        chosen[rest] = deal(labels[rest], persons[rest], (1 - validation, validation), rng) == 1
+        val, rest = chosen, rest[~chosen[rest]]
+    split = Split(rest, np.flatnonzero(labelled & val), np.flatnonzero(labelled & test))
+    for part, rows in split._asdict().items():
+        if not len(rows):
+            raise DataError(f"nothing is left for the {part} part")
     return split
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.data.dataset import Faces
+from trainables.data.dataset import Faces, piece
+from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
 
@@ -39,21 +40,24 @@ class Images(NamedTuple):
     """Some images of one data set, on the device."""
 
     pixels: torch.Tensor
-    """uint8 [n, c, s, s]"""
+    """uint8 [n, c, s, s]; of clips [n, frames, c, s, s]"""
     labels: torch.Tensor
-    """int64 [n]; -1 where there is none"""
+    """int64 [n]; -1 where there is none; with targets beyond one label: equal where two images are alike"""
     rows: np.ndarray
-    """int64 [n]: which rows of the whole data set they are"""
+    """int64 [n]: which rows of the whole data set they are; of a clip its first frame's"""
+    values: torch.Tensor | None = None
+    """float32 [n, outputs]: the answers beyond one label, as the task's target has them"""
 
     @classmethod
     def of(cls, faces: Faces, rows: np.ndarray, device: torch.device) -> "Images":
-        pixels, labels = torch.from_numpy(faces.images[rows]), torch.from_numpy(faces.labels[rows])
+        pixels, labels = torch.from_numpy(piece(faces.images, rows)), torch.from_numpy(faces.labels[rows])
         return cls(pixels.to(device), labels.to(device), faces.facts.index.to_numpy()[rows])
 
     def joined(self, others: "Images") -> "Images":
         """These images and then the others."""
         pixels, labels = torch.cat((self.pixels, others.pixels)), torch.cat((self.labels, others.labels))
-        return Images(pixels, labels, np.concatenate((self.rows, others.rows)))
+        values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
+        return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Task:
     """What one cell sees. The same settings and seed give the same task to every method, so results can be paired."""
 
     classes: tuple[str, ...]
+    """what each output stands for: classes, or what else the target names"""
     train: Images
     val: Images
     test: Images
@@ -71,8 +76,18 @@ class Task:
     """images of other roles, such as adults"""
     gate: Images | None = None
     """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
+    target: str = "label"
+    """what is answered: a name in `trainables.data.targets.TARGETS`"""
     tests: dict[str, Images] = field(default_factory=dict)
     """further test sets, such as the own one of what is trained on: their scores are in the result by these names"""
+    scored: bool = False
+    """results hold the target's first score as `score`, too: by it tasks with several targets stand in one table"""
+
+    def scores(self, predictions: np.ndarray, images: Images) -> dict[str, float]:
+        """Scores by name of predictions [n, outputs] of some images."""
+        values = None if images.values is None else images.values.cpu().numpy()
+        found = TARGETS[self.target].score(predictions, images.labels.cpu().numpy(), values, self.classes)
+        return {"score": next(iter(found.values())), **found} if self.scored else found
 
     @property
     def device(self) -> torch.device:
@@ -80,11 +95,11 @@ class Task:
 
     @property
     def channels(self) -> int:
-        return self.train.pixels.shape[1]
+        return self.train.pixels.shape[-3]
 
     @property
     def size(self) -> int:
-        return self.train.pixels.shape[2]
+        return self.train.pixels.shape[-2]
 
 
 class TaskKind(NamedTuple):

@@ -48,7 +48,7 @@ class Phase(ABC):
         """One optimisation step. Returns scalars on the device (0-d tensors): reading them here would make a GPU wait."""
 
     def finish(self, epoch: int) -> dict[str, float]:
-        """Measure at an epoch's end; `val/accuracy`, if given, selects."""
+        """Measure at an epoch's end; `val/score`, or else `val/accuracy`, selects, where it is given."""
         return {}
 
     def summary(self, rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -86,9 +86,14 @@ class Method(ABC):
         """What maps float images as networks take them to class scores, gradients and all: for pictures of what it looks at."""
         return nn.Sequential(OrderedDict(encoder=self.modules["encoder"], classifier=self.modules["classifier"]))
 
+    def about(self) -> dict[str, Any]:
+        """What a result tells of this training besides: plain values by name."""
+        return {}
+
     @abstractmethod
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Class scores [n, classes] of images (uint8 [n, c, s, s]) in evaluation mode."""
+        """Class scores, or what else the task's target predicts from, [n, outputs], of images (uint8 [n, c, s, s]; of clips
+        [n, frames, c, s, s]) in evaluation mode."""
 
 
 METHODS: Registry[type[Method]] = Registry("method", "trainables.methods")

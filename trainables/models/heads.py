@@ -1,6 +1,17 @@
 """What sits on an encoder. A linear classifier is `torch.nn.Linear(encoder.features, classes)` as it comes."""
 
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
+
+from trainables.registry import BadRequest
 
 
 class Projection(nn.Module):
@@ -12,3 +23,54 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers(features)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh}
+COPIES = 4
+"""of a weight that a training holds: itself, its gradient, an optimiser's two moments"""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision layer's description, as searches find it; the default is the published one for FER2013 and VGG (peers, section 4.5)."""
+
+    pool: bool = True
+    """max-pool the map 2x2 before it is flattened"""
+    layers: int = 1
+    """dense layers; 0: linear on the map"""
+    units: int = 64
+    """of each of them"""
+    dropout: float = 0.5
+    """after each of them"""
+    activation: Literal["relu", "elu", "tanh"] = "relu"
+
+    def build(self, shape: tuple[int, int, int], outputs: int) -> nn.Sequential:
+        """A freshly initialised head: [n, channels, height, width] of that `shape` to [n, outputs].
+
+        BadRequest for a description that is none, and for more weights than there is memory for.
+        """
+        if self.layers < 0 or self.units < 1 or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise BadRequest(f"head: {self}: layers must be 0 or more, units 1 or more, dropout in [0, 1), activation one of {known}")
+        channels, height, width = shape
+        pooled = self.pool and min(height, width) > 1
+        features = channels * (height // 2) * (width // 2) if pooled else channels * height * width
+        widths = (features, *[self.units] * self.layers, outputs)
+        weights = sum(a * b for a, b in pairwise(widths))
+        if (need := COPIES * 4 * weights) > (free := free_memory()):
+            layers = " - ".join(f"{units:,}" for units in widths)
+            raise BadRequest(f"head: layers of {layers} units train in {need / 2**30:,.0f} GB, and {free / 2**30:,.1f} GB are free")
+        layers_: list[nn.Module] = [nn.MaxPool2d(2)] if pooled else []
+        layers_.append(nn.Flatten())
+        for inputs, units in pairwise(widths[:-1]):
+            layers_ += [nn.Linear(inputs, units), ACTIVATIONS[self.activation](), nn.Dropout(self.dropout)]
+        return nn.Sequential(*layers_, nn.Linear(widths[-2], outputs))
+
+
+def free_memory() -> int:
+    """Bytes: of the GPU where there is one, else of the machine, what the kernel would give up included."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    info = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+) kB", info.read_text()) if info.exists() else None
+    return int(found[1]) * 1024 if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,13 +1,17 @@
 """ResNet-18 (He et al. 2016) for small faces: torchvision's network with a stem of choice and no classifier."""
 
-from torch import nn
+from typing import cast
+
+import torch
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from trainables.models import encoder
+from trainables.models.convolutional import Convolutional
 
 
 @encoder("resnet18")
-class ResNet18(ResNet):
+class ResNet18(ResNet, Convolutional):
     """Float [n, channels, size, size] to [n, 512]; 11.2 M parameters, named as torchvision names them.
 
     `stem`: "cifar" is a 3x3 convolution at stride 1 without pooling, as contrastive recipes use for small images; "imagenet" is
@@ -15,6 +19,13 @@ class ResNet18(ResNet):
     """
 
     features = 512
+    conv1: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    maxpool: nn.Module
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self, channels: int, size: int, stem: str = "cifar") -> None:
         if stem not in ("cifar", "imagenet"):
@@ -27,3 +38,28 @@ class ResNet18(ResNet):
             self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.fc = nn.Identity()
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """The last convolution's input, and behind it, channel by channel, the block's own, which is added to the convolution's output."""
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
+        given = self.layer4[0](self.layer3(self.layer2(self.layer1(x))))
+        return torch.cat((torch.relu(self._end.bn1(self._end.conv1(given))), given), dim=1)
+
+    def last(self, before: Tensor) -> Tensor:
+        fed, given = before.chunk(2, dim=1)
+        return torch.relu(self._end.bn2(self._end.conv2(fed)) + given)
+
+    def fed(self, before: Tensor) -> Tensor:
+        return before.chunk(2, dim=1)[0]
+
+    @property
+    def convolution(self) -> nn.Conv2d:
+        return self._end.conv2
+
+    @property
+    def normalisation(self) -> nn.BatchNorm2d:
+        return cast(nn.BatchNorm2d, self._end.bn2)
+
+    @property
+    def _end(self) -> BasicBlock:
+        return cast(BasicBlock, self.layer4[1])

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import CLASSES, SUFFIXES, DataError, Faces, decode, reader, square
+from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, Release, reader
+from trainables.data.decode import Item
+from trainables.data.files import walk
+from trainables.data.gather import pictures
 
-PHOTOGRAPHS, CHILDREN = 1_192, 154
+RELEASE = Release(images=1_192, subjects=154)
 EMOTIONS = {
     "angry": "anger",
     "disgust": "disgust",
@@ -24,8 +27,15 @@ _NAME = re.compile(r"(?:\d+-)?([a-z]+)_([FM])-([A-Z]{2})-(\d+)", re.IGNORECASE)
 _TOKEN = re.compile(rf"({'|'.join(EMOTIONS)})(open|[a-z]*tongue[a-z]*)?")
 
 
-@reader("cafe", "CAFE as Databrary hands it out: sessions/SESSION/ASSET-EMOTION_SEX-ETHNICITY-NUMBER.jpg")
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+@reader(
+    "cafe",
+    "CAFE as Databrary hands it out: sessions/SESSION/ASSET-EMOTION_SEX-ETHNICITY-NUMBER.jpg",
+    ("crop", "landmarks"),
+    source="databrary.org/volume/30, to authorised investigators",
+    licence="research by authorised investigators; no redistribution",
+    release=RELEASE,
+)
+def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> Faces:
     """Read `sessions/` in the given folder, or in the one folder of it that has one; cut to 1:1 and resized by `square`.
 
     A child is named by sex, ethnicity and number, and a session is one child's. So a session with two children is an error: one of
@@ -42,10 +52,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     if population not in (None, "children"):
         raise DataError(f"{path}: CAFE has no population {population!r}: it has only children, of 2 to 8 years")
     sessions = _sessions(Path(path))
-    files = sorted(
-        (file for file in sessions.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")),
-        key=lambda file: file.relative_to(sessions).as_posix(),
-    )
+    files = [sessions / file for file in walk(sessions)]
     named = [(file, name) for file in files if file.parent.parent == sessions and (name := _NAME.fullmatch(file.stem))]
     if not named:
         found = next((file.relative_to(sessions.parent).as_posix() for file in files or sorted(sessions.rglob("*"))), "nothing")
@@ -56,13 +63,18 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     facts["mouth_open"] = facts["mouth_open"].astype("boolean")
     notes = _check_subjects(facts, sessions.parent)
     if passed := len(files) - len(named):
-        notes.append(f"{passed:,} images are not named like {EXAMPLE} and are left out")
-    if (len(named), facts["subject"].nunique()) != (PHOTOGRAPHS, CHILDREN):
-        notes.append(
-            f"{len(named):,} photographs of {facts['subject'].nunique()} children, where the release has {PHOTOGRAPHS:,} of {CHILDREN}"
-        )
-    images = np.stack([square(decode(file, size), size, colour) for file, _ in named])
-    return Faces(images, labels, classes, facts, "CAFE, children of 2 to 8", tuple(notes))
+        notes.append(Doubt(f"{passed:,} images are not named like {EXAMPLE} and are left out"))
+    if (len(named), facts["subject"].nunique()) != (RELEASE.images, RELEASE.subjects):
+        here = f"{len(named):,} photographs of {facts['subject'].nunique()} children"
+        notes.append(Doubt(f"{here}, where the release has {RELEASE.images:,} of {RELEASE.subjects}"))
+    rows, faceless = pictures(sessions, [Item(file.relative_to(sessions).as_posix()) for file, _ in named], size, colour, crop, landmarks)
+    for row, why in rows.failed.items():  # a released photograph is readable
+        if row not in faceless:
+            raise DataError(why)
+    if faceless:
+        notes.append(f"in {len(faceless):,} of {len(named):,} photographs no face is found; they are left out")
+    facts, labels = facts.iloc[rows.kept].reset_index(drop=True), labels[rows.kept]
+    return Faces(rows.values, labels, classes, facts, "CAFE, children of 2 to 8", tuple(notes), origin=rows.key)
 
 
 def _sessions(folder: Path) -> Path:

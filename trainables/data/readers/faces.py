@@ -17,7 +17,13 @@ TITLES = {
 GROWN_UP = 18
 
 
-@reader("faces", "the embedded rendered faces: children, adults, adults/posed|wild|game, unlabelled, clips")
+@reader(
+    "faces",
+    "the embedded rendered faces: children, adults, adults/posed|wild|game, unlabelled, clips",
+    source="they are here",
+    licence="CC0",
+    on_disk=False,
+)
 def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
     """One domain of the embedded pack; an empty `path` stands for the population.
 

@@ -4,11 +4,13 @@ import csv
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import CLASSES, DataError, Faces, reader, square
+from trainables.data import cache
+from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, Release, reader, square
 
 SIDE = 48
 ROWS = 35_887
@@ -19,7 +21,21 @@ CHILD, ADULT = 12, 25
 TITLES = {"children": f"FER2013, children of {CHILD} or under", "adults": f"FER2013, adults of {ADULT} or over", None: "FER2013"}
 
 
-@reader("fer2013", "FER2013's official csv: fer2013.csv or icml_face_data.csv; ages=FILE of row,age for populations", options=("ages",))
+RELEASE = Release(
+    images=ROWS,
+    splits={"train": 28_709, "val": 3_589, "test": 3_589},
+    classes=dict(zip(CODES.values(), (4_953, 547, 5_121, 8_989, 6_077, 4_002, 6_198), strict=True)),
+)
+
+
+@reader(
+    "fer2013",
+    "FER2013's official csv: fer2013.csv or icml_face_data.csv; ages=FILE of row,age for populations",
+    options=("ages",),
+    source="kaggle.com, Challenges in Representation Learning: Facial Expression Recognition",
+    licence="competition data; the rights in the pictures (from the web) are unresolved",
+    release=RELEASE,
+)
 def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> Faces:
     """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
 
@@ -43,8 +59,11 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
     if population == "children" and ages is None:
         raise DataError(f"{path}: FER2013 does not say who is a child; give ages=FILE, a csv row,age with the age of each row of {path}")
     file = Path(path)
-    images, codes, usages = _images(file)
-    keep, notes = _pictures(images, codes, usages)
+    images, codes, usages, key = rows(file)
+    keep, notes = distinct(images, codes, usages)
+    if len(images) != ROWS:
+        there = f"{len(images):,} rows, where the official file has {ROWS:,}"
+        notes.insert(0, Doubt(f"{there}: a part of it, or cut off between two rows"))
     facts = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
     facts.insert(1, "split", facts["usage"].map(SPLITS))
     title = TITLES[population]
@@ -61,8 +80,33 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
         raise DataError(f"{file}: no image is left of {len(codes):,} rows ({'; '.join(notes)})")
     classes = tuple(name for name in CLASSES if name in CODES.values())
     labels = np.array([classes.index(name) for name in CODES.values()])[codes[keep]]
-    pictures = np.stack([square(image, size, colour) for image in images[keep]])
-    return Faces(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes))
+    pictures, origin = resized(file, key, images, keep, size, colour)
+    return Faces(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
+
+
+def rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """Every row of the csv: images uint8 [n, 48, 48], codes int64 [n], official split names [n], and their key in the cache."""
+
+    def make(place: Path) -> dict[str, Any]:
+        images, codes, usages = _images(file)
+        place.write_bytes(images.data)
+        return {"shape": images.shape, "dtype": "|u1", "root": str(file), "codes": codes.tolist(), "usages": usages}
+
+    key = cache.name(file, "fer2013", Path(__file__).read_bytes(), cache.state_of(file))
+    images, known = cache.stored(key, make, file)
+    return images, np.array(known["codes"]), known["usages"], key
+
+
+def resized(file: Path, key: str, images: np.ndarray, keep: np.ndarray, size: int, colour: str) -> tuple[np.ndarray, str]:
+    """The images of the mask `keep` at another size: uint8 [k, c, size, size], and their key in the cache."""
+
+    def make(place: Path) -> dict[str, Any]:
+        pictures = np.stack([square(image, size, colour) for image in images[keep]])
+        place.write_bytes(pictures.data)
+        return {"shape": pictures.shape, "dtype": "|u1", "root": str(file)}
+
+    own = cache.name(file, key, size, colour, keep.tobytes())
+    return cache.stored(own, make, file)[0], own
 
 
 def _images(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -89,7 +133,7 @@ def _images(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE), np.array(codes), usages
 
 
-def _pictures(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
+def distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
     """Which rows to keep (a mask [n]): one of each picture, and notes on what is dropped."""
     flat = images.reshape(len(images), -1)
     constant = flat.min(axis=1) == flat.max(axis=1)
@@ -102,9 +146,7 @@ def _pictures(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple
     keep = ~constant
     keep[[row for rows in repeated for row in rows[1:]]] = False
     keep[[row for rows in disputed for row in rows]] = False
-    notes = []
-    if len(images) != ROWS:
-        notes.append(f"{len(images):,} rows, where the official file has {ROWS:,}: a part of it, or cut off between two rows")
+    notes: list[str] = []
     if constant.any():
         notes.append(f"{constant.sum():,} constant images dropped")
     if repeated:

@@ -1,0 +1,108 @@
+"""What keeping a frozen encoder's features wins: steps with and without, against the ceiling that the arithmetic allows.
+
+.venv/bin/python -m benchmarks.frozen takes each regime of CIAO with each mask that freezes anything, counts the operations of a step that
+runs the whole encoder and of one that starts from kept features (PyTorch's own counter, two a multiply-add), and times both, interleaved.
+The ceiling is the ratio of the operations, what is reached that of the times. One thread on a CPU, as a slot has, by the time that the
+process has it, so that others on the machine do not count; fp32.
+"""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+
+from benchmarks.common import last_line, machine, show
+from benchmarks.roofline import operations
+from trainables.data.dataset import Faces
+from trainables.data.task import TASKS, Task
+from trainables.methods.ciao import CIAO, Fit
+from trainables.settings import resolve
+
+REGIMES = (("DL", False), ("DL", True), ("LC", False), ("LC", True))
+ENCODERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "vgg_face": (96, {"encoder": "vgg_face"}),
+    "pk": (96, {"encoder": "pk"}),
+    "pocket": (48, {"encoder": "pocket"}),
+}
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    batch: Annotated[int, typer.Option(min=2)] = 32,
+    only: Annotated[str, typer.Option(help="an encoder; all without it")] = "",
+) -> None:
+    """Measure, print a table, end with one line of JSON: of each network the ceiling, what is reached, and its share."""
+    here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    figures: dict[str, float] = {}
+    rows = []
+    for name, (size, settings) in ENCODERS.items():
+        for regime, mask in REGIMES if only in ("", name) else ():
+            given = settings | {"regime": regime, "mask": mask, "batch": batch, "precision": "fp32"}
+            whole, kept = (step(given, size, device, keep) for keep in (False, True))
+            work = {each: operations(run) for each, run in (("whole", whole), ("kept", kept))}
+            took: dict[str, list[float]] = {"whole": [], "kept": []}
+            for _ in range(rounds):
+                took["whole"].append(seconds(whole, device))
+                took["kept"].append(seconds(kept, device))
+            ceiling = work["whole"] / work["kept"]
+            reached = median(took["whole"]) / median(took["kept"])
+            network = f"{name}, {regime}{'+CIAO' * mask}"
+            rows.append((network, *(1e3 * median(times) for times in took.values()), ceiling, reached, reached / ceiling))
+            figures |= {f"{network}, ceiling": ceiling, f"{network}, reached": reached}
+    show(f"batches of {batch} on {device}, fp32", ("network", "whole, ms", "kept, ms", "ceiling", "reached", "share"), rows)
+    last_line(figures, here)
+
+
+def seconds(step: Callable[[], None], device: torch.device, least: float = 0.3) -> float:
+    """The median of as many steps as take `least` seconds, at least three."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    took: list[float] = []
+    while len(took) < 3 or sum(took) < least:
+        began = clock()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        took.append(clock() - began)
+    return median(took)
+
+
+def step(settings: dict[str, Any], size: int, device: torch.device, keep: bool) -> Any:
+    """A step of the method, batch after batch; without `keep` it runs the frozen part, too."""
+    torch.manual_seed(0)
+    method = CIAO(resolve(CIAO.Settings, settings, "ciao"), task(size, 4 * settings["batch"], device), 0)
+    method.modules.to(device, memory_format=torch.channels_last)
+    phase = Fit(method)
+    if not keep:
+        method.kept = lambda pixels: None  # type: ignore[method-assign]
+    phase.begin()
+    steps, made = phase.start(0), 0
+    phase.model.train()
+
+    def run() -> None:
+        nonlocal made
+        phase.step(made % steps)
+        made += 1
+
+    return run
+
+
+def task(size: int, images: int, device: torch.device) -> Task:
+    """Noise of seven classes: time does not look at what is shown."""
+    rng = np.random.default_rng(0)
+    classes = TASKS.find("adaptation").settings.model_fields["classes"].default
+    count = 2 * images
+    pixels = rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    split = ["train"] * images + ["val", "test"] * (images // 2)
+    faces = Faces(pixels, np.arange(count) % len(classes), classes, pd.DataFrame({"split": split}), "noise")
+    settings = resolve(TASKS.find("adaptation").settings, {"role": "noise", "size": size}, "task adaptation")
+    return TASKS.find("adaptation").build(settings, {"noise": faces}, 0, device)
+
+
+if __name__ == "__main__":
+    typer.run(main)

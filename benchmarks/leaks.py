@@ -1,0 +1,65 @@
+"""What a grid leaves behind, and what each cell costs the driver's memory.
+
+.venv/bin/python -m benchmarks.leaks --cells 500 trains that many cells of a tenth of a second, watches the memory that the command itself
+holds, and then looks for processes, shared memory, and temporary folders that were not there before.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.common import last_line, machine, show
+from tests.faults import processes
+from tests.faults.ordeal import Ordeal, checkout
+
+PLACES = ("/dev/shm", tempfile.gettempdir(), f"{tempfile.gettempdir()}/ray")
+WARM = 0.2
+"""share of the cells until which caches fill"""
+
+
+def main(cells: Annotated[int, typer.Option()] = 500) -> None:
+    """Train, watch, look; a table, and one line of JSON."""
+    here = machine()
+    with tempfile.TemporaryDirectory(prefix="leaks-") as place:
+        before = {path for name in PLACES for path in Path(name).iterdir()}
+        ordeal = Ordeal(checkout(Path(place, "checkout")), Path(place, "runs"), seeds=cells, arms=("well",))
+        ordeal.settings = ("epochs=1", "pause=0", "batch=32")
+        ordeal.start()
+        samples: list[tuple[int, float]] = []
+        assert ordeal.process
+        while ordeal.running:
+            samples.append((len(list(Path(ordeal.folder.path("cells")).glob("*/result.json"))), kilobytes(ordeal.process.pid)))
+            time.sleep(1)
+        code = ordeal.end()
+        left = processes.gone(ordeal.mark, 5)
+        after = {path for name in PLACES for path in Path(name).iterdir()} - before
+        settled = [(done, size) for done, size in samples if done >= WARM * cells and size]
+        grown = (settled[-1][1] - settled[0][1]) / max(1, settled[-1][0] - settled[0][0])
+    figures: dict[str, Any] = {
+        "exit": code,
+        "cells": cells,
+        "driver_kb_per_cell": grown,
+        "driver_mb": max(size for _, size in samples) / 1024,
+        "processes_left": len(left),
+        "folders_left": len(after),
+    }
+    show(f"{cells} cells", ("figure", "value"), list(figures.items()))
+    for path in sorted(after):
+        print(f"  left: {path}")
+    last_line(figures, here)
+
+
+def kilobytes(pid: int) -> float:
+    """Memory of a process' own: no files, nothing shared."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0.0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,225 @@
+"""Crews: on each machine of the cluster one Ray Train run keeps that machine's workers warm.
+
+A run a machine, for a machine that goes takes its run along and no other, and one that comes later, be it from an autoscaler, gets a run
+of its own. The runs' controllers and whatever else they share live where the driver does.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from platform.cluster import Fatal  # before Ray, which reads at import what this sets
+
+# isort: split
+import ray
+import ray.train
+from ray._private.state import state
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+
+from trainables.slot import Alone, FixedSize, Obituaries, serve
+
+LOOK_S = 2.0
+"""between two looks at which machines there are"""
+WAIT_S = 45.0
+"""so long no machine at all may be there before that is an error, unless an autoscaler has one on its way"""
+
+Resources = dict[str, float]
+
+
+class _Trainer(TorchTrainer):
+    """A TorchTrainer that starts the workers alone, none of the helpers that a grid has no use for.
+
+    Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
+    cleaner of the placement groups of a controller that died (here the job ends with its controller, and takes them along), and the
+    coordinator that `FixedSize` does without.
+    """
+
+    def _initialize_and_run_controller(self, **parts: Any) -> Any:
+        needless = DatasetsCallback | PlacementGroupCleanerCallback
+        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
+        parts["scaling_policy"] = FixedSize(self.scaling_config)
+        return super()._initialize_and_run_controller(**parts)
+
+
+def machines() -> dict[str, tuple[str, Resources]]:
+    """Name and resources of every machine that lives, by Ray's id of it; the one this runs on first."""
+    here = ray.get_runtime_context().get_node_id()
+    alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != here)
+    return {node["NodeID"]: (node["NodeManagerHostname"], node["Resources"]) for node in alive}
+
+
+def at_most() -> Resources:
+    """What the cluster may grow to by itself; empty where nobody grows it."""
+    return {name: float(number) for name, number in (state.get_max_resources_from_cluster_config() or {}).items()}
+
+
+def slots_of(resources: Resources, gpu: float, wanted: int | None) -> int:
+    """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
+    if gpu and "GPU" not in resources:
+        raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
+    if gpu and wanted and wanted * gpu > resources["GPU"]:
+        raise Fatal(f"--slots {wanted}: at {gpu:g} of a GPU each they want more than the {resources['GPU']:g} there are")
+    return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
+
+
+def dealt(rooms: dict[str, int], wanted: int) -> dict[str, int]:
+    """So many slots over machines that have room for so many each, evenly: each next one where the least share of the room is taken."""
+    slots = dict.fromkeys((name for name, room in rooms.items() if room), 0)
+    for _ in range(wanted if slots else 0):
+        slots[min(slots, key=lambda name: (slots[name] + 1) / rooms[name])] += 1
+    return {name: number for name, number in slots.items() if number}
+
+
+@dataclass
+class Crew:
+    """The workers of one machine."""
+
+    host: str
+    slots: int
+    first: int
+    """the number of its first worker"""
+    thread: threading.Thread | None = None
+
+
+class Crews:
+    """Starts a crew on every machine that has room, until `wanted` slots are manned; watches machines come and go."""
+
+    def __init__(
+        self,
+        wanted: int,
+        share: float,
+        config: dict[str, Any],
+        mailbox: Any,
+        scratch: str,
+        say: Callable[[str], None],
+        crowded: bool = False,
+    ) -> None:
+        """`share` of a GPU for each slot; `config` is what `serve` is given; `say` is told, in a line, of what a person should know.
+
+        `crowded`: more slots than cores are meant.
+        """
+        self.crowded = crowded and not share
+        self.wanted, self.share, self.config, self.mailbox, self.scratch, self.say = wanted, share, config, mailbox, scratch, say
+        self.grows = bool(at_most())
+        self.fatal = ""
+        """why there is no going on"""
+        self._crews: dict[str, Crew] = {}
+        self._first = 0
+        """the number of the next worker"""
+        self._asked: list[PlacementGroup] = []
+        """what an autoscaler reads the demand from; gone with the job that made it, whatever ends it"""
+        self._looked = self._manned = time.monotonic() - LOOK_S
+        self._over = False
+        self._said_waiting = False
+
+    def look(self) -> None:
+        """Start and forget crews as machines come and go; at most every LOOK_S seconds."""
+        if self._over or time.monotonic() - self._looked < LOOK_S:
+            return
+        there = machines()
+        for gone in [node for node in self._crews if node not in there]:
+            crew = self._crews.pop(gone)
+            self.mailbox.died.remote({crew.first + rank: "" for rank in range(crew.slots)}, lost=True)
+            self.say(f"{crew.host} is gone: its cells go to other machines")
+        missing = self.wanted - sum(crew.slots for crew in self._crews.values())
+        rooms = {node: self._room(resources) for node, (_, resources) in there.items() if node not in self._crews}
+        if missing > 0 and any(rooms.values()):
+            self._ask(0)  # it would take the new machine's room
+            rest = missing if self.crowded and not self._first else min(missing, sum(rooms.values()))
+            for node, slots in dealt(rooms, rest).items():
+                self._start(node, *there[node], slots)
+                missing -= slots
+        if self.grows:
+            self._ask(max(0, missing))
+        self._waited()
+        self._looked = time.monotonic()
+
+    def close(self) -> None:
+        """No crew is started any more; waits a moment for those that end."""
+        self._over = True
+        self._ask(0)
+        until = time.monotonic() + 2  # they end with Ray; these, halt's, the trials' and Ray's own seconds are 15 at most
+        for crew in self._crews.values():
+            if crew.thread:
+                crew.thread.join(max(0.0, until - time.monotonic()))
+
+    def _room(self, resources: Resources) -> int:
+        if self.share:
+            return int(resources.get("GPU", 0) / self.share + 1e-9)
+        return int(resources.get("CPU", 0))
+
+    def _start(self, node: str, host: str, resources: Resources, slots: int) -> None:
+        crew = self._crews[node] = Crew(host, slots, self._first)
+        per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / slots)} | ({"GPU": self.share} if self.share else {})
+        crew.thread = threading.Thread(target=self._run, args=(node, crew, per_worker), daemon=True)
+        self._first += slots
+        crew.thread.start()
+
+    def _run(self, node: str, crew: Crew, per_worker: Resources) -> None:
+        trainer = _Trainer(
+            serve,
+            train_loop_config=self.config | {"first": crew.first},
+            torch_config=Alone(),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=crew.slots,
+                use_gpu=bool(self.share),
+                resources_per_worker=per_worker,
+                label_selector={"ray.io/node-id": node},
+            ),
+            run_config=ray.train.RunConfig(
+                name=f"crew-{crew.first}",
+                storage_path=self.scratch,
+                failure_config=ray.train.FailureConfig(max_failures=-1, max_preemption_failures=-1, controller_failure_limit=2),
+                callbacks=[Obituaries(self.config["mailbox"], crew.first)],
+            ),
+        )
+        try:
+            trainer.fit()
+            refused: dict[int, str] = ray.get(self.mailbox.refusals.remote())
+            reason = refused.get(crew.first, "")
+        except Exception as error:
+            reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
+        if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
+            return
+        if any(crew is not other and other.thread and other.thread.is_alive() for other in self._crews.values()):
+            crew.slots = 0  # but it stays: the machine gets no other
+            self.say(f"no cell is trained on this machine: {reason}")
+        else:
+            self.fatal = self.fatal or reason
+
+    def _ask(self, slots: int) -> None:
+        """Let an autoscaler see so many slots that have no room yet."""
+        while len(self._asked) > slots:
+            remove_placement_group(self._asked.pop())
+        while len(self._asked) < slots:
+            self._asked.append(placement_group([{"CPU": 1.0} | ({"GPU": self.share} if self.share else {})]))
+
+    def _waited(self) -> None:
+        """Say what is waited for, and end a wait for nothing."""
+        now = time.monotonic()
+        if any(crew.slots for crew in self._crews.values()):
+            self._manned = now
+        elif now - self._manned > WAIT_S:
+            what = f"{self.wanted} slots want {f'{self.share:g} of a GPU' if self.share else 'a CPU'} each, and no machine has it"
+            coming, failed = on_their_way() if self.grows else (0, "")
+            if not coming:
+                self.fatal = f"{what} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")
+            elif not self._said_waiting:
+                self._said_waiting = True
+                self.say(f"{what} yet: waiting for {coming} machines that the autoscaler is starting")
+
+
+def on_their_way() -> tuple[int, str]:
+    """How many machines an autoscaler is starting, and what it says of the last one that it could not start."""
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    status = get_cluster_status(ray.get_runtime_context().gcs_address)
+    coming = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
+    failed = [launch.details or f"{launch.ray_node_type_name} was not launched" for launch in status.failed_launches]
+    failed += [node.failure_detail or node.details or "a machine failed" for node in status.failed_nodes]
+    return coming, " ".join(failed[-1].split())[:300] if failed else ""

@@ -1,0 +1,75 @@
+"""What a study's contrasts come to: two arms, with something and without, at every condition, one family of tests over the whole table.
+
+And what an arm's score costs: accuracy against the parameters that its training moves.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from platform.reporting.comparisons import Comparison, compare, settle
+from platform.reporting.runs import Condition, Runs
+from platform.reporting.summary import results
+from platform.significance import Interval, t_interval
+from search_spaces.claims import Contrast, Printed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contrast at one condition: what was measured, and what the text printed there."""
+
+    contrast: Contrast
+    comparison: Comparison
+    a: Interval
+    b: Interval
+    printed_a: Printed | None
+    printed_b: Printed | None
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of the text's numbers."""
+        return "; ".join(dict.fromkeys(row.note for row in (self.printed_a, self.printed_b) if row and row.note))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An arm at a condition: how many parameters its trainings move, and the score that comes of it."""
+
+    arm: str
+    condition: Condition
+    updated: float
+    score: Interval
+
+
+def contrasts(runs: Runs) -> list[Row]:
+    """Every contrast at every condition where both arms have a number; two-sided, paired by replicate, Holm over all of them together."""
+    asked = []
+    for contrast in runs.design.contrasts:
+        for condition in runs.conditions:
+            sides = [(arm, runs.sample(arm, condition)) for arm in (contrast.a, contrast.b)]
+            if all(sample.values for _, sample in sides):
+                asked.append((contrast, sides, compare(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
+    settled = settle([comparison for _, _, comparison in asked])
+    rows = []
+    for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
+        a, b = (t_interval(sample.array()) for _, sample in sides)
+        printed = (_printed(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
+        rows.append(Row(contrast, comparison, a, b, *printed))
+    return rows
+
+
+def costs(runs: Runs) -> list[Cost]:
+    """Every arm at every condition whose trainings say how many parameters they moved."""
+    rows = []
+    for condition in runs.conditions:
+        for arm in runs.arms:
+            moved = [result["updated_parameters"] for result in results(runs, condition, arm) if "updated_parameters" in result]
+            scores = runs.sample(arm, condition).array()
+            if moved and len(scores):
+                rows.append(Cost(arm, condition, float(np.mean(moved)), t_interval(scores)))
+    return rows
+
+
+def _printed(runs: Runs, arm: str, condition: Condition) -> Printed | None:
+    mine = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
+    return next((row for row in mine if row.condition.items() <= condition.items()), None)

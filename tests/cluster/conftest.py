@@ -1,0 +1,62 @@
+"""A laptop, a head and a worker machine; a cluster of the last two, brought up by the committed cluster.yaml."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.hosts import CHECKOUT, SHARED, Host, furnish, lab, missing
+
+
+@dataclass
+class Cluster:
+    """The hosts, and what is typed on the laptop."""
+
+    laptop: Host
+    head: Host
+    worker: Host
+
+    def typed(self, command: str, timeout: float = 300) -> tuple[int, str]:
+        """A line of the README, in the checkout; its `.venv` is whatever runs these tests."""
+        return self.laptop.run(f"export TMPDIR=/tmp/ray; cd {CHECKOUT} && {command.replace('cluster.yaml', '~/cluster.yaml')}", timeout)
+
+    def must(self, command: str, timeout: float = 300) -> str:
+        code, output = self.typed(command, timeout)
+        assert code == 0, f"{command}: exit {code}\n{output}"
+        return output
+
+
+def configuration(head: str, workers: list[str]) -> str:
+    """The committed file with other addresses, and nothing else."""
+    text = (CHECKOUT / "cluster.yaml").read_text()
+    provider = yaml.safe_load(text)["provider"]
+    named = f"[{', '.join(provider['worker_ips'])}]"
+    assert text.count(provider["head_ip"]) == text.count(named) == 1
+    return text.replace(provider["head_ip"], head).replace(named, f"[{', '.join(workers)}]")
+
+
+@pytest.fixture(scope="session")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three machines with nothing on them but Python, make and last week's packages; the laptop knows their key."""
+    if reason := missing():
+        pytest.skip(reason)
+    with lab(tmp_path_factory.mktemp("lab"), "laptop", "head", "worker") as (laptop, head, worker):
+        for host in (head, worker):
+            furnish(host)
+        (laptop.home / "cluster.yaml").write_text(configuration(head.address, [worker.address]))
+        yield Cluster(laptop, head, worker)
+
+
+@pytest.fixture(scope="session")
+def cluster(hosts: Cluster) -> Iterator[Cluster]:
+    """Up."""
+    hosts.must(".venv/bin/ray get-auth-token --generate")
+    hosts.must(".venv/bin/ray up -y cluster.yaml")
+    yield hosts
+
+
+def shared(host: Host) -> Path:
+    """What the hosts see as SHARED."""
+    return host.folder.parent / Path(SHARED).name

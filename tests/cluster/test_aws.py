@@ -1,0 +1,105 @@
+"""clusters/aws.yaml: as Ray reads it, and `ray up` against an EC2 of moto's, as far as its API goes: nobody answers by ssh there."""
+
+import contextlib
+import copy
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
+
+from tests.cluster.hosts import CHECKOUT
+from tests.s3 import environment, server
+
+FILE = CHECKOUT / "clusters" / "aws.yaml"
+CONFIG = yaml.safe_load(FILE.read_text())
+LAB = yaml.safe_load((CHECKOUT / "cluster.yaml").read_text())
+REGION = CONFIG["provider"]["region"]
+
+
+def test_ray_accepts_it() -> None:
+    prepared = prepare_config(copy.deepcopy(CONFIG))
+    validate_config(prepared)
+    types = prepared["available_node_types"]
+    assert (types["head"]["max_workers"], types["gpu"]["min_workers"], types["gpu"]["max_workers"]) == (0, 0, 8)
+    assert prepared["max_workers"] == 8 and "GPU" not in types["head"]["resources"]
+
+
+def test_it_starts_ray_as_the_lab_does() -> None:
+    for name in ("file_mounts", "rsync_exclude", "worker_start_ray_commands", "cluster_name"):
+        assert CONFIG[name] == LAB[name]
+    assert [line.replace(" RAY_enable_autoscaler_v2=0", "") for line in LAB["head_start_ray_commands"]] == CONFIG["head_start_ray_commands"]
+    assert CONFIG["setup_commands"][-1:] == LAB["setup_commands"]
+
+
+@pytest.fixture
+def ec2(tmp_path: Path) -> Iterator[Any]:
+    """A new account in which the head of the file was followed."""
+    with server(tmp_path) as variables, environment(variables):
+        iam = boto3.client("iam", region_name=REGION)
+        iam.create_role(RoleName="ferray", AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName="ferray")
+        iam.add_role_to_instance_profile(InstanceProfileName="ferray", RoleName="ferray")
+        yield boto3.client("ec2", region_name=REGION)
+
+
+def test_ray_up_launches_what_it_describes(ec2: Any, tmp_path: Path) -> None:
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "up", "-y", str(FILE)]
+    with open(tmp_path / "log", "wb") as log:
+        up = subprocess.Popen(
+            ray,
+            cwd=CHECKOUT,
+            env=os.environ | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + 120
+        while not (found := instances(ec2)):
+            assert up.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
+            time.sleep(0.5)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(up.pid, signal.SIGKILL)
+        up.wait()
+    (head,) = found
+    tags = {tag["Key"]: tag["Value"] for tag in head["Tags"]}
+    assert head["InstanceType"] == "m7i.xlarge" and tags[TAG_RAY_NODE_KIND] == "head" and tags[TAG_RAY_USER_NODE_TYPE] == "head"
+    assert head["IamInstanceProfile"]["Arn"].endswith("/ferray") and tags["Name"] == "ray-ferray-head"
+    (pair,) = ec2.describe_key_pairs()["KeyPairs"]
+    key = tmp_path / ".ssh" / f"{pair['KeyName']}.pem"
+    assert head["KeyName"] == pair["KeyName"] and key.stat().st_mode & 0o777 == 0o600
+    (group,) = ec2.describe_security_groups(GroupIds=[each["GroupId"] for each in head["SecurityGroups"]])["SecurityGroups"]
+    opened = {rule.get("FromPort") for rule in group["IpPermissions"] if any(r["CidrIp"] == "0.0.0.0/0" for r in rule["IpRanges"])}
+    assert opened == {22}, "nothing but ssh is open to the world"
+
+
+def test_a_worker_is_a_spot_machine_with_a_gpu(ec2: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the autoscaler on the head asks for one."""
+    from ray.autoscaler._private.aws.config import bootstrap_aws
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = bootstrap_aws(prepare_config(copy.deepcopy(CONFIG)))
+    provider = AWSNodeProvider(config["provider"], "ferray")
+    tags = {TAG_RAY_NODE_NAME: "ray-ferray-worker", TAG_RAY_NODE_KIND: "worker", TAG_RAY_USER_NODE_TYPE: "gpu"}
+    provider.create_node(config["available_node_types"]["gpu"]["node_config"], tags, 1)
+    found = [each for each in instances(ec2) if each["InstanceType"] == "g6.xlarge"]
+    assert [each.get("InstanceLifecycle") for each in found] == ["spot"]
+    assert found[0]["IamInstanceProfile"]["Arn"].endswith("/ferray")
+
+
+def instances(ec2: Any) -> list[dict[str, Any]]:
+    return [instance for each in ec2.describe_instances()["Reservations"] for instance in each["Instances"]]

@@ -1,0 +1,102 @@
+"""What the doctor says of the machines of a cluster: each fault one line, all within a minute."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Cluster, configuration
+from tests.cluster.hosts import CHECKOUT
+
+DOCTOR = ".venv/bin/python -m platform.doctor --cluster cluster.yaml"
+BREAK = """
+mkdir -p ~/broken
+printf '#!/bin/sh\\necho 3.12.1\\n' > ~/broken/python3.11
+printf '#!/bin/sh\\ncase "$1" in +*) echo $(($(/bin/date +%%s) + 600)).0 ;; *) exec /bin/date "$@" ;; esac\\n' > ~/broken/date
+chmod +x ~/broken/*
+echo 'export PATH=~/broken:$PATH' >> ~/.bashrc
+cp ~/.ray/auth_token ~/kept && echo other > ~/.ray/auth_token
+cd ~/ferray/.venv/lib/python*/site-packages/ray-*.dist-info && sed -i.kept 's/^Version: .*/Version: 2.59.0/' METADATA
+"""
+MEND = """
+sed -i '/broken/d' ~/.bashrc
+mv ~/kept ~/.ray/auth_token
+cd ~/ferray/.venv/lib/python*/site-packages/ray-*.dist-info && mv METADATA.kept METADATA
+"""
+
+
+def test_a_healthy_cluster(cluster: Cluster) -> None:
+    code, said = cluster.typed(f"{DOCTOR} --runs /srv/shared/runs")
+    assert code == 0, said
+    for line in (
+        "answers as head",
+        "answers as worker",
+        "Python 3.11 everywhere",
+        "clocks agree",
+        "/srv/shared/runs is one folder for all",
+    ):
+        assert line in said
+    assert "✗" not in said and "!" not in said, said
+
+
+def test_every_fault_of_a_machine_is_a_line(cluster: Cluster) -> None:
+    cluster.head.must("mkdir -p /srv/data && touch /srv/data/fer2013.csv")
+    cluster.worker.must(BREAK)
+    began = time.monotonic()
+    try:
+        code, said = cluster.typed(f"{DOCTOR} --runs /srv/own/runs --data children=fer2013:/srv/data/fer2013.csv")
+    finally:
+        cluster.worker.must(MEND)
+    worker = f"worker {cluster.worker.address}"
+    assert time.monotonic() - began < 60 and code == 1, said
+    sections = dict(re.findall(r"^(\S+ \S+)\n((?:  .*\n)+)", said, re.M))
+    assert "✗" not in sections[f"head {cluster.head.address}"]
+    assert "✗ has another token than this machine" in sections[worker]
+    assert "✗ /srv/data/fer2013.csv is missing" in sections[worker]
+    for line in (
+        f"✗ different Python: 3.11 on head {cluster.head.address}; 3.12 on {worker}",
+        f"✗ different Ray: 2.60.0 on head {cluster.head.address}; 2.59.0 on {worker}",
+        rf"✗ the clock of {worker} is 600 s ahead",
+        "✗ /srv/own/runs is not one folder",
+    ):
+        assert line in said, said
+
+
+def test_machines_that_do_not_answer(hosts: Cluster) -> None:
+    nobody = hosts.head.address.rpartition(".")[0] + ".99"
+    (hosts.laptop.home / "other.yaml").write_text(configuration(hosts.head.address, [nobody, hosts.worker.address]))
+    began = time.monotonic()
+    code, said = hosts.laptop.run(f"cd {CHECKOUT} && .venv/bin/python -m platform.doctor --cluster ~/other.yaml --runs /srv/shared/runs")
+    assert time.monotonic() - began < 60 and code == 1
+    assert re.search(rf"worker {nobody}\n  ✗ .*(timed out|No route|does not answer|UNKNOWN)", said), said
+    assert "answers as worker" in said
+    text = configuration(nobody, [hosts.worker.address])
+    (hosts.laptop.home / "other.yaml").write_text(text)
+    code, said = hosts.laptop.run(f"cd {CHECKOUT} && .venv/bin/python -m platform.doctor --cluster ~/other.yaml --runs /srv/shared/runs")
+    assert code == 1 and f"worker {hosts.worker.address}\n  ✗ not asked" in said, said
+
+
+def test_a_key_that_opens_nothing(hosts: Cluster) -> None:
+    hosts.laptop.must("ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/other")
+    text = configuration(hosts.head.address, [hosts.worker.address]).replace("~/.ssh/id_ed25519", "~/.ssh/other")
+    (hosts.laptop.home / "other.yaml").write_text(text)
+    code, said = hosts.laptop.run(f"cd {CHECKOUT} && .venv/bin/python -m platform.doctor --cluster ~/other.yaml")
+    assert code == 1 and re.search(rf"head {hosts.head.address}\n  ✗ .*Permission denied", said), said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("provider: [", "cannot be read as YAML"),
+        ("provider: {type: aws, region: eu-central-1}", "names no machines"),
+        ("provider: {type: local, head_ip: a, worker_ips: []}\nclustername: x", "Ray does not accept it"),
+    ],
+)
+def test_a_file_that_is_none(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(content)
+    command = [sys.executable, "-m", "platform.doctor", "--cluster", str(tmp_path / "cluster.yaml")]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 1 and len([line for line in done.stdout.splitlines() if "✗" in line]) == 1 and said in done.stdout

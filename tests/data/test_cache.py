@@ -1,0 +1,218 @@
+"""Decoded once: the same pixels however they were decoded, kept until a file changes, whole or not there at all."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.tree import film, portrait, save
+from tests.data.trees import TREES
+from trainables.data import cache
+from trainables.data.dataset import DataError, Faces
+from trainables.data.decode import BLOCK, How, Item, blocks, cut, decode, frames, square
+from trainables.data.source import Source
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def pictures(folder: Path, count: int) -> list[Item]:
+    for number in range(count):
+        save(folder / f"{number:04}.png", np.full((8, 8), number % 256, np.uint8))
+    return [Item(f"{number:04}.png") for number in range(count)]
+
+
+def entries(place: Path) -> set[str]:
+    return {file.name for file in place.iterdir() if file.suffix in (".bytes", ".json")}
+
+
+def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
+    items = pictures(tmp_path / "set", 300)
+    (tmp_path / "set/0007.png").write_bytes(b"broken")
+    (tmp_path / "set/0250.png").unlink()
+    alone = cache.rows(tmp_path / "set", items, How(4))
+    monkeypatch.setattr(cache, "ALONE", 50)
+    monkeypatch.setattr(cache, "_cores", lambda: 3)
+    monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "other"))
+    several = cache.rows(tmp_path / "set", items, How(4))
+    good = [number for number in range(300) if number not in (7, 250)]
+    for rows in (alone, several):
+        assert rows.kept.tolist() == good
+        assert rows.values[:, 0, 0, 0].tolist() == [number % 256 for number in good]
+        assert list(rows.failed) == [7, 250] and "0007.png: cannot be read as an image" in rows.failed[7]
+    np.testing.assert_array_equal(alone.values, several.values)
+
+
+def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_cache):
+    items = pictures(tmp_path / "set", 3)
+    first = cache.rows(tmp_path / "set", items, How(4))
+    assert len(entries(own_cache)) == 2
+    stamps = {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
+    again = cache.rows(tmp_path / "set", items, How(4))
+    assert again.key == first.key and isinstance(again.values, np.memmap)
+    assert stamps == {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
+    save(tmp_path / "set/0001.png", np.full((8, 8), 200, np.uint8))  # of the same size, a moment later
+    changed = cache.rows(tmp_path / "set", items, How(4))
+    assert changed.key != first.key and changed.values[:, 0, 0, 0].tolist() == [0, 200, 2]
+    keys = {cache.rows(tmp_path / "set", items, how).key for how in (How(4), How(5), How(4, "rgb"), How(0))}
+    assert len(keys) == 4
+
+
+def test_a_read_image_may_be_written_to_and_the_cache_stays(tmp_path):
+    items = pictures(tmp_path / "set", 2)
+    cache.rows(tmp_path / "set", items, How(4)).values[:] = 99
+    assert cache.rows(tmp_path / "set", items, How(4)).values[:, 0, 0, 0].tolist() == [0, 1]
+
+
+def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):
+    items = pictures(tmp_path / "set", 3)
+    rows = cache.rows(tmp_path / "set", items, How(4))
+    (own_cache / f"{rows.key}.json").unlink()  # written last
+    (own_cache / f"{rows.key}.bytes").write_bytes(b"half")
+    (own_cache / "another.partial").write_bytes(b"left by one that was killed")
+    again = cache.rows(tmp_path / "set", items, How(4))
+    assert again.values[:, 0, 0, 0].tolist() == [0, 1, 2] and not list(own_cache.glob("*.partial"))
+
+
+def test_two_at_once_decode_once(tmp_path, monkeypatch):
+    items = pictures(tmp_path / "set", 100)
+    made = []
+    decoding = cache._decode
+    monkeypatch.setattr(cache, "_decode", lambda *given: made.append(1) or decoding(*given))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(cache.rows(tmp_path / "set", items, How(4)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and all(np.array_equal(rows.values, found[0].values) for rows in found)
+
+
+def test_a_cache_in_the_data_set_or_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    items = pictures(tmp_path / "set", 1)
+    monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "set" / "cache"))
+    with pytest.raises(DataError, match="lies in the data set's own folder"):
+        cache.rows(tmp_path / "set", items, How(4))
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"cannot keep what was decoded .*; set FERRAY_CACHE to another place"):
+        cache.rows(tmp_path / "set", items, How(4))
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    with pytest.raises(OSError, match="GiB are needed there"):
+        cache.allocate(tmp_path / "huge", 2**60)
+
+
+def test_the_cache_is_its_owners_alone(tmp_path, own_cache):
+    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 1), How(4))
+    assert own_cache.stat().st_mode & 0o077 == 0
+
+
+def test_fingerprints_are_those_of_the_pixels_wherever_they_come_from(tmp_path, own_cache):
+    for name in ("cafe", "fer2013", "emoreact"):
+        faces = TREES[name](tmp_path / name).read()
+        plain = Faces(np.array(faces.images), faces.labels, faces.classes, faces.facts, faces.title)
+        assert faces.origin and not plain.origin
+        assert faces.fingerprint == plain.fingerprint
+        assert faces.fingerprint in {file.read_text() for file in own_cache.glob("*.text")}
+
+
+def test_known_fingerprints(tmp_path):
+    """Those of before there was a cache: cells keep their keys."""
+    for number, name in enumerate(("b/2.png", "a.png", "b/1.png")):
+        save(tmp_path / "pool" / name, np.full((20, 30, 3), (10 * number, 50, 200), np.uint8))
+    assert Source("images", str(tmp_path / "pool")).read(16, "rgb").fingerprint == "37cee6e20d2a343f"
+    assert Source("images", str(tmp_path / "pool")).read(16, "grey").fingerprint == "6577eec286948f0f"
+
+
+def test_parts_are_read_without_a_copy(tmp_path):
+    faces = Source("images", str(TREES["images"](tmp_path).path)).read(16, "grey")
+    part = faces.take(np.array([1, 2]))
+    assert np.shares_memory(part.images, faces.images) and not np.shares_memory(faces.take(np.array([0, 2])).images, faces.images)
+
+
+def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
+    tree = TREES["cafe"](tmp_path)
+    first = tree.read()
+    code = "import sys; from trainables.data.source import Source; f = Source('cafe', sys.argv[1]).read(32, 'grey')"
+    code += "; print(f.fingerprint, f.origin)"
+    done = subprocess.run([sys.executable, "-c", code, str(tree.path)], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stdout.split() == [first.fingerprint, first.origin]
+    assert len([name for name in entries(own_cache) if name.endswith(".json")]) == 1
+
+
+def test_what_is_kept_says_of_what(tmp_path, own_cache):
+    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 2), How(4, "rgb"))
+    known = json.loads(next(own_cache.glob("*.json")).read_text())
+    assert known == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}
+
+
+def test_blocks_never_cut_a_clip():
+    items = [Item(f"{number // 30}.mp4", number % 30, 30) for number in range(10 * 30)]
+    cuts = blocks(items)
+    assert [first for first, _ in cuts][1:] == [last for _, last in cuts][:-1] and cuts[-1][1] == 300
+    assert all(first % 30 == 0 for first, _ in cuts) and all(last - first <= BLOCK + 30 for first, last in cuts)
+    assert blocks([]) == [(0, 0)]
+
+
+def test_frames_are_evenly_spaced_and_a_short_clip_repeats(tmp_path):
+    faces = [portrait("anger", number) for number in range(5)]
+    film(tmp_path / "clip.mp4", faces)  # each four times
+    three = frames(tmp_path / "clip.mp4", 3)
+    for face, frame in zip((faces[0], faces[2], faces[4]), three, strict=True):
+        assert np.abs(face.astype(int) - frame).mean() < 12
+    assert len(frames(tmp_path / "clip.mp4", 50)) == 50
+    (tmp_path / "none.mp4").write_bytes(b"no clip")
+    with pytest.raises(DataError, match=r"none\.mp4: no frame of this clip can be decoded"):
+        frames(tmp_path / "none.mp4", 3)
+
+
+def test_grey_files_are_decoded_as_grey_to_the_same_pixels(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)
+    save(tmp_path / "grey.png", grey)
+    save(tmp_path / "colour.png", np.repeat(grey[..., None], 3, axis=2))
+    for colour in ("grey", "rgb"):
+        one, other = (square(decode(tmp_path / name, 8), 8, colour) for name in ("grey.png", "colour.png"))
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "I;16"])
+def test_every_kind_of_picture_is_read(tmp_path, mode):
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8))
+    file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    (Image.fromarray(np.arange(81, dtype=np.uint16).reshape(9, 9)) if mode == "I;16" else colours.convert(mode)).save(file)
+    assert square(decode(file, 4), 4, "rgb").shape == (3, 4, 4)
+
+
+def test_boxes_are_squares_within_the_picture():
+    picture = np.arange(100 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 80, 3)
+    np.testing.assert_array_equal(cut(picture, (10, 20, 30, 30), 1, ""), picture[20:50, 10:40])
+    assert cut(picture, (70, -5, 20, 10), 1, "").shape == (20, 20, 3)
+    assert cut(picture, (0, 0, 500, 500), 1, "").shape == (80, 80, 3)
+    for box in ((90, 0, 5, 5), (0, 0, 0, 5), (0, 0, float("nan"), 5), (-50, 0, 40, 40)):
+        with pytest.raises(DataError, match=r"the box .* lies outside the picture"):
+            cut(picture, box, 1, "f.png")
+
+
+def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
+    """What a task has of an official part is the file itself: no copy of it is in anybody's memory."""
+    import torch
+
+    from trainables.data.task import Images
+
+    faces = TREES["affectnet"](tmp_path).read()
+    train = np.flatnonzero(faces.facts["split"] == "train")
+    images = Images.of(faces.only(faces.classes), train, torch.device("cpu"))
+    assert np.shares_memory(images.pixels.numpy(), faces.images) and isinstance(faces.images, np.memmap)
+    with open("/proc/self/maps") as maps:
+        assert str(own_cache / f"{faces.origin}.bytes") in maps.read()

@@ -1,0 +1,81 @@
+"""Tree: a small data set in its official layout, written from rendered faces, and what reading it must give."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from trainables.data.dataset import CLASSES, find_reader
+
+SEVEN = tuple(name for name in CLASSES if name != "contempt")
+
+
+@dataclass
+class Tree:
+    kind: str
+    path: Path
+    rows: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
+    """source, class, facts"""
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    """uint8 [64, 64, 3] by source"""
+    options: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    """files without which nothing can be read"""
+    classes: tuple[str, ...] = SEVEN
+
+    def add(self, source: str, emotion: str | None, look: str | None = None, file: str | None = None, **facts: Any) -> np.ndarray:
+        """Write a face of that expression (or `look`) to `file` (or `source`), and expect it."""
+        face = portrait(look or emotion or "neutral", len(self.rows))
+        save(self.path / (file or source), face)
+        return self.expect(source, emotion, face, **facts)
+
+    def expect(self, source: str, emotion: str | None, face: np.ndarray, **facts: Any) -> np.ndarray:
+        self.rows.append((source, emotion, facts))
+        self.pictures[source] = face
+        return face
+
+    def read(self, size: int = 32, colour: str = "grey", **options: Any):
+        return find_reader(self.kind).read(str(self.path), size=size, colour=colour, **(self.options | options))
+
+
+def save(file: Path, face: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    options = {"quality": 100, "subsampling": 0} if file.suffix.lower() in (".jpg", ".jpeg") else {}
+    Image.fromarray(face).save(file, **options)
+
+
+@lru_cache(maxsize=1)
+def _adults() -> dict[str, np.ndarray]:
+    faces = find_reader("faces").read("adults", size=64, colour="rgb")
+    return {name: faces.images[faces.labels == code][:60].transpose(0, 2, 3, 1) for code, name in enumerate(faces.classes)}
+
+
+def portrait(emotion: str, number: int) -> np.ndarray:
+    """A rendered face of that expression: uint8 [64, 64, 3]; another number, another face."""
+    faces = _adults().get(emotion, _adults()["neutral"])
+    return np.ascontiguousarray(faces[number % len(faces)])
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def film(file: Path, faces: list[np.ndarray]) -> None:
+    """A clip of these frames, each shown four times."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    out = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), 30, (64, 64))
+    for face in faces:
+        for _ in range(4):
+            out.write(cv2.cvtColor(face, cv2.COLOR_RGB2BGR))
+    out.release()
+
+
+def known(value: Any) -> Any:
+    """A fact as a plain value; None where it is not known."""
+    return None if value is None or pd.isna(value) else value

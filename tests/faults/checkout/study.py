@@ -1,0 +1,32 @@
+"""A study of a healthy arm, a real one of three phases, and one for each illness. Added to a checkout as search_spaces/ordeal.py."""
+
+from search_spaces.study import STUDIES, Arm, Scale, Study
+from trainables.data.source import Source
+
+ILL = ("segfault", "hang", "nan", "memory")
+
+
+@STUDIES.add("ordeal")
+def study(scale: Scale) -> Study:
+    return Study(
+        name="ordeal",
+        scale=scale,
+        title="An ordeal",
+        source="the tests",
+        axes={"method": ("well", "SC(c<-a)", *ILL), "seed": tuple(range(20))},
+        arms={"well": Arm("ordeal"), "SC(c<-a)": Arm("supcon", {"domain": "c<-a"})} | {ill: Arm("ordeal", {"ill": ill}) for ill in ILL},
+        task="balanced",
+        roles={"children": Source("faces", population="children"), "adults": Source("faces", population="adults")},
+        settings={
+            "encoder": "pocket",
+            "per_class": 8,
+            "split": 0.5,
+            "epochs": 10,
+            "batch": 8,
+            "ratio": 1,
+            "hidden": 32,
+            "projection": 16,
+            "probe_epochs": 8,
+            "precision": "fp32",
+        },
+    )

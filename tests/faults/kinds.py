@@ -1,0 +1,279 @@
+"""Kinds of fault, one function each: what befalls a grid, while it runs or between two runs of the same command.
+
+A kind is given the ordeal and a source of chance, does its harm, and says what it did; what must be given back before the next run (room
+on the disk, a mount) goes to `ordeal.undo`. It answers "" where there was nothing to harm.
+"""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.faults import processes
+from tests.faults.ordeal import GOES_ON, Broken, Ordeal
+
+Inflict = Callable[[Ordeal, random.Random], str]
+
+
+class Kind(NamedTuple):
+    what: str
+    running: bool
+    """it befalls a grid that runs; else it is done between two runs"""
+    inflict: Inflict
+    mounts: bool = False
+    """it needs root, and a file system of its own under the run folder"""
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(what: str, running: bool = True, mounts: bool = False) -> Callable[[Inflict], Inflict]:
+    """Decorator: register the function under its name."""
+
+    def register(inflict: Inflict) -> Inflict:
+        KINDS[inflict.__name__] = Kind(what, running, inflict, mounts)
+        return inflict
+
+    return register
+
+
+def mountable(place: Path) -> bool:
+    """Whether file systems may be mounted here."""
+    if os.geteuid() != 0:
+        return False
+    place.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    return done.returncode == 0 and subprocess.run(["umount", str(place)], capture_output=True).returncode == 0
+
+
+# processes die
+@kind("SIGKILL of the command")
+def driver_killed(ordeal: Ordeal, chance: random.Random) -> str:
+    assert ordeal.process
+    ordeal.killed = True
+    return "killed" if processes.kill(ordeal.process.pid) else ""
+
+
+def _role_killed(role: str) -> None:
+    @kind(f"SIGKILL of a {role}")
+    def killed(ordeal: Ordeal, chance: random.Random) -> str:
+        pids = processes.of_role(ordeal.mark, role)
+        return f"{role} {len(pids)} of them" if pids and processes.kill(chance.choice(pids)) else ""
+
+    KINDS[f"{role}_killed"] = KINDS.pop("killed")
+
+
+for _role in processes.ROLES:
+    _role_killed(_role)
+
+
+@kind("SIGSTOP of a worker for 5 to 15 s, then SIGCONT")
+def worker_frozen(ordeal: Ordeal, chance: random.Random) -> str:
+    pids = processes.of_role(ordeal.mark, "worker")
+    if not pids:
+        return ""
+    pid, seconds = chance.choice(pids), chance.uniform(5, 15)
+    processes.kill(pid, signal.SIGSTOP)
+    thaw = threading.Timer(seconds, processes.kill, (pid, signal.SIGCONT))
+    thaw.start()
+    ordeal.undo.append(lambda: (thaw.cancel(), processes.kill(pid, signal.SIGCONT)))
+    return f"{seconds:.0f} s"
+
+
+@kind("a worker gets no more memory")
+def worker_starved(ordeal: Ordeal, chance: random.Random) -> str:
+    pids = processes.of_role(ordeal.mark, "worker")
+    if not pids:
+        return ""
+    pid = chance.choice(pids)
+    with suppress(OSError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize(), -1))
+        return "capped"
+    return ""
+
+
+# a person interrupts
+@kind("Ctrl-C")
+def interrupted(ordeal: Ordeal, chance: random.Random) -> str:
+    return _interrupt(ordeal, signal.SIGINT, 30.0)
+
+
+@kind("SIGTERM")
+def terminated(ordeal: Ordeal, chance: random.Random) -> str:
+    return _interrupt(ordeal, signal.SIGTERM, 30.0)
+
+
+@kind("Ctrl-C twice")
+def interrupted_twice(ordeal: Ordeal, chance: random.Random) -> str:
+    assert ordeal.process
+    processes.kill(ordeal.process.pid, signal.SIGINT)
+    time.sleep(chance.uniform(0.2, 1.5))
+    return _interrupt(ordeal, signal.SIGINT, 6.0)
+
+
+def _interrupt(ordeal: Ordeal, number: signal.Signals, within: float) -> str:
+    """Twice the seconds that are promised, for a machine that has other things to do."""
+    assert ordeal.process
+    began = time.monotonic()
+    processes.kill(ordeal.process.pid, number)
+    with suppress(subprocess.TimeoutExpired):
+        ordeal.process.wait(90)
+    took = time.monotonic() - began
+    if ordeal.running or took > within:
+        raise Broken(f"{number.name}: {took:.1f} s until it left, more than {within:.0f}: {ordeal.stacks()}")
+    return f"left after {took:.1f} s"
+
+
+@kind("a second command on the same run folder")
+def second_driver(ordeal: Ordeal, chance: random.Random) -> str:
+    second = Ordeal(ordeal.checkout, ordeal.runs, ordeal.seeds, ordeal.slots, ordeal.arms)
+    second.start(output="second")
+    assert second.process and ordeal.process
+    code = second.process.wait(120)
+    second.output.seek(0)
+    said = second.output.read()
+    if not ordeal.running:
+        return ""
+    if code != 2 or f"process {ordeal.process.pid} on " not in said or "Traceback" in said:
+        raise Broken(f"the second command was not refused: exit {code}, {said}")
+    return "refused"
+
+
+# the disk
+@kind("the disk is full", mounts=True)
+def disk_full(ordeal: Ordeal, chance: random.Random) -> str:
+    ballast = ordeal.runs / "ballast"
+    ordeal.undo.append(lambda: ballast.unlink(missing_ok=True))
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return f"with {ballast.stat().st_size >> 20} MB of ballast"
+
+
+@kind("the cells' folder becomes read-only", mounts=True)
+def read_only(ordeal: Ordeal, chance: random.Random) -> str:
+    cells = ordeal.folder.path("cells")
+    if not os.path.isdir(cells):
+        return ""
+    subprocess.run(["mount", "--bind", cells, cells], check=True)
+    ordeal.undo.append(lambda: subprocess.run(["umount", "--lazy", cells], check=True) and None)
+    subprocess.run(["mount", "-o", "remount,bind,ro", cells], check=True)
+    return "mounted so"
+
+
+@kind("the command starts on a read-only run folder", running=False, mounts=True)
+def read_only_start(ordeal: Ordeal, chance: random.Random) -> str:
+    subprocess.run(["mount", "-o", "remount,ro", str(ordeal.runs)], check=True)
+    try:
+        ordeal.start()
+        code = ordeal.end()
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", str(ordeal.runs)], check=True)
+    if code != 2 or "Read-only file system" not in ordeal.said:
+        raise Broken(f"exit {code}: {ordeal.said}")
+    return "refused"
+
+
+# files are lost or spoilt
+def _file_harmed(name: str) -> None:
+    def pick(ordeal: Ordeal, chance: random.Random) -> Path | None:
+        paths = sorted(Path(ordeal.folder.path("cells")).glob(f"*/{name}"))
+        return chance.choice(paths) if paths else None
+
+    stem = name.partition(".")[0]
+
+    @kind(f"a {stem} is deleted", running=False)
+    def deleted(ordeal: Ordeal, chance: random.Random) -> str:
+        if (path := pick(ordeal, chance)) is None:
+            return ""
+        path.unlink()
+        return "deleted"
+
+    @kind(f"a {stem} is cut off", running=False)
+    def truncated(ordeal: Ordeal, chance: random.Random) -> str:
+        if (path := pick(ordeal, chance)) is None:
+            return ""
+        content = path.read_bytes()
+        kept = chance.randrange(len(content)) if content else 0
+        path.write_bytes(content[:kept])
+        return f"to {kept} of {len(content)} bytes"
+
+    @kind(f"a {stem} is overwritten with noise", running=False)
+    def spoilt(ordeal: Ordeal, chance: random.Random) -> str:
+        if (path := pick(ordeal, chance)) is None:
+            return ""
+        content = bytearray(path.read_bytes())
+        for _ in range(min(64, len(content))):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        path.write_bytes(content)
+        return f"64 of {len(content)} bytes"
+
+    for harm in (deleted, truncated, spoilt):
+        KINDS[f"{stem}_{harm.__name__}"] = KINDS.pop(harm.__name__)
+
+
+for _name in ("checkpoint.pt", "history.jsonl", "result.json", "predictions.npz"):
+    _file_harmed(_name)
+
+
+# cells that always fail
+ILL = {
+    "segfault": ("died 3 times", "Segmentation fault"),
+    "hang": ("died 3 times", "Timeout ("),
+    "nan": ("the loss of phase fit is nan in epoch 1", ""),
+    "memory": ("died 3 times", "memory"),
+}
+"""by illness: what the cell's error says, and its last words"""
+
+
+def _cell_ill(illness: str) -> None:
+    @kind(f"a cell that always falls to: {illness}", running=False)
+    def ill(ordeal: Ordeal, chance: random.Random) -> str:
+        arms, hang_s = ordeal.arms, ordeal.hang_s
+        ordeal.arms, ordeal.hang_s = (*arms, illness), HANG_S
+        try:
+            ordeal.start()
+            code = ordeal.end(PATIENCE_ILL_S)
+            error = check_ill(ordeal, illness)
+        finally:
+            ordeal.arms, ordeal.hang_s = arms, hang_s
+        if code != 1:
+            raise Broken(f"exit {code} with an ill cell: {ordeal.said}")
+        return error[:80]
+
+    KINDS[f"cell_{illness}"] = KINDS.pop("ill")
+
+
+HANG_S = 25.0
+PATIENCE_ILL_S = 240.0
+
+
+def check_ill(ordeal: Ordeal, illness: str) -> str:
+    """The ill arm's seed 0 has failed with its reason, the others are done."""
+    reason, words = ILL[illness]
+    for cell in ordeal.folder.grid():
+        if cell.axes["method"] != illness:
+            continue
+        error, result = ordeal.folder.error(cell.key), ordeal.folder.result(cell.key)
+        if cell.seed and not result:
+            raise Broken(f"{cell.name} died with its neighbour: {error}")
+        if cell.seed == 0:
+            said = "" if not error else f"{error['reason']} {error.get('words', '')} {error.get('traceback', '')}"
+            if result or reason not in said or words not in said:
+                raise Broken(f"{cell.name}: {error}")
+            found = str(error["reason"]) if error else ""
+    return found
+
+
+for _illness in ILL:
+    _cell_ill(_illness)
+
+__all__ = ["GOES_ON", "ILL", "KINDS", "Kind", "check_ill", "mountable"]

@@ -1,0 +1,223 @@
+"""Ordeal: a grid in a run folder, run by the same command again and again until it is done, whatever is done to it meanwhile."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults import processes
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+WELL = ("well", "SC(c<-a)")
+PATIENCE_S = 120.0
+"""without a step, a result, or an end: a hang"""
+GOES_ON = "the same command again"
+CLOCK = {"time"}
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+def checkout(place: Path) -> Path:
+    """A checkout of ours with one more method and one more study, a file each, as a user adds them."""
+    extra = ROOT / "tests" / "faults" / "checkout"
+    here = {
+        "search_spaces/ordeal.py": "study.py",
+        "trainables/methods/ordeal.py": "method.py",
+        "drive.py": "drive.py",
+    }
+    for name in ("search_spaces", "trainables", "trainables/methods"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+        for path in (ROOT / name).iterdir():
+            if path.name not in ("__pycache__", "methods") and not (place / name / path.name).exists():
+                (place / name / path.name).symlink_to(path)
+    if not (place / "platform").exists():
+        (place / "platform").symlink_to(ROOT / "platform")
+    for to, name in here.items():
+        shutil.copyfile(extra / name, place / to)
+    return place
+
+
+@dataclass
+class Ordeal:
+    """One run folder's life."""
+
+    checkout: Path
+    runs: Path
+    seeds: int = 4
+    slots: int = 2
+    arms: tuple[str, ...] = WELL
+    hang_s: float = 90.0
+    """a worker that makes no step for so long ends itself; much, for a machine that does other things, too"""
+    settings: tuple[str, ...] = ()
+    """further --set"""
+    process: subprocess.Popen[str] | None = None
+    mark: str = ""
+    said: str = ""
+    """what the last command printed"""
+    code: int | None = None
+    began: float = 0.0
+    undo: list[Callable[[], None]] = field(default_factory=list)
+    """what gives back what a fault took away; done between two commands"""
+    killed: bool = False
+    """the command itself was killed: nobody is left to say anything"""
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(str(self.runs / "ordeal-pocket"))
+
+    @property
+    def steps(self) -> Path:
+        return self.checkout / f"{self.runs.name}.steps"
+
+    def start(self, output: str = "output") -> None:
+        """The command, in the background."""
+        only = ["--only", f"method={','.join(self.arms)}"]
+        only += [word for setting in self.settings for word in ("--set", setting)]
+        command = [sys.executable, "drive.py", "ordeal", *only, "--seeds", str(self.seeds), "--slots", str(self.slots)]
+        self.mark, self.killed, self.code, self.said = uuid.uuid4().hex, False, None, ""
+        environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "ORDEAL_HANG_S": str(self.hang_s)}
+        environment["RAY_AUTH_MODE"] = "disabled"
+        environment["RAY_worker_niceness"] = "0"  # Ray's workers would stand back behind all that a busy machine does besides
+        environment.pop("RAY_ADDRESS", None)
+        self.output = (self.checkout / f"{self.runs.name}.{output}").open("w+")
+        self.began = time.time()
+        self.process = subprocess.Popen(
+            [*command, "--runs", str(self.runs)],
+            cwd=self.checkout,
+            env=environment,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a test run in the background ignores Ctrl-C
+        )
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wait(self, until: Callable[[], bool], seconds: float = PATIENCE_S) -> bool:
+        """Whether it came to that; False where the command ended first. Broken where nothing happens for too long."""
+        sign, since = self.life(), time.monotonic()
+        while not until():
+            if not self.running:
+                return False
+            if self.life() != sign:
+                sign, since = self.life(), time.monotonic()
+            if time.monotonic() - since > seconds:
+                raise Broken(f"nothing happened for {seconds:.0f} s: {self.stacks()}")
+            time.sleep(0.05)
+        return True
+
+    def training(self) -> bool:
+        """A step was made since the command began."""
+        return self.steps.exists() and self.steps.stat().st_mtime > self.began
+
+    def life(self) -> tuple[object, ...]:
+        """Changes while anything goes on."""
+        size = self.steps.stat().st_size if self.steps.exists() else 0
+        with suppress(OSError):
+            return size, len(list(Path(self.folder.path("cells")).glob("*/*.json")))
+        return size, 0
+
+    def end(self, patience: float = PATIENCE_S) -> int:
+        """Wait for the command's end, see that it said what it must and left nothing alive; give back what faults took."""
+        assert self.process
+        self.wait(lambda: False, patience)
+        self.code = self.process.wait()
+        self.output.seek(0)
+        self.said = self.output.read()
+        self.output.close()
+        for give_back in reversed(self.undo):
+            give_back()
+        self.undo.clear()
+        if left := processes.gone(self.mark, 60):
+            raise Broken(f"still alive after the end: {left}")
+        if self.killed:
+            return self.code
+        last = (self.said.strip().splitlines() or [""])[-1]
+        if "Traceback" in self.said:
+            raise Broken(f"a traceback: {self.said}")
+        if self.code not in (0, 1, 2, 130) or (self.code in (2, 130) and GOES_ON not in last):
+            raise Broken(f"exit {self.code}, and the last line is {last!r}: {self.said}")
+        return self.code
+
+    def until_done(self, times: int = 6) -> int:
+        """The same command again, until all is done; how often."""
+        for number in range(1, times + 1):
+            if not self.running:
+                self.start()
+            if self.end() == 0:
+                return number
+        raise Broken(f"not done after {times} times; at last: {self.said}")
+
+    def stacks(self) -> str:
+        """Of a command that hangs: what the kernel says its processes wait for."""
+        lines = []
+        for pid, title in processes.members(self.mark).items():
+            with suppress(OSError):
+                lines.append(f"{pid} {title[:60]} {Path(f'/proc/{pid}/wchan').read_text()}")
+        return "\n".join(lines)
+
+    def numbers(self) -> dict[str, object]:
+        """Every number of every cell of the healthy arms: what no fault may change."""
+        found: dict[str, object] = {}
+        for cell in self.folder.grid():
+            if cell.axes["method"] not in WELL:
+                continue
+            result = self.folder.result(cell.key)
+            if result is None:
+                raise Broken(f"{cell.name} has no result: {self.folder.error(cell.key)}")
+            kept = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
+            rows = [{name: value for name, value in row.items() if name not in CLOCK} for row in self.folder.history(cell.key)]
+            found[cell.key] = [kept, rows, {name: array.tolist() for name, array in self.folder.predictions(cell.key).items()}]
+        return found
+
+    def alone(self, place: Path, seeds: int) -> "Ordeal":
+        """The healthy cells of the first seeds trained one after another in one process, without Ray: what their numbers are."""
+        code = (
+            "import sys, torch; torch.set_num_threads(1)\n"
+            "from trainables.loop import train; from trainables.store import RunFolder\n"
+            "grid, folder = RunFolder(sys.argv[1]), RunFolder(sys.argv[2])\n"
+            "cells = [cell for cell in grid.grid() if cell.axes['method'] in sys.argv[4:] and cell.seed < int(sys.argv[3])]\n"
+            "folder.put_grid('ordeal', 'pocket', cells)\n"
+            "for cell in cells: train(cell, folder)"
+        )
+        other = Ordeal(self.checkout, place)
+        subprocess.run(
+            [sys.executable, "-c", code, self.folder.root, other.folder.root, str(seeds), *WELL], cwd=self.checkout, check=True, timeout=300
+        )
+        return other
+
+    def whole(self) -> None:
+        """Nothing lies half-written or left aside; each run of TensorBoard has each epoch once."""
+        root = Path(self.folder.root)
+        if aside := list(root.rglob("*.aside")):
+            raise Broken(f"left aside: {aside}")
+        for path in root.glob("cells/*/*.json"):
+            json.loads(path.read_text())
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        for cell in self.folder.grid():
+            if cell.axes["method"] in WELL:
+                curves = EventAccumulator(self.folder.path("tb", cell.name)).Reload()
+                steps = [event.step for event in curves.Scalars("train/loss")]
+                if steps != [row["step"] for row in self.folder.history(cell.key)]:
+                    raise Broken(f"{cell.name}: its curve has the steps {steps}")
+
+    def repeated(self, arms: Sequence[str] = ("no",)) -> int:
+        """Steps of the method that were made more than once."""
+        lines = [line.split() for line in self.steps.read_text().splitlines()] if self.steps.exists() else []
+        made = Counter(tuple(line[:4]) for line in lines if len(line) == 5 and line[0] in arms)
+        return sum(made.values()) - len(made)

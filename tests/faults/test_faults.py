@@ -1,0 +1,107 @@
+"""A grid outlives what befalls it: the same command again ends in the numbers that its cells have alone. Quick half of benchmarks/chaos.py.
+
+Every start of the command costs a Ray: the faults that it outlives share one, and all share one run folder.
+"""
+
+import os
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from platform import sessions
+from tests.faults import processes
+from tests.faults.kinds import ILL, KINDS, check_ill, mountable
+from tests.faults.ordeal import Ordeal, checkout
+
+OUTLIVED = ("worker_killed", "slot_killed", "second_driver")
+ENDED_BY = ("gcs_killed", "mailbox_killed", "interrupted_twice")
+BETWEEN = ("result_truncated", "history_deleted", "predictions_spoilt", "checkpoint_spoilt")
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkout(tmp_path_factory.mktemp("faults") / "checkout")
+
+
+@pytest.fixture
+def ordeal(code: Path, tmp_path: Path) -> Iterator[Ordeal]:
+    ordeal = Ordeal(code, tmp_path / "runs")
+    yield ordeal
+    if ordeal.process and ordeal.running:
+        ordeal.process.kill()
+
+
+def strike(ordeal: Ordeal, name: str) -> None:
+    assert ordeal.wait(ordeal.training), ordeal.said
+    assert KINDS[name].inflict(ordeal, random.Random(name)), f"{name} found nothing to harm"
+
+
+def test_whatever_dies_no_number_changes(ordeal: Ordeal, tmp_path: Path) -> None:
+    ordeal.start()
+    assert ordeal.wait(ordeal.training), ordeal.said
+    heard = processes.listening(ordeal.mark)
+    assert heard and set(heard.values()) <= set(processes.LOOPBACK), "whoever is in the network can reach it"
+    for name in OUTLIVED:
+        strike(ordeal, name)
+        time.sleep(1)
+    for name in ENDED_BY:
+        if not ordeal.running:
+            ordeal.seeds += 1  # or all might be done too early
+            ordeal.start()
+        strike(ordeal, name)
+        assert ordeal.end() in (2, 130), ordeal.said
+    ordeal.until_done()
+    assert not list(Path(tempfile.gettempdir(), "ray").glob(f"session_*_{ordeal.process.pid}")), "Ray's session was left behind"
+    before = {path: path.read_bytes() for path in Path(ordeal.folder.path("cells")).rglob("result.json")}
+    for name in BETWEEN:
+        assert KINDS[name].inflict(ordeal, random.Random(name))
+    harmed = len(ordeal.folder.grid()) - len(ordeal.folder.done())
+    assert 1 <= harmed <= 3
+    assert ordeal.until_done() == 1
+    same = [path for path, content in before.items() if path.read_bytes() == content]
+    assert len(before) - harmed <= len(same), "what was whole was trained again"
+    ordeal.whole()
+    alone, numbers = ordeal.alone(tmp_path / "alone", seeds=2).numbers(), ordeal.numbers()
+    assert len(alone) == 4 and {key: numbers[key] for key in alone} == alone
+
+
+def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Ordeal) -> None:
+    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 12.0
+    ordeal.start()
+    assert ordeal.end(240) == 1, ordeal.said
+    for illness in ILL:
+        check_ill(ordeal, illness)
+    assert f"{len(ordeal.arms) * 2 - len(ILL)}/{len(ordeal.arms) * 2} cells done, {len(ILL)} failed" in ordeal.said
+
+
+def test_every_kind_of_the_long_run_is_there() -> None:
+    roles = {f"{role}_killed" for role in processes.ROLES}
+    assert roles | {"driver_killed", "worker_frozen", "worker_starved", "disk_full", "read_only", *(f"cell_{ill}" for ill in ILL)} <= set(
+        KINDS
+    )
+
+
+def test_a_read_only_folder_is_one_line(ordeal: Ordeal) -> None:
+    if not mountable(ordeal.runs):
+        pytest.skip("no file system may be mounted here")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(ordeal.runs)], check=True)
+    try:
+        assert KINDS["read_only_start"].inflict(ordeal, random.Random(0)) == "refused"
+    finally:
+        subprocess.run(["umount", "--lazy", str(ordeal.runs)], check=True)
+
+
+def test_sessions_of_the_dead_are_capped_and_those_of_the_living_spared(tmp_path: Path) -> None:
+    dead = [f"session_2026-01-0{day}_00-00-00_000000_4194305" for day in range(1, 7)]  # above the kernel's highest number
+    for name in [*dead, f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"]:
+        (tmp_path / name / "logs").mkdir(parents=True)
+        if not name.endswith("304"):
+            (tmp_path / name / sessions.MARK).touch()
+    sessions.sweep(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted([*dead[-3:], f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"])

@@ -1,0 +1,156 @@
+"""What another person could have written is never run, never followed out of its folder, never obeyed by a terminal, a page or LaTeX."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from platform import grid
+from platform.board import Board
+from platform.progress import printable
+from platform.reporting.files import files
+from platform.reporting.findings import examine
+from platform.reporting.table import read_table
+from search_spaces.study import STUDIES
+from tests.fake_run import fake_run
+from trainables.data.decode import DataError
+from trainables.data.files import within
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = [
+    '<script>alert("1")</script>',
+    "\\input{/etc/passwd}",
+    "a & b_c % $x$ {",
+    "\x1b[2J\x1b]0;title\x07",
+    "../../escaped",
+    "'\"><img src=x>",
+]
+
+OUR_OWN = {("trainables/data/decode.py", "pickle.load")}
+"""what comes through a pipe from a process of ours"""
+
+
+def calls() -> list[tuple[Path, ast.Call, str]]:
+    found = []
+    for room in ("platform", "search_spaces", "trainables"):
+        for file in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call):
+                    found.append((file.relative_to(ROOT), node, ast.unparse(node.func)))
+    return found
+
+
+def test_nothing_is_unpickled_or_evaluated() -> None:
+    never = re.compile(
+        r"(pickle|cloudpickle|dill|joblib|shelve|marshal)\.(load|loads|open|Unpickler)|.*read_pickle|yaml\.(load|unsafe_load)|eval"
+    )
+    asked = {"torch.load": "weights_only=True"}
+    for file, node, name in calls():
+        assert not never.fullmatch(name) or (str(file), name) in OUR_OWN, f"{file}, line {node.lineno}: {name}"
+        keywords = {ast.unparse(keyword) for keyword in node.keywords}
+        assert name not in asked or asked[name] in keywords, f"{file}, line {node.lineno}: {name} without {asked.get(name)}"
+        assert "allow_pickle=True" not in keywords, f"{file}, line {node.lineno}"
+        if name in ("exec", "__import__"):
+            assert file.name in ("__init__.py", "__main__.py") and file.parent.name == "platform", f"{file}, line {node.lineno}: {name}"
+        assert "shell=True" not in keywords and name != "os.system", f"{file}, line {node.lineno}: a shell"
+
+
+def test_archives_are_unpacked_by_nobody() -> None:
+    """What is read of an archive is read from it in place: no name in it becomes a path. Whoever unpacks must show here that he checks."""
+    unpackers = re.compile(r".*\.(extractall|extract|unpack_archive)")
+    assert [(str(file), node.lineno) for file, node, name in calls() if unpackers.fullmatch(name)] == []
+    assert hasattr(tarfile, "data_filter")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], Path]:
+    """The report of a table whose every name is hostile."""
+    file = tmp_path_factory.mktemp("hostile") / "table.parquet"
+    rows = [
+        (arm, kind, seed, 0.5 + seed / 100 + number / 50, 0.4)
+        for number, arm in enumerate(HOSTILE)
+        for kind in HOSTILE[:2]
+        for seed in range(3)
+    ]
+    pd.DataFrame(rows, columns=["method", "<b>kind</b>", "seed", "test", "val"]).to_parquet(file)
+    runs = read_table(str(file), conditions=["<b>kind</b>"])
+    return files(runs, examine(runs)), file
+
+
+def test_names_are_text_in_the_page(report: tuple[dict[str, bytes], Path]) -> None:
+    page = report[0]["index.html"].decode()
+    tags = set(re.findall(r"<\s*([a-zA-Z!]+)", page))
+    assert not tags & {"script", "img", "iframe", "object", "embed"} and "&lt;script&gt;" in page
+    assert not re.search(r"\son\w+\s*=", page) and "\x1b" not in page
+
+
+def test_names_are_text_in_figures(report: tuple[dict[str, bytes], Path]) -> None:
+    for name, data in report[0].items():
+        if name.endswith(".svg"):
+            ElementTree.fromstring(data)  # well-formed, control characters and all
+            assert b"<script" not in data and b"<img" not in data, name
+
+
+def test_names_are_text_in_latex(report: tuple[dict[str, bytes], Path]) -> None:
+    for name, data in report[0].items():
+        if name.endswith(".tex"):
+            text = data.decode()
+            assert "\\input" not in text and "\\write" not in text and "\x1b" not in text, name
+            for line in text.splitlines():
+                assert line.startswith("%") or not re.search(r"(?<!\\)[%#]", line), f"{name}: {line}"
+
+
+def test_no_name_becomes_a_path_outside(report: tuple[dict[str, bytes], Path]) -> None:
+    for name in report[0]:
+        assert re.fullmatch(r"[\w./-]+", name) and ".." not in name and not name.startswith("/"), name
+
+
+def test_a_boards_runs_stay_in_its_folder(tmp_path: Path) -> None:
+    """Axis values are a study's, but a study may take them from data."""
+    study = STUDIES.find("adults_as_augmentation")("pocket").narrowed("method", ["SL(c)"]).narrowed("split", ["0.5"]).with_seeds(2)
+    folder, cells = fake_run(tmp_path / "runs" / "run", study)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    from dataclasses import replace
+
+    for number, name in enumerate(["../../../escaped", "/escaped", "a/../../..", "..", ".", "\0", "a\nb", "x" * 300]):
+        cell = replace(cells[0], axes=cells[0].axes | {"method": name})
+        folder.put_history(cell.key, folder.history(cells[0].key))
+        Board(folder, study).complete([cell])
+        new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+        assert all(path.is_relative_to(tmp_path / "runs" / "run") for path in new), (number, new)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "a/../../secret.png", "/etc/passwd", "C:\\secret.png", "..\\secret.png", "a\0b", "", "."]
+)
+def test_a_name_in_a_table_leads_nowhere_else(name: str) -> None:
+    """Links in a data set's folder are its owner's, and followed; names in its tables may be anybody's."""
+    with pytest.raises(DataError, match="is no file within the data set"):
+        within(name, "labels.csv, line 2")
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "\x07", "\udcff", "\u202egnp.exe"])
+def test_a_terminal_is_told_nothing(name: str, tmp_path: Path) -> None:
+    assert printable(name).isprintable() and printable("plain, ü, ≥") == "plain, ü, ≥"
+    (tmp_path / "here").mkdir()
+    outcome = CliRunner().invoke(grid.application(), ["--data", f"children=images:{tmp_path}/{name}", "--runs", str(tmp_path / "here")])
+    assert outcome.exit_code == 2 and outcome.output.strip().isprintable(), outcome.output
+
+
+def test_the_command_survives_an_error_stream_that_knows_only_ascii(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "platform.grid", "--data", "children=images:/nowhere/\udcff\udcfe", "--runs", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and b"Traceback" not in done.stderr, done.stderr

@@ -1,0 +1,265 @@
+"""CIAO: what moves, byte by byte; kept features against none; every setting trains; a training goes on to the same bits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests import tiny
+from tests.test_loop import made as everything
+from trainables import frozen
+from trainables.cell import Cell, Data
+from trainables.data.augment import normalise
+from trainables.data.dataset import Faces
+from trainables.data.task import TASKS, Task
+from trainables.loop import Stopped, make_method, make_task, train
+from trainables.methods.ciao import CIAO, Fit
+from trainables.methods.method import METHODS
+from trainables.registry import BadRequest
+from trainables.settings import resolve
+from trainables.store import RunFolder
+
+CPU = torch.device("cpu")
+SETTINGS: dict[str, Any] = {
+    "encoder": "pk",
+    "encoder_settings": {"width": 1 / 16},
+    "head": {"units": 8, "dropout": 0.2},
+    "batch": 8,
+    "epochs": 2,
+    "lr": 0.01,
+    "precision": "fp32",
+}
+REGIMES = [(regime, mask) for regime in ("DL", "LC", "Full") for mask in (False, True)]
+
+
+def faces() -> Faces:
+    """36 images in 12 clips of three frames, that know every kind of answer."""
+    made, rng = tiny.faces(dict.fromkeys(tiny.CLASSES, 12)), np.random.default_rng(0)
+    clip = np.arange(36) // 3
+    facts = made.facts.assign(clip=clip, frame=np.arange(36) % 3, subject=[f"p{each}" for each in clip])
+    facts = facts.assign(**{f"votes_{name}": (made.labels == k) * 7 + 1 for k, name in enumerate(tiny.CLASSES)})
+    facts = facts.assign(valence=made.labels - 1.0, arousal=rng.uniform(-1, 1, 36), emoreact_a=clip % 2, emoreact_b=1)
+    return Faces(made.images, made.labels, made.classes, pd.DataFrame(facts), made.title)
+
+
+def task(**settings: Any) -> Task:
+    kind = TASKS.find("adaptation")
+    given = {"role": "x", "classes": tiny.CLASSES, "size": 32, "colour": "grey"} | settings
+    return kind.build(resolve(kind.settings, given, "task"), {"x": faces()}, 0, CPU)
+
+
+def method(given: Task | None = None, **settings: Any) -> CIAO:
+    torch.manual_seed(0)
+    made = CIAO(resolve(CIAO.Settings, SETTINGS | settings, "ciao"), given or task(), 0)
+    made.modules.to(memory_format=torch.channels_last)
+    return made
+
+
+def epochs(made: CIAO, number: int = 2) -> list[dict[str, float]]:
+    """What each step logs, over some epochs."""
+    (phase,) = made.phases()
+    phase.begin()
+    logs = []
+    for epoch in range(number):
+        steps = phase.start(epoch)
+        phase.model.train()
+        logs += [{name: float(value) for name, value in phase.step(step).items()} for step in range(steps)]
+        phase.finish(epoch)
+    return logs
+
+
+def bytes_of(state: dict[str, torch.Tensor]) -> dict[str, bytes]:
+    return {name: value.detach().contiguous().numpy().tobytes() for name, value in state.items()}
+
+
+@pytest.mark.parametrize("encoder", ["pk", "vgg_face", "pocket", "resnet18"])
+@pytest.mark.parametrize(("regime", "mask"), REGIMES)
+def test_exactly_the_stated_parameters_move(encoder: str, regime: str, mask: bool) -> None:
+    """The decision layer; in LC the last convolution; in Full the encoder; with CIAO mask and a. All other bytes stay, statistics too."""
+    own = {"width": 1 / 16} if encoder in ("pk", "vgg_face") else {"stem": "imagenet"} if encoder == "resnet18" else {}
+    made = method(encoder=encoder, encoder_settings=own, regime=regime, mask=mask)
+    last = next(name for name, module in made.modules.named_modules() if module is made.encoder.convolution)
+    stated = {"DL": ("head.",), "LC": ("head.", f"{last}."), "Full": ("head.", "encoder.")}[regime] + (("mask.",) if mask else ())
+    before = bytes_of(made.modules.state_dict())
+    epochs(made, 3)
+    after = bytes_of(made.modules.state_dict())
+    moved = {name for name in before if before[name] != after[name]}
+    counters = {name for name in before if name.endswith("num_batches_tracked") and before[name] == after[name]}
+    assert moved == {name for name in before if name.startswith(stated)} - counters
+    parameters = {name: each.numel() for name, each in made.modules.named_parameters() if name.startswith(stated)}
+    assert made.about() == {"updated_parameters": sum(parameters.values())}
+
+
+@pytest.mark.parametrize("update", ["joint", "alternate"])
+@pytest.mark.parametrize("features", ["mask", "head", "softmax"])
+@pytest.mark.parametrize(("denominator", "reduction"), [("negatives", "mean"), ("all", "sum")])
+def test_every_reading_of_the_text_trains(update: str, features: str, denominator: str, reduction: str) -> None:
+    made = method(update=update, features=features, denominator=denominator, reduction=reduction, regime="LC")
+    before = bytes_of(made.modules.state_dict())
+    logs = epochs(made)
+    moved = {name.partition(".")[0] for name, each in bytes_of(made.modules.state_dict()).items() if each != before[name]}
+    assert moved == {"encoder", "mask", "head"} | ({"contrast"} if features == "head" else set())
+    assert all(np.isfinite(list(row.values())).all() for row in logs) and any(row["train/contrast"] for row in logs)
+    counted = method(features="head").about()["updated_parameters"] - method().about()["updated_parameters"]
+    assert counted == sum(each.numel() for each in method(features="head").modules["contrast"].parameters()) > 0  # it counts
+
+
+def test_alternate_steps_move_the_mask_by_the_contrastive_loss_alone() -> None:
+    """With a decision loss of nothing the head stays; with a contrastive loss of nothing the mask does."""
+    made = method(update="alternate", optimizer="SGD")
+    (phase,) = made.phases()
+    assert isinstance(phase, Fit)
+    phase.begin()
+    before = bytes_of(made.modules.state_dict())
+    phase.descend(phase.losses(tuple(each[:8] for each in phase.kept or ()), made.task.train.labels[:8], None)[1], phase.masks)
+    after = bytes_of(made.modules.state_dict())
+    assert {name.partition(".")[0] for name in before if before[name] != after[name]} == {"mask"}
+
+
+@pytest.mark.parametrize(("regime", "mask"), [each for each in REGIMES if each[0] != "Full"])
+@pytest.mark.parametrize("encoder", ["pk", "pocket"])
+def test_kept_features_give_what_none_kept_gives(monkeypatch: pytest.MonkeyPatch, regime: str, mask: bool, encoder: str) -> None:
+    own = {"width": 1 / 16} if encoder == "pk" else {}
+    settings = {"regime": regime, "mask": mask, "encoder": encoder, "encoder_settings": own}
+    kept = method(**settings)
+    first = epochs(kept)
+    monkeypatch.setattr(frozen, "SHARE", 0.0)
+    monkeypatch.setattr(frozen, "_KEPT", type(frozen._KEPT)())
+    anew = method(**settings)
+    assert anew.kept(anew.task.train.pixels) is None
+    for one, other in zip(first, epochs(anew), strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
+    pixels = kept.task.test.pixels
+    torch.testing.assert_close(kept.logits(pixels), anew.logits(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_kept_is_shared_by_whom_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(frozen, "_KEPT", type(frozen._KEPT)())
+    made = method()
+    freeze = CIAO.freeze
+    monkeypatch.setattr(CIAO, "freeze", lambda self, images: calls.append(len(images)) or freeze(self, images))
+    pixels = made.task.train.pixels
+    made.kept(pixels)
+    seen = len(calls)
+    assert seen and method(lr=0.5).kept(pixels) and len(calls) == seen  # another rate, the same weights
+    method(regime="LC").kept(pixels)
+    assert len(calls) > seen
+    other = method()
+    with torch.no_grad():
+        next(other.encoder.parameters()).add_(1e-3)
+    seen = len(calls)
+    other.kept(pixels)
+    assert len(calls) > seen
+
+
+@pytest.mark.parametrize(("target", "frames"), [("label", None), ("votes", None), ("affect", None), ("labels", 3), ("labels", 2)])
+@pytest.mark.parametrize(("regime", "mask"), REGIMES)
+def test_every_kind_of_answer_is_learnt(target: str, frames: int | None, regime: str, mask: bool) -> None:
+    given = task(target=target, frames=frames)
+    made = method(given, regime=regime, mask=mask)
+    logs = epochs(made)
+    assert all(np.isfinite(list(row.values())).all() for row in logs)
+    outputs = made.logits(given.test.pixels)
+    assert outputs.shape == (len(given.test.rows), len(given.classes)) and outputs.isfinite().all()
+
+
+def test_a_clip_of_one_frame_again_and_again_is_that_frame() -> None:
+    given = task(target="labels", frames=1)
+    for regime, mask in REGIMES:
+        made = method(given, regime=regime, mask=mask)
+        one = given.test.pixels
+        torch.testing.assert_close(made.logits(one.repeat(1, 4, 1, 1, 1)), made.logits(one[:, 0]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("regime", "mask"), REGIMES)
+def test_pictures_look_at_the_network_that_is_scored(regime: str, mask: bool) -> None:
+    made = method(regime=regime, mask=mask)
+    pixels = made.task.test.pixels
+    with torch.no_grad():
+        torch.testing.assert_close(made.network().eval()(normalise(pixels)), made.logits(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_the_parents_encoder_is_taken_over_and_the_mask_begins_with_it() -> None:
+    parent, child = method(regime="Full"), method(encoder_settings={"width": 1 / 16})
+    epochs(parent)
+    child.inherit(parent.modules.state_dict())
+    assert bytes_of(child.encoder.state_dict()) == bytes_of(parent.encoder.state_dict())
+    assert child.mask is not None and torch.equal(child.mask.convolution.weight, parent.encoder.convolution.weight)
+    with pytest.raises(BadRequest, match="the parent's encoder is none like pk") as caught:
+        method(encoder_settings={"width": 1 / 8}).inherit(parent.modules.state_dict())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_of_which_no_two_labels_agree_trains_on_the_decision_loss() -> None:
+    """Arousal and valence of their own bin each."""
+    given = task(target="affect")
+    given = replace(given, train=given.train._replace(labels=torch.arange(len(given.train.rows))))
+    logs = epochs(method(given))
+    assert all(row["train/contrast"] == 0 and row["train/alone"] == 1 and row["train/decision"] > 0 for row in logs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0}, "setting temperature=0 of ciao: input should be greater than 0"),
+        ({"temperature": -0.1}, r"setting temperature=-0\.1 of ciao"),
+        ({"encoder": "vgg16", "encoder_settings": {}}, "encoder vgg16 cannot be cut at its last convolution"),
+        (
+            {"head": {"units": 10**7, "layers": 2}},
+            r"head: layers of .*10,000,000 - 10,000,000 - 3 units train in .* GB, and .* GB are free",
+        ),
+        ({"head": {"units": 0}}, "units 1 or more"),
+        ({"head": {"activation": "sine"}}, "setting head.activation='sine' of ciao"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequest, match=message) as caught:
+        method(**settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
+    def of(**settings: Any) -> Cell:
+        kind, given = METHODS.find("ciao"), {"role": "children", "classes": tiny.CLASSES, "size": 32, "colour": "grey"}
+        return replace(
+            tiny.cell(roles),
+            task="adaptation",
+            task_settings=resolve(TASKS.find("adaptation").settings, given, "task").model_dump(mode="json"),
+            method="ciao",
+            method_settings=resolve(kind.Settings, SETTINGS | settings, "ciao").model_dump(mode="json"),
+        )
+
+    return of
+
+
+@pytest.mark.parametrize("settings", [{"regime": "LC", "update": "alternate"}, {"regime": "Full"}, {"mask": False}])
+def test_stopped_at_every_step_it_ends_in_the_same_bits(cell: Callable[..., Cell], tmp_path: Path, settings: dict[str, Any]) -> None:
+    one = cell(**settings)
+    there, back = RunFolder(str(tmp_path / "a")), RunFolder(str(tmp_path / "b"))
+    result = train(one, there)
+    stops = 0
+    while True:
+        try:
+            train(one, back, halt=lambda: True)
+            break
+        except Stopped:
+            stops += 1
+    assert stops > 8 and everything(there, one) == everything(back, one)
+    names = {"val/score", "val/accuracy", "val/balanced_accuracy", "test/score", "test/accuracy", "test/balanced_accuracy", "train/loss"}
+    assert set(result["metrics"]) == names and result["metrics"]["test/score"] == result["metrics"]["test/accuracy"]
+    made = make_method(one, make_task(one, CPU))
+    assert result["updated_parameters"] == made.about()["updated_parameters"] and sum(map(sum, result["confusion"])) == sum(
+        result["counts"]["test"]
+    )

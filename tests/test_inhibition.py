@@ -1,0 +1,120 @@
+"""The mask: finite whatever training does to it, its start, and that every encoder that can be cut is the sum of its parts."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from trainables.losses import ciao
+from trainables.models import build, encoders
+from trainables.models.convolutional import Convolutional
+from trainables.models.inhibition import LEAST, START, Inhibition
+
+LARGEST = torch.finfo(torch.float32).max
+finite = st.floats(-LARGEST, LARGEST, width=32)
+CUT = [name for name in ("pk", "pocket", "resnet18", "vgg_face")]
+
+
+def encoder(name: str = "pk", **settings: float) -> Convolutional:
+    torch.manual_seed(0)
+    small = {"width": 1 / 16} if name in ("pk", "vgg_face") else {}
+    made = build(name, channels=1, size=32, **small | settings)
+    assert isinstance(made, Convolutional)
+    return made
+
+
+@given(
+    lr=st.floats(0, 1e37),  # more is no float32 in Adam
+    adam=st.booleans(),
+    momentum=st.sampled_from([0.0, 0.9]),
+    values=st.lists(st.tuples(finite, st.floats(0, LARGEST, width=32)), min_size=1, max_size=8),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60)
+def test_after_training_at_any_rate_a_is_positive_and_the_mask_is_finite(lr, adam, momentum, values, seed) -> None:
+    """Three steps of a tiny layer on its own contrastive loss, then u and I of any size."""
+    torch.manual_seed(seed)
+    mask = Inhibition(encoder())
+    way = torch.optim.Adam(mask.parameters(), lr=lr) if adam else torch.optim.SGD(mask.parameters(), lr=lr, momentum=momentum)
+    last, labels = encoder().convolution, torch.tensor([0, 0, 1, 1])
+    for _ in range(3):
+        fed = torch.rand(4, last.in_channels, 4, 4)
+        loss, _ = ciao(mask(torch.relu(last(fed)).detach(), fed).flatten(1), labels, 0.1)
+        way.zero_grad()
+        loss.backward()
+        way.step()
+    assert (mask.a > 0).all() and (mask.a >= LEAST).all()
+    u, inhibition = (torch.tensor(each).reshape(-1, 1, 1, 1).expand(-1, last.out_channels, 1, 1) for each in zip(*values, strict=True))
+    assert mask.inhibit(u, inhibition).isfinite().all()
+
+
+@pytest.mark.parametrize("raw", [-1e30, -math.inf, math.inf, math.nan, 0.0])
+def test_a_is_positive_whatever_its_parameter_became(raw: float) -> None:
+    mask = Inhibition(encoder())
+    with torch.no_grad():
+        mask.raw.fill_(raw)
+    assert (mask.a >= LEAST).all()
+    u = torch.full((1, len(mask.raw), 1, 1), LARGEST)
+    assert mask.inhibit(u, torch.zeros_like(u)).isfinite().all() and mask.inhibit(u, u).isfinite().all()
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_it_begins_as_the_last_convolution(name: str) -> None:
+    """u / (a + I) with I the ReLU of the last convolution as it evaluates, its normalisation included, and a = .5."""
+    network = encoder(name).train()
+    for _ in range(2):
+        network(torch.randn(8, 1, 32, 32))  # running statistics that are not those of a fresh layer
+    network.eval()
+    mask = Inhibition(network)
+    assert mask.a.tolist() == pytest.approx([START] * len(mask.a))
+    with torch.no_grad():
+        before = network.trunk(torch.randn(3, 1, 32, 32))
+        convolved = network.convolution(network.fed(before))
+        expected = torch.relu(network.normalisation(convolved) if network.normalisation else convolved)
+        u = network.last(before)
+        torch.testing.assert_close(mask(u, network.fed(before)), u / (START + expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_an_encoder_is_its_parts(name: str) -> None:
+    """trunk, then last, then what the encoder pools with, in evaluation mode; the last convolution is the only one behind the trunk."""
+    network = encoder(name).eval()
+    images = torch.randn(4, 1, 32, 32)
+    called: list[str] = []
+    for layer, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda *_, layer=layer: called.append(layer))
+    with torch.no_grad():
+        whole = network(images)
+        before = network.trunk(images)
+        called.clear()
+        maps = network.last(before)
+    assert len(called) == 1 and network.get_submodule(called[0]) is network.convolution
+    pooled = {"pk": maps.flatten(1), "vgg_face": nn.functional.max_pool2d(maps, 2).flatten(1) if maps.shape[-1] > 1 else maps.flatten(1)}
+    torch.testing.assert_close(pooled.get(name, maps.mean(dim=(2, 3))), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_every_encoder_that_can_be_cut_is_tested_here() -> None:
+    assert sorted(name for name, kind in encoders().items() if issubclass(kind, Convolutional)) == CUT
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "convolutions"),
+    [("vgg_face", 4608, 14_714_688), ("pk", 18_432, 4_306_560 + 64 + 128 + 256 + 512 - 64 - 128 - 256 - 512)],
+)
+def test_at_96_the_encoders_are_the_texts(name: str, features: int, convolutions: int) -> None:
+    """STUDIES, section 4: maps of 6x6x512; VGG's pooled to 4,608, PK's flat 18,432. PK's 4,306,560 count weights and biases."""
+    with torch.device("meta"):
+        network = build(name, channels=3, size=96)
+        assert network.last(network.trunk(torch.empty(1, 3, 96, 96))).shape == (1, 512, 6, 6)
+    assert network.features == features
+    assert sum(each.numel() for each in network.parameters()) == convolutions
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("vgg_face", 2_360_320), ("pk", 3_277_824)])
+def test_the_mask_has_as_many_parameters_as_published(name: str, parameters: int) -> None:
+    """Peers, section 4.1: a convolution with its biases, and a."""
+    assert sum(each.numel() for each in Inhibition(build(name, channels=3, size=96)).parameters()) == parameters

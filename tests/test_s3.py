@@ -1,0 +1,145 @@
+"""Run folders in a bucket of a real S3 server: the same invariants as on a disk, and what is wrong with a bucket in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platform.claim import NAME, claim
+from tests import tiny
+from tests.s3 import free_port
+from trainables.loop import train
+from trainables.registry import BadRequest
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITER = """
+import sys
+from trainables.store import RunFolder
+folder = RunFolder(sys.argv[1])
+while True:
+    for letter in b"ab":
+        folder.put(bytes([letter]) * 1_000_000, "cells", "k", "checkpoint.pt")
+        folder.put_result("k", {"key": "k", "letter": letter})
+        folder.remove("cells", "k", "result.json")
+"""
+
+
+def test_a_reader_never_sees_half_a_file_though_writers_are_killed(s3: str) -> None:
+    folder, whole = RunFolder(s3), (b"a" * 1_000_000, b"b" * 1_000_000)
+    for kill_after in (1, 5):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, s3], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        try:
+            reads, before = 0, folder.get("cells", "k", "checkpoint.pt")
+            while reads < kill_after:
+                content = folder.get("cells", "k", "checkpoint.pt")
+                if content is None or content == before:
+                    assert writer.poll() is None
+                    continue
+                reads, before = reads + 1, content
+                assert content in whole
+                assert folder.result("k") in (None, *({"key": "k", "letter": ord(letter)} for letter in "ab"))
+        finally:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        assert folder.get("cells", "k", "checkpoint.pt") in whole
+
+
+def test_what_others_write_is_seen_at_once(s3: str) -> None:
+    mine, theirs = RunFolder(s3), RunFolder(s3)
+    assert mine.done() == set() and mine.result("k") is None
+    theirs.put_result("k", {"key": "k"})
+    assert mine.done() == {"k"} and mine.result("k") == {"key": "k"}
+    theirs.remove("cells", "k", "result.json")
+    assert mine.done() == set()
+
+
+def test_more_cells_than_one_listing_holds(s3: str) -> None:
+    folder = RunFolder(s3)
+    for number in range(1050):
+        folder.put(b"{}", "cells", f"{number:020}", "result.json")
+    assert len(folder.done()) == 1050 and folder.kept() == set()
+
+
+def test_a_claim_holds_against_another_driver_and_is_given_back(s3: str) -> None:
+    folder = RunFolder(s3)
+    with claim(folder), pytest.raises(BadRequest, match=f"process {os.getpid()} on "), claim(RunFolder(s3)):
+        pass
+    assert folder.get_json(NAME) is None
+
+
+def test_a_training_in_a_bucket_is_the_training_on_a_disk(s3: str, tmp_path: Path) -> None:
+    cell = tiny.cell(tiny.data(tiny.files(tmp_path / "data")))
+    folders = [RunFolder(f"{s3}/run"), RunFolder(str(tmp_path / "run"))]
+    results = [train(cell, folder) for folder in folders]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    kept = [
+        ({name: array.tolist() for name, array in folder.predictions(cell.key).items()}, len(folder.history(cell.key)))
+        for folder in folders
+    ]
+    assert kept[0] == kept[1] and folders[0].kept() == {cell.key}
+
+
+@pytest.mark.parametrize(
+    ("uri", "variables", "said"),
+    [
+        ("s3://no-such-bucket/runs", {}, "s3://no-such-bucket/runs/{run}/"),
+        ("s3://studies/runs", {"AWS_ENDPOINT_URL": "http://127.0.0.1:{port}"}, "Could not connect to the endpoint"),
+        ("gs://studies/runs", {}, "gcsfs"),
+        ("nosuch://studies/runs", {}, "Protocol not known: nosuch"),
+    ],
+)
+def test_what_is_wrong_with_a_bucket_is_one_line(s3: str, uri: str, variables: dict[str, str], said: str) -> None:
+    run = "adults_as_augmentation-pocket"
+    filled = {name: value.format(port=free_port()) for name, value in variables.items()}
+    command = [sys.executable, "-m", "platform.grid", "--seeds", "1", "--runs", uri]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | filled, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert said.format(run=run) in done.stderr, (done.stderr, time.monotonic() - began)
+
+
+GRID = ["--only", "method=SL(c),SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "2", "--set", "per_class=8"]
+GRID += ["--set", "probe_epochs=5", "--set", "precision=fp32", "--set", "epochs=40"]
+
+
+def grid(runs: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "platform.grid", *GRID, "--runs", runs]
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, tmp_path: Path) -> None:
+    folder = RunFolder(f"{s3}/adults_as_augmentation-pocket")
+    first = grid(s3)
+    until = time.monotonic() + 300
+    while not folder.done():
+        assert first.poll() is None and time.monotonic() < until, first.communicate()[0]
+        time.sleep(0.1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    finished = {key: folder.get("cells", key, "result.json") for key in folder.done()}
+    cells = folder.grid()
+    assert 0 < len(finished) < len(cells) == 4, "the kill came too late to test anything"
+    second = grid(s3)
+    output, _ = second.communicate(timeout=400)
+    assert second.returncode == 0 and "4/4 cells done, 0 failed" in output, output
+    assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained twice"
+    assert b"SC(c&lt;-a)" in (folder.get("report", "index.html") or b"")
+    numbers = [_numbers(cell.key, folder) for cell in cells]
+    alone = RunFolder(str(tmp_path))
+    for cell in cells:
+        train(cell, alone)
+    assert numbers == [_numbers(cell.key, alone) for cell in cells]
+
+
+def _numbers(key: str, folder: RunFolder) -> Any:
+    result = folder.result(key)
+    assert result is not None
+    rows = [{name: value for name, value in row.items() if name != "time"} for row in folder.history(key)]
+    return [{name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash")}, rows]

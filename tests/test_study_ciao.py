@@ -1,0 +1,93 @@
+"""The study ciao: its grid, its parents, the published heads and tables as printed."""
+
+from dataclasses import replace
+
+import pytest
+
+from search_spaces.ciao import HEADS
+from search_spaces.space import Found
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Data, Value
+from trainables.registry import BadRequest
+
+
+def roles(study: Study) -> dict[str, Data]:
+    return {role: Data(source, f"fingerprint of {source.text()}", role) for role, source in study.roles.items()}
+
+
+@pytest.mark.parametrize(("scale", "seeds"), [("paper", 30), ("pocket", 3)])
+def test_the_grid(scale: str, seeds: int) -> None:
+    """Six networks, two encoders, six data sets with JAFFE in two ways; two parents, trained once each, first, and never compared."""
+    study = STUDIES.find("ciao")(scale)
+    cells = study.cells(roles(study))
+    steps = [cell for cell in cells if study.is_step(cell)]
+    assert len(cells) - len(steps) == 6 * 2 * 7 * seeds and [cell.method for cell in steps] == ["identity", "adversarial_autoencoder"]
+    assert all(cell.task == "identity" and set(cell.data) == {"persons"} for cell in steps)
+    place = {cell.key: number for number, cell in enumerate(cells)}
+    assert (steps[0].method_settings["momentum"], steps[0].method_settings["batch"]) == (0.9, 64)
+    by_encoder = {"VGG": steps[0].key, "PK": steps[1].key}
+    for cell in cells:
+        if not study.is_step(cell):
+            assert cell.parent == by_encoder[str(cell.axes["encoder"])] and place[cell.parent] < place[cell.key]
+            assert len(cell.data) == 1 and cell.task == "adaptation"
+            assert cell.method_settings["regime"] + "+CIAO" * cell.method_settings["mask"] == cell.axes["network"]
+
+
+def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> None:
+    study = STUDIES.find("ciao")("paper")
+    of = {(cell.axes["data"], cell.axes["encoder"]): cell for cell in study.with_seeds(1).cells(roles(study)) if not study.is_step(cell)}
+    cell = of["FER+", "PK"].method_settings
+    assert (cell["head"]["units"], cell["head"]["layers"], cell["head"]["pool"], cell["head"]["dropout"]) == (128, 1, True, 0.5)
+    assert (cell["lr"], cell["temperature"], cell["batch"], cell["optimizer"]) == (0.006, 0.23255182441856523, 64, "Adam")
+    cell = of["AffectNet", "VGG"].method_settings
+    assert (cell["lr"], cell["momentum"], cell["nesterov"], cell["optimizer"]) == (0.008, 0.4, True, "SGD")
+    assert of["JAFFE", "VGG"].task_settings["by"] == "exemplar" and of["JAFFE by person", "VGG"].task_settings["by"] == "subject"
+    assert of["EmoReact", "PK"].task_settings["frames"] == 8 and of["EmoReact", "VGG"].method_settings["lr"] < 0.01
+    changed = study.with_setting("lr", 0.1).with_seeds(1)
+    assert {cell.method_settings["lr"] for cell in changed.cells(roles(study)) if not study.is_step(cell)} == {0.1}
+    assert [cell.method_settings["lr"] for cell in changed.cells(roles(study)) if study.is_step(cell)] == [0.01, 2e-4]
+
+
+def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
+    study = STUDIES.find("ciao")("paper")
+    assert set(HEADS) == {(data, encoder) for data in study.axes["data"] for encoder in study.axes["encoder"]}
+    assert study.search is not None and study.search.arm in study.axes["network"]
+    place: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
+    found = {"head.layers": 3, "head.units": 256, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16}
+    assert found.keys() <= study.search.space.keys()
+    one = replace(study.with_seeds(1), found=(Found(study.search.arm, place, found),))
+    (cell,) = [each for each in one.cells(roles(study)) if each.axes["network"] == study.search.arm and place.items() <= each.axes.items()]
+    head = cell.method_settings["head"]
+    assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16
+
+
+def test_table_1_as_printed() -> None:
+    study = STUDIES.find("ciao")("paper")
+    printed = {(row.arm, row.condition["data"], row.condition["encoder"]): row.score for row in study.printed}
+    assert len(printed) == len(study.printed) == 6 * 2 * 6
+    assert printed["DL", "FER2013", "VGG"] == 55.3 and printed["DL+CIAO", "FER2013", "VGG"] == 68.2
+    assert printed["Full", "FER+", "VGG"] == 91.7 and printed["Full+CIAO", "EmoReact", "PK"] == 76.0
+    assert printed["LC", "JAFFE", "PK"] == 92.1 and printed["LC+CIAO", "JAFFE", "PK"] == 80.3
+    assert printed["Full", "AffectNet dimensional", "VGG"] == 48.0  # mean of arousal .46 and valence .50
+    strange = [row for row in study.printed if row.note.startswith("as printed")]
+    assert [(row.arm, row.score) for row in strange] == [("LC", 92.1), ("LC+CIAO", 80.3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("regime", "LC", "regime is what sets the values of network apart"),
+        ("target", "label", "target is what sets the values of data apart"),
+        ("temprature", 0.1, "unknown setting of ciao 'temprature'; did you mean temperature"),
+    ],
+)
+def test_a_setting_that_is_none(name: str, value: object, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        STUDIES.find("ciao")("pocket").with_setting(name, value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0), ("temperature", -1), ("lr", 0), ("features", "logits")])
+def test_a_value_that_is_none_is_refused_before_anything_starts(name: str, value: object) -> None:
+    study = STUDIES.find("ciao")("pocket").with_setting(name, value)
+    with pytest.raises(BadRequest, match=f"setting {name}={value!r} of method"):
+        study.cells(roles(study))

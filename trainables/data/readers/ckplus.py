@@ -1,0 +1,135 @@
+"""CK+ (Lucey et al. 2010): sequences of adults from neutral to the peak of an expression; and CK+48, three frames of each."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.files import inside, lines, root_of, walk
+from trainables.data.gather import Found, gather, lacking, only, unnamed
+
+CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+FOLDERS = {
+    "anger": "anger",
+    "contempt": "contempt",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "sadness": "sadness",
+    "surprise": "surprise",
+}
+"""of CK+48, which has no neutral faces"""
+SEQUENCES, SUBJECTS = 327, 118
+COUNTS = dict(zip(CODES[1:], (45, 18, 59, 25, 69, 28, 83), strict=True))
+"""labelled sequences"""
+IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images")
+LABELS = ("Emotion", "Emotion_labels")
+EXAMPLE = "S005/001/S005_001_00000011.png"
+
+_NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
+
+
+@reader(
+    "ckplus",
+    "CK+'s cohn-kanade-images and Emotion (peak=N frames of each sequence, the first as neutral), or CK+48's folders of classes",
+    ("peak", "crop", "landmarks"),
+    source="jeffcohn.net, by a signed agreement",
+    licence="non-commercial research; no redistribution",
+    release=Release(subjects=SUBJECTS),
+)
+def read(
+    path: str, *, size: int, colour: str, population: str | None = None, peak: str = "3", crop: str = "", landmarks: Path | None = None
+) -> Faces:
+    """Read the 327 sequences that have an emotion file: their last `peak` frames with its label, their first as neutral.
+
+    No file means no label: the other sequences are left out. CK+48 is read as it is: its frames are of the same sequences, 48 x 48.
+
+    Facts: `source`, `subject`, `sequence`, `place` (the frame's number). Frames of a sequence are near copies: split by subject.
+    DataError names the file.
+    """
+    only(path, population, "adults", "adults of 18 to 50")
+    if not peak.isdecimal() or not int(peak):
+        raise DataError(f"{path}: peak={peak!r} is no number of frames, 1 or more")
+    root = root_of(path, f"CK+'s {IMAGES[0]} and {LABELS[0]}, or CK+48's folders", *IMAGES, "CK+48", "contempt")
+    place = inside(root, *IMAGES)
+    small = not place
+    found, notes = _small(root) if small else _official(root, place, int(peak))
+    release = Release(981, SUBJECTS, classes={name: 3 * count for name, count in COUNTS.items()}) if small else Release(subjects=SUBJECTS)
+    notes += lacking(found, release)
+    title, classes = ("CK+48", CODES[1:]) if small else ("CK+", CODES)
+    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+
+
+def _official(root: Path, place: str, peak: int) -> tuple[list[Found], list[str]]:
+    labels = inside(root, *LABELS)
+    if not labels:
+        raise DataError(f"{root}: has {place}, but no folder {' or '.join(LABELS)}; unpack the emotion labels there")
+    sequences: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    other, wrong = [], []
+    for file in walk(root, below=place):
+        name = _NAME.fullmatch(Path(file).stem)
+        if not name:
+            other.append(file)
+            continue
+        if [part.upper() for part in Path(file).parts[-3:-1]] != [name[1].upper(), name[2]]:
+            wrong.append(file)
+        sequences[name[1].upper(), name[2]].append((name[3], file))
+    if wrong:
+        raise DataError(f"{root / wrong[0]}: does not lie in the folder that its name says; expected {place}/{EXAMPLE}")
+    emotions = _emotions(root, labels)
+    if missing := sorted(set(emotions) - set(sequences)):
+        raise DataError(
+            f"{root}: sequence {'/'.join(missing[0])} has a label and no images ({len(missing)} such); unpack the whole release"
+        )
+    found = []
+    for (subject, sequence), emotion in sorted(emotions.items()):
+        frames = sorted(sequences[subject, sequence])
+        peaks = frames[1:][-peak:]
+        for number, file in [frames[0], *peaks]:
+            shown = "neutral" if number == frames[0][0] else emotion
+            found.append(Found(file, shown, {"subject": subject, "sequence": f"{subject}/{sequence}", "place": int(number)}))
+    notes = [f"{len(emotions):,} of {len(sequences):,} sequences are labelled; the others are left out"]
+    short = [name for name in COUNTS if sum(each == name for each in emotions.values()) != COUNTS[name]]
+    if short:
+        there = lacking([Found(str(key), emotion) for key, emotion in emotions.items()], Release(classes=COUNTS))
+        notes += [type(note)(note.replace("images", "sequences", 1)) for note in there]
+    return found, [*notes, *unnamed(other, EXAMPLE)]
+
+
+def _emotions(root: Path, labels: str) -> dict[tuple[str, str], str]:
+    """The emotion of each labelled sequence."""
+    emotions: dict[tuple[str, str], str] = {}
+    for file in walk(root, {".txt"}, labels):
+        name = re.fullmatch(_NAME.pattern + "_emotion", Path(file).stem, re.IGNORECASE)
+        if not name:
+            continue
+        said = [line for _, line in lines(root / file)]
+        try:
+            code = float(said[0]) if len(said) == 1 else -1.0
+        except ValueError:
+            code = -1.0
+        if code not in range(len(CODES)):
+            raise DataError(f"{root / file}: {' '.join(said)[:40]!r} is not one code from 0 to {len(CODES) - 1}")
+        key = name[1].upper(), name[2]
+        if emotions.setdefault(key, CODES[int(code)]) != CODES[int(code)]:
+            raise DataError(f"{root / file}: sequence {'/'.join(key)} has another label in a second file")
+    if not emotions:
+        raise DataError(f"{root / labels}: holds no file like S005/001/S005_001_00000011_emotion.txt")
+    return emotions
+
+
+def _small(root: Path) -> tuple[list[Found], list[str]]:
+    """CK+48."""
+    place = inside(root, "CK+48")
+    found, other = [], []
+    emotion_of: dict[str, str] = {}
+    for file in walk(root, below=place):
+        name, parts = _NAME.fullmatch(Path(file).stem), Path(file).parts
+        if not name or len(parts) < 2 or parts[-2].lower() not in FOLDERS:
+            other.append(file)
+            continue
+        subject, sequence, emotion = name[1].upper(), f"{name[1].upper()}/{name[2]}", FOLDERS[parts[-2].lower()]
+        if emotion_of.setdefault(sequence, emotion) != emotion:
+            raise DataError(f"{root / file}: sequence {sequence} is {emotion_of[sequence]} in another file; one folder is wrong")
+        found.append(Found(file, emotion, {"subject": subject, "sequence": sequence, "place": int(name[3])}))
+    return found, unnamed(other, "anger/S010_004_00000017.png")

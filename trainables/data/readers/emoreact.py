@@ -1,0 +1,108 @@
+"""EmoReact (Nojavanasghari et al. 2016): 1,102 clips of 63 children reacting to things; eight labels, any number of them at once."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from trainables.data.dataset import SHOWN, DataError, Faces, Release, reader
+from trainables.data.files import CLIPS, inside, lines, number, root_of, table, walk
+from trainables.data.gather import Found, clip, gather, lacking, only
+
+LABELS = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
+"""the order of the label files; then valence, from 1 to 7"""
+SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
+RELEASE = Release(images=1_102, splits={"train": 432, "val": 303, "test": 367})
+
+
+@reader(
+    "emoreact",
+    "EmoReact: Data/Train|Validation|Test/*.mp4 (or folders of frames), Labels/*_labels.text, *_names.txt; subjects=FILE of clip,subject",
+    ("frames", "subjects", "crop", "landmarks"),
+    source="behnaznojavan.com/data, by a form",
+    licence="research under its agreement; no redistribution",
+    release=RELEASE,
+)
+def read(
+    path: str,
+    *,
+    size: int,
+    colour: str,
+    population: str | None = None,
+    frames: str = "8",
+    subjects: Path | None = None,
+    crop: str = "",
+    landmarks: Path | None = None,
+) -> Faces:
+    """Read `frames` evenly spaced frames of each clip. Line i of a label file is of line i of the names file of its part, never of a
+    folder's listing.
+
+    Facts: `source`, `split`, `clip`, `frame`, `emoreact_LABEL` (0 or 1), `valence` (-1 to 1, from 1 to 7), and `subject` by
+    `subjects`, a csv `clip,subject`: the release does not say who is in a clip. The label is the clip's where it has just one, else
+    none. DataError names file and line.
+    """
+    only(path, population, "children", "children, of 4 to 14 years")
+    root = root_of(path, "EmoReact's Data and Labels", "Data")
+    who = _subjects(subjects) if subjects else {}
+    found: list[Found] = []
+    missing: list[str] = []
+    for split, name in SPLITS.items():
+        place = inside(root, f"Data/{name}")
+        if not place:
+            raise DataError(f"{root}: has no folder Data/{name}")
+        there = {Path(file).stem: file for file in walk(root, CLIPS, place)}
+        there |= {Path(file).parent.name: str(Path(file).parent) for file in walk(root, below=place) if str(Path(file).parent) != place}
+        for clip_name, facts, shown in _labels(root, split):
+            if clip_name not in there:
+                missing.append(clip_name)
+                continue
+            if subjects and clip_name not in who:
+                raise DataError(f"{subjects}: has no line for {clip_name}")
+            known = {"split": split, "clip": clip_name} | ({"subject": who[clip_name]} if subjects else {}) | facts
+            found += clip(root, there[clip_name], shown[0] if len(shown) == 1 else None, known, frames)
+    if not found:
+        raise DataError(f"{root}: none of the named clips lies in Data; the first: {missing[0] if missing else 'none is named'}")
+    clips = [Found(each.facts["clip"], None, each.facts) for each in found if each.frame == 0]
+    notes = lacking(clips, RELEASE)
+    notes += [f"{len(missing):,} named clips are not there; the first: {missing[0]}"] if missing else []
+    title = "EmoReact, children of 4 to 14"
+    return gather(root, found, title=title, size=size, colour=colour, classes=LABELS, notes=notes, crop=crop, landmarks=landmarks)
+
+
+def _labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list[str]]]:
+    """Each clip of a part: its name without suffix, its facts, its labels."""
+    names_file = _find(root, rf"{split}_names\.txt")
+    labels_file = _find(root, rf"{split}_labels\.te?xt")
+    names = [_unquoted(line) for _, line in lines(names_file)]
+    rows = list(table(labels_file, [*LABELS, "valence"], header=False))
+    if len(names) != len(rows):
+        raise DataError(f"{labels_file}: {len(rows):,} lines of labels, but {names_file.name} has {len(names):,} names")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"{names_file}: {min(twice)} is named twice")
+    clips = []
+    for name, (line, (*given, valence)) in zip(names, rows, strict=True):
+        where = f"{labels_file}, line {line}"
+        values = [int(number(text, where, "label", 0, 1)) for text in given]
+        felt = (number(valence, where, "valence", 1, 7) - 4) / 3
+        shown = [label for label, value in zip(LABELS, values, strict=True) if value]
+        facts = {f"{SHOWN}{label}": value for label, value in zip(LABELS, values, strict=True)}
+        clips.append((Path(name).stem, facts | {"valence": felt}, shown))
+    return clips
+
+
+def _unquoted(line: str) -> str:
+    """'80''sTOYS115_2.mp4' as 80'sTOYS115_2.mp4."""
+    quoted = len(line) > 1 and line[0] == line[-1] == "'"
+    return line[1:-1].replace("''", "'") if quoted else line
+
+
+def _find(root: Path, pattern: str) -> Path:
+    for place in (root, root / "Labels", root / "labels"):
+        if place.is_dir():
+            for file in sorted(place.iterdir()):
+                if re.fullmatch(pattern, file.name, re.IGNORECASE):
+                    return file
+    raise DataError(f"{root}: has no file {pattern.replace(chr(92), '').replace('te?xt', 'text')}, here or in Labels")
+
+
+def _subjects(file: Path) -> dict[str, str]:
+    return {Path(name).stem: subject for _, (name, subject) in table(file, ("clip", "subject"))}

@@ -1,0 +1,61 @@
+"""FER2013 as folders of pictures, in which it is handed around: train/angry/Training_1021836.jpg, test/angry/PublicTest_88305960.jpg."""
+
+import re
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Doubt, Faces, reader
+from trainables.data.files import folder, walk
+from trainables.data.gather import Found, gather, lacking
+from trainables.data.readers import fer2013
+from trainables.data.readers.folders import NAMES, PARTS
+
+CLASSES = tuple(fer2013.CODES.values())
+EXAMPLE = "train/angry/Training_1021836.jpg"
+
+_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+", re.IGNORECASE)
+_USAGE = {name.lower(): split for name, split in fer2013.SPLITS.items()}
+
+
+@reader(
+    "fer2013_folders",
+    f"FER2013 as folders of pictures: {EXAMPLE}, or train/angry/im0.png",
+    source="as fer2013",
+    licence="as fer2013",
+    release=fer2013.RELEASE,
+)
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+    """Read the pictures of the folders of classes; the split is what the name's beginning says, else the folder's.
+
+    Copies and constant images are dropped as the kind fer2013 drops them. The numbers in the names are not the csv's rows, so no ages
+    can be joined: "adults" is everybody. Names like X.jpg3.jpg, which somebody's augmentation made, are left out.
+    Facts: `source`, `split`. DataError names the file.
+    """
+    if population == "children":
+        raise DataError(f"{path}: FER2013 in folders does not say who is a child; the kind fer2013 takes ages=FILE")
+    root = folder(path, f"folders with {EXAMPLE}")
+    found, made = [], 0
+    for file in walk(root):
+        parts = file.split("/")
+        if re.search(r"\.(jpg|jpeg|png)\d*$", Path(file).stem, re.IGNORECASE):
+            made += 1
+            continue
+        name = _NAME.fullmatch(Path(file).stem)
+        emotion = NAMES.get(parts[-2].lower()) if len(parts) > 1 else None
+        split = _USAGE[name[1].lower()] if name else PARTS.get(parts[0].lower())
+        if emotion not in CLASSES or split is None:
+            raise DataError(f"{root / file}: is in no folder of a class and of a part, as in {EXAMPLE}")
+        folder_says = PARTS.get(parts[0].lower())
+        if name and folder_says and (folder_says == "train") != (split == "train"):
+            raise DataError(f"{root / file}: its name says {name[1]}, its folder {parts[0]}; one of them is wrong")
+        found.append(Found(file, emotion, {"split": split}))
+    if not found:
+        raise DataError(f"{root}: holds no picture like {EXAMPLE}")
+    notes = lacking(found, fer2013.RELEASE)
+    notes += [Doubt(f"{made:,} pictures that an augmentation made are left out")] if made else []
+    notes += ["adults: used whole, children among them: no ages are known"] if population else []
+    faces = gather(root, found, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
+    keep, dropped = fer2013.distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
+    if keep.all():
+        return faces
+    facts = faces.facts.loc[keep].reset_index(drop=True)
+    return Faces(faces.images[keep], faces.labels[keep], faces.classes, facts, faces.title, (*faces.notes, *dropped))

@@ -1,0 +1,117 @@
+"""Any folder of classes: CLASS/..., or train/CLASS/..., val/CLASS/..., test/CLASS/...; NovaEmotions, ENIC and others come so."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Faces, reader
+from trainables.data.files import folder, table, walk
+from trainables.data.gather import Found, gather
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+SYNONYMS = {
+    "anger": ("angry", "anger"),
+    "contempt": ("contempt", "contemptuous"),
+    "disgust": ("disgust", "disgusted"),
+    "fear": ("fear", "fearful", "afraid", "scared"),
+    "happiness": ("happiness", "happy", "joy", "joyful"),
+    "neutral": ("neutral", "neutrality", "normal"),
+    "sadness": ("sadness", "sad"),
+    "surprise": ("surprise", "surprised"),
+}
+NAMES = {word: name for name, words in SYNONYMS.items() for word in words}
+"""what a folder may be called, in small letters; any other name is a class of its own"""
+
+
+@reader(
+    "folders",
+    "any folder of classes: CLASS/... or train|val|test/CLASS/...; labels=FILE of folder,label; subject=PATTERN finds it in the path",
+    ("labels", "subject", "crop", "landmarks"),
+    source="any folder (NovaEmotions is no longer public)",
+    licence="that of the images",
+)
+def read(
+    path: str,
+    *,
+    size: int,
+    colour: str,
+    population: str | None = None,
+    labels: Path | None = None,
+    subject: str = "",
+    crop: str = "",
+    landmarks: Path | None = None,
+) -> Faces:
+    """Read every image; the folder below the root (or below train, val, test) is its class, whatever lies deeper.
+
+    The field's usual words are understood in any letters (angry, Happy, afraid); others are classes of their own, and noted. Numbers
+    are refused, for they mean other classes in every copy: name them by `labels`, a csv `folder,label`, where a label "-" leaves a
+    folder out. `subject` is a regular expression whose first group, found in the path, is the person. `population` is on trust.
+
+    Facts: `source`, `split` and `subject` where there are. DataError names the folder or file.
+    """
+    root = folder(path, "folders that are classes")
+    renamed = _labels(labels) if labels else {}
+    try:
+        pattern = re.compile(subject)
+    except re.error as error:
+        raise DataError(f"{path}: subject={subject!r} is no regular expression ({error})") from None
+    if subject and not pattern.groups:
+        raise DataError(f"{path}: subject={subject!r} has no group (...) that is the person")
+    found: list[Found] = []
+    parts: dict[str, list[str]] = {}
+    for file in walk(root):
+        *places, _ = file.split("/")
+        split = PARTS.get(places[0].lower()) if places else None
+        if len(places) < 1 + bool(split):
+            raise DataError(f"{root / file}: lies in no folder of a class; for unlabelled images use the kind images")
+        emotion = _class(places[bool(split)], renamed, root, labels)
+        if emotion == "-":
+            continue
+        facts = {"split": split} if split else {}
+        if subject:
+            if not (person := pattern.search(file)):
+                raise DataError(f"{root / file}: subject={subject} finds no person in this path")
+            facts["subject"] = person[1]
+        parts.setdefault(split or "", []).append(file)
+        found.append(Found(file, emotion, facts))
+    if len(parts) > 1 and "" in parts:
+        raise DataError(f"{root}: has a split, but {parts[''][0]} lies outside it")
+    if not found:
+        raise DataError(f"{root}: holds no image in a folder of a class")
+    classes = Counter(str(each.emotion) for each in found)
+    own = sorted(set(classes) - set(SYNONYMS))
+    notes = [f"classes of its own, beside the eight usual ones: {', '.join(own)}"] if own else []
+    title = ", ".join(filter(None, (f"images of {root.name}", population)))
+    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+
+
+def _class(name: str, renamed: dict[str, str], root: Path, labels: Path | None) -> str:
+    key = name.lower().strip()
+    if key in renamed:
+        return renamed[key]
+    if labels:
+        raise DataError(f"{labels}: has no line for the folder {name!r} of {root}")
+    if key in NAMES:
+        return NAMES[key]
+    if not re.search("[a-z]", key):
+        raise DataError(
+            f"{root}: the folder {name!r} is no class by its name, and numbers mean another one in every copy; give labels=FILE"
+        )
+    return re.sub(r"\W+", "_", key)
+
+
+def _labels(file: Path) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for line, (name, label) in table(file, ("folder", "label")):
+        if names.setdefault(name.lower(), label) != label or not label:
+            raise DataError(f"{file}, line {line}: the folder {name!r} has {'a second label' if label else 'no label'}")
+    return {name: NAMES.get(label.lower(), label) for name, label in names.items()}

@@ -1,0 +1,90 @@
+"""JAFFE (Lyons et al. 1998): 213 photographs of ten Japanese women posing six expressions and a neutral face, with ratings by sixty."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.files import folder, lines, number, walk
+from trainables.data.gather import Found, gather, lacking, only, unnamed
+
+EMOTIONS = {"AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise"}
+RATED = {"HAP": "happiness", "SAD": "sadness", "SUR": "surprise", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}
+"""columns of the ratings"""
+RELEASE = Release(images=213, subjects=10, classes=dict(zip(EMOTIONS.values(), (30, 29, 32, 31, 30, 31, 30), strict=True)))
+WOMEN = ("KA", "KL", "KM", "KR", "MK", "NA", "NM", "TM", "UY", "YM")
+EXAMPLE = "KA.AN1.39.tiff"
+
+_NAME = re.compile(rf"({'|'.join(WOMEN)})[._-]({'|'.join(EMOTIONS)})(\d)[._-](\d+)", re.IGNORECASE)
+_PICTURE = re.compile(rf"({'|'.join(WOMEN)})-({'|'.join(EMOTIONS)})(\d)", re.IGNORECASE)
+
+
+@reader(
+    "jaffe",
+    f"JAFFE: a folder of files like {EXAMPLE}, and the text of the ratings where it is there",
+    source="zenodo.org/records/14974867, by request",
+    licence="non-commercial research; no redistribution",
+    release=RELEASE,
+)
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+    """Read every photograph, wherever in the folder, by its name; the pictures are faces already.
+
+    Facts: `source`, `subject`, `sex`, `ethnicity`, `exemplar` (the digit of the name: which of the woman's pictures of that expression)
+    and, where a text file has them, the mean ratings `rating_happiness` ... (1 to 5; neutral was not rated). Of the ratings' two
+    blocks the first is read: the second was made without fear. DataError names the file and the line.
+    """
+    only(path, population, "adults", "adults")
+    root = folder(path, f"files like {EXAMPLE}")
+    found, other = [], []
+    seen: dict[str, str] = {}
+    ratings = _ratings(root)
+    for file in walk(root):
+        if not (name := _NAME.fullmatch(Path(file).stem)):
+            other.append(file)
+            continue
+        woman, token, exemplar, _ = name.groups()
+        picture = f"{woman}-{token}{exemplar}".upper()
+        if picture in seen:
+            raise DataError(f"{root}: {seen[picture]} and {file} are one picture by their names; remove the copy")
+        seen[picture] = file
+        facts = {"subject": woman.upper(), "sex": "F", "ethnicity": "japanese", "exemplar": int(exemplar)}
+        found.append(Found(file, EMOTIONS[token.upper()], facts | ratings.get(picture, {})))
+    if not found:
+        raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
+    notes = [*lacking(found, RELEASE), *unnamed(other, EXAMPLE)]
+    if ratings and (missing := [picture for picture in seen if picture not in ratings]):
+        notes.append(f"{len(missing):,} photographs are not rated, such as {missing[0]}")
+    return gather(root, found, title="JAFFE", size=size, colour=colour, classes=EMOTIONS.values(), notes=notes)
+
+
+def _ratings(root: Path) -> dict[str, dict[str, float]]:
+    """The mean ratings of each picture, from the text file that has them; nothing where none has."""
+    for file in walk(root, {".txt", ""}):
+        for _, line in _readable(root / file):
+            if re.sub(r"\W+", " ", line).split()[:6] == list(RATED):
+                return dict(_block(root / file))
+    return {}
+
+
+def _readable(file: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that is text; none of any other."""
+    try:
+        yield from lines(file)
+    except DataError:
+        return
+
+
+def _block(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """The first block of ratings: `1 2.87 2.52 2.16 1.97 2.03 2.06 KM-NE1` after a header line; it ends where the second's text begins."""
+    begun = False
+    for line, text in lines(file):
+        fields = text.split()
+        if not begun:
+            begun = re.sub(r"\W+", " ", text).split()[:6] == list(RATED)
+        elif len(fields) == 2 + len(RATED) and fields[0].isdecimal() and _PICTURE.fullmatch(fields[-1]):
+            values = [number(value, f"{file}, line {line}", "rating", 1, 5) for value in fields[1:-1]]
+            yield fields[-1].upper(), {f"rating_{name}": value for name, value in zip(RATED.values(), values, strict=True)}
+        elif not set(text) <= set("-=_ \t"):
+            if fields[0].isdecimal():
+                raise DataError(f"{file}, line {line}: {text[:60]!r} is no line of a number, {len(RATED)} ratings and a picture")
+            return

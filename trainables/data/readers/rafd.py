@@ -1,0 +1,70 @@
+"""RaFD (Langner et al. 2010): 67 models, ten of them children, eight expressions, three gazes, five angles; all posed, all named."""
+
+import re
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.files import folder, walk
+from trainables.data.gather import Found, gather, lacking, unnamed
+
+EMOTIONS = {
+    "angry": "anger",
+    "contemptuous": "contempt",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happy": "happiness",
+    "neutral": "neutral",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+ANGLES = ("000", "045", "090", "135", "180")
+FRONTAL = "090"
+RELEASE = Release(images=8_040, subjects=67, classes=dict.fromkeys(EMOTIONS.values(), 1_005))
+EXAMPLE = "Rafd090_41_Kid_female_neutral_frontal.jpg"
+
+_NAME = re.compile(
+    rf"Rafd({'|'.join(ANGLES)})_(\d+)_(Caucasian|Moroccan|Kid)_(male|female)_({'|'.join(EMOTIONS)})_(frontal|left|right)", re.IGNORECASE
+)
+
+
+@reader(
+    "rafd",
+    f"RaFD: files like {EXAMPLE}; angle=090 for frontal ones alone",
+    ("angle", "crop", "landmarks"),
+    source="rafd.nl, by request",
+    licence="non-commercial research; publication of a few named models",
+    release=RELEASE,
+)
+def read(
+    path: str, *, size: int, colour: str, population: str | None = None, angle: str = "", crop: str = "", landmarks: Path | None = None
+) -> Faces:
+    """Read the photographs (681 x 1024, head and shoulders: with `crop`), of all angles or one; the group Kid is "children".
+
+    Facts: `source`, `subject` (the model's number), `sex`, `ethnicity` (Kid: caucasian), `group`, `angle` (degrees, 90 is frontal) and
+    `gaze`. DataError names the file.
+    """
+    if angle not in ("", *ANGLES):
+        raise DataError(f"{path}: angle={angle!r} is none of {', '.join(ANGLES)} ({FRONTAL} is frontal)")
+    root = folder(path, f"files like {EXAMPLE}")
+    found, other = [], []
+    who: dict[str, tuple[str, str]] = {}
+    for file in walk(root):
+        if not (name := _NAME.fullmatch(Path(file).stem)):
+            other.append(file)
+            continue
+        degrees, model, group, sex, token, gaze = (part.lower() for part in name.groups())
+        if who.setdefault(model, (group, sex)) != (group, sex):
+            raise DataError(f"{root / file}: model {model} is {' '.join(who[model])} in another file; one of them is misnamed")
+        facts = {"subject": model, "sex": sex[0].upper(), "ethnicity": "caucasian" if group == "kid" else group}
+        found.append(Found(file, EMOTIONS[token], facts | {"group": group, "angle": int(degrees), "gaze": gaze}))
+    if not found:
+        raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
+    notes = [*lacking(found, RELEASE), *unnamed(other, EXAMPLE)]
+    if population:
+        found = [each for each in found if (each.facts["group"] == "kid") == (population == "children")]
+    if angle:
+        found = [each for each in found if each.facts["angle"] == int(angle)]
+        notes.append(f"{len(found):,} images of angle {angle}")
+    title = ", ".join(filter(None, ("RaFD", population, f"angle {angle}" if angle else "")))
+    classes = EMOTIONS.values()
+    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)

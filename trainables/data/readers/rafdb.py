@@ -1,0 +1,125 @@
+"""RAF-DB, basic expressions (Li, Deng & Du 2017): 15,339 faces from the web, labelled by about 40 people each; no subjects are known."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.files import inside, lines, root_of, walk
+from trainables.data.gather import Found, ages_of, contradictions, gather, lacking, unnamed
+
+CODES = {1: "surprise", 2: "fear", 3: "disgust", 4: "happiness", 5: "sadness", 6: "anger", 7: "neutral"}
+LIST = "EmoLabel/list_patition_label.txt"
+RELEASE = Release(
+    images=15_339,
+    splits={"train": 12_271, "test": 3_068},
+    classes=dict(zip(CODES.values(), (1_619, 355, 877, 5_957, 2_460, 867, 3_204), strict=True)),
+)
+SEX = {"0": "M", "1": "F", "2": None}
+ETHNICITY = {"0": "caucasian", "1": "african-american", "2": "asian"}
+GROUPS = ("0-3", "4-19", "20-39", "40-69", "70+")
+"""years, by the code of the annotation"""
+YOUNG = GROUPS[:2]
+EXAMPLE = "train_00001_aligned.jpg"
+
+_NAME = re.compile(r"(train_\d{5}|test_\d{4})(_aligned)?", re.IGNORECASE)
+_COMPOUND = re.compile(r"(train_\d{4}|test_\d{3})(_aligned)?", re.IGNORECASE)
+
+
+@reader(
+    "rafdb",
+    "RAF-DB's folder basic (EmoLabel, Image/aligned, Annotation), or folders train/1..7, test/1..7; ages=FILE of file,age",
+    ("ages",),
+    source="whdeng.cn/RAF, by a form",
+    licence="non-commercial research; no redistribution",
+    release=RELEASE,
+)
+def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> Faces:
+    """Read the aligned faces (100 x 100) with the official split.
+
+    "children" are those of ages 12 or under and "adults" of 25 or over by `ages`, a csv `file,age` (years); without it, by the manual
+    annotation: 0-3 and 4-19 against 20 and over, which makes teenagers children. Without either, "adults" is everybody, and noted.
+
+    Facts: `source`, `split`, and where Annotation/manual is there `sex`, `ethnicity` and `age_group`; `age` by `ages`. The compound
+    set, whose files are called alike but whose eleven codes mean other things, is refused. DataError names file and line.
+    """
+    root = root_of(path, f"RAF-DB's folder basic ({LIST}, Image/aligned), or train/1, ... test/7", LIST, "train/1")
+    found, notes = _official(root) if (root / LIST).is_file() else _folders(root)
+    notes += lacking(found, RELEASE)
+    found, title, chosen = _chosen(path, found, population, ages)
+    classes = CODES.values()
+    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=[*notes, *chosen])
+
+
+def _official(root: Path) -> tuple[list[Found], list[str]]:
+    place = inside(root, "Image/aligned")
+    if not place:
+        raise DataError(f"{root}: has {LIST}, but no folder Image/aligned; unpack aligned.zip there")
+    files = {Path(file).stem.lower().removesuffix("_aligned"): file for file in walk(root, below=place)}
+    annotations = inside(root, "Annotation/manual")
+    found: dict[str, Found] = {}
+    for number, line in lines(root / LIST):
+        where = f"{root / LIST}, line {number}"
+        name, _, code = line.partition(" ")
+        stem = Path(name).stem.lower()
+        if not code.strip().isdecimal() or int(code) not in range(1, 12):
+            raise DataError(f"{where}: {line[:60]!r} is no name and code from 1 to 7")
+        if int(code) > 7 or _COMPOUND.fullmatch(stem):
+            raise DataError(f"{where}: {line[:60]!r} is of the compound set, whose codes mean other classes; name the folder basic")
+        if not (match := _NAME.fullmatch(stem)):
+            raise DataError(f"{where}: {name[:60]!r} is not named like train_00001.jpg")
+        if stem in found:
+            raise DataError(f"{where}: {name} is listed a second time")
+        facts = {"split": match[1].split("_")[0]} | (_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {})
+        found[stem] = Found(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], facts)
+    return list(found.values()), [f"{len(files):,} images have no line in {LIST} and are left out"] if files else []
+
+
+def _folders(root: Path) -> tuple[list[Found], list[str]]:
+    """The form that is handed around: train/1 ... test/7, a folder's name the code."""
+    found, other, wrong = [], [], []
+    for file in walk(root):
+        parts = file.split("/")
+        match = _NAME.fullmatch(Path(file).stem)
+        if len(parts) != 3 or parts[0].lower() not in ("train", "test") or not match:
+            other.append(file)
+            continue
+        if not parts[1].isdecimal() or int(parts[1]) not in CODES:
+            raise DataError(f"{root / file}: the folder {parts[1]!r} is no code from 1 to 7")
+        if match[1].split("_")[0].lower() != parts[0].lower():
+            wrong.append((file, "its name says the other part"))
+        found.append(Found(file, CODES[int(parts[1])], {"split": parts[0].lower()}))
+    counts = Counter(Path(each.file).name.lower() for each in found)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DataError(f"{root}: {twice[0]} lies in two folders; only one can be its label")
+    return found, [*contradictions(root, wrong, len(found)), *unnamed(other, f"train/5/{EXAMPLE}")]
+
+
+def _attributes(file: Path) -> dict[str, str | None]:
+    """Sex, ethnicity and age group of an annotation: five lines of landmarks, then three codes. Nothing where there is no file."""
+    if not file.exists():
+        return {"sex": None, "ethnicity": None, "age_group": None}
+    codes = [line for _, line in lines(file)][-3:]
+    if len(codes) < 3 or codes[0] not in SEX or codes[1] not in ETHNICITY or codes[2] not in map(str, range(len(GROUPS))):
+        raise DataError(f"{file}: its last three lines are {', '.join(codes)[:40]!r}, which are no codes of sex, ethnicity and age")
+    return {"sex": SEX[codes[0]], "ethnicity": ETHNICITY[codes[1]], "age_group": GROUPS[int(codes[2])]}
+
+
+def _chosen(path: str, found: list[Found], population: str | None, ages: Path | None) -> tuple[list[Found], str, list[str]]:
+    """The images of a population, the data set's title, and notes."""
+    if ages:
+        return ages_of(ages, found, population, "RAF-DB")
+    if population is None:
+        return found, "RAF-DB", []
+    grouped = [each for each in found if each.facts.get("age_group")]
+    if not grouped and population == "children":
+        raise DataError(f"{path}: does not say who is a child: it has no Annotation/manual; add it, or give ages=FILE")
+    if not grouped:
+        return found, "RAF-DB, used whole as adults", ["adults: used whole, children among them, for want of ages"]
+    chosen = [each for each in grouped if (each.facts["age_group"] in YOUNG) == (population == "children")]
+    years = "19 or under" if population == "children" else "20 or over"
+    return (
+        chosen,
+        f"RAF-DB, {population} of {years}",
+        [f"{population}: {len(chosen):,} of {len(found):,} images, by the annotated age group"],
+    )

@@ -1,0 +1,66 @@
+"""VGGFace2 (Cao et al. 2018), and any folder of folders that are persons: faces to learn identities from; no expressions."""
+
+from pathlib import Path
+
+from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.files import folder, table, walk
+from trainables.data.gather import Found, gather, lacking, unnamed
+
+RELEASE = Release(subjects=9_131)
+EXAMPLE = "train/n000002/0001_01.jpg"
+META = "identity_meta.csv"
+
+
+@reader(
+    "vggface2",
+    f"VGGFace2, or any folder of subjects: {EXAMPLE} or SUBJECT/NAME.jpg; each=N images of a subject",
+    ("each", "crop", "landmarks"),
+    source="robots.ox.ac.uk/~vgg/data/vgg_face2 (withdrawn)",
+    licence="non-commercial research",
+    release=RELEASE,
+)
+def read(
+    path: str, *, size: int, colour: str, population: str | None = None, each: str = "", crop: str = "", landmarks: Path | None = None
+) -> Faces:
+    """Read the images of each subject, or the first `each` of them; unlabelled. Folders train and test are the split, of subjects.
+
+    Facts: `source`, `subject`, `split` where there is one, `sex` where identity_meta.csv is there. `population` is taken on trust.
+    DataError names the folder.
+    """
+    if each and (not each.isdecimal() or not int(each)):
+        raise DataError(f"{path}: each={each!r} is no number of images, 1 or more")
+    root = folder(path, f"folders of subjects like {EXAMPLE}")
+    sexes = _sexes(root)
+    found, other = [], []
+    counts: dict[str, int] = {}
+    split_of: dict[str, str] = {}
+    for file in walk(root):
+        parts = file.split("/")
+        split = parts[0] if parts[0] in ("train", "val", "test") else ""
+        if len(parts) != (3 if split else 2):
+            other.append(file)
+            continue
+        subject = parts[-2]
+        if split_of.setdefault(subject, split) != split:
+            raise DataError(
+                f"{root}: subject {subject} is in {split_of[subject] or 'no part'} and in {split or 'no part'}; one person, one part"
+            )
+        counts[subject] = counts.get(subject, 0) + 1
+        if not each or counts[subject] <= int(each):
+            found.append(Found(file, None, {"subject": subject, "sex": sexes.get(subject)} | ({"split": split} if split else {})))
+    if not found:
+        raise DataError(f"{root}: holds no folders of subjects like {EXAMPLE}; found {other[0] if other else 'no image'}")
+    if len(splits := set(split_of.values())) > 1 and "" in splits:
+        raise DataError(f"{root}: has a split, but subject {next(name for name, part in split_of.items() if not part)} lies outside it")
+    released = (root / META).is_file() or all(name.startswith("n0") for name in split_of)
+    notes = [*(lacking(found, RELEASE) if released else []), *unnamed(other, EXAMPLE)]
+    notes += [f"the first {each} of each subject, of {sum(counts.values()):,} images"] if each else []
+    title = ", ".join(filter(None, ("VGGFace2" if released else f"subjects of {root.name}", "unlabelled", population)))
+    return gather(root, found, title=title, size=size, colour=colour, classes=(), notes=notes, crop=crop, landmarks=landmarks)
+
+
+def _sexes(root: Path) -> dict[str, str]:
+    """The sex of each subject, by the release's table, where it is there."""
+    if not (root / META).is_file():
+        return {}
+    return {name: sex.upper() for _, (name, sex) in table(root / META, ("Class_ID", "Gender")) if sex.upper() in ("F", "M")}

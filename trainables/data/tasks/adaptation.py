@@ -1,0 +1,128 @@
+"""One data set with its own kind of answer; its official split, or an exemplar or a person left out (Barros & Sciutti 2022, section IV)."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from trainables.data.dataset import CLASSES, DataError, Faces
+from trainables.data.deal import deal
+from trainables.data.splits import split_hash
+from trainables.data.targets import TARGETS, clips
+from trainables.data.task import TASKS, Images, Task, TaskKind, known
+from trainables.registry import unknown
+from trainables.settings import Settings
+from trainables.streams import stream
+
+SEVEN = tuple(name for name in CLASSES if name != "contempt")
+TRAIN, VAL, TEST = range(3)
+FOLDS = 3
+"""exemplars that are left out in turn: a person's pictures of one expression in JAFFE"""
+
+
+class Adaptation(Settings):
+    """Settings of the task `adaptation`."""
+
+    role: str = "faces"
+    """what is trained, selected and tested on"""
+    target: Literal["label", "votes", "affect", "labels"] = "label"
+    """what is answered"""
+    classes: tuple[str, ...] = SEVEN
+    """of `label` and `votes`"""
+    frames: int | None = Field(None, ge=1)
+    """answers are for clips, of so many frames each; none: for images"""
+    by: Literal["official", "exemplar", "subject"] = "official"
+    """the data set's own split; or seed by seed another exemplar, or another person, is the test set"""
+    test: float = Field(0.3, gt=0, lt=1)
+    """share of a data set that has no official held-out set"""
+    validation: float = Field(0.15, gt=0, lt=1)
+    """share of what is left for training, where no official set selects: the only one held out (AffectNet's) is the reported one"""
+    images: int | None = Field(None, ge=1)
+    """at most so many to train on, drawn at random"""
+    size: int = Field(96, ge=8)
+    """pixels a side"""
+    colour: Literal["grey", "rgb"] = "rgb"
+
+
+def roles(settings: Adaptation) -> tuple[str, ...]:
+    return (settings.role,)
+
+
+def build(settings: Adaptation, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+    """The seed's split is the same for every method. DataError for answers that are none, and for what cannot be split."""
+    if settings.role not in faces:
+        raise unknown("role", settings.role, faces)
+    whole = faces[settings.role]
+    target = TARGETS[settings.target]
+    found, names, values = target.read(whole, settings.classes)
+    rows = clips(found, settings.frames) if settings.frames else np.arange(len(found))[:, None]
+    first = rows[:, 0]
+    strata = found.labels[first] if target.one_class else np.zeros(len(rows), np.int64)
+    part = _parts(strata, found.facts.iloc[first], whole.title, settings, seed)
+    train, val, test = (np.flatnonzero(part == each) for each in range(3))
+    for name, each in (("training", train), ("selection", val), ("test", test)):
+        if not len(each):
+            raise DataError(f"{whole.title}: none of {len(rows)} is in the {name} part ({settings.by} split)")
+    if settings.images:
+        train = np.sort(stream(seed, "images").permutation(train)[: settings.images])
+
+    def images(chosen: np.ndarray) -> Images:
+        frames = rows[chosen]
+        made = Images.of(found, frames[:, 0], device)
+        if settings.frames:
+            made = made._replace(pixels=torch.from_numpy(found.images[frames]).to(device))
+        return made if values is None else made._replace(values=torch.from_numpy(values[frames[:, 0]]).to(device))
+
+    return Task(
+        classes=names,
+        train=images(train),
+        val=images(val),
+        test=images(test),
+        split_hash=split_hash((first[train], first[val], first[test]), whole.fingerprint),
+        facts=known(found, first[test]),
+        target=settings.target,
+        scored=True,
+    )
+
+
+def _parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: Adaptation, seed: int) -> np.ndarray:
+    """The part of each image or clip."""
+    rng = stream(seed, "split")
+    persons = np.array([f"image {row}" for row in range(len(facts))], object)
+    if "subject" in facts:
+        named = facts["subject"].notna().to_numpy()
+        persons[named] = facts["subject"].to_numpy(object)[named]
+    part = np.full(len(facts), -1)
+    if settings.by == "official":
+        official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
+        val, test = official == "val", official == "test"
+        if test.any() or val.any():
+            part[test if test.any() else val] = TEST
+            if test.any():
+                part[val] = VAL
+        else:
+            part[deal(labels, persons, (1 - settings.test, settings.test), rng) == 1] = TEST
+    elif "subject" not in facts:
+        raise DataError(f"{title}: knows no subjects, so by={settings.by} has none to leave out; use by=official")
+    elif settings.by == "exemplar":
+        part[_exemplars(labels, facts) == seed % FOLDS + 1] = TEST
+        persons = np.arange(len(facts)).astype(object)  # everybody is in training and test: selection is by image, too
+    else:
+        everybody = sorted(set(persons))
+        part[persons == everybody[seed % len(everybody)]] = TEST
+    if not (part == VAL).any():
+        free = part < 0
+        part[free] = deal(labels[free], persons[free], (1 - settings.validation, settings.validation), rng)
+    return np.where(part < 0, TRAIN, part)
+
+
+def _exemplars(labels: np.ndarray, facts: pd.DataFrame) -> np.ndarray:
+    """Which of a person's pictures of an expression each is, from 1; in their order where the data set does not number them."""
+    if "exemplar" in facts:
+        return facts["exemplar"].to_numpy(int)
+    return pd.Series(1, index=range(len(labels))).groupby([facts["subject"].to_numpy(object), labels]).cumsum().to_numpy()
+
+
+TASKS.add("adaptation")(TaskKind(Adaptation, build, roles))

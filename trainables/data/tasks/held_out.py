@@ -1,0 +1,73 @@
+"""One data set by its official split, by folds of persons, or with a person or an exemplar left out; all images train."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from trainables.data.dataset import DataError, Faces
+from trainables.data.splits import Split, fold_split, left_out_split, official_split, split_hash
+from trainables.data.task import TASKS, Images, Task, TaskKind, known
+from trainables.registry import unknown
+from trainables.settings import Settings
+from trainables.streams import stream
+
+
+class HeldOut(Settings):
+    """Settings of the task `held_out`."""
+
+    target: str = "adults"
+    """role that is trained, selected and tested on"""
+    by: Literal["official", "fold", "subject", "exemplar"] = "official"
+    """official: the data set's own split; fold: persons dealt to folds (where nobody is known, images, no copies of one in two folds);
+    subject, exemplar: one of them is the test set"""
+    which: int | None = Field(None, ge=0)
+    """which fold, subject or exemplar, from 0; none: the seed says, so that as many seeds as there are cover all"""
+    folds: int = Field(5, ge=2)
+    validation: float = Field(0.2, gt=0, lt=1)
+    """share of what is left for training, person by person, where no official part validates"""
+    classes: tuple[str, ...] = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    size: int = Field(48, ge=8)
+    """pixels a side"""
+    colour: Literal["grey", "rgb"] = "grey"
+
+
+def build(settings: HeldOut, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+    """The seed's split is the same for every method; the dealing of folds is the same for every seed."""
+    if settings.target not in faces:
+        raise unknown("role", settings.target, faces)
+    whole = faces[settings.target]
+    target = whole.only(settings.classes)
+    split = _cut(settings, target, whole.persons[target.facts.index.to_numpy()], seed)
+    return Task(
+        classes=settings.classes,
+        train=Images.of(target, split.train, device),
+        val=Images.of(target, split.val, device),
+        test=Images.of(target, split.test, device),
+        split_hash=split_hash([target.facts.index.to_numpy()[part] for part in split], whole.fingerprint),
+        facts=known(target, split.test),
+    )
+
+
+def _cut(settings: HeldOut, target: Faces, persons: np.ndarray, seed: int) -> Split:
+    facts, labels, share = target.facts, target.labels, settings.validation
+    if settings.by == "subject" and "subject" not in facts:
+        raise DataError(f"{target.title}: knows no subjects, so none can be left out; use by=official or by=fold")
+    column = "split" if settings.by == "official" else "exemplar"
+    if settings.by in ("official", "exemplar") and column not in facts:
+        raise DataError(f"{target.title}: has no {'official split' if column == 'split' else 'exemplars'}; use by=fold or by=subject")
+    try:
+        if settings.by == "official":
+            return official_split(labels, facts["split"].to_numpy(object), persons, share, stream(seed, "split"))
+        if settings.by == "fold":
+            which = seed % settings.folds if settings.which is None else settings.which
+            return fold_split(labels, persons, which, settings.folds, share, stream(0, "folds"))
+        groups = persons if settings.by == "subject" else facts["exemplar"].to_numpy()
+        which = seed % len(set(groups)) if settings.which is None else settings.which
+        return left_out_split(labels, groups, which, persons, share, stream(seed, "split"))
+    except DataError as error:
+        raise DataError(f"{target.title}: {error}") from None
+
+
+TASKS.add("held_out")(TaskKind(HeldOut, build))

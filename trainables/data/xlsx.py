@@ -1,0 +1,45 @@
+"""Xlsx: the cells of a spreadsheet's first sheet, where a data set's facts come as one; too little to need a library."""
+
+import re
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from trainables.data.decode import DataError
+
+_SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+LARGEST = 2**24
+"""bytes of a part: a table of facts is small, and an archive may claim anything"""
+
+
+def cells(file: Path) -> list[list[str]]:
+    """Rows of text, from the first sheet; cells that are empty are "". DataError for what is no spreadsheet."""
+    try:
+        with zipfile.ZipFile(file) as book:
+            parts = {name: book.getinfo(name) for name in book.namelist()}
+            sheet = min((name for name in parts if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name)), key=lambda name: (len(name), name))
+            if max(part.file_size for name, part in parts.items() if name in (sheet, "xl/sharedStrings.xml")) > LARGEST:
+                raise DataError(f"{file}: its sheet is larger than a table of facts can be")
+            shared = book.read("xl/sharedStrings.xml") if "xl/sharedStrings.xml" in parts else b""
+            texts = ["".join(each.itertext()) for each in ElementTree.fromstring(shared)] if shared else []
+            rows = []
+            for row in ElementTree.fromstring(book.read(sheet)).iter(f"{_SPACE}row"):
+                values: dict[int, str] = {}
+                for place, cell in enumerate(row.iter(f"{_SPACE}c")):
+                    text = "".join(cell.itertext())
+                    values[_column(cell.get("r", ""), place)] = texts[int(text)] if cell.get("t") == "s" else text
+                rows.append([values.get(column, "").strip() for column in range(max(values, default=-1) + 1)])
+            return rows
+    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file}: cannot be read as a spreadsheet ({error})") from None
+
+
+def _column(reference: str, place: int) -> int:
+    """The column of a cell such as B7, from 0; `place` where it does not say."""
+    letters = re.match(r"[A-Z]{1,3}", reference)
+    number = 0
+    for letter in letters[0] if letters else "":
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number - 1 if letters else place

@@ -1,0 +1,91 @@
+"""Acceptance: a self-trained encoder must tell persons apart better than the pixels it is fed with, or its training has failed."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainables.data.augment import normalise
+from trainables.data.task import Images
+from trainables.methods.method import Logs, Method, Phase
+from trainables.methods.recipe import accuracy, encode
+from trainables.registry import BadRequest
+from trainables.streams import stream
+
+MOST = 1500
+"""images that a probe is fitted to, and as many at most to score it on"""
+RIDGES = (1e-3, 1e-1, 1e1, 1e3)
+
+
+class Probe(NamedTuple):
+    """A linear classifier: `weight` [classes, d] and `bias` [classes], and the share of validation images that it names right."""
+
+    weight: Tensor
+    bias: Tensor
+    accuracy: float
+
+
+class Acceptance(Phase):
+    """A linear probe on the frozen encoder, beside one on raw pixels; the classifier becomes it."""
+
+    name = "acceptance"
+    epochs = 1
+
+    def __init__(self, method: Method, needed: bool) -> None:
+        """`needed`: an encoder that does not pass is refused; else it is only told of."""
+        self.method, self.needed = method, needed
+        self.model = method.modules["classifier"]
+
+    def begin(self) -> None:
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.0)  # the probe is solved for
+        task = self.method.task
+        train, val = self._some("train", task.train), self._some("val", task.val)
+        classes, encoder = len(task.classes), self.method.modules["encoder"]
+        features = (encode(encoder, train.pixels), encode(encoder, val.pixels))
+        pixels = (normalise(train.pixels).flatten(1), normalise(val.pixels).flatten(1))
+        self.found, self.pixels = (probe(a, b, train.labels, val.labels, classes) for a, b in (features, pixels))
+
+    def _some(self, name: str, images: Images) -> Images:
+        rows = stream(self.method.seed, "acceptance", name).permutation(len(images.rows))[:MOST]
+        return Images(images.pixels[rows], images.labels[rows], images.rows[rows])
+
+    def start(self, epoch: int) -> int:
+        return 1
+
+    @torch.no_grad()
+    def step(self, step: int) -> Logs:
+        assert isinstance(self.model, nn.Linear)
+        self.model.weight.copy_(self.found.weight)
+        self.model.bias.copy_(self.found.bias)
+        return {"train/loss": torch.tensor(1 - self.found.accuracy, device=self.model.weight.device)}
+
+    def finish(self, epoch: int) -> dict[str, float]:
+        val = self.method.task.val
+        scores = {"probe/encoder": self.found.accuracy, "probe/pixels": self.pixels.accuracy}
+        return scores | {"val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+
+    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+        encoder, pixels = rows[-1]["probe/encoder"], rows[-1]["probe/pixels"]
+        if encoder > pixels:
+            return []
+        said = f"a linear probe names {encoder:.1%} of persons from the encoder's features and {pixels:.1%} from raw pixels"
+        if self.needed:
+            raise BadRequest(f"the encoder is not accepted: {said}; train it longer")
+        return [f"weak encoder: {said}"]
+
+
+def probe(train: Tensor, val: Tensor, labels: Tensor, truth: Tensor, classes: int) -> Probe:
+    """The best ridge regression from `train` [n, d] to one-hot codes of `labels` [n], by its accuracy on `val` [m, d] with `truth` [m].
+
+    Features are standardised first. Solved in the images' space: d may be much larger than n.
+    """
+    mean, scale = train.double().mean(0), train.double().std(0).clamp(min=1e-6)
+    x, y = (train.double() - mean) / scale, (val.double() - mean) / scale
+    values, vectors = torch.linalg.eigh(x @ x.T / x.shape[1])
+    codes = vectors.T @ (nn.functional.one_hot(labels, classes).double() - 1 / classes)
+    found = []
+    for ridge in RIDGES:
+        weight = x.T @ (vectors @ (codes / (values.clamp(min=0) + ridge)[:, None])) / x.shape[1]
+        right = (y @ weight).argmax(1).eq(truth).double().mean().item()
+        found.append(Probe((weight / scale[:, None]).T, 1 / classes - (mean / scale) @ weight, right))
+    return max(found, key=lambda each: each.accuracy)

@@ -1,0 +1,61 @@
+"""Inhibition: CIAO's mask on the last convolution of a convolutional encoder (Barros & Sciutti 2022, equation 1)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from trainables.models.convolutional import Convolutional
+
+START = 0.5
+"""a at first (the published code's)"""
+LEAST = 1e-3
+"""what a cannot fall below"""
+
+
+class Inhibition(nn.Module):
+    """M = u / (a + I), with I a convolution beside the last one and a for each unit (channel).
+
+    I begins as the last convolution, its normalisation folded in, so M begins as u / (a + u) where u is that convolution's ReLU. a is
+    `LEAST` + softplus(raw), which no step of any length brings to 0: softplus is never negative, and a raw that became no number counts
+    as its first value. So a + I > 0 for every I = ReLU(...), and M is cut to the range of float32: a tiny a under a huge u is no infinity.
+    """
+
+    def __init__(self, encoder: Convolutional) -> None:
+        super().__init__()
+        last, norm = encoder.convolution, encoder.normalisation
+        self.convolution = nn.Conv2d(
+            last.in_channels, last.out_channels, last.kernel_size, last.stride, last.padding  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.raw = nn.Parameter(torch.full((last.out_channels,), math.log(math.expm1(START - LEAST))))
+        self.copy_(last, norm)
+
+    @torch.no_grad()
+    def copy_(self, last: nn.Conv2d, norm: nn.BatchNorm2d | None) -> None:
+        """Take over the weights of a convolution, as it computes in evaluation mode."""
+        weight, bias = last.weight.clone(), torch.zeros(last.out_channels, device=last.weight.device)
+        if last.bias is not None:
+            bias += last.bias
+        if norm is not None:
+            assert norm.running_var is not None and norm.running_mean is not None
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            weight *= scale[:, None, None, None]
+            bias = (bias - norm.running_mean) * scale + norm.bias
+        self.convolution.weight.copy_(weight)
+        assert self.convolution.bias is not None
+        self.convolution.bias.copy_(bias)
+
+    @property
+    def a(self) -> Tensor:
+        """float32 [units], each at least `LEAST`."""
+        first = math.log(math.expm1(START - LEAST))
+        return LEAST + nn.functional.softplus(torch.nan_to_num(self.raw, nan=first))
+
+    def inhibit(self, u: Tensor, inhibition: Tensor) -> Tensor:
+        """The mask of maps u and I >= 0, both [n, units, h, w]."""
+        most = torch.finfo(torch.float32).max
+        return (u.float() / (self.a[:, None, None] + inhibition.float())).clamp(-most, most)
+
+    def forward(self, u: Tensor, fed: Tensor) -> Tensor:
+        """The masked map [n, units, h, w] of the last convolution's map u and of what that convolution was fed with."""
+        return self.inhibit(u, torch.relu(self.convolution(fed)))

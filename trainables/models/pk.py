@@ -1,0 +1,49 @@
+"""PK: the prior-knowledge encoder, four strided convolutions (Barros, Parisi, Wermter 2019; Barros & Sciutti 2022, section III.A)."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from trainables.models import encoder
+from trainables.models.convolutional import Convolutional
+from trainables.registry import BadRequest
+
+_WIDTHS = (64, 128, 256, 512)
+
+
+@encoder("pk")
+class PK(Convolutional):
+    """Float [n, channels, size, size] to the flattened last map: 18,432 features at 96; 4.3 M parameters.
+
+    5x5 convolutions at stride 2 with ReLUs, 64-128-256-512. `width` is the share of the published channels, for smaller scales.
+    """
+
+    def __init__(self, channels: int, size: int, width: float = 1.0) -> None:
+        if size < 2 ** len(_WIDTHS):
+            raise BadRequest(f"pk: size must be 16 or more, not {size}")
+        if not 1 / 64 <= width <= 1:
+            raise BadRequest(f"pk: width must lie between 1/64 and 1, not {width}")
+        super().__init__()
+        widths = [channels, *(round(each * width) for each in _WIDTHS)]
+        self.convolutions = nn.ModuleList(nn.Conv2d(*each, 5, stride=2, padding=2) for each in pairwise(widths))
+        for layer in self.convolutions:
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        side = -(-size // 2 ** len(_WIDTHS))
+        self.features = widths[-1] * side**2
+
+    def trunk(self, images: Tensor) -> Tensor:
+        for convolution in self.convolutions[:-1]:
+            images = torch.relu(convolution(images))
+        return images
+
+    def last(self, before: Tensor) -> Tensor:
+        return torch.relu(self.convolution(before))
+
+    @property
+    def convolution(self) -> nn.Conv2d:
+        return self.convolutions[-1]  # type: ignore[return-value]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.trunk(images)).flatten(1)
