@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, lru_cache
 from typing import Any
 
 from trainables.data.source import Source
@@ -49,7 +49,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """Hash of all that decides the numbers: data sets by content, not by place, so a moved copy keeps its results."""
-        content = asdict(self) | {"data": {role: data.fingerprint for role, data in self.data.items()}}
+        content = self._fields() | {"data": {role: data.fingerprint for role, data in self.data.items()}}
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:20]
 
     @property
@@ -59,7 +59,11 @@ class Cell:
         return "/".join([str(first[1]), *(f"{axis}={value}" for axis, value in rest)])
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"key": self.key, "name": self.name}
+        """Plain containers, which it shares with the cell: to be read."""
+        return self._fields() | {"data": {role: _plain(data) for role, data in self.data.items()}, "key": self.key, "name": self.name}
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # `asdict` copies everything, ten times as slowly
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Cell":
@@ -69,3 +73,9 @@ class Cell:
             source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})
             fields["data"][role] = Data(source, data["fingerprint"], data["title"], tuple(data.get("notes", ())))
         return cls(**fields)
+
+
+@lru_cache(maxsize=256)
+def _plain(data: Data) -> dict[str, Any]:
+    """One for all the cells that it plays a role of."""
+    return asdict(data)

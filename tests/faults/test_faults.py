@@ -71,7 +71,7 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, tmp_path: Path) -> None
 
 
 def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Ordeal) -> None:
-    ordeal.arms, ordeal.seeds = ("well", *ILL), 2
+    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 12.0
     ordeal.start()
     assert ordeal.end(240) == 1, ordeal.said
     for illness in ILL:
