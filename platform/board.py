@@ -147,6 +147,12 @@ class Board:
         return head(row.get("time", 0)) if self.study.is_step(cell) else begin(cell.axes, row)
 
 
+def below(name: str) -> str:
+    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
+    parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
+    return "/".join(part or "_" for part in parts)
+
+
 def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
     """Make PNG images, by their tags, the one event of a run of the board, which is called `run`."""
     values = []
@@ -156,12 +162,6 @@ def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
         values.append(Summary.Value(tag=tag, image=image))
     if folder.local:
         write_run(Path(folder.path("tb", run)), head(0) + record(0, 0, values))
-
-
-def below(name: str) -> str:
-    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
-    parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
-    return "/".join(part or "_" for part in parts)
 
 
 def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:

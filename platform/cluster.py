@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from platform.sessions import close, open_session, sweep
 
@@ -25,6 +25,7 @@ os.environ.update(
     TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
     TUNE_WARN_THRESHOLD_S="60",
 )
+
 DAEMONS = ("gcs_server", "raylet")
 """without these a Ray is none; it would notice after a minute, and end the driver's process without a word"""
 GOES_ON = "the same command again goes on"
@@ -49,11 +50,6 @@ def address() -> str:
     return MEMBER.read_text().strip() if MEMBER.exists() else "local"
 
 
-if address() == "local":
-    # of its two sides the one that listens on 127.0.0.1: on Linux the other would, even for one machine, open every port to the network
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-
-
 @contextlib.contextmanager
 def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     """Ray comes up in a thread; the function that is yielded waits for it, or raises Fatal. At the end Ray is stopped.
@@ -66,6 +62,8 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         os.environ.setdefault("RAY_AUTH_MODE", "token" if "RAY_ADDRESS" not in os.environ else "")
         if not os.environ["RAY_AUTH_MODE"]:
             del os.environ["RAY_AUTH_MODE"]
+    else:  # of Ray's two sides the one that listens on 127.0.0.1: on Linux the other would open every port to the network
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
@@ -78,7 +76,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             if where != "local":
                 answers(where)
             # no dashboard: it starts a dozen processes, and ray.init waits for them; whoever wants it starts Ray and sets RAY_ADDRESS
-            own: dict[str, Any] = {"include_dashboard": False} if where == "local" else {}
+            own = {"include_dashboard": False} if where == "local" else {}
             ray.init(where, log_to_driver=False, logging_level="ERROR", configure_logging=False, **own)
             session = open_session()
         except Exception as error:
@@ -104,11 +102,40 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     sweep()
     life = threading.Thread(target=live, daemon=True)
     life.start()
+    patience_s = 5.0
     try:
         yield ready
+        patience_s = 60.0  # all is done, and nobody in a hurry
     finally:
         over.set()
-        life.join(5)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+        life.join(patience_s)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+
+
+def dead() -> list[str]:
+    """Which of the daemons that we started have died; of a cluster that was joined there are none."""
+    ray = sys.modules.get("ray")
+    node = ray and ray._private.worker._global_node
+    return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
+
+
+def _hear_signals(stream: TextIO) -> None:
+    """Ctrl-C and SIGTERM: the first time a KeyboardInterrupt, the second time the end."""
+    heard = [signal.SIGTERM]  # not by way of SIGINT, which a job of `nohup ... &` ignores
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        heard.append(signal.SIGINT)
+
+    def second(number: int, frame: object) -> None:
+        with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
+            os.write(stream.fileno(), f"\nleft at once; {GOES_ON} from the last checkpoints\n".encode())
+        os._exit(130)
+
+    def first(number: int, frame: object) -> None:
+        for each in heard:
+            signal.signal(each, second)
+        raise KeyboardInterrupt
+
+    for each in heard:
+        signal.signal(each, first)
 
 
 def answers(where: str, patience_s: float = 15.0) -> None:
@@ -137,30 +164,3 @@ def joined() -> str:
     total = ray.cluster_resources()
     has = ", ".join(f"{total[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in total)
     return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address}: {len(nodes)} machines, {has}"
-
-
-def dead() -> list[str]:
-    """Which of the daemons that we started have died; of a cluster that was joined there are none."""
-    ray = sys.modules.get("ray")
-    node = ray and ray._private.worker._global_node
-    return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
-
-
-def _hear_signals(stream: TextIO) -> None:
-    """Ctrl-C and SIGTERM: the first time a KeyboardInterrupt, the second time the end."""
-    heard = [signal.SIGTERM]  # not by way of SIGINT, which a job of `nohup ... &` ignores
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        heard.append(signal.SIGINT)
-
-    def second(number: int, frame: object) -> None:
-        with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
-            os.write(stream.fileno(), f"\nleft at once; {GOES_ON} from the last checkpoints\n".encode())
-        os._exit(130)
-
-    def first(number: int, frame: object) -> None:
-        for each in heard:
-            signal.signal(each, second)
-        raise KeyboardInterrupt
-
-    for each in heard:
-        signal.signal(each, first)

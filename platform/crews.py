@@ -143,7 +143,7 @@ class Crews:
         """No crew is started any more; waits a moment for those that end."""
         self._over = True
         self._ask(0)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 2  # they end with Ray; these, halt's, the trials' and Ray's own seconds are 15 at most
         for crew in self._crews.values():
             if crew.thread:
                 crew.thread.join(max(0.0, until - time.monotonic()))

@@ -267,16 +267,16 @@ def _serve(
                 fatal.append(f"the trials cannot go on: {_line(error)}")
 
     trials = threading.Thread(target=tune_all, daemon=True)
-    crews.look()
     closed = mailbox.halted.remote()  # never answered unless by its death: nobody here halts while it goes well
+    crews.look()
     trials.start()
     try:
         while trials.is_alive() and not (fatal or crews.fatal):
             trials.join(0.2)
+            if gone := dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else []):  # first: whoever asks a dead Ray waits
+                raise Fatal(f"Ray's {gone[0]} died")
             crews.look()
             tick()
-            if gone := dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else []):
-                raise Fatal(f"Ray's {gone[0]} died")
         if fatal or crews.fatal:
             raise Fatal((fatal or [crews.fatal])[0])
     except BaseException:

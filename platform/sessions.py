@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 MARK = "ferray"
@@ -34,7 +35,12 @@ def close(session: str) -> None:
         with contextlib.suppress(OSError):
             if os.readlink(latest) == session:
                 latest.unlink()
-        shutil.rmtree(session, ignore_errors=True)
+        for _ in range(3):  # its daemons may still be writing
+            shutil.rmtree(session, ignore_errors=True)
+            if not os.path.exists(session):
+                return
+            time.sleep(0.3)
+        Path(session, MARK).touch()  # the next one sweeps it
 
 
 def sweep(place: Path | None = None, kept: int = KEPT) -> None:

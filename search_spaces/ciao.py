@@ -16,13 +16,14 @@ EIGHT = (SEVEN[0], "contempt", *SEVEN[1:])
 PRETRAINING = "persons"
 """the data set of pre-training: its persons; no affect label is looked at"""
 
+_IDENTITY: dict[str, Any] = {"epochs": 100, "lr": 0.01, "momentum": 0.9, "batch": 64}  # all that the networks' settings might change
 ARMS = {
     **{
         f"{regime}{'+CIAO' * mask}": Arm("ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}")
         for regime in REGIMES
         for mask in (False, True)
     },
-    "pre-trained VGG": Arm("identity", {"epochs": 100, "lr": 0.01, "batch": 64}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"),
+    "pre-trained VGG": Arm("identity", _IDENTITY, fixed={"seed": 0, "data": PRETRAINING}, task="identity"),
     "pre-trained PK": Arm(
         "adversarial_autoencoder", {"epochs": 50, "lr": 2e-4, "batch": 49}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"
     ),
@@ -165,7 +166,7 @@ POCKET: dict[str, Any] = {
 """settings of the pocket scale"""
 POCKET_ENCODERS: dict[Any, dict[str, Any]] = {
     "VGG": {"encoder": "pocket"},
-    "PK": {"encoder": "pk", "encoder_settings": {"width": 0.125}},
+    "PK": {"encoder": "pk", "encoder_settings": {"width": 0.25}},
 }
 
 
@@ -200,7 +201,7 @@ def study(scale: Scale) -> Study:
         return paper
     small: dict[str, dict[str, Any]] = {
         "pre-trained VGG": {"epochs": 12, "lr": 0.05, "batch": 64, "milestones": (0.6, 0.85)},
-        "pre-trained PK": {"epochs": 6, "lr": 2e-3, "batch": 49, "width": 0.125},
+        "pre-trained PK": {"epochs": 10, "lr": 1e-3, "batch": 49, "width": 0.125, "identity": 1.0},
     }
     return replace(
         paper,

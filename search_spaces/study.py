@@ -67,6 +67,8 @@ class Study:
     """the arm that the others are held against; without one the best's opponent is its runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    one_validation: bool = True
+    """every arm is validated on the same images, so that validation may pick the winner; else the report picks none by it"""
     printed: tuple[Printed, ...] = ()
     """scores that are no row of best and runner-up"""
     contrasts: tuple[Contrast, ...] = ()
@@ -121,11 +123,17 @@ class Study:
         return replace(self, settings=self.settings | {name: value})
 
     def cells(self, data: dict[str, Data]) -> list[Cell]:
-        """Every cell, a parent before its children, else one replicate of everything first. BadRequest where a setting does not fit."""
-        axes = [self.replicated, *(axis for axis in self.axes if axis != self.replicated)]
-        points = (dict(zip(axes, values, strict=True)) for values in itertools.product(*(self.axes[axis] for axis in axes)))
-        lines = (self._line({axis: point[axis] for axis in self.axes}, data) for point in points)
-        return list({cell.key: cell for line in lines for cell in line}.values())
+        """Every cell, one replicate of everything first, and of it those without parents, so that none holds a slot while it waits for one.
+
+        BadRequest where a setting does not fit.
+        """
+        found: dict[str, Cell] = {}
+        for replicate in self.axes[self.replicated]:
+            values = itertools.product(*((replicate,) if axis == self.replicated else self.axes[axis] for axis in self.axes))
+            lines = [self._line(dict(zip(self.axes, point, strict=True)), data) for point in values]
+            for generation in itertools.zip_longest(*lines):
+                found |= {cell.key: cell for cell in generation if cell and cell.key not in found}
+        return list(found.values())
 
     def is_step(self, cell: Cell) -> bool:
         """It lies at no point of this grid: it is trained for its children alone."""

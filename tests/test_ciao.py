@@ -14,6 +14,7 @@ from tests import tiny
 from tests.test_loop import made as everything
 from trainables import frozen
 from trainables.cell import Cell, Data
+from trainables.data.augment import normalise
 from trainables.data.dataset import Faces
 from trainables.data.task import TASKS, Task
 from trainables.loop import Stopped, make_method, make_task, train
@@ -174,6 +175,14 @@ def test_a_clip_of_one_frame_again_and_again_is_that_frame() -> None:
         made = method(given, regime=regime, mask=mask)
         one = given.test.pixels
         torch.testing.assert_close(made.logits(one.repeat(1, 4, 1, 1, 1)), made.logits(one[:, 0]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("regime", "mask"), REGIMES)
+def test_pictures_look_at_the_network_that_is_scored(regime: str, mask: bool) -> None:
+    made = method(regime=regime, mask=mask)
+    pixels = made.task.test.pixels
+    with torch.no_grad():
+        torch.testing.assert_close(made.network().eval()(normalise(pixels)), made.logits(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_the_parents_encoder_is_taken_over_and_the_mask_begins_with_it() -> None:

@@ -24,6 +24,7 @@ def test_the_grid(scale: str, seeds: int) -> None:
     assert len(cells) - len(steps) == 6 * 2 * 7 * seeds and [cell.method for cell in steps] == ["identity", "adversarial_autoencoder"]
     assert all(cell.task == "identity" and set(cell.data) == {"persons"} for cell in steps)
     place = {cell.key: number for number, cell in enumerate(cells)}
+    assert (steps[0].method_settings["momentum"], steps[0].method_settings["batch"]) == (0.9, 64)
     by_encoder = {"VGG": steps[0].key, "PK": steps[1].key}
     for cell in cells:
         if not study.is_step(cell):

@@ -40,6 +40,8 @@ def opened(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> Ope
     if not state or "modules" not in state or "phase" in state:
         raise BadRequest(f"{cell.name} has kept no parameters")
     task = make_task(cell, CPU)
+    if task.test.pixels.ndim != 4:
+        raise BadRequest(f"{cell.name} answers for clips, of which there are no maps; --only leaves it out")
     trained, untrained = make_method(cell, task), make_method(cell, task)
     trained.modules.load_state_dict(state["modules"])
     known = {print_ for images in (task.train, task.val) for print_ in prints(images.pixels)}

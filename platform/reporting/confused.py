@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import isnan, nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,11 @@ from scipy import special
 
 from platform.reporting.comparisons import ALPHA
 from platform.reporting.runs import Condition, Runs
-from platform.reporting.summary import results
 from platform.significance import Interval, holm, t_interval, wilson
+from trainables.cell import Value
+
+ALL = "all"
+"""in place of an arm: the mean over arms and conditions of each replicate"""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Confused:
     """Of an arm's errors on images of a class, the share that is answered as the other, over trainings."""
 
     arm: str
+    """or ALL"""
     condition: Condition
     true: str
     answered: str
@@ -38,7 +43,7 @@ class Confused:
     p: float
     """one-sided t test over trainings that the share lies above chance"""
     p_adj: float
-    """Holm over all rows"""
+    """Holm over the rows of all arms, or over the wholes"""
 
     @property
     def verdict(self) -> str:
@@ -47,25 +52,48 @@ class Confused:
         return "more often than chance" if self.p_adj <= ALPHA else "not shown"
 
 
+Part = tuple[float, int, float, np.ndarray]
+"""of one training: the share, the number of errors, the answer's tendency, all shares of the class's errors"""
+
+
 def confused(runs: Runs) -> list[Confused]:
-    """For every arm where tables are read; trainings without an error of the class, or without one of the classes, say nothing."""
-    rows = []
-    for condition in runs.last:
-        for arm in runs.arms:
-            for named in runs.design.confusions:
-                found = [
-                    result for result in results(runs, condition, arm) if {named.true, named.answered} <= set(result.get("classes", []))
-                ]
-                parts = [part for result in found if (part := _part(result, named.true, named.answered))]
+    """First each confusion as a whole, then for every arm where tables are read; two families of tests.
+
+    Trainings without an error of the class, or without one of the classes, say nothing.
+    """
+    rows, whole = [], []
+    for named in runs.design.confusions:
+        by_replicate: dict[Value, list[Part]] = {}
+        for condition in runs.last:
+            for arm in runs.arms:
+                parts = {}
+                for row in runs.done(arm, condition):
+                    result = runs.results[row] if runs.results else None
+                    if result and (part := _part(result, named.true, named.answered)):
+                        parts[runs.table[runs.design.replicated].iloc[row]] = part
                 if parts:
-                    rows.append(_summed_up(arm, condition, named.true, named.answered, parts))
-    adjusted = holm([row.p for row in rows])
-    return [replace(row, p_adj=float(p)) for row, p in zip(rows, adjusted, strict=True)]
+                    rows.append(_summed_up(arm, condition, named.true, named.answered, list(parts.values())))
+                for replicate, part in parts.items():
+                    by_replicate.setdefault(replicate, []).append(part)
+        if by_replicate:
+            whole.append(_summed_up(ALL, {}, named.true, named.answered, [_mean(parts) for parts in by_replicate.values()]))
+    return [
+        replace(row, p_adj=float(p)) for family in (whole, rows) for row, p in zip(family, holm([row.p for row in family]), strict=True)
+    ]
 
 
-def _part(result: dict, true: str, answered: str) -> tuple[float, int, float, np.ndarray] | None:
-    """Of one training: the share, the number of errors, the answer's tendency, all shares of the class's errors."""
-    classes, matrix = result["classes"], np.array(result["confusion"], float)
+def _mean(parts: list[Part]) -> Part:
+    """Of a replicate's trainings of all arms under all conditions: they share their test images, so they count as one."""
+    shares, errors, tendencies, spread = zip(*parts, strict=True)
+    known = [each for each in tendencies if not isnan(each)]
+    return float(np.mean(shares)), round(float(np.mean(errors))), float(np.mean(known)) if known else nan, np.mean(spread, axis=0)
+
+
+def _part(result: dict[str, Any], true: str, answered: str) -> Part | None:
+    classes = result.get("classes", [])
+    if "confusion" not in result or true not in classes or answered not in classes:
+        return None
+    matrix = np.array(result["confusion"], float)
     np.fill_diagonal(matrix, 0)
     row, column = classes.index(true), classes.index(answered)
     errors = matrix[row].sum()
@@ -76,7 +104,7 @@ def _part(result: dict, true: str, answered: str) -> tuple[float, int, float, np
     return float(matrix[row, column] / errors), int(errors), float(tendency), np.delete(matrix[row], row) / errors
 
 
-def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: list[tuple[float, int, float, np.ndarray]]) -> Confused:
+def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: list[Part]) -> Confused:
     shares, errors, tendencies, spread = zip(*parts, strict=True)
     share, chance = t_interval(shares), 1 / len(spread[0])
     mean = np.mean(spread, axis=0)

@@ -89,7 +89,7 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
             for answer in found.answers
         ],
-        "printed": [
+        "contrasts": [
             {"a": row.printed_a, "b": row.printed_b, "condition": row.comparison.condition, "note": row.note} for row in found.contrasts
         ],
         "costs": found.costs,

@@ -41,7 +41,7 @@ def design(study: Study) -> Design:
         conditions=tuple(study.conditions),
         along=study.largest,
         metric=f"test/{study.metric}",
-        selector=f"val/{study.metric}",
+        selector=f"val/{study.metric}" if study.one_validation else None,
         secondary="test/balanced_accuracy" if study.metric == "accuracy" else None,
         rope=study.rope,
         baseline=study.baseline,

@@ -140,11 +140,25 @@ def test_a_data_set_that_lacks_what_is_asked_for(facts, by, message):
         built(faces(**facts), by=by)
 
 
-def test_without_subjects_nobody_can_be_left_out():
+def test_without_subjects_nobody_can_be_left_out_and_copies_stay_together():
     whole = faces()
-    for by in ("fold", "subject"):
-        with pytest.raises(DataError, match="knows no subjects"):
-            built(replace(whole, facts=whole.facts.drop(columns="subject")), by=by)
-    parts = pd.Series(np.where(np.arange(80) < 60, "train", "test"))
-    task = built(replace(whole, facts=whole.facts.drop(columns="subject").assign(split=parts)), by="official")
+    whole.images[40:60] = whole.images[:20]  # each twice
+    nobody = replace(whole, facts=whole.facts.drop(columns="subject"))
+    with pytest.raises(DataError, match="knows no subjects"):
+        built(nobody, by="subject")
+    tasks = [built(nobody, fold, by="fold") for fold in range(5)]
+    assert sorted(np.concatenate([task.test.rows for task in tasks])) == list(range(80))
+    for task in tasks:
+        parts = [{row - 40 if 40 <= row < 60 else row for row in part.rows.tolist()} for part in (task.train, task.val, task.test)]
+        assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+    halves = pd.Series(np.where(np.arange(80) < 60, "train", "test"))
+    task = built(replace(nobody, facts=nobody.facts.assign(split=halves)), by="official")
     assert task.test.rows.tolist() == list(range(60, 80))
+
+
+def test_persons_are_subjects_or_else_pictures():
+    whole = faces()
+    whole.images[1] = whole.images[0]
+    assert whole.persons.tolist() == whole.facts["subject"].tolist()
+    some = replace(whole, facts=whole.facts.assign(subject=[None, None, *["x"] * 78]))
+    assert some.persons[:3].tolist() == ["image 0", "image 0", "x"]

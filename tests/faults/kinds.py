@@ -237,14 +237,14 @@ ILL = {
 def _cell_ill(illness: str) -> None:
     @kind(f"a cell that always falls to: {illness}", running=False)
     def ill(ordeal: Ordeal, chance: random.Random) -> str:
-        arms = ordeal.arms
-        ordeal.arms = (*arms, illness)
+        arms, hang_s = ordeal.arms, ordeal.hang_s
+        ordeal.arms, ordeal.hang_s = (*arms, illness), HANG_S
         try:
             ordeal.start()
             code = ordeal.end(PATIENCE_ILL_S)
             error = check_ill(ordeal, illness)
         finally:
-            ordeal.arms = arms
+            ordeal.arms, ordeal.hang_s = arms, hang_s
         if code != 1:
             raise Broken(f"exit {code} with an ill cell: {ordeal.said}")
         return error[:80]
@@ -252,6 +252,7 @@ def _cell_ill(illness: str) -> None:
     KINDS[f"cell_{illness}"] = KINDS.pop("ill")
 
 
+HANG_S = 25.0
 PATIENCE_ILL_S = 240.0
 
 

@@ -58,6 +58,8 @@ class Ordeal:
     seeds: int = 4
     slots: int = 2
     arms: tuple[str, ...] = WELL
+    hang_s: float = 90.0
+    """a worker that makes no step for so long ends itself; much, for a machine that does other things, too"""
     settings: tuple[str, ...] = ()
     """further --set"""
     process: subprocess.Popen[str] | None = None
@@ -85,7 +87,9 @@ class Ordeal:
         only += [word for setting in self.settings for word in ("--set", setting)]
         command = [sys.executable, "drive.py", "ordeal", *only, "--seeds", str(self.seeds), "--slots", str(self.slots)]
         self.mark, self.killed, self.code, self.said = uuid.uuid4().hex, False, None, ""
-        environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "RAY_AUTH_MODE": "disabled"}
+        environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "ORDEAL_HANG_S": str(self.hang_s)}
+        environment["RAY_AUTH_MODE"] = "disabled"
+        environment["RAY_worker_niceness"] = "0"  # Ray's workers would stand back behind all that a busy machine does besides
         environment.pop("RAY_ADDRESS", None)
         self.output = (self.checkout / f"{self.runs.name}.{output}").open("w+")
         self.began = time.time()

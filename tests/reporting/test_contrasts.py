@@ -51,7 +51,7 @@ def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Repor
 
 def test_what_the_text_printed_stands_beside(contrasted: tuple[Report, RunFolder, Study]) -> None:
     report, _, _ = contrasted
-    printed = report.data["printed"]
+    printed = report.data["contrasts"]
     assert [row["a"] and row["a"]["score"] for row in printed] == [70.7, 70.7, 77.0, 77.0] + [None] * 4
     assert [row["b"] and row["b"]["score"] for row in printed] == [67.6, 67.6, None, None] * 2
     text = report.page.text
@@ -72,7 +72,7 @@ def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None
 
 def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:
     assert "With and without" not in whole.page.text and "What it costs" not in whole.page.text
-    assert whole.data["printed"] == whole.data["costs"] == [] and whole.rows("contrasts") == []
+    assert whole.data["contrasts"] == whole.data["costs"] == [] and whole.rows("contrasts") == []
 
 
 def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> None:

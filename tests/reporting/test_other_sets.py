@@ -90,7 +90,8 @@ def confusions(report: Report, arm: str, colour: str) -> list[np.ndarray]:
 
 
 def test_named_confusions_against_a_t_test_of_their_own(routes: Report) -> None:
-    rows: list[dict[str, Any]] = routes.data["confused"]
+    every: list[dict[str, Any]] = routes.data["confused"]
+    rows = [row for row in every if row["arm"] != "all"]
     assert len(rows) == 3 * 2 * 2
     p = []
     for row in rows:
@@ -104,6 +105,10 @@ def test_named_confusions_against_a_t_test_of_their_own(routes: Report) -> None:
         assert row["verdict"] == ("more often than chance" if row["p_adj"] <= 0.05 else "not shown")
         assert (row["verdict"] == "more often than chance") == (row["true"] == "fear")
         assert row["place"] == 1 if row["true"] == "fear" else row["place"] >= 1
+    for whole in every[:2]:
+        mine = [row for row in rows if row["true"] == whole["true"]]
+        assert whole["arm"] == "all" and whole["share"]["mean"] == pytest.approx(np.mean([row["share"]["mean"] for row in mine]))
+        assert whole["share"]["n"] == SEEDS and (whole["verdict"] == "more often than chance") == (whole["true"] == "fear")
     order = np.argsort(p)
     stepped = np.maximum.accumulate([min(1, p[k] * (len(p) - place)) for place, k in enumerate(order)])
     assert [rows[k]["p_adj"] for k in order] == pytest.approx(stepped)

@@ -58,7 +58,7 @@ def rows(root: Path, items: Sequence[Item], how: How) -> Rows:
     known: dict[str, tuple[str, str]] = {}
     for row, item in enumerate(items):
         if item.file not in known:
-            known[item.file] = _state(root / item.file)
+            known[item.file] = _state(f"{root}/{item.file}")
         state, fault = known[item.file]
         digest.update(f"{tuple(item)} {state}\n".encode("utf-8", "surrogateescape"))
         if fault:
@@ -76,18 +76,18 @@ def name(root: Path, *parts: object) -> str:
     return hashlib.sha256(repr((FORMAT, os.path.abspath(root), *parts)).encode()).hexdigest()[:32]
 
 
-def state_of(file: Path) -> str:
+def state_of(file: Path | str) -> str:
     """What changes when a file does: its size and its time of change."""
     return _state(file)[0]
 
 
-def _state(file: Path) -> tuple[str, str]:
+def _state(file: Path | str) -> tuple[str, str]:
     """Size and time of change, and what is wrong with the file, if anything."""
     try:
-        found = file.stat()
+        found = os.stat(file)
         if 0 <= time.time() - found.st_mtime < TICK:  # it may yet change unseen
             time.sleep(TICK)
-            found = file.stat()
+            found = os.stat(file)
     except (OSError, ValueError) as error:
         return "", getattr(error, "strerror", None) or str(error)
     return f"{found.st_size} {found.st_mtime_ns}", "" if stat.S_ISREG(found.st_mode) else "is no file"

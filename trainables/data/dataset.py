@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.data import cache
+from trainables.data import cache, twins
 from trainables.data.decode import DataError, decode, square
 from trainables.data.files import SUFFIXES
 from trainables.registry import Registry
@@ -95,6 +95,18 @@ class Faces:
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         digest.update(self.facts.to_csv(index=False).encode())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def persons(self) -> np.ndarray:
+        """Who each image is of, as far as is known, object [n]: its subject; else itself, identical images of nobody known being one."""
+        persons = np.array([f"image {row}" for row in range(len(self))], object)
+        named = self.facts["subject"].notna().to_numpy() if "subject" in self.facts else np.zeros(len(self), bool)
+        if not named.all():
+            for rows in twins.identical(self.images):
+                persons[rows] = persons[rows[0]]
+        if named.any():
+            persons[named] = self.facts["subject"].to_numpy(object)[named]
+        return persons
 
     def take(self, rows: np.ndarray) -> "Faces":
         """The images in `rows` (indices or a mask), in that order."""

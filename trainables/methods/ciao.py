@@ -107,6 +107,9 @@ class CIAO(Method):
     def about(self) -> dict[str, Any]:
         return {"updated_parameters": sum(each.numel() for each in self.moving().parameters())}
 
+    def network(self) -> nn.Module:
+        return Network(self.encoder, self.mask, self._head)
+
     def phases(self) -> list[Phase]:
         return [Fit(self)]
 
@@ -181,6 +184,19 @@ class CIAO(Method):
             chosen = slice(start, start + frozen.BATCH)
             found.append(self.outputs(tuple(each[chosen] for each in kept) if kept else self.freeze(normalise(pixels[chosen])))[0])
         return torch.cat(found)
+
+
+class Network(nn.Module):
+    """Encoder, mask where there is one, and decision layer as one: float images [n, c, s, s] to outputs [n, k]."""
+
+    def __init__(self, encoder: Convolutional, mask: Inhibition | None, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.mask, self.head = encoder, mask, head
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        before = self.encoder.trunk(images)
+        u = self.encoder.last(before)
+        return self.head(u if self.mask is None else self.mask(u, self.encoder.fed(before)))
 
 
 class Fit(Phase):

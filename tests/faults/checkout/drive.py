@@ -11,7 +11,7 @@ carry_out = grid.carry_out
 
 @functools.wraps(carry_out)
 def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
-    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ.get("ORDEAL_HANG_S", 10))})
+    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ["ORDEAL_HANG_S"])})
 
 
 grid.carry_out = impatient

@@ -67,9 +67,9 @@ def _lists(root: Path) -> Iterator[Found]:
     for name, split in zip(LISTS, ("train", "val"), strict=True):
         if name not in there:
             continue
-        seen = set()
+        seen, table_file = set(), str(lists / name)
         for line, (file, x, y, width, height, _, code, valence, arousal) in table(lists / name, COLUMNS, header=None):
-            where = f"{lists / name}, line {line}"
+            where = f"{table_file}, line {line}"
             if (picture := within(file, where)) in seen:
                 raise DataError(f"{where}: {picture} is listed a second time")
             seen.add(picture)

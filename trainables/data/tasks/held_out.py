@@ -20,7 +20,8 @@ class HeldOut(Settings):
     target: str = "adults"
     """role that is trained, selected and tested on"""
     by: Literal["official", "fold", "subject", "exemplar"] = "official"
-    """official: the data set's own split; fold: persons dealt to folds; subject, exemplar: one of them is the test set"""
+    """official: the data set's own split; fold: persons dealt to folds (where nobody is known, images, no copies of one in two folds);
+    subject, exemplar: one of them is the test set"""
     which: int | None = Field(None, ge=0)
     """which fold, subject or exemplar, from 0; none: the seed says, so that as many seeds as there are cover all"""
     folds: int = Field(5, ge=2)
@@ -36,26 +37,23 @@ def build(settings: HeldOut, faces: dict[str, Faces], seed: int, device: torch.d
     """The seed's split is the same for every method; the dealing of folds is the same for every seed."""
     if settings.target not in faces:
         raise unknown("role", settings.target, faces)
-    target = faces[settings.target].only(settings.classes)
-    split = _cut(settings, target, seed)
+    whole = faces[settings.target]
+    target = whole.only(settings.classes)
+    split = _cut(settings, target, whole.persons[target.facts.index.to_numpy()], seed)
     return Task(
         classes=settings.classes,
         train=Images.of(target, split.train, device),
         val=Images.of(target, split.val, device),
         test=Images.of(target, split.test, device),
-        split_hash=split_hash([target.facts.index.to_numpy()[part] for part in split], faces[settings.target].fingerprint),
+        split_hash=split_hash([target.facts.index.to_numpy()[part] for part in split], whole.fingerprint),
         facts=known(target, split.test),
     )
 
 
-def _cut(settings: HeldOut, target: Faces, seed: int) -> Split:
+def _cut(settings: HeldOut, target: Faces, persons: np.ndarray, seed: int) -> Split:
     facts, labels, share = target.facts, target.labels, settings.validation
-    persons = np.array([f"image {row}" for row in range(len(target))], object)  # of whom nothing is known is a person of his own
-    if "subject" in facts:
-        named = facts["subject"].notna().to_numpy()
-        persons[named] = facts["subject"].to_numpy(object)[named]
-    elif settings.by in ("fold", "subject"):
-        raise DataError(f"{target.title}: knows no subjects, so none can be held out; use by=official")
+    if settings.by == "subject" and "subject" not in facts:
+        raise DataError(f"{target.title}: knows no subjects, so none can be left out; use by=official or by=fold")
     column = "split" if settings.by == "official" else "exemplar"
     if settings.by in ("official", "exemplar") and column not in facts:
         raise DataError(f"{target.title}: has no {'official split' if column == 'split' else 'exemplars'}; use by=fold or by=subject")

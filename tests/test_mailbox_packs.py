@@ -1,0 +1,116 @@
+"""The mailbox: children after their parents, several cells of a trial for one worker, and what a call costs."""
+
+import asyncio
+from typing import Any
+
+from tests.test_mailbox import DONE, ROW, cell, run, settle, started
+from trainables.mailbox import TRIES, Mailbox
+
+
+def test_children_wait_for_their_parents() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("child", "parent"), cell("orphan", "done before"), cell("parent")])
+        first, second = await mailbox.take(0), await mailbox.take(1)
+        assert first and second and [first["cell"]["key"], second["cell"]["key"]] == ["orphan", "parent"]
+        waiting = await started(mailbox.take(2))
+        await mailbox.died({1: "signal 9"})
+        await mailbox.take(1)  # the parent again
+        await settle()
+        assert not waiting.done()
+        await mailbox.report(1, {"kind": "failed", "reason": "diverged"})  # the worker that takes the child says so
+        assert (await waiting)["cell"]["key"] == "child"
+
+    run(test)
+
+
+def test_a_child_whose_parent_was_dropped_is_not_kept_waiting() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("other"), cell("parent")])
+        await mailbox.take(0)
+        await mailbox.post("u", [cell("middle", "parent"), cell("child", "other")])
+        waiting = await started(mailbox.take(1))
+        job = waiting.result()
+        assert job["cell"]["key"] == "parent"
+        waiting = await started(mailbox.take(2))
+        await mailbox.leave("t")
+        await mailbox.died({1: "signal 9"})
+        assert (await waiting)["cell"]["key"] == "middle"
+
+    run(test)
+
+
+def keys(jobs: list[dict[str, Any]]) -> list[str]:
+    return [job["cell"]["key"] for job in jobs]
+
+
+def test_a_worker_takes_several_cells_of_one_trial() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a"), cell("b", "a"), cell("c"), cell("d"), cell("e")])
+        await mailbox.post("u", [cell("f")])
+        assert keys(await mailbox.take(0, 3)) == ["a", "c", "d"], "b waits for a"
+        assert keys(await mailbox.take(1, 3)) == ["e"], "of one trial at a time"
+        assert keys(await mailbox.take(2, 3)) == ["f"]
+        assert await mailbox.report(0, "c", ROW) and await mailbox.report(0, "a", DONE)
+        assert not await mailbox.report(0, "a", ROW) and not await mailbox.report(1, "c", ROW), "not theirs, or no more"
+        assert keys(await mailbox.take(3, 3)) == ["b"] and await mailbox.report(0, "d", DONE)
+        halt = await started(mailbox.halt())
+        assert not halt.done() and not await mailbox.report(0, "c", ROW)
+
+    run(test, Mailbox)
+
+
+def test_a_trial_may_have_several_packs() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell(key) for key in "abcde"], 0, [2, 3])
+        assert keys(await mailbox.take(0, 3)) == ["a", "b"], "c is of another pack"
+        assert keys(await mailbox.take(1, 2)) == ["c", "d"]
+        assert keys(await mailbox.take(2, 2)) == ["e"]
+
+    run(test, Mailbox)
+
+
+def test_no_cell_is_to_blame_for_a_lost_machine() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a")])
+        for _ in range(TRIES + 1):
+            job = await mailbox.take(0)
+            assert job and job["deaths"] == 0
+            await mailbox.died({0: "its machine died"}, lost=True)
+            await mailbox.died({0: "its machine died"}, lost=True)  # two tell of it
+
+    run(test)
+
+
+def test_what_a_call_costs_does_not_grow_with_the_cells() -> None:
+    """Counted in looks at jobs, not in seconds."""
+
+    async def looks(cells: int) -> int:
+        mailbox, seen = Mailbox([str(number) for number in range(cells)]), 0
+
+        class Watched(dict[str, Any]):
+            def __getitem__(self, name: str) -> Any:
+                nonlocal seen
+                seen += 1
+                return super().__getitem__(name)
+
+        for number in range(200):
+            await mailbox.post(f"t{number}", [Watched(cell(str(number)))])
+            await mailbox.take(0)
+            await mailbox.report(0, str(number), DONE)
+            await mailbox.events(f"t{number}", pause=0)
+            await mailbox.leave(f"t{number}")
+        return seen
+
+    assert asyncio.run(looks(100_000)) == asyncio.run(looks(200))
+
+
+def test_cells_whose_worker_died_come_alone() -> None:
+    """One of them may have killed it: the others must not die with it again."""
+
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell(key) for key in "abcd"])
+        assert keys(await mailbox.take(0, 3)) == ["a", "b", "c"] and await mailbox.report(0, "a", DONE)
+        await mailbox.died({0: "signal 9"})
+        assert [keys(await mailbox.take(rank, 3)) for rank in range(3)] == [["b"], ["c"], ["d"]]
+
+    run(test, Mailbox)
