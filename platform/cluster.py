@@ -94,7 +94,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         if reasons:
             raise Fatal(reasons[0])
         if where != "local":
-            print(joined(), file=sys.stderr)
+            print(joined(), file=stream or sys.stderr, flush=True)
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
