@@ -8,7 +8,7 @@ from typing import Any
 
 from platform import grid
 
-faulthandler.register(signal.SIGUSR1, file=open(os.dup(2), "w"), all_threads=True)  # where it hangs, should it
+faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
 carry_out = grid.carry_out
 
 
