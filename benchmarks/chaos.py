@@ -45,8 +45,11 @@ def main(
     code = checkout(place / "checkout")
     book = place / "faults.jsonl"
     calm = Ordeal(code, place / "calm", seeds=SEEDS + ROUND)
-    if calm.until_done(1):
-        expected = calm.numbers()
+    try:
+        calm.until_done()
+    finally:
+        stop(calm)
+    expected = calm.numbers()
     mounts = mountable(place / "probe")
     names = [name for name in KINDS if (mounts or not KINDS[name].mounts) and (not only or name in only.split(","))]
     plan = draw(names, faults, seed)

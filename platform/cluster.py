@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from platform.sessions import close, open_session, sweep
 
@@ -67,7 +67,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
-    up, over = threading.Event(), threading.Event()
+    up, over, heard = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
 
     def live() -> None:
@@ -83,7 +83,9 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             said = " ".join(str(error).split())[:400] or type(error).__name__
             reasons.append(f"Ray does not start: {said}" if where == "local" else f"the Ray cluster at {where} cannot be joined: {said}")
         up.set()
-        over.wait()
+        while not over.wait(0.5):
+            if (gone := dead()) and not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
+                _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
         if not dead():  # half a Ray cannot be shut down: it would wait for the other half
             ray.shutdown()
             close(session)
@@ -94,11 +96,11 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         if reasons:
             raise Fatal(reasons[0])
         if where != "local":
-            print(joined(), file=sys.stderr)
+            print(joined(), file=stream or sys.stderr, flush=True)
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
-        _hear_signals(stream or sys.stderr)
+        _hear_signals(heard)
     sweep()
     life = threading.Thread(target=live, daemon=True)
     life.start()
@@ -118,6 +120,13 @@ def dead() -> list[str]:
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
 
 
+def _leave(stream: TextIO, code: int, line: str) -> NoReturn:
+    """End the process here and now, Ray's daemons with it."""
+    with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
+        os.write(stream.fileno(), f"\n{line}\n".encode())
+    os._exit(code)
+
+
 def _hear_signals(stream: TextIO) -> None:
     """Ctrl-C and SIGTERM: the first time a KeyboardInterrupt, the second time the end."""
     heard = [signal.SIGTERM]  # not by way of SIGINT, which a job of `nohup ... &` ignores
@@ -125,9 +134,7 @@ def _hear_signals(stream: TextIO) -> None:
         heard.append(signal.SIGINT)
 
     def second(number: int, frame: object) -> None:
-        with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
-            os.write(stream.fileno(), f"\nleft at once; {GOES_ON} from the last checkpoints\n".encode())
-        os._exit(130)
+        _leave(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
 
     def first(number: int, frame: object) -> None:
         for each in heard:

@@ -21,7 +21,7 @@ from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from trainables.slot import Alone, FixedSize, Obituaries, serve
+from trainables.slot import Alone, FixedSize, Obituaries, Patient, serve
 
 LOOK_S = 2.0
 """between two looks at which machines there are"""
@@ -43,6 +43,7 @@ class _Trainer(TorchTrainer):
         needless = DatasetsCallback | PlacementGroupCleanerCallback
         parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
         parts["scaling_policy"] = FixedSize(self.scaling_config)
+        parts["failure_policy"] = Patient(self.run_config.failure_config)
         return super()._initialize_and_run_controller(**parts)
 
 

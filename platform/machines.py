@@ -178,10 +178,12 @@ def here(config: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(f"the key {key} has a passphrase, which Ray cannot type", "make one without: ssh-keygen -N ''", bad=True)
     else:
         yield Finding(f"key {key}")
+    token = Path("~/.ray/auth_token").expanduser()
+    if token.exists() and token.stat().st_mode & 0o077:
+        yield Finding(f"others can read {token}", f"chmod 600 {token}", bad=True)
     for source in (config.get("file_mounts") or {}).values():
         if not Path(source).expanduser().exists():
-            token = source.endswith("auth_token")
-            mend = ".venv/bin/ray get-auth-token --generate" if token else "run this in the checkout's folder"
+            mend = "(umask 077; .venv/bin/ray get-auth-token --generate)" if "auth_token" in source else "run this in the checkout's folder"
             yield Finding(f"{source} is to be copied to every machine and is not here", mend, bad=True)
 
 

@@ -166,7 +166,7 @@ POCKET: dict[str, Any] = {
 """settings of the pocket scale"""
 POCKET_ENCODERS: dict[Any, dict[str, Any]] = {
     "VGG": {"encoder": "pocket"},
-    "PK": {"encoder": "pk", "encoder_settings": {"width": 0.125}},
+    "PK": {"encoder": "pk", "encoder_settings": {"width": 0.25}},
 }
 
 
@@ -201,7 +201,7 @@ def study(scale: Scale) -> Study:
         return paper
     small: dict[str, dict[str, Any]] = {
         "pre-trained VGG": {"epochs": 12, "lr": 0.05, "batch": 64, "milestones": (0.6, 0.85)},
-        "pre-trained PK": {"epochs": 6, "lr": 2e-3, "batch": 49, "width": 0.125},
+        "pre-trained PK": {"epochs": 18, "lr": 1e-3, "batch": 49, "width": 0.125, "identity": 1.0},
     }
     return replace(
         paper,

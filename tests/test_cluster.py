@@ -143,3 +143,31 @@ print(hasattr(FixedScalingPolicy, "after_controller_start"), hasattr(FixedScalin
 def test_ray_train_still_has_what_we_leave_out() -> None:
     """Our trainer overrides Ray's own parts: with another Ray it might silently override nothing."""
     assert python(LEFT_OUT) == (0, "True True\nTrue False\nTrue True")
+
+
+TWICE = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.{sigint})
+from platform import cluster
+cluster._hear_signals(sys.stderr)
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopping", flush=True)
+    time.sleep(60)  # what is being tidied up
+"""
+
+
+@pytest.mark.parametrize(("sigint", "sent"), [("default_int_handler", signal.SIGINT), ("SIG_IGN", signal.SIGTERM)])
+def test_the_second_time_it_leaves_at_once_and_says_how_to_go_on(sigint: str, sent: signal.Signals) -> None:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", TWICE.format(sigint=sigint)], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    if sigint == "SIG_IGN":
+        process.send_signal(signal.SIGINT)  # of a job of `nohup ... &`
+    process.send_signal(sent)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(sent)
+    said = process.communicate(timeout=50)[1]
+    assert process.returncode == 130 and said.endswith("left at once; the same command again goes on from the last checkpoints\n")

@@ -174,4 +174,4 @@ def test_a_ray_worker_never_imports_the_package():
     assert Path(said["file"]).parent == Path(os.__file__).parent
     assert said["modules"] == []
     assert "'platform' is not a package" in said["refused"]
-    assert said["control"] == ["platform.doctor"]
+    assert "platform.doctor" in said["control"]

@@ -118,7 +118,7 @@ def open_table(path: str) -> TableFile:
         file = _open_parquet(path) if kind == ".parquet" else _open_text(path, "\t" if kind == ".tsv" else None)
     except OSError as error:
         raise BadRequest(f"{path}: cannot be read ({error.strerror or _line(error)})") from None
-    except (pa.ArrowException, csv.Error) as error:
+    except (pa.ArrowException, csv.Error, UnicodeError) as error:
         raise BadRequest(f"{path}: is no {kind} table ({_line(error)}); save it anew") from None
     names = [" ".join(str(name).split()) for name in file.frame.columns]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
@@ -137,7 +137,7 @@ def open_table(path: str) -> TableFile:
 def _open_parquet(path: str) -> TableFile:
     """An index that pandas stored is a column like any other."""
     with parquet.ParquetFile(path) as source:
-        return TableFile(path, source.read().to_pandas(ignore_metadata=True))
+        return TableFile(path, source.read().replace_schema_metadata().to_pandas())
 
 
 def _open_text(path: str, separator: str | None) -> TableFile:

@@ -52,7 +52,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster(hosts: Cluster) -> Iterator[Cluster]:
     """Up."""
-    hosts.must(".venv/bin/ray get-auth-token --generate")
+    hosts.must("(umask 077; .venv/bin/ray get-auth-token --generate)")
     hosts.must(".venv/bin/ray up -y cluster.yaml")
     yield hosts
 

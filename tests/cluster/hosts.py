@@ -174,7 +174,8 @@ def _await(host: Host) -> None:
 def furnish(host: Host) -> None:
     """Give a host the packages of this interpreter, as an earlier `ray up` would have left them there: gigabytes less to install."""
     source, target = Path(sys.prefix), host.home / "ferray" / ".venv"
-    shutil.copytree(source, target, symlinks=True, copy_function=_link, ignore=shutil.ignore_patterns("pyvenv.cfg", "bin"))
+    own = {"pyvenv.cfg", "bin"}  # what `make venv` writes into
+    shutil.copytree(source, target, symlinks=True, copy_function=_link, ignore=lambda at, _: own if at == str(source) else ())
     shutil.copytree(source / "bin", target / "bin", symlinks=True)
     shutil.copyfile(source / "pyvenv.cfg", target / "pyvenv.cfg")
 

@@ -1,5 +1,7 @@
 """From laptop to cluster, as the README has it: every line is typed on a laptop of a lab of two machines. One after the other."""
 
+import shlex
+import subprocess
 import threading
 import time
 
@@ -11,10 +13,17 @@ from trainables.store import RunFolder
 
 pytestmark = pytest.mark.timeout(580)
 GRID = (
-    "python -m platform.grid --only method=SL'(c)',SC'(c<-a)' --only split=.5 --seeds 2 "
+    'python -m platform.grid --only "method=SL(c),SC(c<-a)" --only split=.5 --seeds 2 '
     "--set per_class=8 --set probe_epochs=5 --set precision=fp32 --slots 2"
 )
 """8 cells"""
+ALONE = """
+import ray
+from platform import cluster
+with cluster.started() as ready:
+    ready()
+    print("mine" if not ray.get_runtime_context().gcs_address.endswith(":6379") else "a stranger's")
+"""
 COUNT = (
     "import ray; from ray._raylet import GcsClient; "
     'print(sum(info.state == 0 for info in GcsClient("127.0.0.1:6379").get_all_node_info().values()))'
@@ -37,12 +46,40 @@ def test_the_token_is_for_its_owner_alone_and_without_it_nobody_gets_in(cluster:
     assert code != 0 and "oken" in said
 
 
+def test_a_laptop_never_joins_a_strangers_ray(cluster: Cluster) -> None:
+    """Ray by itself would join whatever was started last."""
+    laptop = cluster.laptop
+    laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/ray start --head --port 6379 --disable-usage-stats")
+    try:
+        said = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/python -c {shlex.quote(ALONE)}")
+    finally:
+        laptop.must(f"cd {CHECKOUT} && .venv/bin/ray stop --force")
+    assert "mine" in said.splitlines()[-1] and "joined" not in said, said
+
+
+def test_a_job_from_the_laptop(cluster: Cluster) -> None:
+    line = "export TMPDIR=/tmp/ray; " + f"cd {CHECKOUT} && .venv/bin/ray dashboard ~/cluster.yaml"
+    forward = subprocess.Popen(cluster.laptop.command(line), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while cluster.typed("curl -s -o /dev/null http://localhost:8265")[0]:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        submit = "RAY_AUTH_MODE=token .venv/bin/ray job submit --address http://localhost:8265 --working-dir . --"
+        said = cluster.must(f"{submit} {GRID} --only ratio=1 --set epochs=2 --runs {SHARED}/jobs", timeout=400)
+    finally:
+        forward.kill()
+        forward.wait()
+    assert "4/4 cells done, 0 failed" in said and f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in said
+    assert hosts_of(RunFolder(str(shared(cluster.head) / "jobs" / "adults_as_augmentation-pocket"))) == {"head", "worker"}
+
+
 def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> None:
     said: list[str] = []
 
     def grid() -> None:
         line = f"cd ~/ferray && .venv/bin/{GRID} --set epochs=150 --runs {SHARED}/runs"
-        said.extend(map(str, cluster.typed(f'.venv/bin/ray exec cluster.yaml "{line}"', timeout=500)))
+        said.extend(map(str, cluster.typed(f".venv/bin/ray exec cluster.yaml '{line}'", timeout=500)))
 
     thread = threading.Thread(target=grid)
     thread.start()
@@ -51,16 +88,26 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     while thread.is_alive() and hosts_of(folder) != {"head", "worker"}:
         assert time.monotonic() < until, "the grid makes no progress"
         time.sleep(0.3)
-    assert thread.is_alive(), said
+    assert thread.is_alive(), said[1][-3000:]
     cluster.worker.pull_plug()
     done = len(folder.done())
     thread.join()
     code, output = said
+    print(output)
     assert code == "0", output
     assert done < 8, "the plug was pulled too late to test anything"
     assert len(folder.done()) == 8 and "8/8 cells done, 0 failed" in output
     assert f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in output
     assert "worker is gone: its cells go to other machines" in output
+
+
+def test_down(cluster: Cluster) -> None:
+    """Also with one machine that does not answer any more."""
+    cluster.must(".venv/bin/ray down -y cluster.yaml", timeout=200)
+    until = time.monotonic() + 60
+    while cluster.head.run("pgrep raylet || pgrep gcs_server")[0] == 0:
+        assert time.monotonic() < until, "Ray still runs on the head"
+        time.sleep(1)
 
 
 def hosts_of(folder: RunFolder) -> set[str]:

@@ -45,10 +45,9 @@ class AdversarialAutoencoder(Method):
     """Reconstruction, and four discriminators that encoder and decoder are trained against.
 
     `prior`: was this code drawn uniformly, or encoded? `image`: is this picture real, or reconstructed? `sample`: is it real, or decoded
-    from a drawn code? `person`: whose picture is it? The last is trained to name the persons of real pictures, and the autoencoder to
-    have it name the same of their reconstructions: features "that are distinguishable from different persons". The published code has an
-    emotion discriminator and a face network's features in place of the last two; the first would break the promise that no affect label
-    was seen.
+    from a drawn code? `person`: of whom is this code? The encoder is trained to be told by the last, not to deceive it: features "that are
+    distinguishable from different persons". The published code has an emotion discriminator and a face network's features in place of
+    the last two; the first would break the promise that no affect label was seen.
     """
 
     Settings = AutoencoderRecipe
@@ -63,11 +62,10 @@ class AdversarialAutoencoder(Method):
         self.modules["encoder"] = encoder
         self.modules["code"] = Code(features)
         self.modules["decoder"] = Decoder(task.channels, task.size, settings.width)
-        outputs = {"image": 1, "sample": 1, "person": len(task.classes)}
-        for name in DISCRIMINATORS:
-            self.modules[name] = (
-                CodeDiscriminator() if name == "prior" else ImageDiscriminator(task.channels, outputs[name], settings.width)
-            )
+        self.modules["prior"] = CodeDiscriminator(1, 64, 32, 16)
+        self.modules["person"] = CodeDiscriminator(len(task.classes), 128)
+        for name in ("image", "sample"):
+            self.modules[name] = ImageDiscriminator(task.channels, 1, settings.width)
         self.modules["classifier"] = nn.Linear(features, len(task.classes))
 
     def phases(self) -> list[Phase]:
@@ -115,13 +113,13 @@ class Compete(Phase):
                 "prior": _told_apart(modules["prior"], drawn, code),
                 "image": _told_apart(modules["image"], images, rebuilt),
                 "sample": _told_apart(modules["sample"], images, sampled),
-                "person": functional.cross_entropy(modules["person"](images).float(), persons),
+                "person": functional.cross_entropy(modules["person"](code.detach()).float(), persons),
             }
         self.descend(torch.stack(list(judged.values())).sum(), self.judges)
         with self.method.arithmetic.autocast(images.device):
             reconstruction = (images - rebuilt).abs().mean()
             mistaken = _real(modules["prior"](code)) + _real(modules["image"](rebuilt)) + _real(modules["sample"](sampled))
-            person = functional.cross_entropy(modules["person"](rebuilt).float(), persons)
+            person = functional.cross_entropy(modules["person"](code).float(), persons)
         loss = reconstruction + settings.adversarial * mistaken + settings.identity * person
         self.descend(loss, self.makers)
         logs = {"train/reconstruction": reconstruction, "train/person": person}

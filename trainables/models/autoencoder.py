@@ -43,13 +43,13 @@ class Decoder(nn.Module):
 
 
 class CodeDiscriminator(nn.Sequential):
-    """Codes [n, 50] to how surely each was drawn from the prior, [n, 1]."""
+    """Codes [n, 50] to [n, outputs], through dense layers of `widths` units."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int, *widths: int) -> None:
         layers: list[nn.Module] = []
-        for inputs, outputs in pairwise((CODE, 64, 32, 16)):
-            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
-        super().__init__(*layers, nn.Linear(16, 1))
+        for inputs, units in pairwise((CODE, *widths)):
+            layers += [nn.Linear(inputs, units), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Linear(widths[-1], outputs))
 
 
 class ImageDiscriminator(nn.Module):
