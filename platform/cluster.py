@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from platform.claim import born
 from platform.sessions import close, open_session, sweep
 
 # Read by Ray at import, here and in every process it starts.
@@ -67,6 +68,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
+    brood.clear()
     up, over, heard = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
 
@@ -84,7 +86,9 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             reasons.append(f"Ray does not start: {said}" if where == "local" else f"the Ray cluster at {where} cannot be joined: {said}")
         up.set()
         while not over.wait(0.5):
+            _remember(brood)
             if (gone := dead()) and not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
+                abandon()
                 _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
         if not dead():  # half a Ray cannot be shut down: it would wait for the other half
             ray.shutdown()
@@ -120,6 +124,27 @@ def dead() -> list[str]:
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
 
 
+brood: dict[int, str] = {}
+"""processes that our raylet has started, and when each was born: its agents outlive it for minutes where nobody ends them"""
+
+
+def _remember(brood: dict[int, str]) -> None:
+    ray = sys.modules["ray"]
+    node = ray._private.worker._global_node
+    for raylet in node.all_processes.get("raylet", []) if node else []:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{raylet.process.pid}/task").iterdir():
+                brood.update({int(pid): born(int(pid)) for pid in (task / "children").read_text().split() if int(pid) not in brood})
+
+
+def abandon() -> None:
+    """End what a Ray that cannot be shut down has started; its daemons end with this process."""
+    for pid, when in list(brood.items()):
+        if when and born(pid) == when:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def _leave(stream: TextIO, code: int, line: str) -> NoReturn:
     """End the process here and now, Ray's daemons with it."""
     with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
@@ -134,6 +159,7 @@ def _hear_signals(stream: TextIO) -> None:
         heard.append(signal.SIGINT)
 
     def second(number: int, frame: object) -> None:
+        abandon()
         _leave(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
 
     def first(number: int, frame: object) -> None:

@@ -6,15 +6,12 @@ leaves the others at their cells. Started once, a worker keeps its process, its 
 
 import os
 import threading
-import time
 from contextlib import nullcontext
 from typing import Any
 
 import ray
 import ray.train
 from ray.train.backend import Backend, BackendConfig
-from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
-from ray.train.v2._internal.execution.failure_handling.failure_policy import FailureDecision
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.callback import UserCallback
 
@@ -128,21 +125,6 @@ class FixedSize(FixedScalingPolicy):
 
     def _maybe_send_resource_request(self) -> None:
         pass
-
-
-class Patient(DefaultFailurePolicy):
-    """A worker that dies while another is being replaced is a worker that died.
-
-    Ray takes it for the controller's own failure, and ends the run. Not for ever: workers that die whenever they start have a reason.
-    """
-
-    MOST, WITHIN_S = 8, 900.0
-
-    def make_decision(self, training_failed_error: Exception) -> FailureDecision:
-        if not isinstance(getattr(training_failed_error, "controller_failure", None), ray.exceptions.RayActorError):
-            return super().make_decision(training_failed_error)
-        self._times = [when for when in getattr(self, "_times", []) if time.monotonic() - when < self.WITHIN_S] + [time.monotonic()]
-        return FailureDecision.RETRY if len(self._times) <= self.MOST else FailureDecision.RAISE
 
 
 class _Alone(Backend):
