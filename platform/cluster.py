@@ -99,6 +99,8 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             raise Fatal(f"the Ray cluster at {where} does not answer within {ANSWER_S:.0f} s: ray status, there, says how it is")
         if reasons:
             raise Fatal(reasons[0])
+        if threading.current_thread() is threading.main_thread():
+            _hear_signals(heard)  # again: Ray's own code has meanwhile made of SIGTERM an abort
         if where != "local":
             print(joined(), file=stream or sys.stderr, flush=True)
 
