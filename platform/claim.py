@@ -80,7 +80,7 @@ def _renewed(folder: RunFolder) -> Iterator[None]:
 
 def _me() -> dict[str, Any]:
     me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %Z")}
-    return me | {"born": _born(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
+    return me | {"born": born(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:
@@ -93,12 +93,12 @@ def _read(folder: RunFolder) -> dict[str, Any]:
 
 def _lives(driver: dict[str, Any]) -> bool:
     pid, beat = driver.get("pid"), driver.get("beat")
-    if driver.get("host") == socket.gethostname() and _born(0):
-        return isinstance(pid, int) and pid > 0 and _born(pid) == driver.get("born")
+    if driver.get("host") == socket.gethostname() and born(0):
+        return isinstance(pid, int) and pid > 0 and born(pid) == driver.get("born")
     return isinstance(beat, int | float) and time.time() - beat < DEAD_S
 
 
-def _born(pid: int) -> str:
+def born(pid: int) -> str:
     """When a process began, in the kernel's ticks: a number that was given out again is another process. Empty where it cannot be told."""
     try:
         with open(f"/proc/{pid or os.getpid()}/stat") as file:

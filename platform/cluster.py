@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
+from platform.claim import born
 from platform.sessions import close, open_session, sweep
 
 # Read by Ray at import, here and in every process it starts.
@@ -67,7 +68,8 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
-    up, over = threading.Event(), threading.Event()
+    brood.clear()
+    up, over, heard = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
 
     def live() -> None:
@@ -83,7 +85,11 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             said = " ".join(str(error).split())[:400] or type(error).__name__
             reasons.append(f"Ray does not start: {said}" if where == "local" else f"the Ray cluster at {where} cannot be joined: {said}")
         up.set()
-        over.wait()
+        while not over.wait(0.5):
+            _remember(brood)
+            if (gone := dead()) and not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
+                abandon()
+                _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
         if not dead():  # half a Ray cannot be shut down: it would wait for the other half
             ray.shutdown()
             close(session)
@@ -93,12 +99,14 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             raise Fatal(f"the Ray cluster at {where} does not answer within {ANSWER_S:.0f} s: ray status, there, says how it is")
         if reasons:
             raise Fatal(reasons[0])
+        if threading.current_thread() is threading.main_thread():
+            _hear_signals(heard)  # again: Ray's own code has meanwhile made of SIGTERM an abort
         if where != "local":
             print(joined(), file=stream or sys.stderr, flush=True)
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
-        _hear_signals(stream or sys.stderr)
+        _hear_signals(heard)
     sweep()
     life = threading.Thread(target=live, daemon=True)
     life.start()
@@ -118,6 +126,34 @@ def dead() -> list[str]:
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
 
 
+brood: dict[int, str] = {}
+"""processes that our raylet has started, and when each was born: its agents outlive it for minutes where nobody ends them"""
+
+
+def _remember(brood: dict[int, str]) -> None:
+    ray = sys.modules["ray"]
+    node = ray._private.worker._global_node
+    for raylet in node.all_processes.get("raylet", []) if node else []:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{raylet.process.pid}/task").iterdir():
+                brood.update({int(pid): born(int(pid)) for pid in (task / "children").read_text().split() if int(pid) not in brood})
+
+
+def abandon() -> None:
+    """End what a Ray that cannot be shut down has started; its daemons end with this process."""
+    for pid, when in list(brood.items()):
+        if when and born(pid) == when:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _leave(stream: TextIO, code: int, line: str) -> NoReturn:
+    """End the process here and now, Ray's daemons with it."""
+    with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
+        os.write(stream.fileno(), f"\n{line}\n".encode())
+    os._exit(code)
+
+
 def _hear_signals(stream: TextIO) -> None:
     """Ctrl-C and SIGTERM: the first time a KeyboardInterrupt, the second time the end."""
     heard = [signal.SIGTERM]  # not by way of SIGINT, which a job of `nohup ... &` ignores
@@ -125,9 +161,8 @@ def _hear_signals(stream: TextIO) -> None:
         heard.append(signal.SIGINT)
 
     def second(number: int, frame: object) -> None:
-        with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
-            os.write(stream.fileno(), f"\nleft at once; {GOES_ON} from the last checkpoints\n".encode())
-        os._exit(130)
+        abandon()
+        _leave(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
 
     def first(number: int, frame: object) -> None:
         for each in heard:

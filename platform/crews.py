@@ -27,6 +27,9 @@ LOOK_S = 2.0
 """between two looks at which machines there are"""
 WAIT_S = 45.0
 """so long no machine at all may be there before that is an error, unless an autoscaler has one on its way"""
+AGAIN, AGAIN_S = 5, 900.0
+"""so often within so many seconds a crew's run may fail as a whole and be begun anew: Ray ends it where its controller dies, and where a
+worker dies while another is being replaced"""
 
 Resources = dict[str, float]
 
@@ -161,7 +164,29 @@ class Crews:
         crew.thread.start()
 
     def _run(self, node: str, crew: Crew, per_worker: Resources) -> None:
-        trainer = _Trainer(
+        failed: list[float] = []
+        while True:
+            try:
+                self._trainer(node, crew, per_worker, f"crew-{crew.first}-{len(failed)}").fit()
+                refused: dict[int, str] = ray.get(self.mailbox.refusals.remote())
+                reason = refused.get(crew.first, "")
+                again = False
+            except Exception as error:
+                reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
+                failed.append(time.monotonic())
+                again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
+            if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
+                return
+            if not again:
+                break
+        if any(crew is not other and other.thread and other.thread.is_alive() for other in self._crews.values()):
+            crew.slots = 0  # but it stays: the machine gets no other
+            self.say(f"no cell is trained on this machine: {reason}")
+        else:
+            self.fatal = self.fatal or reason
+
+    def _trainer(self, node: str, crew: Crew, per_worker: Resources, name: str) -> _Trainer:
+        return _Trainer(
             serve,
             train_loop_config=self.config | {"first": crew.first},
             torch_config=Alone(),
@@ -172,25 +197,12 @@ class Crews:
                 label_selector={"ray.io/node-id": node},
             ),
             run_config=ray.train.RunConfig(
-                name=f"crew-{crew.first}",
+                name=name,
                 storage_path=self.scratch,
                 failure_config=ray.train.FailureConfig(max_failures=-1, max_preemption_failures=-1, controller_failure_limit=2),
                 callbacks=[Obituaries(self.config["mailbox"], crew.first)],
             ),
         )
-        try:
-            trainer.fit()
-            refused: dict[int, str] = ray.get(self.mailbox.refusals.remote())
-            reason = refused.get(crew.first, "")
-        except Exception as error:
-            reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
-        if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
-            return
-        if any(crew is not other and other.thread and other.thread.is_alive() for other in self._crews.values()):
-            crew.slots = 0  # but it stays: the machine gets no other
-            self.say(f"no cell is trained on this machine: {reason}")
-        else:
-            self.fatal = self.fatal or reason
 
     def _ask(self, slots: int) -> None:
         """Let an autoscaler see so many slots that have no room yet."""

@@ -201,7 +201,7 @@ def study(scale: Scale) -> Study:
         return paper
     small: dict[str, dict[str, Any]] = {
         "pre-trained VGG": {"epochs": 12, "lr": 0.05, "batch": 64, "milestones": (0.6, 0.85)},
-        "pre-trained PK": {"epochs": 10, "lr": 1e-3, "batch": 49, "width": 0.125, "identity": 1.0},
+        "pre-trained PK": {"epochs": 18, "lr": 1e-3, "batch": 49, "width": 0.125, "identity": 1.0},
     }
     return replace(
         paper,

@@ -12,7 +12,7 @@ from platform.explaining.networks import Opened
 from platform.explaining.regions import Looked, alike, energy, masks
 from trainables.streams import stream
 
-MOST = 256
+MOST = 128
 """test images of a training, at most"""
 OF_A_CLASS = 32
 """adults of a class, at most"""

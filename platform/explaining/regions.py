@@ -82,8 +82,8 @@ def summed_up(looked: list[Looked]) -> list[Share]:
             parts = [(each, each.right == wanted) for each in looked if each.arm == arm]
             parts = [(each, which) for each, which in parts if np.isfinite(each.shares[which]).any()]
             for number, region in enumerate(REGIONS if parts else ()):
-                trained = t_interval([_mean(each.shares[which, number]) for each, which in parts])
-                untrained = t_interval([_mean(each.untrained[which, number]) for each, which in parts])
+                trained = _interval([each.shares[which, number] for each, which in parts])
+                untrained = _interval([each.untrained[which, number] for each, which in parts])
                 area = float(np.mean([each.area[which, number].mean() for each, which in parts]))
                 images = float(np.mean([which.sum() for _, which in parts]))
                 found.append(Share(arm, answer, region, images, trained, untrained, area))
@@ -92,9 +92,8 @@ def summed_up(looked: list[Looked]) -> list[Share]:
 
 def likeness(looked: list[Looked]) -> dict[str, Interval]:
     """By arm, how alike trained and untrained maps are: the mean rank correlation over images, its interval over replicates."""
-    return {
-        arm: t_interval([_mean(each.alike) for each in looked if each.arm == arm]) for arm in dict.fromkeys(each.arm for each in looked)
-    }
+    arms = dict.fromkeys(each.arm for each in looked)
+    return {arm: _interval([each.alike for each in looked if each.arm == arm]) for arm in arms}
 
 
 def tidy(rows: list[Share]) -> pd.DataFrame:
@@ -109,7 +108,7 @@ def tidy(rows: list[Share]) -> pd.DataFrame:
     )
 
 
-def _mean(values: np.ndarray) -> float:
-    """Of what is a number."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _interval(samples: list[np.ndarray]) -> Interval:
+    """Over replicates, of each one's mean of what is a number; a replicate where nothing is says nothing."""
+    means = [float(known.mean()) for values in samples if len(known := values[np.isfinite(values)])]
+    return t_interval(means) if means else Interval(np.nan, np.nan, np.nan, np.nan, 0)

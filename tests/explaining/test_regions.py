@@ -68,6 +68,17 @@ def test_likeness_is_a_rank_correlation() -> None:
     assert alike(maps, 1 - maps) == pytest.approx([-1, -1, -1]) and np.isnan(alike(maps, np.ones((3, 20, 20)))).all()
 
 
+def test_maps_that_are_empty_say_nothing() -> None:
+    shares, right = np.full((3, 4), 0.25), np.array([True, True, False])
+    empty = np.where(right[:, None], np.nan, shares)  # the untrained network's maps of all that is answered right
+    looked = [Looked("a", 0, right, shares, empty, shares, np.full(3, np.nan)), Looked("a", 1, right, shares, shares, shares, np.zeros(3))]
+    rows = {row.answer: row for row in summed_up(looked) if row.region == "eyes"}
+    assert (rows["right"].trained.n, rows["right"].untrained.n, rows["wrong"].untrained.n) == (2, 1, 2)
+    assert likeness(looked)["a"].n == 1 and np.isnan(likeness(looked[:1])["a"].mean)
+    none = summed_up([Looked("a", 0, right, shares, np.full((3, 4), np.nan), shares, np.zeros(3))])
+    assert all(np.isnan(row.untrained.mean) and row.trained.mean == 0.25 for row in none)
+
+
 def test_numbers_are_means_over_trainings_of_right_and_wrong() -> None:
     rng = np.random.default_rng(2)
     looked = []

@@ -163,8 +163,13 @@ class Ordeal:
         raise Broken(f"not done after {times} times; at last: {self.said}")
 
     def stacks(self) -> str:
-        """Of a command that hangs: what the kernel says its processes wait for."""
+        """Of a command that hangs: where all its threads are, and what the kernel says its processes wait for."""
         lines = []
+        if self.process and self.running:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            self.output.seek(0)
+            lines.append(self.output.read()[-8000:])
         for pid, title in processes.members(self.mark).items():
             with suppress(OSError):
                 lines.append(f"{pid} {title[:60]} {Path(f'/proc/{pid}/wchan').read_text()}")

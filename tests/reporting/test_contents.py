@@ -257,7 +257,7 @@ def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
     folder, _ = fake_run(tmp_path / "run", strange)
     told = made(folder, strange)
     conditions = [row["condition"] for row in told.rows("published")]
-    assert conditions == [{"encoder": "posed", "epochs": 1}, {"encoder": "posed", "epochs": 3}]
+    assert conditions == [{"encoder": encoder, "epochs": epochs} for encoder in ("wild", "posed") for epochs in (1, 3)]
     assert "over encoder" in told.page.text and told.page.count("b") < 60 and "& so on" in told.page.text
     assert r"\textless{}b\textgreater{}" in told.text("tables", "means.tex") and r"a\$x\$" in told.text("tables", "means.tex")
 

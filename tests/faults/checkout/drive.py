@@ -1,11 +1,14 @@
 """`python -m platform.grid`, with checkpoints twice a second and little patience with a step: added to a checkout, run there."""
 
+import faulthandler
 import functools
 import os
+import signal
 from typing import Any
 
 from platform import grid
 
+faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
 carry_out = grid.carry_out
 
 
