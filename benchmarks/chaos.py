@@ -121,7 +121,7 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
             ordeal.start()
             ordeal.end()
         return str(kind.inflict(ordeal, chance))
-    for _ in range(3):
+    for _ in range(20):
         if not ordeal.running:
             if len(ordeal.folder.done()) == len(ordeal.folder.grid()) > 0:
                 ordeal.seeds += 1  # all is done: there must be something to disturb
@@ -131,9 +131,11 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
         if ordeal.running and (note := kind.inflict(ordeal, chance)):
             time.sleep(0.5)
             return str(note)
+        if ordeal.running:  # what is to be harmed has died before, and is coming up again, or the command is about to end
+            time.sleep(2)
         if not ordeal.running:
             ordeal.end()
-    raise Broken("there was nothing to harm, three times")
+    raise Broken("there was nothing to harm in 20 looks")
 
 
 def stop(ordeal: Ordeal) -> None:

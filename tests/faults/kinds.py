@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults import processes
-from tests.faults.ordeal import GOES_ON, Broken, Ordeal
+from tests.faults.ordeal import GOES_ON, WELL, Broken, Ordeal
 
 Inflict = Callable[[Ordeal, random.Random], str]
 
@@ -185,8 +185,9 @@ def read_only_start(ordeal: Ordeal, chance: random.Random) -> str:
 # files are lost or spoilt
 def _file_harmed(name: str) -> None:
     def pick(ordeal: Ordeal, chance: random.Random) -> Path | None:
-        paths = sorted(Path(ordeal.folder.path("cells")).glob(f"*/{name}"))
-        return chance.choice(paths) if paths else None
+        paths = [Path(ordeal.folder.path("cells", cell.key, name)) for cell in ordeal.folder.grid() if cell.axes["method"] in WELL]
+        there = [path for path in paths if path.exists()]
+        return chance.choice(there) if there else None
 
     stem = name.partition(".")[0]
 

@@ -210,8 +210,12 @@ class Ordeal:
         root = Path(self.folder.root)
         if aside := list(root.rglob("*.aside")):
             raise Broken(f"left aside: {aside}")
-        for path in root.glob("cells/*/*.json"):
-            json.loads(path.read_text())
+        for cell in self.folder.grid():
+            for path in root.glob(f"cells/{cell.key}/*.json"):
+                try:
+                    json.loads(path.read_bytes())
+                except ValueError as error:
+                    raise Broken(f"{path}: {error}") from None
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         for cell in self.folder.grid():
