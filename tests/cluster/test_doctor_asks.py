@@ -1,4 +1,4 @@
-"""What the doctor says of the machines of a cluster: each fault one line, all within a minute."""
+"""What the doctor says of the machines of a cluster, before test_lab pulls a plug: each fault one line, all within a minute."""
 
 import re
 import subprocess
