@@ -27,10 +27,10 @@ def draw_table(folder: RunFolder, hunt: Hunt) -> None:
 
 def draw_suggestion(folder: RunFolder, quest: Quest, trial: FrozenTrial, cells: list[Cell]) -> None:
     """Its run: mean and SD over the seeds for each epoch, and of the score."""
-    histories = [folder.history(cell.key) for cell in cells]
-    rows = list(means([(history, {}) for history in histories if history]))
-    if not rows:  # none has begun
+    begun = [(history, {}) for cell in cells if (history := folder.history(cell.key))]
+    if not begun:
         return
+    rows = list(means(begun))
     scores = trial.user_attrs.get("scores", [])
     spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     scored = {tag: value for tag, value in zip(SCORES, (trial.value, spread), strict=True) if value is not None}
