@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
 
-from platform.board import means
+from platform.board import Row, means
 from platform.events import begin, curves, end, experiment, write_run
 from platform.searching.hunt import Hunt, Quest
 from search_spaces.space import OneOf
@@ -27,7 +27,7 @@ def draw_table(folder: RunFolder, hunt: Hunt) -> None:
 
 def draw_suggestion(folder: RunFolder, quest: Quest, trial: FrozenTrial, cells: list[Cell]) -> None:
     """Its run: mean and SD over the seeds for each epoch, and of the score."""
-    begun = [(history, {}) for cell in cells if (history := folder.history(cell.key))]
+    begun: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.history(cell.key))]
     if not begun:
         return
     rows = list(means(begun))
