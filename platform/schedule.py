@@ -5,6 +5,7 @@ serves any trial. Trial actors and mailbox live on the head, which is the one ma
 """
 
 import contextlib
+import json
 import math
 import shutil
 import tempfile
@@ -85,6 +86,11 @@ def trials_of(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list
     return trials, min(at_once, len(trials))
 
 
+def text_of(trial: list[list[Cell]]) -> str:
+    """A trial's packs as one string: Tune copies what a trial is given several times over, and a string is never copied."""
+    return json.dumps([[cell.to_json() for cell in pack] for pack in trial])
+
+
 class Suggestions(Searcher):
     """Tune's view of a search: a trial is a suggestion, its cells are the suggestion's seeds.
 
@@ -100,7 +106,7 @@ class Suggestions(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         cells = self.ask(trial_id)
-        return Searcher.FINISHED if cells is None else {"packs": [[cell.to_json() for cell in cells]]}
+        return Searcher.FINISHED if cells is None else {"packs": text_of([cells])}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.tell(trial_id)
@@ -161,7 +167,7 @@ def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = 
 
         def work(slots: int, spare: int) -> _Work:
             trials, at_once = trials_of(packs, slots, spare)
-            space = {"packs": tune.grid_search([[[cell.to_json() for cell in pack] for pack in trial] for trial in trials])}
+            space = {"packs": tune.grid_search([text_of(trial) for trial in trials])}
             return _Work(todo, space, None, len(trials), at_once)
 
         return len(packs), work

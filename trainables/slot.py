@@ -4,6 +4,7 @@ One Train run a machine serves its slots: each of its workers is a replica group
 leaves the others at their cells. Started once, a worker keeps its process, its data sets and its CUDA context from cell to cell.
 """
 
+import json
 import os
 import threading
 from contextlib import nullcontext
@@ -36,9 +37,10 @@ def slot() -> type:
 
         def _post(self, config: dict[str, Any]) -> None:
             self.posted = self.trial_id
-            cells = [cell for pack in config["packs"] for cell in pack]
+            packs = json.loads(config["packs"])
+            cells = [cell for pack in packs for cell in pack]
             self.left = {cell["key"] for cell in cells}
-            ray.get(self.mailbox.post.remote(self.posted, cells, os.getpid(), [len(pack) for pack in config["packs"]]))
+            ray.get(self.mailbox.post.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
 
         def step(self) -> dict[str, Any]:
             """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
