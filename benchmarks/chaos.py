@@ -117,10 +117,12 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
     if not kind.running:
         if ordeal.running:
             ordeal.end()
-        elif not ordeal.folder.done():
-            ordeal.start()
+        for _ in range(3):
+            if note := kind.inflict(ordeal, chance):
+                return str(note)
+            ordeal.start()  # until there is something to harm
             ordeal.end()
-        return str(kind.inflict(ordeal, chance))
+        raise Broken("there was nothing to harm after three runs")
     for _ in range(20):
         if not ordeal.running:
             if len(ordeal.folder.done()) == len(ordeal.folder.grid()) > 0:
