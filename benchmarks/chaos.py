@@ -115,7 +115,7 @@ def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool,
 def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
     """The fault, at a moment of chance of a grid in training or between two runs; what it did."""
     if not kind.running:
-        if ordeal.running:
+        if ordeal.open:
             ordeal.end()
         for _ in range(3):
             if note := kind.inflict(ordeal, chance):
@@ -124,7 +124,9 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
             ordeal.end()
         raise Broken("there was nothing to harm after three runs")
     for _ in range(20):
-        if not ordeal.running:
+        if ordeal.open and not ordeal.running:
+            ordeal.end()
+        if not ordeal.open:
             if len(ordeal.folder.done()) == len(ordeal.folder.grid()) > 0:
                 ordeal.seeds += 1  # all is done: there must be something to disturb
             ordeal.start()
@@ -135,8 +137,6 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
             return str(note)
         if ordeal.running:  # what is to be harmed has died before, and is coming up again, or the command is about to end
             time.sleep(2)
-        if not ordeal.running:
-            ordeal.end()
     raise Broken("there was nothing to harm in 20 looks")
 
 
@@ -149,6 +149,7 @@ def stop(ordeal: Ordeal) -> None:
         with suppress(Exception):
             give_back()
     ordeal.undo.clear()
+    ordeal.process = None
 
 
 def report(past: list[dict[str, Any]], seed: int, here: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from platform.crews import Crews, at_most, slots_of
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.loop import Keep
-from trainables.mailbox import Mailbox
+from trainables.mailbox import ENDS, Mailbox
 from trainables.pack import PACK
 from trainables.slot import slot
 from trainables.store import RunFolder
@@ -235,7 +235,11 @@ def _serve(
     fatal: list[str] = []
     over = threading.Event()
 
+    ended: set[str] = set()
+
     def hear(event: Event) -> None:
+        if event["kind"] in ENDS:
+            ended.add(event["key"])
         if event.get("fatal"):
             fatal.append(event["reason"])
         try:
@@ -274,17 +278,23 @@ def _serve(
 
     trials = threading.Thread(target=tune_all, daemon=True)
     closed = mailbox.halted.remote()  # never answered unless by its death: nobody here halts while it goes well
+
+    def lost() -> list[str]:
+        return dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else [])
+
     crews.look()
     trials.start()
     try:
         while trials.is_alive() and not (fatal or crews.fatal):
             trials.join(0.2)
-            if gone := dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else []):  # first: whoever asks a dead Ray waits
+            if gone := lost():  # first: whoever asks a dead Ray waits
                 raise Fatal(f"Ray's {gone[0]} died")
             crews.look()
             tick()
         if fatal or crews.fatal:
             raise Fatal((fatal or [crews.fatal])[0])
+        if left := sum(cell.key not in ended for cell in todo.known):  # the trials may die of it before it is seen here
+            raise Fatal(f"Ray's {gone[0]} died" if (gone := lost()) else f"the trials ended before {left} of their cells")
     except BaseException:
         over.set()
         _halt(mailbox)

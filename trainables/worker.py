@@ -109,4 +109,5 @@ def no_memory(error: Exception) -> bool:
     """The machine's memory, not a GPU's, is what lacks."""
     if isinstance(error, MemoryError):
         return not isinstance(error, NoRoom)
-    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    said = ("DefaultCPUAllocator: can't allocate memory", "could not create a primitive")  # PyTorch's, and oneDNN's
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(each in str(error) for each in said)

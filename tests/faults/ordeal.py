@@ -107,6 +107,11 @@ class Ordeal:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def open(self) -> bool:
+        """A command was started, and its end not looked at yet."""
+        return self.process is not None and self.code is None
+
     def wait(self, until: Callable[[], bool], seconds: float = PATIENCE_S) -> bool:
         """Whether it came to that; False where the command ended first. Broken where nothing happens for too long."""
         sign, since = self.life(), time.monotonic()
@@ -156,7 +161,7 @@ class Ordeal:
     def until_done(self, times: int = 6) -> int:
         """The same command again, until all is done; how often."""
         for number in range(1, times + 1):
-            if not self.running:
+            if not self.open:
                 self.start()
             if self.end() == 0:
                 return number
