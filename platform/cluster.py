@@ -69,6 +69,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     import ray  # here, for a grid that has nothing to do imports this file, too
 
     brood.clear()
+    stuck.clear()
     up, over, heard = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
 
@@ -90,7 +91,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             if (gone := dead()) and not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
                 abandon()
                 _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
-        if not dead():  # half a Ray cannot be shut down: it would wait for the other half
+        if not beyond_stopping():
             ray.shutdown()
             close(session)
 
@@ -124,6 +125,15 @@ def dead() -> list[str]:
     ray = sys.modules.get("ray")
     node = ray and ray._private.worker._global_node
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
+
+
+stuck = threading.Event()
+"""set by whoever leaves a thread behind in a call of Ray's: shut down under it, Ray ends the process, without a word and with its own code"""
+
+
+def beyond_stopping() -> bool:
+    """Whether this process's Ray can only be abandoned: half of it would wait for the other half."""
+    return bool(dead()) or stuck.is_set()
 
 
 brood: dict[int, str] = {}

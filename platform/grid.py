@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from platform.claim import claim
-from platform.cluster import GOES_ON, Fatal, abandon, dead, started
+from platform.cluster import GOES_ON, Fatal, abandon, beyond_stopping, started
 from platform.progress import Progress, printable
 from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
@@ -229,7 +229,7 @@ def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
 def stop(code: int, line: str) -> typer.Exit:
     """An exit with one line on standard error."""
     print(printable(line), file=sys.stderr, flush=True)
-    if dead():  # what is left of Ray in this process would wait a minute for it, and then end it with another exit code
+    if beyond_stopping():  # what is left of Ray in this process would end it, a minute later and with another exit code
         abandon()
         os._exit(code)
     return typer.Exit(code)

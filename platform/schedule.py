@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from platform.cluster import Fatal, dead  # before Ray, which reads at import what this sets
+from platform.cluster import Fatal, dead, stuck  # before Ray, which reads at import what this sets
 from platform.sessions import here
 
 # isort: split
@@ -299,6 +299,8 @@ def _serve(
         over.set()
         _halt(mailbox)
         trials.join(3)
+        if trials.is_alive():
+            stuck.set()
         raise
     finally:
         mailbox.close.remote()

@@ -1,5 +1,6 @@
 """A laptop, a head and a worker machine; a cluster of the last two, brought up by the committed cluster.yaml."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,11 @@ import pytest
 import yaml
 
 from tests.cluster.hosts import CHECKOUT, SHARED, Host, furnish, lab, missing
+
+COUNT = (
+    "import ray; from ray._raylet import GcsClient; "
+    'print(sum(info.state == 0 for info in GcsClient("127.0.0.1:6379").get_all_node_info().values()))'
+)
 
 
 @dataclass
@@ -51,9 +57,13 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster(hosts: Cluster) -> Iterator[Cluster]:
-    """Up."""
+    """Up, with both machines in it: ray up returns when the head is up, and sets the worker up meanwhile."""
     hosts.must("(umask 077; .venv/bin/ray get-auth-token --generate)")
     hosts.must(".venv/bin/ray up -y cluster.yaml")
+    until = time.monotonic() + 150
+    while (joined := hosts.head.run(f"cd ~/ferray && RAY_AUTH_MODE=token .venv/bin/python -c '{COUNT}'")[1].strip()[-1:]) != "2":
+        assert time.monotonic() < until, (joined, hosts.head.run("tail -n 50 /tmp/ray/session_latest/logs/monitor.*")[1])
+        time.sleep(1)
     yield hosts
 
 

@@ -15,7 +15,7 @@ DOCTOR = ".venv/bin/python -m platform.doctor --cluster cluster.yaml"
 BREAK = """
 mkdir -p ~/broken
 printf '#!/bin/sh\\necho 3.12.1\\n' > ~/broken/python3.11
-printf '#!/bin/sh\\ncase "$1" in +*) echo $(($(/bin/date +%%s) + 600)).0 ;; *) exec /bin/date "$@" ;; esac\\n' > ~/broken/date
+printf '#!/bin/sh\\ncase "$1" in +*) echo $(($(/bin/date +%%s) + 600)).$(/bin/date +%%N) ;; *) exec /bin/date "$@" ;; esac\\n' > ~/broken/date
 chmod +x ~/broken/*
 echo 'export PATH=~/broken:$PATH' >> ~/.bashrc
 cp ~/.ray/auth_token ~/kept && echo other > ~/.ray/auth_token
@@ -29,10 +29,7 @@ cd ~/ferray/.venv/lib/python*/site-packages/ray-*.dist-info && mv METADATA.kept 
 
 
 def test_a_healthy_cluster(cluster: Cluster) -> None:
-    until = time.monotonic() + 180
-    while (answer := cluster.typed(f"{DOCTOR} --runs /srv/shared/runs"))[0] and time.monotonic() < until:
-        time.sleep(3)  # ray up returns when the head is up, and sets the workers up meanwhile
-    code, said = answer
+    code, said = cluster.typed(f"{DOCTOR} --runs /srv/shared/runs")
     assert code == 0, said
     for line in (
         "answers as head",
@@ -62,10 +59,10 @@ def test_every_fault_of_a_machine_is_a_line(cluster: Cluster) -> None:
     for line in (
         f"✗ different Python: 3.11 on head {cluster.head.address}; 3.12 on {worker}",
         f"✗ different Ray: 2.60.0 on head {cluster.head.address}; 2.59.0 on {worker}",
-        rf"✗ the clock of {worker} is 600 s ahead",
         "✗ /srv/own/runs is not one folder",
     ):
         assert line in said, said
+    assert re.search(rf"✗ the clock of {worker} is (599|600|601) s ahead", said), said
 
 
 def test_machines_that_do_not_answer(hosts: Cluster) -> None:
