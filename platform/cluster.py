@@ -128,7 +128,7 @@ def dead() -> list[str]:
 
 
 stuck = threading.Event()
-"""set by whoever leaves a thread behind in a call of Ray's: shut down under it, Ray ends the process, without a word and with its own code"""
+"""set by whoever leaves a thread behind in a call of Ray's: shut down under it, Ray would end the process, without a word"""
 
 
 def beyond_stopping() -> bool:

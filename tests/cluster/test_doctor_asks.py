@@ -15,7 +15,7 @@ DOCTOR = ".venv/bin/python -m platform.doctor --cluster cluster.yaml"
 BREAK = """
 mkdir -p ~/broken
 printf '#!/bin/sh\\necho 3.12.1\\n' > ~/broken/python3.11
-printf '#!/bin/sh\\ncase "$1" in +*) echo $(($(/bin/date +%%s) + 600)).$(/bin/date +%%N) ;; *) exec /bin/date "$@" ;; esac\\n' > ~/broken/date
+printf '#!/bin/sh\\ncase "$1" in +*) exec /bin/date -d "600 seconds" "$@" ;; *) exec /bin/date "$@" ;; esac\\n' > ~/broken/date
 chmod +x ~/broken/*
 echo 'export PATH=~/broken:$PATH' >> ~/.bashrc
 cp ~/.ray/auth_token ~/kept && echo other > ~/.ray/auth_token
