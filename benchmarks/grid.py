@@ -13,15 +13,16 @@ import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from benchmarks.common import last_line, machine, show
+from tests.faults.processes import MARK, members
 
 CHECKOUT = Path(__file__).parents[1]
-MARK = "FERRAY_BENCHMARK"
 PAUSE_S = 2.0
 """between two looks at the memory: each takes some 0.1 s of a core"""
 
@@ -99,39 +100,14 @@ def listen(process: subprocess.Popen[str], heard: list[tuple[float, str]]) -> No
         print(f"  | {line.rstrip()}", flush=True)
 
 
-def members(mark: str) -> list[Path]:
-    """/proc folders of every process that carries the mark in its environment, and of their descendants.
-
-    Neither is enough: a process that renames itself overwrites its environment, one that detaches has another parent.
-    """
-    parent, found = {}, set()
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent[path.name] = (path / "stat").read_text().rpartition(")")[2].split()[1]
-            if f"{MARK}={mark}".encode() in (path / "environ").read_bytes():
-                found.add(path.name)
-        except OSError:  # it has gone, or is another person's
-            continue
-    for process in parent:
-        line = [process]
-        while line[-1] in parent and line[-1] not in found:
-            line.append(parent[line[-1]])
-        if line[-1] in found:
-            found.update(line)
-    return [Path("/proc", process) for process in found]
-
-
 def memory(mark: str) -> tuple[Counter[str], int]:
     """Bytes of PSS by the name of the process, and how many there are."""
     sizes: Counter[str] = Counter()
-    for folder in (folders := members(mark)):
-        try:
-            lines = (folder / "smaps_rollup").read_text().splitlines()
-            title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue
-        sizes[name_of(title)] += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return sizes, len(folders)
+    for pid, title in (family := members(mark)).items():
+        with suppress(OSError):  # it has gone
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            sizes[name_of(title)] += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return sizes, len(family)
 
 
 def name_of(title: str) -> str:

@@ -1,7 +1,6 @@
 """Is this copy of a data set what it claims to be? And which kinds of data sets can be read."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from platform.command import ending
 from platform.datacheck import Finding, examine
 from trainables.data.dataset import readers
 from trainables.data.source import parse
-from trainables.registry import BadRequest
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -32,14 +31,8 @@ def check(
     sheets: Annotated[str | None, typer.Option(metavar="DIR", help="where contact sheets go; in the cache, where nothing is said")] = None,
 ) -> None:
     """Read a copy to its last image, count, compare and draw. Exit: 0 fine, 1 something in it is in doubt, 2 bad request."""
-    try:
+    with ending(source):
         found = list(examine(parse(f"data={source}")[1], size, Path(sheets) if sheets else None))
-    except BadRequest as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        print(f"{error.filename or source}: {error.strerror or error}", file=sys.stderr)
-        raise typer.Exit(2) from None
     doubts = show(found)
     raise typer.Exit(int(doubts > 0))
 

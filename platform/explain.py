@@ -8,6 +8,7 @@ import torch
 import typer
 
 from platform import board
+from platform.command import application, ending
 from platform.explaining import chosen, drawn, pictures, regions
 from platform.explaining.chosen import Face, Whole
 from platform.explaining.maps import HOWS, How, Maps, maps
@@ -31,7 +32,7 @@ def main(
     count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
 ) -> None:
     """Draw what the networks of a run look at. Exit 2 with one line where that cannot be done."""
-    try:
+    with ending(run or "runs"):
         if how not in HOWS:
             raise unknown("--how", how, HOWS)
         folder = RunFolder(run or only_run())
@@ -44,9 +45,6 @@ def main(
             path = of_pictures(images, networks, look, folder, study, said)
         else:
             path = of_tests(networks, chosen.wholes(cells, networks[0].task), look, folder, study, said, count)
-    except (BadRequest, OSError) as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
     for note in notes:
         print(note, file=sys.stderr)
     print(f"{how}{f' of {where}' if where else ''}{at(condition)}: {path}")
@@ -171,11 +169,5 @@ def percent(each: Interval) -> str:
     return f"{100 * each.mean:.1f}{interval}"
 
 
-def application() -> typer.Typer:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    return app
-
-
 if __name__ == "__main__":
-    application()()
+    application(main)()

@@ -14,7 +14,8 @@ import typer
 import yaml
 
 from platform.claim import claim
-from platform.cluster import GOES_ON, Fatal, abandon, beyond_stopping, started
+from platform.cluster import started
+from platform.command import application, ending
 from platform.progress import Progress, printable
 from platform.searching.best import read
 from search_spaces.study import STUDIES, Study
@@ -48,7 +49,7 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
 ) -> None:
     """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
-    try:
+    with ending(runs):
         if keep not in get_args(Keep):
             raise unknown("--keep", keep, get_args(Keep))
         wanted = narrow(STUDIES.find(study), scale, only or [], seeds, set_ or [])
@@ -63,23 +64,8 @@ def main(
             known = folder.choice(kind_of(device_here()))
             print(estimate(wanted, cells, folder.done(), slots, pack, Choice.from_json(known) if known else None))
             return
-    except BadRequest as error:
-        raise stop(2, str(error)) from None
-    except OSError as error:
-        raise stop(2, f"{error.filename or runs}: {error.strerror or error}") from None
-    except KeyboardInterrupt:
-        raise stop(130, "stopped before anything was started") from None
-    try:
+    with ending(folder.uri, resumable=True):
         code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
-    except BadRequest as error:
-        raise stop(2, str(error)) from None
-    except KeyboardInterrupt:
-        raise stop(130, f"stopped; {GOES_ON} from here") from None
-    except Fatal as error:
-        raise stop(2, f"{error}; what was finished is kept: {GOES_ON}") from None
-    except OSError as error:  # a full disk, most likely
-        said = f"{error.filename or folder.uri}: {error.strerror or error}"
-        raise stop(2, f"{said}; what was finished is kept: {GOES_ON}") from None
     raise typer.Exit(code)
 
 
@@ -226,15 +212,6 @@ def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
             os.dup2(saved[1], 2)
 
 
-def stop(code: int, line: str) -> typer.Exit:
-    """An exit with one line on standard error."""
-    print(printable(line), file=sys.stderr, flush=True)
-    if beyond_stopping():  # what is left of Ray in this process would end it, a minute later and with another exit code
-        abandon()
-        os._exit(code)
-    return typer.Exit(code)
-
-
 def _pair(option: str, text: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
@@ -242,11 +219,5 @@ def _pair(option: str, text: str, form: str) -> tuple[str, str]:
     return name, value
 
 
-def application() -> typer.Typer:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    return app
-
-
 if __name__ == "__main__":
-    application()()
+    application(main)()

@@ -1,14 +1,13 @@
 """python -m platform.report [RUN]: what a grid, or any table of runs, shows and how sure that is. Reads results; trains nothing."""
 
 import os
-import sys
 from dataclasses import replace
 from typing import Annotated
 
 import fsspec
 import typer
 
-from platform.progress import printable
+from platform.command import application, ending
 from platform.reporting.files import files
 from platform.reporting.findings import examine
 from platform.reporting.folder import read_folder
@@ -57,7 +56,7 @@ def main(
     rope: Annotated[float | None, typer.Option(metavar="X", help="A difference too small to matter, in the metric's unit.")] = None,
 ) -> None:
     """Write a report and say where it is. Exit 2 with one line where there is nothing to report on."""
-    try:
+    with ending(out or run or "runs"):
         if rope is not None and not rope > 0:
             raise BadRequest(f"--rope {rope:g}: a difference too small to matter is above 0")
         if table is None:
@@ -73,10 +72,7 @@ def main(
         for name, data in files(runs, examine(runs)).items():
             folder.put(data, name)
         print(os.path.join(out, "index.html"))
-    except (BadRequest, OSError) as error:
-        print(printable(str(error)), file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    application(main)()

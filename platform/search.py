@@ -9,16 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from platform.claim import claim
-from platform.cluster import Fatal, started
-from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, stop, undone
+from platform.cluster import started
+from platform.command import application, ending
+from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, undone
 from platform.progress import Progress
 from search_spaces.space import Found
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
-
-GOES_ON = "the same command again goes on from here"
 
 
 def main(
@@ -36,7 +35,7 @@ def main(
     gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
 ) -> None:
     """Search; the same command again goes on, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
-    try:
+    with ending(runs):
         wanted = narrow(STUDIES.find(space), scale, only or [], None, set_ or [])
         if wanted.search is None:
             raise BadRequest(f"{wanted.name} says nothing to search; a study with `search` is {', '.join(searchable()) or 'not there'}")
@@ -47,15 +46,8 @@ def main(
         if not folder.local:
             raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
         read = read_roles(wanted, data or [])
+    with ending(folder.uri, resumable=True):
         code = hunt_down(wanted, read, folder, {"slots": slots, "gpu": gpu})
-    except BadRequest as error:
-        raise stop(2, str(error)) from None
-    except KeyboardInterrupt:
-        raise stop(130, f"stopped; {GOES_ON}") from None
-    except Fatal as error:
-        raise stop(2, f"{error}; what was finished is kept: {GOES_ON}") from None
-    except OSError as error:
-        raise stop(2, f"{error.filename or runs}: {error.strerror or error}; what was finished is kept: {GOES_ON}") from None
     raise typer.Exit(code)
 
 
@@ -79,8 +71,8 @@ def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[
         folder.put_json(best_json(study, hunt), "best.json")
         draw(study, hunt, folder)
         failed = sum(len(quest.record.failed) for quest in every)
-        found = [each for quest in every if (each := quest.found())]
-        others = [each for quest in every if (each := quest.found()) and each.settings != quest.text]
+        found = [(quest, each) for quest in every if (each := quest.found())]
+        others = [each for quest, each in found if each.settings != quest.text]
     if not found:
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.path('cells')} says why", file=sys.stderr)
         return 1
@@ -119,7 +111,7 @@ def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> No
         hunt.ended = ended
         draw_table(folder, hunt)
         try:
-            with started() as ready:
+            with started(stream) as ready:
                 from platform import schedule
 
                 ready()
@@ -169,11 +161,5 @@ def compare(study: Study, found: list[Found], data: dict[str, Data], folder: Run
     return carry_out(fresh, cells, folder, how)
 
 
-def application() -> typer.Typer:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    return app
-
-
 if __name__ == "__main__":
-    application()()
+    application(main)()

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from platform import grid
+from platform.command import application
 from tests import tiny
 from trainables.store import RunFolder
 
@@ -277,9 +279,7 @@ def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path,
 def test_a_bad_request_is_one_line(options: list[str], line: str, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from platform import grid
-
-    app = grid.application()
+    app = application(grid.main)
     runs = [] if "--runs" in options else ["--runs", str(tmp_path)]
     outcome = CliRunner().invoke(app, [*options, *runs])
     assert outcome.exit_code == 2, outcome.output
@@ -290,15 +290,12 @@ def test_a_bad_request_is_one_line(options: list[str], line: str, tmp_path: Path
 def test_dry_run_starts_nothing(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from platform import grid
-
-    outcome = CliRunner().invoke(grid.application(), [*GRID, "--dry-run", "--runs", str(tmp_path)])
+    outcome = CliRunner().invoke(application(grid.main), [*GRID, "--dry-run", "--runs", str(tmp_path)])
     assert outcome.exit_code == 0 and "8" in outcome.output
     assert not list(tmp_path.iterdir())
 
 
 def test_what_a_reader_drops_is_kept_with_the_grid(tmp_path: Path) -> None:
-    from platform import grid
 
     source = tiny.files(tmp_path)["children"]
     csv, ages = Path(source.path), source.options[0][1]

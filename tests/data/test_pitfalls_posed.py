@@ -1,41 +1,20 @@
 """Pitfalls of posed sets, of clips and of plain folders: the names as they really occur; read right, or refused."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.tree import portrait, save, write
+from tests.data.tree import edit, portrait, refused, save, write
 from tests.data.trees import TREES
 from trainables.data.dataset import DataError, Doubt, find_reader
 from trainables.data.readers import ddcf, nimh_chefs, rafd
 from trainables.data.readers.liris_cse import _participants
 
-
-def tree_of(name: str, folder: Path):
-    return TREES[name](folder)
-
-
-def refused(tree, message: str, **options: object) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        tree.read(**options)
-    assert "\n" not in str(caught.value)
-
-
-def edit(file: Path, *changes: tuple[str, str]) -> None:
-    text = file.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    file.write_text(text)
-
-
 # JAFFE, CK+
 
 
 def test_jaffe_repeats_of_web_copies(tmp_path):
-    tree = tree_of("jaffe", tmp_path)
+    tree = TREES["jaffe"](tmp_path)
     save(tree.path / "copy/KA.AN1.39.tiff", portrait("anger", 0))
     refused(tree, r"KA\.AN1\.39\.tiff and copy/KA\.AN1\.39\.tiff are one picture by their names")
     (tree.path / "copy/KA.AN1.39.tiff").rename(tree.path / "copy/KA.AN1.39.tiff.1")
@@ -44,15 +23,15 @@ def test_jaffe_repeats_of_web_copies(tmp_path):
 
 
 def test_jaffe_ratings_stop_before_the_second_block(tmp_path):
-    faces = tree_of("jaffe", tmp_path).read()
+    faces = TREES["jaffe"](tmp_path).read()
     assert faces.facts.filter(like="rating_").notna().any(axis=1).sum() == 2
-    tree = tree_of("jaffe", tmp_path / "other")
+    tree = TREES["jaffe"](tmp_path / "other")
     edit(tree.path / "README_FIRST.txt", ("2 4.87", "2 9.87"))
     refused(tree, r"README_FIRST\.txt, line 5: rating '9\.87' is not a number from 1 to 5")
 
 
 def test_ckplus_official_tree(tmp_path):
-    tree = tree_of("ckplus", tmp_path)
+    tree = TREES["ckplus"](tmp_path)
     assert any(note.startswith("7 of 8 sequences are labelled") for note in tree.read().notes)
     assert len(tree.read(peak="9")) == 7 * 4
     refused(tree, "peak='0' is no number of frames", peak="0")
@@ -64,7 +43,7 @@ def test_ckplus_official_tree(tmp_path):
 
 
 def test_ck48_sequences_have_one_class(tmp_path):
-    tree = tree_of("ck48", tmp_path)
+    tree = TREES["ck48"](tmp_path)
     save(tree.path / "surprise/S010_004_00000018.png", portrait("surprise", 1))
     refused(tree, "sequence S010/004 is happiness in another file")
 
@@ -73,7 +52,7 @@ def test_ck48_sequences_have_one_class(tmp_path):
 
 
 def test_rafd_persons_and_angles(tmp_path):
-    tree = tree_of("rafd", tmp_path)
+    tree = TREES["rafd"](tmp_path)
     assert len(tree.read(angle="090")) == 8 and set(tree.read(population="children").facts["subject"]) == {"41"}
     refused(tree, "angle='91' is none of 000, 045", angle="91")
     save(tree.path / "Rafd090_41_Caucasian_male_happy_frontal.jpg", portrait("happiness", 1))
@@ -82,7 +61,7 @@ def test_rafd_persons_and_angles(tmp_path):
 
 @pytest.mark.parametrize(("pleased", "count", "classes"), [("", 2, True), ("happiness", 3, False), ("drop", 1, False)])
 def test_ddcf_pleased(tmp_path, pleased, count, classes):
-    faces = tree_of("ddcf", tmp_path).read(**({"pleased": pleased} if pleased else {}))
+    faces = TREES["ddcf"](tmp_path).read(**({"pleased": pleased} if pleased else {}))
     assert ("pleased" in faces.classes) == classes
     named = [faces.classes[label] for label in faces.labels]
     assert named.count("pleased" if classes else "happiness") == count
@@ -90,12 +69,12 @@ def test_ddcf_pleased(tmp_path, pleased, count, classes):
 
 def test_shuffled_folders_are_refused_and_a_slip_is_noted(tmp_path):
     for name, one, other in (("ddcf", "Happy", "Sad"), ("nimh_chefs", "Afraid_averted", "Happy_averted")):
-        tree = tree_of(name, tmp_path / name)
+        tree = TREES[name](tmp_path / name)
         (tree.path / one).rename(tree.path / "aside")
         (tree.path / other).rename(tree.path / one)
         (tree.path / "aside").rename(tree.path / other)
         refused(tree, "contradict their folders or tables; the first: ")
-    tree = tree_of("nimh_chefs", tmp_path / "slip")
+    tree = TREES["nimh_chefs"](tmp_path / "slip")
     save(tree.path / "Happy_averted/F02SA_1111.jpg", portrait("happiness", 1))
     notes = [note for note in tree.read().notes if "contradict" in note]
     assert len(notes) == 1 and isinstance(notes[0], Doubt) and "F02SA_1111.jpg (its name says sadness)" in notes[0]
@@ -128,7 +107,7 @@ def test_nimh_names(sex, number, letter, gaze, shot):
 
 
 def test_liris_unknown_words_are_refused(tmp_path):
-    tree = tree_of("liris_cse", tmp_path)
+    tree = TREES["liris_cse"](tmp_path)
     (tree.path / "videos_208/S8_suprise.mp4").rename(tree.path / "videos_208/S8_bored.mp4")
     refused(tree, r"S8_bored\.mp4: 'bored' is no expression of LIRIS-CSE")
 
@@ -162,13 +141,13 @@ def test_liris_participants_from_a_spreadsheet(tmp_path):
     ],
 )
 def test_emoreact_lists_that_do_not_fit(tmp_path, file, old, new, message):
-    tree = tree_of("emoreact", tmp_path)
+    tree = TREES["emoreact"](tmp_path)
     edit(tree.path / file, (old, new))
     refused(tree, message)
 
 
 def test_emoreact_frames_may_be_pictures_in_a_folder(tmp_path):
-    tree = tree_of("emoreact", tmp_path)
+    tree = TREES["emoreact"](tmp_path)
     (tree.path / "Data/Test/ZOOM_3.mp4").unlink()
     for number in range(1, 13):
         save(tree.path / f"Data/Test/ZOOM_3/frame{number}.png", portrait("disgust", number))
@@ -178,7 +157,7 @@ def test_emoreact_frames_may_be_pictures_in_a_folder(tmp_path):
 
 
 def test_emoreact_subjects_by_a_file(tmp_path):
-    tree = tree_of("emoreact", tmp_path)
+    tree = TREES["emoreact"](tmp_path)
     clips = sorted({facts["clip"] for _, _, facts in tree.rows})
     write(tmp_path / "who.csv", "clip,subject\n" + "".join(f'"{clip}.mp4",child {number}\n' for number, clip in enumerate(clips)))
     faces = tree.read(subjects=tmp_path / "who.csv")
@@ -191,13 +170,13 @@ def test_emoreact_subjects_by_a_file(tmp_path):
 
 
 def test_a_person_in_two_parts_is_refused(tmp_path):
-    tree = tree_of("vggface2", tmp_path)
+    tree = TREES["vggface2"](tmp_path)
     save(tree.path / "test/n000002/0009_01.jpg", portrait("anger", 1))
     refused(tree, "subject n000002 is in test and in train")
 
 
 def test_vggface2_takes_a_number_of_each_and_other_folders(tmp_path):
-    tree = tree_of("vggface2", tmp_path)
+    tree = TREES["vggface2"](tmp_path)
     assert len(tree.read(each="1")) == 3
     for subject in "ab":
         save(tmp_path / "lab" / subject / "1.png", portrait("neutral", 1))
@@ -209,7 +188,7 @@ def test_vggface2_takes_a_number_of_each_and_other_folders(tmp_path):
 
 
 def test_imdb_wiki_tables_that_are_none(tmp_path):
-    tree = tree_of("imdb_wiki", tmp_path)
+    tree = TREES["imdb_wiki"](tmp_path)
     assert len(tree.read(score="2")) == 2
     refused(tree, "score='high' is no number", score="high")
     (tree.path / "wiki.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
@@ -232,7 +211,7 @@ def test_folders_called_by_numbers_need_names(tmp_path):
 
 
 def test_folders_find_a_subject_in_the_path(tmp_path):
-    tree = tree_of("folders", tmp_path)
+    tree = TREES["folders"](tmp_path)
     refused(tree, "finds no person in this path", subject=r"person(\d+)")
     refused(tree, "has no group", subject="a")
     assert set(tree.read(subject=r"([ab])\.png").facts["subject"]) == {"a", "b"}

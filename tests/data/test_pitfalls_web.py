@@ -9,29 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data import layouts
-from tests.data.tree import portrait, save, write
+from tests.data.tree import edit, portrait, refused, save, write
 from tests.data.trees import HEADER, TREES
 from trainables.data.dataset import DataError, find_reader
 from trainables.data.readers import ferplus
-
-
-def tree_of(name: str, folder: Path):
-    return TREES[name](folder)
-
-
-def refused(tree, message: str, **options: object) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        tree.read(**options)
-    assert "\n" not in str(caught.value)
-
-
-def edit(file: Path, *changes: tuple[str, str]) -> None:
-    text = file.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    file.write_text(text)
-
 
 # RAF-DB
 
@@ -49,7 +30,7 @@ def edit(file: Path, *changes: tuple[str, str]) -> None:
     ],
 )
 def test_rafdb_lists_that_are_not_the_basic_set(tmp_path, old, new, message):
-    tree = tree_of("rafdb", tmp_path)
+    tree = TREES["rafdb"](tmp_path)
     edit(tree.path / "EmoLabel/list_patition_label.txt", (old, new))
     refused(tree, message)
 
@@ -60,7 +41,7 @@ def test_rafdb_folders_are_codes_from_1(tmp_path):
         save(root / f"train/{code}/train_{code:05}_aligned.jpg", portrait(emotion, code))
         save(root / f"test/{code}/test_{code:04}_aligned.jpg", portrait(emotion, code + 10))
     faces = find_reader("rafdb").read(str(root), size=32, colour="grey")
-    official = tree_of("rafdb", tmp_path / "other").read()
+    official = TREES["rafdb"](tmp_path / "other").read()
     assert [faces.classes[label] for label in faces.labels] == [official.classes[label] for label in official.labels]
     save(root / "train/0/train_00009_aligned.jpg", portrait("anger", 1))
     with pytest.raises(DataError, match="the folder '0' is no code from 1 to 7"):
@@ -68,7 +49,7 @@ def test_rafdb_folders_are_codes_from_1(tmp_path):
 
 
 def test_rafdb_ages_by_a_file_or_by_the_annotation(tmp_path):
-    tree = tree_of("rafdb", tmp_path)
+    tree = TREES["rafdb"](tmp_path)
     young = tree.read(population="children").facts
     assert set(young["age_group"]) == {"0-3", "4-19"}
     lines = [f"{Path(source).name},{years}" for (source, _, _), years in zip(tree.rows, itertools.cycle((-1, 12, 13, 25)), strict=False)]
@@ -81,7 +62,7 @@ def test_rafdb_ages_by_a_file_or_by_the_annotation(tmp_path):
 
 
 def test_rafdb_without_annotations_does_not_say_who_is_a_child(tmp_path):
-    tree = tree_of("rafdb", tmp_path)
+    tree = TREES["rafdb"](tmp_path)
     (tree.path / "Annotation").rename(tmp_path / "gone")
     assert "age_group" not in tree.read().facts
     refused(tree, "does not say who is a child", population="children")
@@ -89,7 +70,7 @@ def test_rafdb_without_annotations_does_not_say_who_is_a_child(tmp_path):
 
 
 def test_rafdb_annotations_must_be_codes(tmp_path):
-    tree = tree_of("rafdb", tmp_path)
+    tree = TREES["rafdb"](tmp_path)
     write(tree.path / "Annotation/manual/train_00001_manu_attri.txt", "1\t2\n3\t4\n")
     refused(tree, r"train_00001_manu_attri\.txt: its last three lines are")
 
@@ -187,7 +168,7 @@ def test_ferplus_votes_of_another_file_are_refused(tmp_path, old, new, message):
 
 
 def test_ferplus_copies_are_dropped_unless_kept(tmp_path):
-    tree = tree_of("ferplus", tmp_path)
+    tree = TREES["ferplus"](tmp_path)
     save(tree.path / "FER2013Test/fer0032221.png", portrait("sadness", 2))
     for file in ("FER2013Train/fer0000006.png", "FER2013Test/fer0032221.png"):
         save(tree.path / file, portrait("sadness", 2))
@@ -208,7 +189,7 @@ def test_ferplus_copies_are_dropped_unless_kept(tmp_path):
     ],
 )
 def test_a_path_outside_the_folder_is_refused(tmp_path, text, message):
-    tree = tree_of("ferplus", tmp_path)
+    tree = TREES["ferplus"](tmp_path)
     edit(tree.path / "FER2013Train/label.csv", ("fer0000000.png", text))
     refused(tree, message)
 
@@ -230,7 +211,7 @@ def test_a_path_outside_the_folder_is_refused(tmp_path, text, message):
     ],
 )
 def test_affectnet_lists_that_are_wrong(tmp_path, old, new, message):
-    tree = tree_of("affectnet", tmp_path)
+    tree = TREES["affectnet"](tmp_path)
     edit(tree.path / "Manually_Annotated_file_lists/training.csv", (old, new))
     if "columns sub" in message:
         with pytest.raises(DataError):
@@ -240,7 +221,7 @@ def test_affectnet_lists_that_are_wrong(tmp_path, old, new, message):
 
 
 def test_affectnet_cuts_out_the_box_of_the_list(tmp_path):
-    tree = tree_of("affectnet", tmp_path)
+    tree = TREES["affectnet"](tmp_path)
     face = portrait("anger", 3)
     wide = np.zeros((200, 300, 3), np.uint8)
     wide[50:114, 200:264] = face
@@ -254,14 +235,14 @@ def test_affectnet_cuts_out_the_box_of_the_list(tmp_path):
 
 
 def test_affectnet_leaves_out_what_shows_no_expression_and_says_so(tmp_path):
-    notes = tree_of("affectnet", tmp_path).read().notes
+    notes = TREES["affectnet"](tmp_path).read().notes
     assert {"left out: 2 images that are none", "left out: 2 images that are uncertain", "left out: 2 images that are no face"} <= set(
         notes
     )
 
 
 def test_affectnet_unrated_images_have_no_valence(tmp_path):
-    tree = tree_of("affectnet", tmp_path)
+    tree = TREES["affectnet"](tmp_path)
     edit(tree.path / "Manually_Annotated_file_lists/training.csv", (",0,0.0,0.0\n", ",0,-2,-2\n"))
     faces = tree.read()
     assert faces.facts["valence"].isna().sum() == faces.facts["arousal"].isna().sum() == 1
@@ -278,7 +259,7 @@ def test_affectnet_unrated_images_have_no_valence(tmp_path):
     ],
 )
 def test_affectnet_annotations_that_are_wrong(tmp_path, name, content, message):
-    tree = tree_of("affectnet_sets", tmp_path)
+    tree = TREES["affectnet_sets"](tmp_path)
     file = tree.path / "train_set/annotations" / name
     if content is None:
         file.unlink()
@@ -292,7 +273,7 @@ def test_affectnet_annotations_that_are_wrong(tmp_path, name, content, message):
 
 
 def test_fer2013_in_folders_alphabetical_order_is_not_the_order_of_codes(tmp_path):
-    tree = tree_of("fer2013_folders", tmp_path)
+    tree = TREES["fer2013_folders"](tmp_path)
     for number in range(2):
         save(tree.path / f"train/disgust/Training_5.jpg{number}.jpg", portrait("disgust", number))
     faces = tree.read()

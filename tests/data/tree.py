@@ -8,9 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
-from trainables.data.dataset import CLASSES, find_reader
+from trainables.data.dataset import CLASSES, DataError, find_reader
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 
@@ -63,6 +64,22 @@ def portrait(emotion: str, number: int) -> np.ndarray:
 
 def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def refused(tree: Tree, message: str, **options: object) -> None:
+    """Reading the tree is refused in one line that matches."""
+    with pytest.raises(DataError, match=message) as caught:
+        tree.read(**options)
+    assert "\n" not in str(caught.value)
+
+
+def edit(file: Path, *changes: tuple[str, str]) -> None:
+    """Replace the first of each text, which is there."""
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
     file.write_text(text)
 
 

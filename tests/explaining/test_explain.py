@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from platform.explain import application
+from platform.command import application
+from platform.explain import main
 from search_spaces.study import Study
 from tests import tiny
 from trainables.loop import train
@@ -41,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def explain(folder: RunFolder, *options: str) -> Result:
-    return CliRunner().invoke(application(), [folder.root, *options])
+    return CliRunner().invoke(application(main), [folder.root, *options])
 
 
 def files(folder: RunFolder, *place: str) -> dict[str, bytes]:

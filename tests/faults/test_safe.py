@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from platform import grid
 from platform.board import Board
+from platform.command import application
 from platform.progress import printable
 from platform.reporting.files import files
 from platform.reporting.findings import examine
@@ -141,7 +142,7 @@ def test_a_name_in_a_table_leads_nowhere_else(name: str) -> None:
 def test_a_terminal_is_told_nothing(name: str, tmp_path: Path) -> None:
     assert printable(name).isprintable() and printable("plain, ü, ≥") == "plain, ü, ≥"
     (tmp_path / "here").mkdir()
-    outcome = CliRunner().invoke(grid.application(), ["--data", f"children=images:{tmp_path}/{name}", "--runs", str(tmp_path / "here")])
+    outcome = CliRunner().invoke(application(grid.main), ["--data", f"children=images:{tmp_path}/{name}", "--runs", str(tmp_path / "here")])
     assert outcome.exit_code == 2 and outcome.output.strip().isprintable(), outcome.output
 
 

@@ -7,6 +7,7 @@ import signal
 from typing import Any
 
 from platform import grid
+from platform.command import application
 
 faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
 carry_out = grid.carry_out
@@ -18,4 +19,4 @@ def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
 
 
 grid.carry_out = impatient
-grid.application()()
+application(grid.main)()
