@@ -13,6 +13,7 @@ import pandas as pd
 from trainables.data import cache, twins
 from trainables.data.decode import DataError, decode, square
 from trainables.data.files import SUFFIXES
+from trainables.data.mapped import piece
 from trainables.registry import Registry
 
 __all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Faces", "Reader", "Release", "decode", "square"]
@@ -57,7 +58,8 @@ class Faces:
     """
 
     images: np.ndarray
-    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB)"""
+    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many of a large mapped file may be `mapped.Rows` of it, which
+    serve as an array does"""
     labels: np.ndarray
     """int64 [n], an index into `classes`; -1 where there is no label"""
     classes: tuple[str, ...]
@@ -123,14 +125,6 @@ class Faces:
         labels = code[self.labels]
         keep = labels >= 0
         return Faces(piece(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
-
-
-def piece(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The images in `rows` (indices or a mask), in that order; without a copy where they follow each other."""
-    places = np.flatnonzero(rows) if rows.dtype == bool else rows
-    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-        return images[places[0] : places[0] + len(places)]
-    return images[rows]
 
 
 @dataclass(frozen=True)

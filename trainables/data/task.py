@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.data.dataset import Faces, piece
+from trainables.data.dataset import Faces
+from trainables.data.mapped import held, piece, pixels
 from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
@@ -40,7 +41,7 @@ class Images(NamedTuple):
     """Some images of one data set, on the device."""
 
     pixels: torch.Tensor
-    """uint8 [n, c, s, s]; of clips [n, frames, c, s, s]"""
+    """uint8 [n, c, s, s]; of clips [n, frames, c, s, s]; of a data set too large to be held: Pixels, which gives batches of it"""
     labels: torch.Tensor
     """int64 [n]; -1 where there is none; with targets beyond one label: equal where two images are alike"""
     rows: np.ndarray
@@ -50,14 +51,14 @@ class Images(NamedTuple):
 
     @classmethod
     def of(cls, faces: Faces, rows: np.ndarray, device: torch.device) -> "Images":
-        pixels, labels = torch.from_numpy(piece(faces.images, rows)), torch.from_numpy(faces.labels[rows])
-        return cls(pixels.to(device), labels.to(device), faces.facts.index.to_numpy()[rows])
+        labels = torch.from_numpy(faces.labels[rows]).to(device)
+        return cls(pixels(piece(faces.images, rows), device), labels, faces.facts.index.to_numpy()[rows])
 
     def joined(self, others: "Images") -> "Images":
         """These images and then the others."""
-        pixels, labels = torch.cat((self.pixels, others.pixels)), torch.cat((self.labels, others.labels))
+        labels = torch.cat((self.labels, others.labels))
         values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
-        return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values)
+        return Images(torch.cat((held(self.pixels), held(others.pixels))), labels, np.concatenate((self.rows, others.rows)), values)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.augment import normalise
+from trainables.data.mapped import held
 from trainables.data.task import Images
 from trainables.methods.method import Logs, Method, Phase
 from trainables.methods.recipe import accuracy, encode
@@ -42,7 +43,7 @@ class Acceptance(Phase):
         train, val = self._some("train", task.train), self._some("val", task.val)
         classes, encoder = len(task.classes), self.method.modules["encoder"]
         features = (encode(encoder, train.pixels), encode(encoder, val.pixels))
-        pixels = (normalise(train.pixels).flatten(1), normalise(val.pixels).flatten(1))
+        pixels = (normalise(held(train.pixels)).flatten(1), normalise(held(val.pixels)).flatten(1))
         self.found, self.pixels = (probe(a, b, train.labels, val.labels, classes) for a, b in (features, pixels))
 
     def _some(self, name: str, images: Images) -> Images:

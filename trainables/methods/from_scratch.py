@@ -53,23 +53,24 @@ class Descent(Phase):
     def start(self, epoch: int) -> int:
         recipe, images, seed = self.method.settings, self.method.task.train, self.method.seed
         count = len(images.rows)
-        order = torch.from_numpy(stream(seed, "order", epoch).permutation(count)).to(images.labels.device)
-        self.pixels, self.labels = images.pixels[order], images.labels[order]
-        if recipe.augment == "affine":
-            self.pixels = move(self.pixels, draw(count, recipe.affine, stream(seed, "affine", epoch)))
+        self.order = torch.from_numpy(stream(seed, "order", epoch).permutation(count)).to(images.labels.device)
+        moves = draw(count, recipe.affine, stream(seed, "affine", epoch)) if recipe.augment == "affine" else None
+        self.moves = None if moves is None else moves.to(images.labels.device)
         self.steps = max(1, count // recipe.batch)
         self.past = epoch * self.steps
         self.method.modules.eval()  # what does not move computes as in evaluation; the loop sets what moves to training
         return self.steps
 
     def step(self, step: int) -> Logs:
-        recipe = self.method.settings
+        recipe, train = self.method.settings, self.method.task.train
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr / (1 + recipe.decay * (self.past + step))
-        rows = slice(step * recipe.batch, (step + 1) * recipe.batch)
+        some = slice(step * recipe.batch, (step + 1) * recipe.batch)
+        rows = self.order[some]
+        pixels = train.pixels[rows] if self.moves is None else move(train.pixels[rows], self.moves[some])
         with self.method.arithmetic.autocast(self.method.task.device):
-            scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise(self.pixels[rows])))
-        loss = functional.cross_entropy(scores.float(), self.labels[rows])
+            scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise(pixels)))
+        loss = functional.cross_entropy(scores.float(), train.labels[rows])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from trainables import models
-from trainables.data.augment import Augmentation, augment, draw, normalise
+from trainables.data.augment import Augmentation, Parameters, augment, draw, normalise
 from trainables.data.dataset import DataError
 from trainables.data.task import Images, Task
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
@@ -49,16 +49,17 @@ class Batches:
         """Random images, none again before all were seen; `name` tells apart what is drawn for one kind of images and another."""
         order, count = stream(seed, "order", name, epoch), steps * recipe.batch
         rows = np.concatenate([order.permutation(len(images.rows)) for _ in range(-(-count // len(images.rows)))])[:count]
-        self.batch = recipe.batch
+        self.batch, self.images = recipe.batch, images
         self.rows = torch.from_numpy(rows).to(images.labels.device)
         parameters = draw(count, images.pixels.shape[-1], recipe.augmentation, stream(seed, "augment", name, epoch))
-        self.pixels = augment(images.pixels[self.rows], parameters)
+        self.parameters = parameters.to(images.labels.device)
         self.labels = images.labels[self.rows]
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Float [batch, c, s, s] as networks take them, and labels [batch]."""
         chosen = slice(step * self.batch, (step + 1) * self.batch)
-        return normalise(self.pixels[chosen]), self.labels[chosen]
+        parameters = Parameters._make(each[chosen] for each in self.parameters)
+        return normalise(augment(self.images.pixels[self.rows[chosen]], parameters)), self.labels[chosen]
 
 
 class Transfer(Method):

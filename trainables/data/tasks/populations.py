@@ -9,6 +9,7 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, Faces
 from trainables.data.deal import deal
+from trainables.data.mapped import held, piece, together
 from trainables.data.splits import Split, split_hash
 from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
@@ -94,7 +95,7 @@ def _union(names: tuple[str, ...], faces: dict[str, Faces]) -> Faces:
     images, labels, facts, start = [], [], [], 0
     for number, one in enumerate(each):
         rows = np.flatnonzero(one.labels >= 0)
-        images.append(one.images[rows])
+        images.append(piece(one.images, rows))
         labels.append(np.array([classes.index(name) for name in one.classes])[one.labels[rows]])
         table = one.facts[[name for name in (*FACTS, "split") if name in one.facts]].iloc[rows]
         if "subject" in table and len(each) > 1:
@@ -102,7 +103,7 @@ def _union(names: tuple[str, ...], faces: dict[str, Faces]) -> Faces:
         facts.append(table.set_axis(table.index + start))
         start += len(one)
     title = " and ".join(one.title for one in each)
-    return Faces(np.concatenate(images), np.concatenate(labels), classes, pd.concat(facts), title)
+    return Faces(together(images), np.concatenate(labels), classes, pd.concat(facts), title)
 
 
 def _split(faces: Faces, settings: Populations, rng: np.random.Generator) -> Split:
@@ -130,7 +131,7 @@ def _images(faces: Faces, rows: np.ndarray, settings: Populations, part: str, de
         shares = f"test_share {settings.test_share}, validation {settings.validation}"
         raise DataError(f"{faces.title}: class {name} has no image in the {part} part ({shares})")
     images = Images.of(whole, np.arange(len(whole)), device)
-    return images._replace(pixels=grey(images.pixels)) if settings.grey else images
+    return images._replace(pixels=grey(held(images.pixels))) if settings.grey else images
 
 
 def grey(pixels: torch.Tensor) -> torch.Tensor:

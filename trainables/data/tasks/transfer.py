@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
+from trainables.data import mapped
 from trainables.data.dataset import CLASSES, DataError, Faces
 from trainables.data.deal import deal
 from trainables.data.splits import split_hash
@@ -125,7 +126,7 @@ def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start
         facts.append(part.facts[columns].set_axis(part.facts.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
-    images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+    images, labels = (mapped.together(list(each)) for each in zip(*parts, strict=True))
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
     return Faces(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
 
@@ -189,9 +190,9 @@ def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device, tar
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
         pixels.append(each.images)
     if target:
-        pixels, truths = [*pixels, target.pixels.cpu().numpy()], [*truths, target.labels.cpu().numpy()]
+        pixels, truths = [*pixels, mapped.held(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
-    return Images(torch.from_numpy(np.concatenate(pixels)).to(device), truth, np.arange(len(truth)))
+    return Images(mapped.pixels(mapped.together(pixels), device), truth, np.arange(len(truth)))
 
 
 TASKS.add("transfer")(TaskKind(Transfer, build, roles))

@@ -1,0 +1,129 @@
+"""Data sets too large to be held: mapped files, of which a training gathers batches, give the numbers of images in memory."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import tiny
+from tests.test_transfer_resume import METHODS, made
+from trainables.cell import Cell, Data
+from trainables.data import mapped
+from trainables.loop import train
+from trainables.methods import method
+from trainables.settings import resolve
+from trainables.store import RunFolder
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.memmap:
+    """Any choice of more than no bytes is large."""
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    (tmp_path / "file").write_bytes(np.random.default_rng(0).integers(0, 256, 40 * 12, dtype=np.uint8).tobytes())
+    return np.memmap(tmp_path / "file", np.uint8, "c", shape=(40, 1, 3, 4))
+
+
+class TestRows:
+    @given(first=st.lists(st.integers(0, 39), min_size=1), chance=st.randoms(use_true_random=False))
+    def test_a_piece_of_a_piece_is_what_indexing_twice_gives(self, first: list[int], chance) -> None:
+        images = np.arange(40 * 6, dtype=np.uint8).reshape(40, 1, 2, 3)
+        rows, mask = np.array(first), np.array([chance.random() < 0.5 for _ in first])
+        for second in (mask, np.flatnonzero(mask)):
+            found, expected = mapped.Rows(images, rows), images[rows][second]
+            each = mapped.piece(found, second)
+            assert np.array_equal(np.asarray(each), expected) and each.shape == expected.shape and len(each) == len(expected)
+            assert [image.tolist() for image in each] == expected.tolist()
+
+    def test_what_follows_each_other_is_no_copy_and_what_is_small_an_array(self, large: np.memmap) -> None:
+        assert np.shares_memory(mapped.piece(large, np.arange(3, 9)), large)
+        assert isinstance(mapped.piece(large, np.array([1, 5])), mapped.Rows)
+        assert isinstance(mapped.piece(np.array(large), np.array([1, 5])), np.ndarray)
+        mapped.LARGE = 24
+        assert isinstance(mapped.piece(large, np.array([1, 5])), np.ndarray)
+
+    def test_what_wants_an_array_gets_one(self, large: np.memmap) -> None:
+        rows = mapped.piece(large, np.array([7, 2, 7]))
+        assert np.array_equal(np.concatenate([rows, large]), np.concatenate([large[[7, 2, 7]], large]))
+        assert mapped.together([rows]) is rows and rows.nbytes == 36 and rows.ndim == 4 and rows.dtype == np.uint8
+
+    def test_pixels_serve_as_a_tensor_by_batches(self, large: np.memmap) -> None:
+        whole, device = torch.from_numpy(large[[9, 3, 30, 31]]), torch.device("cpu")
+        pixels = mapped.pixels(mapped.piece(large, np.array([9, 3, 30, 31])), device)
+        assert isinstance(pixels, mapped.Pixels) and (pixels.shape, pixels.ndim, pixels.device) == (whole.shape, 4, device)
+        assert torch.equal(pixels[torch.tensor([3, 0])], whole[[3, 0]]) and torch.equal(pixels[1:3], whole[1:3])
+        assert torch.equal(torch.cat(list(pixels.split(3))), whole) and torch.equal(mapped.held(pixels), whole)
+
+
+def cells(roles: dict[str, Data]) -> dict[str, Cell]:
+    """One of each method that takes images by batches, and of those that hold all."""
+    found = {name: tiny.transfer(roles, name, **{"batch": 8, "lr": 0.02} | settings) for name, settings in METHODS.items()}
+    scratch = method.METHODS.find("from_scratch")
+    settings = {name: value for name, value in (tiny.SETTINGS | {"batch": 8}).items() if name in scratch.Settings.model_fields}
+    plain = resolve(scratch.Settings, settings, "from_scratch").model_dump(mode="json")
+    found["from_scratch"] = replace(found["labelled"], method="from_scratch", method_settings=plain, version=scratch.version)
+    return found | {arm: tiny.cell(roles, arm) for arm in ("SL(c+a)", "SC(c<-a)")}
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+@pytest.mark.parametrize("name", [*METHODS, "from_scratch", "SL(c+a)", "SC(c<-a)"])
+def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, gathered = cells(roles)[name], 0
+    indexed = mapped.Pixels.__getitem__
+
+    def counted(self: mapped.Pixels, which: object) -> torch.Tensor:
+        nonlocal gathered
+        gathered += 1
+        return indexed(self, which)
+
+    held, batches = (RunFolder(str(tmp_path / place)) for place in ("held", "batches"))
+    train(cell, held, keep="all")
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    monkeypatch.setattr(mapped.Pixels, "__getitem__", counted)
+    train(cell, batches, keep="all")
+    assert gathered > 1 and made(batches, cell) == made(held, cell)
+
+
+TRAIN = """
+import resource, sys, numpy as np, pandas as pd, torch
+from trainables.data.dataset import Faces
+from trainables.data.tasks.held_out import HeldOut, build
+from trainables.methods.from_scratch import FromScratch, CNNRecipe
+from trainables.methods.labelled import Labelled, LabelledRecipe
+torch.set_num_threads(1)
+def own():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) // 1024
+count = 10_000
+labels = np.arange(count) % 7
+images = np.memmap(sys.argv[1], np.uint8, "c", shape=(count, 3, 224, 224))
+facts = pd.DataFrame({"split": ["train"] * (count - 70) + ["test"] * 70, "subject": [str(row) for row in range(count)]})
+faces = Faces(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), facts, "large")
+before = own()
+task = build(HeldOut(target="x", size=224, colour="rgb"), {"x": faces}, 0, torch.device("cpu"))
+for method in (FromScratch(CNNRecipe(encoder="pocket", batch=8), task, 0), Labelled(LabelledRecipe(encoder="pocket", batch=8), task, 0)):
+    phase = method.phases()[0]
+    phase.begin()
+    phase.start(0)
+    for step in range(3):
+        phase.step(step)
+    method.logits(task.test.pixels[:8])
+print(own() - before)
+"""
+
+
+def test_a_gigabyte_and_a_half_is_trained_on_in_a_fraction_of_it(tmp_path: Path) -> None:
+    """The validation part is drawn from the training part, so neither is one piece of the file; its pages are zeros that nobody stores."""
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(10_000 * 3 * 224 * 224)
+    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 700, f"{done.stdout} MB"
