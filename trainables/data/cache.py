@@ -100,25 +100,33 @@ def stored(key: str, make: Callable[[Path], dict[str, Any]], root: Path) -> tupl
     within `root`, the data set's own folder.
     """
     place = folder().absolute()
-    info = place / f"{key}.json"
-    if not info.exists():
+    base = place / key
+    if (known := _known(base)) is None:
         if place.resolve().is_relative_to(root.resolve()):
             raise DataError(f"FERRAY_CACHE={place} lies in the data set's own folder {root}; set it to another place")
         try:
             with _locked(place):
-                if not info.exists():
-                    _write(place / key, make)
+                if (known := _known(base)) is None:
+                    known = _write(base, make)
         except OSError as error:
             why = error.strerror or error
             raise DataError(f"{place}: cannot keep what was decoded ({why}); set FERRAY_CACHE to another place") from None
-    known = json.loads(info.read_text())
     shape = tuple(known["shape"])
     if not shape[0]:
         return np.empty(shape, known["dtype"]), known
-    return np.memmap(place / f"{key}.bytes", known["dtype"], "c", shape=shape), known
+    return np.memmap(base.with_suffix(".bytes"), known["dtype"], "c", shape=shape), known
 
 
-def _write(base: Path, make: Callable[[Path], dict[str, Any]]) -> None:
+def _known(base: Path) -> dict[str, Any] | None:
+    """What is known of a key's array; None where it is not there, or not as it was written: cut off, or changed by somebody else."""
+    try:
+        known: dict[str, Any] = json.loads(base.with_suffix(".json").read_bytes())
+        return known if known["state"] == state_of(base.with_suffix(".bytes")) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Write both files of a key, the one that says that they are there last."""
     partial = base.with_suffix(".partial")
     for left in base.parent.glob("*.partial"):  # by one that was killed: we hold the lock
@@ -128,8 +136,10 @@ def _write(base: Path, make: Callable[[Path], dict[str, Any]]) -> None:
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, base.with_suffix(".bytes"))
+        known["state"] = state_of(base.with_suffix(".bytes"))
         partial.write_text(json.dumps(known))
         os.replace(partial, base.with_suffix(".json"))
+        return known
     finally:
         partial.unlink(missing_ok=True)
 
@@ -226,14 +236,20 @@ def _cores() -> int:
 
 
 def remembered(key: str, make: Callable[[], str]) -> str:
-    """A short text of this key, made once on this machine; where the cache cannot be written, made anew."""
+    """A short text of this key, made once on this machine; where the cache cannot be written, or was changed, made anew."""
     file = folder() / f"{key}.text"
-    with contextlib.suppress(OSError):
-        return file.read_text()
+    with contextlib.suppress(OSError, ValueError):
+        text, check = file.read_text().split()
+        if check == _check(text):
+            return text
     text = make()
     with contextlib.suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}")
-        partial.write_text(text)
+        partial.write_text(f"{text} {_check(text)}")
         os.replace(partial, file)
     return text
+
+
+def _check(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
