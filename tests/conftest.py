@@ -14,6 +14,17 @@ settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 torch.set_num_threads(1)
 
+LONG = ("tests/cluster/", "tests/test_grid.py", "tests/test_search.py", "tests/faults/test_faults.py", "tests/test_s3.py")
+"""what starts Rays, longest first: begun first, so that the many short ones fill the other core meanwhile"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under pytest-xdist (`-n 2 --dist loadgroup`) a file's tests share a process, and those of the lab of hosts, for they share the lab."""
+    place = {item.nodeid: next((k for k, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)) for item in items}
+    items.sort(key=lambda item: place[item.nodeid])
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("lab" if place[item.nodeid] == 0 else item.nodeid.partition("::")[0]))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):

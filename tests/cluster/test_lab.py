@@ -38,7 +38,7 @@ def test_the_token_is_for_its_owner_alone_and_without_it_nobody_gets_in(cluster:
 def test_a_laptop_never_joins_a_strangers_ray(cluster: Cluster) -> None:
     """Ray by itself would join whatever was started last."""
     laptop = cluster.laptop
-    laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/ray start --head --port 6379 --disable-usage-stats")
+    laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/ray start --head --port 6379 --disable-usage-stats --include-dashboard=false")
     try:
         said = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/python -c {shlex.quote(ALONE)}")
     finally:
@@ -67,7 +67,7 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     said: list[str] = []
 
     def grid() -> None:
-        line = f"cd ~/ferray && .venv/bin/{GRID} --set epochs=150 --runs {SHARED}/runs"
+        line = f"cd ~/ferray && .venv/bin/{GRID} --set epochs=60 --runs {SHARED}/runs"
         said.extend(map(str, cluster.typed(f".venv/bin/ray exec cluster.yaml '{line}'", timeout=500)))
 
     thread = threading.Thread(target=grid)
