@@ -39,6 +39,17 @@ def test_contract(name: str, channels: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", encoders())
+def test_flat_pixels_have_finite_gradients(name: str) -> None:
+    """Maps of saliency are gradients of the pixels, of which a rendered background or an overexposed cheek has many alike."""
+    network = build(name, channels=1, size=48).eval()
+    images = torch.randn(2, 1, 48, 48)
+    images[0, :, :24], images[1] = 1.0, -1.0
+    images.requires_grad_()
+    network(images).sum().backward()
+    assert images.grad is not None and images.grad.isfinite().all() and images.grad[0].any()
+
+
+@pytest.mark.parametrize("name", encoders())
 def test_a_seed_gives_the_weights(name: str) -> None:
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)

@@ -25,7 +25,8 @@ def _local_contrast(x: Tensor, reach: int = 4) -> Tensor:
     band = ((place[:, None] - place).abs() <= reach).to(x.dtype)
     band = band / band.sum(dim=1, keepdim=True)
     centred = x - band @ x @ band.T
-    return centred / ((band @ centred.square() @ band.T).sqrt() + 0.1)
+    spread = (band @ centred.square() @ band.T).clamp(min=1e-30).sqrt()  # where an image is flat, 0 has no gradient for a map of saliency
+    return centred / (spread + 0.1)
 
 
 class _Stage(nn.Module):
