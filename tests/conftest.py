@@ -19,7 +19,7 @@ LONG = ("tests/cluster/", "tests/test_grid.py", "tests/test_search.py", "tests/f
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under pytest-xdist (`-n 2 --dist loadgroup`) a file's tests share a process, and those of the lab of hosts, for they share the lab."""
+    """Under pytest-xdist (`-n 2 --dist loadgroup`) a file's tests share a process, and so do all that use the lab of hosts."""
     place = {item.nodeid: next((k for k, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)) for item in items}
     items.sort(key=lambda item: place[item.nodeid])
     for item in items:

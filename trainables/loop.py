@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from trainables.data.task import TASKS, Images, Task
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.registry import BadRequest
 from trainables.settings import resolve
+from trainables.share import ALONE, Share
 from trainables.store import RunFolder
 from trainables.streams import torch_seed
 
@@ -63,6 +65,7 @@ def training(
     halt: Callable[[], bool] = lambda: False,
     choice: Choice | None = None,
     keep: Keep = "best",
+    share: Share = ALONE,
 ) -> Generator[None, None, dict[str, Any]]:
     """Train one cell, going on from its checkpoint where there is one; yields after every step and returns the result.
 
@@ -70,21 +73,25 @@ def training(
     the caller knows of where this runs; it is kept in the result's provenance. `choice` is the arithmetic of a cell that asks for none.
     A checkpoint is written every `checkpoint_s` seconds, between two steps; going on from one gives the same bits on the same machine.
     `keep` says what outlives the training: no parameters, those of the selected epoch (best), or the last epoch's, too (all).
+    `share` is this process's part of it, where several train the cell; only the first writes.
     Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
     began = time.time()
     device = device_here()
-    folder.put_cell(cell)
+    if share.first:
+        folder.put_cell(cell)
     task = make_task(cell, device)
     choice = Choice(asked) if (asked := asked_arithmetic(cell)) else choice or Choice(REFERENCE)
-    arithmetic = choice.arithmetic
+    arithmetic = choice.arithmetic if share.size == 1 else replace(choice.arithmetic, compiled=False, recorded=False)
     method = make_method(cell, task, arithmetic)
+    method.share = share
     run = Run(cell, folder, method, checkpoint_s, halt, keep)
     if not run.resume() and cell.parent:
         method.inherit(inheritance(cell.parent, folder))
     phases = method.phases()
     for number in range(run.phase, len(phases)):
-        yield from _train_phase(phases[number], run, report)
+        with share.whole():
+            yield from _train_phase(phases[number], run, report)
         run.next_phase()
 
     with arithmetic.autocast(device):
@@ -111,7 +118,8 @@ def training(
         "provenance": provenance(device, arithmetic) | (context or {}),
         "seconds": round(run.seconds + time.time() - began, 3),
     }
-    run.finish(task, predictions, result)
+    if share.first:
+        run.finish(task, predictions, result)
     return result
 
 
@@ -145,7 +153,10 @@ class Run:
         return True
 
     def save(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it."""
+        """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it. Of several the first does."""
+        if not self.method.share.first:
+            self._saved = time.time()
+            return
         self.folder.put_history(self.cell.key, self.history)
         state = {name: getattr(self, name) for name in ("phase", "epoch", "step", "sums", "best", "last", "selected", "history", "flags")}
         state |= {
@@ -182,6 +193,7 @@ class Run:
 
 
 def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Generator[None, None, None]:
+    share = run.method.share
     autocast = run.method.arithmetic.autocast(run.method.task.device)  # a step opens its own, for its forward pass alone
     with autocast:
         phase.begin()
@@ -198,7 +210,7 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
             run.step += 1
             if run.due():
                 run.save(phase.optimizer)
-            if run.halt():
+            if share.agree(run.halt()):
                 run.save(phase.optimizer)
                 raise Stopped
             yield
@@ -206,14 +218,16 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
         row |= {name: float(total) / steps for name, total in run.sums.items()}
         if not math.isfinite(row["train/loss"]):
             raise Diverged(phase.name, run.epoch, row["train/loss"])
+        share.alike(phase.model)
         with autocast:
             row |= phase.finish(run.epoch) | {"time": time.time()}
+        row = share.told(row)
         score = row.get("val/score", row.get("val/accuracy"))
         if score is not None and (run.best is None or score > run.best["accuracy"]):
             run.best = {"accuracy": score, "epoch": run.epoch, "state": _copy(phase.model.state_dict())}
         run.history.append(row)
         run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
-        if not report(row):
+        if share.agree(not report(row)):
             run.save(phase.optimizer)
             raise Stopped
     if run.keep == "all":

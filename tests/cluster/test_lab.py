@@ -38,7 +38,9 @@ def test_the_token_is_for_its_owner_alone_and_without_it_nobody_gets_in(cluster:
 def test_a_laptop_never_joins_a_strangers_ray(cluster: Cluster) -> None:
     """Ray by itself would join whatever was started last."""
     laptop = cluster.laptop
-    laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/ray start --head --port 6379 --disable-usage-stats --include-dashboard=false")
+    laptop.must(
+        f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/ray start --head --port 6379 --disable-usage-stats --include-dashboard=false"
+    )
     try:
         said = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/python -c {shlex.quote(ALONE)}")
     finally:

@@ -44,7 +44,7 @@ class Contrast(PoolDescent):
         return self.pool.views[rows].transpose(0, 1).flatten(0, 1), self.pool.labels[rows]
 
     def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        projections = self.model(normalise(inputs))
+        projections, labels = self.method.share.gathered(self.model(normalise(inputs)), labels, self.views)
         loss, logs = self.method.compare(projections, labels)
         return loss, {"train/spread": spread(projections.detach())} | logs
 

@@ -11,6 +11,7 @@ from trainables.arithmetic import REFERENCE
 from trainables.data.task import Task
 from trainables.registry import BadRequest, Registry
 from trainables.settings import Settings
+from trainables.share import ALONE
 
 Logs = dict[str, torch.Tensor]
 
@@ -71,6 +72,8 @@ class Method(ABC):
         self.settings, self.task, self.seed = settings, task, seed
         self.arithmetic = REFERENCE
         """how its phases compute; whoever makes it may choose another before they begin"""
+        self.share = ALONE
+        """which part of it this process trains, where several do"""
         self.modules = nn.ModuleDict()
         """all that a checkpoint holds"""
 

@@ -13,6 +13,7 @@ from trainables.data.pool import Domain, Pool, craft
 from trainables.data.task import Task
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
 from trainables.recorded import Recorded, rate
+from trainables.registry import BadRequest
 from trainables.streams import stream
 
 
@@ -31,6 +32,9 @@ class Recipe(MethodSettings):
     augmentation: Augmentation = Augmentation()
     batch: int = Field(32, ge=2)
     """augmented images a step, all views counted"""
+    devices: int = Field(1, ge=1)
+    """so many workers train a cell together, each on its share of every batch (ours): for networks too large for one. The same numbers to
+    rounding, but for batch normalisation, which then knows its own share's statistics alone"""
     epochs: int = Field(250, ge=1)
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -110,12 +114,15 @@ class Descent(Phase):
     def start(self, epoch: int) -> int:
         items = self.items(epoch)
         rate(self.optimizer, self.method.settings.rate(epoch, self.epochs, self.lr), self.descend)
+        size = self.method.share.size
+        if min(items, self.batch) % size:
+            raise BadRequest(f"devices={size}: {min(items, self.batch)} items a step cannot be shared evenly")
         order = stream(self.method.seed, "order", self.name, epoch).permutation(items)
         self.order = torch.from_numpy(order).to(self.method.task.device)
         return max(1, items // self.batch)
 
     def step(self, step: int) -> Logs:
-        return self.descend(*self.batch_of(self.order[step * self.batch : (step + 1) * self.batch]))
+        return self.descend(*self.batch_of(self.method.share.part(self.order[step * self.batch : (step + 1) * self.batch])))
 
     def _descend(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
         arithmetic = self.method.arithmetic
@@ -123,8 +130,9 @@ class Descent(Phase):
         with arithmetic.autocast(self.method.task.device):
             loss, logs = arithmetic.call(type(self).loss, self, inputs, labels) if self.compiles else self.loss(inputs, labels)
         loss.backward()
+        logs = self.method.share.average(self.model.parameters(), {"train/loss": loss.detach(), **logs})
         self.optimizer.step()
-        return {"train/loss": loss.detach(), **logs}
+        return logs
 
     def finish(self, epoch: int) -> dict[str, float]:
         return {"lr": float(self.optimizer.param_groups[0]["lr"])}

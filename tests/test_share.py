@@ -1,0 +1,133 @@
+"""Two workers that train one cell between them: the numbers of one to rounding, and what happens when one of them goes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests import tiny
+from trainables.cell import Cell, Data
+from trainables.loop import train
+from trainables.models import encoder, encoders
+from trainables.store import RunFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+MEMBER = """
+import json, os, sys, torch
+torch.set_num_threads(1)
+from trainables.cell import Cell
+from trainables.loop import Diverged, train
+from trainables.share import Parted, joined
+from trainables.store import RunFolder
+from tests.test_share import plain
+index, size, name, root, leave, cell = sys.argv[1:]
+steps = 0
+def halt():
+    global steps
+    steps += 1
+    if steps == int(leave):
+        os._exit(9)
+    return False
+try:
+    with joined(int(index), int(size), name, False, 30.0) as share:
+        train(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, share=share)
+except (Parted, Diverged) as error:
+    print(type(error).__name__, error)
+    sys.exit(3)
+"""
+ARMS = ("SL(c)", "UC(c+a)", "SC(c<-a)")
+
+
+def plain() -> None:
+    """The network `plain`, which has no batch normalisation."""
+
+    class Plain(nn.Sequential):
+        features = 16
+
+        def __init__(self, channels: int, size: int) -> None:
+            layers = nn.Conv2d(channels, 16, 5, 4), nn.GELU(), nn.Conv2d(16, 16, 3, 2), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+            super().__init__(*layers)
+
+    if "plain" not in encoders():
+        encoder("plain")(Plain)
+
+
+plain()
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+def together(cell: Cell, folder: RunFolder, size: int, leave: int = -1) -> list[tuple[int, str]]:
+    """Train it in so many processes, of which the last leaves at that step; exit code and last words of each."""
+    running = []
+    for index in range(size):
+        when = str(leave) if index == size - 1 else "-1"
+        given = [str(index), str(size), f"{Path(folder.root).name}-{leave}", folder.root, when, json.dumps(cell.to_json())]
+        command = [sys.executable, "-c", MEMBER, *given]
+        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    said = [each.communicate(timeout=120)[0] for each in running]
+    return [(each.returncode, words) for each, words in zip(running, said, strict=True)]
+
+
+def finished(cell: Cell, folder: RunFolder) -> None:
+    """Two have trained it to its end."""
+    found = together(cell, folder, 2)
+    assert [code for code, _ in found] == [0, 0], found
+
+
+def parameters(folder: RunFolder, cell: Cell) -> torch.Tensor:
+    return torch.cat([each.flatten().double() for each in folder.checkpoint(cell.key)["modules"].values()])
+
+
+def losses(folder: RunFolder, cell: Cell) -> list[float]:
+    return [row["train/loss"] for row in folder.history(cell.key)]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_two_workers_train_as_one_does(roles: dict[str, Data], arm: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"encoder": "plain", "lr": 0.02, "batch": 12}
+    one, two = (RunFolder(str(tmp_path / name)) for name in ("one", "two"))
+    alone, shared = tiny.cell(roles, arm, **settings), tiny.cell(roles, arm, devices=2, **settings)
+    train(alone, one)
+    finished(shared, two)
+    np.testing.assert_allclose(losses(two, shared), losses(one, alone), rtol=2e-5)
+    torch.testing.assert_close(parameters(two, shared), parameters(one, alone), rtol=1e-3, atol=2e-5)
+    for each, cell in ((one, alone), (two, shared)):
+        assert each.whole(cell.key)
+    assert two.result(shared.key)["metrics"]["test/accuracy"] == pytest.approx(one.result(alone.key)["metrics"]["test/accuracy"])
+
+
+def test_with_batch_normalisation_all_hold_to_the_first_ones_statistics(roles: dict[str, Data], tmp_path: Path) -> None:
+    """Not the numbers of one worker, but a training like it; and a second time to the same bits."""
+    cell = tiny.cell(roles, "SC(c<-a)", devices=2, batch=12)
+    folders = [RunFolder(str(tmp_path / name)) for name in ("a", "b")]
+    for folder in folders:
+        finished(cell, folder)
+    assert torch.equal(*(parameters(folder, cell) for folder in folders))
+    assert losses(folders[0], cell) == losses(folders[1], cell)
+
+
+def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(roles: dict[str, Data], tmp_path: Path) -> None:
+    cell = tiny.cell(roles, "SC(c<-a)", devices=2, batch=12)
+    whole, broken = (RunFolder(str(tmp_path / name)) for name in ("whole", "broken"))
+    finished(cell, whole)
+    (code, said), (gone, _) = together(cell, broken, 2, leave=4)
+    assert gone == 9 and code == 3 and "Parted another worker of its 2 has gone" in said
+    assert not broken.whole(cell.key)
+    finished(cell, broken)
+    assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(roles: dict[str, Data], tmp_path: Path) -> None:
+    cell = tiny.cell(roles, "SL(c)", devices=3, batch=8)
+    for code, said in together(cell, RunFolder(str(tmp_path)), 3):
+        assert code == 1 and "BadRequest: devices=3: 8 items a step cannot be shared evenly" in said

@@ -1,0 +1,128 @@
+"""Share: several workers train one cell, each on its share of every batch, to the numbers of one worker (data parallel).
+
+Features are gathered with their gradient, so a contrastive loss sees the whole batch; gradients are averaged; what the first says of an
+epoch all hold to. Equal to one worker's training up to rounding, but for batch normalisation: each normalises its own part by itself.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+Told = TypeVar("Told")
+
+
+class Parted(RuntimeError):
+    """Another worker of this cell's has died or left."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The `index`-th of `size` parts. Alone, every call is free and changes nothing."""
+
+    index: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Of all shares this one writes and reports."""
+        return self.index == 0
+
+    def part(self, rows: Tensor) -> Tensor:
+        """This share's items of a batch's."""
+        return rows[self.index :: self.size] if self.size > 1 else rows
+
+    def gathered(self, features: Tensor, labels: Tensor, views: int) -> tuple[Tensor, Tensor]:
+        """Features [views * n, d] (all first views, then the second) and labels [n] of the whole batch, its items in another order."""
+        if self.size == 1:
+            return features, labels
+        from torch.distributed.nn.functional import all_gather
+
+        every = torch.stack(cast(tuple[Tensor, ...], all_gather(features.contiguous()))).unflatten(1, (views, -1))  # [size, views, n, d]
+        names = [torch.empty_like(labels) for _ in range(self.size)]
+        dist.all_gather(names, labels.contiguous())
+        return every.transpose(0, 1).flatten(0, 2), torch.cat(names)
+
+    def average(self, parameters: Iterable[nn.Parameter], logs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Each gradient, and each scalar of the logs, becomes its mean over the shares.
+
+        Of a loss of the whole batch, or of a mean over equal parts, that is the gradient that one worker would have.
+        """
+        if self.size == 1:
+            return logs
+        found = [each.grad for each in parameters if each.grad is not None]
+        flat = torch.cat([*(each.flatten() for each in found), *(value.detach().flatten().float() for value in logs.values())])
+        dist.all_reduce(flat)
+        *means, said = (flat / self.size).split([*(each.numel() for each in found), len(logs)])
+        for each, mean in zip(found, means, strict=True):
+            each.copy_(mean.view_as(each))
+        return dict(zip(logs, said, strict=True))
+
+    def agree(self, stop: bool) -> bool:
+        """Whether any share says so."""
+        if self.size == 1:
+            return stop
+        flag = torch.tensor([float(stop)], device=_device())
+        dist.all_reduce(flag)
+        return bool(flag.item())
+
+    def told(self, what: Told) -> Told:
+        """What the first share says, a plain value."""
+        if self.size == 1:
+            return what
+        box = [what]
+        dist.broadcast_object_list(box, src=0, device=_device())
+        return box[0]
+
+    def alike(self, module: nn.Module) -> None:
+        """Running statistics become the first share's."""
+        for buffer in module.buffers() if self.size > 1 else ():
+            dist.broadcast(buffer, src=0)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it the failure of another share is Parted."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size > 1 and (isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL"))):
+                raise Parted(f"another worker of its {self.size} has gone: {error}".partition("\n")[0][:300]) from None
+            raise
+
+
+ALONE = Share()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+
+
+@contextlib.contextmanager
+def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float) -> Iterator[Share]:
+    """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come."""
+    share, place = Share(index, size), Path(tempfile.gettempdir(), f"ferray-share-{name}")
+    backend = "nccl" if own_gpu and torch.cuda.is_available() else "gloo"
+    wait = timedelta(seconds=patience_s)
+    if sys.platform == "linux":  # they are on one machine, and nobody else in the network is to reach them
+        os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
+    try:
+        with share.whole():
+            dist.init_process_group(backend, init_method=f"file://{place}", rank=index, world_size=size, timeout=wait)
+    except dist.DistError as error:
+        raise Parted(str(error).partition("\n")[0][:300]) from None
+    try:
+        yield share
+    finally:
+        with contextlib.suppress(RuntimeError):
+            dist.destroy_process_group()
+        if share.first:
+            place.unlink(missing_ok=True)
