@@ -142,6 +142,11 @@ class Crews:
         self._waited()
         self._looked = time.monotonic()
 
+    @property
+    def largest(self) -> int:
+        """The most slots of a machine: a cell for more devices would wait for ever."""
+        return max((crew.slots for crew in self._crews.values()), default=0)
+
     def close(self) -> None:
         """No crew is started any more; waits a moment for those that end."""
         self._over = True
@@ -188,7 +193,7 @@ class Crews:
     def _trainer(self, node: str, crew: Crew, per_worker: Resources, name: str) -> _Trainer:
         return _Trainer(
             serve,
-            train_loop_config=self.config | {"first": crew.first},
+            train_loop_config=self.config | {"first": crew.first, "size": crew.slots},
             torch_config=Alone(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=crew.slots,

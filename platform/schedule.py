@@ -221,6 +221,7 @@ def _serve(
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,
+        "own_gpu": share >= 1,
         "keep": keep,
         "parents": [cell.parent for cell in todo.known if cell.parent],
         "paths": sorted({path for cell in todo.known for data in cell.data.values() for path in data.source.files()}),
@@ -282,9 +283,12 @@ def _serve(
     def lost() -> list[str]:
         return dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else [])
 
+    widest = max((int(str(cell.method_settings.get("devices", 1))) for cell in todo.known), default=1)
     crews.look()
     trials.start()
     try:
+        if 0 < crews.largest < widest and not crews.grows:
+            raise Fatal(f"devices={widest}: no machine has so many slots (the most are {crews.largest}); --slots, or fewer devices")
         while trials.is_alive() and not (fatal or crews.fatal):
             trials.join(0.2)
             if gone := lost():  # first: whoever asks a dead Ray waits

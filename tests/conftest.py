@@ -14,7 +14,14 @@ settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 torch.set_num_threads(1)
 
-LONG = ("tests/cluster/", "tests/test_grid.py", "tests/test_search.py", "tests/faults/test_faults.py", "tests/test_s3.py")
+LONG = (
+    "tests/cluster/",
+    "tests/test_grid.py",
+    "tests/test_search.py",
+    "tests/faults/test_faults.py",
+    "tests/test_s3.py",
+    "tests/test_share.py",
+)
 """what starts Rays, longest first: begun first, so that the many short ones fill the other core meanwhile"""
 
 

@@ -1,8 +1,11 @@
 """Two workers that train one cell between them: the numbers of one to rounding, and what happens when one of them goes."""
 
 import json
+import os
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 from torch import nn
 
 from tests import tiny
+from tests.faults import processes
 from trainables.cell import Cell, Data
 from trainables.loop import train
 from trainables.models import encoder, encoders
@@ -131,3 +135,51 @@ def test_a_batch_that_cannot_be_shared_is_refused(roles: dict[str, Data], tmp_pa
     cell = tiny.cell(roles, "SL(c)", devices=3, batch=8)
     for code, said in together(cell, RunFolder(str(tmp_path)), 3):
         assert code == 1 and "BadRequest: devices=3: 8 items a step cannot be shared evenly" in said
+
+
+def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(tmp_path: Path) -> None:
+    """By the command, on a real Ray: the numbers are those of two plain processes."""
+    mark, runs = uuid.uuid4().hex, tmp_path / "runs"
+    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 40}
+    command = [
+        sys.executable,
+        "-m",
+        "platform.grid",
+        "--only",
+        "method=SC(c<-a)",
+        "--only",
+        "split=.5",
+        "--only",
+        "ratio=1",
+        "--seeds",
+        "2",
+    ]
+    command += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", processes.MARK: mark}
+    grid = subprocess.Popen(
+        [*command, "--slots", "2", "--runs", str(runs)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    folder = RunFolder(str(runs / "adults_as_augmentation-pocket"))
+    until = time.monotonic() + 200
+    while not list(runs.glob("*/tb/**/events*")):
+        assert grid.poll() is None and time.monotonic() < until, grid.communicate()[0]
+        time.sleep(0.05)
+    assert processes.kill(processes.of_role(mark, "worker")[0])
+    said, _ = grid.communicate(timeout=300)
+    assert grid.returncode == 0 and "2/2 cells done, 0 failed" in said, said
+    plainly = RunFolder(str(tmp_path / "plainly"))
+    for cell in folder.grid():
+        finished(cell, plainly)
+        assert losses(folder, cell) == losses(plainly, cell)
+        assert torch.equal(parameters(folder, cell), parameters(plainly, cell))
+
+
+def test_more_devices_than_a_machine_has_are_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "platform.grid", "--only", "method=SL(c)", "--seeds", "1", "--set", "devices=4", "--slots", "2"]
+    done = subprocess.run([*command, "--runs", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 2 and "devices=4: no machine has so many slots (the most are 2)" in done.stderr.splitlines()[-1]

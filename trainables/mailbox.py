@@ -29,10 +29,19 @@ class Job:
     pack: int = 0
     """cells of the same may go to a worker together"""
     deaths: int = 0
+    ranks: list[int] = field(default_factory=list)
+    """who trains it, or waits to begin it together"""
+    met: str = ""
+    """a name for those who train it together, since they are complete"""
 
     @property
     def key(self) -> str:
         return self.cell["key"]
+
+    @property
+    def devices(self) -> int:
+        """How many workers of one machine train it together."""
+        return int(self.cell.get("method_settings", {}).get("devices", 1))
 
 
 class Bell:
@@ -81,6 +90,10 @@ class Mailbox:
         self._queue: deque[Job] = deque()
         self._busy: dict[int, dict[str, Job]] = {}
         """by the rank of the worker that holds them, by key"""
+        self._gathering: dict[int, Job] = {}
+        """by crew: the cell that waits for more of its workers to be free"""
+        self._shares = 0
+        """how often workers have met"""
         self._choices: dict[str, Any] = {}
         """by kind of device; while a worker is making one, its rank"""
         self._calls: Counter[int] = Counter()
@@ -131,29 +144,67 @@ class Mailbox:
         known.bell.ring()
 
     # what a worker says
-    async def take(self, rank: int, most: int = 1) -> list[dict[str, Any]]:
+    async def take(self, rank: int, most: int = 1, crew: int = 0, size: int = 1) -> list[dict[str, Any]]:
         """The next {trial, cell, slot_pid, deaths}, waiting for one; none when there will be no more and the worker may go.
 
         With it come others of its trial, up to so many; but a cell that has lost a worker comes alone, for it may have been the cause.
+        A cell for several workers comes alone, too, with each one's `share` [index, size, name], when so many of a crew, which has
+        `size` of them, are free; until they are, those that are wait for the others and take nothing else.
         """
         self._gone(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
         self._calls[rank] += 1
         call = self._calls[rank]
-        await self._work.wait(lambda: self._closed or self._calls[rank] != call or bool(self._ready(1)))
-        if self._closed or self._calls[rank] != call:
-            return []
-        jobs = self._ready(most)
-        taken = {id(job) for job in jobs}
-        self._queue = deque(job for job in self._queue if id(job) not in taken)
-        self._busy[rank] = {job.key: job for job in jobs}
-        return [{"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} for job in jobs]
+
+        def over() -> bool:
+            return self._closed or self._calls[rank] != call
+
+        while True:
+            await self._work.wait(lambda: over() or crew in self._gathering or bool(self._ready(1, size)))
+            if over():
+                return []
+            jobs = [job] if (job := self._gathering.get(crew)) else self._ready(most, size)
+            taken = {id(job) for job in jobs}
+            self._queue = deque(job for job in self._queue if id(job) not in taken)
+            self._busy[rank] = {job.key: job for job in jobs}
+            for job in jobs:
+                job.ranks.append(rank)
+            if jobs[0].devices == 1 or await self._meet(jobs[0], crew, over):
+                return [self._told(job, rank) for job in jobs]
+            if self._closed and self._calls[rank] == call:
+                self._busy.pop(rank, None)
+                self._work.ring()
+
+    async def _meet(self, job: Job, crew: int, over: Callable[[], bool]) -> bool:
+        """Wait until as many workers have the job as it wants; whether that came about."""
+        ranks = job.ranks
+        if len(ranks) < job.devices:
+            self._gathering[crew] = job
+        else:
+            self._gathering.pop(crew, None)
+            self._shares += 1
+            job.met = f"{job.key}-{self._shares}"
+        self._work.ring()
+        await self._work.wait(lambda: over() or job.ranks is not ranks or bool(job.met))
+        return not over() and job.ranks is ranks
+
+    def _told(self, job: Job, rank: int) -> dict[str, Any]:
+        share = {"share": [job.ranks.index(rank), job.devices, job.met]} if job.met else {}
+        return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | share
 
     async def report(self, rank: int, key: str, event: dict[str, Any]) -> bool:
         """Pass a cell's row or end on to its trial; the answer says whether the worker should go on with the cell."""
         if (job := self._busy.get(rank, {}).get(key)) is None:
             return False
-        if event["kind"] in ENDS:
+        if event["kind"] == "left":  # of those that train it together the first will tell how it ended
             del self._busy[rank][key]
+            self._work.ring()
+            return True
+        if event["kind"] == "parted":
+            self._released(job)
+            self._again(job, event["reason"], False)
+            return True
+        if event["kind"] in ENDS:
+            self._released(job)
             self._done_with(job)
         self._tell(job, event)
         return job.trial in self._trials and not self._halted
@@ -207,13 +258,13 @@ class Mailbox:
         for bell in (self._work, self._stop, *(trial.bell for trial in self._trials.values())):
             bell.ring()
 
-    def _ready(self, most: int) -> list[Job]:
-        """The first job whose parent is not itself still to be done, and those of its pack that may come along."""
+    def _ready(self, most: int, size: int) -> list[Job]:
+        """The first job, for at most `size` workers, whose parent is not still to be done, and those of its pack that may come along."""
         jobs: list[Job] = []
         for job in self._queue:  # as long as the packs of all slots, of which the first is as good as always free
-            if len(jobs) == most or (jobs and jobs[0].deaths):
+            if len(jobs) == most or (jobs and (jobs[0].deaths or jobs[0].devices > 1)):
                 break
-            if job.cell["parent"] in self._coming:
+            if job.cell["parent"] in self._coming or job.devices > size:
                 continue
             if not jobs or ((job.trial, job.pack) == (jobs[0].trial, jobs[0].pack) and not job.deaths):
                 jobs.append(job)
@@ -222,9 +273,19 @@ class Mailbox:
     def _gone(self, rank: int, reason: str, lost: bool = False) -> None:
         """The worker of this rank is dead: its cells go to the head of the queue, its choice is anyone's."""
         for job in reversed(self._busy.pop(rank, {}).values()):
-            self._again(job, reason, lost)
+            begun = job.devices == 1 or bool(job.met)
+            self._released(job)
+            self._again(job, reason, lost or not begun)
         if rank in self._choices.values():
             self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
+        self._work.ring()
+
+    def _released(self, job: Job) -> None:
+        """Nobody has the job any more."""
+        for rank in job.ranks:
+            self._busy.get(rank, {}).pop(job.key, None)
+        self._gathering = {crew: waiting for crew, waiting in self._gathering.items() if waiting is not job}
+        job.ranks, job.met = [], ""
         self._work.ring()
 
     def _again(self, job: Job, reason: str, lost: bool) -> None:

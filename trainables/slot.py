@@ -91,9 +91,10 @@ def serve(config: dict[str, Any]) -> None:
         keep=config["keep"],
         parents=frozenset(config["parents"]),
         hang_s=config["hang_s"],
+        own_gpu=config["own_gpu"],
     )
     most = config["pack"]
-    while jobs := ray.get(mailbox.take.remote(rank, most)):
+    while jobs := ray.get(mailbox.take.remote(rank, most, config["first"], config["size"])):
         most = train_together(jobs, worker.begin, worker.end, most, worker.note)
 
 

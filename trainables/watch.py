@@ -23,9 +23,10 @@ class Watch:
         self._file: BinaryIO | None = None
         self._set = 0.0
 
-    def begin(self, path: str) -> None:
+    def begin(self, path: str, join: bool = False) -> None:
+        """`join`: the file is another worker's, who trains the same cell."""
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        before, self._file = self._file, open(path, "wb", buffering=0)  # noqa: SIM115  open for as long as a fault may write to it
+        before, self._file = self._file, open(path, "ab" if join else "wb", buffering=0)  # noqa: SIM115  open for as long as a fault may write to it
         faulthandler.enable(self._file)
         self._set = 0.0
         self.alive()
@@ -45,12 +46,13 @@ class Watch:
                 self._file.write("".join([f"{_line(error)}\n", *traceback.format_exception(error)]).encode(errors="replace"))
         os._exit(1)
 
-    def end(self, path: str) -> None:
+    def end(self, path: str, join: bool = False) -> None:
         """The cell of this file has ended; whatever else goes on in the process sets the clock again."""
         faulthandler.cancel_dump_traceback_later()
         self._set = 0.0
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            if not join:
+                os.unlink(path)
 
 
 def _line(error: Exception) -> str:

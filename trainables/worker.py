@@ -13,11 +13,12 @@ from trainables.choice import Choice, kind_of
 from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
 from trainables.pack import NoRoom
 from trainables.registry import BadRequest
+from trainables.share import ALONE, Parted, Share, joined
 from trainables.store import RunFolder
 from trainables.watch import HANG_S, Watch
 
 Job = dict[str, Any]
-"""trial, cell, slot_pid, deaths, as the mailbox hands them out"""
+"""trial, cell, slot_pid, deaths, as the mailbox hands them out; where several train the cell, `share`, too: index, size, name"""
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Worker:
     """keys of cells that others start from: of these the selected parameters are kept in any case"""
     hang_s: float = HANG_S
     """a worker that makes no step for so long ends itself"""
+    own_gpu: bool = False
+    """no other worker has its GPU"""
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.runs)
@@ -52,19 +55,28 @@ class Worker:
         cell = Cell.from_json(job["cell"])
         if cell.parent and self.folder.result(cell.parent) is None:
             raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.error(cell.parent) or {}).get('reason', 'no result')}")
-        if self.folder.whole(cell.key):
+        if "share" not in job:
+            yield from self._train(job, cell, ALONE)
             return
+        index, size, name = job["share"]
+        with joined(index, size, name, self.own_gpu, self.hang_s) as share:
+            yield from self._train(job, cell, share)
+
+    def _train(self, job: Job, cell: Cell, share: Share) -> Generator[None, None, Any]:
+        with share.whole():
+            if share.told(self.folder.whole(cell.key)):
+                return
         if self.folder.local:
-            self.watch.begin(self.folder.words_path(cell.key))
+            self.watch.begin(self.folder.words_path(cell.key), join=not share.first)
         context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
         if asked_arithmetic(cell) is None and self.choice is None:
             self.choice = self._choose(cell)
 
         def report(row: dict[str, Any]) -> bool:
-            return self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
+            return not share.first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
 
         keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
-        for _ in training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep):
+        for _ in training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, share):
             self.watch.alive()
             yield
 
@@ -83,9 +95,14 @@ class Worker:
         cell = Cell.from_json(job["cell"])
         if error is not None and no_memory(error):
             self.watch.die(error)
-        self.watch.end(self.folder.words_path(cell.key))
+        helps = "share" in job and job["share"][0] > 0
+        self.watch.end(self.folder.words_path(cell.key), join=helps)
         event: dict[str, Any]
-        if error is None:
+        if isinstance(error, Parted):
+            event = {"kind": "parted", "reason": str(error)}
+        elif helps and (error is None or isinstance(error, Stopped)):
+            event = {"kind": "left"}
+        elif error is None:
             event = {"kind": "done"}
         elif isinstance(error, Stopped):
             event = {"kind": "failed", "stopped": True, "reason": "stopped"}

@@ -1,0 +1,126 @@
+"""Cells that several workers train together: all of one crew, all at once, each cell to one end, whoever dies meanwhile."""
+
+import asyncio
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.test_mailbox import DONE, run, settle, started
+from trainables.mailbox import TRIES, Mailbox
+
+
+def cell(key: str, devices: int) -> dict[str, Any]:
+    return {"key": key, "parent": None, "axes": {}, "method_settings": {"devices": devices}}
+
+
+def test_two_free_workers_of_a_crew_meet() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
+        first = await started(mailbox.take(0, 4, crew=0, size=2))
+        assert not first.done(), "it has nobody to train it with"
+        other = await started(mailbox.take(2, 4, crew=2, size=1))
+        assert other.result()[0]["cell"]["key"] == "b", "a machine of one slot does what it can"
+        (helper,), (leader,) = await mailbox.take(1, 4, crew=0, size=2), await first
+        assert leader["cell"] == helper["cell"] and leader["share"][:2] == [0, 2] and helper["share"] == [1, 2, leader["share"][2]]
+        assert await mailbox.report(1, "a", {"kind": "left"}) and await mailbox.report(0, "a", DONE)
+        assert [event["kind"] for event in await mailbox.events("t")] == ["done"]
+
+    run(test, Mailbox)
+
+
+def test_who_waits_for_others_is_not_waited_for_at_the_end() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a", 2)])
+        waiting = await started(mailbox.take(0, crew=0, size=2))
+        assert await mailbox.halt() and await waiting == []
+
+    run(test, Mailbox)
+
+
+def test_a_worker_that_dies_waiting_costs_no_try() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a", 2)])
+        for _ in range(TRIES + 1):
+            waiting = await started(mailbox.take(0, crew=0, size=2))
+            await mailbox.died({0: "killed"})
+            await settle()
+            assert await waiting == []
+        waiting = await started(mailbox.take(0, crew=0, size=2))
+        (helper,) = await mailbox.take(1, crew=0, size=2)
+        assert helper["deaths"] == 0 and (await waiting)[0]["share"][0] == 0
+
+    run(test, Mailbox)
+
+
+def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
+    async def test(mailbox: Mailbox) -> None:
+        await mailbox.post("t", [cell("a", 2)])
+        waiting = await started(mailbox.take(0, crew=0, size=2))
+        names = {(await mailbox.take(1, crew=0, size=2))[0]["share"][2]}
+        await waiting
+        for deaths in range(1, TRIES):
+            await mailbox.died({1: "killed"})
+            assert not await mailbox.report(0, "a", {"kind": "parted", "reason": "the other has gone"})
+            waiting = await started(mailbox.take(0, crew=0, size=2))
+            (helper,) = await mailbox.take(1, crew=0, size=2)
+            await waiting
+            assert helper["deaths"] == deaths
+            names.add(helper["share"][2])
+        assert len(names) == TRIES, "who meets anew must not meet those of before"
+        assert await mailbox.report(0, "a", {"kind": "parted", "reason": "nobody knows why"})  # before the death is noticed
+        await mailbox.died({1: "killed"})
+        (event,) = await mailbox.events("t")
+        assert event["kind"] == "failed" and "nobody knows why" in event["reason"]
+
+    run(test, Mailbox)
+
+
+@settings(max_examples=60)
+@given(
+    devices=st.lists(st.integers(1, 3), min_size=1, max_size=12),
+    deadly=st.lists(st.floats(0, 0.4), min_size=1, max_size=1),
+    seed=st.integers(0, 2**32),
+)
+def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[float], seed: int) -> None:
+    """Crews of three and of two workers; each step a worker may die, and with it what it was part of."""
+    chance = random.Random(seed)
+    crews = {0: [0, 1, 2], 3: [3, 4]}
+
+    async def test(mailbox: Mailbox) -> None:
+        training: dict[str, dict[int, str]] = {}
+        """by cell: who trains it, under which name"""
+
+        async def worker(rank: int, crew: int) -> None:
+            while jobs := await mailbox.take(rank, 2, crew=crew, size=len(crews[crew])):
+                for job in jobs:
+                    key, wanted = job["cell"]["key"], job["cell"]["method_settings"]["devices"]
+                    index, size, name = job.get("share", (0, 1, f"{rank}"))
+                    assert size == wanted
+                    mine = training.setdefault(key, {})
+                    mine[index] = name
+                    while len(mine) < size and mine.get(index) == name:
+                        await asyncio.sleep(0)
+                    for _ in range(chance.randrange(4)):
+                        await asyncio.sleep(0)
+                    if chance.random() < deadly[0] and job["deaths"] < TRIES - 1:
+                        training.pop(key, None)
+                        await mailbox.died({rank: "killed"})
+                        break
+                    if training.get(key, {}).get(index) != name:  # the other has died
+                        await mailbox.report(rank, key, {"kind": "parted", "reason": "gone"})
+                        break
+                    assert set(mine.values()) == {name}, "two meetings train one cell"
+                    await mailbox.report(rank, key, DONE if index == 0 else {"kind": "left"})
+
+        await mailbox.post("t", [cell(f"c{number}", each) for number, each in enumerate(devices)], sizes=[1] * len(devices))
+        running = [asyncio.ensure_future(worker(rank, crew)) for crew, ranks in crews.items() for rank in ranks]
+        ended: list[str] = []
+        while len(ended) < len(devices):
+            ended += [event["key"] for event in await mailbox.events("t", 0.001) if event["kind"] in ("done", "failed")]
+        await mailbox.close()
+        await asyncio.gather(*running)
+        assert sorted(ended) == sorted(f"c{number}" for number in range(len(devices)))
+
+    run(test, Mailbox)
