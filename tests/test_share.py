@@ -131,6 +131,20 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(roles: 
     assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
 
 
+def test_who_never_comes_is_not_waited_for_long() -> None:
+    code = f"""
+import trainables.share as share
+share.MEET_S = 1.0
+try:
+    with share.joined(0, 2, "{uuid.uuid4().hex}", False, 600.0):
+        print("met nobody")
+except share.Parted as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("the 2 workers of a cell did not meet"), done
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(roles: dict[str, Data], tmp_path: Path) -> None:
     cell = tiny.cell(roles, "SL(c)", devices=3, batch=8)
     for code, said in together(cell, RunFolder(str(tmp_path)), 3):

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 Told = TypeVar("Told")
+MEET_S = 60.0
+"""they all know of one another when they begin: who is not there by then has died"""
 
 
 class Parted(RuntimeError):
@@ -108,17 +110,19 @@ def _device() -> torch.device:
 
 @contextlib.contextmanager
 def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float) -> Iterator[Share]:
-    """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come."""
+    """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come.
+
+    `patience_s`: so long a share may be waited for afterwards.
+    """
     share, place = Share(index, size), Path(tempfile.gettempdir(), f"ferray-share-{name}")
     backend = "nccl" if own_gpu and torch.cuda.is_available() else "gloo"
-    wait = timedelta(seconds=patience_s)
     if sys.platform == "linux":  # they are on one machine, and nobody else in the network is to reach them
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
     try:
-        with share.whole():
-            dist.init_process_group(backend, init_method=f"file://{place}", rank=index, world_size=size, timeout=wait)
-    except dist.DistError as error:
-        raise Parted(str(error).partition("\n")[0][:300]) from None
+        dist.init_process_group(backend, init_method=f"file://{place}", rank=index, world_size=size, timeout=timedelta(seconds=MEET_S))
+        dist.set_timeout(timedelta(seconds=patience_s))
+    except RuntimeError as error:
+        raise Parted(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
     try:
         yield share
     finally:
