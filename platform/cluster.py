@@ -21,6 +21,7 @@ os.environ.update(
     RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # one process less; it does not fit replica groups
     RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.5",
     RAY_TRAIN_METRICS_ENABLED="0",
+    RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S="90",  # Ray's ten minutes are long for a worker that has no memory left to answer with
     RAY_USAGE_STATS_ENABLED="0",  # nothing leaves the building
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board.py writes TensorBoard, the workers write the results
     TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
