@@ -1,6 +1,5 @@
 """Which network, and which route, reads children's faces best: adults only, transfer, children only? (Goghberg, Elimelech, Hait 2019)"""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -88,7 +87,7 @@ def study(scale: Scale) -> Study:
             "colour": {"grey": {"grey": True}, "rgb": {"grey": False}},
         },
         largest="classes",
-        published=(Published(_place("ronnet"), "transfer", TRANSFER, "adults(lab)", TABLES["ronnet"]["adults(lab)"][1], math.nan),),
+        published=(Published(_place("ronnet"), "transfer", TRANSFER, "adults(lab)", TABLES["ronnet"]["adults(lab)"][1]),),
         claims=CLAIMS,
         one_validation=False,  # adults only are validated on adults
         printed=PRINTED,

@@ -19,7 +19,7 @@ def fake_run(path: str | Path, study: Study, title: str = "rendered faces, {role
     data = {role: Data(Source("faces"), f"fingerprint-{role}", title.format(role=role)) for role in study.roles}
     cells = study.cells(data)
     folder = RunFolder(str(path))
-    folder.put_grid(study.name, study.scale, cells)
+    folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_step(cell)])
     for cell in cells:
         finish(folder, study, cell)
     return folder, cells
@@ -30,7 +30,7 @@ def finish(folder: RunFolder, study: Study, cell: Cell, flags: tuple[str, ...] =
     rng = np.random.default_rng(int(cell.key, 16) % 2**32)
     level = 0.3
     for axis, value in cell.axes.items():
-        if axis != study.replicated:
+        if axis != study.replicated and value in study.axes[axis]:
             level += (0.06 if axis == study.compared else 0.04) * study.axes[axis].index(value)
     folder.put_cell(cell)
     folder.put_history(cell.key, history(rng, level))

@@ -18,7 +18,7 @@ from reporting.pages import Report, made
 
 from platform import report
 from search_spaces.claims import Claim, Published
-from search_spaces.study import Arm, Study
+from search_spaces.study import STUDIES, Arm, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
@@ -101,6 +101,15 @@ def test_the_page_stands_alone_and_says_what_it_shows(whole: Report) -> None:
         *whole.data["methods"],
     ):
         assert words in page.text, words
+
+
+@pytest.mark.parametrize("name", ["annealed_label_transfer", "children_cnn", "ciao"])
+def test_what_a_text_did_not_print_is_a_dash(name: str, tmp_path: Path) -> None:
+    """Of every study: no value of Python's stands on the page."""
+    study = STUDIES.find(name)("pocket").with_seeds(2)
+    folder, _ = fake_run(tmp_path, study)
+    found = made(folder, study)
+    assert not re.search(r"\b(None|nan|NaN|inf)\b", found.page.text), name
 
 
 def test_other_data_carry_no_banner(tmp_path: Path, study: Study) -> None:
