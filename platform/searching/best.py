@@ -38,9 +38,10 @@ def against_text(study: Study, found: list[Found], seeds: range) -> Study:
         study,
         title=f"{study.title}: the settings found against the text's",
         axes=study.axes | {study.compared: (arm, tuned), study.replicated: tuple(seeds)},
-        arms={arm: study.arms[arm], tuned: study.arms[arm]},
+        arms=study.arms | {tuned: study.arms[arm]},  # the others are trained where they are its parents, and not compared
         baseline=arm,
         published=(),
+        contrasts=(),
         claims=(Claim("the settings found beat the text's", {study.compared: tuned}, {study.compared: arm}),),
         found=tuple(replace(each, arm=tuned) for each in found),
     )

@@ -49,6 +49,17 @@ def test_against_the_text_each_condition_has_both_on_the_same_seeds() -> None:
     assert study.baseline == "ALT" and [claim.a for claim in study.claims] == [{"method": "ALT(found)"}]
 
 
+def test_against_the_text_what_they_start_from_is_trained_first() -> None:
+    ciao = STUDIES.find("ciao")("pocket").narrowed("encoder", ["VGG"]).narrowed("data", ["FER2013"])
+    data = {role: Data(Source("faces"), f"print-{role}", role) for role in ciao.roles}
+    study = against_text(ciao, [Found("DL+CIAO", {"encoder": "VGG", "data": "FER2013"}, {"lr": 0.002})], range(2, 4))
+    cells = study.cells(data)
+    steps, compared = [cell for cell in cells if study.is_step(cell)], [cell for cell in cells if not study.is_step(cell)]
+    assert [cell.axes["network"] for cell in compared] == ["DL+CIAO", "DL+CIAO(found)"] * 2
+    assert len(steps) == 1 and {cell.parent for cell in compared} == {steps[0].key}
+    assert study.contrasts == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
