@@ -86,11 +86,12 @@ except cluster.Fatal as error:
     ("address", "said"),
     [
         ("no address", "no address cannot be joined: "),
-        (f"127.0.0.1:{free_port()}", "Connection refused; is it up? ray up, or unset RAY_ADDRESS"),
+        ("127.0.0.1:{free}", "Connection refused; is it up? ray up, or unset RAY_ADDRESS"),
         ("ray://127.0.0.1:10001", "ray job submit"),
     ],
 )
 def test_a_cluster_that_cannot_be_joined_is_one_line(address: str, said: str) -> None:
+    address = address.format(free=free_port())
     began = time.monotonic()
     code, told = python(REFUSED, RAY_ADDRESS=address)
     assert code == 0 and told.startswith("the Ray cluster at ") and said in told and len(told.splitlines()) == 1
