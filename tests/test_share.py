@@ -180,7 +180,7 @@ def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(tmp_path:
     )
     folder = RunFolder(str(runs / "adults_as_augmentation-pocket"))
     until = time.monotonic() + 200
-    while not list(runs.glob("*/tb/**/events*")):
+    while not list(runs.glob("*/cells/*/last-words.txt")):  # there while a cell trains
         assert grid.poll() is None and time.monotonic() < until, grid.communicate()[0]
         time.sleep(0.05)
     assert processes.kill(processes.of_role(mark, "worker")[0])

@@ -49,7 +49,8 @@ class Share:
             return features, labels
         from torch.distributed.nn.functional import all_gather
 
-        every = torch.stack(cast(tuple[Tensor, ...], all_gather(features.contiguous()))).unflatten(1, (views, -1))  # [size, views, n, d]
+        found = all_gather(features.contiguous(), group=dist.group.WORLD)  # named: by default it is the first that this process ever had
+        every = torch.stack(cast(tuple[Tensor, ...], found)).unflatten(1, (views, -1))  # [size, views, n, d]
         names = [torch.empty_like(labels) for _ in range(self.size)]
         dist.all_gather(names, labels.contiguous())
         return every.transpose(0, 1).flatten(0, 2), torch.cat(names)
