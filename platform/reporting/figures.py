@@ -3,8 +3,9 @@
 import contextlib
 import io
 import re
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -48,6 +49,8 @@ STYLE: Any = {
     "lines.linewidth": 1.4,
 }
 FORMATS = ("svg", "pdf")
+WIDE = 26
+"""letters of a panel's heading in a line"""
 SHADES = LinearSegmentedColormap.from_list("shares", ["white", sketches.DEEP])
 
 
@@ -64,8 +67,10 @@ def key(arm: int) -> str:
 
 def panel(runs: Runs, cells: list[Cell], where: Condition, part: str, without: list[str]) -> str:
     """One panel of `means` for the page."""
-    size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1)  # the page shrinks what it must: letters stay readable
-    return _small(lambda axes: _means(axes, runs, cells, where, part, without), size, (0.12, 0.17, 0.86, 0.72))
+    more = 0.14 * (max(_heading(runs.panels, each).count("\n") for each in runs.panels))
+    size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1 + more)  # the page shrinks what it must: letters stay readable
+    box = (0.15, 0.357 / size[1], 0.83, 1.512 / size[1])
+    return _small(lambda axes: _means(axes, runs, cells, where, part, without), size, box)
 
 
 def means(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
@@ -100,7 +105,7 @@ def forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, byte
                 y, number = arms.index(row.a), runs.arms.index(row.a)
                 axes.plot([factor * row.diff_low, factor * row.diff_high], [y, y], color=colour(number))
                 axes.plot([factor * row.diff], [y], color=colour(number), marker=_marker(number), linestyle="none")
-            axes.set_title(label(condition), fontsize=7.5)
+            axes.set_title(_heading(runs.last, condition), fontsize=7.5)
             axes.set_yticks(range(len(arms)), arms)
             axes.set_ylim(len(arms) - 0.5, -0.5)
         figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)
@@ -146,7 +151,7 @@ def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
             axes.xaxis.set_major_formatter(lambda number, _: _short(number))
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
             axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.set_title("\n".join(label({axis: value}) for axis, value in condition.items()), fontsize=7)
+            axes.set_title(_heading(conditions, condition), fontsize=7)
         for axes in grid[len(conditions) :]:
             axes.axis("off")
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(runs.arms)), frameon=False)
@@ -187,6 +192,12 @@ def confusions(rows: list[ByClass], replicated: str) -> dict[str, bytes]:
     return _whole(draw, (max(0.2 * wide * columns + longest + 0.3, 3.2), 0.2 * high * lines + longest + 0.5))
 
 
+def _heading(panels: Sequence[Condition], where: Condition) -> str:
+    """What tells this panel from the others, in lines as wide as a panel; a panel alone says all."""
+    telling = {axis: value for axis, value in where.items() if len({panel.get(axis) for panel in panels}) > 1}
+    return "\n".join(line for axis, value in (telling or where).items() for line in textwrap.wrap(label({axis: value}), WIDE))
+
+
 def colour(arm: int) -> str:
     return COLOURS[arm % len(COLOURS)]
 
@@ -212,7 +223,7 @@ def _means(axes: Axes, runs: Runs, cells: list[Cell], where: Condition, part: st
     axes.set_xlim(places[0] - step / 2, places[-1] + step / 2)
     axes.set_ylim(*_span([getattr(row, part) for row in cells if row.arm in shown], factor, runs.design.percent))
     axes.set_xlabel(runs.along or "", labelpad=1)
-    axes.set_title(label(where), fontsize=8.5, pad=4)
+    axes.set_title(_heading(runs.panels, where), fontsize=8, pad=4)
 
 
 def _matrix(axes: Axes, row: ByClass, x: float, y: float) -> None:
