@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.data.tree import film, portrait, save
 from tests.data.trees import TREES
-from trainables.data import cache
+from trainables.data import cache, mapped
 from trainables.data.dataset import DataError, Faces
 from trainables.data.decode import BLOCK, How, Item, blocks, cut, decode, frames, square
 from trainables.data.source import Source
@@ -71,6 +71,14 @@ def test_a_read_image_may_be_written_to_and_the_cache_stays(tmp_path):
     items = pictures(tmp_path / "set", 2)
     cache.rows(tmp_path / "set", items, How(4)).values[:] = 99
     assert cache.rows(tmp_path / "set", items, How(4)).values[:, 0, 0, 0].tolist() == [0, 1]
+
+
+def test_what_is_large_is_mapped_to_be_read_alone(tmp_path, monkeypatch):
+    """Linux maps no more to be written to than the machine has memory for: AffectNet at 224 pixels would not open."""
+    items = pictures(tmp_path / "set", 2)
+    assert cache.rows(tmp_path / "set", items, How(4)).values.flags.writeable
+    monkeypatch.setattr(mapped, "LARGE", 0)
+    assert not cache.rows(tmp_path / "set", items, How(4)).values.flags.writeable
 
 
 def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):

@@ -104,7 +104,7 @@ def own():
     return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) // 1024
 count = 10_000
 labels = np.arange(count) % 7
-images = np.memmap(sys.argv[1], np.uint8, "c", shape=(count, 3, 224, 224))
+images = np.memmap(sys.argv[1], np.uint8, "r", shape=(count, 3, 224, 224))
 facts = pd.DataFrame({"split": ["train"] * (count - 70) + ["test"] * 70, "subject": [str(row) for row in range(count)]})
 faces = Faces(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), facts, "large")
 before = own()

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import pickle
 import shutil
@@ -17,13 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 import PIL
 
-from trainables.data import decode
+from trainables.data import decode, mapped
 from trainables.data.decode import DataError, How, Item
 
 FORMAT = 1
@@ -38,7 +39,7 @@ class Rows(NamedTuple):
     """What was made of some items: those that could be made, in their order."""
 
     values: np.ndarray
-    """[k, ...]; mapped from the cache, writes stay in this process"""
+    """[k, ...]; mapped from the cache: writes stay in this process, of what is large none are taken"""
     kept: np.ndarray
     """int64 [k]: which items"""
     failed: dict[int, str]
@@ -114,7 +115,9 @@ def stored(key: str, make: Callable[[Path], dict[str, Any]], root: Path) -> tupl
     shape = tuple(known["shape"])
     if not shape[0]:
         return np.empty(shape, known["dtype"]), known
-    return np.memmap(base.with_suffix(".bytes"), known["dtype"], "c", shape=shape), known
+    large = math.prod(shape) * np.dtype(known["dtype"]).itemsize > mapped.LARGE
+    mode: Literal["r", "c"] = "r" if large else "c"  # of what could be written to Linux maps no more than it has memory for
+    return np.memmap(base.with_suffix(".bytes"), known["dtype"], mode, shape=shape), known
 
 
 def _known(base: Path) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Images of a data set too large to be held by each training: they stay in the mapped file, and are gathered when they are asked for."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,7 +89,9 @@ def pixels(images: np.ndarray | Rows, device: torch.device) -> torch.Tensor:
     large = LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
     if (isinstance(images, Rows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
         return Pixels(images, device)  # type: ignore[return-value]
-    return torch.from_numpy(np.asarray(images)).to(device)
+    with warnings.catch_warnings():  # that a mapped file may not be written to; nobody does
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(np.asarray(images)).to(device)
 
 
 def held(images: torch.Tensor) -> torch.Tensor:
