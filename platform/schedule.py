@@ -26,7 +26,7 @@ from platform.crews import Crews, at_most, slots_of
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.loop import Keep
-from trainables.mailbox import ENDS, Mailbox
+from trainables.mailbox import ENDS, Mailbox, devices
 from trainables.pack import PACK
 from trainables.slot import slot
 from trainables.store import RunFolder
@@ -283,7 +283,7 @@ def _serve(
     def lost() -> list[str]:
         return dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else [])
 
-    widest = max((int(str(cell.method_settings.get("devices", 1))) for cell in todo.known), default=1)
+    widest = max((devices(cell.method_settings) for cell in todo.known), default=1)
     crews.look()
     trials.start()
     try:

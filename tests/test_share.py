@@ -72,10 +72,10 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
 
 def together(cell: Cell, folder: RunFolder, size: int, leave: int = -1) -> list[tuple[int, str]]:
     """Train it in so many processes, of which the last leaves at that step; exit code and last words of each."""
-    running = []
+    running, name = [], uuid.uuid4().hex
     for index in range(size):
         when = str(leave) if index == size - 1 else "-1"
-        given = [str(index), str(size), f"{Path(folder.root).name}-{leave}", folder.root, when, json.dumps(cell.to_json())]
+        given = [str(index), str(size), name, folder.root, when, json.dumps(cell.to_json())]
         command = [sys.executable, "-c", MEMBER, *given]
         running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
     said = [each.communicate(timeout=120)[0] for each in running]

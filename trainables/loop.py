@@ -90,8 +90,7 @@ def training(
         method.inherit(inheritance(cell.parent, folder))
     phases = method.phases()
     for number in range(run.phase, len(phases)):
-        with share.whole():
-            yield from _train_phase(phases[number], run, report)
+        yield from _train_phase(phases[number], run, report)
         run.next_phase()
 
     with arithmetic.autocast(device):

@@ -7,6 +7,7 @@ What a call costs does not grow with the number of cells, nor an event's with th
 
 import asyncio
 import contextlib
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ TRIES = 3
 
 ENDS = ("done", "failed")
 """kinds of event that end a cell; the others are `row`, an epoch, and `note`, a line for whoever watches"""
+
+
+def devices(method_settings: dict[str, Any]) -> int:
+    """How many workers of one machine train a cell of these settings together."""
+    return int(method_settings.get("devices", 1))
 
 
 @dataclass
@@ -40,8 +46,7 @@ class Job:
 
     @property
     def devices(self) -> int:
-        """How many workers of one machine train it together."""
-        return int(self.cell.get("method_settings", {}).get("devices", 1))
+        return devices(self.cell.get("method_settings", {}))
 
 
 class Bell:
@@ -94,6 +99,8 @@ class Mailbox:
         """by crew: the cell that waits for more of its workers to be free"""
         self._shares = 0
         """how often workers have met"""
+        self._name = uuid.uuid4().hex
+        """no meeting of another run, whose workers may have been killed, is taken for one of these"""
         self._choices: dict[str, Any] = {}
         """by kind of device; while a worker is making one, its rank"""
         self._calls: Counter[int] = Counter()
@@ -182,7 +189,7 @@ class Mailbox:
         else:
             self._gathering.pop(crew, None)
             self._shares += 1
-            job.met = f"{job.key}-{self._shares}"
+            job.met = f"{self._name}-{self._shares}"
         self._work.ring()
         await self._work.wait(lambda: over() or job.ranks is not ranks or bool(job.met))
         return not over() and job.ranks is ranks

@@ -91,16 +91,6 @@ class Share:
         for buffer in module.buffers() if self.size > 1 else ():
             dist.broadcast(buffer, src=0)
 
-    @contextlib.contextmanager
-    def whole(self) -> Iterator[None]:
-        """Within it the failure of another share is Parted."""
-        try:
-            yield
-        except RuntimeError as error:
-            if self.size > 1 and (isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL"))):
-                raise Parted(f"another worker of its {self.size} has gone: {error}".partition("\n")[0][:300]) from None
-            raise
-
 
 ALONE = Share()
 
@@ -111,7 +101,7 @@ def _device() -> torch.device:
 
 @contextlib.contextmanager
 def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float) -> Iterator[Share]:
-    """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come.
+    """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come, or go.
 
     `patience_s`: so long a share may be waited for afterwards.
     """
@@ -123,11 +113,15 @@ def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float) -
         dist.init_process_group(backend, init_method=f"file://{place}", rank=index, world_size=size, timeout=timedelta(seconds=MEET_S))
         dist.set_timeout(timedelta(seconds=patience_s))
     except RuntimeError as error:
+        place.unlink(missing_ok=True)
         raise Parted(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
     try:
         yield share
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL")):
+            place.unlink(missing_ok=True)  # else whoever leaves last removes it
+            raise Parted(f"another worker of its {size} has gone: {error}".partition("\n")[0][:300]) from None
+        raise
     finally:
         with contextlib.suppress(RuntimeError):
             dist.destroy_process_group()
-        if share.first:
-            place.unlink(missing_ok=True)

@@ -50,8 +50,8 @@ class Watch:
         """The cell of this file has ended; whatever else goes on in the process sets the clock again."""
         faulthandler.cancel_dump_traceback_later()
         self._set = 0.0
-        with contextlib.suppress(OSError):
-            if not join:
+        if not join:
+            with contextlib.suppress(OSError):
                 os.unlink(path)
 
 

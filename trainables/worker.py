@@ -63,9 +63,8 @@ class Worker:
             yield from self._train(job, cell, share)
 
     def _train(self, job: Job, cell: Cell, share: Share) -> Generator[None, None, Any]:
-        with share.whole():
-            if share.told(self.folder.whole(cell.key)):
-                return
+        if share.told(self.folder.whole(cell.key)):
+            return
         if self.folder.local:
             self.watch.begin(self.folder.words_path(cell.key), join=not share.first)
         context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}

@@ -39,10 +39,10 @@ def craft(
 
     In the domain c<-a an item's first view is the target's and its second the partner's; target_views then gives the first alone.
     """
-    pixels = held(train.pixels)
+    images = held(train.pixels)
     sources, labels, target = [], [], []
     for _ in range(passes):
-        sources.append(pixels.unsqueeze(1).expand(-1, views, -1, -1, -1))
+        sources.append(images.unsqueeze(1).expand(-1, views, -1, -1, -1))
         labels.append(train.labels)
         target.append(torch.ones(len(train.labels), 2 if domain == "c<-a" else views, dtype=torch.bool, device=train.labels.device))
         if domain == "c+a":
@@ -52,11 +52,11 @@ def craft(
             target.append(torch.zeros_like(target[-1]))
         elif domain == "c<-a":
             rows = torch.from_numpy(_alike(_need(partner), train.labels, rng))
-            sources[-1] = torch.stack((pixels, _need(partner).pixels[rows]), dim=1)
+            sources[-1] = torch.stack((images, _need(partner).pixels[rows]), dim=1)
             target[-1][:, 1] = False
-    every = torch.cat(sources)
-    n, v = every.shape[:2]
-    crafted = augment(every.flatten(0, 1), draw(n * v, every.shape[-1], augmentation, rng))
+    pixels = torch.cat(sources)
+    n, v = pixels.shape[:2]
+    crafted = augment(pixels.flatten(0, 1), draw(n * v, pixels.shape[-1], augmentation, rng))
     return Pool(crafted.unflatten(0, (n, v)), torch.cat(labels), torch.cat(target))
 
 
