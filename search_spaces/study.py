@@ -10,9 +10,11 @@ from search_spaces.space import Found, Search
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
-from trainables.settings import resolve
+from trainables.settings import Settings, resolve
 
 Scale = Literal["pocket", "paper"]
+Known = dict[tuple[str, str], tuple[Any, dict[str, Any]]]
+"""settings made before, by what they are of and what they were made from"""
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,10 @@ class Study:
         BadRequest where a setting does not fit.
         """
         found: dict[str, Cell] = {}
+        known: Known = {}
         for replicate in self.axes[self.replicated]:
             values = itertools.product(*((replicate,) if axis == self.replicated else self.axes[axis] for axis in self.axes))
-            lines = [self._line(dict(zip(self.axes, point, strict=True)), data) for point in values]
+            lines = [self._line(dict(zip(self.axes, point, strict=True)), data, known) for point in values]
             for generation in itertools.zip_longest(*lines):
                 found |= {cell.key: cell for cell in generation if cell and cell.key not in found}
         return list(found.values())
@@ -139,11 +142,11 @@ class Study:
         """It lies at no point of this grid: it is trained for its children alone."""
         return any(value not in self.axes[axis] for axis, value in cell.axes.items())
 
-    def _line(self, point: dict[str, Value], data: dict[str, Data], children: tuple[str, ...] = ()) -> list[Cell]:
+    def _line(self, point: dict[str, Value], data: dict[str, Data], known: Known, children: tuple[str, ...] = ()) -> list[Cell]:
         """The cell of a point, behind its parent and its parent's parents."""
         name = str(point[self.compared])
         if (parent := self.arms[name].parent) is None:
-            return [self._cell(point, data)]
+            return [self._cell(point, data, known)]
         parent = parent.format(**point)
         if parent not in self.arms:
             raise unknown(f"parent of {name} in {self.name}", parent, self.arms)
@@ -152,10 +155,10 @@ class Study:
         fixed = self.arms[parent].fixed
         if strange := [axis for axis in fixed if axis not in self.axes]:
             raise unknown(f"axis of {self.name}, fixed for {parent},", strange[0], self.axes)
-        line = self._line(point | fixed | {self.compared: parent}, data, (*children, name))
-        return [*line, replace(self._cell(point, data), parent=line[-1].key)]
+        line = self._line(point | fixed | {self.compared: parent}, data, known, (*children, name))
+        return [*line, replace(self._cell(point, data, known), parent=line[-1].key)]
 
-    def _cell(self, point: dict[str, Value], data: dict[str, Data]) -> Cell:
+    def _cell(self, point: dict[str, Value], data: dict[str, Data], known: Known) -> Cell:
         from trainables.data.task import TASKS
         from trainables.methods.method import METHODS
 
@@ -181,7 +184,7 @@ class Study:
             if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:
                 said = f"axis {axis} of {self.name}" if axis not in self.meanings else f"{lost[0]}, set by axis {axis} of {self.name},"
                 raise BadRequest(f"{said} is a setting of neither task {named} nor method {arm.method}")
-        task_settings = resolve(task, of_task, f"task {named}")
+        task_settings, plain = _resolved(task, of_task, f"task {named}", known)
         roles = kind.roles(task_settings) if kind.roles else tuple(data)
         if strange := [role for role in roles if role not in data]:
             raise unknown(f"role of {self.name}", strange[0], data)
@@ -190,12 +193,21 @@ class Study:
             scale=self.scale,
             axes=point,
             task=named,
-            task_settings=task_settings.model_dump(mode="json"),
+            task_settings=plain,
             method=arm.method,
-            method_settings=resolve(method.Settings, of_method, f"method {arm.method}").model_dump(mode="json"),
+            method_settings=_resolved(method.Settings, of_method, f"method {arm.method}", known)[1],
             version=method.version,
             data={role: data[role] for role in roles},
         )
+
+
+def _resolved(kind: type[Settings], values: dict[str, Any], what: str, known: Known) -> tuple[Any, dict[str, Any]]:
+    """Settings and the same as plain containers, which all the cells of these settings share."""
+    name = (what, repr(values))
+    if name not in known:
+        settings = resolve(kind, values, what)
+        known[name] = settings, settings.model_dump(mode="json")
+    return known[name]
 
 
 STUDIES: Registry[Callable[[Scale], Study]] = Registry("study", "search_spaces")

@@ -29,7 +29,7 @@ import struct
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +42,8 @@ from trainables.registry import BadRequest
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
 """what readers of archives raise on bytes that are none"""
+INDENTED = 1_000_000
+"""JSON of more characters is one line"""
 BESIDE = ("history.jsonl", "predictions.npz")
 """of these a result knows the digests"""
 
@@ -128,14 +130,16 @@ class RunFolder:
 
     def put_json(self, content: Any, *parts: str) -> None:
         """An object is written with its digest, so that it is known whether it is still what was written."""
+        text = json.dumps(content)
         if isinstance(content, dict):
-            content = content | {"digest": _digest(json.dumps(content).encode())}
-        self.put((json.dumps(content, indent=1) + "\n").encode(), *parts)
+            content = content | {"digest": _digest(text.encode())}
+        large = len(text) > INDENTED  # to indent ten thousand cells takes seconds and a hundred MB
+        self.put((json.dumps(content, indent=None if large else 1) + "\n").encode(), *parts)
 
-    def get_json(self, *parts: str, signed: bool = False) -> Any:
-        """ValueError where it is no JSON, or no more what was written; a `signed` one must have its digest."""
+    def get_json(self, *parts: str, signed: bool = False, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+        """ValueError where it is no JSON, or no more what was written; a `signed` one must have its digest. `hook` as of json.loads."""
         text = self.get(*parts)
-        content = None if text is None else json.loads(text)
+        content = None if text is None else json.loads(text, object_hook=hook)
         if isinstance(content, dict):
             said = content.pop("digest", None)
             if (signed or said is not None) and said != _digest(json.dumps(content).encode()):
@@ -157,11 +161,22 @@ class RunFolder:
 
     def grid(self) -> list[Cell]:
         """Every cell of the run, in order; empty where there is no grid."""
-        return [Cell.from_json(cell) for cell in (self.get_json("grid.json") or {"cells": []})["cells"]]
+        return self._cells()[0]
 
-    def steps(self) -> set[str]:
-        """Keys of the grid's cells that no report shows: they are trained for their children alone."""
-        return set((self.get_json("grid.json") or {}).get("steps", []))
+    def shown(self) -> list[Cell]:
+        """The grid's cells without those that are trained for their children alone."""
+        cells, steps = self._cells()
+        return [cell for cell in cells if cell.key not in steps]
+
+    def _cells(self) -> tuple[list[Cell], set[str]]:
+        known: dict[str, dict[str, Any]] = {}
+
+        def one(found: dict[str, Any]) -> dict[str, Any]:
+            """Settings and sources that are alike are one in memory: ten thousand cells have a few dozen."""
+            return found if "key" in found or "cells" in found else known.setdefault(repr(found), found)
+
+        content = self.get_json("grid.json", hook=one) or {"cells": []}
+        return [Cell.from_json(cell) for cell in content["cells"]], set(content.get("steps", []))
 
     def put_mark(self, mark: str) -> None:
         self.put(mark.encode(), "mark.txt")

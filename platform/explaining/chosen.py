@@ -51,8 +51,8 @@ def chosen_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list
 
     `only` narrows axes, each AXIS=V,V. Of an axis left open the largest number is taken, or the first word.
     """
-    steps, done, kept = folder.steps(), folder.done(), folder.kept()
-    cells = [cell for cell in folder.grid() if cell.key not in steps]
+    done, kept = folder.done(), folder.kept()
+    cells = folder.shown()
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
     for option in only:

@@ -32,6 +32,10 @@ class Origin:
     """it differs between results that are compared, or tells of uncommitted code"""
 
 
+PROCESS = ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid")
+"""facts of provenance that are a process's own"""
+
+
 def design(study: Study) -> Design:
     return Design(
         title=study.title,
@@ -60,15 +64,18 @@ def design(study: Study) -> Design:
 def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     """What became of every cell of a run's grid.json; the study is found by its name unless it is given."""
     try:
-        steps = folder.steps()
-        cells = [cell for cell in folder.grid() if cell.key not in steps]
+        cells = folder.shown()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it anew") from None
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
     study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
-    found = [folder.result(cell.key) for cell in cells]
-    rows = [_row(folder, cell, result) for cell, result in zip(cells, found, strict=True)]
+    rows, found = [], []
+    known: dict[str, Any] = {}
+    for cell in cells:
+        result = folder.result(cell.key)
+        rows.append(_row(folder, cell, result))
+        found.append(result and _kept(result, known))
     played = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(played[role]) | {"source": played[role].source.text()} for role in study.roles if role in played}
     shown = design(study)
@@ -89,6 +96,14 @@ def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[s
     return row | {"state": "missing", "reason": f"interrupted after {epochs} epochs" if epochs else "not begun"}
 
 
+def _kept(result: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Of a result what a report reads beside the table's row; parts that are as another's are one in memory."""
+    own = {name: result[name] for name in ("confusion", "updated_parameters") if name in result}
+    provenance = {fact: value for fact, value in result["provenance"].items() if fact not in PROCESS}
+    alike = {name: result[name] for name in ("classes", "counts", "flags") if name in result} | {"provenance": provenance}
+    return own | {name: known.setdefault(repr(value), value) for name, value in alike.items()}
+
+
 def flags(runs: Runs) -> list[Flag]:
     kinds: dict[str, dict[str, list[str]]] = {}
     for row, result in enumerate(runs.results or []):
@@ -106,8 +121,7 @@ def origins(runs: Runs) -> list[Origin]:
         given = dict(result["provenance"])
         packages = {f"package {name}": version for name, version in given.pop("packages", {}).items()}
         for fact, value in (given | packages).items():
-            if fact not in ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid"):
-                counts.setdefault(fact, Counter())[str(value)] += 1
+            counts.setdefault(fact, Counter())[str(value)] += 1
     return [
         Origin(fact, dict(values.most_common()), (len(values) > 1 and fact != "host") or (fact == "dirty" and "True" in values))
         for fact, values in counts.items()

@@ -38,23 +38,40 @@ def groups(runs: Runs, folder: RunFolder) -> list[Group]:
     condition = runs.last[-1]
     classified = [row for row, result in enumerate(runs.results or []) if result and "confusion" in result]
     read = {arm: sorted({*runs.done(arm, condition)} & {*classified}) for arm in runs.arms}
-    by_arm = {arm: [folder.predictions(runs.table["key"].iloc[row]) for row in rows_] for arm, rows_ in read.items()}
+    known: dict[bytes, np.ndarray] = {}
+    by_arm = {arm: [_answers(folder, runs.table["key"].iloc[row], known) for row in rows_] for arm, rows_ in read.items()}
     for fact in FACTS:
         every = [found[fact] for sets in by_arm.values() for found in sets if fact in found]
         if not every:
             continue
         cut = _cutter(np.concatenate(every))
+        members = {id(values): _members(cut(values)) for values in {id(each): each for each in every}.values()}
         for arm, sets in by_arm.items():
-            right: dict[str, list[np.ndarray]] = {}
+            right: dict[str, list[tuple[int, float]]] = {}
             for found in (found for found in sets if fact in found):
-                correct, names = found["probabilities"].argmax(1) == found["label"], cut(found[fact])
-                for name in filter(None, set(names.tolist())):
-                    right.setdefault(name, []).append(correct[names == name])
+                for name, mine in members[id(found[fact])].items():
+                    right.setdefault(name, []).append((len(mine), float(found["correct"][mine].mean())))
             for name in sorted(right):
-                images, scores = float(np.mean([len(part) for part in right[name]])), [float(part.mean()) for part in right[name]]
+                sizes, scores = zip(*right[name], strict=True)
+                images = float(np.mean(sizes))
                 low, high = wilson(float(np.mean(scores)), images)
                 rows.append(Group(arm, condition, fact, name, images, t_interval(scores), low, high))
     return rows if len({(row.fact, row.group) for row in rows}) > 1 else []
+
+
+def _answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -> dict[str, np.ndarray]:
+    """Of a training's predictions what is needed here: whether each is `correct` [n], and the facts [n].
+
+    Facts are as those of other trainings with the same test set, of which there may be thousands: one array in `known`.
+    """
+    found = folder.predictions(key)
+    facts = {fact: known.setdefault(found[fact].dtype.str.encode() + found[fact].tobytes(), found[fact]) for fact in FACTS if fact in found}
+    return {"correct": found["probabilities"].argmax(1) == found["label"]} | facts
+
+
+def _members(names: np.ndarray) -> dict[str, np.ndarray]:
+    """Where [m] each group's images are."""
+    return {name: np.flatnonzero(names == name) for name in sorted({*names.tolist()} - {""})}
 
 
 def _cutter(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

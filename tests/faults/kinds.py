@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tests.faults import processes
 from tests.faults.ordeal import GOES_ON, WELL, Broken, Ordeal
+from trainables.data import cache
 
 Inflict = Callable[[Ordeal, random.Random], str]
 
@@ -183,13 +184,10 @@ def read_only_start(ordeal: Ordeal, chance: random.Random) -> str:
 
 
 # files are lost or spoilt
-def _file_harmed(name: str) -> None:
+def _file_harmed(stem: str, files: Callable[[Ordeal], list[Path]]) -> None:
     def pick(ordeal: Ordeal, chance: random.Random) -> Path | None:
-        paths = [Path(ordeal.folder.path("cells", cell.key, name)) for cell in ordeal.folder.grid() if cell.axes["method"] in WELL]
-        there = [path for path in paths if path.exists()]
+        there = [path for path in files(ordeal) if path.exists()]
         return chance.choice(there) if there else None
-
-    stem = name.partition(".")[0]
 
     @kind(f"a {stem} is deleted", running=False)
     def deleted(ordeal: Ordeal, chance: random.Random) -> str:
@@ -221,8 +219,13 @@ def _file_harmed(name: str) -> None:
         KINDS[f"{stem}_{harm.__name__}"] = KINDS.pop(harm.__name__)
 
 
+def _of_cells(name: str) -> Callable[[Ordeal], list[Path]]:
+    return lambda it: [Path(it.folder.path("cells", cell.key, name)) for cell in it.folder.grid() if cell.axes["method"] in WELL]
+
+
 for _name in ("checkpoint.pt", "history.jsonl", "result.json", "predictions.npz"):
-    _file_harmed(_name)
+    _file_harmed(_name.partition(".")[0], _of_cells(_name))
+_file_harmed("cache", lambda ordeal: sorted(path for path in cache.folder().iterdir() if path.name != "lock"))
 
 
 # cells that always fail

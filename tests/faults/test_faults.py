@@ -20,7 +20,7 @@ from tests.faults.ordeal import Ordeal, checkout
 
 OUTLIVED = ("worker_killed", "slot_killed", "second_driver")
 ENDED_BY = ("gcs_killed", "mailbox_killed", "interrupted_twice")
-BETWEEN = ("result_truncated", "history_deleted", "predictions_spoilt", "checkpoint_spoilt")
+BETWEEN = ("result_truncated", "history_deleted", "predictions_spoilt", "checkpoint_spoilt", "cache_truncated", "cache_spoilt")
 
 
 @pytest.fixture(scope="module")
