@@ -7,7 +7,6 @@ tests/faults/kinds.py's. Interrupted, the same command goes on with the round th
 """
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -43,7 +42,6 @@ def main(
     here, began = machine(), time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what must be given back
     place = place / f"seed-{seed}"
-    os.environ["FERRAY_CACHE"] = str(place / "cache")  # it is harmed, too
     code = checkout(place / "checkout")
     book = place / "faults.jsonl"
     calm = Ordeal(code, place / "calm", seeds=SEEDS + ROUND)

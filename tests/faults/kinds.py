@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from tests.faults import processes
 from tests.faults.ordeal import GOES_ON, WELL, Broken, Ordeal
-from trainables.data import cache
 
 Inflict = Callable[[Ordeal, random.Random], str]
 
@@ -225,7 +224,7 @@ def _of_cells(name: str) -> Callable[[Ordeal], list[Path]]:
 
 for _name in ("checkpoint.pt", "history.jsonl", "result.json", "predictions.npz"):
     _file_harmed(_name.partition(".")[0], _of_cells(_name))
-_file_harmed("cache", lambda ordeal: sorted(path for path in cache.folder().iterdir() if path.name != "lock"))
+_file_harmed("cache", lambda ordeal: sorted(path for path in ordeal.cache.glob("*.*")))
 
 
 # cells that always fail

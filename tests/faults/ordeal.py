@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import tiny
 from tests.faults import processes
 from trainables.store import RunFolder
 
@@ -30,7 +31,7 @@ class Broken(AssertionError):
 
 
 def checkout(place: Path) -> Path:
-    """A checkout of ours with one more method and one more study, a file each, as a user adds them."""
+    """A checkout of ours with one more method and one more study, a file each, as a user adds them, and the data set that it trains on."""
     extra = ROOT / "tests" / "faults" / "checkout"
     here = {
         "search_spaces/ordeal.py": "study.py",
@@ -46,6 +47,8 @@ def checkout(place: Path) -> Path:
         (place / "platform").symlink_to(ROOT / "platform")
     for to, name in here.items():
         shutil.copyfile(extra / name, place / to)
+    if not (place / "data").exists():
+        tiny.files(place / "data")
     return place
 
 
@@ -78,6 +81,11 @@ class Ordeal:
         return RunFolder(str(self.runs / "ordeal-pocket"))
 
     @property
+    def cache(self) -> Path:
+        """Of decoded data; its own, for it is harmed, too."""
+        return self.checkout / "cache"
+
+    @property
     def steps(self) -> Path:
         return self.checkout / f"{self.runs.name}.steps"
 
@@ -88,7 +96,7 @@ class Ordeal:
         command = [sys.executable, "drive.py", "ordeal", *only, "--seeds", str(self.seeds), "--slots", str(self.slots)]
         self.mark, self.killed, self.code, self.said = uuid.uuid4().hex, False, None, ""
         environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "ORDEAL_HANG_S": str(self.hang_s)}
-        environment["RAY_AUTH_MODE"] = "disabled"
+        environment |= {"RAY_AUTH_MODE": "disabled", "FERRAY_CACHE": str(self.cache)}
         environment["RAY_worker_niceness"] = "0"  # Ray's workers would stand back behind all that a busy machine does besides
         environment.pop("RAY_ADDRESS", None)
         self.output = (self.checkout / f"{self.runs.name}.{output}").open("w+")

@@ -1,8 +1,11 @@
 """A study of a healthy arm, a real one of three phases, and one for each illness. Added to a checkout as search_spaces/ordeal.py."""
 
+from pathlib import Path
+
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
+DATA = Path(__file__).resolve().parent.parent / "data"
 ILL = ("segfault", "hang", "nan", "memory")
 
 
@@ -16,9 +19,13 @@ def study(scale: Scale) -> Study:
         axes={"method": ("well", "SC(c<-a)", *ILL), "seed": tuple(range(20))},
         arms={"well": Arm("ordeal"), "SC(c<-a)": Arm("supcon", {"domain": "c<-a"})} | {ill: Arm("ordeal", {"ill": ill}) for ill in ILL},
         task="balanced",
-        roles={"children": Source("faces", population="children"), "adults": Source("faces", population="adults")},
+        roles={
+            role: Source("fer2013", str(DATA / "fer2013.csv"), role, (("ages", str(DATA / "ages.csv")),)) for role in ("children", "adults")
+        },
         settings={
             "encoder": "pocket",
+            "classes": ["anger", "fear", "happiness"],
+            "size": 32,
             "per_class": 8,
             "split": 0.5,
             "epochs": 10,
