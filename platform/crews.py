@@ -16,10 +16,11 @@ from platform.cluster import Fatal  # before Ray, which reads at import what thi
 import ray
 import ray.train
 from ray._private.state import state
+from ray._raylet import PlacementGroupID
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from trainables.slot import Alone, FixedSize, Obituaries, serve
 
@@ -38,8 +39,7 @@ class _Trainer(TorchTrainer):
     """A TorchTrainer that starts the workers alone, none of the helpers that a grid has no use for.
 
     Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
-    cleaner of the placement groups of a controller that died (here the job ends with its controller, and takes them along), and the
-    coordinator that `FixedSize` does without.
+    cleaner of the placement groups of a controller that died (`Crews` does that), and the coordinator that `FixedSize` does without.
     """
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
@@ -179,6 +179,7 @@ class Crews:
             except Exception as error:
                 reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
                 failed.append(time.monotonic())
+                self._release(node)
                 again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
             if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
                 return
@@ -189,6 +190,17 @@ class Crews:
             self.say(f"no cell is trained on this machine: {reason}")
         else:
             self.fatal = self.fatal or reason
+
+    def _release(self, node: str) -> None:
+        """Give back what a run holds of its machine whose controller died: Ray keeps it until the job ends, and the next would wait for it.
+
+        A group that has no machine yet may be another crew's; that one's run then fails, and is begun anew.
+        """
+        job, asked = ray.get_runtime_context().get_job_id(), {group.id.hex() for group in list(self._asked)}
+        for name, group in placement_group_table().items():
+            on = set(group["bundles_to_node_id"].values()) if group["state"] == "CREATED" else set()
+            if name.endswith(job) and name not in asked and group["state"] != "REMOVED" and on <= {node}:
+                remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
     def _trainer(self, node: str, crew: Crew, per_worker: Resources, name: str) -> _Trainer:
         return _Trainer(

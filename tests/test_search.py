@@ -17,7 +17,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+from typer.testing import CliRunner
 
+from platform import search
+from platform.command import application
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,11 +179,11 @@ def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(tmp_path: 
     ],
 )
 def test_a_bad_request_is_one_line_before_anything_starts(tmp_path: Path, options: list[str], said: str) -> None:
-    code, output = run(tmp_path, *options)
-    assert code == 2 and said in output.splitlines()[-1], output
-    assert "Traceback" not in output and not list(tmp_path.rglob("result.json"))
+    outcome = CliRunner().invoke(application(search.main), ["annealed_label_transfer", "--runs", str(tmp_path), *options])
+    assert outcome.exit_code == 2 and said in outcome.output.splitlines()[-1], outcome.output
+    assert "Traceback" not in outcome.output and not list(tmp_path.rglob("result.json"))
 
 
 def test_a_study_without_a_search_names_those_that_have_one() -> None:
-    process = subprocess.run([sys.executable, "-m", "platform.search", "adults_as_augmentation"], cwd=ROOT, capture_output=True, text=True)
-    assert process.returncode == 2 and "annealed_label_transfer" in process.stderr.splitlines()[-1]
+    outcome = CliRunner().invoke(application(search.main), ["adults_as_augmentation"])
+    assert outcome.exit_code == 2 and "annealed_label_transfer" in outcome.output.splitlines()[-1]

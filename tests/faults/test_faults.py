@@ -18,7 +18,7 @@ from tests.faults import processes
 from tests.faults.kinds import ILL, KINDS, check_ill, mountable
 from tests.faults.ordeal import Ordeal, checkout
 
-OUTLIVED = ("worker_killed", "slot_killed", "second_driver")
+OUTLIVED = ("worker_killed", "slot_killed", "second_driver", "controller_killed")
 ENDED_BY = ("gcs_killed", "mailbox_killed", "interrupted_twice")
 BETWEEN = ("result_truncated", "history_deleted", "predictions_spoilt", "checkpoint_spoilt", "cache_truncated", "cache_spoilt")
 

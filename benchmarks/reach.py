@@ -1,0 +1,84 @@
+"""How data reach the workers of a machine: by path, through Ray's object store, or from a bucket, side by side.
+
+.venv/bin/python -m benchmarks.reach [--megabytes 80 1500] makes arrays of pictures, and lets two workers each come to a first batch of 512
+random pictures: from decoded files that they map into memory (what ferray does), from an array that the driver put into the object store,
+and from an object of an S3 server on this machine that each of them reads whole. The store pays its `put` once a grid, and room for the
+whole set in each machine's shared memory; decoding is done before in all three.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import fsspec
+import numpy as np
+import ray
+import typer
+
+from benchmarks.common import last_line, machine, show
+from tests.s3 import BUCKET, environment, server
+
+ROUNDS, WORKERS, BATCH, SIZE = 5, 2, 512, (3, 96, 96)
+
+
+@ray.remote(num_cpus=0)
+class Worker:
+    def come(self, way: str, where: Any, shape: tuple[int, ...], seed: int) -> tuple[float, float]:
+        """Seconds until a first batch is there, and megabytes that this process has for itself alone by it."""
+        before, began = private(), time.perf_counter()
+        if way == "path":
+            images = np.memmap(where, np.uint8, "r", shape=shape)
+        elif way == "store":
+            images = ray.get(where[0])
+        else:
+            with fsspec.open(where, "rb") as file:
+                images = np.frombuffer(file.read(), np.uint8).reshape(shape)
+        rows = np.random.default_rng(seed).integers(len(images), size=BATCH)
+        assert images[rows].any()
+        return time.perf_counter() - began, private() - before
+
+
+def private() -> float:
+    """MB of this process that are no file's and nobody else's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+def main(megabytes: Annotated[list[int] | None, typer.Argument(help="sizes of the decoded set")] = None) -> None:
+    """Measure, print a table, end with one line of JSON."""
+    here, rows, figures = machine(), [], {}
+    with tempfile.TemporaryDirectory(prefix="reach-") as place, server(Path(place)) as variables, environment(variables):
+        ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=4 * 2**30, logging_level="ERROR")
+        for size in megabytes or [80, 1500]:
+            count = size * 2**20 // int(np.prod(SIZE))
+            images = np.random.default_rng(0).integers(256, size=(count, *SIZE), dtype=np.uint8)
+            file = Path(place, f"{size}.bytes")
+            images.tofile(file)
+            uri = f"s3://{BUCKET}/{size}"
+            with fsspec.open(uri, "wb") as out:
+                out.write(images.data)
+            began = time.perf_counter()
+            stored = ray.put(images)
+            put = time.perf_counter() - began
+            found: dict[str, list[tuple[float, float]]] = {"path": [], "store": [], "uri": []}
+            for number in range(ROUNDS):
+                for way, where in (("path", str(file)), ("store", [stored]), ("uri", uri)):
+                    workers = [Worker.remote() for _ in range(WORKERS)]
+                    ray.get([worker.__ray_ready__.remote() for worker in workers])
+                    found[way] += ray.get([worker.come.remote(way, where, images.shape, number) for worker in workers])
+                    for worker in workers:
+                        ray.kill(worker)
+            for way, each in found.items():
+                seconds, memory = (statistics.median(values) for values in zip(*each, strict=True))
+                rows.append((f"{size} MB by {way}", seconds * 1000, memory, put if way == "store" else 0.0, size if way == "store" else 0))
+                figures[f"{way}_{size}_ms"] = seconds * 1000
+            del stored
+        ray.shutdown()
+    show(f"{WORKERS} workers come to a first batch of {BATCH}", ("way", "ms", "MB a worker", "put, s", "MB of the store"), rows)
+    last_line(figures, here)
+
+
+if __name__ == "__main__":
+    typer.run(main)
