@@ -171,12 +171,17 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     from platform.board import Board
-    from platform.report import write
+    from platform.reporting.current import is_current, mark
 
     board = Board(folder, study)
-    board.complete(cells)
+    drawn = board.complete(cells)
     board.close()
-    print(f"report: {write(folder, study)}", file=sys.stderr)
+    if not is_current(folder, drawn):
+        from platform.report import write  # statistics and figures take seconds to import
+
+        write(folder, study)
+        mark(folder, drawn)
+    print(f"report: {folder.path('report', 'index.html')}", file=sys.stderr)
     if folder.local:
         print(f"curves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
 

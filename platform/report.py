@@ -8,6 +8,7 @@ import fsspec
 import typer
 
 from platform.command import application, ending
+from platform.reporting.current import unmark
 from platform.reporting.files import files
 from platform.reporting.findings import examine
 from platform.reporting.folder import read_folder
@@ -22,6 +23,7 @@ def write(folder: RunFolder, study: Study | None = None, baseline: str | None = 
 
     `baseline` and `rope` stand in for the study's own.
     """
+    unmark(folder)
     runs = read_folder(folder, study)
     if baseline is not None and baseline not in runs.arms:
         raise unknown(runs.design.compared, baseline, runs.arms)

@@ -11,6 +11,7 @@
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
     RUN/drawn.json                      by condition, what its curves were drawn from
+    RUN/reported.txt                    what the report was made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
 RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.

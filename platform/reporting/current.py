@@ -1,0 +1,44 @@
+"""Whether a run's report still says what its folder holds: at ten thousand cells nobody wants to wait for the same pages again."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainables.store import RunFolder
+
+MARK = "reported.txt"
+"""in the run folder: the state that its report was made from, and that it was left in"""
+CODE = Path(__file__).resolve().parents[2]
+
+
+def is_current(folder: RunFolder, drawn: str) -> bool:
+    """`drawn` tells of all results, as `Board.complete` gives it; empty where something is unfinished: then nothing is current."""
+    return bool(drawn) and folder.local and folder.get(MARK) == _state(folder, drawn)
+
+
+def mark(folder: RunFolder, drawn: str) -> None:
+    """The report was just made from this."""
+    if drawn and folder.local:
+        folder.put(_state(folder, drawn), MARK)
+
+
+def unmark(folder: RunFolder) -> None:
+    """It is about to be made, perhaps with other options."""
+    folder.remove(MARK)
+
+
+def _state(folder: RunFolder, drawn: str) -> bytes:
+    """Of the results, the grid, the code that makes reports, and the files of the report and of what it shows besides."""
+    seen = hashlib.sha256(drawn.encode())
+    seen.update(folder.get("grid.json") or b"")
+    for place in (CODE / "platform", CODE / "search_spaces", Path(folder.path("report")), Path(folder.path("explain"))):
+        for path, about in sorted(_files(place)):
+            seen.update(f"{path} {about.st_mtime_ns} {about.st_size}\n".encode())
+    return seen.hexdigest().encode()
+
+
+def _files(place: Path) -> Iterator[tuple[str, os.stat_result]]:
+    for folder, _, names in os.walk(place):
+        if not folder.endswith("__pycache__"):
+            yield from ((f"{folder}/{name}", os.stat(f"{folder}/{name}")) for name in names)
