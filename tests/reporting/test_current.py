@@ -60,9 +60,7 @@ def other_grid(run: Run) -> None:
 
 
 def something_explained(run: Run) -> None:
-    run[2].put_json(
-        {"sheets": []} | dict.fromkeys(("how", "layer", "condition", "notes", "rendered", "shares", "likeness"), ""), "explain", "x"
-    )
+    run[2].put(b"", "explain", "gradcam", "sheet-0.svg")
 
 
 @pytest.mark.parametrize("change", [other_result, lost_file, edited_page, other_baseline, other_grid, something_explained])
@@ -72,7 +70,7 @@ def test_what_may_have_changed_is_made_anew(reported: Run, change: Callable[[Run
 
 
 def test_of_an_unfinished_run_the_report_is_always_made(reported: Run) -> None:
-    study, cells, folder = reported
+    _, cells, folder = reported
     result = folder.get("cells", cells[0].key, "result.json")
     folder.remove("cells", cells[0].key, "result.json")
     assert drawn_anew(reported) and drawn_anew(reported)
