@@ -154,7 +154,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(roles: dict[str, Data], tmp_pa
 def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(tmp_path: Path) -> None:
     """By the command, on a real Ray: the numbers are those of two plain processes."""
     mark, runs = uuid.uuid4().hex, tmp_path / "runs"
-    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 40}
+    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 15}
     command = [
         sys.executable,
         "-m",

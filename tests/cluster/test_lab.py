@@ -22,6 +22,7 @@ import ray
 from platform import cluster
 with cluster.started() as ready:
     ready()
+    print("Ray would join", ray._private.services.find_bootstrap_address(None))
     print("mine" if not ray.get_runtime_context().gcs_address.endswith(":6379") else "a stranger's")
 """
 
@@ -36,15 +37,12 @@ def test_the_token_is_for_its_owner_alone_and_without_it_nobody_gets_in(cluster:
 
 
 def test_a_laptop_never_joins_a_strangers_ray(cluster: Cluster) -> None:
-    """Ray by itself would join whatever was started last."""
+    """Ray by itself would join whatever was started last, which stands in a file of its."""
     laptop = cluster.laptop
-    laptop.must(
-        f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/ray start --head --port 6379 --disable-usage-stats --include-dashboard=false"
-    )
-    try:
-        said = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=disabled .venv/bin/python -c {shlex.quote(ALONE)}")
-    finally:
-        laptop.must(f"cd {CHECKOUT} && .venv/bin/ray stop --force")
+    current = "/tmp/ray/ray_current_cluster"
+    laptop.must(f"mkdir -p /tmp/ray; echo {cluster.head.address}:6379 > {current}")
+    said = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=token .venv/bin/python -c {shlex.quote(ALONE)}; rm {current}")
+    assert f"Ray would join {cluster.head.address}:6379" in said
     assert "mine" in said.splitlines()[-1] and "joined" not in said, said
 
 
