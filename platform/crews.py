@@ -179,7 +179,7 @@ class Crews:
             except Exception as error:
                 reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
                 failed.append(time.monotonic())
-                self._release(node)
+                self._release(node, [per_worker] * crew.slots)
                 again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
             if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
                 return
@@ -191,15 +191,16 @@ class Crews:
         else:
             self.fatal = self.fatal or reason
 
-    def _release(self, node: str) -> None:
+    def _release(self, node: str, bundles: list[Resources]) -> None:
         """Give back what a run holds of its machine whose controller died: Ray keeps it until the job ends, and the next would wait for it.
 
-        A group that has no machine yet may be another crew's; that one's run then fails, and is begun anew.
+        Such a group that has no machine yet may be another crew's; that one's run then fails, and is begun anew.
         """
         job, asked = ray.get_runtime_context().get_job_id(), {group.id.hex() for group in list(self._asked)}
         for name, group in placement_group_table().items():
             on = set(group["bundles_to_node_id"].values()) if group["state"] == "CREATED" else set()
-            if name.endswith(job) and name not in asked and group["state"] != "REMOVED" and on <= {node}:
+            alike = list(group["bundles"].values()) == bundles  # Tune has groups of its own, on the head
+            if name.endswith(job) and name not in asked and alike and group["state"] != "REMOVED" and on <= {node}:
                 remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
     def _trainer(self, node: str, crew: Crew, per_worker: Resources, name: str) -> _Trainer:
