@@ -94,6 +94,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
                 _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
         if not beyond_stopping():
             ray.shutdown()
+            abandon()
             close(session)
 
     def ready() -> None:
@@ -151,7 +152,7 @@ def _remember(brood: dict[int, str]) -> None:
 
 
 def abandon() -> None:
-    """End what a Ray that cannot be shut down has started; its daemons end with this process."""
+    """End what a Ray has started that cannot be shut down, whose daemons end with this process, or that is: its agents may take minutes."""
     for pid, when in list(brood.items()):
         if when and born(pid) == when:
             with contextlib.suppress(OSError):
