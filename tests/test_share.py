@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(roles: dict[str, Data], tmp_pa
 
 def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(tmp_path: Path) -> None:
     """By the command, on a real Ray: the numbers are those of two plain processes."""
-    mark, runs = uuid.uuid4().hex, tmp_path / "runs"
+    mark, runs, before = uuid.uuid4().hex, tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-share-*"))
     settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 15}
     command = [
         sys.executable,
@@ -186,6 +187,7 @@ def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(tmp_path:
     assert processes.kill(processes.of_role(mark, "worker")[0])
     said, _ = grid.communicate(timeout=300)
     assert grid.returncode == 0 and "2/2 cells done, 0 failed" in said, said
+    assert set(Path(tempfile.gettempdir()).glob("ferray-share-*")) <= before, "where they met is left"
     plainly = RunFolder(str(tmp_path / "plainly"))
     for cell in folder.grid():
         finished(cell, plainly)

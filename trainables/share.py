@@ -100,12 +100,13 @@ def _device() -> torch.device:
 
 
 @contextlib.contextmanager
-def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float) -> Iterator[Share]:
+def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[Share]:
     """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come, or go.
 
-    `patience_s`: so long a share may be waited for afterwards.
+    `patience_s`: so long a share may be waited for afterwards. `scratch` is the folder where they meet, in which those that are killed
+    leave a small file; the same for all, by default the system's.
     """
-    share, place = Share(index, size), Path(tempfile.gettempdir(), f"ferray-share-{name}")
+    share, place = Share(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-share-{name}")
     backend = "nccl" if own_gpu and torch.cuda.is_available() else "gloo"
     if sys.platform == "linux":  # they are on one machine, and nobody else in the network is to reach them
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")

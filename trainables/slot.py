@@ -92,6 +92,7 @@ def serve(config: dict[str, Any]) -> None:
         parents=frozenset(config["parents"]),
         hang_s=config["hang_s"],
         own_gpu=config["own_gpu"],
+        scratch=ray._private.worker._global_node.get_session_dir_path(),
     )
     most = config["pack"]
     while jobs := ray.get(mailbox.take.remote(rank, most, config["first"], config["size"])):

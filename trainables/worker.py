@@ -44,6 +44,8 @@ class Worker:
     """a worker that makes no step for so long ends itself"""
     own_gpu: bool = False
     """no other worker has its GPU"""
+    scratch: str = ""
+    """a folder that this machine's workers share while the grid runs"""
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.runs)
@@ -59,7 +61,7 @@ class Worker:
             yield from self._train(job, cell, ALONE)
             return
         index, size, name = job["share"]
-        with joined(index, size, name, self.own_gpu, self.hang_s) as share:
+        with joined(index, size, name, self.own_gpu, self.hang_s, self.scratch) as share:
             yield from self._train(job, cell, share)
 
     def _train(self, job: Job, cell: Cell, share: Share) -> Generator[None, None, Any]:
