@@ -11,7 +11,7 @@ grid: venv
 	$(BIN)/python -m platform.grid
 
 test: venv
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2
 
 check: lint test
 

@@ -3,10 +3,12 @@
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.s3 import BUCKET, environment, server
 
@@ -26,11 +28,19 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under pytest-xdist (`-n 2 --dist loadgroup`) a file's tests share a process, and so do all that use the lab of hosts."""
-    place = {item.nodeid: next((k for k, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)) for item in items}
-    items.sort(key=lambda item: place[item.nodeid])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("lab" if place[item.nodeid] == 0 else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)))
+
+
+class ByFile(LoadScopeScheduling):
+    """Under pytest-xdist a file's tests share a process, and so do all that use the lab of hosts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return LONG[0] if nodeid.startswith(LONG[0]) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    config.option.loadscopereorder = False  # the longest first, not those of the most tests
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
