@@ -94,7 +94,6 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
                 _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
         if not beyond_stopping():
             ray.shutdown()
-            abandon()
             close(session)
 
     def ready() -> None:
@@ -120,6 +119,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     finally:
         over.set()
         life.join(patience_s)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+        abandon()
 
 
 def dead() -> list[str]:
@@ -148,11 +148,11 @@ def _remember(brood: dict[int, str]) -> None:
     for raylet in node.all_processes.get("raylet", []) if node else []:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{raylet.process.pid}/task").iterdir():
-                brood.update({int(pid): born(int(pid)) for pid in (task / "children").read_text().split() if int(pid) not in brood})
+                brood.update({int(pid): born(int(pid)) for pid in (task / "children").read_text().split()})
 
 
 def abandon() -> None:
-    """End what a Ray has started that cannot be shut down, whose daemons end with this process, or that is: its agents may take minutes."""
+    """End what our Ray has started. Its daemons end with this process, but its agents may take minutes to notice."""
     for pid, when in list(brood.items()):
         if when and born(pid) == when:
             with contextlib.suppress(OSError):
