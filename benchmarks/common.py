@@ -41,6 +41,15 @@ def last_line(figures: dict[str, Any], here: dict[str, Any]) -> None:
     print("\n" + json.dumps(rounded | {"machine": here}), flush=True)
 
 
+def kilobytes(pid: int) -> float:
+    """Memory of a process' own: no files, nothing shared."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0.0)
+
+
 def pocket_cells(seeds: int, first_seed: int = 0, only: dict[str, str] | None = None, settings: dict[str, Any] | None = None) -> list[Any]:
     """Cells of the pocket study on the embedded faces, narrowed to `only`, with these settings; seeds count from `first_seed`."""
     from platform.grid import read_roles

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.common import last_line, machine, show
+from benchmarks.common import kilobytes, last_line, machine, show
 from tests.faults import processes
 from tests.faults.ordeal import Ordeal, checkout
 
@@ -55,15 +55,6 @@ def main(cells: Annotated[int, typer.Option()] = 500) -> None:
 def mine(path: Path, pid: int) -> bool:
     """Sessions tell whose they are; of the rest somebody else on this machine may have made it."""
     return not path.name.startswith("session_") or path.name.endswith(f"_{pid}")
-
-
-def kilobytes(pid: int) -> float:
-    """Memory of a process' own: no files, nothing shared."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((float(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0.0)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """How data reach the workers of a machine: by path, through Ray's object store, or from a bucket, side by side.
 
-.venv/bin/python -m benchmarks.reach [--megabytes 80 1500] makes arrays of pictures, and lets two workers each come to a first batch of 512
+.venv/bin/python -m benchmarks.reach [80 1500] makes arrays of so many MB of pictures, and lets two workers come to a first batch of 512
 random pictures: from decoded files that they map into memory (what ferray does), from an array that the driver put into the object store,
 and from an object of an S3 server on this machine that each of them reads whole. The store pays its `put` once a grid, and room for the
 whole set in each machine's shared memory; decoding is done before in all three.
 """
 
+import os
 import statistics
 import tempfile
 import time
@@ -17,7 +18,7 @@ import numpy as np
 import ray
 import typer
 
-from benchmarks.common import last_line, machine, show
+from benchmarks.common import kilobytes, last_line, machine, show
 from tests.s3 import BUCKET, environment, server
 
 ROUNDS, WORKERS, BATCH, SIZE = 5, 2, 512, (3, 96, 96)
@@ -27,7 +28,7 @@ ROUNDS, WORKERS, BATCH, SIZE = 5, 2, 512, (3, 96, 96)
 class Worker:
     def come(self, way: str, where: Any, shape: tuple[int, ...], seed: int) -> tuple[float, float]:
         """Seconds until a first batch is there, and megabytes that this process has for itself alone by it."""
-        before, began = private(), time.perf_counter()
+        before, began = kilobytes(os.getpid()), time.perf_counter()
         if way == "path":
             images = np.memmap(where, np.uint8, "r", shape=shape)
         elif way == "store":
@@ -37,13 +38,7 @@ class Worker:
                 images = np.frombuffer(file.read(), np.uint8).reshape(shape)
         rows = np.random.default_rng(seed).integers(len(images), size=BATCH)
         assert images[rows].any()
-        return time.perf_counter() - began, private() - before
-
-
-def private() -> float:
-    """MB of this process that are no file's and nobody else's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return float(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+        return time.perf_counter() - began, (kilobytes(os.getpid()) - before) / 1024
 
 
 def main(megabytes: Annotated[list[int] | None, typer.Argument(help="sizes of the decoded set")] = None) -> None:

@@ -179,12 +179,12 @@ class Crews:
             except Exception as error:
                 reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
                 failed.append(time.monotonic())
-                self._release(node, [per_worker] * crew.slots)
                 again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
             if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
                 return
             if not again:
                 break
+            self._release(node, [per_worker] * crew.slots)
         if any(crew is not other and other.thread and other.thread.is_alive() for other in self._crews.values()):
             crew.slots = 0  # but it stays: the machine gets no other
             self.say(f"no cell is trained on this machine: {reason}")

@@ -13,13 +13,15 @@ CODE = Path(__file__).resolve().parents[2]
 
 
 def is_current(folder: RunFolder, drawn: str) -> bool:
-    """`drawn` tells of all results, as `Board.complete` gives it; empty where something is unfinished: then nothing is current."""
-    return bool(drawn) and folder.local and folder.get(MARK) == _state(folder, drawn)
+    """`drawn` tells of all results, as `Board.complete` gives it; empty where something is unfinished, or the
+    folder not on a disk: then nothing is current.
+    """
+    return bool(drawn) and folder.get(MARK) == _state(folder, drawn)
 
 
 def mark(folder: RunFolder, drawn: str) -> None:
     """The report was just made from this."""
-    if drawn and folder.local:
+    if drawn:
         folder.put(_state(folder, drawn), MARK)
 
 

@@ -50,12 +50,16 @@ def test_folds_are_of_like_size_and_like_classes():
     assert counts.min() > 0.7 * counts.mean() and counts.max() < 1.3 * counts.mean()
 
 
-@given(st.integers(5, 12), st.integers(2, 5), st.integers(0, 99))  # of three that are left nobody may be fit to validate on
+@given(st.integers(4, 12), st.integers(2, 5), st.integers(0, 99))
 def test_each_person_is_left_out_in_turn(people, images, seed):
     labels, persons = data(people, images, 2, seed)
     names = sorted(set(persons[labels >= 0]))
     for which, name in enumerate(names):
-        split = left_out_split(labels, persons, which, persons, 0.3, np.random.default_rng(seed))
+        try:
+            split = left_out_split(labels, persons, which, persons, 0.3, np.random.default_rng(seed))
+        except DataError as error:  # of three persons that are left with two images each, nobody may be dealt to validation
+            assert (people, images) == (4, 2) and str(error) == "nothing is left for the val part"
+            continue
         check(split, labels, persons)
         assert set(persons[split.test]) == {name}
 

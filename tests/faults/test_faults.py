@@ -3,6 +3,7 @@
 Every start of the command costs a Ray: the faults that it outlives share one, and all share one run folder.
 """
 
+import json
 import os
 import random
 import subprocess
@@ -70,12 +71,22 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, small_disk: bool, tmp_p
     for name in OUTLIVED:
         strike(ordeal, name)
         time.sleep(1)
+    finished: dict[str, bytes | None] = {}
     for name, code in ENDED_BY.items():
         if KINDS[name].mounts and not small_disk:
             continue
         strike(ordeal, name)
         assert ordeal.end() == code, ordeal.said
-        assert name != "disk_full" or "No space left on device; what was finished is kept: the same command again" in ordeal.said
+        now = {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.done()}
+        assert finished.items() <= now.items(), "a finished result was lost or written again"
+        finished = now
+        if name == "disk_full":
+            line = ordeal.said.strip().splitlines()[-1]
+            assert f"{ordeal.folder.root}/" in line, line
+            assert "No space left on device; what was finished is kept: the same command again" in line, line
+            assert not list(Path(ordeal.folder.root).rglob("*.aside"))
+            for file in Path(ordeal.folder.path("cells")).rglob("*.json"):
+                json.loads(file.read_text())
     done = ordeal.folder.done()
     for name in BETWEEN:
         assert KINDS[name].inflict(ordeal, random.Random(name)), f"{name} found nothing to harm"
