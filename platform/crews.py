@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from platform.cluster import Fatal  # before Ray, which reads at import what this sets
+from platform.cluster import Fatal, beyond_stopping  # before Ray, which reads at import what this sets
 
 # isort: split
 import ray
 import ray.train
+from ray._common.constants import RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR
 from ray._private.state import state
 from ray._raylet import PlacementGroupID
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.execution.controller import TrainController
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from trainables.slot import Alone, FixedSize, Obituaries, serve
@@ -36,17 +39,29 @@ Resources = dict[str, float]
 
 
 class _Trainer(TorchTrainer):
-    """A TorchTrainer that starts the workers alone, none of the helpers that a grid has no use for.
+    """A TorchTrainer that can be dismissed, and starts the workers alone, none of the helpers that a grid has no use for.
 
     Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
     cleaner of the placement groups of a controller that died (`Crews` does that), and the coordinator that `FixedSize` does without.
     """
 
+    controller: Any = None
+
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
         needless = DatasetsCallback | PlacementGroupCleanerCallback
         parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
         parts["scaling_policy"] = FixedSize(self.scaling_config)
-        return super()._initialize_and_run_controller(**parts)
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        variables = get_env_vars_to_propagate() | {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"}
+        actor = ray.remote(num_cpus=0, label_selector=here, runtime_env={"env_vars": variables})(TrainController)
+        self.controller = actor.remote(**parts)  # as Ray does, which keeps it for itself
+        ray.get(self.controller.run.remote())
+        return ray.get(self.controller.get_result.remote())
+
+    def dismiss(self) -> None:
+        """End a run that would wait for ever for a machine that is gone: `fit` raises."""
+        if self.controller:
+            ray.kill(self.controller)
 
 
 def machines() -> dict[str, tuple[str, Resources]]:
@@ -87,6 +102,11 @@ class Crew:
     first: int
     """the number of its first worker"""
     thread: threading.Thread | None = None
+    trainer: _Trainer | None = None
+
+    def dismiss(self) -> None:
+        if self.trainer:
+            self.trainer.dismiss()
 
 
 class Crews:
@@ -112,6 +132,7 @@ class Crews:
         self.fatal = ""
         """why there is no going on"""
         self._crews: dict[str, Crew] = {}
+        self._gone: list[Crew] = []
         self._first = 0
         """the number of the next worker"""
         self._asked: list[PlacementGroup] = []
@@ -127,6 +148,8 @@ class Crews:
         there = machines()
         for gone in [node for node in self._crews if node not in there]:
             crew = self._crews.pop(gone)
+            self._gone.append(crew)
+            crew.dismiss()
             self.mailbox.died.remote({crew.first + rank: "" for rank in range(crew.slots)}, lost=True)
             self.say(f"{crew.host} is gone: its cells go to other machines")
         missing = self.wanted - sum(crew.slots for crew in self._crews.values())
@@ -148,13 +171,19 @@ class Crews:
         return max((crew.slots for crew in self._crews.values()), default=0)
 
     def close(self) -> None:
-        """No crew is started any more; waits a moment for those that end."""
+        """No crew is started any more; waits a moment for those that end, and ends the others: Ray, shut down under a thread that waits
+        for it, would end the process, without a word."""
         self._over = True
         self._ask(0)
-        until = time.monotonic() + 2  # they end with Ray; these, halt's, the trials' and Ray's own seconds are 15 at most
-        for crew in self._crews.values():
-            if crew.thread:
-                crew.thread.join(max(0.0, until - time.monotonic()))
+        crews = [*self._crews.values(), *self._gone]
+        for seconds in (2, 1):  # these, halt's, the trials' and Ray's own seconds are 15 at most
+            until = time.monotonic() + seconds
+            for crew in crews:
+                if crew.thread:
+                    crew.thread.join(max(0.0, until - time.monotonic()))
+            for crew in crews:
+                if crew.thread and crew.thread.is_alive() and not beyond_stopping():
+                    crew.dismiss()
 
     def _room(self, resources: Resources) -> int:
         if self.share:
@@ -172,7 +201,8 @@ class Crews:
         failed: list[float] = []
         while True:
             try:
-                self._trainer(node, crew, per_worker, f"crew-{crew.first}-{len(failed)}").fit()
+                crew.trainer = self._trainer(node, crew, per_worker, f"crew-{crew.first}-{len(failed)}")
+                crew.trainer.fit()
                 refused: dict[int, str] = ray.get(self.mailbox.refusals.remote())
                 reason = refused.get(crew.first, "")
                 again = False

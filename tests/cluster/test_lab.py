@@ -17,6 +17,8 @@ GRID = (
     "--set per_class=8 --set probe_epochs=5 --set precision=fp32 --slots 2"
 )
 """8 cells"""
+WAITING = ("0 failed", "starting the workers")
+"""how a line of progress ends that says nothing new"""
 ALONE = """
 import ray
 from platform import cluster
@@ -67,7 +69,7 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     said: list[str] = []
 
     def grid() -> None:
-        line = f"cd ~/ferray && .venv/bin/{GRID} --set epochs=60 --runs {SHARED}/runs"
+        line = f"cd ~/ferray && .venv/bin/{GRID} --set epochs=30 --runs {SHARED}/runs"
         said.extend(map(str, cluster.typed(f".venv/bin/ray exec cluster.yaml '{line}'", timeout=500)))
 
     thread = threading.Thread(target=grid)
@@ -82,8 +84,9 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     done = len(folder.done())
     thread.join()
     code, output = said
+    output = "\n".join(line for line in output.splitlines() if "a cell," not in line and not line.endswith(WAITING))
     print(output)
-    assert code == "0", output
+    assert code == "0", output[-9000:]
     assert done < 8, "the plug was pulled too late to test anything"
     assert len(folder.done()) == 8 and "8/8 cells done, 0 failed" in output
     assert f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in output
