@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WELL = ("well", "SC(c<-a)")
 PATIENCE_S = 120.0
 """without a step, a result, or an end: a hang"""
+LEFT_S = 90.0
+"""so long Ray's agents may outlive a command that was killed: to a GCS that is dead, too, they report for a minute that their raylet is"""
 GOES_ON = "the same command again"
 CLOCK = {"time"}
 
@@ -155,7 +157,7 @@ class Ordeal:
         for give_back in reversed(self.undo):
             give_back()
         self.undo.clear()
-        if left := processes.gone(self.mark, 60):
+        if left := processes.gone(self.mark, LEFT_S if self.killed else 60):
             raise Broken(f"still alive after the end: {left}")
         if self.killed:
             return self.code
