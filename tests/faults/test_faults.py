@@ -101,7 +101,7 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, small_disk: bool, tmp_p
 
 
 def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Ordeal) -> None:
-    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 12.0
+    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 8.0
     ordeal.start()
     assert ordeal.end(240) == 1, ordeal.said
     for illness in ILL:
