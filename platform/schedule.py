@@ -39,7 +39,7 @@ Ask = Callable[[str], list[Cell] | None]
 
 HEAD = {"node:__internal_head__": 0.001}
 """what everything asks for that must not die with a worker's machine; its CPU would be taken from the workers"""
-TRIALS = 1000
+TRIALS = 100
 """Tune's own work and memory grow with the trials, so a larger grid has more packs a trial"""
 ACTORS = 32
 """trial actors at once: each is a process on the head, and on a large cluster posts the packs of several slots"""
