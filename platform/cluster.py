@@ -118,7 +118,10 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         patience_s = 60.0  # all is done, and nobody in a hurry
     finally:
         over.set()
-        life.join(patience_s)  # also of a Ray that is still coming up: half of it cannot be stopped, but an address may never answer
+        until = time.monotonic() + patience_s
+        while life.is_alive() and time.monotonic() < until:  # also of one that comes up: half of it cannot be stopped, but may never be up
+            life.join(0.1)
+            _still_hear_signals()
         abandon()
 
 
@@ -183,6 +186,14 @@ def _hear_signals(stream: TextIO) -> None:
 
     for each in heard:
         signal.signal(each, first)
+
+
+def _still_hear_signals() -> None:
+    """Ray's own code, shut down, has given SIGTERM back to the kernel, behind Python's back."""
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGINT):
+            if handler := signal.getsignal(each):
+                signal.signal(each, handler)
 
 
 def answers(where: str, patience_s: float = 15.0) -> None:

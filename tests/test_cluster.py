@@ -59,17 +59,24 @@ def test_ctrl_c_and_sigterm_stop_a_ray_that_is_coming_up(name: str, first: str) 
 
 
 UP = """
+import os, signal, time
 import ray
 from platform import cluster
 with cluster.started() as ready:
     ready()
     print(ray.get(ray.remote(lambda: "a task ran").remote()))
-print(ray.is_initialized())
+print(ray.is_initialized(), flush=True)
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+except KeyboardInterrupt:
+    print("stopped")
 """
 
 
-def test_ray_is_up_when_ready_and_stopped_at_the_end() -> None:
-    assert python(UP) == (0, "a task ran\nFalse")
+def test_ray_is_up_when_ready_and_stopped_at_the_end_and_then_signals_are_still_heard() -> None:
+    """Ray's own code, shut down, gives SIGTERM back to the kernel: the report that follows would be cut off without a word."""
+    assert python(UP) == (0, "a task ran\nFalse\nstopped")
 
 
 REFUSED = """
