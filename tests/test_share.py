@@ -40,7 +40,7 @@ def halt():
         os._exit(9)
     return False
 try:
-    with joined(int(index), int(size), name, False, 30.0) as share:
+    with joined(int(index), int(size), name, False, 30.0, os.path.dirname(root)) as share:
         train(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, share=share)
 except (Parted, Diverged) as error:
     print(type(error).__name__, error)
@@ -132,12 +132,12 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(roles: 
     assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
 
 
-def test_who_never_comes_is_not_waited_for_long() -> None:
+def test_who_never_comes_is_not_waited_for_long(tmp_path: Path) -> None:
     code = f"""
 import trainables.share as share
 share.MEET_S = 1.0
 try:
-    with share.joined(0, 2, "{uuid.uuid4().hex}", False, 600.0):
+    with share.joined(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):
         print("met nobody")
 except share.Parted as error:
     print(error)
