@@ -39,7 +39,7 @@ Resources = dict[str, float]
 
 
 class _Trainer(TorchTrainer):
-    """A TorchTrainer that can be dismissed, and starts the workers alone, none of the helpers that a grid has no use for.
+    """A TorchTrainer that keeps its controller, and starts the workers alone, none of the helpers that a grid has no use for.
 
     Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
     cleaner of the placement groups of a controller that died (`Crews` does that), and the coordinator that `FixedSize` does without.
@@ -52,16 +52,11 @@ class _Trainer(TorchTrainer):
         parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
         parts["scaling_policy"] = FixedSize(self.scaling_config)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        variables = get_env_vars_to_propagate() | {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"}
+        variables = {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"} | get_env_vars_to_propagate()
         actor = ray.remote(num_cpus=0, label_selector=here, runtime_env={"env_vars": variables})(TrainController)
         self.controller = actor.remote(**parts)  # as Ray does, which keeps it for itself
         ray.get(self.controller.run.remote())
         return ray.get(self.controller.get_result.remote())
-
-    def dismiss(self) -> None:
-        """End a run that would wait for ever for a machine that is gone: `fit` raises."""
-        if self.controller:
-            ray.kill(self.controller)
 
 
 def machines() -> dict[str, tuple[str, Resources]]:
@@ -105,8 +100,9 @@ class Crew:
     trainer: _Trainer | None = None
 
     def dismiss(self) -> None:
-        if self.trainer:
-            self.trainer.dismiss()
+        """End a run that would wait for ever for a machine that is gone: `fit` raises."""
+        if self.trainer and self.trainer.controller:
+            ray.kill(self.trainer.controller)
 
 
 class Crews:

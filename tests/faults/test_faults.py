@@ -20,8 +20,8 @@ from tests.faults.kinds import ILL, KINDS, check_ill, mountable
 from tests.faults.ordeal import Ordeal, checkout
 
 OUTLIVED = ("worker_killed", "slot_killed", "controller_killed", "second_driver")
-ENDED_BY = {"gcs_killed": 2, "interrupted": 130, "disk_full": 2}
-"""and the exit code; the command itself is killed in test_s3.py and test_search.py: Ray may take a minute to notice"""
+ENDED_BY = {"gcs_killed": 2, "interrupted": 130, "driver_killed": -9, "disk_full": 2}
+"""and the exit code"""
 BETWEEN = ("result_truncated", "history_deleted", "predictions_spoilt", "checkpoint_spoilt", "cache_truncated", "cache_spoilt")
 
 
