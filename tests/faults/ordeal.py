@@ -77,8 +77,6 @@ class Ordeal:
     """what gives back what a fault took away; done between two commands"""
     killed: bool = False
     """the command itself was killed: nobody is left to say anything"""
-    orphans: dict[str, float] = field(default_factory=dict)
-    """marks of commands that were killed, and when each ended: what they left is looked for after a command that ends by itself"""
 
     @property
     def folder(self) -> RunFolder:
@@ -159,15 +157,10 @@ class Ordeal:
         for give_back in reversed(self.undo):
             give_back()
         self.undo.clear()
-        if self.killed:
-            self.orphans[self.mark] = time.monotonic()
-            return self.code
-        if left := processes.gone(self.mark, 60):
+        if left := processes.gone(self.mark, LEFT_S if self.killed else 60):
             raise Broken(f"still alive after the end: {left}")
-        for mark, ended in self.orphans.items():
-            if left := processes.gone(mark, ended + LEFT_S - time.monotonic()):
-                raise Broken(f"still alive {time.monotonic() - ended:.0f} s after a command was killed: {left}")
-        self.orphans.clear()
+        if self.killed:
+            return self.code
         last = (self.said.strip().splitlines() or [""])[-1]
         if "Traceback" in self.said:
             raise Broken(f"a traceback: {self.said}")
