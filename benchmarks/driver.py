@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.common import last_line, machine, pocket_cells, show
+from tests.faults.processes import driver_of
 
 CHECKOUT = Path(__file__).parents[1]
 COPIED = ("platform", "search_spaces", "trainables")
@@ -129,10 +130,11 @@ def watched(command: list[str], folder: Path) -> dict[str, Any]:
     memory = 0.0
     while process.poll() is None:
         with suppress(OSError, StopIteration):
-            samples.append((time.time(), seconds_of(process.pid)))
-            status = Path(f"/proc/{process.pid}/status").read_text()
+            driver = driver_of(process.pid)
+            samples.append((time.time(), seconds_of(driver)))
+            status = Path(f"/proc/{driver}/status").read_text()
             memory = max(memory, int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024)
-        for pid, name in started_by(process.pid):
+        for pid, name in started_by(driver_of(process.pid)):
             with suppress(OSError):
                 others[name][pid] = seconds_of(pid)
         time.sleep(PAUSE_S)

@@ -30,12 +30,14 @@ def main(cells: Annotated[int, typer.Option()] = 500) -> None:
         ordeal.start()
         samples: list[tuple[int, float]] = []
         assert ordeal.process
+        driver = 0
         while ordeal.running:
-            samples.append((len(list(Path(ordeal.folder.path("cells")).glob("*/result.json"))), kilobytes(ordeal.process.pid)))
+            driver = driver or processes.driver_of(ordeal.process.pid)
+            samples.append((len(list(Path(ordeal.folder.path("cells")).glob("*/result.json"))), kilobytes(driver)))
             time.sleep(1)
         code = ordeal.end()
         left = processes.gone(ordeal.mark, 5)
-        after = {path for name in PLACES for path in Path(name).iterdir() if mine(path, ordeal.process.pid)} - before
+        after = {path for name in PLACES for path in Path(name).iterdir() if mine(path, driver)} - before
         settled = [(done, size) for done, size in samples if WARM * cells <= done < cells and size]  # not the report, at the end
         grown = (settled[-1][1] - settled[0][1]) / max(1, settled[-1][0] - settled[0][0])
     figures: dict[str, Any] = {

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -10,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from platform.claim import born
-from platform.sessions import close, open_session, sweep
+from platform.console import print_last
+from platform.sessions import close, find_place, open_session, sweep
+from platform.supervisor import GOES_ON, ONCE_S, exit_process, report_lost
 
 # Read by Ray at import, here and in every process it starts.
 os.environ.update(
@@ -30,8 +33,6 @@ os.environ.update(
 
 DAEMONS = ("gcs_server", "raylet")
 """without these a Ray is none; it would notice after a minute, and end the driver's process without a word"""
-GOES_ON = "the same command again goes on"
-
 MEMBER = Path(__file__).resolve().parent.parent / ".cluster"
 """On a machine of a cluster, the cluster's address: cluster.yaml's start commands write it there."""
 ANSWER_S = 45.0
@@ -60,12 +61,18 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     main thread, a scheduler's SIGTERM becomes Ctrl-C, and the second of either leaves at once, with a line on `stream`.
     """
     where = address()
+    own: dict[str, Any] = {}
     if where != "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "token" if "RAY_ADDRESS" not in os.environ else "")
-        if not os.environ["RAY_AUTH_MODE"]:
-            del os.environ["RAY_AUTH_MODE"]
-    else:  # of Ray's two sides the one that listens on 127.0.0.1: on Linux the other would open every port to the network
+        if "RAY_ADDRESS" not in os.environ:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+    else:
+        check_loopback()
+        # of Ray's two sides the one that listens on 127.0.0.1: on Linux the other would open every port to the network
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray alone; Ray would write one into the home folder
+        # no dashboard: it starts a dozen processes, and ray.init waits for them; whoever wants it starts Ray and sets RAY_ADDRESS
+        own = {"include_dashboard": False, "_temp_dir": str(find_place())}
+        sweep(Path(own["_temp_dir"]))
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
@@ -79,19 +86,21 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         try:
             if where != "local":
                 answers(where)
-            # no dashboard: it starts a dozen processes, and ray.init waits for them; whoever wants it starts Ray and sets RAY_ADDRESS
-            own = {"include_dashboard": False} if where == "local" else {}
             ray.init(where, log_to_driver=False, logging_level="ERROR", configure_logging=False, **own)
             session = open_session()
         except Exception as error:
             said = " ".join(str(error).split())[:400] or type(error).__name__
             reasons.append(f"Ray does not start: {said}" if where == "local" else f"the Ray cluster at {where} cannot be joined: {said}")
         up.set()
-        while not over.wait(0.5):
-            _remember(brood)
-            if (gone := dead()) and not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
-                abandon()
-                _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
+        looked = 0.0
+        while not over.wait(0.1):
+            if time.monotonic() - looked > 0.5:
+                looked = time.monotonic()
+                _remember(brood)
+            if gone := dead():
+                report_lost(gone[0])
+                if not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
+                    _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
         if not beyond_stopping():
             ray.shutdown()
             close(session)
@@ -109,7 +118,6 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
         _hear_signals(heard)
-    sweep()
     life = threading.Thread(target=live, daemon=True)
     life.start()
     patience_s = 5.0
@@ -123,6 +131,16 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             life.join(0.1)
             _still_hear_signals()
         abandon()
+
+
+def check_loopback() -> None:
+    """Fatal where this machine cannot reach itself, as in a container without any network: Ray would wait for that without a word."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2], timeout=10):
+            pass
+    except OSError as error:
+        said = error.strerror or error
+        raise Fatal(f"127.0.0.1 does not answer ({said}), and Ray needs the loopback interface: ip link set lo up") from None
 
 
 def dead() -> list[str]:
@@ -163,35 +181,37 @@ def abandon() -> None:
 
 
 def _leave(stream: TextIO, code: int, line: str) -> NoReturn:
-    """End the process here and now, Ray's daemons with it."""
-    with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
-        os.write(stream.fileno(), f"\n{line}\n".encode())
-    os._exit(code)
+    """End the process here and now, and all that its Ray has started."""
+    abandon()
+    print_last(stream.fileno(), f"\n{line}")
+    exit_process(code)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a scheduler's or `kill`'s, and that of a terminal that is closed"""
 
 
 def _hear_signals(stream: TextIO) -> None:
-    """Ctrl-C and SIGTERM: the first time a KeyboardInterrupt, the second time the end."""
-    heard = [signal.SIGTERM]  # not by way of SIGINT, which a job of `nohup ... &` ignores
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        heard.append(signal.SIGINT)
+    """Handle SIGNALS: the first one raises KeyboardInterrupt, a second one ends the process."""
+    # `nohup` ignores SIGHUP, and a shell that runs a script SIGINT for `COMMAND &`; SIGTERM is the way to end these
+    heard = [number for number in SIGNALS if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
+    began: list[float] = []
 
-    def second(number: int, frame: object) -> None:
-        abandon()
-        _leave(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
+    def handle(number: int, frame: object) -> None:
+        if not began:
+            began.append(time.monotonic())
+            raise KeyboardInterrupt
+        if time.monotonic() - began[0] > ONCE_S:
+            _leave(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
 
-    def first(number: int, frame: object) -> None:
-        for each in heard:
-            signal.signal(each, second)
-        raise KeyboardInterrupt
-
-    for each in heard:
-        signal.signal(each, first)
+    for number in heard:
+        signal.signal(number, handle)
 
 
 def _still_hear_signals() -> None:
     """Ray's own code, shut down, has given SIGTERM back to the kernel, behind Python's back."""
     if threading.current_thread() is threading.main_thread():
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in SIGNALS:
             if handler := signal.getsignal(each):
                 signal.signal(each, handler)
 

@@ -1,14 +1,18 @@
 """What the commands share: an application of one function, and an end that is a line and an exit code."""
 
+import atexit
 import contextlib
-import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import typer
 
-from platform.cluster import GOES_ON, Fatal, abandon, beyond_stopping
+from platform.cluster import Fatal, abandon, beyond_stopping
+from platform.console import open_stream, print_last
 from platform.progress import printable
+from platform.supervisor import GOES_ON, exit_process, ignore_signals, report_begun
 from trainables.registry import BadRequest
 
 
@@ -19,15 +23,39 @@ def application(main: Callable[..., None]) -> typer.Typer:
     return app
 
 
+def run_command(main: Callable[..., None]) -> NoReturn:
+    """Run this process's command line and end the process with the command's exit code. Nothing prints afterwards."""
+    sys.stdout, sys.stderr = open_stream(1), open_stream(2)
+    code = 0
+    try:
+        application(main)()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    ignore_signals()
+    if not beyond_stopping():
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    exit_process(code)
+
+
 @contextlib.contextmanager
 def ending(where: str, resumable: bool = False) -> Iterator[None]:
     """What goes wrong for a user within ends the command with one line: 2 for a bad request, a file or a Ray that fails, 130 for Ctrl-C.
 
-    `where` is named for a file that does not say its name. `resumable`: what was finished is kept, and the line says so.
+    `where` is named for a file that does not say its name. `resumable`: what was finished is kept, and the line says so; after it all is
+    done, and a signal changes nothing.
     """
     kept = f"; what was finished is kept: {GOES_ON}" if resumable else ""
+    if resumable:
+        report_begun()
     try:
         yield
+        if resumable:
+            ignore_signals()
     except BadRequest as error:
         raise stop(2, str(error)) from None
     except KeyboardInterrupt:
@@ -40,8 +68,10 @@ def ending(where: str, resumable: bool = False) -> Iterator[None]:
 
 def stop(code: int, line: str) -> typer.Exit:
     """An exit with one line on standard error."""
-    print(printable(line), file=sys.stderr, flush=True)
+    line = printable(line)
     if beyond_stopping():  # what is left of Ray in this process would end it, a minute later and with another exit code
         abandon()
-        os._exit(code)
+        print_last(2, line)
+        exit_process(code)
+    print(line, file=sys.stderr, flush=True)
     return typer.Exit(code)

@@ -8,7 +8,7 @@ import torch
 import typer
 
 from platform import board
-from platform.command import application, ending
+from platform.command import ending, run_command
 from platform.explaining import chosen, drawn, pictures, regions
 from platform.explaining.chosen import Face, Whole
 from platform.explaining.maps import HOWS, How, Maps, maps
@@ -170,4 +170,4 @@ def percent(each: Interval) -> str:
 
 
 if __name__ == "__main__":
-    application(main)()
+    run_command(main)

@@ -1,5 +1,10 @@
 """Run a study's grid: expand it, skip what is done, train the rest on warm Ray Train workers, draw TensorBoard and the report."""
 
+if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+    from platform.supervisor import supervise
+
+    supervise()
+
 import contextlib
 import os
 import subprocess
@@ -15,9 +20,11 @@ import yaml
 
 from platform.claim import claim
 from platform.cluster import started
-from platform.command import application, ending
+from platform.command import ending, run_command
+from platform.console import open_stream
 from platform.progress import Progress, printable
 from platform.searching.best import read
+from platform.supervisor import ignore_signals
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
 from trainables.choice import Choice, kind_of
@@ -181,6 +188,7 @@ def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
 
         write(folder, study)
         mark(folder, drawn)
+    ignore_signals()
     print(f"report: {folder.path('report', 'index.html')}", file=sys.stderr)
     if folder.local:
         print(f"curves: tensorboard --logdir {folder.path('tb')}", file=sys.stderr)
@@ -203,7 +211,7 @@ def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
     log = folder.path("log", time.strftime("%Y%m%d-%H%M%S.log")) if folder.local else os.devnull
     os.makedirs(os.path.dirname(log), exist_ok=True)
     saved = os.dup(1), os.dup(2)
-    with open(log, "ab", buffering=0) as file, os.fdopen(os.dup(2), "w") as stream:
+    with open(log, "ab", buffering=0) as file, contextlib.closing(open_stream(os.dup(2))) as stream:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -225,4 +233,4 @@ def _pair(option: str, text: str, form: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    application(main)()
+    run_command(main)

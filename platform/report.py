@@ -7,7 +7,7 @@ from typing import Annotated
 import fsspec
 import typer
 
-from platform.command import application, ending
+from platform.command import ending, run_command
 from platform.reporting.current import unmark
 from platform.reporting.files import files
 from platform.reporting.findings import examine
@@ -77,4 +77,4 @@ def main(
 
 
 if __name__ == "__main__":
-    application(main)()
+    run_command(main)

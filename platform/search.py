@@ -1,5 +1,10 @@
 """Search a study's settings by TPE through Ray Tune, one search under each condition, and hold what it finds against the text's."""
 
+if __name__ == "__main__":  # as in grid.py
+    from platform.supervisor import supervise
+
+    supervise()
+
 import contextlib
 import os
 import sys
@@ -10,7 +15,7 @@ import typer
 
 from platform.claim import claim
 from platform.cluster import started
-from platform.command import application, ending
+from platform.command import ending, run_command
 from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, undone
 from platform.progress import Progress
 from search_spaces.space import Found
@@ -162,4 +167,4 @@ def compare(study: Study, found: list[Found], data: dict[str, Data], folder: Run
 
 
 if __name__ == "__main__":
-    application(main)()
+    run_command(main)

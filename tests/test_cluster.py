@@ -124,6 +124,33 @@ def test_which_ray_a_command_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert cluster.address() == "10.0.0.2:6379"
 
 
+LONG_PATH = "/tmp/" + "a-folder-with-a-long-name/" * 4
+
+
+def test_a_read_only_home_and_a_long_tmpdir_do_not_keep_ray_from_starting() -> None:
+    Path(LONG_PATH).mkdir(parents=True, exist_ok=True)
+    code, said = python(UP, HOME="/proc/nowhere", TMPDIR=LONG_PATH, RAY_AUTH_MODE="token")
+    assert code == 0 and said.startswith("a task ran"), said
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("/proc/nowhere", "set RAY_TMPDIR to a folder that can be written"), (LONG_PATH, "set RAY_TMPDIR to one of")],
+)
+def test_a_folder_that_ray_cannot_use_is_one_line(place: str, said: str) -> None:
+    code, told = python(REFUSED.replace("cluster.Fatal", "(cluster.Fatal, OSError)"), RAY_TMPDIR=place)
+    assert code == 0 and place in told and said in told and len(told.splitlines()) == 1, told
+
+
+def test_no_network_at_all_is_one_line() -> None:
+    """As in a container without any: Ray would wait for ever."""
+    alone = ["unshare", "--net", sys.executable, "-c", REFUSED]
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
+        pytest.skip("a network namespace needs root")
+    done = subprocess.run(alone, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=600)
+    assert done.returncode == 0 and "127.0.0.1 does not answer" in done.stdout and len(done.stdout.splitlines()) == 1
+
+
 LEAN = """
 import sys
 import trainables.slot
@@ -176,6 +203,7 @@ def test_the_second_time_it_leaves_at_once_and_says_how_to_go_on(sigint: str, se
         process.send_signal(signal.SIGINT)  # of a job of `nohup ... &`
     process.send_signal(sent)
     assert process.stdout.readline() == "stopping\n"
+    time.sleep(cluster.ONCE_S)  # sooner, it would be the same signal, sent to the process and to its group
     process.send_signal(sent)
-    said = process.communicate(timeout=50)[1]
+    said = process.communicate(timeout=600)[1]
     assert process.returncode == 130 and said.endswith("left at once; the same command again goes on from the last checkpoints\n")

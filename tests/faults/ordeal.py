@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WELL = ("well", "SC(c<-a)")
 PATIENCE_S = 120.0
 """without a step, a result, or an end: a hang"""
-LEFT_S = 90.0
-"""so long Ray's agents may outlive a command that was killed: to a GCS that is dead, too, they report for a minute that their raylet is"""
+LEFT_S = 60.0
+"""so long what a command has started may outlive it: three times what is promised"""
 GOES_ON = "the same command again"
 CLOCK = {"time"}
 
@@ -72,6 +72,8 @@ class Ordeal:
     said: str = ""
     """what the last command printed"""
     code: int | None = None
+    driver: int = 0
+    """the process that does the work of the last command"""
     began: float = 0.0
     undo: list[Callable[[], None]] = field(default_factory=list)
     """what gives back what a fault took away; done between two commands"""
@@ -128,6 +130,7 @@ class Ordeal:
         while not until():
             if not self.running:
                 return False
+            self.driver = processes.driver_of(self.process.pid if self.process else 0) or self.driver
             if self.life() != sign:
                 sign, since = self.life(), time.monotonic()
             if time.monotonic() - since > seconds:
@@ -157,7 +160,7 @@ class Ordeal:
         for give_back in reversed(self.undo):
             give_back()
         self.undo.clear()
-        if left := processes.gone(self.mark, LEFT_S if self.killed else 60):
+        if left := processes.gone(self.mark, LEFT_S):
             raise Broken(f"still alive after the end: {left}")
         if self.killed:
             return self.code
@@ -181,7 +184,8 @@ class Ordeal:
         """Of a command that hangs: where all its threads are, and what the kernel says its processes wait for."""
         lines = []
         if self.process and self.running:
-            self.process.send_signal(signal.SIGUSR1)
+            if driver := processes.driver_of(self.process.pid):
+                os.kill(driver, signal.SIGUSR1)
             time.sleep(1)
             self.output.seek(0)
             lines.append(self.output.read()[-8000:])

@@ -47,6 +47,14 @@ def members(mark: str) -> dict[int, str]:
     return {int(process): lines[process] for process in found}
 
 
+def driver_of(command: int) -> int:
+    """The process that does a command's work: the child of the one that was started; 0 where there is none yet, or no more."""
+    with suppress(OSError):
+        children = Path(f"/proc/{command}/task/{command}/children").read_text().split()
+        return int(children[0]) if children else 0
+    return 0
+
+
 def of_role(mark: str, role: str) -> list[int]:
     return sorted(pid for pid, line in members(mark).items() if ROLES[role] in line)
 

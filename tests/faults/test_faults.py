@@ -95,7 +95,7 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, small_disk: bool, tmp_p
     assert 1 <= len(done) - len(whole) <= 3, "three of these harm a finished cell"
     ordeal.until_done()
     assert all(ordeal.folder.get("cells", key, "result.json") == content for key, content in whole.items()), "trained again"
-    assert ordeal.process and not list(Path(tempfile.gettempdir(), "ray").glob(f"session_*_{ordeal.process.pid}")), "Ray's session is left"
+    assert not list(Path(tempfile.gettempdir(), "ray").glob(f"session_*_{ordeal.driver}")), "Ray's session is left"
     ordeal.whole()
     alone, numbers = ordeal.alone(tmp_path / "alone", seeds=2).numbers(), ordeal.numbers()
     assert len(alone) == 4 and {key: numbers[key] for key in alone} == alone

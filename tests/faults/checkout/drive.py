@@ -1,5 +1,10 @@
 """`python -m platform.grid`, with checkpoints twice a second and little patience with a step: added to a checkout, run there."""
 
+if __name__ == "__main__":
+    from platform.supervisor import supervise
+
+    supervise()
+
 import faulthandler
 import functools
 import os
@@ -7,7 +12,7 @@ import signal
 from typing import Any
 
 from platform import grid
-from platform.command import application
+from platform.command import run_command
 
 faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
 carry_out = grid.carry_out
@@ -19,4 +24,4 @@ def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
 
 
 grid.carry_out = impatient
-application(grid.main)()
+run_command(grid.main)

@@ -1,0 +1,56 @@
+"""Standard output and standard error: what a reader closes, what Ray prints on them, and a line behind which nothing stands."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+
+class _Descriptor(io.RawIOBase):
+    """A file descriptor to print on. What its reader does not want any more is dropped: the command's work does not depend on it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self.descriptor)
+
+    def write(self, content: Any) -> int:
+        try:
+            return os.write(self.descriptor, content)
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO):  # a pipe without a reader, a terminal that was closed
+                silence(self.descriptor)
+            return len(content)
+
+
+def open_stream(descriptor: int) -> TextIO:
+    """Text, line by line, to a descriptor whose reader may close it."""
+    encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Descriptor(descriptor)), encoding=encoding, errors="backslashreplace", line_buffering=True, write_through=True
+    )
+
+
+def silence(*descriptors: int) -> None:
+    """From now on these lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def print_last(descriptor: int, line: str) -> None:
+    """Print a line behind which nothing stands: Ray's C++ code prints on the descriptors 1 and 2 until the process ends."""
+    own = os.dup(descriptor)
+    silence(1, 2)
+    with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
+        os.write(own, f"{line}\n".encode())

@@ -1,0 +1,102 @@
+"""What a command prints when nobody reads it, and a last line that stays the last."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_supervisor import default_signals
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = """
+import sys, time
+from pathlib import Path
+from platform.command import run_command
+def main(there: Path) -> None:
+    for number in range(2000):
+        print("a line of progress", number, file=sys.stderr)
+        print("a line of output", number)
+    there.write_text("done")
+    raise SystemExit(1)
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_reader_that_closes_its_end_changes_nothing(closed: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    other = "stderr" if closed == "stdout" else "stdout"
+    streams = {closed: writer, other: subprocess.PIPE}
+    command = [sys.executable, "-c", COMMAND, str(tmp_path / "there")]
+    done = subprocess.run(command, cwd=ROOT, text=True, timeout=600, **streams)  # type: ignore[call-overload]
+    os.close(writer)
+    assert done.returncode == 1 and (tmp_path / "there").read_text() == "done"
+    assert len(getattr(done, other).splitlines()) == 2000, "the other stream is whole"
+
+
+def test_closed_streams_change_nothing(tmp_path: Path) -> None:
+    def close() -> None:
+        os.close(1)
+        os.close(2)
+
+    done = subprocess.run([sys.executable, "-c", COMMAND, str(tmp_path / "there")], cwd=ROOT, preexec_fn=close, timeout=600)
+    assert done.returncode == 1 and (tmp_path / "there").read_text() == "done"
+
+
+CHATTER = """
+import sys, threading, ctypes, time
+from platform.console import print_last
+write = ctypes.CDLL(None).write
+def chatter():
+    while True:
+        write(2, b"rpc_client.h: Failed to connect\\n", 32)
+        time.sleep(0.001)
+threading.Thread(target=chatter, daemon=True).start()
+time.sleep(0.1)
+print_last(2, "the last line")
+time.sleep(0.2)
+import os; os._exit(2)
+"""
+
+
+def test_nothing_stands_behind_the_last_line() -> None:
+    """Also what C++ code prints by itself, on the descriptor."""
+    done = subprocess.run([sys.executable, "-c", CHATTER], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    lines = done.stderr.splitlines()
+    assert "rpc_client.h: Failed to connect" in lines, "there was no chatter to silence"
+    assert lines[-1] == "the last line"
+
+
+LATE = """
+import time, sys
+from platform.supervisor import supervise
+supervise()
+import signal
+from platform import cluster
+from platform.command import ending, run_command
+def main() -> None:
+    cluster._hear_signals(sys.stderr)
+    with ending("here", resumable=True):
+        pass
+    print("report: here", file=sys.stderr)
+    time.sleep(1)
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_last_line_changes_nothing(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LATE],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
+    )
+    assert process.stderr and process.stderr.readline() == "report: here\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=600)[1] == "" and process.returncode == 0
