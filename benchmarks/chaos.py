@@ -1,179 +1,113 @@
-"""Faults, drawn by a seed, befall a small grid until it has outlived them all; then every number must be the undisturbed grid's.
+"""Processes of a command are killed at random milliseconds, again and again: does each command end as the README promises?
 
-.venv/bin/python -m benchmarks.chaos --seed 1 --faults 40 runs an undisturbed grid and then rounds: a fresh run folder, into whose grid
-faults come one after another, the same command again after each that ends it, until it is done. What a round must show: the results and
-all numbers of the undisturbed run, no file half-written, no process left, no two minutes in which nothing happens. The kinds of fault are
-tests/faults/kinds.py's. Interrupted, the same command goes on with the round that it was in. The last line is one JSON object.
+.venv/bin/python -m benchmarks.chaos --kills 200 kills 200 times per kind: the command, its driver, Ray's daemons and actors with SIGKILL,
+the command with SIGTERM, SIGINT and SIGHUP. The moments are drawn by --seed, spread evenly over a command's life, from start to
+exit. The same run folder is continued after each kill. Counted: exit code, last line, what is alive 20 s after the end, and, at the end of
+each kind, whether all numbers are those of trainings in one process without Ray. Interrupted, the same command goes on: a kill is a line
+of kills.jsonl. The last line is one JSON object.
 """
 
 import json
-import random
-import shutil
-import signal
-import subprocess
-import sys
+import statistics
 import time
-from collections import Counter, defaultdict
-from contextlib import suppress
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from benchmarks.common import last_line, machine, show
-from tests.faults.kinds import KINDS, mountable
+from tests.faults.kills import KILLS, draw_moments, kill_at, measure_length
 from tests.faults.ordeal import Broken, Ordeal, checkout
 
-ROUND = 5
-"""faults that one run folder outlives"""
-SEEDS = 4
-"""with which a round begins; one more where all is done before a fault came"""
-DISK_MB = 96
+STAGES = ("start", "first cell", "between cells", "report", "exit")
+BATCH = 10
+"""kills of a kind before the next kind's turn: an interrupted benchmark has figures of all"""
+LENGTHS = 3
+"""undisturbed commands whose median length is what moments are drawn from"""
 
 
 def main(
-    seed: Annotated[int, typer.Option(help="which faults, when, on whom")] = 1,
-    faults: Annotated[int, typer.Option(help="how many in all")] = 40,
+    kills: Annotated[int, typer.Option(help="kills of each kind")] = 200,
+    seed: Annotated[int, typer.Option(help="which moments")] = 1,
     only: Annotated[str, typer.Option(metavar="KIND,KIND", help="of these kinds alone")] = "",
-    minutes: Annotated[float, typer.Option(help="begin no further round after so long; the same command goes on")] = 1e9,
+    minutes: Annotated[float, typer.Option(help="begin no further kill after so long; the same command goes on")] = 1e9,
     place: Annotated[Path, typer.Option(metavar="DIR", help="where it all lies")] = Path("/tmp/chaos"),
 ) -> None:
-    """Inflict, continue, compare; print a table of kinds."""
-    here, began = machine(), time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what must be given back
+    """Kill, look at the end, continue; print a table of kinds and stages."""
+    here, until = machine(), time.monotonic() + 60 * minutes
     place = place / f"seed-{seed}"
     code = checkout(place / "checkout")
-    book = place / "faults.jsonl"
-    calm = Ordeal(code, place / "calm", seeds=SEEDS + ROUND)
-    undisturbed(calm)
-    mounts = mountable(place / "probe")
-    names = [name for name in KINDS if (mounts or not KINDS[name].mounts) and (not only or name in only.split(","))]
-    plan = draw(names, faults, seed)
-    past = [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
-    while len(past) < faults and time.monotonic() - began < 60 * minutes:
-        mine, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS)
-        entries = suffer(ordeal, mine, len(past), seed, mounts, calm)
-        past += entries
-        with book.open("a") as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in entries)
-    report(past, seed, here)
+    journal = place / "kills.jsonl"
+    past = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    names = [name for name in KILLS if not only or name in only.split(",")]
+    length = find_length(place, code)
+    for first in range(0, kills, BATCH):
+        for name in names:
+            moments = draw_moments(name, kills, length, seed)
+            ordeal = open_ordeal(code, place / name.replace(" ", "-"))
+            for number in range(first, min(first + BATCH, kills)):
+                if any(entry["kind"] == name and entry["number"] == number for entry in past):
+                    continue
+                if time.monotonic() > until:
+                    report(past, here)
+                    return
+                past.append(kill_once(ordeal, name, number, moments[number]))
+                with journal.open("a") as file:
+                    file.write(json.dumps(past[-1]) + "\n")
+    for name in names:
+        check_numbers(open_ordeal(code, place / name.replace(" ", "-")), name, place)
+    report(past, here)
 
 
-def undisturbed(calm: Ordeal) -> None:
-    """Run the grid that nothing befalls to its end."""
-    try:
-        calm.until_done()
-    finally:
-        stop(calm)
+def open_ordeal(code: Path, runs: Path) -> Ordeal:
+    ordeal = Ordeal(code, runs, seeds=0, slots=1, arms=("well",))
+    ordeal.seeds = len(ordeal.folder.grid()) if ordeal.folder.files.exists(ordeal.folder.path("grid.json")) else 0
+    return ordeal
 
 
-def draw(names: list[str], faults: int, seed: int) -> list[str]:
-    """Kinds in an order of chance, each as often as the others; in a round those between two runs come last, and share a run."""
-    chance, plan = random.Random(seed), []
-    while len(plan) < faults:
-        plan += chance.sample(names, len(names))
-    rounds = [sorted(plan[first : first + ROUND], key=lambda name: not KINDS[name].running) for first in range(0, faults, ROUND)]
-    return [name for each in rounds for name in each][:faults]
+def find_length(place: Path, code: Path) -> float:
+    """Milliseconds of an undisturbed command; measured once, kept with the kills, which depend on it."""
+    file = place / "length.json"
+    if not file.exists():
+        ordeal = open_ordeal(code, place / "undisturbed")
+        measure_length(ordeal)  # it decodes the data, which the others find decoded
+        file.write_text(json.dumps(statistics.median(measure_length(ordeal) for _ in range(LENGTHS))))
+    return float(json.loads(file.read_text()))
 
 
-def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool, calm: Ordeal) -> list[dict[str, Any]]:
-    """One run folder and the faults it is to outlive; what each did."""
-    if ordeal.runs.exists() and not mounts:
-        shutil.rmtree(ordeal.runs)
-    ordeal.steps.unlink(missing_ok=True)
-    ordeal.runs.mkdir(parents=True, exist_ok=True)
-    if mounts and not ordeal.runs.is_mount():
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(ordeal.runs)], check=True)
-    entries = []
-    try:
-        for number, name in enumerate(plan, first):
-            chance, began, kind = random.Random(f"{seed} {number}"), time.monotonic(), KINDS[name]
-            entry: dict[str, Any] = {"kind": name, "note": "", "broken": ""}
-            try:
-                entry["note"] = befall(ordeal, kind, chance)
-            except Broken as error:
-                entry["broken"] = str(error)
-                print(f"BROKEN by {name}: {error}", flush=True)
-                stop(ordeal)
-            entry["seconds"] = round(time.monotonic() - began, 1)
-            entries.append(entry)
-            print(f"{number + 1:4d} {name:24s} {entry['seconds']:6.1f} s  {entry['note']}", flush=True)
-        try:
-            ordeal.until_done()
-            ordeal.whole()
-            found = ordeal.numbers()
-            if ordeal.seeds > calm.seeds:
-                calm.seeds = ordeal.seeds
-                undisturbed(calm)
-            expected = calm.numbers()
-            if changed := [key for key in found if found[key] != expected[key]]:
-                raise Broken(f"other numbers: {changed}")
-        except Broken as error:
-            print(f"BROKEN after {plan}: {error}", flush=True)
-            entries[-1]["broken"] += f"; the round: {error}"
-            stop(ordeal)
-        entries[-1]["repeated"] = ordeal.repeated()
-    finally:
-        stop(ordeal)
-        if mounts:
-            subprocess.run(["umount", "--lazy", str(ordeal.runs)], check=True)
-    return entries
+def kill_once(ordeal: Ordeal, name: str, number: int, moment: float) -> dict[str, Any]:
+    """Kill at that moment, or earlier where the command is over by then."""
+    while (outcome := kill_at(ordeal, name, moment)) is None:
+        moment *= 0.9
+    entry = {"number": number} | outcome._asdict()
+    if outcome.broken:
+        print(f"BROKEN: {outcome.broken}", flush=True)
+    stage = f"{outcome.milliseconds / 1000:6.2f} s, {outcome.stage}"
+    print(f"{name:20s} {number + 1:4d}  at {stage:22s} exit {outcome.code:4d}  {outcome.last_line[:90]}", flush=True)
+    return entry
 
 
-def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
-    """The fault, at a moment of chance of a grid in training or between two runs; what it did."""
-    if not kind.running:
-        if ordeal.open:
-            ordeal.end()
-        for _ in range(3):
-            if note := kind.inflict(ordeal, chance):
-                return str(note)
-            ordeal.start()  # until there is something to harm
-            ordeal.end()
-        raise Broken("there was nothing to harm after three runs")
-    for _ in range(20):
-        if ordeal.open and not ordeal.running:
-            ordeal.end()
-        if not ordeal.open:
-            if len(ordeal.folder.done()) == len(ordeal.folder.grid()) > 0:
-                ordeal.seeds += 1  # all is done: there must be something to disturb
-            ordeal.start()
-        ordeal.wait(ordeal.training)
-        time.sleep(chance.uniform(0, 2.5))
-        if ordeal.running and (note := kind.inflict(ordeal, chance)):
-            time.sleep(0.5)
-            return str(note)
-        if ordeal.running:  # what is to be harmed has died before, and is coming up again, or the command is about to end
-            time.sleep(2)
-    raise Broken("there was nothing to harm in 20 looks")
+def check_numbers(ordeal: Ordeal, name: str, place: Path) -> None:
+    """All cells done, and their numbers those of trainings without Ray. Raises Broken."""
+    ordeal.until_done()
+    ordeal.whole()
+    alone = ordeal.alone(place / "alone", seeds=3).numbers()
+    found = ordeal.numbers()
+    if changed := [key for key in alone if found[key] != alone[key]]:
+        raise Broken(f"{name}: other numbers: {changed}")
 
 
-def stop(ordeal: Ordeal) -> None:
-    """End whatever still runs and give back what faults took: after a broken promise the next round can be tried."""
-    if ordeal.process and ordeal.running:
-        ordeal.process.kill()
-        ordeal.process.wait()
-    for give_back in reversed(ordeal.undo):
-        with suppress(Exception):
-            give_back()
-    ordeal.undo.clear()
-    ordeal.process = None
-
-
-def report(past: list[dict[str, Any]], seed: int, here: dict[str, Any]) -> None:
-    counts, seconds, broken = Counter(e["kind"] for e in past), defaultdict(float), Counter(e["kind"] for e in past if e["broken"])
-    for entry in past:
-        seconds[entry["kind"]] = max(seconds[entry["kind"]], entry["seconds"])
-    rows = [(KINDS[name].what, counts[name], broken[name], seconds[name]) for name in KINDS if counts[name]]
-    show(f"{len(past)} faults, seed {seed}", ("fault", "times", "promises broken", "longest s"), rows)
-    repeated = [entry["repeated"] for entry in past if "repeated" in entry]
-    figures = {
-        "faults": len(past),
-        "broken": sum(broken.values()),
-        "seed": seed,
-        "steps_repeated_per_fault": sum(repeated) / max(1, len(past)),
-    }
-    last_line(figures, here)
+def report(past: list[dict[str, Any]], here: dict[str, Any]) -> None:
+    rows = []
+    for name in KILLS:
+        mine = [entry for entry in past if entry["kind"] == name]
+        if mine:
+            stages = Counter(entry["stage"] for entry in mine)
+            longest = max(entry["seconds_to_end"] for entry in mine), max(entry["seconds_to_gone"] for entry in mine)
+            rows.append((name, len(mine), sum(bool(entry["broken"]) for entry in mine), *longest, *(stages[stage] for stage in STAGES)))
+    show(f"{len(past)} kills", ("kill", "times", "promises broken", "longest s to the end", "longest s to all gone", *STAGES), rows)
+    last_line({"kills": len(past), "broken": sum(bool(entry["broken"]) for entry in past)}, here)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ def people(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Subjects with 0 to 4 images of each class, as children's sets have them."""
     generator = rng(draw(SEEDS))
     counts = generator.integers(0, 5, (draw(st.integers(12, 40)), draw(st.integers(2, 7))))
+    assume((np.count_nonzero(counts, axis=0) >= 3).all())  # a class of fewer persons is refused
     persons, labels = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
     order = generator.permutation(len(labels))
     return labels[order], np.array([f"child {person}" for person in persons], dtype=object)[order]

@@ -1,4 +1,4 @@
-"""A grid outlives what befalls it: the same command again ends in the numbers that its cells have alone. Quick half of benchmarks/chaos.py.
+"""A grid outlives faults: the same command again ends in the numbers that its cells have alone. Quick half of benchmarks/faults.py.
 
 Every start of the command costs a Ray: the faults that it outlives share one, and all share one run folder.
 """

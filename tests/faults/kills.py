@@ -1,0 +1,174 @@
+"""A process of a command is killed at any millisecond of the command's life; what the README promises of the end is checked."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.faults import processes
+from tests.faults.ordeal import GOES_ON, Broken, Ordeal
+
+GONE_S = 20.0
+"""within this time after its end a command has left no process behind"""
+PATIENCE_S = 1200.0
+"""a command that has not ended by then hangs; much, for a busy machine"""
+
+
+class Kill(NamedTuple):
+    target: str
+    """`command`: the process that a user started; `driver`: its child, which does the work; else a name of processes.ROLES"""
+    number: signal.Signals
+    survived: bool = False
+    """the command goes on to its end"""
+
+
+KILLS = {f"{target} {signal.SIGKILL.name}": Kill(target, signal.SIGKILL) for target in ("command", "driver", "raylet", "gcs", "mailbox")}
+KILLS |= {f"command {number.name}": Kill("command", number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+KILLS |= {f"{role} {signal.SIGKILL.name}": Kill(role, signal.SIGKILL, survived=True) for role in ("worker", "slot", "controller")}
+
+
+class Outcome(NamedTuple):
+    kind: str
+    milliseconds: int
+    """after the command's start"""
+    stage: str
+    """start, first cell, between cells, report, exit"""
+    code: int
+    last_line: str
+    seconds_to_end: float
+    seconds_to_gone: float
+    broken: str
+    """which promise was broken; empty if none was"""
+
+
+def kill_at(ordeal: Ordeal, name: str, milliseconds: float) -> Outcome | None:
+    """Start the command, kill at that moment or once there is what to kill, and wait for the end; None if the command ended before."""
+    begin(ordeal)
+    kill, done = KILLS[name], len(ordeal.folder.done())
+    started = time.monotonic()
+    pid = wait_for_target(ordeal, kill.target, lambda: time.monotonic() - started >= milliseconds / 1000)
+    if not pid:
+        finish(ordeal)
+        return None
+    stage, after = find_stage(ordeal, done), time.monotonic() - started
+    if not processes.kill(pid, kill.number):
+        finish(ordeal)
+        return None
+    killed = time.monotonic()
+    code, output, left, gone_s = finish(ordeal)
+    last = (output.strip().splitlines() or [""])[-1]
+    broken = find_broken(kill, code, output, left)
+    return Outcome(name, round(1000 * after), stage, code, last, round(time.monotonic() - killed - gone_s, 1), round(gone_s, 1), broken)
+
+
+def begin(ordeal: Ordeal) -> None:
+    """Start the command so that it has two cells to train."""
+    missing = ordeal.seeds * len(ordeal.arms) - len(ordeal.folder.done())
+    ordeal.seeds += max(0, 2 - missing)
+    ordeal.start()
+
+
+def wait_for_target(ordeal: Ordeal, target: str, due: Callable[[], bool]) -> int:
+    """The process to kill, once it is due and there; 0 if the command ended before."""
+    assert ordeal.process
+    while ordeal.running:
+        if due():
+            if target == "command":
+                return ordeal.process.pid
+            pids = [processes.driver_of(ordeal.process.pid)] if target == "driver" else processes.of_role(ordeal.mark, target)
+            if pids and pids[0]:
+                return pids[0]
+        time.sleep(0.001)
+    return 0
+
+
+def find_stage(ordeal: Ordeal, done_before: int) -> str:
+    with open(ordeal.output.name) as output:
+        said = output.read()
+    done = len(ordeal.folder.done()) - done_before
+    if "curves: " in said:
+        return "exit"
+    if done >= 2:
+        return "report"
+    if done:
+        return "between cells"
+    return "first cell" if ordeal.training() else "start"
+
+
+def finish(ordeal: Ordeal) -> tuple[int, str, dict[int, str], float]:
+    """Exit code, output, what is alive GONE_S after the end, and seconds until nothing was. Broken if the command hangs."""
+    assert ordeal.process
+    until = time.monotonic() + PATIENCE_S
+    while ordeal.running:
+        if time.monotonic() > until:
+            raise Broken(f"no end within {PATIENCE_S:.0f} s: {ordeal.stacks()}")
+        time.sleep(0.01)
+    ordeal.code, ended = ordeal.process.wait(), time.monotonic()
+    left = processes.gone(ordeal.mark, GONE_S)
+    gone_s = time.monotonic() - ended
+    ordeal.output.seek(0)
+    ordeal.said = ordeal.output.read()
+    ordeal.output.close()
+    return ordeal.code, ordeal.said, left, gone_s
+
+
+def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str:
+    """Which promise about the end a command broke. One that had done its work when it was killed ends as if it had not been."""
+    last = (output.strip().splitlines() or [""])[-1]
+    if "Traceback" in output:
+        return f"a traceback: {output[-3000:]}"
+    if left:
+        return f"alive after {GONE_S:.0f} s: {left}"
+    if code == 0 and last.startswith("curves: "):
+        return ""
+    if kill.survived:
+        return f"exit {code} though the command should go on: {output[-1000:]}"
+    if kill.number != signal.SIGKILL:
+        kept = code == 130 and last.startswith(("stopped", "left at once"))
+    elif kill.target == "command":
+        kept = code == -signal.SIGKILL
+    else:
+        begun = "cells to do" in output
+        kept = code == 2 and any(word in last for word in (" died", " was killed", "Ray ended")) and (GOES_ON in last or not begun)
+    return "" if kept else f"exit {code}, last line {last!r}"
+
+
+def draw_moments(name: str, kills: int, length_ms: float, seed: int) -> list[float]:
+    """So many moments in a command of this length, one in each equal part of it, in random order."""
+    chance = random.Random(f"{seed} {name}")
+    moments = [(part + chance.random()) / kills * length_ms for part in range(kills)]
+    chance.shuffle(moments)
+    return moments
+
+
+def measure_length(ordeal: Ordeal) -> float:
+    """Milliseconds of an undisturbed command that has two cells to train."""
+    began = time.monotonic()
+    begin(ordeal)
+    code, output, left, gone_s = finish(ordeal)
+    if code or left:
+        raise Broken(f"undisturbed: exit {code}: {output}")
+    return 1000 * (time.monotonic() - began - gone_s)
+
+
+def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int) -> str:
+    """Kill so many processes of a role, one after another, in one command that survives it; the broken promise, if any.
+
+    Between two kills a cell must be done: the third death of a worker in the same cell is that cell's failure.
+    """
+    chance, kill = random.Random(f"{seed} {name}"), KILLS[name]
+    ordeal.seeds = len(ordeal.folder.done()) + kills + 1
+    ordeal.start()
+    for _ in range(kills):
+        done, pause = len(ordeal.folder.done()), chance.uniform(0, 1.5)
+        if not ordeal.wait(ordeal.training, PATIENCE_S):
+            break
+        time.sleep(pause)
+        pid = wait_for_target(ordeal, kill.target, lambda: True)
+        if not pid or not processes.kill(pid, kill.number):
+            break
+        ordeal.began = time.time()  # a step is awaited that was made after the kill
+        ordeal.wait(lambda done=done: len(ordeal.folder.done()) > done, PATIENCE_S)  # type: ignore[misc]
+    code, output, left, _ = finish(ordeal)
+    return find_broken(kill, code, output, left)
