@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from platform.cluster import Fatal, abandon, beyond_stopping
-from platform.console import open_stream, print_last
+from platform.console import open_descriptors, open_stream, print_last, silence
 from platform.progress import printable
 from platform.supervisor import GOES_ON, exit_process, ignore_signals, report_begun
 from trainables.registry import BadRequest
@@ -23,9 +24,16 @@ def application(main: Callable[..., None]) -> typer.Typer:
     return app
 
 
+_own_process = False
+"""This process runs one command and ends with it."""
+
+
 def run_command(main: Callable[..., None]) -> NoReturn:
     """Run this process's command line and end the process with the command's exit code. Nothing prints afterwards."""
-    sys.stdout, sys.stderr = open_stream(1), open_stream(2)
+    global _own_process
+    _own_process = True
+    open_descriptors()
+    sys.stdout, sys.stderr = open_stream(os.dup(1)), open_stream(os.dup(2))
     code = 0
     try:
         application(main)()
@@ -73,5 +81,7 @@ def stop(code: int, line: str) -> typer.Exit:
         abandon()
         print_last(2, line)
         exit_process(code)
+    if _own_process:
+        silence(1, 2)  # Ray's C++ code prints on these, from threads that it does not end
     print(line, file=sys.stderr, flush=True)
     return typer.Exit(code)

@@ -8,6 +8,15 @@ import sys
 from typing import Any, TextIO
 
 
+def open_descriptors() -> None:
+    """Lead standard input, output and error to /dev/null where they are closed: the next file would get their number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
 class _Descriptor(io.RawIOBase):
     """A file descriptor to print on. What its reader does not want any more is dropped: the command's work does not depend on it."""
 

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from platform.console import open_descriptors
+
 GOES_ON = "the same command again goes on"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ONCE_S = 0.5
@@ -33,11 +35,7 @@ def supervise() -> None:
     The child is its own process group: Ctrl-C on a terminal reaches the parent alone, which forwards it once.
     """
     global _parent, _pipe
-    for descriptor in range(3):  # a closed one would be the number of the next file that is opened
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    open_descriptors()
     parent, (reader, writer) = os.getpid(), os.pipe()
     _prctl(_SET_CHILD_SUBREAPER, 1)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # none is lost between the fork and the parent's handlers

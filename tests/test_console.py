@@ -48,8 +48,8 @@ def test_closed_streams_change_nothing(tmp_path: Path) -> None:
 
 
 CHATTER = """
-import sys, threading, ctypes, time
-from platform.console import print_last
+import os, sys, threading, ctypes, time
+from platform import command, console
 write = ctypes.CDLL(None).write
 def chatter():
     while True:
@@ -57,18 +57,28 @@ def chatter():
         time.sleep(0.001)
 threading.Thread(target=chatter, daemon=True).start()
 time.sleep(0.1)
-print_last(2, "the last line")
-time.sleep(0.2)
-import os; os._exit(2)
+{end}
 """
+ENDS = {
+    "at once": 'console.print_last(2, "the last line"); time.sleep(0.2); os._exit(2)',
+    "by way of an error": """
+def main() -> None:
+    with command.ending("here"):
+        raise OSError(5, "the last line")
+import atexit
+atexit.register(time.sleep, 0.2)
+command.run_command(main)
+""",
+}
 
 
-def test_nothing_stands_behind_the_last_line() -> None:
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_nothing_stands_behind_the_last_line(end: str) -> None:
     """Also what C++ code prints by itself, on the descriptor."""
-    done = subprocess.run([sys.executable, "-c", CHATTER], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, "-c", CHATTER.replace("{end}", end)], cwd=ROOT, capture_output=True, text=True, timeout=600)
     lines = done.stderr.splitlines()
     assert "rpc_client.h: Failed to connect" in lines, "there was no chatter to silence"
-    assert lines[-1] == "the last line"
+    assert lines[-1].endswith("the last line")
 
 
 LATE = """

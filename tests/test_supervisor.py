@@ -159,7 +159,7 @@ def test_ctrl_c_on_a_terminal_is_heard_once_and_a_closed_terminal_too(tmp_path: 
             os.chdir(ROOT)
             os.execv(sys.executable, [sys.executable, "-c", code + "supervisor.exit_process(130)\n", str(tmp_path / name)])
         said = b""
-        while b"ready" not in said:
+        while b"ready\r\n" not in said:
             said += os.read(terminal, 1000)
         if press:
             os.write(terminal, press)
