@@ -21,8 +21,6 @@ from tests.faults.kills import KILLS, draw_moments, kill_at, measure_length
 from tests.faults.ordeal import Broken, Ordeal, checkout
 
 STAGES = ("start", "first cell", "between cells", "report", "exit")
-BATCH = 10
-"""kills of a kind before the next kind's turn: an interrupted benchmark has figures of all"""
 LENGTHS = 3
 """undisturbed commands whose median length is what moments are drawn from"""
 
@@ -42,20 +40,16 @@ def main(
     past = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
     names = [name for name in KILLS if not only or name in only.split(",")]
     length = find_length(place, code)
-    for first in range(0, kills, BATCH):
-        for name in names:
-            moments = draw_moments(name, kills, length, seed)
-            ordeal = open_ordeal(code, place / name.replace(" ", "-"))
-            for number in range(first, min(first + BATCH, kills)):
-                if any(entry["kind"] == name and entry["number"] == number for entry in past):
-                    continue
-                if time.monotonic() > until:
-                    report(past, here)
-                    return
-                past.append(kill_once(ordeal, name, number, moments[number]))
-                with journal.open("a") as file:
-                    file.write(json.dumps(past[-1]) + "\n")
-    for name in names:
+    moments = {name: draw_moments(name, kills, length, seed) for name in names}
+    known = {(entry["kind"], entry["number"]) for entry in past}
+    left = [(number, name) for number in range(kills) for name in names if (name, number) not in known]
+    for number, name in left:  # kinds in turn: an interrupted benchmark has figures of each
+        if time.monotonic() > until:
+            break
+        past.append(kill_once(open_ordeal(code, place / name.replace(" ", "-")), name, number, moments[name][number]))
+        with journal.open("a") as file:
+            file.write(json.dumps(past[-1]) + "\n")
+    for name in {entry["kind"] for entry in past}:
         check_numbers(open_ordeal(code, place / name.replace(" ", "-")), name, place)
     report(past, here)
 
