@@ -10,7 +10,9 @@ from tests.faults import processes
 from tests.faults.ordeal import GOES_ON, Broken, Ordeal
 
 GONE_S = 20.0
-"""within this time after its end a command has left no process behind"""
+"""within this time after its end a command has left no process behind, on a machine that has nothing else to do"""
+IDLE_MS = 20_000.0
+"""a command that takes longer runs on a busy machine: its processes get more time to end, too"""
 PATIENCE_S = 1200.0
 """a command that has not ended by then hangs; much, for a busy machine"""
 
@@ -42,24 +44,25 @@ class Outcome(NamedTuple):
     """which promise was broken; empty if none was"""
 
 
-def kill_at(ordeal: Ordeal, name: str, milliseconds: float) -> Outcome | None:
+def kill_at(ordeal: Ordeal, name: str, milliseconds: float, gone_s: float = GONE_S) -> Outcome | None:
     """Start the command, kill at that moment or once there is what to kill, and wait for the end; None if the command ended before."""
+    before = read_results(ordeal)
     begin(ordeal)
-    kill, done = KILLS[name], len(ordeal.folder.done())
+    kill = KILLS[name]
     started = time.monotonic()
     pid = wait_for_target(ordeal, kill.target, lambda: time.monotonic() - started >= milliseconds / 1000)
     if not pid:
         finish(ordeal)
         return None
-    stage, after = find_stage(ordeal, done), time.monotonic() - started
+    stage, after = find_stage(ordeal, len(before)), time.monotonic() - started
     if not processes.kill(pid, kill.number):
         finish(ordeal)
         return None
     killed = time.monotonic()
-    code, output, left, gone_s = finish(ordeal)
+    code, output, left, seconds = finish(ordeal, gone_s)
     last = (output.strip().splitlines() or [""])[-1]
-    broken = find_broken(kill, code, output, left)
-    return Outcome(name, round(1000 * after), stage, code, last, round(time.monotonic() - killed - gone_s, 1), round(gone_s, 1), broken)
+    broken = find_broken(kill, code, output, left) or find_lost(before, ordeal)
+    return Outcome(name, round(1000 * after), stage, code, last, round(time.monotonic() - killed - seconds, 1), round(seconds, 1), broken)
 
 
 def begin(ordeal: Ordeal) -> None:
@@ -96,8 +99,8 @@ def find_stage(ordeal: Ordeal, done_before: int) -> str:
     return "first cell" if ordeal.training() else "start"
 
 
-def finish(ordeal: Ordeal) -> tuple[int, str, dict[int, str], float]:
-    """Exit code, output, what is alive GONE_S after the end, and seconds until nothing was. Broken if the command hangs."""
+def finish(ordeal: Ordeal, gone_s: float = GONE_S) -> tuple[int, str, dict[int, str], float]:
+    """Exit code, output, what is alive `gone_s` after the end, and seconds until nothing was. Broken if the command hangs."""
     assert ordeal.process
     until = time.monotonic() + PATIENCE_S
     while ordeal.running:
@@ -105,12 +108,12 @@ def finish(ordeal: Ordeal) -> tuple[int, str, dict[int, str], float]:
             raise Broken(f"no end within {PATIENCE_S:.0f} s: {ordeal.stacks()}")
         time.sleep(0.01)
     ordeal.code, ended = ordeal.process.wait(), time.monotonic()
-    left = processes.gone(ordeal.mark, GONE_S)
-    gone_s = time.monotonic() - ended
+    left = processes.gone(ordeal.mark, gone_s)
+    seconds = time.monotonic() - ended
     ordeal.output.seek(0)
     ordeal.said = ordeal.output.read()
     ordeal.output.close()
-    return ordeal.code, ordeal.said, left, gone_s
+    return ordeal.code, ordeal.said, left, seconds
 
 
 def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str:
@@ -119,7 +122,7 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
     if "Traceback" in output:
         return f"a traceback: {output[-3000:]}"
     if left:
-        return f"alive after {GONE_S:.0f} s: {left}"
+        return f"still alive: {left}"
     if code == 0 and last.startswith("curves: "):
         return ""
     if kill.survived:
@@ -134,6 +137,16 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
     return "" if kept else f"exit {code}, last line {last!r}"
 
 
+def read_results(ordeal: Ordeal) -> dict[str, bytes | None]:
+    """The finished results as they stand in the run folder, by key."""
+    return {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.done()}
+
+
+def find_lost(before: dict[str, bytes | None], ordeal: Ordeal) -> str:
+    lost = [key for key, content in before.items() if ordeal.folder.get("cells", key, "result.json") != content]
+    return f"finished results were lost or written again: {lost}" if lost else ""
+
+
 def draw_moments(name: str, kills: int, length_ms: float, seed: int) -> list[float]:
     """So many moments in a command of this length, one in each equal part of it, in random order."""
     chance = random.Random(f"{seed} {name}")
@@ -146,18 +159,23 @@ def measure_length(ordeal: Ordeal) -> float:
     """Milliseconds of an undisturbed command that has two cells to train."""
     began = time.monotonic()
     begin(ordeal)
-    code, output, left, gone_s = finish(ordeal)
+    code, output, left, seconds = finish(ordeal, PATIENCE_S)
     if code or left:
         raise Broken(f"undisturbed: exit {code}: {output}")
-    return 1000 * (time.monotonic() - began - gone_s)
+    return 1000 * (time.monotonic() - began - seconds)
 
 
-def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int) -> str:
+def find_patience(length_ms: float) -> float:
+    """Seconds in which nothing of a command is left, where a command takes this long."""
+    return GONE_S if length_ms <= IDLE_MS else 3 * GONE_S * length_ms / IDLE_MS
+
+
+def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float = GONE_S) -> str:
     """Kill so many processes of a role, one after another, in one command that survives it; the broken promise, if any.
 
     Between two kills a cell must be done: the third death of a worker in the same cell is that cell's failure.
     """
-    chance, kill = random.Random(f"{seed} {name}"), KILLS[name]
+    chance, kill, before = random.Random(f"{seed} {name}"), KILLS[name], read_results(ordeal)
     ordeal.seeds = len(ordeal.folder.done()) + kills + 1
     ordeal.start()
     for _ in range(kills):
@@ -170,5 +188,5 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int) -> str:
             break
         ordeal.began = time.time()  # a step is awaited that was made after the kill
         ordeal.wait(lambda done=done: len(ordeal.folder.done()) > done, PATIENCE_S)  # type: ignore[misc]
-    code, output, left, _ = finish(ordeal)
-    return find_broken(kill, code, output, left)
+    code, output, left, _ = finish(ordeal, gone_s)
+    return find_broken(kill, code, output, left) or find_lost(before, ordeal)

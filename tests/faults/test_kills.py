@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import processes
-from tests.faults.kills import KILLS, draw_moments, find_broken, kill_at, kill_in_turn, measure_length
+from tests.faults.kills import KILLS, draw_moments, find_broken, find_patience, kill_at, kill_in_turn, measure_length
 from tests.faults.ordeal import Ordeal, checkout
 
 TIMES = 5
@@ -34,15 +34,15 @@ def length(ordeal: Ordeal) -> float:
 def test_a_command_that_a_kill_ends(ordeal: Ordeal, length: float, name: str) -> None:
     broken = []
     for moment in draw_moments(name, TIMES, length, SEED):
-        while (outcome := kill_at(ordeal, name, moment)) is None:  # the command was over by then
+        while (outcome := kill_at(ordeal, name, moment, find_patience(length))) is None:  # the command was over by then
             moment *= 0.8
         broken += [outcome] if outcome.broken else []
     assert not broken
 
 
 @pytest.mark.parametrize("name", SURVIVED)
-def test_a_command_that_survives_kills(ordeal: Ordeal, name: str) -> None:
-    assert not kill_in_turn(ordeal, name, TIMES, SEED)
+def test_a_command_that_survives_kills(ordeal: Ordeal, length: float, name: str) -> None:
+    assert not kill_in_turn(ordeal, name, TIMES, SEED, find_patience(length))
 
 
 def test_no_number_has_changed(ordeal: Ordeal, tmp_path: Path) -> None:
