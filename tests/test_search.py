@@ -5,11 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from typer.testing import CliRunner
@@ -22,8 +24,28 @@ from tests.running import Process
 from trainables.cell import Cell
 from trainables.store import RunFolder
 
-SMALL = ["--only", "scenario=wild,web", "--set", "epochs=2", "--set", "precision=fp32", "--set", "extra_images=20"]
-SEARCH = [*SMALL, "--trials", "5", "--seeds", "2", "--fresh", "2"]
+SETTINGS = {"epochs": 10, "lr": 0.3, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
+"""of so small a training what is searched decides something"""
+SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
+SEARCH = ["--trials", "5", "--seeds", "2", "--fresh", "2"]
+CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of a study that trains a cell in half a second: two labelled sets and a pool of patterns."""
+    place, labels = tmp_path_factory.mktemp("data"), np.tile(np.arange(len(CLASSES)), 24)
+    for seed, role in enumerate(("wild", "web", "pool")):
+        noise = np.random.default_rng(seed).integers(0, 200, (len(labels), 32, 32))
+        bright = np.arange(32)[None] * len(CLASSES) // 32 == labels[:, None]  # a band at the height of the class
+        for number, (picture, label) in enumerate(zip(np.minimum(noise + 95 * bright[..., None], 255), labels, strict=True)):
+            folder = place / role if role == "pool" else place / role / CLASSES[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number}.png")
+            if role == "pool" and number == 40:
+                break
+    data = (f"wild=folders:{place}/wild", f"web=folders:{place}/web", f"pool=images:{place}/pool")
+    return [*SMALL, *(word for each in data for word in ("--data", each))]
 
 
 def start(ray: SharedRay, runs: Path, *options: str) -> Process:
@@ -42,18 +64,18 @@ def studies(folder: RunFolder) -> dict[str, optuna.Study]:
 
 
 @pytest.fixture(scope="module")
-def searched(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder, str, set[str]]:
+def searched(shared_ray: SharedRay, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder, str, set[str]]:
     """A search of two conditions that was killed with -9 once, then continued to its end."""
     runs = tmp_path_factory.mktemp("runs")
     folder = RunFolder(str(runs / "annealed_label_transfer-pocket-search"))
-    first = start(shared_ray, runs, *SEARCH)
+    first = start(shared_ray, runs, *small, *SEARCH)
     first.wait_for(lambda: len(folder.done()) >= 5)
     processes.kill(processes.driver_of(first.pid))
     assert first.end()[0] == 2
     before = folder.done()
     assert not folder.files.exists(folder.path("best.json"))
     assert any(trial.state == TrialState.RUNNING for study in studies(folder).values() for trial in study.trials), "killed too late"
-    code, output = run(shared_ray, runs, *SEARCH)
+    code, output = run(shared_ray, runs, *small, *SEARCH)
     assert code == 0, output
     return runs, folder, output, before
 
@@ -105,7 +127,7 @@ def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: t
         events = EventAccumulator(folder.path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
         events.Reload()
         assert events.Scalars("score/mean")[-1].value == pytest.approx(trial.value)
-        assert len(events.Scalars("val/accuracy")) == 2, "one point an epoch"
+        assert len(events.Scalars("val/accuracy")) == SETTINGS["epochs"], "one point an epoch"
         content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
         start_info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
         assert start_info.hparams["temperature"].number_value == trial.params["temperature"]
@@ -127,12 +149,14 @@ def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[
     assert len(compared) == len(better) and all({row["a"], row["b"]} == {"ALT", "ALT(found)"} for row in compared)
 
 
-def test_done_is_done_and_more_trials_extend(searched: tuple[Path, RunFolder, str, set[str]], shared_ray: SharedRay) -> None:
+def test_done_is_done_and_more_trials_extend(
+    searched: tuple[Path, RunFolder, str, set[str]], shared_ray: SharedRay, small: list[str]
+) -> None:
     runs, folder, _, _ = searched
     first = {name: [trial.params for trial in study.trials] for name, study in studies(folder).items()}
-    code, output = run(shared_ray, runs, *SEARCH)
+    code, output = run(shared_ray, runs, *small, *SEARCH)
     assert code == 0 and "starting the workers" not in output, output
-    code, output = run(shared_ray, runs, *SEARCH, "--trials", "6", "--fresh", "0", "--searcher", "hyperopt")
+    code, output = run(shared_ray, runs, *small, *SEARCH, "--trials", "6", "--fresh", "0", "--searcher", "hyperopt")
     assert code == 0, output
     for name, study in studies(folder).items():
         assert [trial.params for trial in study.trials[:5]] == first[name] and len(study.trials) == 6
@@ -140,12 +164,12 @@ def test_done_is_done_and_more_trials_extend(searched: tuple[Path, RunFolder, st
 
 
 def test_a_grid_uses_what_was_found(
-    searched: tuple[Path, RunFolder, str, set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    searched: tuple[Path, RunFolder, str, set[str]], small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, folder, _, _ = searched
     trained: list[Cell] = []
     monkeypatch.setattr(grid, "carry_out", lambda study, cells, folder, how: trained.extend(cells) or 0)  # what it is given counts here
-    use = ["--use", folder.path("best.json"), *SMALL, "--only", "method=ALT", "--seeds", "1"]
+    use = ["--use", folder.path("best.json"), *small, "--only", "method=ALT", "--seeds", "1"]
     outcome = CliRunner().invoke(application(grid.main), ["annealed_label_transfer", "--runs", str(tmp_path), *use])
     assert outcome.exit_code == 0 and len(trained) == 2, outcome.output
     best = {each["condition"]["scenario"]: each["settings"] for each in folder.get_json("best.json")["found"]}
@@ -153,8 +177,10 @@ def test_a_grid_uses_what_was_found(
         assert best[cell.axes["scenario"]].items() <= cell.method_settings.items()  # type: ignore[index]
 
 
-def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray: SharedRay, tmp_path: Path) -> None:
-    code, output = run(shared_ray, tmp_path, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "lr=1e30")
+def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray: SharedRay, small: list[str], tmp_path: Path) -> None:
+    code, output = run(
+        shared_ray, tmp_path, *small, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "lr=1e30"
+    )
     folder = RunFolder(str(tmp_path / "annealed_label_transfer-pocket-search"))
     (study,) = studies(folder).values()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2 and "loss" in study.trials[0].user_attrs["reason"]
