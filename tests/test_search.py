@@ -24,7 +24,7 @@ from tests.running import Process
 from trainables.cell import Cell
 from trainables.store import RunFolder
 
-SETTINGS = {"epochs": 10, "lr": 0.3, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
+SETTINGS = {"epochs": 10, "lr": 0.2, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
 """of so small a training what is searched decides something"""
 SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
 SEARCH = ["--trials", "5", "--seeds", "2", "--fresh", "2"]
