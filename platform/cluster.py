@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from platform.claim import born
+from platform.driver_record import born
 from platform.sessions import close, open_session, sweep
 
 # Read by Ray at import, here and in every process it starts.
