@@ -36,6 +36,10 @@ def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
         _acquire(lock)
         folder.set_owner(lock.id, lock.verify)
         yield lock
+    except (FileNotFoundError, NotADirectoryError):
+        if folder.owner:
+            lock.verify()  # the folder may have gone between a check and a write
+        raise
     finally:
         folder.set_owner("")
         lock.release()

@@ -92,6 +92,13 @@ class RunFolder:
             with self._named(path):
                 self.files.pipe_file(path, content)
             return
+        try:
+            self._put_on_disk(content, path)
+        except (FileNotFoundError, NotADirectoryError):
+            self.verify()  # the folder may have gone between the check and the write
+            raise
+
+    def _put_on_disk(self, content: bytes, path: str) -> None:
         folder = self.make_folder(os.path.dirname(path))
         aside = ""
         try:
