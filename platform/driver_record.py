@@ -84,4 +84,4 @@ def _is_here(driver: Driver) -> bool:
 
 def _lives(process: Driver) -> bool:
     pid = process.get("pid")
-    return isinstance(pid, int) and pid > 0 and born(pid) == process.get("born")
+    return isinstance(pid, int) and pid > 0 and born(pid) == process.get("born") != ""
