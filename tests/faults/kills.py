@@ -131,7 +131,8 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
         kept = code == -signal.SIGKILL
     else:
         begun = "cells to do" in output
-        kept = code == 2 and any(word in last for word in (" died", " was killed", "Ray ended", "Ray does not start")) and (GOES_ON in last or not begun)
+        known = any(word in last for word in (" died", " was killed", "Ray ended", "Ray does not start"))
+        kept = code == 2 and known and (GOES_ON in last or not begun)
     return "" if kept else f"exit {code}, last line {last!r}"
 
 
