@@ -1,41 +1,61 @@
-"""Threads pinned, so that floating-point sums do not depend on the machine; no deadlines, so that its load does not matter either."""
+"""What all tests share: threads pinned, so that sums do not depend on the machine; no deadlines; the markers; one Ray for many grids."""
 
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.forking import ForkServer, SharedRay, serve_commands, serve_ray
 from tests.s3 import BUCKET, environment, server
 
 settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
-torch.set_num_threads(1)
 
-LONG = (
-    "tests/cluster/",
-    "tests/test_grid.py",
-    "tests/test_search.py",
-    "tests/faults/test_faults.py",
-    "tests/test_s3.py",
-    "tests/test_share.py",
-)
-"""what starts Rays, longest first: begun first, so that the many short ones fill the other core meanwhile"""
+SHARED_RAY = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_share.py")
+"""These share a Ray, and therefore a process of pytest-xdist: each of their grids asks for all its CPUs."""
+LAB = ("tests/cluster/",)
+"""These share a lab of hosts."""
+OWN_RAY = ("tests/faults/test_faults.py", "tests/faults/test_kills.py", "tests/test_cluster.py", "tests/test_name.py")
+"""These start Rays of their own."""
+FIRST = (SHARED_RAY, LAB, *((file,) for file in OWN_RAY))
+"""What is begun first, so that the many short tests fill the other core meanwhile."""
+
+
+def find_group(nodeid: str) -> int:
+    return next((place for place, files in enumerate(FIRST) if nodeid.startswith(files)), len(FIRST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)))
+    items.sort(key=lambda item: find_group(item.nodeid))
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "shared_ray" in fixtures:
+            assert item.nodeid.startswith(SHARED_RAY), f"{item.nodeid} uses shared_ray: its file belongs into SHARED_RAY"
+        if "shared_ray" in fixtures or item.nodeid.startswith((*OWN_RAY, *LAB)):
+            item.add_marker("ray")
+        if item.nodeid.startswith(LAB):
+            item.add_marker("cluster")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU")
 
 
 class ByFile(LoadScopeScheduling):
-    """Under pytest-xdist a file's tests share a process, and so do all that use the lab of hosts."""
+    """Under pytest-xdist a file's tests share a process, and so do those that share a Ray or a lab."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return LONG[0] if nodeid.startswith(LONG[0]) else nodeid.partition("::")[0]
+        group = find_group(nodeid)
+        return FIRST[group][0] if group < len(FIRST) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
@@ -44,9 +64,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
+def one_thread() -> None:
+    import torch  # here, for the process that only hands tests out needs none
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests decode is not kept in the home of whoever runs them."""
     os.environ["FERRAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def fork_server(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Starts Python within a fraction of a second."""
+    with serve_commands(tmp_path_factory.mktemp("forks")) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="session")
+def ray_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server of Ray's workers listens."""
+    return tmp_path_factory.mktemp("ray") / "workers"
+
+
+@pytest.fixture(scope="session")
+def shared_ray(fork_server: ForkServer, ray_workers: Path, s3_server: dict[str, str]) -> Iterator[SharedRay]:
+    """The Ray of all grids that do not test how a Ray starts, dies or is left."""
+    with serve_ray(fork_server, ray_workers, s3_server) as shared:
+        yield shared
 
 
 @pytest.fixture(scope="session")

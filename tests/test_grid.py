@@ -1,9 +1,7 @@
-"""The grid as a person runs it: real processes, a real Ray. Each start costs most of a minute: few, full tests. What dies: tests/faults."""
+"""The grid as a person runs it: real processes, a real Ray, which other files share. What dies: tests/faults."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,9 @@ import pytest
 from platform import grid
 from platform.command import application
 from tests import tiny
+from tests.forking import ForkServer, SharedRay, serve_ray
 from trainables.store import RunFolder
 
-ROOT = Path(__file__).resolve().parent.parent
 GRID = [
     "--only",
     "method=SL(c),SC(c<-a)",
@@ -32,12 +30,9 @@ GRID = [
 NOT_NUMBERS = {"time"}
 
 
-def run(runs: Path) -> tuple[int, str]:
-    """A grid of 8 cells of a second or two each."""
-    command = [sys.executable, "-m", "platform.grid", *GRID, "--set", "epochs=40", "--runs", str(runs)]
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400)
-    return done.returncode, done.stdout
+def run(shared_ray: SharedRay, runs: Path) -> tuple[int, str]:
+    """A grid of 8 cells of a second or less each."""
+    return shared_ray.run("platform.grid", *GRID, "--set", "epochs=8", "--runs", str(runs))
 
 
 def folder_of(runs: Path) -> RunFolder:
@@ -58,9 +53,9 @@ def numbers(folder: RunFolder) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def undisturbed(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     runs = tmp_path_factory.mktemp("undisturbed")
-    code, output = run(runs)
+    code, output = run(shared_ray, runs)
     assert code == 0, output
     return runs, output
 
@@ -91,11 +86,11 @@ def test_it_ends_in_a_report_and_says_little(undisturbed: tuple[Path, str]) -> N
     assert not list(Path(folder.path("cells")).glob("*/*.aside"))
 
 
-def test_done_is_done(undisturbed: tuple[Path, str]) -> None:
+def test_done_is_done(undisturbed: tuple[Path, str], shared_ray: SharedRay) -> None:
     """Nothing is trained twice, and Ray is not even started."""
     runs, _ = undisturbed
     before = {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).path("cells")).rglob("result.json")}
-    code, output = run(runs)
+    code, output = run(shared_ray, runs)
     assert code == 0 and "starting the workers" not in output
     assert before == {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).path("cells")).rglob("result.json")}
 
@@ -109,7 +104,7 @@ from trainables.cell import Cell
 from dataclasses import replace
 
 runs, folder = sys.argv[1], RunFolder(sys.argv[2])
-ray.init(num_cpus=2, num_gpus=1, log_to_driver=False)
+ray.init(log_to_driver=False)
 cells = list(reversed(folder.grid()))
 nan = replace(cells[0], method_settings=cells[0].method_settings | {"lr": 1e30})
 poison = replace(cells[1], axes=cells[1].axes | {"seed": 77}, method_settings=cells[1].method_settings | {"epochs": 2000})
@@ -127,16 +122,20 @@ ray.shutdown()
 """
 
 
-def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+@pytest.fixture
+def gpu_ray(fork_server: ForkServer, shared_ray: SharedRay, ray_workers: Path) -> Iterator[SharedRay]:
+    """A Ray that has a GPU, as far as it knows."""
+    with serve_ray(fork_server, ray_workers, {}, gpus=1) as shared:
+        yield shared
+
+
+def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path, str], gpu_ray: SharedRay, tmp_path: Path) -> None:
     """Four slots share one logical GPU; the cells come in reverse; one diverges, one has its worker killed whenever it reports."""
     reference = folder_of(undisturbed[0])
     runs = str(tmp_path / "run")
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", WORKERS, runs, reference.root], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"nan"')))  # Ray may add lines of its own
+    code, output = gpu_ray.start_code(WORKERS, runs, reference.root).end()
+    assert code == 0, output
+    told = json.loads(next(line for line in output.splitlines() if line.startswith('{"nan"')))  # Ray may add lines of its own
     folder = RunFolder(runs)
     folder.put_grid("adults_as_augmentation", "pocket", reference.grid())
     assert numbers(folder) == numbers(reference)

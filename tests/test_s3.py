@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from platform.command import application
 from platform.grid import main
 from platform.run_lock import lock_run
 from tests import tiny
+from tests.faults import processes
+from tests.forking import SharedRay
 from tests.s3 import environment, free_port
 from trainables.loop import train
 from trainables.owner import DRIVER
@@ -113,30 +114,20 @@ def test_what_is_wrong_with_a_bucket_is_one_line(s3: str, uri: str, variables: d
 
 
 GRID = ["--only", "method=SL(c),SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "2", "--set", "per_class=8"]
-GRID += ["--set", "probe_epochs=5", "--set", "precision=fp32", "--set", "epochs=40"]
+GRID += ["--set", "probe_epochs=5", "--set", "precision=fp32", "--set", "epochs=8"]
 
 
-def grid(runs: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "platform.grid", *GRID, "--runs", runs]
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, tmp_path: Path) -> None:
+def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, shared_ray: SharedRay, tmp_path: Path) -> None:
     folder = RunFolder(f"{s3}/adults_as_augmentation-pocket")
-    first = grid(s3)
-    until = time.monotonic() + 300
-    while not folder.done():
-        assert first.poll() is None and time.monotonic() < until, first.communicate()[0]
-        time.sleep(0.1)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first = shared_ray.start("platform.grid", *GRID, "--runs", s3)
+    first.wait_for(folder.done)
+    processes.kill(processes.driver_of(first.pid))
+    assert first.end()[0] == 2
     finished = {key: folder.get("cells", key, "result.json") for key in folder.done()}
     cells = folder.grid()
     assert 0 < len(finished) < len(cells) == 4, "the kill came too late to test anything"
-    second = grid(s3)
-    output, _ = second.communicate(timeout=400)
-    assert second.returncode == 0 and "4/4 cells done, 0 failed" in output, output
+    code, output = shared_ray.run("platform.grid", *GRID, "--runs", s3)
+    assert code == 0 and "4/4 cells done, 0 failed" in output, output
     assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained twice"
     assert b"SC(c&lt;-a)" in (folder.get("report", "index.html") or b"")
     numbers = [_numbers(cell.key, folder) for cell in cells]

@@ -2,11 +2,6 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +16,22 @@ from typer.testing import CliRunner
 
 from platform import grid, search
 from platform.command import application
+from tests.faults import processes
+from tests.forking import SharedRay
+from tests.running import Process
 from trainables.cell import Cell
 from trainables.store import RunFolder
 
-ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--only", "scenario=wild,web", "--set", "epochs=4", "--set", "precision=fp32", "--set", "extra_images=20"]
+SMALL = ["--only", "scenario=wild,web", "--set", "epochs=2", "--set", "precision=fp32", "--set", "extra_images=20"]
 SEARCH = [*SMALL, "--trials", "5", "--seeds", "2", "--fresh", "2"]
 
 
-def start(runs: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "platform.search", "annealed_label_transfer", "--runs", str(runs), *options]
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(ray: SharedRay, runs: Path, *options: str) -> Process:
+    return ray.start("platform.search", "annealed_label_transfer", "--runs", str(runs), *options)
 
 
-def run(runs: Path, *options: str) -> tuple[int, str]:
-    process = start(runs, *options)
-    output, _ = process.communicate(timeout=400)
-    return process.returncode, output
+def run(ray: SharedRay, runs: Path, *options: str) -> tuple[int, str]:
+    return start(ray, runs, *options).end()
 
 
 def studies(folder: RunFolder) -> dict[str, optuna.Study]:
@@ -49,22 +42,18 @@ def studies(folder: RunFolder) -> dict[str, optuna.Study]:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder, str, set[str]]:
+def searched(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder, str, set[str]]:
     """A search of two conditions that was killed with -9 once, then continued to its end."""
     runs = tmp_path_factory.mktemp("runs")
     folder = RunFolder(str(runs / "annealed_label_transfer-pocket-search"))
-    first = start(runs, *SEARCH)
-    until = time.monotonic() + 200
-    while len(folder.done()) < 5:
-        assert first.poll() is None, first.communicate()[0]
-        assert time.monotonic() < until, "the search makes no progress"
-        time.sleep(0.05)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first = start(shared_ray, runs, *SEARCH)
+    first.wait_for(lambda: len(folder.done()) >= 5)
+    processes.kill(processes.driver_of(first.pid))
+    assert first.end()[0] == 2
     before = folder.done()
     assert not folder.files.exists(folder.path("best.json"))
     assert any(trial.state == TrialState.RUNNING for study in studies(folder).values() for trial in study.trials), "killed too late"
-    code, output = run(runs, *SEARCH)
+    code, output = run(shared_ray, runs, *SEARCH)
     assert code == 0, output
     return runs, folder, output, before
 
@@ -116,7 +105,7 @@ def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: t
         events = EventAccumulator(folder.path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
         events.Reload()
         assert events.Scalars("score/mean")[-1].value == pytest.approx(trial.value)
-        assert len(events.Scalars("val/accuracy")) == 4, "one point an epoch"
+        assert len(events.Scalars("val/accuracy")) == 2, "one point an epoch"
         content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
         start_info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
         assert start_info.hparams["temperature"].number_value == trial.params["temperature"]
@@ -138,12 +127,12 @@ def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[
     assert len(compared) == len(better) and all({row["a"], row["b"]} == {"ALT", "ALT(found)"} for row in compared)
 
 
-def test_done_is_done_and_more_trials_extend(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+def test_done_is_done_and_more_trials_extend(searched: tuple[Path, RunFolder, str, set[str]], shared_ray: SharedRay) -> None:
     runs, folder, _, _ = searched
     first = {name: [trial.params for trial in study.trials] for name, study in studies(folder).items()}
-    code, output = run(runs, *SEARCH)
+    code, output = run(shared_ray, runs, *SEARCH)
     assert code == 0 and "starting the workers" not in output, output
-    code, output = run(runs, *SEARCH, "--trials", "6", "--fresh", "0", "--searcher", "hyperopt")
+    code, output = run(shared_ray, runs, *SEARCH, "--trials", "6", "--fresh", "0", "--searcher", "hyperopt")
     assert code == 0, output
     for name, study in studies(folder).items():
         assert [trial.params for trial in study.trials[:5]] == first[name] and len(study.trials) == 6
@@ -164,8 +153,8 @@ def test_a_grid_uses_what_was_found(
         assert best[cell.axes["scenario"]].items() <= cell.method_settings.items()  # type: ignore[index]
 
 
-def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(tmp_path: Path) -> None:
-    code, output = run(tmp_path, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "lr=1e30")
+def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray: SharedRay, tmp_path: Path) -> None:
+    code, output = run(shared_ray, tmp_path, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "lr=1e30")
     folder = RunFolder(str(tmp_path / "annealed_label_transfer-pocket-search"))
     (study,) = studies(folder).values()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2 and "loss" in study.trials[0].user_attrs["reason"]

@@ -1,12 +1,9 @@
 """Two workers that train one cell between them: the numbers of one to rounding, and what happens when one of them goes."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +14,12 @@ from torch import nn
 
 from tests import tiny
 from tests.faults import processes
+from tests.forking import ForkServer, SharedRay
 from trainables.cell import Cell, Data
 from trainables.loop import train
 from trainables.models import encoder, encoders
 from trainables.store import RunFolder
 
-ROOT = Path(__file__).resolve().parent.parent
 MEMBER = """
 import json, os, sys, torch
 torch.set_num_threads(1)
@@ -71,20 +68,25 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
     return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
 
 
-def together(cell: Cell, folder: RunFolder, size: int, leave: int = -1) -> list[tuple[int, str]]:
-    """Train it in so many processes, of which the last leaves at that step; exit code and last words of each."""
-    running, name = [], uuid.uuid4().hex
-    for index in range(size):
-        when = str(leave) if index == size - 1 else "-1"
-        given = [str(index), str(size), name, folder.root, when, json.dumps(cell.to_json())]
-        command = [sys.executable, "-c", MEMBER, *given]
-        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-    said = [each.communicate(timeout=120)[0] for each in running]
-    return [(each.returncode, words) for each, words in zip(running, said, strict=True)]
+Together = Callable[..., list[tuple[int, str]]]
 
 
-def finished(cell: Cell, folder: RunFolder) -> None:
-    """Two have trained it to its end."""
+@pytest.fixture(scope="module")
+def together(fork_server: ForkServer) -> Together:
+    def train_together(cell: Cell, folder: RunFolder, size: int, leave: int = -1) -> list[tuple[int, str]]:
+        """Train it in so many processes, of which the last leaves at that step; exit code and last words of each."""
+        running, name = [], uuid.uuid4().hex
+        for index in range(size):
+            when = str(leave) if index == size - 1 else "-1"
+            given = [str(index), str(size), name, folder.root, when, json.dumps(cell.to_json())]
+            running.append(fork_server.start(["-c", MEMBER, *given]))
+        return [each.end() for each in running]
+
+    return train_together
+
+
+def finish(together: Together, cell: Cell, folder: RunFolder) -> None:
+    """Two train it to its end."""
     found = together(cell, folder, 2)
     assert [code for code, _ in found] == [0, 0], found
 
@@ -98,12 +100,12 @@ def losses(folder: RunFolder, cell: Cell) -> list[float]:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_two_workers_train_as_one_does(roles: dict[str, Data], arm: str, tmp_path: Path) -> None:
+def test_two_workers_train_as_one_does(together: Together, roles: dict[str, Data], arm: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"encoder": "plain", "lr": 0.02, "batch": 12}
     one, two = (RunFolder(str(tmp_path / name)) for name in ("one", "two"))
     alone, shared = tiny.cell(roles, arm, **settings), tiny.cell(roles, arm, devices=2, **settings)
     train(alone, one)
-    finished(shared, two)
+    finish(together, shared, two)
     np.testing.assert_allclose(losses(two, shared), losses(one, alone), rtol=2e-5)
     torch.testing.assert_close(parameters(two, shared), parameters(one, alone), rtol=1e-3, atol=2e-5)
     for each, cell in ((one, alone), (two, shared)):
@@ -111,28 +113,30 @@ def test_two_workers_train_as_one_does(roles: dict[str, Data], arm: str, tmp_pat
     assert two.result(shared.key)["metrics"]["test/accuracy"] == pytest.approx(one.result(alone.key)["metrics"]["test/accuracy"])
 
 
-def test_with_batch_normalisation_all_hold_to_the_first_ones_statistics(roles: dict[str, Data], tmp_path: Path) -> None:
+def test_with_batch_normalisation_all_hold_to_the_first_ones_statistics(together: Together, roles: dict[str, Data], tmp_path: Path) -> None:
     """Not the numbers of one worker, but a training like it; and a second time to the same bits."""
     cell = tiny.cell(roles, "SC(c<-a)", devices=2, batch=12)
     folders = [RunFolder(str(tmp_path / name)) for name in ("a", "b")]
     for folder in folders:
-        finished(cell, folder)
+        finish(together, cell, folder)
     assert torch.equal(*(parameters(folder, cell) for folder in folders))
     assert losses(folders[0], cell) == losses(folders[1], cell)
 
 
-def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(roles: dict[str, Data], tmp_path: Path) -> None:
+def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
+    together: Together, roles: dict[str, Data], tmp_path: Path
+) -> None:
     cell = tiny.cell(roles, "SC(c<-a)", devices=2, batch=12)
     whole, broken = (RunFolder(str(tmp_path / name)) for name in ("whole", "broken"))
-    finished(cell, whole)
+    finish(together, cell, whole)
     (code, said), (gone, _) = together(cell, broken, 2, leave=4)
     assert gone == 9 and code == 3 and "Parted another worker of its 2 has gone" in said
     assert not broken.whole(cell.key)
-    finished(cell, broken)
+    finish(together, cell, broken)
     assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
 
 
-def test_who_never_comes_is_not_waited_for_long(tmp_path: Path) -> None:
+def test_who_never_comes_is_not_waited_for_long(fork_server: ForkServer, tmp_path: Path) -> None:
     code = f"""
 import trainables.share as share
 share.MEET_S = 1.0
@@ -142,60 +146,37 @@ try:
 except share.Parted as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("the 2 workers of a cell did not meet"), done
+    said = fork_server.run(["-c", code])[1]
+    assert "the 2 workers of a cell did not meet" in said and "met nobody" not in said
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(roles: dict[str, Data], tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_shared_is_refused(together: Together, roles: dict[str, Data], tmp_path: Path) -> None:
     cell = tiny.cell(roles, "SL(c)", devices=3, batch=8)
     for code, said in together(cell, RunFolder(str(tmp_path)), 3):
         assert code == 1 and "BadRequest: devices=3: 8 items a step cannot be shared evenly" in said
 
 
-def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(tmp_path: Path) -> None:
+def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(shared_ray: SharedRay, together: Together, tmp_path: Path) -> None:
     """By the command, on a real Ray: the numbers are those of two plain processes."""
-    mark, runs, before = uuid.uuid4().hex, tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-share-*"))
-    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 15}
-    command = [
-        sys.executable,
-        "-m",
-        "platform.grid",
-        "--only",
-        "method=SC(c<-a)",
-        "--only",
-        "split=.5",
-        "--only",
-        "ratio=1",
-        "--seeds",
-        "2",
-    ]
-    command += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", processes.MARK: mark}
-    grid = subprocess.Popen(
-        [*command, "--slots", "2", "--runs", str(runs)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    runs, before = tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-share-*"))
+    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 6}
+    options = ["--only", "method=SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "2", "--slots", "2", "--runs", str(runs)]
+    options += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    grid = shared_ray.start("platform.grid", *options)
     folder = RunFolder(str(runs / "adults_as_augmentation-pocket"))
-    until = time.monotonic() + 200
-    while not list(runs.glob("*/cells/*/last-words.txt")):  # there while a cell trains
-        assert grid.poll() is None and time.monotonic() < until, grid.communicate()[0]
-        time.sleep(0.05)
-    assert processes.kill(processes.of_role(mark, "worker")[0])
-    said, _ = grid.communicate(timeout=300)
-    assert grid.returncode == 0 and "2/2 cells done, 0 failed" in said, said
+    grid.wait_for(lambda: list(runs.glob("*/cells/*/last-words.txt")))  # there while a cell trains
+    assert processes.kill(shared_ray.pids("worker")[0])
+    code, said = grid.end()
+    assert code == 0 and "2/2 cells done, 0 failed" in said, said
     assert set(Path(tempfile.gettempdir()).glob("ferray-share-*")) <= before, "where they met is left"
     plainly = RunFolder(str(tmp_path / "plainly"))
     for cell in folder.grid():
-        finished(cell, plainly)
+        finish(together, cell, plainly)
         assert losses(folder, cell) == losses(plainly, cell)
         assert torch.equal(parameters(folder, cell), parameters(plainly, cell))
 
 
-def test_more_devices_than_a_machine_has_are_refused(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "platform.grid", "--only", "method=SL(c)", "--seeds", "1", "--set", "devices=4", "--slots", "2"]
-    done = subprocess.run([*command, "--runs", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 2 and "devices=4: no machine has so many slots (the most are 2)" in done.stderr.splitlines()[-1]
+def test_more_devices_than_a_machine_has_are_refused(shared_ray: SharedRay, tmp_path: Path) -> None:
+    options = ["--only", "method=SL(c)", "--seeds", "1", "--set", "devices=4", "--slots", "2", "--runs", str(tmp_path)]
+    code, said = shared_ray.run("platform.grid", *options)
+    assert code == 2 and "devices=4: no machine has so many slots (the most are 2)" in said.strip().splitlines()[-1]

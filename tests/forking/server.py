@@ -1,0 +1,224 @@
+"""A process that imports once and then forks: each fork is a command, or a worker of Ray's, that starts without the seconds of imports.
+
+It is started as a script: `python server.py SOCKET KIND`. A request is a connection to the socket (see request.py). This process forks only
+while it has one thread. A fork gets the request's arguments, environment, folder and streams.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+import traceback
+import types
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = str(Path(__file__).resolve().parents[2])
+PRELOADED = {
+    "command": (
+        "torch._dynamo",
+        "platform.schedule",
+        "platform.board",
+        "platform.report",
+        "platform.estimate",
+        "platform.command",
+        "platform.reporting.current",
+        "platform.searching.board",
+        "platform.searching.figures",
+        "platform.searching.hunt",
+        "ray.tune.search.hyperopt",
+        "s3fs",
+    ),
+    "worker": (
+        "torch._dynamo",
+        "ray.tune",
+        "ray.train.torch",
+        "ray._private.workers.default_worker",
+        "trainables.slot",
+        "trainables.worker",
+        "trainables.host",
+        "trainables.pack",
+        "s3fs",
+    ),
+}
+"""by kind of fork, what it would import; not the modules that it runs by name, of which `runpy` would warn"""
+LENGTH = 8
+"""bytes of the number that goes before a request"""
+
+
+def read_request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The request, and the three streams that came with it."""
+    content, streams, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+    while len(content) < LENGTH or len(content) < LENGTH + int(content[:LENGTH]):
+        more = connection.recv(1 << 16)
+        if not more:
+            raise ConnectionError("the request is cut off")
+        content += more
+    return json.loads(content[LENGTH:]), list(streams)
+
+
+def become(request: dict[str, Any], streams: list[int], imported: dict[str, str]) -> None:
+    """Make this fork what a new process with the request's properties would be. `imported`: variables that the imports have set."""
+    signal.set_wakeup_fd(-1)
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for target, stream in enumerate(streams):
+        os.dup2(stream, target)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"] | imported)
+    os.chdir(request["folder"])
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False, encoding="utf-8")
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, encoding="utf-8", errors="backslashreplace")
+    sys.modules["ray._raylet"].Config.initialize("")  # read its settings again, from this environment
+
+
+def serve(place: str, imported: dict[str, str]) -> dict[str, Any]:
+    """Fork for each request. Returns in the forks alone: their request. Ends when standard input does, and its forks with it."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(place)
+    listener.listen(64)
+    wakened, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    forks: dict[int, socket.socket] = {}
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy what is shared
+    with selectors.DefaultSelector() as selector:
+        for source in (listener, wakened, sys.stdin):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    connection, _ = listener.accept()
+                    if (forked := _fork(connection)) is None:
+                        continue
+                    pid, request, streams = forked
+                    if pid == 0:
+                        for each in (listener, wakened, waker, connection, *forks.values()):
+                            each.close()
+                        become(request, streams, imported)
+                        return request
+                    forks[pid] = connection
+                    selector.register(connection, selectors.EVENT_READ, pid)
+                elif key.fileobj is wakened:
+                    wakened.recv(1024)
+                    _collect(forks, selector)
+                elif key.fileobj is sys.stdin:
+                    _end(forks)
+                else:  # whoever asked for it has gone
+                    _kill(key.data)
+                    selector.unregister(key.fileobj)
+
+
+def _fork(connection: socket.socket) -> tuple[int, dict[str, Any], list[int]] | None:
+    """As os.fork, with the request and its streams; None where the request is cut off."""
+    try:
+        request, streams = read_request(connection)
+    except (OSError, ValueError):
+        connection.close()
+        return None
+    threads = os.listdir("/proc/self/task")
+    assert len(threads) == 1, f"a fork would lose the threads {threads}"
+    pid = os.fork()
+    if pid:
+        for stream in streams:
+            os.close(stream)
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{pid}\n".encode())
+    return pid, request, streams
+
+
+def _collect(forks: dict[int, socket.socket], selector: selectors.BaseSelector) -> None:
+    """Tell of each fork that has ended its exit code, as `subprocess` counts them."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        connection = forks.pop(pid)
+        with contextlib.suppress(KeyError):
+            selector.unregister(connection)
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        connection.close()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _end(forks: dict[int, socket.socket]) -> None:
+    for pid in forks:
+        _kill(pid)
+        os.waitpid(pid, 0)
+    os._exit(0)
+
+
+def main(place: str, kind: str) -> None:
+    sys.path.remove(str(Path(__file__).resolve().parent))
+    if kind == "command":
+        sys.path.insert(0, ROOT)  # as `python -m` from the checkout
+    else:
+        import platform
+
+        assert not hasattr(platform, "__path__"), "a worker has the standard library's"
+        sys.path.insert(1, ROOT)
+    before = dict(os.environ)
+    for name in PRELOADED[kind]:
+        importlib.import_module(name)
+    if kind == "worker":
+        sys.path.remove(ROOT)  # Ray itself adds the driver's folder
+    run(serve(place, {name: value for name, value in os.environ.items() if before.get(name) != value})["arguments"])
+
+
+def run(arguments: list[str]) -> NoReturn:
+    """Do what Python does with these arguments, `-m module ...`, `-c code ...` or `file ...`, and end the process.
+
+    It ends as after Python's teardown, which would write to every page that the forks share.
+    """
+    code = 0
+    try:
+        if arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        elif arguments[0] == "-c":
+            sys.argv = ["-c", *arguments[2:]]
+            module = sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(compile(arguments[1], "<string>", "exec"), module.__dict__)
+        else:
+            sys.argv = arguments
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
