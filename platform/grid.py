@@ -210,17 +210,17 @@ def commit() -> dict[str, Any]:
 def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
     """Whatever Ray prints, from any process, goes to a log file; yields a stream to the real standard error."""
     log = f"{folder.make_folder(folder.path('log'))}/{time.strftime('%Y%m%d-%H%M%S.log')}" if folder.local else os.devnull
-    saved = os.dup(1), os.dup(2)
-    with open(log, "ab", buffering=0) as file, contextlib.closing(open_stream(os.dup(2))) as stream:
+    saved, streams = (os.dup(1), os.dup(2)), (sys.stdout, sys.stderr)
+    stream = open_stream(os.dup(2))  # stays open: a second signal, which may come later, is answered there
+    with open(log, "ab", buffering=0) as file:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        sys.stdout, sys.stderr = open_stream(1), open_stream(2)  # those of the command are on descriptors of their own
         try:
             yield stream
         finally:
-            with contextlib.suppress(OSError):  # the log's disk is full
-                sys.stdout.flush()
-                sys.stderr.flush()
+            sys.stdout, sys.stderr = streams
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
 
