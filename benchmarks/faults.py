@@ -29,6 +29,8 @@ ROUND = 5
 SEEDS = 4
 """with which a round begins; one more where all is done before a fault came"""
 DISK_MB = 96
+HANG_S = 120.0
+"""without a step, a result, or an end: a hang"""
 
 
 def main(
@@ -44,14 +46,14 @@ def main(
     place = place / f"seed-{seed}"
     code = checkout(place / "checkout")
     book = place / "faults.jsonl"
-    calm = Ordeal(code, place / "calm", seeds=SEEDS + ROUND)
+    calm = Ordeal(code, place / "calm", seeds=SEEDS + ROUND, patience_s=HANG_S)
     undisturbed(calm)
     mounts = mountable(place / "probe")
     names = [name for name in KINDS if (mounts or not KINDS[name].mounts) and (not only or name in only.split(","))]
     plan = draw(names, faults, seed)
     past = [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
     while len(past) < faults and time.monotonic() - began < 60 * minutes:
-        mine, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS)
+        mine, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS, patience_s=HANG_S)
         entries = suffer(ordeal, mine, len(past), seed, mounts, calm)
         past += entries
         with book.open("a") as file:

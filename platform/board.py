@@ -41,7 +41,7 @@ class Board:
         self._last: dict[str, int] = {}
         if folder.local:
             shown = (f"test/{study.metric}", f"selected/val/{study.metric}")
-            write_run(Path(folder.path("tb")), experiment(study.title, study.axes, dict.fromkeys((*METRICS, *shown))))
+            write_run(Path(folder.make_folder(folder.path("tb"))), experiment(study.title, study.axes, dict.fromkeys((*METRICS, *shown))))
 
     def row(self, cell: Cell, row: Row) -> None:
         """One epoch of a cell in training. What a restarted worker repeats is dropped."""
@@ -49,7 +49,7 @@ class Board:
             return
         if cell.key not in self._open:
             past = [earlier for earlier in self.folder.history(cell.key) if earlier["step"] < row["step"]]
-            path = write_run(self._place(cell), self._begin(cell, (past or [row])[0]) + curves(past))
+            path = write_run(self._made(self._place(cell)), self._begin(cell, (past or [row])[0]) + curves(past))
             self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
@@ -85,7 +85,7 @@ class Board:
                 replicates = [(history, result["metrics"]) for history, result in map(self._run, members) if history and result]
                 if replicates and not self.study.is_step(members[0]):
                     rows = list(means(replicates))
-                    write_run(self._mean(name), head(rows[0]["time"]) + curves(rows))
+                    write_run(self._made(self._mean(name)), head(rows[0]["time"]) + curves(rows))
                 now = self._state(name, members)
             if now is not None:
                 complete[name] = now
@@ -124,6 +124,9 @@ class Board:
     def _mean(self, name: str) -> Path:
         return Path(self.folder.path("tb", below(f"mean/{name}")))
 
+    def _made(self, place: Path) -> Path:
+        return Path(self.folder.make_folder(str(place)))
+
     def close(self) -> None:
         for key in list(self._open):
             self._close(key)
@@ -139,7 +142,7 @@ class Board:
         if history:
             content = self._begin(cell, history[0]) + curves(history)
             end = _end(history[-1], result, counted=not self.study.is_step(cell)) if result else b""
-            write_run(self._place(cell), content + end, ahead=result is None)
+            write_run(self._made(self._place(cell)), content + end, ahead=result is None)
         return history, result
 
     def _place(self, cell: Cell) -> Path:
@@ -164,7 +167,7 @@ def pictures(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
         image = Summary.Image(encoded_image_string=data, width=width, height=height, colorspace=3)
         values.append(Summary.Value(tag=tag, image=image))
     if folder.local:
-        write_run(Path(folder.path("tb", run)), head(0) + record(0, 0, values))
+        write_run(Path(folder.make_folder(folder.path("tb", run))), head(0) + record(0, 0, values))
 
 
 def means(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from platform.claim import born
 from platform.console import print_last
+from platform.driver_record import born
 from platform.sessions import close, find_place, open_session, sweep
 from platform.supervisor import GOES_ON, ONCE_S, exit_process, report_lost
 

@@ -17,8 +17,8 @@ NOT_CURVES = ("phase", "epoch", "step", "time")
 
 
 def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
-    """Make `content` the one event file of the run in `folder`. Where it may be `ahead`, it may hold more: epochs that no checkpoint
-    holds yet.
+    """Make `content` the one event file of the run in `folder`, which is there. Where it may be `ahead`, it may hold more: epochs that no
+    checkpoint holds yet.
     """
     files = sorted(folder.glob("events.out.tfevents.*"))
     there = files[0].read_bytes() if len(files) == 1 else None
@@ -26,7 +26,6 @@ def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
         with named(files[0]), files[0].open("ab") as stream:
             stream.write(content[len(there) :])
         return files[0]
-    folder.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
     path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
     with named(path):

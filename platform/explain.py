@@ -17,6 +17,7 @@ from platform.explaining.networks import Opened, layer_of, opened, prints
 from platform.explaining.sheets import Sheet
 from platform.report import only_run, write
 from platform.reporting.files import plain
+from platform.reporting.folder import read_cells
 from platform.significance import Interval
 from search_spaces.study import STUDIES, Study
 from trainables.registry import BadRequest, unknown
@@ -51,10 +52,8 @@ def main(
 
 
 def study_of(folder: RunFolder) -> Study:
-    content = folder.get_json("grid.json")
-    if not content or not content.get("cells"):
-        raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
-    return STUDIES.find(content["study"])(content["scale"])
+    first = read_cells(folder)[0]
+    return STUDIES.find(first.study)(first.scale)  # type: ignore[arg-type]
 
 
 def at(condition: chosen.Condition) -> str:

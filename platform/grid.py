@@ -18,11 +18,11 @@ import torch
 import typer
 import yaml
 
-from platform.claim import claim
 from platform.cluster import started
 from platform.command import ending, run_command
 from platform.console import open_stream
 from platform.progress import Progress, printable
+from platform.run_lock import lock_run
 from platform.searching.best import read
 from platform.supervisor import ignore_signals
 from search_spaces.study import STUDIES, Study
@@ -132,7 +132,7 @@ def check(study: Study, cells: list[Cell]) -> None:
 
 def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run`."""
-    with claim(folder):
+    with lock_run(folder):
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_step(cell)])
         todo = undone(cells, folder)
         if todo:
@@ -140,6 +140,7 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str,
             folder.sweep()
             with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train(study, todo, folder, progress, how)
+        folder.verify()  # a folder on a disk does so before every write
         draw(study, cells, folder)
         return int(not {cell.key for cell in todo} <= folder.done())
 
@@ -208,19 +209,18 @@ def commit() -> dict[str, Any]:
 @contextlib.contextmanager
 def chatter_aside(folder: RunFolder) -> Iterator[TextIO]:
     """Whatever Ray prints, from any process, goes to a log file; yields a stream to the real standard error."""
-    log = folder.path("log", time.strftime("%Y%m%d-%H%M%S.log")) if folder.local else os.devnull
-    os.makedirs(os.path.dirname(log), exist_ok=True)
-    saved = os.dup(1), os.dup(2)
-    with open(log, "ab", buffering=0) as file, contextlib.closing(open_stream(os.dup(2))) as stream:
+    log = f"{folder.make_folder(folder.path('log'))}/{time.strftime('%Y%m%d-%H%M%S.log')}" if folder.local else os.devnull
+    saved, streams = (os.dup(1), os.dup(2)), (sys.stdout, sys.stderr)
+    stream = open_stream(os.dup(2))  # stays open: a second signal, which may come later, is answered there
+    with open(log, "ab", buffering=0) as file:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        sys.stdout, sys.stderr = open_stream(1), open_stream(2)  # those of the command are on descriptors of their own
         try:
             yield stream
         finally:
-            with contextlib.suppress(OSError):  # the log's disk is full
-                sys.stdout.flush()
-                sys.stderr.flush()
+            sys.stdout, sys.stderr = streams
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
 

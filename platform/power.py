@@ -8,6 +8,11 @@ from scipy import special
 
 from platform.significance import Alternative
 
+MOST_REPLICATES = 1_000_000
+"""replicates an arm up to which `needed` looks; no study affords more"""
+FAR = 1e4
+"""a centre of the noncentral t distribution from which scipy takes milliseconds, and from 1e10 on has no number"""
+
 
 def smallest_p(n1: int, n2: int | None = None, alternative: Alternative = "two-sided") -> float:
     """The smallest p that a rank test of n1 against n2 numbers, or, without n2, a sign flip or signed-rank test of n1 pairs, can give."""
@@ -18,22 +23,38 @@ def smallest_p(n1: int, n2: int | None = None, alternative: Alternative = "two-s
 def power(d: float, n1: float, n2: float | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided") -> float:
     """Chance that a t test finds a true difference of d standard deviations; without n2 of n1 paired differences."""
     df, scale = (n1 - 1, n1**0.5) if n2 is None else (n1 + n2 - 2, (n1 * n2 / (n1 + n2)) ** 0.5)
-    bar = special.stdtrit(df, 1 - alpha / 2 if alternative == "two-sided" else 1 - alpha)
-    wrong = np.nan_to_num(1 - special.nctdtr(df, -d * scale, bar)) if alternative == "two-sided" else 0.0  # scipy has NaN where it is 0
-    return float(1 - special.nctdtr(df, d * scale, bar) + wrong)
+    bar, centre = -special.stdtrit(df, alpha / 2 if alternative == "two-sided" else alpha), d * scale
+    wrong = 1 - _noncentral_t(df, -centre, bar) if alternative == "two-sided" else 0.0
+    return 1 - _noncentral_t(df, centre, bar) + wrong
+
+
+def _noncentral_t(df: float, centre: float, bar: float) -> float:
+    """P(T <= bar) of the noncentral t distribution, of a bar above 0.
+
+    scipy has NaN for many centres beyond 35, and below 0 where the chance is 1 in all its digits. Far from 0 the numerator hardly varies:
+    what is left is the chance that the standard deviation in the denominator is large (error below 1e-8 from FAR on and wherever scipy
+    has NaN).
+    """
+    found = float(special.nctdtr(df, centre, bar)) if abs(centre) < FAR else np.nan
+    if found == found:
+        return found
+    return float(special.chdtrc(df, df * (min(centre, 1e100) / bar) ** 2)) if centre > 0 else 1.0
 
 
 @lru_cache(maxsize=4096)
 def detectable(n1: int, n2: int | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided", wanted: float = 0.8) -> float:
-    """The true difference, in standard deviations, that a t test of these sizes finds with chance `wanted`; NaN where none can."""
+    """The true difference, in standard deviations, that a t test of these sizes finds with chance `wanted`; NaN where not even 1000 are."""
     if min(n1, n2 or n1) < 2:
         return np.nan
     return _first(lambda d: power(d, n1, n2, alpha, alternative) >= wanted, 0.0, 1000.0)
 
 
 def needed(d: float, paired: bool, alpha: float = 0.05, alternative: Alternative = "two-sided", wanted: float = 0.8) -> float:
-    """How many replicates an arm a t test needs to find a true difference of d > 0 standard deviations with chance `wanted`."""
-    found = _first(lambda n: power(d, n, None if paired else n, alpha, alternative) >= wanted, 2.0, 1e7)
+    """How many replicates an arm a t test needs to find a true difference of d > 0 standard deviations with chance `wanted`.
+
+    At least 2, for fewer have no standard deviation; infinity where MOST_REPLICATES are not enough.
+    """
+    found = _first(lambda n: power(d, n, None if paired else n, alpha, alternative) >= wanted, 2.0, MOST_REPLICATES)
     return np.inf if np.isnan(found) else found
 
 
@@ -43,9 +64,9 @@ def _first(enough: Callable[[float], bool], low: float, most: float) -> float:
         return low
     high = max(1.0, 2 * low)
     while not enough(high):
-        low, high = high, 2 * high
-        if high > most:
+        if high >= most:
             return np.nan
+        low, high = high, min(2 * high, most)
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)

@@ -1,6 +1,7 @@
 """python -m platform.report [RUN]: what a grid, or any table of runs, shows and how sure that is. Reads results; trains nothing."""
 
 import os
+import sys
 from dataclasses import replace
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import fsspec
 import typer
 
 from platform.command import ending, run_command
+from platform.progress import printable
 from platform.reporting.current import unmark
 from platform.reporting.files import files
 from platform.reporting.findings import examine
@@ -21,15 +23,18 @@ from trainables.store import RunFolder
 def write(folder: RunFolder, study: Study | None = None, baseline: str | None = None, rope: float | None = None) -> str:
     """Write RUN/report; the path of its page. BadRequest where there is no run to report on.
 
-    `baseline` and `rope` stand in for the study's own.
+    `baseline` and `rope` stand in for the study's own. What is damaged and can be left out is, with a line on standard error.
     """
     unmark(folder)
     runs = read_folder(folder, study)
     if baseline is not None and baseline not in runs.arms:
         raise unknown(runs.design.compared, baseline, runs.arms)
     runs.design = replace(runs.design, baseline=baseline or runs.design.baseline, rope=rope or runs.design.rope)
-    for name, data in files(runs, examine(runs, folder)).items():
+    found = examine(runs, folder)
+    for name, data in files(runs, found).items():
         folder.put(data, "report", name)
+    for line in found.damaged:
+        print(printable(line), file=sys.stderr)
     return folder.path("report", "index.html")
 
 

@@ -10,6 +10,7 @@ import math
 import shutil
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.loop import Keep
 from trainables.mailbox import ENDS, Mailbox, devices
+from trainables.owner import FolderLost
 from trainables.pack import PACK
 from trainables.slot import slot
 from trainables.store import RunFolder
@@ -41,6 +43,10 @@ HEAD = {"node:__internal_head__": 0.001}
 """what everything asks for that must not die with a worker's machine; its CPU would be taken from the workers"""
 TRIALS = 100
 """Tune's own work and memory grow with the trials, so a larger grid has more packs a trial"""
+VERIFY_S = 1.0
+"""how often the driver looks whether the run folder is still its own"""
+VERIFY_STORE_S = 20.0
+"""the same on an object store, where it is a request"""
 ACTORS = 32
 """trial actors at once: each is a process on the head, and on a large cluster posts the packs of several slots"""
 
@@ -222,6 +228,7 @@ def _serve(
     config |= {
         "hang_s": hang_s,
         "own_gpu": share >= 1,
+        "owner": folder.owner,
         "keep": keep,
         "parents": [cell.parent for cell in todo.known if cell.parent],
         "paths": sorted({path for cell in todo.known for data in cell.data.values() for path in data.source.files()}),
@@ -249,6 +256,8 @@ def _serve(
                 event["reason"] += f"; its last words: {words[0]}" if words else ""
                 folder.put_error(event["key"], event | {"words": words})
             listen(event)
+        except FolderLost as error:
+            fatal.append(str(error))
         except OSError as error:
             fatal.append(f"{error.filename or folder.uri}: {error.strerror or error}")
 
@@ -286,6 +295,7 @@ def _serve(
     widest = max((devices(cell.method_settings) for cell in todo.known), default=1)
     crews.look()
     trials.start()
+    verified = time.monotonic()
     try:
         if 0 < crews.largest < widest and not crews.grows:
             raise Fatal(f"devices={widest}: no machine has so many slots (the most are {crews.largest}); --slots, or fewer devices")
@@ -295,7 +305,11 @@ def _serve(
                 raise Fatal(f"Ray's {gone[0]} died")
             crews.look()
             tick()
+            if time.monotonic() > verified + (VERIFY_S if folder.local else VERIFY_STORE_S):
+                verified = time.monotonic()
+                folder.verify()
         if fatal or crews.fatal:
+            folder.verify()  # a worker that lost its folder knows less of it
             raise Fatal((fatal or [crews.fatal])[0])
         if left := sum(cell.key not in ended for cell in todo.known):  # the trials may die of it before it is seen here
             raise Fatal(f"Ray's {gone[0]} died" if (gone := lost()) else f"the trials ended before {left} of their cells")

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from platform.claim import claim
 from platform.cluster import started
 from platform.command import ending, run_command
 from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, undone
 from platform.progress import Progress
+from platform.run_lock import lock_run
 from search_spaces.space import Found
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
@@ -68,11 +68,12 @@ def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[
     search = study.search
     assert search is not None
     every = quests(study, search, data)
-    with claim(folder):
-        journal = Journal(folder.path("search.journal"))
+    with lock_run(folder):
+        journal = Journal(folder.path("search.journal"), folder.verify)
         hunt = Hunt(every, folder, journal, search.searcher, search.trials, suggestion_of_hyperopt)
         if hunt.left:
             train(study, hunt, folder, how)
+        folder.verify()
         folder.put_json(best_json(study, hunt), "best.json")
         draw(study, hunt, folder)
         failed = sum(len(quest.record.failed) for quest in every)

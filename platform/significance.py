@@ -2,9 +2,11 @@
 
 Exact where it can be: permutation distributions are counted, not approximated, at the sizes that studies have. No function draws a
 random number but from the Generator it is given, and none reads or writes anything. scipy.special gives the quantiles; scipy.stats, which
-takes longer to import than a report to compute, is there for sizes that no study has, and as the tests' oracle.
+takes longer to import than a report to compute, is there for sizes that no study has, and as the tests' oracle. Numbers that agree to
+nine digits count as equal (rounding.py), so that no rank, sign or p depends on the processor that trained.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -13,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from platform.counting import all_flips, doubled_ranks, random_flips, rank_sum_tails, resampled
+from platform.rounding import ROUNDING, measure_spread, merge_pair, merge_ties, subtract
 
 Alternative = Literal["greater", "less", "two-sided"]
 
@@ -96,7 +99,7 @@ def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater
     Exact with ties too: the distribution of the rank sum over all ways to choose n1 of the ranks at hand (Streitberg & Röhmel 1986),
     where the usual table, which takes all ranks to differ, is wrong. The normal limit above EXACT_PAIRS is corrected for ties.
     """
-    first, second = _sample(x), _sample(y)
+    first, second = merge_pair(_sample(x), _sample(y))
     n1, n2 = len(first), len(second)
     ranks = doubled_ranks(np.concatenate([first, second]))
     found = int(ranks[:n1].sum())
@@ -119,8 +122,9 @@ def signed_rank(d: ArrayLike, alternative: Alternative = "two-sided") -> PairedT
     """
     sample = _sample(d)
     sizes = np.abs(sample)
-    largest = sizes.max(initial=0.0, where=np.isfinite(sizes))
-    sizes = np.rint(sizes / (largest or 1.0) * 2**30)  # 0.8 - 0.7 and 0.7 - 0.6 are a tie, whatever their last digits say
+    slack = ROUNDING * sizes.max(initial=0.0, where=np.isfinite(sizes))
+    # 0.8 - 0.7 and 0.7 - 0.6 are a tie, and what rounding leaves of 0.8 - 0.8 is 0
+    sizes = merge_ties(np.concatenate([[0.0], sizes]), slack)[1:]
     ranks = doubled_ranks(sizes)
     found = int(ranks[(sample > 0) & (sizes > 0)].sum())
     if len(sample) > EXACT_SIGNED and sizes.any():
@@ -142,7 +146,7 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
     is the mean.
     """
     sample = _sample(d)
-    n, total, slack = len(sample), float(sample.sum()), 1e-9 * float(np.abs(sample).sum())
+    n, total, slack = len(sample), float(sample.sum()), ROUNDING * float(np.abs(sample).sum())
     if not np.isfinite(slack):
         raise ValueError("of differences one of which is infinite there is no mean to test")
     if n <= EXACT_FLIPS:
@@ -182,9 +186,9 @@ def superiority(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Superiority:
     Where the samples do not overlap every variance is 0 and every such interval a point. What n pairs that all agree still allow is
     then said by the exact bound: as many disjoint pairs would agree by chance with probability A12^n.
     """
-    first, second = _sample(x), _sample(y)
+    first, second = merge_pair(_sample(x), _sample(y))
     n1, n2 = len(first), len(second)
-    over = np.sign(first[:, None] - second[None, :])
+    over = _compare(first, second)
     delta, least = float(over.mean()), ((1 - level) / 2) ** (1 / min(n1, n2))
     if abs(delta) == 1:
         return Superiority(1.0, least, 1.0) if delta > 0 else Superiority(0.0, 0.0, 1 - least)
@@ -208,7 +212,7 @@ def wilson(share: float, n: float, level: float = 0.95) -> tuple[float, float]:
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
     """Rank correlation of x [n] and y [n]; NaN where one never varies."""
-    a, b = doubled_ranks(_sample(x)), doubled_ranks(_sample(y))
+    a, b = doubled_ranks(merge_ties(_sample(x))), doubled_ranks(merge_ties(_sample(y)))
     return float(np.corrcoef(a, b)[0, 1]) if min(np.ptp(a), np.ptp(b)) > 0 else np.nan
 
 
@@ -218,7 +222,7 @@ def t_interval(x: ArrayLike, level: float = 0.95) -> Interval:
     n, mean = len(sample), float(np.mean(sample))
     if n < 2:
         return Interval(mean, np.nan, np.nan, np.nan, n)
-    sd = float(np.std(sample, ddof=1))
+    sd = measure_spread(sample)
     half = _t(n - 1, level) * sd / n**0.5
     return Interval(mean, mean - half, mean + half, sd, n)
 
@@ -227,16 +231,17 @@ def mean_difference(x: ArrayLike, y: ArrayLike, paired: bool = False, level: flo
     """mean(x) - mean(y) of x [n1] and y [n2] with Student's interval of the differences where paired (n1 = n2), else with Welch's."""
     first, second = _sample(x), _sample(y)
     if paired:
-        mean, low, high, sd, n = t_interval(_pairs(first, second), level)
+        mean, low, high, sd, n = t_interval(paired_differences(first, second), level)
         return Difference(mean, low, high, sd, sd / n**0.5, n - 1 if n > 1 else np.nan)
-    mean, (n1, n2) = float(np.mean(first) - np.mean(second)), (len(first), len(second))
+    mean, (n1, n2) = float(subtract(np.mean(first), np.mean(second))), (len(first), len(second))
     if min(n1, n2) < 2:
         return Difference(mean, *[np.nan] * 5)
-    v1, v2 = float(np.var(first, ddof=1)), float(np.var(second, ddof=1))
-    sd, error = (((n1 - 1) * v1 + (n2 - 1) * v2) / (n1 + n2 - 2)) ** 0.5, (v1 / n1 + v2 / n2) ** 0.5
+    sd1, sd2 = measure_spread(first), measure_spread(second)
+    e1, e2, freedom = sd1 / n1**0.5, sd2 / n2**0.5, n1 + n2 - 2
+    sd, error = math.hypot(sd1 * ((n1 - 1) / freedom) ** 0.5, sd2 * ((n2 - 1) / freedom) ** 0.5), math.hypot(e1, e2)
     if error == 0:
         return Difference(mean, mean, mean, 0.0, 0.0, np.nan)
-    share = v1 / n1 / (v1 / n1 + v2 / n2)
+    share = (e1 / error) ** 2
     df = 1 / (share**2 / (n1 - 1) + (1 - share) ** 2 / (n2 - 1))
     half = _t(df, level) * error
     return Difference(mean, mean - half, mean + half, sd, error, df)
@@ -246,17 +251,17 @@ def hodges_lehmann(x: ArrayLike, y: ArrayLike, paired: bool = False) -> float:
     """The shift of x [n1] against y [n2] that belongs to the rank tests: the median over pairs, or over means of two paired differences."""
     first, second = _sample(x), _sample(y)
     if paired:
-        d = _pairs(first, second)
+        d = paired_differences(first, second)
         return float(np.median(((d[:, None] + d) / 2)[np.triu_indices(len(d))]))
-    return float(np.median(first[:, None] - second[None, :]))
+    return float(np.median(subtract(first[:, None], second[None, :])))
 
 
 def equivalence(difference: Difference, rope: float) -> float:
     """p of two one-sided t tests (Schuirmann 1987) that the true difference lies between -rope and rope; NaN without an interval."""
     if np.isnan(difference.low):
         return np.nan
-    if difference.error == 0:
-        return float(abs(difference.mean) >= rope)
+    if difference.error <= ROUNDING * rope:  # the difference is known: at the margin it must not hang on a last digit
+        return float(abs(difference.mean) >= rope * (1 - ROUNDING))
     return float(special.stdtr(difference.df, (abs(difference.mean) - rope) / difference.error))
 
 
@@ -270,7 +275,7 @@ def corrected_t(d: ArrayLike, test_share: float, level: float = 0.95) -> Differe
     n, mean = len(sample), float(np.mean(sample))
     if n < 2:
         return Difference(mean, *[np.nan] * 5)
-    sd = float(np.std(sample, ddof=1))
+    sd = measure_spread(sample)
     error = sd * (1 / n + test_share) ** 0.5
     half = _t(n - 1, level) * error
     return Difference(mean, mean - half, mean + half, sd, error, n - 1)
@@ -288,15 +293,20 @@ def across_conditions(
         raise ValueError("an average needs a condition")
     differences, superiorities, points = np.zeros(draws), np.zeros(draws), np.zeros(2)
     for x, y, paired in pairs:
-        first, second = _sample(x), _sample(y)
-        over = (np.sign(first[:, None] - second[None, :]) + 1) / 2
+        first, second = merge_pair(_sample(x), _sample(y))
+        over = (_compare(first, second) + 1) / 2
         w1 = resampled(len(first), draws, rng)
         w2 = w1 if paired else resampled(len(second), draws, rng)
-        differences += (w1 @ first - w2 @ second) / len(pairs)
+        if paired:
+            found = w1 @ paired_differences(first, second)
+        else:
+            centre = np.median(np.concatenate([first, second]))  # equal numbers then differ by 0 in sums too
+            found = w1 @ (first - centre) - w2 @ (second - centre)
+        differences += found / len(pairs)
         superiorities += ((w1 @ over) * w2).sum(1) / len(pairs)
         if min(len(first), len(second)) < 2:  # drawn again it is itself, as if it were known
             differences, superiorities = differences * np.nan, superiorities * np.nan
-        points += np.array([first.mean() - second.mean(), over.mean()]) / len(pairs)
+        points += np.array([subtract(first.mean(), second.mean()), over.mean()]) / len(pairs)
     ends = [50 * (1 - level), 50 * (1 + level)]
     low, high = np.percentile(differences, ends)
     a12_low, a12_high = np.percentile(superiorities, ends)
@@ -314,18 +324,22 @@ def stratified_permutation(
     Conditions as in `across_conditions`: paired differences flip their signs, others are dealt anew. The statistic is the mean over
     conditions of the difference of means; p counts what was found among `draws` random permutations.
     """
-    total, sums, n = 0.0, np.zeros(draws), 0
+    total, slack, sums, n = 0.0, 0.0, np.zeros(draws), 0
     for x, y, paired in pairs:
         first, second = _sample(x), _sample(y)
-        total += float(first.mean() - second.mean())
         if paired:
-            sums += random_flips(_pairs(first, second), draws, rng) / len(first)
+            numbers = paired_differences(first, second)
+            total += float(numbers.mean())
+            sums += random_flips(numbers, draws, rng) / len(first)
             n += len(first)
         else:
-            pool = rng.permuted(np.tile(np.concatenate([first, second]), (draws, 1)), axis=1)
+            numbers = np.concatenate(merge_pair(first, second))
+            numbers -= np.median(numbers)  # sums then err by the last digits of the spread, not of the size
+            total += float(numbers[: len(first)].mean() - numbers[len(first) :].mean())
+            pool = rng.permuted(np.tile(numbers, (draws, 1)), axis=1)
             sums += pool[:, : len(first)].mean(1) - pool[:, len(first) :].mean(1)
             n += len(first) + len(second)
-    slack = 1e-9 * (1 + abs(total))
+        slack += ROUNDING * float(np.abs(numbers).mean())
     greater, less = ((1 + np.count_nonzero(side)) / (draws + 1) for side in (sums >= total - slack, sums <= total + slack))
     return PairedTest(total / len(pairs), _one_p(greater, less, alternative), n, f"{draws} draws")
 
@@ -336,12 +350,20 @@ def mean_of(differences: Sequence[Difference], level: float = 0.95) -> Differenc
     errors, dfs = (np.array([getattr(each, name) for each in differences]) for name in ("error", "df"))
     if np.isnan(errors).any():
         return Difference(mean, *[np.nan] * 5)
-    error, sd, moving = float((errors**2).sum() ** 0.5 / k), float(np.mean([each.sd**2 for each in differences]) ** 0.5), errors > 0
-    if error == 0:
+    total, sd, moving = math.hypot(*errors), math.hypot(*(each.sd / k**0.5 for each in differences)), errors > 0
+    if total == 0:
         return Difference(mean, mean, mean, sd, 0.0, np.nan)
-    df = float((errors**2).sum() ** 2 / (errors[moving] ** 4 / dfs[moving]).sum())
+    error, df = total / k, float(1 / ((errors[moving] / total) ** 4 / dfs[moving]).sum())
     half = _t(df, level) * error
     return Difference(mean, mean - half, mean + half, sd, error, df)
+
+
+def paired_differences(x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """x - y of as many pairs; 0 where both agree to nine digits."""
+    first, second = _sample(x), _sample(y)
+    if len(first) != len(second):
+        raise ValueError(f"pairs are as many of the one as of the other: not {len(first)} and {len(second)}")
+    return subtract(first, second)
 
 
 def _t(df: float, level: float) -> float:
@@ -355,10 +377,9 @@ def _one_p(greater: float, less: float, alternative: Alternative) -> float:
     return min(1.0, float(p))
 
 
-def _pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    if len(x) != len(y):
-        raise ValueError(f"pairs are as many of the one as of the other: not {len(x)} and {len(y)}")
-    return x - y
+def _compare(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """[n1, n2]: 1 where the number of x is above that of y, -1 where below."""
+    return np.greater.outer(x, y) * 1.0 - np.less.outer(x, y)
 
 
 def _sample(x: ArrayLike) -> np.ndarray:

@@ -11,14 +11,15 @@ import pytest
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
-from platform.claim import NAME, claim
 from platform.command import application
 from platform.grid import main
+from platform.run_lock import lock_run
 from tests import tiny
 from tests.faults import processes
 from tests.forking import SharedRay
 from tests.s3 import environment, free_port
 from trainables.loop import train
+from trainables.owner import DRIVER
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
 
@@ -71,11 +72,11 @@ def test_more_cells_than_one_listing_holds(s3: str) -> None:
     assert len(folder.done()) == 1050 and folder.kept() == set()
 
 
-def test_a_claim_holds_against_another_driver_and_is_given_back(s3: str) -> None:
+def test_a_lock_holds_against_another_driver_and_is_given_back(s3: str) -> None:
     folder = RunFolder(s3)
-    with claim(folder), pytest.raises(BadRequest, match=f"process {os.getpid()} on "), claim(RunFolder(s3)):
+    with lock_run(folder), pytest.raises(BadRequest, match=f"process {os.getpid()} on "), lock_run(RunFolder(s3)):
         pass
-    assert folder.get_json(NAME) is None
+    assert folder.get_json(DRIVER) is None
 
 
 def test_a_training_in_a_bucket_is_the_training_on_a_disk(s3: str, tmp_path: Path) -> None:

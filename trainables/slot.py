@@ -93,6 +93,7 @@ def serve(config: dict[str, Any]) -> None:
         hang_s=config["hang_s"],
         own_gpu=config["own_gpu"],
         scratch=ray._private.worker._global_node.get_session_dir_path(),
+        owner=config["owner"],
     )
     most = config["pack"]
     while jobs := ray.get(mailbox.take.remote(rank, most, config["first"], config["size"])):

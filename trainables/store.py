@@ -1,5 +1,6 @@
 """Where a cell keeps what it made: the only file that knows paths.
 
+    RUN/driver.json                     the record of the command that holds the folder
     RUN/grid.json                       the cells of the run, in order, and which of them are only steps on the way to others
     RUN/cells/KEY/cell.json             the cell
                   checkpoint.pt         while it trains: where to go on; afterwards: the parameters that are kept
@@ -38,6 +39,7 @@ import fsspec
 import numpy as np
 
 from trainables.cell import Cell
+from trainables.owner import FolderLost, require_owner
 from trainables.registry import BadRequest
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
@@ -52,8 +54,12 @@ BESIDE = ("history.jsonl", "predictions.npz")
 class RunFolder:
     """One run's files; made on first use."""
 
-    def __init__(self, uri: str) -> None:
-        """BadRequest for an address that fsspec, or a package that it lacks, cannot read."""
+    def __init__(self, uri: str, owner: str = "") -> None:
+        """BadRequest for an address that fsspec, or a package that it lacks, cannot read.
+
+        `owner` is the id of the command that holds the folder. With it a write raises FolderLost where another command holds the folder: on
+        a disk every write, on an object store, where the check is a request, that of a result or an error.
+        """
         options = {"use_listings_cache": False} if "://" in str(uri) else {}  # others write here, too
         try:
             self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)), **options)
@@ -61,6 +67,19 @@ class RunFolder:
             raise BadRequest(f"{uri}: {error}") from None
         self.local = "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,))
         self.uri = self.root if self.local else self.files.unstrip_protocol(self.root)
+        self.set_owner(owner)
+
+    def set_owner(self, owner: str, verify: Callable[[], None] | None = None) -> None:
+        """`verify` is the owner's own check, in place of a look at its record."""
+        self.owner = owner
+        self._verify = verify
+
+    def verify(self) -> None:
+        """Raise FolderLost where the folder is no longer its owner's."""
+        if self._verify:
+            self._verify()
+        else:
+            require_owner(self)
 
     def path(self, *parts: str) -> str:
         return "/".join((self.root, *parts))
@@ -73,8 +92,14 @@ class RunFolder:
             with self._named(path):
                 self.files.pipe_file(path, content)
             return
-        folder = os.path.dirname(path)
-        os.makedirs(folder, exist_ok=True)
+        try:
+            self._put_on_disk(content, path)
+        except (FileNotFoundError, NotADirectoryError):
+            self.verify()  # the folder may have gone between the check and the write
+            raise
+
+    def _put_on_disk(self, content: bytes, path: str) -> None:
+        folder = self.make_folder(os.path.dirname(path))
         aside = ""
         try:
             file, aside = _aside(path)
@@ -95,6 +120,28 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
+    def make_folder(self, path: str) -> str:
+        """Make a folder of the run on this disk, where it is missing; its path. A run folder that has an owner is not itself made again."""
+        self.verify()
+        if self.owner:
+            self._make_below(path)
+        else:
+            os.makedirs(path, exist_ok=True)
+        return path
+
+    def _make_below(self, path: str) -> None:
+        if path == self.root:
+            return
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            if os.path.dirname(path) == self.root:
+                raise FolderLost(f"{self.uri} was moved or deleted; nothing more is written there") from None
+            self._make_below(os.path.dirname(path))
+            self._make_below(path)
+
     def sweep(self) -> None:
         """Remove what killed writers left aside. A writer that lives, be it an orphan of a killed driver, holds a lock and is spared."""
         for path in Path(self.root).rglob("*.aside") if self.local else ():
@@ -111,6 +158,8 @@ class RunFolder:
             return None
 
     def remove(self, *parts: str) -> None:
+        if self.local:
+            self.verify()
         path = self.path(*parts)
         with contextlib.suppress(FileNotFoundError), self._named(path):
             if self.files.exists(path):
@@ -257,6 +306,7 @@ class RunFolder:
             raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
+        self._verify_remote()
         files = {name: _digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
         self.put_json(result | {"files": files}, "cells", key, "result.json")
         self.remove("cells", key, "error.json")
@@ -277,7 +327,12 @@ class RunFolder:
         return all(_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
+        self._verify_remote()
         self.put_json(error, "cells", key, "error.json")
+
+    def _verify_remote(self) -> None:
+        if not self.local:
+            self.verify()
 
     def error(self, key: str) -> dict[str, Any] | None:
         error = self._object("cells", key, "error.json")

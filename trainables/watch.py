@@ -24,8 +24,7 @@ class Watch:
         self._set = 0.0
 
     def begin(self, path: str, join: bool = False) -> None:
-        """`join`: the file is another worker's, who trains the same cell."""
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        """In a folder that is there. `join`: the file is another worker's, who trains the same cell."""
         before, self._file = self._file, open(path, "ab" if join else "wb", buffering=0)  # noqa: SIM115  open for as long as a fault may write to it
         faulthandler.enable(self._file)
         self._set = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 from trainables.cell import Cell
 from trainables.choice import Choice, kind_of
 from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
+from trainables.owner import FolderLost
 from trainables.pack import NoRoom
 from trainables.registry import BadRequest
 from trainables.share import ALONE, Parted, Share, joined
@@ -46,9 +47,11 @@ class Worker:
     """no other worker has its GPU"""
     scratch: str = ""
     """a folder that this machine's workers share while the grid runs"""
+    owner: str = ""
+    """the id of the command that holds the run folder: nothing is written once the folder is another's"""
 
     def __post_init__(self) -> None:
-        self.folder = RunFolder(self.runs)
+        self.folder = RunFolder(self.runs, self.owner)
         self.choice: Choice | None = None
         self.watch = Watch(self.hang_s)
 
@@ -68,6 +71,7 @@ class Worker:
         if share.told(self.folder.whole(cell.key)):
             return
         if self.folder.local:
+            self.folder.make_folder(self.folder.path("cells", cell.key))
             self.watch.begin(self.folder.words_path(cell.key), join=not share.first)
         context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
         if asked_arithmetic(cell) is None and self.choice is None:
@@ -99,7 +103,9 @@ class Worker:
         helps = "share" in job and job["share"][0] > 0
         self.watch.end(self.folder.words_path(cell.key), join=helps)
         event: dict[str, Any]
-        if isinstance(error, Parted):
+        if isinstance(error, FolderLost):
+            event = _lost(error)
+        elif isinstance(error, Parted):
             event = {"kind": "parted", "reason": str(error)}
         elif helps and (error is None or isinstance(error, Stopped)):
             event = {"kind": "left"}
@@ -115,12 +121,20 @@ class Worker:
             event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
             epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
             trace = "".join(traceback.format_exception(error))
-            self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace} | event | epoch)
+            try:
+                self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace} | event | epoch)
+            except FolderLost as lost:
+                event = _lost(lost)
         self.report(cell.key, event | {"time": time.time()})
 
     def note(self, job: Job, text: str) -> None:
         """A line for whoever watches."""
         self.report(job["cell"]["key"], {"kind": "note", "text": text})
+
+
+def _lost(error: FolderLost) -> dict[str, Any]:
+    """The end of a cell whose run folder is another command's: it did not fail, and the driver has to end."""
+    return {"kind": "failed", "stopped": True, "fatal": True, "reason": str(error)}
 
 
 def no_memory(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from platform.reporting.runs import Condition, Runs
 from platform.reporting.summary import results
+from platform.rounding import ROUNDING
 from platform.significance import Interval, t_interval, wilson
 
 
@@ -72,7 +73,7 @@ def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.nda
         average=average,
         images=list(zip(images.min(0).tolist(), images.max(0).tolist(), strict=True)),
         chance=chance,
-        low=[name for name, high in zip(present, highs, strict=True) if high < chance],
+        low=[name for name, high in zip(present, highs, strict=True) if high < chance * (1 - ROUNDING)],
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from platform import power
 from platform import significance as s
 from platform.reporting.runs import Condition, Runs, Sample, matched
+from platform.rounding import is_constant, measure_correlation
 
 ALPHA = 0.05
 FEWEST = 3
@@ -97,15 +98,14 @@ def compare(
     if companions:
         base["p_rank"] = s.mann_whitney(up, down, alternative).p
         if paired:
-            base["p_signed_rank"] = s.signed_rank(up - down, alternative).p
-            if min(np.std(x), np.std(y)) > 0:
-                base["correlation"] = float(np.corrcoef(x, y)[0, 1])
+            base["p_signed_rank"] = s.signed_rank(s.paired_differences(up, down), alternative).p
+            base["correlation"] = measure_correlation(x, y)
             if share := _test_share(runs, condition, name_a):
-                base["corrected_low"], base["corrected_high"] = s.corrected_t(x - y, share)[1:3]
+                base["corrected_low"], base["corrected_high"] = s.corrected_t(s.paired_differences(x, y), share)[1:3]
     if min(len(x), len(y)) < FEWEST:
         base |= dict.fromkeys(("p", "p_rank", "p_signed_rank"), np.nan)
         notes.append(f"fewer than {FEWEST} replicates: no test")
-    elif np.ptp(np.concatenate([x, y])) == 0:
+    elif is_constant(np.concatenate([x, y])):
         notes.append("no variance")
     return Comparison(**base | {"note": "; ".join(notes)})
 
@@ -115,7 +115,7 @@ def tested(
 ) -> tuple[str, float, float]:
     """Name, statistic and p of the test that the pairing calls for, of two samples of which more is better."""
     if paired:
-        flip = s.sign_flip(up - down, rng, alternative)
+        flip = s.sign_flip(s.paired_differences(up, down), rng, alternative)
         return f"sign flip, {flip.method}", flip.statistic, flip.p
     rank = s.mann_whitney(up, down, alternative)
     return f"Mann-Whitney, {rank.method}", rank.u, rank.p

@@ -12,13 +12,15 @@ import numpy as np
 from platform import significance as s
 from platform.reporting.comparisons import FEWEST, Comparison, compare, generator, mirrored, settle
 from platform.reporting.runs import Condition, Runs, Sample, matched
+from platform.rounding import merge_ties, subtract
 from search_spaces.claims import Claim
 
 
 def ranked(runs: Runs, condition: Condition, metric: str | None = None) -> list[str]:
-    """The arms with a number at a condition, best mean first; ties in the grid's order."""
+    """The arms with a number at a condition, best mean first; ties, to nine digits, in the grid's order."""
     samples = {arm: runs.sample(arm, condition, metric).array() for arm in runs.arms}
     means = {arm: float(np.mean(values)) for arm, values in samples.items() if len(values)}
+    means = dict(zip(means, merge_ties(list(means.values())).tolist(), strict=True))
     return sorted(means, key=lambda arm: -runs.sign * means[arm])
 
 
@@ -189,7 +191,7 @@ def _side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -
     splits = {rep: now.splits[rep] if now.splits[rep] == before.splits[rep] else "" for rep in shared}
     fixed, start = runs.resolve(to) or {}, runs.resolve(since) or {}
     moved = {axis: f"{start[axis]} to {value}" if start.get(axis) != value else value for axis, value in fixed.items()}
-    return f"gain at {_named(runs, moved)}", Sample({rep: now.values[rep] - before.values[rep] for rep in shared}, splits)
+    return f"gain at {_named(runs, moved)}", Sample({rep: float(subtract(now.values[rep], before.values[rep])) for rep in shared}, splits)
 
 
 def _named(runs: Runs, place: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from platform.reporting.comparisons import ALPHA
 from platform.reporting.runs import Condition, Runs, label
+from platform.rounding import find_largest
 from platform.significance import Difference, Interval, equivalence, mean_difference, t_interval
 from trainables.cell import Value
 from trainables.store import RunFolder
@@ -87,8 +88,8 @@ def _pair(many: Answers, few: Answers) -> tuple[float, ...] | None:
     mine = np.isin(all_of["label"], codes)
     if len(codes) < len(kept) or not np.array_equal(all_of["index"][mine], some["index"]):
         return None
-    picked = np.array(codes)[all_of["probabilities"][mine][:, codes].argmax(1)]
-    right = all_of["probabilities"].argmax(1) == all_of["label"], some["probabilities"].argmax(1) == some["label"]
+    picked = np.array(codes)[find_largest(all_of["probabilities"][mine][:, codes])]
+    right = [find_largest(each["probabilities"]) == each["label"] for each in (all_of, some)]
     return float(right[0].mean()), float(right[1].mean()), float((picked == all_of["label"][mine]).mean()), 1 / len(names), 1 / len(kept)
 
 

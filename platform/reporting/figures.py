@@ -23,6 +23,7 @@ from platform.reporting.contrasts import Cost
 from platform.reporting.runs import Condition, Runs, label
 from platform.reporting.summary import Cell
 from platform.reporting.words import spoken
+from platform.rounding import ROUNDING
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe & Ito's, which colour-blind readers tell apart, without the yellow that white paper swallows"""
@@ -253,12 +254,16 @@ def _line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, fac
 
 
 def _span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
-    """From below the lowest bar or band to above the highest; a share stays within 0 and 100, unless it falls below 0 itself."""
+    """From below the lowest bar or band to above the highest; a share stays within 0 and 100, unless a mean lies outside."""
     ends = [factor * end for s in scores if s for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
     ends = [end for end in ends if end == end]
     low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
-    room = 0.04 * (high - low) or 1.0
-    return (max(min(low, 0.0), low - room), min(100.0, high + room)) if percent else (low - room, high + room)
+    size = max(abs(low), abs(high))
+    room = 0.04 * (high - low if high - low > ROUNDING * size else size) or 1.0
+    if not percent:
+        return low - room, high + room
+    top = max((factor * s.mean for s in scores if s), default=0.0)
+    return max(min(low, 0.0), low - room), high + room if top > 100 else min(100.0, high + room)
 
 
 def _short(number: float) -> str:

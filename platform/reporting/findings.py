@@ -32,6 +32,8 @@ class Findings:
     confused: list[confused.Confused]
     fewer: list[fewer.Fewer]
     looks: list[looks.Looks]
+    damaged: list[str]
+    """lines on files of the run that could not be read, whose sections are left out"""
     flags: list[folder.Flag]
     origins: list[folder.Origin]
     far_below: list[str]
@@ -43,6 +45,7 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
     cells, floors = summary.cells(runs), summary.floors(runs)
     confirmatory, reference = families.confirmatory(runs), families.reference(runs)
     pairs = families.pairwise(runs)
+    explained, damaged = looks.read_looks(run) if run else ([], [])
     return Findings(
         cells=cells,
         floors=floors,
@@ -62,7 +65,8 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
         elsewhere=elsewhere.elsewhere(runs),
         confused=confused.confused(runs),
         fewer=fewer.fewer(runs, run) if run else [],
-        looks=looks.looks(run) if run else [],
+        looks=explained,
+        damaged=damaged,
         flags=folder.flags(runs),
         origins=folder.origins(runs),
         far_below=summary.far_below(runs, cells, floors),

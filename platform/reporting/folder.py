@@ -63,12 +63,7 @@ def design(study: Study) -> Design:
 
 def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     """What became of every cell of a run's grid.json; the study is found by its name unless it is given."""
-    try:
-        cells = folder.shown()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it anew") from None
-    if not cells:
-        raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
+    cells = read_cells(folder)
     study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
     rows, found = [], []
     known: dict[str, Any] = {}
@@ -82,6 +77,17 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     table = pd.DataFrame(rows)
     table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})
     return Runs(shown, table, [], found, data)
+
+
+def read_cells(folder: RunFolder) -> list[Cell]:
+    """The cells that a run shows. BadRequest where it has no grid.json, or a damaged one."""
+    try:
+        cells = folder.shown()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it again") from None
+    if not cells:
+        raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
+    return cells
 
 
 def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:

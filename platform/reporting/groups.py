@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from platform.reporting.runs import Condition, Runs
+from platform.rounding import find_largest
 from platform.significance import Interval, t_interval, wilson
 from trainables.store import RunFolder
 
@@ -66,7 +67,7 @@ def _answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -> dic
     """
     found = folder.predictions(key)
     facts = {fact: known.setdefault(found[fact].dtype.str.encode() + found[fact].tobytes(), found[fact]) for fact in FACTS if fact in found}
-    return {"correct": found["probabilities"].argmax(1) == found["label"]} | facts
+    return {"correct": find_largest(found["probabilities"]) == found["label"]} | facts
 
 
 def _members(names: np.ndarray) -> dict[str, np.ndarray]:

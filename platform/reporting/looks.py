@@ -2,11 +2,15 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trainables.cell import Value
 from trainables.store import RunFolder
 
-HOWS = ("gradcam", "gradcampp", "saliency")
+HOWS = {"gradcam": "gradcam", "gradcampp": "gradcam++", "saliency": "saliency"}
+"""by folder, the kind of map"""
 SHOWN = 7
 """sheets of single images that the page holds; the others lie beside the run"""
 
@@ -36,21 +40,96 @@ class Looks:
         return [(arm, answer, [row for row in self.shares if (row["arm"], row["answer"]) == (arm, answer)]) for arm, answer in places]
 
 
-def looks(folder: RunFolder) -> list[Looks]:
-    """Empty where nothing was explained."""
-    found = []
-    for how in HOWS:
-        said = folder.get_json("explain", how, "explain.json")
-        if said:
-            names = [name for name in said["sheets"] if name.startswith("sheet-")]
-            names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
-            pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _uri(folder, how, name))}
-            averages = pictures.pop("averages", "")
-            facts = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
-            found.append(Looks(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures)))
-    return found
+class Part(BaseModel):
+    """Base of what explain.json must hold for the page; a number that is not known is null there."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-def _uri(folder: RunFolder, how: str, name: str) -> str:
-    content = folder.get("explain", how, f"{name}.svg")
+class Mean(Part):
+    """See `platform.significance.Interval`."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+class Share(Part):
+    """See `platform.explaining.regions.Share`."""
+
+    arm: str
+    answer: str
+    region: str
+    images: float
+    trained: Mean
+    untrained: Mean
+    area: float | None
+
+
+class Explained(Part):
+    """One explain.json."""
+
+    how: str
+    layer: str
+    condition: dict[str, Value]
+    notes: list[str]
+    rendered: bool
+    sheets: list[Annotated[str, Field(pattern="^(averages$|sheet-|steps-)", max_length=200)]]
+    shares: list[Share]
+    likeness: dict[str, Mean]
+
+    @model_validator(mode="after")
+    def check_arms(self) -> "Explained":
+        if lost := [share.arm for share in self.shares if share.arm not in self.likeness]:
+            raise ValueError(f"likeness has no {lost[0]}")
+        return self
+
+
+def read_looks(folder: RunFolder) -> tuple[list[Looks], list[str]]:
+    """What was explained, empty where nothing was; and a line on each explain.json that is damaged, which is left out."""
+    found, damaged = [], []
+    for place, how in HOWS.items():
+        try:
+            said = _read(folder, place)
+        except (ValueError, RecursionError, OSError) as error:
+            path = folder.path("explain", place, "explain.json")
+            damaged.append(f"{path} is damaged: {_describe(error)}; run python -m platform.explain again with --how {how}")
+            continue
+        if said is not None:
+            found.append(_opened(folder, place, said))
+    return found, damaged
+
+
+def _read(folder: RunFolder, place: str) -> dict[str, Any] | None:
+    """A checked explain.json; None where there is none. ValueError where a page could not be made from it."""
+    said = folder.get_json("explain", place, "explain.json", signed=True)
+    if said is None and folder.get("explain", place, "explain.json") is None:
+        return None
+    if not isinstance(said, dict):
+        raise ValueError("it holds no object")
+    Explained.model_validate(said)
+    return said
+
+
+def _opened(folder: RunFolder, place: str, said: dict[str, Any]) -> Looks:
+    names = [name for name in said["sheets"] if name.startswith("sheet-")]
+    names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
+    pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _uri(folder, place, name))}
+    averages = pictures.pop("averages", "")
+    facts = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
+    return Looks(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures))
+
+
+def _uri(folder: RunFolder, place: str, name: str) -> str:
+    content = folder.get("explain", place, f"{name}.svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" if content else ""
+
+
+def _describe(error: Exception) -> str:
+    """What is wrong with a file, without line breaks."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'its content'}: {first['msg'].lower()}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -15,6 +15,7 @@ from platform.reporting.comparisons import Comparison
 from platform.reporting.families import ranked
 from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
+from platform.reporting.summary import SIZES, SPREADS
 from platform.reporting.words import Unit
 
 HERE = Path(__file__).parent
@@ -54,6 +55,7 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             cost_figure=Markup(figures.element(drawn["costs"]["svg"])) if drawn.get("costs") else "",
             against_reach=_reach(_ends(found.against)),
             overall_reach=_reach(end for row in found.overall for end in row.across[:3]),
+            power_sizes=[unit.value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
             agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
             average=words.AVERAGE,
             unread=words.unread(runs, found.classes),
@@ -111,6 +113,7 @@ def _environment(runs: Runs) -> Environment:
         "points": Unit(True).difference,
         "probability": words.probability,
         "chance": words.chance,
+        "replicates": words.replicates,
         "duration": words.duration,
         "label": label,
         "spoken": words.spoken,

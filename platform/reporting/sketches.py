@@ -7,6 +7,7 @@ from math import isfinite
 from markupsafe import Markup
 
 from platform.reporting.classes import ByClass
+from platform.rounding import ROUNDING
 
 MOST_DOTS = 200
 INK, RULE, SOFT = "#0a5a9c", "#b5bcc4", "#68727d"
@@ -30,7 +31,7 @@ def bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0)
 def strip(replicates: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
     """Every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean; of very many their quartiles."""
     pairs = list(replicates)
-    span = (high - low) or 1.0
+    span = max(high - low, ROUNDING * max(abs(low), abs(high))) or 1.0  # numbers that are equal stand on one place
 
     def x(value: float) -> float:
         return 3 + 194 * (value - low) / span

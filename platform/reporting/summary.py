@@ -1,7 +1,7 @@
 """What a report tells of a grid besides its comparisons: completeness, means, floors, agreement, power. Plain data, nothing drawn."""
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,12 @@ from platform.power import needed, smallest_p
 from platform.reporting.comparisons import ALPHA, Comparison
 from platform.reporting.families import ranked
 from platform.reporting.runs import STATES, Condition, Runs, label, matched
+from platform.rounding import ROUNDING, subtract
+
+SIZES = (0.01, 0.02, 0.03, 0.05)
+"""differences of a share for which a report says how many replicates find them"""
+SPREADS = (0.5, 1.0, 1.5)
+"""the same of a metric that is no share, in standard deviations"""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Power:
     mde: float
     level: float
     needed: dict[float, float]
-    """replicates an arm for an 80 % chance to find a true difference of this size"""
+    """replicates an arm for an 80 % chance to find a true difference of this size; infinity where power.MOST_REPLICATES are too few"""
 
 
 def cells(runs: Runs) -> list[Cell]:
@@ -125,7 +131,7 @@ def far_below(runs: Runs, rows: list[Cell], bottom: list[Floor]) -> list[str]:
     for floor in bottom:
         here = {row.arm: row.metric.mean for row in rows if row.condition == floor.condition and row.metric}
         bar = (max(here.values(), default=0) + floor.chance) / 2
-        near |= {arm for arm, mean in here.items() if mean >= bar}
+        near |= {arm for arm, mean in here.items() if mean >= bar - ROUNDING * abs(bar)}
     return [arm for arm in runs.arms if bottom and arm not in near]
 
 
@@ -151,22 +157,24 @@ def agreement(runs: Runs) -> list[Agreement]:
         by_val = ranked(runs, condition, metric)
         by_test = [arm for arm in ranked(runs, condition) if arm in by_val]
         if by_test:
-            val, test = ({arm: float(runs.sample(arm, condition, name).array().mean()) for arm in by_val} for name in (metric, None))
+            val, test = ({arm: float(np.mean(runs.sample(arm, condition, name).array())) for arm in by_test} for name in (metric, None))
             rho = s.spearman(list(val.values()), list(test.values())) if len(val) > 2 else np.nan
-            picked, best = by_val[0], by_test[0]
-            gaps = runs.sign * (val[picked] - test[picked]), runs.sign * (test[best] - test[picked])
+            picked, best, gaps = by_val[0], by_test[0], (np.nan, np.nan)
+            if picked in test:  # an arm may have a validation score alone
+                optimism, regret = subtract(val[picked], test[picked]), subtract(test[best], test[picked])
+                gaps = runs.sign * float(optimism), runs.sign * float(regret)
             rows.append(Agreement(condition, picked, best, rho, *gaps))
     return rows
 
 
 def power(runs: Runs, rows: list[Comparison]) -> list[Power]:
-    """For each confirmatory comparison at its family's strictest level; the sizes are round numbers of the metric's unit."""
+    """For each confirmatory comparison at its family's strictest level: for SIZES, or SPREADS of a metric that is no share."""
     found = []
     for row in rows:
         if isfinite(row.sd) and row.sd > 0:
             level = ALPHA / max(row.m, 1)
-            sizes = [0.01, 0.02, 0.03, 0.05] if runs.design.percent else [row.sd * share for share in (0.5, 1.0, 1.5)]
-            counts = {size: float(ceil(needed(size / row.sd, row.paired, level))) for size in sizes}
+            sizes = {size: size / row.sd for size in SIZES} if runs.design.percent else {each * row.sd: each for each in SPREADS}
+            counts = {size: float(np.ceil(needed(d, row.paired, level))) for size, d in sizes.items()}
             found.append(Power(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
     return found
 

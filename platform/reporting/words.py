@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
+import numpy as np
+
+from platform.power import MOST_REPLICATES
 from platform.reporting.classes import ByClass
 from platform.reporting.comparisons import Comparison
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import attainable_at
+from platform.rounding import measure_spread
 
 NONE = "–"
 AVERAGE = "average accuracy (mean recall over classes, balanced accuracy)"
 """the text's name for what others call balanced accuracy, with both"""
+LARGE, SMALL = 1e12, 1e-4
+"""numbers from LARGE on, and metrics below SMALL, are written with a power of ten: 1e+300"""
 
 
 @dataclass(frozen=True)
@@ -19,26 +25,37 @@ class Unit:
 
     percent: bool
     digits: int = 1
+    small: bool = False
+    """all numbers of the metric are below SMALL: powers of ten are written out"""
 
     @classmethod
     def of(cls, runs: Runs) -> "Unit":
         """Percent, or as many digits as the spread between trainings has two significant ones of."""
         if runs.design.percent:
             return cls(True)
-        column = runs.table[runs.design.metric]
-        spread = float(column[column.map(isfinite)].std())
-        return cls(False, min(6, max(0, 1 - floor(log10(spread)))) if isfinite(spread) and spread > 0 else 2)
+        column = runs.table[runs.design.metric].to_numpy(float)
+        column = column[np.isfinite(column)]
+        spread, largest = measure_spread(column), np.abs(column).max(initial=0.0)
+        digits = min(6, max(0, 1 - floor(log10(spread)))) if isfinite(spread) and spread > 0 else 2
+        return cls(False, digits, bool(0 < largest < SMALL))
 
     @property
     def sign(self) -> str:
         return ", %" if self.percent else ""
 
     def value(self, x: float | None) -> str:
-        return NONE if x is None or not isfinite(x) else f"{100 * x if self.percent else x:.{self.digits}f}".replace("-", "−")
+        return self._written(x, "z")  # what rounds to 0 has no sign
 
     def difference(self, x: float | None) -> str:
         """With its sign."""
-        return NONE if x is None or not isfinite(x) else f"{100 * x if self.percent else x:+.{self.digits}f}".replace("-", "−")
+        return self._written(x, "+")
+
+    def _written(self, x: float | None, sign: str) -> str:
+        if x is None or not isfinite(x):
+            return NONE
+        number = (100 * x if self.percent else x) + 0.0  # -0.0 is 0
+        digits = f".{self.digits}f" if abs(number) < LARGE and not self.small else ".4g"
+        return f"{number:{sign}{digits}}".replace("-", "−")
 
     def amount(self, x: float) -> str:
         """A difference without its sign, and with its unit."""
@@ -68,7 +85,14 @@ def chance(a12: float | None) -> str:
     return NONE if a12 is None or not isfinite(a12) else f"{a12:.2f}"
 
 
+def replicates(number: float) -> str:
+    """How many replicates are needed."""
+    return f"{number:,.0f}" if isfinite(number) else f"more than {MOST_REPLICATES:,}"
+
+
 def duration(seconds: float) -> str:
+    if not isfinite(seconds):
+        return NONE
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
 

@@ -22,7 +22,7 @@ def draw_table(folder: RunFolder, hunt: Hunt) -> None:
     search = hunt.quests[0].search
     axes = {axis: tuple(dict.fromkeys(quest.condition[axis] for quest in hunt.quests)) for axis in hunt.quests[0].condition}
     searched = {name: each.values if isinstance(each, OneOf) else () for name, each in search.space.items()}
-    write_run(Path(folder.path("tb")), experiment(f"search of {search.arm}", axes | searched, SCORES))
+    write_run(Path(folder.make_folder(folder.path("tb"))), experiment(f"search of {search.arm}", axes | searched, SCORES))
 
 
 def draw_suggestion(folder: RunFolder, quest: Quest, trial: FrozenTrial, cells: list[Cell]) -> None:
@@ -37,4 +37,4 @@ def draw_suggestion(folder: RunFolder, quest: Quest, trial: FrozenTrial, cells: 
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scored.items()]
     status = api_pb2.STATUS_SUCCESS if trial.state == TrialState.COMPLETE else api_pb2.STATUS_FAILURE
     content = begin(quest.condition | trial.params, rows[0]) + curves(rows) + end(rows[-1], values, status)
-    write_run(Path(folder.path("tb", quest.where, f"{trial.number:04d}")), content)
+    write_run(Path(folder.make_folder(folder.path("tb", quest.where, f"{trial.number:04d}"))), content)

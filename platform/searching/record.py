@@ -40,11 +40,12 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 class Journal(JournalStorage):
     """The file of all records; of a run folder whose one driver this is."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, verify: Callable[[], None] = lambda: None) -> None:
+        """`verify` is called before every write; it raises where the file is no longer this driver's."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         _mend(path)
         try:
-            super().__init__(JournalFileBackend(path, _Held()))
+            super().__init__(JournalFileBackend(path, _Held(verify)))
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
             raise BadRequest(f"{path}: is no record of a search ({type(error).__name__}: {error}); move it away to begin anew") from None
 
@@ -52,7 +53,11 @@ class Journal(JournalStorage):
 class _Held(BaseJournalFileLock):
     """The lock of a file that the run folder's driver alone writes: Optuna's own would outlive a process that is killed."""
 
+    def __init__(self, verify: Callable[[], None]) -> None:
+        self.verify = verify
+
     def acquire(self) -> bool:
+        self.verify()
         return True
 
     def release(self) -> None:

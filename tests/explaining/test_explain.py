@@ -130,6 +130,11 @@ def test_what_cannot_be_is_one_line(run: RunFolder, options: list[str], message:
 def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path: Path) -> None:
     result = explain(RunFolder(str(tmp_path / "none")))
     assert result.exit_code == 2 and "no run here" in result.output and result.output.count("\n") == 1
+    damaged = RunFolder(str(tmp_path / "damaged"))
+    for content in (b"", b"[1]", (run.get("grid.json") or b"").replace(b"SL(c)", b"SM(c)", 1)):
+        damaged.put(content, "grid.json")
+        result = explain(damaged)
+        assert result.exit_code == 2 and f"{damaged.path('grid.json')}: is no grid" in result.output and result.output.count("\n") == 1
     kept = run.kept()
     bare = RunFolder(str(tmp_path / "bare"))
     for key in kept:

@@ -13,8 +13,6 @@ GONE_S = 20.0
 """within this time after its end a command has left no process behind, on a machine that has nothing else to do"""
 IDLE_MS = 20_000.0
 """a command that takes longer runs on a busy machine: its processes get more time to end, too"""
-PATIENCE_S = 1200.0
-"""a command that has not ended by then hangs; much, for a busy machine"""
 
 
 class Kill(NamedTuple):
@@ -102,10 +100,10 @@ def find_stage(ordeal: Ordeal, done_before: int) -> str:
 def finish(ordeal: Ordeal, gone_s: float = GONE_S) -> tuple[int, str, dict[int, str], float]:
     """Exit code, output, what is alive `gone_s` after the end, and seconds until nothing was. Broken if the command hangs."""
     assert ordeal.process
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + ordeal.patience_s
     while ordeal.running:
         if time.monotonic() > until:
-            raise Broken(f"no end within {PATIENCE_S:.0f} s: {ordeal.stacks()}")
+            raise Broken(f"no end within {ordeal.patience_s:.0f} s: {ordeal.stacks()}")
         time.sleep(0.01)
     ordeal.code, ended = ordeal.process.wait(), time.monotonic()
     left = processes.gone(ordeal.mark, gone_s)
@@ -133,7 +131,8 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
         kept = code == -signal.SIGKILL
     else:
         begun = "cells to do" in output
-        kept = code == 2 and any(word in last for word in (" died", " was killed", "Ray ended")) and (GOES_ON in last or not begun)
+        known = any(word in last for word in (" died", " was killed", "Ray ended", "Ray does not start"))
+        kept = code == 2 and known and (GOES_ON in last or not begun)
     return "" if kept else f"exit {code}, last line {last!r}"
 
 
@@ -159,7 +158,7 @@ def measure_length(ordeal: Ordeal) -> float:
     """Milliseconds of an undisturbed command that has two cells to train."""
     began = time.monotonic()
     begin(ordeal)
-    code, output, left, seconds = finish(ordeal, PATIENCE_S)
+    code, output, left, seconds = finish(ordeal, ordeal.patience_s)
     if code or left:
         raise Broken(f"undisturbed: exit {code}: {output}")
     return 1000 * (time.monotonic() - began - seconds)
@@ -180,13 +179,13 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float
     ordeal.start()
     for _ in range(kills):
         done, pause = len(ordeal.folder.done()), chance.uniform(0, 1.5)
-        if not ordeal.wait(ordeal.training, PATIENCE_S):
+        if not ordeal.wait(ordeal.training):
             break
         time.sleep(pause)
         pid = wait_for_target(ordeal, kill.target, lambda: True)
         if not pid or not processes.kill(pid, kill.number):
             break
         ordeal.began = time.time()  # a step is awaited that was made after the kill
-        ordeal.wait(lambda done=done: len(ordeal.folder.done()) > done, PATIENCE_S)  # type: ignore[misc]
+        ordeal.wait(lambda done=done: len(ordeal.folder.done()) > done)  # type: ignore[misc]
     code, output, left, _ = finish(ordeal, gone_s)
     return find_broken(kill, code, output, left) or find_lost(before, ordeal)

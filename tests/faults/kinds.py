@@ -139,7 +139,7 @@ def second_driver(ordeal: Ordeal, chance: random.Random) -> str:
     second = Ordeal(ordeal.checkout, ordeal.runs, ordeal.seeds, ordeal.slots, ordeal.arms)
     second.start(output="second")
     assert second.process and ordeal.process
-    code = second.process.wait(120)
+    code = second.process.wait(ordeal.patience_s)
     second.output.seek(0)
     said = second.output.read()
     if code == 2 and f"process {ordeal.process.pid} on " in said and "Traceback" not in said:
@@ -246,7 +246,7 @@ def _cell_ill(illness: str) -> None:
         ordeal.arms, ordeal.hang_s = (*arms, illness), HANG_S
         try:
             ordeal.start()
-            code = ordeal.end(PATIENCE_ILL_S)
+            code = ordeal.end()
             error = check_ill(ordeal, illness)
         finally:
             ordeal.arms, ordeal.hang_s = arms, hang_s
@@ -258,7 +258,6 @@ def _cell_ill(illness: str) -> None:
 
 
 HANG_S = 25.0
-PATIENCE_ILL_S = 240.0
 
 
 def check_ill(ordeal: Ordeal, illness: str) -> str:

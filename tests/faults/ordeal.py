@@ -20,8 +20,8 @@ from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 WELL = ("well", "SC(c<-a)")
-PATIENCE_S = 120.0
-"""without a step, a result, or an end: a hang"""
+PATIENCE_S = 1200.0
+"""without a step, a result, or an end: a hang; much, for a busy machine"""
 LEFT_S = 60.0
 """so long what a command has started may outlive it: three times what is promised"""
 GOES_ON = "the same command again"
@@ -75,6 +75,7 @@ class Ordeal:
     driver: int = 0
     """the process that does the work of the last command"""
     began: float = 0.0
+    patience_s: float = PATIENCE_S
     undo: list[Callable[[], None]] = field(default_factory=list)
     """what gives back what a fault took away; done between two commands"""
     killed: bool = False
@@ -124,7 +125,7 @@ class Ordeal:
         """A command was started, and its end not looked at yet."""
         return self.process is not None and self.code is None
 
-    def wait(self, until: Callable[[], bool], seconds: float = PATIENCE_S) -> bool:
+    def wait(self, until: Callable[[], bool]) -> bool:
         """Whether it came to that; False where the command ended first. Broken where nothing happens for too long."""
         sign, since = self.life(), time.monotonic()
         while not until():
@@ -133,8 +134,8 @@ class Ordeal:
             self.driver = processes.driver_of(self.process.pid if self.process else 0) or self.driver
             if self.life() != sign:
                 sign, since = self.life(), time.monotonic()
-            if time.monotonic() - since > seconds:
-                raise Broken(f"nothing happened for {seconds:.0f} s: {self.stacks()}")
+            if time.monotonic() - since > self.patience_s:
+                raise Broken(f"nothing happened for {self.patience_s:.0f} s: {self.stacks()}")
             time.sleep(0.05)
         return True
 
@@ -149,10 +150,10 @@ class Ordeal:
             return size, len(list(Path(self.folder.path("cells")).glob("*/*.json")))
         return size, 0
 
-    def end(self, patience: float = PATIENCE_S) -> int:
+    def end(self) -> int:
         """Wait for the command's end, see that it said what it must and left nothing alive; give back what faults took."""
         assert self.process
-        self.wait(lambda: False, patience)
+        self.wait(lambda: False)
         self.code = self.process.wait()
         self.output.seek(0)
         self.said = self.output.read()
@@ -219,9 +220,7 @@ class Ordeal:
             "for cell in cells: train(cell, folder)"
         )
         other = Ordeal(self.checkout, place)
-        subprocess.run(
-            [sys.executable, "-c", code, self.folder.root, other.folder.root, str(seeds), *WELL], cwd=self.checkout, check=True, timeout=300
-        )
+        subprocess.run([sys.executable, "-c", code, self.folder.root, other.folder.root, str(seeds), *WELL], cwd=self.checkout, check=True)
         return other
 
     def whole(self) -> None:

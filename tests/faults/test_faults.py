@@ -8,7 +8,6 @@ import os
 import random
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +15,10 @@ import pytest
 
 from platform import sessions
 from tests.faults import processes
+from tests.faults.kills import find_lost, read_results
 from tests.faults.kinds import ILL, KINDS, check_ill, mountable
 from tests.faults.ordeal import Ordeal, checkout
 
-OUTLIVED = ("second_driver",)
-ENDED_BY = {"disk_full": 2}
-"""and the exit code; what is killed: test_kills.py"""
 BETWEEN = ("result_truncated", "history_deleted", "predictions_spoilt", "checkpoint_spoilt", "cache_truncated", "cache_spoilt")
 
 
@@ -63,38 +60,34 @@ def small_disk(ordeal: Ordeal) -> Iterator[bool]:
         subprocess.run(["umount", "--lazy", str(ordeal.runs)], check=True)
 
 
-def test_whatever_dies_no_number_changes(ordeal: Ordeal, small_disk: bool, tmp_path: Path) -> None:
+def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_disk: bool, tmp_path: Path) -> None:
+    """What is killed: test_kills.py."""
     ordeal.seeds = 7  # enough for the grid to be at work when the second command, which takes as long as a start, comes
     ordeal.start()
     assert ordeal.wait(ordeal.training), ordeal.said
     heard = processes.listening(ordeal.mark)
-    assert heard and set(heard.values()) <= set(processes.LOOPBACK), "whoever is in the network can reach it"
-    for name in OUTLIVED:
-        strike(ordeal, name)
-        time.sleep(1)
-    finished: dict[str, bytes | None] = {}
-    for name, code in ENDED_BY.items():
-        if KINDS[name].mounts and not small_disk:
-            continue
-        strike(ordeal, name)
-        assert ordeal.end() == code, ordeal.said
-        now = {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.done()}
-        assert finished.items() <= now.items(), "a finished result was lost or written again"
-        finished = now
-        if name == "disk_full":
-            line = ordeal.said.strip().splitlines()[-1]
-            assert f"{ordeal.folder.root}/" in line, line
-            assert "No space left on device; what was finished is kept: the same command again" in line, line
-            assert not list(Path(ordeal.folder.root).rglob("*.aside"))
-            for file in Path(ordeal.folder.path("cells")).rglob("*.json"):
-                json.loads(file.read_text())
+    assert heard and set(heard.values()) <= set(processes.LOOPBACK), "the network can reach it"
+    strike(ordeal, "second_driver")
+    if small_disk:
+        finished = read_results(ordeal)
+        strike(ordeal, "disk_full")
+        assert ordeal.end() == 2, ordeal.said
+        assert not find_lost(finished, ordeal)
+        line = ordeal.said.strip().splitlines()[-1]
+        assert f"{ordeal.folder.root}/" in line, line
+        assert "No space left on device; what was finished is kept: the same command again" in line, line
+        assert not list(Path(ordeal.folder.root).rglob("*.aside"))
+        for file in Path(ordeal.folder.path("cells")).rglob("*.json"):
+            json.loads(file.read_text())
+    else:
+        ordeal.end()
     done = ordeal.folder.done()
     for name in BETWEEN:
         assert KINDS[name].inflict(ordeal, random.Random(name)), f"{name} found nothing to harm"
-    whole = {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.done()}
+    whole = read_results(ordeal)
     assert 1 <= len(done) - len(whole) <= 3, "three of these harm a finished cell"
     ordeal.until_done()
-    assert all(ordeal.folder.get("cells", key, "result.json") == content for key, content in whole.items()), "trained again"
+    assert not find_lost(whole, ordeal)
     assert not list(Path(tempfile.gettempdir(), "ray").glob(f"session_*_{ordeal.driver}")), "Ray's session is left"
     ordeal.whole()
     alone, numbers = ordeal.alone(tmp_path / "alone", seeds=2).numbers(), ordeal.numbers()
@@ -102,9 +95,9 @@ def test_whatever_dies_no_number_changes(ordeal: Ordeal, small_disk: bool, tmp_p
 
 
 def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Ordeal) -> None:
-    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 8.0
+    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 15.0
     ordeal.start()
-    assert ordeal.end(240) == 1, ordeal.said
+    assert ordeal.end() == 1, ordeal.said
     for illness in ILL:
         check_ill(ordeal, illness)
     assert f"{len(ordeal.arms) * 2 - len(ILL)}/{len(ordeal.arms) * 2} cells done, {len(ILL)} failed" in ordeal.said

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from platform import claim as claims
-from platform.claim import claim
+from platform import driver_record
 from platform.grid import undone
 from platform.progress import printable
 from platform.reporting.findings import examine
 from platform.reporting.folder import read_folder
 from platform.reporting.table import read_table
+from platform.run_lock import lock_run
 from platform.searching.best import read
 from search_spaces.study import STUDIES
 from tests import tiny
@@ -213,15 +213,17 @@ def test_grid_json(content: bytes) -> None:
 
 
 @many
-@given(spoilt_json({"host": "h", "pid": 1, "since": "s", "born": "1", "beat": 1.0, "claim": "c"}))
+@given(spoilt_json({"host": "h", "pid": 1, "since": "s", "born": "1", "beat": 1.0, "claim": "c", "supervisor": {"pid": 1, "born": "1"}}))
 def test_driver_json(content: bytes) -> None:
     def both() -> bool:
-        with claim(harmed("driver.json", content=content)):
+        with lock_run(harmed("driver.json", content=content)):
             return True
 
     assert outcome(both)
     RUN.put(content, "driver.json")
-    assert claims._lives(claims._read(RUN)) in (True, False)
+    driver = driver_record.read_driver(RUN)
+    assert driver_record.is_alive(driver) in (True, False) and driver_record.is_ending(driver) in (True, False)
+    assert isinstance(driver_record.describe(driver), str)
 
 
 @many

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from platform.reporting.findings import examine
 from platform.reporting.table import read_table
 from trainables.registry import BadRequest
 
-SCORE = st.sampled_from([np.nan, 0.5, 0.5, 0.25, 0.75, -1.0, 1e6])
+SCORE = st.sampled_from([np.nan, 0.5, 0.5, 0.5 + 2**-53, 0.25, 0.75, -1.0, 1e6, 1e300, -1e300, 1e-300])
 ROW = st.tuples(st.sampled_from("ABC"), st.sampled_from([0.1, 0.5]), st.integers(0, 3), SCORE, SCORE, st.sampled_from(["", "s", "t"]))
 BEST_HAS_NO_VAL = [("A", 0.1, seed, 0.9, np.nan, "") for seed in range(3)] + [("B", 0.1, seed, 0.5, 0.4, "") for seed in range(3)]
 ONE_EACH = [("A", split, 0, 0.9, 0.8, "s") for split in (0.1, 0.5)] + [("B", split, 0, 0.5, 0.4, "s") for split in (0.1, 0.5)]
@@ -32,6 +33,8 @@ def test_any_table_is_reported_or_refused(rows: list[tuple], higher: bool, rope:
             runs = read_table(str(path), conditions=["split"], higher_is_better=higher, rope=rope)
         except BadRequest:
             return
-    written = files(runs, examine(runs))
+    with warnings.catch_warnings(action="error"):
+        written = files(runs, examine(runs))
     page = written["index.html"].decode()
     assert re.search(r'="[^"]*\bnan\b', page) is None and "Infinity" not in written["report.json"].decode()
+    assert not any(re.search(r"\d{25}", data.decode()) for name, data in written.items() if name.endswith((".html", ".md", ".tex", ".svg")))

@@ -154,6 +154,12 @@ def test_a_single_training_is_judged_by_its_images() -> None:
     assert several.low == ["many", "few"]
 
 
+def test_a_recall_of_just_chance_is_not_below_it() -> None:
+    """The mean of fifteen times 1/3 may come out a digit below 1/3."""
+    row = summed_up("A", {}, ["x", "y", "z"], np.array([[[1, 1, 1]] * 3] * 15), 1 / 3)
+    assert row.low == [] and all(recall and (recall.mean, recall.sd) == (pytest.approx(1 / 3), 0) for recall in row.recall)
+
+
 def test_results_without_a_confusion_matrix_are_counted(run: Run) -> None:
     folder, cells = run
     for cell in at(cells, method="SC(c)", split=0.9, ratio=5)[:3] + at(cells, method="UC(c)", split=0.9, ratio=5):

@@ -62,6 +62,7 @@ def test_less_is_more(losses: pd.DataFrame, tmp_path: Path) -> None:
     assert best["p"] == pytest.approx(oracle.pvalue) and best["verdict"] == "better"
     assert best["diff"] == pytest.approx(at[order[0]].mean() - at[order[1]].mean()) and best["diff"] < 0 < best["a12"] - 0.5
     assert told.rows("confirmatory")[0]["selected_by"] == "loss itself"
+    assert "to find 0.5 sd to find 1 sd to find 1.5 sd" in told.page.text and len(told.data["power"][0]["needed"]) == 3
     for row in told.data["pairwise"]:
         x, y = (
             np.array(table[(table["method"] == row[side]) & (table["noise_%"] == row["condition"]["noise_%"])]["loss"]) for side in "ab"

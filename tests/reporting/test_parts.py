@@ -8,7 +8,7 @@ import pytest
 from platform.reporting.comparisons import compare
 from platform.reporting.runs import Design, Runs, Sample, matched
 from platform.reporting.sketches import MOST_DOTS, strip
-from platform.reporting.words import Unit, defined, probability, spoken
+from platform.reporting.words import Unit, defined, duration, probability, replicates, spoken
 
 
 def sample(scores: dict[int, float], split: str = "s{}") -> Sample:
@@ -59,6 +59,11 @@ def test_digits_follow_the_spread() -> None:
         assert Unit.of(table).value(2.0) == written
     still = runs(method=["A"] * 3, seed=[0, 1, 2], test=[2.0] * 3)
     assert Unit.of(still).value(2.0) == "2.00"
+    for score, sd, parts in ((2e-9, 1e-9, ("2e−09", "+2e−09")), (1e300, 1e299, ("1e+300", "+1e+300")), (1e300, 0.0, ("1e+300", "+1e+300"))):
+        unit = Unit.of(runs(method=["A"] * 2, seed=[0, 1], test=[score - sd, score + sd]))
+        assert (unit.value(score), unit.difference(score)) == parts and unit.interval(-score, score) == f"−{parts[0]} to {parts[1]}"
+    assert Unit(True).value(1e300) == "1e+302" and Unit(True).value(-1e-9) == "0.0" and Unit(True).difference(-0.0) == "+0.0"
+    assert replicates(12345.0) == "12,345" and replicates(math.inf) == "more than 1,000,000" and duration(math.inf) == "–"
     assert Unit(True).difference(-0.0123) == "−1.2" and Unit(True).interval(math.nan, 1.0) == "–"
 
 

@@ -15,10 +15,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from platform.run_lock import lock_run
 from platform.schedule import hyperopt_suggestion
 from platform.searching.record import Journal, Record
 from search_spaces.space import STARTUP, OneOf, Real, Search, Whole
+from trainables.owner import FolderLost
 from trainables.registry import BadRequest
+from trainables.store import RunFolder
 
 SPACE: dict[str, Any] = {"rate": Real(1e-3, 1, log=True), "share": Real(-1, 1), "depth": Whole(1, 4), "how": OneOf(("a", "b", None))}
 SEARCH = Search("arm", SPACE)
@@ -176,3 +179,15 @@ def test_the_texts_own_settings_are_tried_first_only_where_the_space_holds_them(
 def test_an_unknown_searcher_names_the_known(journal: Journal) -> None:
     with pytest.raises(BadRequest, match="did you mean optuna"):
         record(journal, "optun")
+
+
+def test_the_record_of_a_lost_folder_is_not_written(tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    folder = RunFolder(str(run))
+    with pytest.raises(FolderLost, match="was moved or deleted"), lock_run(folder):
+        each = record(Journal(folder.path("search.journal"), folder.verify))
+        assert each.ask(2)
+        run.rename(elsewhere)
+        run.mkdir()
+        each.ask(2)
+    assert not list(run.iterdir()) and len(read_by_optuna(elsewhere / "search.journal").trials) == 1
