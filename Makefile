@@ -1,19 +1,36 @@
-# make grid    the pocket study from nothing: set up, run, report
-# make test    the tests          make check   linters, types and tests
-# make venv    set up only        make pins    new versions into requirements.txt
+# make grid       the pocket study from nothing: set up, run, report
+# make test       the tests, without the slow ones        make lint   linters and types
+# make test-all   lint, test and the slow tests           make check  the same
+# make coverage   what the tests cover                    make venv   set up only
+# make pins       new versions into requirements.txt
 PYTHON ?= python3
 UV := uv==0.13.9
 BIN := .venv/bin
 
-.PHONY: grid test check lint venv pins
+PYTEST := $(BIN)/python -m pytest -q -n 2
+
+.PHONY: grid test test-slow test-all check coverage lint venv pins
 
 grid: venv
 	$(BIN)/python -m platform.grid
 
 test: venv
-	$(BIN)/python -m pytest -q -n 2
+	$(PYTEST) -m "not slow"
 
-check: lint test
+test-slow: venv
+	$(PYTEST) -m slow
+
+test-all:
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) test-slow
+
+check: test-all
+
+coverage: venv
+	$(BIN)/coverage erase
+	$(PYTEST) -m "not slow" --cov --cov-report=json:.coverage.json
+	$(BIN)/python benchmarks/uncovered.py .coverage.json
 
 lint: venv
 	$(BIN)/ruff check .

@@ -20,7 +20,13 @@ SHARED_RAY = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", 
 """These share a Ray, and therefore a process of pytest-xdist: each of their grids asks for all its CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
-OWN_RAY = ("tests/faults/test_faults.py", "tests/faults/test_kills.py", "tests/test_cluster.py", "tests/test_name.py")
+OWN_RAY = (
+    "tests/faults/test_faults.py",
+    "tests/faults/test_kills.py",
+    "tests/faults/test_moved_run.py",
+    "tests/test_cluster.py",
+    "tests/test_name.py",
+)
 """These start Rays of their own."""
 FIRST = (SHARED_RAY, LAB, *((file,) for file in OWN_RAY))
 """What is begun first, so that the many short tests fill the other core meanwhile."""
@@ -36,10 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if "shared_ray" in fixtures:
             assert item.nodeid.startswith(SHARED_RAY), f"{item.nodeid} uses shared_ray: its file belongs into SHARED_RAY"
-        if "shared_ray" in fixtures or item.nodeid.startswith((*OWN_RAY, *LAB)):
+        if "shared_ray" in fixtures or item.nodeid.startswith(OWN_RAY) or "hosts" in fixtures:
             item.add_marker("ray")
-        if item.nodeid.startswith(LAB):
+        if "hosts" in fixtures:
             item.add_marker("cluster")
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -30,6 +30,7 @@ def length(ordeal: Ordeal) -> float:
     return measure_length(ordeal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDING)
 def test_a_command_that_a_kill_ends(ordeal: Ordeal, length: float, name: str) -> None:
     broken = []
@@ -40,11 +41,13 @@ def test_a_command_that_a_kill_ends(ordeal: Ordeal, length: float, name: str) ->
     assert not broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SURVIVED)
 def test_a_command_that_survives_kills(ordeal: Ordeal, length: float, name: str) -> None:
     assert not kill_in_turn(ordeal, name, TIMES, SEED, find_patience(length))
 
 
+@pytest.mark.slow
 def test_no_number_has_changed(ordeal: Ordeal, tmp_path: Path) -> None:
     ordeal.until_done()
     ordeal.whole()
