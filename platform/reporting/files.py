@@ -17,15 +17,20 @@ from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
 
 
-def files(runs: Runs, found: Findings) -> dict[str, bytes]:
-    """By path within the report's folder; the page last, so that where it is all else is."""
-    drawn = {
+def draw(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
+    """The figures by name, each in every format."""
+    return {
         "means": figures.means(runs, found.cells),
         "forest": figures.forest(runs, found.against, found.reference or ""),
         "agreement": figures.agreement(runs, found.cells),
         "costs": figures.costs(runs, found.costs),
         "confusions": figures.confusions(classes.drawn(runs, found.classes), runs.design.replicated),
     }
+
+
+def files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, bytes]:
+    """By path within the report's folder; the page last, so that where it is all else is. Drawing the figures takes most of the time."""
+    drawn = draw(runs, found) if with_figures else {}
     taken = [
         tables.readings(runs, found.published, found.confirmatory),
         tables.means(runs, found.cells, found.floors, found.tied),

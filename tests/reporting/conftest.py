@@ -28,7 +28,7 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def whole(finished: Run) -> Report:
     """The report of an undisturbed run, for reading only."""
-    return made(finished[0])
+    return made(finished[0], with_figures=True)
 
 
 @pytest.fixture

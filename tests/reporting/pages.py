@@ -7,6 +7,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 from platform import report
+from platform.reporting.files import files
+from platform.reporting.findings import examine
+from platform.reporting.folder import read_folder
 from search_spaces.study import Study
 from trainables.store import RunFolder
 
@@ -49,7 +52,12 @@ class Report:
         return [row for row in self.data["comparisons"] if row["family"] == family]
 
 
-def made(folder: RunFolder, study: Study | None = None) -> Report:
-    """Write a run's report and read it."""
-    report.write(folder, study)
+def made(folder: RunFolder, study: Study | None = None, with_figures: bool = False) -> Report:
+    """Write a run's report and read it; with the figures, which take most of the time, as `python -m platform.report` does it."""
+    if with_figures:
+        report.write(folder, study)
+    else:
+        runs = read_folder(folder, study)
+        for name, data in files(runs, examine(runs, folder), with_figures=False).items():
+            folder.put(data, "report", name)
     return Report(folder, "report")

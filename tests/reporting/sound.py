@@ -30,7 +30,7 @@ def write_soundly(folder: RunFolder, study: Study | None = None) -> Report:
     """The report, made without a warning or a line on standard error, in whose files every number can be read."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), warnings.catch_warnings(action="error"):
-        report = made(folder, study)
+        report = made(folder, study, with_figures=True)
     assert said.getvalue() == ""
     root = Path(folder.path("report"))
     for path in root.rglob("*.*"):

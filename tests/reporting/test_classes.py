@@ -188,7 +188,7 @@ def test_conditions_may_have_other_classes(run: Run) -> None:
         counts = np.insert(np.insert(np.diag([20] * 7), 1, 0, 0), 1, 0, 1)
         counts[1, 2] = 0 if cell.axes["ratio"] == 5 else 9
         with_confusion(folder, cell, counts, eight)
-    told = made(folder)
+    told = made(folder, with_figures=True)
     assert {len(row["classes"]) for row in told.data["classes"]} == {7, 8}
     head, *lines = [line.strip("| ").split(" | ") for line in told.text("report.md").split("## Recall")[1].split("##")[0].splitlines()[4:]]
     assert [name.strip() for name in head] == ["method", *eight, "average"]
@@ -217,7 +217,7 @@ def test_matrices_are_drawn_where_tables_are_read(run: Run) -> None:
     assert "Class by class, at split = 0.5, ratio = 5" in made(folder).page.text
     for cell in at(cells, split=0.5, ratio=5):
         folder.remove("cells", cell.key, "result.json")
-    told = made(folder)
+    told = made(folder, with_figures=True)
     assert "Class by class, at split = 0.9, ratio = 1" in told.page.text
     assert "split = 0.9, ratio = 1: percent of each true class, mean over seeds" in told.text("figures", "confusions.svg")
 

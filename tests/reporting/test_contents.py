@@ -108,7 +108,7 @@ def test_what_a_text_did_not_print_is_a_dash(name: str, tmp_path: Path) -> None:
     """Of every study: no value of Python's stands on the page."""
     study = STUDIES.find(name)("pocket").with_seeds(2)
     folder, _ = fake_run(tmp_path, study)
-    found = made(folder, study)
+    found = made(folder, study, with_figures=True)
     assert not re.search(r"\b(None|nan|NaN|inf)\b", found.page.text), name
 
 
@@ -165,14 +165,14 @@ def test_nothing_done_yet(run: Run) -> None:
     folder, cells = run
     for cell in cells:
         folder.remove("cells", cell.key, "result.json")
-    told = made(folder)
+    told = made(folder, with_figures=True)
     assert told.data["runs"]["missing"] == len(told.table) == 128 and "No training is done yet" in told.page.text
 
 
 @pytest.mark.parametrize(("seeds", "enough"), [(1, None), (2, None), (3, 7), (5, 7), (6, 7)])
 def test_too_few_seeds_are_called_so(tmp_path: Path, study: Study, seeds: int, enough: int | None) -> None:
     folder, _ = fake_run(tmp_path / "run", study.with_seeds(seeds))
-    told = made(folder)
+    told = made(folder, with_figures=seeds < 3)
     rows = told.rows("confirmatory")
     assert {row["verdict"] for row in rows} == {"unattainable at this n"}
     assert all((row["p"] is None) == (seeds < 3) and (row["diff_low"] is None) == (seeds == 1) for row in rows)
@@ -264,7 +264,7 @@ def other(study: Study) -> Study:
 def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
     strange = other(study)
     folder, _ = fake_run(tmp_path / "run", strange)
-    told = made(folder, strange)
+    told = made(folder, strange, with_figures=True)
     conditions = [row["condition"] for row in told.rows("published")]
     assert conditions == [{"encoder": encoder, "epochs": epochs} for encoder in ("wild", "posed") for epochs in (1, 3)]
     assert "over encoder" in told.page.text and told.page.count("b") < 60 and "& so on" in told.page.text
@@ -282,7 +282,7 @@ def test_numbers_along_an_axis_are_in_order_and_the_largest_is_last(tmp_path: Pa
 def test_no_condition_and_nothing_to_compare_with(tmp_path: Path, study: Study) -> None:
     lone = replace(other(study), axes={"network": ("<b>",), "draw": (0, 1, 2)})
     folder, _ = fake_run(tmp_path / "run", lone)
-    told = made(folder, lone)
+    told = made(folder, lone, with_figures=True)
     assert told.data["comparisons"] == told.data["pairwise"] == [] and "only one network is done" in told.page.text
 
 

@@ -30,7 +30,7 @@ def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     for cell in cells:
         result = folder.result(cell.key) or {}
         folder.put_result(cell.key, result | {"updated_parameters": 1000 * (1 + list(study.arms).index(str(cell.axes["method"])))})
-    return made(folder, asked), folder, asked
+    return made(folder, asked, with_figures=True), folder, asked
 
 
 def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Report, RunFolder, Study]) -> None:
