@@ -110,12 +110,14 @@ def test_what_nohup_ignores_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(("begun", "line"), [(False, "before anything was started"), (True, "goes on from the last checkpoints")])
-def test_a_child_that_dies_of_the_signal_was_stopped(begun: bool, line: str) -> None:
-    process = start(ORPHAN + ("supervisor.report_begun()\n" if begun else "") + WAIT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_child_that_dies_of_the_signal_was_stopped(number: signal.Signals, begun: bool, line: str) -> None:
+    """As in the seconds of its imports, in which it hears no signal."""
+    process = start(ORPHAN + ("supervisor.report_begun()\n" if begun else "") + WAIT, default_signals)
     read_until(process, "ready")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     code, _, error = finish(process)
-    assert code == 130 and error.startswith("stopped") and error.endswith(line)
+    assert code == 130 and error.startswith("stopped") and error.endswith(line) and len(error.splitlines()) == 1, error
 
 
 def test_a_killed_supervisor_stops_its_child() -> None:
