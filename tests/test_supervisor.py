@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.processes import gone, members
+from tests.running import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "ORDEAL_MARK"
@@ -43,7 +44,7 @@ def start(code: str, before: Callable[[], None] | None = None, **options: object
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, error = process.communicate(timeout=600)
+    out, error = process.communicate(timeout=PATIENCE_S)
     assert not gone(process.mark, 60), members(process.mark)  # type: ignore[attr-defined]
     return process.returncode, out, error.strip()
 
@@ -65,7 +66,7 @@ def hear(signals: str) -> str:
 def test_input_output_and_exit_code_are_the_childs() -> None:
     code = "print(os.getpid() != supervisor.supervisor_pid(), sys.stdin.read(), file=sys.stderr)\nsupervisor.exit_process(7)\n"
     process = start(code, stdin=subprocess.PIPE)
-    _, error = process.communicate("from the user", timeout=600)
+    _, error = process.communicate("from the user", timeout=PATIENCE_S)
     assert (process.returncode, error) == (7, "True from the user\n")
 
 
