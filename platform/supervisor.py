@@ -49,6 +49,8 @@ def supervise() -> None:
         os._exit(130)
     _prctl(_SET_CHILD_SUBREAPER, 1)  # agents of a raylet that ended stay among this process's descendants
     os.setpgid(0, 0)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would print a traceback out of the imports
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # or `stty tostop` would stop it at its first line
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     _parent, _pipe = parent, writer

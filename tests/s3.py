@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.running import PATIENCE_S
+
 BUCKET = "studies"
 
 
@@ -27,17 +29,17 @@ def server(folder: Path, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     with open(folder / "moto.log", "wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                urllib.request.urlopen(f"{url}/moto-api/", timeout=5).close()
+                urllib.request.urlopen(f"{url}/moto-api/", timeout=60).close()
                 break
             except OSError:
                 assert process.poll() is None and time.monotonic() < until, (folder / "moto.log").read_text()
                 time.sleep(0.1)
         keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
         environment = keys | {"AWS_ENDPOINT_URL": url}
-        urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=10).close()
+        urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=60).close()
         yield environment
     finally:
         process.kill()

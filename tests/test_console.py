@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import PATIENCE_S
 from tests.test_supervisor import default_signals
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +33,7 @@ def test_a_reader_that_closes_its_end_changes_nothing(closed: str, tmp_path: Pat
     other = "stderr" if closed == "stdout" else "stdout"
     streams = {closed: writer, other: subprocess.PIPE}
     command = [sys.executable, "-c", COMMAND, str(tmp_path / "there")]
-    done = subprocess.run(command, cwd=ROOT, text=True, timeout=600, **streams)  # type: ignore[call-overload]
+    done = subprocess.run(command, cwd=ROOT, text=True, timeout=PATIENCE_S, **streams)  # type: ignore[call-overload]
     os.close(writer)
     assert done.returncode == 1 and (tmp_path / "there").read_text() == "done"
     assert len(getattr(done, other).splitlines()) == 2000, "the other stream is whole"
@@ -43,7 +44,7 @@ def test_closed_streams_change_nothing(tmp_path: Path) -> None:
         os.close(1)
         os.close(2)
 
-    done = subprocess.run([sys.executable, "-c", COMMAND, str(tmp_path / "there")], cwd=ROOT, preexec_fn=close, timeout=600)
+    done = subprocess.run([sys.executable, "-c", COMMAND, str(tmp_path / "there")], cwd=ROOT, preexec_fn=close, timeout=PATIENCE_S)
     assert done.returncode == 1 and (tmp_path / "there").read_text() == "done"
 
 
@@ -75,7 +76,9 @@ command.run_command(main)
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_nothing_stands_behind_the_last_line(end: str) -> None:
     """Also what C++ code prints by itself, on the descriptor."""
-    done = subprocess.run([sys.executable, "-c", CHATTER.replace("{end}", end)], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, "-c", CHATTER.replace("{end}", end)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     lines = done.stderr.splitlines()
     assert "rpc_client.h: Failed to connect" in lines, "there was no chatter to silence"
     assert lines[-1].endswith("the last line")
@@ -109,4 +112,4 @@ def test_a_signal_after_the_last_line_changes_nothing(number: signal.Signals) ->
     )
     assert process.stderr and process.stderr.readline() == "report: here\n"
     process.send_signal(number)
-    assert process.communicate(timeout=600)[1] == "" and process.returncode == 0
+    assert process.communicate(timeout=PATIENCE_S)[1] == "" and process.returncode == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.processes import gone, members
+from tests.running import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "ORDEAL_MARK"
@@ -43,7 +44,7 @@ def start(code: str, before: Callable[[], None] | None = None, **options: object
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, error = process.communicate(timeout=600)
+    out, error = process.communicate(timeout=PATIENCE_S)
     assert not gone(process.mark, 60), members(process.mark)  # type: ignore[attr-defined]
     return process.returncode, out, error.strip()
 
@@ -65,7 +66,7 @@ def hear(signals: str) -> str:
 def test_input_output_and_exit_code_are_the_childs() -> None:
     code = "print(os.getpid() != supervisor.supervisor_pid(), sys.stdin.read(), file=sys.stderr)\nsupervisor.exit_process(7)\n"
     process = start(code, stdin=subprocess.PIPE)
-    _, error = process.communicate("from the user", timeout=600)
+    _, error = process.communicate("from the user", timeout=PATIENCE_S)
     assert (process.returncode, error) == (7, "True from the user\n")
 
 
@@ -110,12 +111,14 @@ def test_what_nohup_ignores_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(("begun", "line"), [(False, "before anything was started"), (True, "goes on from the last checkpoints")])
-def test_a_child_that_dies_of_the_signal_was_stopped(begun: bool, line: str) -> None:
-    process = start(ORPHAN + ("supervisor.report_begun()\n" if begun else "") + WAIT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_child_that_dies_of_the_signal_was_stopped(number: signal.Signals, begun: bool, line: str) -> None:
+    """As in the seconds of its imports, in which it hears no signal."""
+    process = start(ORPHAN + ("supervisor.report_begun()\n" if begun else "") + WAIT, default_signals)
     read_until(process, "ready")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     code, _, error = finish(process)
-    assert code == 130 and error.startswith("stopped") and error.endswith(line)
+    assert code == 130 and error.startswith("stopped") and error.endswith(line) and len(error.splitlines()) == 1, error
 
 
 def test_a_killed_supervisor_stops_its_child() -> None:

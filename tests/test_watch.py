@@ -4,8 +4,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
+
+from tests.running import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,7 +15,7 @@ def run(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
     head = "import ctypes, os, sys, time\nfrom trainables.watch import Watch\nwatch, path = Watch(float(sys.argv[2])), sys.argv[1]\n"
     script = head + textwrap.dedent(body)
     return subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "words.txt"), "0.6"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, str(tmp_path / "words.txt"), "0.6"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 
@@ -24,9 +25,8 @@ def words(tmp_path: Path) -> str:
 
 def test_what_hangs_is_ended_even_where_python_cannot_run(tmp_path: Path) -> None:
     """The C call keeps the interpreter's lock: no Python thread could end it."""
-    began = time.monotonic()
-    done = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(50)\nwatch.begin(path)\nstuck()")
-    assert done.returncode == 1 and time.monotonic() - began < 40
+    done = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(3000)\nwatch.begin(path)\nstuck()")
+    assert done.returncode == 1
     assert words(tmp_path).startswith("Timeout (") and "in stuck" in words(tmp_path)
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.cluster.hosts import CHECKOUT, SHARED, Host, furnish, lab, missing
+from tests.running import PATIENCE_S
 
 COUNT = (
     "import ray; from ray._raylet import GcsClient; "
@@ -60,7 +61,7 @@ def cluster(hosts: Cluster) -> Iterator[Cluster]:
     """Up, with both machines in it: ray up returns when the head is up, and sets the worker up meanwhile."""
     hosts.must("(umask 077; .venv/bin/ray get-auth-token --generate)")
     hosts.must(".venv/bin/ray up -y cluster.yaml")
-    until = time.monotonic() + 240
+    until = time.monotonic() + PATIENCE_S
     while (joined := hosts.head.run(f"cd ~/ferray && RAY_AUTH_MODE=token .venv/bin/python -c '{COUNT}'")[1].strip()[-1:]) != "2":
         assert time.monotonic() < until, (joined, hosts.head.run("tail -n 50 /tmp/ray/session_latest/logs/monitor.*")[1])
         time.sleep(1)

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.running import PATIENCE_S
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = "/home/lab"
 SHARED = "/srv/shared"
@@ -79,14 +81,14 @@ class Host:
         options = [f"-o{option}" for option in quiet]
         return ["ssh", "-i", str(self.key), *options, f"lab@{self.address}", f"bash --login -c {shlex.quote(f'. ~/.bashrc; {script}')}"]
 
-    def run(self, script: str, timeout: float = 300) -> tuple[int, str]:
+    def run(self, script: str, timeout: float = PATIENCE_S) -> tuple[int, str]:
         """Exit code, and what was said on both streams."""
         done = subprocess.run(
             self.command(script), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
         )
         return done.returncode, done.stdout
 
-    def must(self, script: str, timeout: float = 300) -> str:
+    def must(self, script: str, timeout: float = PATIENCE_S) -> str:
         code, output = self.run(script, timeout)
         assert code == 0, f"{self.name}: {script}: exit {code}\n{output}"
         return output
@@ -155,7 +157,7 @@ def _boot(host: Host, switch: str, gateway: str, shared: Path) -> None:
 
 def _child(pid: int) -> int:
     """The first process within the namespaces that `unshare` makes: its only child."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
             if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -165,7 +167,7 @@ def _child(pid: int) -> int:
 
 
 def _await(host: Host) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_S
     while host.run("true")[0]:
         assert time.monotonic() < until, (host.folder / "log").read_text()
         time.sleep(0.1)

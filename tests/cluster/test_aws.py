@@ -18,6 +18,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
 
 from tests.cluster.hosts import CHECKOUT
+from tests.running import PATIENCE_S
 from tests.s3 import environment, server
 
 FILE = CHECKOUT / "clusters" / "aws.yaml"
@@ -66,7 +67,7 @@ def test_ray_up_launches_what_it_describes(ec2: Any, tmp_path: Path) -> None:
             start_new_session=True,
         )
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + PATIENCE_S
         while not (found := instances(ec2)):
             assert up.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
             time.sleep(0.5)

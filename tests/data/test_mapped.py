@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import tiny
+from tests.running import PATIENCE_S
 from tests.test_transfer_resume import METHODS, made
 from trainables.cell import Cell, Data
 from trainables.data import mapped
@@ -124,6 +125,6 @@ def test_a_gigabyte_and_a_half_is_trained_on_in_a_fraction_of_it(tmp_path: Path)
     """The validation part is drawn from the training part, so neither is one piece of the file; its pages are zeros that nobody stores."""
     with open(tmp_path / "large", "wb") as file:
         file.truncate(10_000 * 3 * 224 * 224)
-    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 700, f"{done.stdout} MB"

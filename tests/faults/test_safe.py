@@ -22,6 +22,7 @@ from platform.reporting.findings import examine
 from platform.reporting.table import read_table
 from search_spaces.study import STUDIES
 from tests.fake_run import fake_run
+from tests.running import PATIENCE_S
 from trainables.data.decode import DataError
 from trainables.data.files import within
 
@@ -152,6 +153,6 @@ def test_the_command_survives_an_error_stream_that_knows_only_ascii(tmp_path: Pa
         cwd=ROOT,
         env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 2 and b"Traceback" not in done.stderr, done.stderr

@@ -14,6 +14,7 @@ from reporting.test_contents import other
 from platform.reporting.formats import escape_latex, escape_markdown, latex, markdown
 from platform.reporting.tables import Table, Text
 from search_spaces.study import Study
+from tests.running import PATIENCE_S
 
 LATEX = shutil.which("pdflatex")
 needs_latex = pytest.mark.skipif(LATEX is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
@@ -37,7 +38,7 @@ def compiled(folder: Path, *tables: Path) -> str:
     head = r"\documentclass{article}\usepackage{booktabs,graphicx}"
     (folder / "paper.tex").write_text(rf"{head}\begin{{document}}{body}\end{{document}}", encoding="utf-8")
     command = [LATEX or "", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
+    run = subprocess.run(command, cwd=folder, capture_output=True, timeout=PATIENCE_S)
     log = run.stdout.decode(errors="replace")
     assert run.returncode == 0, log[-2000:]
     return log
