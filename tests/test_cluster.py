@@ -162,6 +162,17 @@ def test_what_every_worker_imports_first_is_lean() -> None:
     assert python(LEAN) == (0, "[]")
 
 
+COMMANDS = """
+import sys
+import platform.command, platform.doctor, platform.report
+print([name for name in ("torch", "ray") if name in sys.modules])
+"""
+
+
+def test_a_report_waits_for_no_torch() -> None:
+    assert python(COMMANDS) == (0, "[]")
+
+
 LEFT_OUT = """
 from platform import crews
 from ray.train.torch import TorchTrainer

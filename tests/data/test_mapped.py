@@ -15,7 +15,7 @@ from tests import tiny
 from tests.running import PATIENCE_S
 from tests.test_transfer_resume import METHODS, made
 from trainables.cell import Cell, Data
-from trainables.data import mapped
+from trainables.data import mapped, pixels
 from trainables.loop import train
 from trainables.methods import method
 from trainables.settings import resolve
@@ -55,10 +55,10 @@ class TestRows:
 
     def test_pixels_serve_as_a_tensor_by_batches(self, large: np.memmap) -> None:
         whole, device = torch.from_numpy(large[[9, 3, 30, 31]]), torch.device("cpu")
-        pixels = mapped.pixels(mapped.piece(large, np.array([9, 3, 30, 31])), device)
-        assert isinstance(pixels, mapped.Pixels) and (pixels.shape, pixels.ndim, pixels.device) == (whole.shape, 4, device)
-        assert torch.equal(pixels[torch.tensor([3, 0])], whole[[3, 0]]) and torch.equal(pixels[1:3], whole[1:3])
-        assert torch.equal(torch.cat(list(pixels.split(3))), whole) and torch.equal(mapped.held(pixels), whole)
+        gathered = pixels.pixels(mapped.piece(large, np.array([9, 3, 30, 31])), device)
+        assert isinstance(gathered, pixels.Pixels) and (gathered.shape, gathered.ndim, gathered.device) == (whole.shape, 4, device)
+        assert torch.equal(gathered[torch.tensor([3, 0])], whole[[3, 0]]) and torch.equal(gathered[1:3], whole[1:3])
+        assert torch.equal(torch.cat(list(gathered.split(3))), whole) and torch.equal(pixels.held(gathered), whole)
 
 
 def cells(roles: dict[str, Data]) -> dict[str, Cell]:
@@ -79,9 +79,9 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
 @pytest.mark.parametrize("name", [*METHODS, "from_scratch", "SL(c+a)", "SC(c<-a)"])
 def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, gathered = cells(roles)[name], 0
-    indexed = mapped.Pixels.__getitem__
+    indexed = pixels.Pixels.__getitem__
 
-    def counted(self: mapped.Pixels, which: object) -> torch.Tensor:
+    def counted(self: pixels.Pixels, which: object) -> torch.Tensor:
         nonlocal gathered
         gathered += 1
         return indexed(self, which)
@@ -89,7 +89,7 @@ def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tm
     held, batches = (RunFolder(str(tmp_path / place)) for place in ("held", "batches"))
     train(cell, held, keep="all")
     monkeypatch.setattr(mapped, "LARGE", 0)
-    monkeypatch.setattr(mapped.Pixels, "__getitem__", counted)
+    monkeypatch.setattr(pixels.Pixels, "__getitem__", counted)
     train(cell, batches, keep="all")
     assert gathered > 1 and made(batches, cell) == made(held, cell)
 

@@ -1,16 +1,15 @@
-"""Images of a data set too large to be held by each training: they stay in the mapped file, and are gathered when they are asked for."""
+"""Images of a data set too large to be held by each training: they stay in the mapped file, and are gathered when they are asked for.
 
-import warnings
+Without torch, which takes seconds to import: all commands read this file. What a training makes of the images: pixels.py.
+"""
+
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
 LARGE = 2**29
 """bytes from which on a choice of a mapped file's rows is not copied into memory"""
-SHARE = 4
-"""on a GPU: more than one part in so many of its memory is large"""
 
 
 class Rows:
@@ -65,35 +64,3 @@ def piece(images: np.ndarray | Rows, rows: np.ndarray) -> Any:
 def together(parts: list[Any]) -> Any:
     """Images end to end; a single part is not copied."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-class Pixels:
-    """What a training sees of images that are not held: of a tensor uint8 [n, c, s, s] its shape, its device, and batches of it."""
-
-    def __init__(self, images: np.ndarray | Rows, device: torch.device) -> None:
-        self.images, self.device, self.shape, self.ndim = images, device, torch.Size(images.shape), images.ndim
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, which: Any) -> torch.Tensor:
-        rows = which.cpu().numpy() if isinstance(which, torch.Tensor) else which
-        return torch.from_numpy(np.ascontiguousarray(self.images[rows])).to(self.device)
-
-    def split(self, count: int) -> Iterator[torch.Tensor]:
-        return (self[start : start + count] for start in range(0, len(self), count))
-
-
-def pixels(images: np.ndarray | Rows, device: torch.device) -> torch.Tensor:
-    """The images on the device; where they are too large for it, Pixels, which serve as a tensor does to what takes them by batches."""
-    large = LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
-    if (isinstance(images, Rows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
-        return Pixels(images, device)  # type: ignore[return-value]
-    with warnings.catch_warnings():  # that a mapped file may not be written to; nobody does
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(np.asarray(images)).to(device)
-
-
-def held(images: torch.Tensor) -> torch.Tensor:
-    """A tensor, for what needs all of it at once: of Pixels a copy of all."""
-    return images[:] if isinstance(images, Pixels) else images

@@ -7,7 +7,7 @@ import torch
 
 from trainables.data.augment import Augmentation, augment, draw
 from trainables.data.dataset import DataError
-from trainables.data.mapped import held
+from trainables.data.pixels import held
 from trainables.data.task import Images
 
 Domain = Literal["c", "c+a", "c<-a"]

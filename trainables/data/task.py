@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from trainables.data.dataset import Faces
-from trainables.data.mapped import held, piece, pixels
+from trainables.data.mapped import piece
+from trainables.data.pixels import held, pixels
 from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings

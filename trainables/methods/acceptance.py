@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.augment import normalise
-from trainables.data.mapped import held
+from trainables.data.pixels import held
 from trainables.data.task import Images
 from trainables.methods.method import Logs, Method, Phase
 from trainables.methods.recipe import accuracy, encode

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, Faces
 from trainables.data.deal import deal
-from trainables.data.mapped import held, piece, together
+from trainables.data.mapped import piece, together
+from trainables.data.pixels import held
 from trainables.data.splits import Split, split_hash
 from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown

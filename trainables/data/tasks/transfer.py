@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from trainables.data import mapped
 from trainables.data.dataset import CLASSES, DataError, Faces
 from trainables.data.deal import deal
+from trainables.data.mapped import together
+from trainables.data.pixels import held, pixels
 from trainables.data.splits import split_hash
 from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
@@ -126,7 +127,7 @@ def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start
         facts.append(part.facts[columns].set_axis(part.facts.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
-    images, labels = (mapped.together(list(each)) for each in zip(*parts, strict=True))
+    images, labels = (together(list(each)) for each in zip(*parts, strict=True))
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
     return Faces(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
 
@@ -180,7 +181,7 @@ def _check_parts(labelled: Faces, part: np.ndarray, settings: Transfer) -> None:
 
 def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device, target: Images | None) -> Images:
     """The unlabelled images, and for each the class it truly shows where that is known and one of the task's, else -1."""
-    pixels, truths = [], []
+    images, truths = [], []
     for role in sorted(settings.pool):
         each = faces[role]
         names = np.array([*each.classes, ""], object)[each.labels]
@@ -188,11 +189,11 @@ def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device, tar
             names = np.where(each.labels < 0, each.facts["truth"].to_numpy(object), names)
         code = {name: number for number, name in enumerate(settings.classes)}
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
-        pixels.append(each.images)
+        images.append(each.images)
     if target:
-        pixels, truths = [*pixels, mapped.held(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
+        images, truths = [*images, held(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
-    return Images(mapped.pixels(mapped.together(pixels), device), truth, np.arange(len(truth)))
+    return Images(pixels(together(images), device), truth, np.arange(len(truth)))
 
 
 TASKS.add("transfer")(TaskKind(Transfer, build, roles))
