@@ -1,6 +1,7 @@
 """What all tests share: threads pinned, so that sums do not depend on the machine; no deadlines; the markers; one Ray for many grids."""
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.s3 import BUCKET, environment, server
 settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 
-SHARED_RAY = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_share.py")
+SHARED_RAY = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_share.py", "tests/faults/test_moved_run.py")
 """These share a Ray, and therefore a process of pytest-xdist: each of their grids asks for all its CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
@@ -50,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if torch := sys.modules.get("torch"):  # not imported here, for some tests need none
+        torch.set_num_threads(1)
     if item.get_closest_marker("gpu"):
         import torch
 
@@ -68,13 +71,6 @@ class ByFile(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     config.option.loadscopereorder = False  # the longest first, not those of the most tests
     return ByFile(config, log)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    import torch  # here, for the process that only hands tests out needs none
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 from tests.running import PATIENCE_S
 
 BUCKET = "studies"
+LISTED = 50
+"""objects that one answer lists; S3's own number is 1,000"""
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -27,7 +29,8 @@ def server(folder: Path, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     url = f"http://{host}:{free_port(host)}"
     command = [sys.executable, "-m", "moto.server", "--host", host, "--port", url.rpartition(":")[2]]
     with open(folder / "moto.log", "wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        listed = os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": str(LISTED)}
+        process = subprocess.Popen(command, cwd=folder, env=listed, stdout=log, stderr=log)
     try:
         until = time.monotonic() + PATIENCE_S
         while True:

@@ -9,13 +9,14 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import tiny
 from tests.faults import processes
+from trainables.cell import Cell
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,26 @@ def checkout(place: Path) -> Path:
     if not (place / "data").exists():
         tiny.files(place / "data")
     return place
+
+
+def check_whole(folder: RunFolder, cells: Iterable[Cell]) -> None:
+    """Nothing lies half-written or left aside; of these cells each run of TensorBoard has each epoch once."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    root = Path(folder.root)
+    if aside := list(root.rglob("*.aside")):
+        raise Broken(f"left aside: {aside}")
+    for cell in folder.grid():
+        for path in root.glob(f"cells/{cell.key}/*.json"):
+            try:
+                json.loads(path.read_bytes())
+            except ValueError as error:
+                raise Broken(f"{path}: {error}") from None
+    for cell in cells:
+        curves = EventAccumulator(folder.path("tb", cell.name)).Reload()
+        steps = [event.step for event in curves.Scalars("train/loss")]
+        if steps != [row["step"] for row in folder.history(cell.key)]:
+            raise Broken(f"{cell.name}: its curve has the steps {steps}")
 
 
 @dataclass
@@ -224,24 +245,7 @@ class Ordeal:
         return other
 
     def whole(self) -> None:
-        """Nothing lies half-written or left aside; each run of TensorBoard has each epoch once."""
-        root = Path(self.folder.root)
-        if aside := list(root.rglob("*.aside")):
-            raise Broken(f"left aside: {aside}")
-        for cell in self.folder.grid():
-            for path in root.glob(f"cells/{cell.key}/*.json"):
-                try:
-                    json.loads(path.read_bytes())
-                except ValueError as error:
-                    raise Broken(f"{path}: {error}") from None
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-        for cell in self.folder.grid():
-            if cell.axes["method"] in WELL:
-                curves = EventAccumulator(self.folder.path("tb", cell.name)).Reload()
-                steps = [event.step for event in curves.Scalars("train/loss")]
-                if steps != [row["step"] for row in self.folder.history(cell.key)]:
-                    raise Broken(f"{cell.name}: its curve has the steps {steps}")
+        check_whole(self.folder, [cell for cell in self.folder.grid() if cell.axes["method"] in WELL])
 
     def repeated(self, arms: Sequence[str] = ("no",)) -> int:
         """Steps of the method that were made more than once."""

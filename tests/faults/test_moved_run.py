@@ -2,28 +2,31 @@
 
 from pathlib import Path
 
-from tests.faults.ordeal import WELL, Ordeal, checkout
+from tests.faults.ordeal import check_whole
+from tests.forking import SharedRay
+from trainables.store import RunFolder
+
+GRID = ["--only", "method=SL(c)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "8", "--set", "per_class=8"]
+GRID += ["--set", "precision=fp32", "--set", "epochs=12"]
 
 
-def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
-    ordeal = Ordeal(checkout(tmp_path / "checkout"), tmp_path / "runs", seeds=6)
-    run, elsewhere = Path(ordeal.folder.root), tmp_path / "elsewhere"
-    ordeal.start()
-    try:
-        assert ordeal.wait(lambda: bool(ordeal.folder.done())), ordeal.said
-        run.rename(elsewhere)
-        assert ordeal.end() == 2, ordeal.said
-    finally:
-        if ordeal.process and ordeal.running:
-            ordeal.process.kill()
-    line = ordeal.said.strip().splitlines()[-1]
-    assert line.startswith(f"{run} was moved or deleted while this command ran; nothing more is written there"), ordeal.said
-    assert ordeal.said.count("moved or deleted") == 1 and "failed:" not in ordeal.said, ordeal.said
+def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(shared_ray: SharedRay, tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path / "adults_as_augmentation-pocket"))
+    run, elsewhere = Path(folder.root), tmp_path / "elsewhere"
+    command = shared_ray.start("platform.grid", *GRID, "--runs", str(tmp_path))
+    command.wait_for(folder.done)
+    run.rename(elsewhere)
+    code, said = command.end()
+    assert code == 2, said
+    line = said.strip().splitlines()[-1]
+    assert line.startswith(f"{run} was moved or deleted while this command ran; nothing more is written there"), said
+    assert said.count("moved or deleted") == 1 and "failed:" not in said, said
     assert not run.exists()
 
     elsewhere.rename(run)
-    finished = {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.done()}
-    assert 0 < len(finished) < len(ordeal.folder.grid()) == 6 * len(WELL), "it was moved too late to test anything"
-    assert ordeal.until_done() == 1, ordeal.said
-    assert all(ordeal.folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained again"
-    ordeal.whole()
+    finished = {key: folder.get("cells", key, "result.json") for key in folder.done()}
+    assert 0 < len(finished) < len(folder.grid()) == 8, "it was moved too late to test anything"
+    code, said = shared_ray.run("platform.grid", *GRID, "--runs", str(tmp_path))
+    assert code == 0 and "8/8 cells done, 0 failed" in said, said
+    assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained again"
+    check_whole(folder, folder.grid())
