@@ -3,14 +3,11 @@
 import contextlib
 import os
 import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.running import PATIENCE_S
+from tests.running import start
 
 BUCKET = "studies"
 LISTED = 50
@@ -27,26 +24,23 @@ def free_port(host: str = "127.0.0.1") -> int:
 def server(folder: Path, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     """The environment in which `s3://` means this server, and in which EC2 does, too. `folder` is where it runs."""
     url = f"http://{host}:{free_port(host)}"
-    command = [sys.executable, "-m", "moto.server", "--host", host, "--port", url.rpartition(":")[2]]
-    with open(folder / "moto.log", "wb") as log:
-        listed = os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": str(LISTED)}
-        process = subprocess.Popen(command, cwd=folder, env=listed, stdout=log, stderr=log)
+    command = ["-m", "moto.server", "--host", host, "--port", url.rpartition(":")[2]]
+    process = start(command, {"MOTO_S3_DEFAULT_MAX_KEYS": str(LISTED)}, folder)
     try:
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/", timeout=60).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < until, (folder / "moto.log").read_text()
-                time.sleep(0.1)
+        process.wait_for(lambda: _answers(f"{url}/moto-api/"))
         keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
         environment = keys | {"AWS_ENDPOINT_URL": url}
         urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=60).close()
         yield environment
     finally:
         process.kill()
-        process.wait()
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(url, timeout=60).close()
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """A laptop, a head and a worker machine; a cluster of the last two, brought up by the committed cluster.yaml."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from tests.cluster.hosts import CHECKOUT, SHARED, Host, furnish, lab, missing
-from tests.running import PATIENCE_S
+from tests.running import wait_for
 
 COUNT = (
     "import ray; from ray._raylet import GcsClient; "
@@ -61,10 +60,9 @@ def cluster(hosts: Cluster) -> Iterator[Cluster]:
     """Up, with both machines in it: ray up returns when the head is up, and sets the worker up meanwhile."""
     hosts.must("(umask 077; .venv/bin/ray get-auth-token --generate)")
     hosts.must(".venv/bin/ray up -y cluster.yaml")
-    until = time.monotonic() + PATIENCE_S
-    while (joined := hosts.head.run(f"cd ~/ferray && RAY_AUTH_MODE=token .venv/bin/python -c '{COUNT}'")[1].strip()[-1:]) != "2":
-        assert time.monotonic() < until, (joined, hosts.head.run("tail -n 50 /tmp/ray/session_latest/logs/monitor.*")[1])
-        time.sleep(1)
+    count = f"cd ~/ferray && RAY_AUTH_MODE=token .venv/bin/python -c '{COUNT}'"
+    monitor = "tail -n 50 /tmp/ray/session_latest/logs/monitor.*"
+    wait_for(lambda: hosts.head.run(count)[1].strip().endswith("2"), lambda: hosts.head.run(monitor)[1])
     yield hosts
 
 

@@ -13,12 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.running import PATIENCE_S
+from tests.running import PATIENCE_S, wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HOME = "/home/lab"
@@ -157,20 +156,11 @@ def _boot(host: Host, switch: str, gateway: str, shared: Path) -> None:
 
 def _child(pid: int) -> int:
     """The first process within the namespaces that `unshare` makes: its only child."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError):
-            if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                return int(children[0])
-        time.sleep(0.02)
-    raise AssertionError("unshare started nothing")
+    return int(wait_for(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text().split())[0])
 
 
 def _await(host: Host) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while host.run("true")[0]:
-        assert time.monotonic() < until, (host.folder / "log").read_text()
-        time.sleep(0.1)
+    wait_for(lambda: host.run("true")[0] == 0, (host.folder / "log").read_text)
 
 
 def furnish(host: Host) -> None:

@@ -4,9 +4,6 @@ import contextlib
 import copy
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
 
 from tests.cluster.hosts import CHECKOUT
-from tests.running import PATIENCE_S
+from tests.running import start
 from tests.s3 import environment, server
 
 FILE = CHECKOUT / "clusters" / "aws.yaml"
@@ -56,26 +53,14 @@ def ec2(tmp_path: Path) -> Iterator[Any]:
 def test_ray_up_launches_what_it_describes(ec2: Any, tmp_path: Path) -> None:
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "up", "-y", str(FILE)]
-    with open(tmp_path / "log", "wb") as log:
-        up = subprocess.Popen(
-            ray,
-            cwd=CHECKOUT,
-            env=os.environ | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    ray = ["-m", "ray.scripts.scripts", "up", "-y", str(FILE)]
+    up = start(ray, {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}, start_new_session=True)
     try:
-        until = time.monotonic() + PATIENCE_S
-        while not (found := instances(ec2)):
-            assert up.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
-            time.sleep(0.5)
+        (head,) = up.wait_for(lambda: instances(ec2))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(up.pid, signal.SIGKILL)
-        up.wait()
-    (head,) = found
+        up.end()
     tags = {tag["Key"]: tag["Value"] for tag in head["Tags"]}
     assert head["InstanceType"] == "m7i.xlarge" and tags[TAG_RAY_NODE_KIND] == "head" and tags[TAG_RAY_USER_NODE_TYPE] == "head"
     assert head["IamInstanceProfile"]["Arn"].endswith("/ferray") and tags["Name"] == "ray-ferray-head"

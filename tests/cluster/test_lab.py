@@ -3,11 +3,10 @@
 import shlex
 import subprocess
 import threading
-import time
 
 from tests.cluster.conftest import Cluster, shared
 from tests.cluster.hosts import CHECKOUT, SHARED
-from tests.running import PATIENCE_S
+from tests.running import wait_for
 from trainables.store import RunFolder
 
 GRID = (
@@ -50,10 +49,7 @@ def test_a_job_from_the_laptop(cluster: Cluster) -> None:
     line = "export TMPDIR=/tmp/ray; " + f"cd {CHECKOUT} && .venv/bin/ray dashboard ~/cluster.yaml"
     forward = subprocess.Popen(cluster.laptop.command(line), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + PATIENCE_S
-        while cluster.typed("curl -s -o /dev/null http://localhost:8265")[0]:
-            assert time.monotonic() < until
-            time.sleep(0.5)
+        wait_for(lambda: cluster.typed("curl -s -o /dev/null http://localhost:8265")[0] == 0)
         submit = "RAY_AUTH_MODE=token .venv/bin/ray job submit --address http://localhost:8265 --working-dir . --"
         said = cluster.must(f"{submit} {GRID} --only ratio=1 --set epochs=2 --runs {SHARED}/jobs")
     finally:
@@ -73,10 +69,7 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     thread = threading.Thread(target=grid)
     thread.start()
     folder = RunFolder(str(shared(cluster.head) / "runs" / "adults_as_augmentation-pocket"))
-    until = time.monotonic() + PATIENCE_S
-    while thread.is_alive() and hosts_of(folder) != {"head", "worker"}:
-        assert time.monotonic() < until, "the grid makes no progress"
-        time.sleep(0.3)
+    wait_for(lambda: not thread.is_alive() or hosts_of(folder) == {"head", "worker"})
     assert thread.is_alive(), said[1][-3000:]
     cluster.worker.pull_plug()
     done = len(folder.done())
@@ -94,10 +87,8 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
 def test_down(cluster: Cluster) -> None:
     """Also with one machine that does not answer any more."""
     cluster.must(".venv/bin/ray down -y cluster.yaml")
-    until = time.monotonic() + PATIENCE_S
-    while cluster.head.run("pgrep raylet || pgrep gcs_server")[0] == 0:
-        assert time.monotonic() < until, "Ray still runs on the head"
-        time.sleep(1)
+    running = "pgrep -a raylet || pgrep -a gcs_server"
+    wait_for(lambda: cluster.head.run(running)[0] != 0, lambda: cluster.head.run(running)[1])
 
 
 def hosts_of(folder: RunFolder) -> set[str]:
