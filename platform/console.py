@@ -4,7 +4,9 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
+import time
 from typing import Any, TextIO
 
 
@@ -17,11 +19,29 @@ def open_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
+LAST_S = 3.0
+"""the same for a last line, after which the process ends"""
+STUCK_S = 10.0
+"""so long a full pipe or a terminal that was stopped (Ctrl-S) is waited for; after that, what it cannot take is dropped"""
+CHUNK = 512
+"""bytes that a pipe takes at once where `poll` says that it takes any"""
+
+
+def write_within(descriptor: int, content: bytes, seconds: float) -> int:
+    """Write to a descriptor whose reader may be slow, or never read; how many bytes were written until `seconds` had passed."""
+    until, written = time.monotonic() + seconds, 0
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT)
+    while written < len(content) and ready.poll(max(0.0, 1000 * (until - time.monotonic()))):
+        written += os.write(descriptor, content[written : written + CHUNK])
+    return written
+
+
 class _Descriptor(io.RawIOBase):
     """A file descriptor to print on. What its reader does not want any more is dropped: the command's work does not depend on it."""
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+        self.descriptor, self.stuck = descriptor, False
 
     def writable(self) -> bool:
         return True
@@ -34,11 +54,12 @@ class _Descriptor(io.RawIOBase):
 
     def write(self, content: Any) -> int:
         try:
-            return os.write(self.descriptor, content)
+            written = write_within(self.descriptor, bytes(content), 0.0 if self.stuck else STUCK_S)
+            self.stuck = written < len(content)
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.EIO):  # a pipe without a reader, a terminal that was closed
                 silence(self.descriptor)
-            return len(content)
+        return len(content)
 
 
 def open_stream(descriptor: int) -> TextIO:
@@ -62,4 +83,4 @@ def print_last(descriptor: int, line: str) -> None:
     own = os.dup(descriptor)
     silence(1, 2)
     with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
-        os.write(own, f"{line}\n".encode())
+        write_within(own, f"{line}\n".encode(), LAST_S)

@@ -1,5 +1,11 @@
 """Draw what a run's networks look at: Grad-CAM, Grad-CAM++, saliency; and how much of it lies on eyes, brows and mouth."""
 
+if __name__ == "__main__":  # as in grid.py
+    from platform.supervisor import supervise
+
+    supervise()
+
+
 import sys
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,5 +1,11 @@
 """python -m platform.report [RUN]: what a grid, or any table of runs, shows and how sure that is. Reads results; trains nothing."""
 
+if __name__ == "__main__":  # as in grid.py
+    from platform.supervisor import supervise
+
+    supervise()
+
+
 import os
 import sys
 from dataclasses import replace

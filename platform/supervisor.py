@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from platform.console import open_descriptors
+from platform.console import LAST_S, open_descriptors, write_within
 
 GOES_ON = "the same command again goes on"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -113,6 +113,7 @@ class _Watched:
         self.asked.append(now)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
+            os.kill(self.pid, signal.SIGCONT)  # a child that was stopped hears it, too
 
     def read(self, text: str) -> None:
         for line in text.splitlines():
@@ -167,7 +168,7 @@ def _watch(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoReturn:
         os._exit(child.ended)
     code, line = _last_words(child, os.waitstatus_to_exitcode(status))
     with contextlib.suppress(OSError):
-        os.write(2, f"\n{line}\n".encode())
+        write_within(2, f"\n{line}\n".encode(), LAST_S)
     os._exit(code)
 
 

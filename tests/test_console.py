@@ -39,6 +39,19 @@ def test_a_reader_that_closes_its_end_changes_nothing(closed: str, tmp_path: Pat
     assert len(getattr(done, other).splitlines()) == 2000, "the other stream is whole"
 
 
+def test_a_reader_that_never_reads_changes_nothing(tmp_path: Path) -> None:
+    """As `| less` that is left open, or a terminal after Ctrl-S."""
+    reader, writer = os.pipe()
+    code = "from platform import console\nconsole.STUCK_S = 1.0\n" + COMMAND
+    command = [sys.executable, "-c", code.replace("range(2000)", "range(5000)"), str(tmp_path / "there")]
+    done = subprocess.run(command, cwd=ROOT, timeout=PATIENCE_S, stdout=writer, stderr=writer)
+    assert done.returncode == 1 and (tmp_path / "there").read_text() == "done"
+    os.set_blocking(reader, False)
+    assert len(os.read(reader, 1 << 20)) > 50_000, "the pipe was never full"
+    os.close(reader)
+    os.close(writer)
+
+
 def test_closed_streams_change_nothing(tmp_path: Path) -> None:
     def close() -> None:
         os.close(1)

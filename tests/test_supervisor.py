@@ -1,5 +1,6 @@
 """The process that a user starts outlives whatever ends its child, says how it ended, and leaves no process behind."""
 
+import contextlib
 import os
 import pty
 import signal
@@ -45,6 +46,7 @@ def start(code: str, before: Callable[[], None] | None = None, **options: object
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, error = process.communicate(timeout=PATIENCE_S)
+    error = error or ""
     assert not gone(process.mark, 60), members(process.mark)  # type: ignore[attr-defined]
     return process.returncode, out, error.strip()
 
@@ -98,6 +100,27 @@ def test_a_signal_reaches_the_child_once(number: signal.Signals) -> None:
 def default_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background, where it is ignored
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_stopped_child_hears_a_signal() -> None:
+    process = start(hear("SIGTERM") + WAIT + "supervisor.exit_process(130)\n", default_signals)
+    read_until(process, "ready")
+    os.kill(child_of(process), signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == (130, "heard SIGTERM\n", "")
+
+
+def test_a_full_pipe_does_not_keep_it_from_ending() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(512))
+    os.set_blocking(writer, True)
+    process = start("os.kill(os.getpid(), signal.SIGKILL)\n", stderr=writer)
+    assert finish(process)[0] == 2
+    os.close(reader)
+    os.close(writer)
 
 
 def test_what_nohup_ignores_is_ignored() -> None:
