@@ -17,8 +17,9 @@ from tests.s3 import BUCKET, environment, server
 settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 
-SHARED_RAY = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_share.py", "tests/faults/test_moved_run.py")
-"""These share a Ray, and therefore a process of pytest-xdist: each of their grids asks for all its CPUs."""
+FORKING = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_share.py", "tests/faults/test_moved_run.py")
+FORKING += ("tests/test_loop.py", "tests/searching/test_record.py")
+"""These share the server that forks, and most of them a Ray, and therefore a process of pytest-xdist: each grid asks for all CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
 OWN_RAY = (
@@ -29,7 +30,7 @@ OWN_RAY = (
     "tests/test_name.py",
 )
 """These start Rays of their own."""
-FIRST = (SHARED_RAY, LAB, *((file,) for file in OWN_RAY))
+FIRST = (FORKING, LAB, *((file,) for file in OWN_RAY))
 """What is begun first, so that the many short tests fill the other core meanwhile."""
 
 
@@ -41,8 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: find_group(item.nodeid))
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if "shared_ray" in fixtures:
-            assert item.nodeid.startswith(SHARED_RAY), f"{item.nodeid} uses shared_ray: its file belongs into SHARED_RAY"
+        if "fork_server" in fixtures:
+            assert item.nodeid.startswith(FORKING), f"{item.nodeid} uses fork_server: its file belongs into FORKING"
         if "shared_ray" in fixtures or item.nodeid.startswith(OWN_RAY) or "hosts" in fixtures:
             item.add_marker("ray")
         if "hosts" in fixtures:

@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import tiny
+from tests.forking import ForkServer
 from trainables import loop
 from trainables.cell import Cell, Data
 from trainables.data import source
@@ -151,21 +150,17 @@ train(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), chec
 
 
 @pytest.mark.parametrize("rows", [1, 4])
-def test_killed_and_continued_it_ends_in_the_same_bits(whole, tmp_path: Path, rows: int) -> None:
+def test_killed_and_continued_it_ends_in_the_same_bits(whole, fork_server: ForkServer, tmp_path: Path, rows: int) -> None:
     """SIGKILL from outside, wherever it strikes once so many epochs are in the history."""
     cell, expected, _ = whole("SC(c<-a)", "fixed")
     folder = RunFolder(str(tmp_path))
     folder.put_json(cell.to_json(), "cell.json")
-    command = [sys.executable, "-c", KILLED, folder.path("cell.json"), folder.uri]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    try:
-        while len(folder.history(cell.key)) < rows and process.poll() is None:
-            time.sleep(0.001)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    process = fork_server.start(["-c", KILLED, folder.path("cell.json"), folder.uri])
+    while len(folder.history(cell.key)) < rows and process.running:
+        time.sleep(0.001)
+    process.kill()
     assert len(folder.history(cell.key)) >= rows
-    if process.returncode == -signal.SIGKILL and not folder.done():
+    if process.code == -signal.SIGKILL and not folder.done():
         assert "phase" in folder.checkpoint(cell.key) or len(folder.history(cell.key)) == len(expected["history"])
         train(cell, folder)
     assert made(folder, cell) == expected

@@ -1,12 +1,13 @@
 """What the doctor says of the machines of a cluster, before test_lab pulls a plug: each fault one line, all within a minute."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from platform import doctor
+from platform.command import application
 from tests.cluster.conftest import Cluster, configuration
 from tests.cluster.hosts import CHECKOUT
 
@@ -94,6 +95,5 @@ def test_a_key_that_opens_nothing(hosts: Cluster) -> None:
 )
 def test_a_file_that_is_none(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(content)
-    command = [sys.executable, "-m", "platform.doctor", "--cluster", str(tmp_path / "cluster.yaml")]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
-    assert done.returncode == 1 and len([line for line in done.stdout.splitlines() if "✗" in line]) == 1 and said in done.stdout
+    done = CliRunner().invoke(application(doctor.main), ["--cluster", str(tmp_path / "cluster.yaml")])
+    assert done.exit_code == 1 and len([line for line in done.stdout.splitlines() if "✗" in line]) == 1 and said in done.stdout

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from scipy import stats
 from typer.testing import CliRunner, Result
 
 from platform import report
-from tests.running import PATIENCE_S
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -88,8 +85,8 @@ def test_one_written_by_a_spreadsheet_in_western_europe(losses: pd.DataFrame, tm
 
 def test_our_own_table_makes_our_own_report_again(whole: Report, tmp_path: Path) -> None:
     words = ["--table", whole.folder.path("report", "runs.csv"), "--out", str(tmp_path), "--condition", "split,ratio"]
-    run = subprocess.run([sys.executable, "-m", "platform.report", *words], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert (run.returncode, run.stderr) == (0, "")
+    run = command(*words)
+    assert (run.exit_code, run.stderr) == (0, "")
     told = Report(RunFolder(str(tmp_path)))
     for family in ("published", "confirmatory", "against"):
         for mine, theirs in zip(told.rows(family), whole.rows(family), strict=True):

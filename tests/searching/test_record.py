@@ -1,9 +1,6 @@
 """The record of a search: what is in it after a kill, a bad score, another searcher; and that Optuna alone can read it."""
 
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from platform.run_lock import lock_run
 from platform.schedule import hyperopt_suggestion
 from platform.searching.record import Journal, Record
 from search_spaces.space import STARTUP, OneOf, Real, Search, Whole
+from tests.forking import ForkServer
 from trainables.owner import FolderLost
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
@@ -132,13 +130,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_killed_in_the_middle_of_a_line(tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_a_line(fork_server: ForkServer, tmp_path: Path) -> None:
     """Two suggestions in training and half a line written: the next process takes up the two, and nothing before them changed."""
     path = tmp_path / "journal"
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(path)], capture_output=True, text=True, cwd=Path(__file__).parents[2]
-    )
-    assert run.returncode == -signal.SIGKILL and "asked" in run.stdout, run.stderr
+    code, said = fork_server.run(["-c", KILLED, str(path)])
+    assert code == -signal.SIGKILL and "asked" in said, said
     journal = Journal(str(path))
     each = record(journal)
     assert [trial.state for trial in each.study.trials] == [TrialState.COMPLETE] * 4 + [TrialState.WAITING] * 2
