@@ -66,9 +66,9 @@ def test_cells_are_handed_out_in_order_and_their_events_come_back() -> None:
         assert await mailbox.report(1, DONE)
         assert await mailbox.take(1) == {"trial": "t2", "cell": cell("c"), "slot_pid": 12, "deaths": 0}
         assert await mailbox.report(0, ROW) and await mailbox.report(0, {"kind": "failed", "reason": "diverged"})
-        assert kinds(await mailbox.events("t1")) == [("b", "done"), ("a", "row"), ("a", "failed")]
+        assert kinds(await mailbox.events("t1", slot_pid=11)) == [("b", "done"), ("a", "row"), ("a", "failed")]
         assert await mailbox.report(1, DONE)
-        assert await mailbox.events("t2") == [{"key": "c", "kind": "done"}]
+        assert await mailbox.events("t2", slot_pid=12) == [{"key": "c", "kind": "done"}]
 
     run(test)
 
@@ -200,6 +200,28 @@ def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
         job = await mailbox.take(0)
         assert job and job["cell"]["key"] == "c"
         await mailbox.leave("never posted")
+
+    run(test)
+
+
+@pytest.mark.parametrize("first", ["stays", "leaves"])
+def test_a_slot_that_leaves_takes_no_trial_from_another(first: str) -> None:
+    """Tune starts a slot for a trial, gives the trial to one that is free, and ends the first: both have posted it, in either order."""
+
+    async def test(mailbox: Mailbox) -> None:
+        stays, leaves = (1, 2) if first == "stays" else (2, 1)
+        await mailbox.post("t", [cell("a"), cell("b")], slot_pid=1)
+        waiting = await started(mailbox.events("t", 0, stays)) if stays == 1 else None
+        await mailbox.post("t", [cell("a"), cell("b")], slot_pid=2)
+        await mailbox.leave("t", leaves)
+        waiting = waiting or await started(mailbox.events("t", 0, stays))
+        await mailbox.take(0)
+        assert await mailbox.report(0, DONE)
+        assert kinds(await waiting) == [("a", "done")]
+        await mailbox.take(0)
+        await mailbox.report(0, DONE)
+        assert kinds(await mailbox.events("t", 0, stays)) == [("b", "done")]
+        await mailbox.leave("t", stays)
 
     run(test)
 

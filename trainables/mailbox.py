@@ -67,10 +67,11 @@ class Bell:
 
 @dataclass
 class Trial:
-    """What a slot waits for."""
+    """What slots wait for: one, or, where Tune has started another for the trial meanwhile, two for a moment."""
 
     keys: list[str]
-    events: deque[dict[str, Any]] = field(default_factory=deque)
+    events: dict[int, deque[dict[str, Any]]]
+    """by the process of each slot that posted it: what that slot has not heard yet"""
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
     bell: Bell = field(default_factory=Bell)
 
@@ -118,31 +119,40 @@ class Mailbox:
 
         `sizes` are of the packs that the cells are, one behind the other, of which a worker takes no two at once; without it they are one.
         """
-        if known := self._trials.get(trial):  # a new Trial: the dead slot's call may still wait for events, and would take them
-            self._trials[trial] = Trial(known.keys, deque(known.ends.values()), known.ends)
+        if known := self._trials.get(trial):  # a new queue: the dead slot's call may still wait for events, and would take them
+            known.events[slot_pid] = deque(known.ends.values())
         else:
             keys = [cell["key"] for cell in cells]
             packs = [pack for pack, size in enumerate(sizes or [len(cells)]) for _ in range(size)]
-            self._trials[trial] = Trial(keys)
+            self._trials[trial] = Trial(keys, {slot_pid: deque()})
             self._queue.extend(Job(trial, cell, slot_pid, pack) for cell, pack in zip(cells, packs, strict=True))
             self._coming.update(key for key in keys if key not in self._ahead)
             self._ahead.difference_update(keys)
         self._work.ring()
 
-    async def events(self, trial: str, pause: float = 0.25) -> list[dict[str, Any]]:
+    async def events(self, trial: str, pause: float = 0.25, slot_pid: int = 0) -> list[dict[str, Any]]:
         """All events since the last call: at least one, and what the next moments bring, so that quick epochs come as one list."""
         mine = self._trials[trial]
-        await mine.bell.wait(lambda: bool(mine.events) or self._closed)
+        queue = mine.events[slot_pid]
+        await mine.bell.wait(lambda: bool(queue) or self._closed)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(mine.bell.wait(lambda: mine.over), pause)
-        events = list(mine.events)
-        mine.events.clear()
+        events = list(queue)
+        queue.clear()
         return events
 
-    async def leave(self, trial: str) -> None:
-        """The slot is done with this trial, or a scheduler ended it: what is left of it is dropped, its running cells are stopped."""
-        known = self._trials.pop(trial, None)
-        if known is None or known.over:
+    async def leave(self, trial: str, slot_pid: int = 0) -> None:
+        """The slot is done with this trial, or a scheduler ended it: what is left of it is dropped, its running cells are stopped.
+
+        Not where another slot has posted it, too: Tune starts a slot for a trial, gives the trial to one that is free, and ends the first.
+        """
+        if (known := self._trials.get(trial)) is None:
+            return
+        known.events.pop(slot_pid, None)
+        if known.events:
+            return
+        del self._trials[trial]
+        if known.over:
             return
         dropped = [job for job in self._queue if job.trial == trial]
         self._queue = deque(job for job in self._queue if job.trial != trial)
@@ -316,7 +326,8 @@ class Mailbox:
 
     def _tell(self, job: Job, event: dict[str, Any]) -> None:
         if trial := self._trials.get(job.trial):
-            trial.events.append({"key": job.key, **event})
+            for queue in trial.events.values():
+                queue.append({"key": job.key, **event})
             if event["kind"] in ENDS:
                 trial.ends[job.key] = {"key": job.key, **event}
             trial.bell.ring()

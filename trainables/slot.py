@@ -44,14 +44,14 @@ def slot() -> type:
 
         def step(self) -> dict[str, Any]:
             """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
-            events = ray.get(self.mailbox.events.remote(self.posted))
+            events = ray.get(self.mailbox.events.remote(self.posted, slot_pid=os.getpid()))
             self.left -= {event["key"] for event in events if event["kind"] in ENDS}
             latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
             numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
             return numbers | {"events": events, tune.result.DONE: not self.left}
 
         def cleanup(self) -> None:
-            ray.get(self.mailbox.leave.remote(self.posted))
+            ray.get(self.mailbox.leave.remote(self.posted, os.getpid()))
 
     return Slot
 
