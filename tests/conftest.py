@@ -4,7 +4,6 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,15 +87,9 @@ def fork_server(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def ray_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of Ray's workers listens."""
-    return tmp_path_factory.mktemp("ray") / "workers"
-
-
-@pytest.fixture(scope="session")
-def shared_ray(fork_server: ForkServer, ray_workers: Path, s3_server: dict[str, str]) -> Iterator[SharedRay]:
+def shared_ray(fork_server: ForkServer, s3_server: dict[str, str]) -> Iterator[SharedRay]:
     """The Ray of all grids that do not test how a Ray starts, dies or is left."""
-    with serve_ray(fork_server, ray_workers, s3_server) as shared:
+    with serve_ray(fork_server, s3_server) as shared:
         yield shared
 
 

@@ -123,9 +123,9 @@ ray.shutdown()
 
 
 @pytest.fixture
-def gpu_ray(fork_server: ForkServer, shared_ray: SharedRay, ray_workers: Path) -> Iterator[SharedRay]:
+def gpu_ray(fork_server: ForkServer, shared_ray: SharedRay) -> Iterator[SharedRay]:
     """A Ray that has a GPU, as far as it knows."""
-    with serve_ray(fork_server, ray_workers, {}, gpus=1) as shared:
+    with serve_ray(fork_server, {}, gpus=1) as shared:
         yield shared
 
 

@@ -1,4 +1,4 @@
-"""Forks of a process that has imported everything, for tests whose subject is not the start of a process; and a Ray of such workers.
+"""Forks of a process that has imported everything, for tests whose subject is not the start of a process, and a Ray for several grids.
 
 A fork is a process of its own: arguments, environment, folder, output, signals, exit code and death are those of any other.
 """
@@ -72,7 +72,7 @@ class ForkServer:
 def serve_commands(place: Path) -> Iterator[ForkServer]:
     """Forks that see the checkout, as processes that were started in it do."""
     path = place / "commands"
-    server = start(["tests/forking/server.py", str(path), "command"], LOCAL | ONE_THREAD, stdin=subprocess.PIPE)
+    server = start(["tests/forking/server.py", str(path)], LOCAL | ONE_THREAD, stdin=subprocess.PIPE)
     with _ended_with_its_input(server):
         server.wait_for(path.exists)
         yield ForkServer(path)
@@ -101,14 +101,11 @@ class SharedRay:
 
 
 @contextlib.contextmanager
-def serve_ray(server: ForkServer, workers: Path, environment: Mapping[str, str], gpus: int = 0) -> Iterator[SharedRay]:
-    """A Ray of two CPUs on this machine. Its workers are forks of a server at `workers`, which starts where there is none.
-
-    They see `environment`, as those of any Ray see its own.
-    """
+def serve_ray(server: ForkServer, environment: Mapping[str, str], gpus: int = 0) -> Iterator[SharedRay]:
+    """A Ray of two CPUs on this machine, whose workers see `environment`."""
     mark = uuid.uuid4().hex
     variables = LOCAL | ONE_THREAD | {MARK: mark} | dict(environment)
-    head = start(["-m", "tests.forking.head", str(workers), str(gpus)], variables, stdin=subprocess.PIPE)
+    head = start(["-m", "tests.forking.head", str(gpus)], variables, stdin=subprocess.PIPE)
     with _ended_with_its_input(head):
         address = head.wait_for(lambda: head.said.partition("ready at ")[2].partition("\n")[0])
         yield SharedRay(server, head, address, mark)

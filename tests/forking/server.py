@@ -1,6 +1,6 @@
-"""A process that imports once and then forks: each fork is a command, or a worker of Ray's, that starts without the seconds of imports.
+"""A process that imports once and then forks: each fork is a command that starts without the seconds of imports.
 
-It is started as a script: `python server.py SOCKET KIND`. A request is a connection to the socket (see request.py). This process forks only
+It is started as a script: `python server.py SOCKET`. A request is a connection to the socket (see request.py). This process forks only
 while it has one thread. A fork gets the request's arguments, environment, folder and streams.
 """
 
@@ -22,34 +22,21 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = str(Path(__file__).resolve().parents[2])
-PRELOADED = {
-    "command": (
-        "torch._dynamo",
-        "platform.schedule",
-        "platform.board",
-        "platform.report",
-        "platform.estimate",
-        "platform.command",
-        "platform.reporting.current",
-        "platform.searching.board",
-        "platform.searching.figures",
-        "platform.searching.hunt",
-        "ray.tune.search.hyperopt",
-        "s3fs",
-    ),
-    "worker": (
-        "torch._dynamo",
-        "ray.tune",
-        "ray.train.torch",
-        "ray._private.workers.default_worker",
-        "trainables.slot",
-        "trainables.worker",
-        "trainables.host",
-        "trainables.pack",
-        "s3fs",
-    ),
-}
-"""by kind of fork, what it would import; not the modules that it runs by name, of which `runpy` would warn"""
+PRELOADED = (
+    "torch._dynamo",
+    "platform.schedule",
+    "platform.board",
+    "platform.report",
+    "platform.estimate",
+    "platform.command",
+    "platform.reporting.current",
+    "platform.searching.board",
+    "platform.searching.figures",
+    "platform.searching.hunt",
+    "ray.tune.search.hyperopt",
+    "s3fs",
+)
+"""what a command would import; not the modules that it runs by name, of which `runpy` would warn"""
 LENGTH = 8
 """bytes of the number that goes before a request"""
 
@@ -170,20 +157,12 @@ def _end(forks: dict[int, socket.socket]) -> None:
     os._exit(0)
 
 
-def main(place: str, kind: str) -> None:
+def main(place: str) -> None:
     sys.path.remove(str(Path(__file__).resolve().parent))
-    if kind == "command":
-        sys.path.insert(0, ROOT)  # as `python -m` from the checkout
-    else:
-        import platform
-
-        assert not hasattr(platform, "__path__"), "a worker has the standard library's"
-        sys.path.insert(1, ROOT)
+    sys.path.insert(0, ROOT)  # as `python -m` from the checkout
     before = dict(os.environ)
-    for name in PRELOADED[kind]:
+    for name in PRELOADED:
         importlib.import_module(name)
-    if kind == "worker":
-        sys.path.remove(ROOT)  # Ray itself adds the driver's folder
     run(serve(place, {name: value for name, value in os.environ.items() if before.get(name) != value})["arguments"])
 
 
