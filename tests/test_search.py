@@ -27,7 +27,8 @@ from trainables.store import RunFolder
 SETTINGS = {"epochs": 10, "lr": 0.2, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
 """of so small a training what is searched decides something"""
 SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
-SEARCH = ["--trials", "5", "--seeds", "2", "--fresh", "2"]
+TRIALS = 4
+SEARCH = ["--trials", str(TRIALS), "--seeds", "2", "--fresh", "2"]
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
@@ -84,11 +85,11 @@ def test_a_killed_search_goes_on_to_its_end(searched: tuple[Path, RunFolder, str
     _, folder, _, before = searched
     assert before <= folder.done()
     for study in studies(folder).values():
-        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * TRIALS
         assert study.trials[0].params == {"temperature": 0.2, "cooling": 0.75, "slope": 0.75, "noise": "scale"}
         for trial in study.trials:
             assert len(trial.user_attrs["scores"]) == 2 and trial.value == pytest.approx(sum(trial.user_attrs["scores"]) / 2)
-    assert len(folder.done()) == 2 * 5 * 2, "a seed was trained under two keys, or not at all"
+    assert len(folder.done()) == 2 * TRIALS * 2, "a seed was trained under two keys, or not at all"
 
 
 def test_the_scores_are_those_of_the_images_that_select(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
@@ -156,11 +157,11 @@ def test_done_is_done_and_more_trials_extend(
     first = {name: [trial.params for trial in study.trials] for name, study in studies(folder).items()}
     code, output = run(shared_ray, runs, *small, *SEARCH)
     assert code == 0 and "starting the workers" not in output, output
-    code, output = run(shared_ray, runs, *small, *SEARCH, "--trials", "6", "--fresh", "0", "--searcher", "hyperopt")
+    code, output = run(shared_ray, runs, *small, *SEARCH, "--trials", str(TRIALS + 1), "--fresh", "0", "--searcher", "hyperopt")
     assert code == 0, output
     for name, study in studies(folder).items():
-        assert [trial.params for trial in study.trials[:5]] == first[name] and len(study.trials) == 6
-        assert study.trials[5].user_attrs["searcher"].startswith("hyperopt")
+        assert [trial.params for trial in study.trials[:TRIALS]] == first[name] and len(study.trials) == TRIALS + 1
+        assert study.trials[TRIALS].user_attrs["searcher"].startswith("hyperopt")
 
 
 def test_a_grid_uses_what_was_found(

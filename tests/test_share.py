@@ -159,7 +159,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(together: Together, roles: dic
 def test_a_grid_whose_cells_have_two_workers_each_outlives_one_of_them(shared_ray: SharedRay, together: Together, tmp_path: Path) -> None:
     """By the command, on a real Ray: the numbers are those of two plain processes."""
     runs, before = tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-share-*"))
-    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 6}
+    settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 3}
     options = ["--only", "method=SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "2", "--slots", "2", "--runs", str(runs)]
     options += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     grid = shared_ray.start("platform.grid", *options)
