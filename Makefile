@@ -7,7 +7,10 @@ PYTHON ?= python3
 UV := uv==0.13.9
 BIN := .venv/bin
 
-PYTEST := $(BIN)/python -m pytest -q -n 2
+PYTEST := $(BIN)/python -m pytest -q -n 3  # of two cores: some wait
+
+# where it is set, each of the tests' hundreds of processes compiles the checkout for itself
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: grid test test-slow test-all check coverage lint venv pins
 

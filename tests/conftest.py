@@ -29,8 +29,14 @@ OWN_RAY = (
     "tests/test_name.py",
 )
 """These start Rays of their own."""
-FIRST = (FORKING, LAB, *((file,) for file in OWN_RAY))
+COMPILING = ("tests/test_arithmetic.py", "tests/test_choice.py")
+"""These compile, and share what the compiler needs ten seconds for in each process that begins."""
+FIRST = (FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
 """What is begun first, so that the many short tests fill the other core meanwhile."""
+
+
+def pytest_configure() -> None:
+    os.environ["RAY_worker_niceness"] = "0"  # Ray's workers would stand back behind the tests that run beside them
 
 
 def find_group(nodeid: str) -> int:

@@ -82,7 +82,7 @@ def test_what_works_nowhere_is_an_error(roles: Roles) -> None:
 
 def test_it_is_compiled_only_where_that_wins_its_time_back(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
     """One cell of a second's training never does; a million would, if a compiled step is faster at all."""
-    make = maker(tiny.cell(roles, "SC(c)", ratio=2))
+    make = maker(tiny.cell(roles, "SC(c)", ratio=2, **tiny.SOON_COMPILED))
     assert not any("compiled" in name for name in choose(make, CPU).milliseconds)
     monkeypatch.setattr(module, "COMPILE_FROM_S", 0.0)
     made = choose(make, CPU)

@@ -28,7 +28,7 @@ SETTINGS = {"epochs": 10, "lr": 0.2, "weight": 10, "batch": 16, "size": 32, "val
 """of so small a training what is searched decides something"""
 SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
 TRIALS = 4
-SEARCH = ["--trials", str(TRIALS), "--seeds", "2", "--fresh", "2"]
+SEARCH = ["--trials", str(TRIALS), "--seeds", "2", "--fresh", "2", "--slots", "1"]
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 

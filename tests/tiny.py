@@ -36,6 +36,9 @@ SETTINGS: dict[str, Any] = {
     "precision": "fp32",
 }
 
+SOON_COMPILED: dict[str, Any] = {"encoder": "ronnet", "encoder_settings": {"widths": (4, 4, 4), "dropout": (0.0, 0.0)}}
+"""settings of a network of few layers: each is seconds of the C++ compiler"""
+
 
 def pictures(labels: np.ndarray, seed: int, size: int = 48) -> np.ndarray:
     """Uint8 [n, size, size]: a bright band at the height of the class (flips leave it there) in noise."""

@@ -6,7 +6,7 @@ from tests.faults.ordeal import check_whole
 from tests.forking import SharedRay
 from trainables.store import RunFolder
 
-GRID = ["--only", "method=SL(c)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "5", "--set", "per_class=8"]
+GRID = ["--only", "method=SL(c)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "4", "--slots", "1", "--set", "per_class=8"]
 GRID += ["--set", "precision=fp32", "--set", "epochs=4"]
 
 
@@ -25,8 +25,8 @@ def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(shared_ra
 
     elsewhere.rename(run)
     finished = {key: folder.get("cells", key, "result.json") for key in folder.done()}
-    assert 0 < len(finished) < len(folder.grid()) == 5, "it was moved too late to test anything"
+    assert 0 < len(finished) < len(folder.grid()) == 4, "it was moved too late to test anything"
     code, said = shared_ray.run("platform.grid", *GRID, "--runs", str(tmp_path))
-    assert code == 0 and "5/5 cells done, 0 failed" in said, said
+    assert code == 0 and "4/4 cells done, 0 failed" in said, said
     assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained again"
     check_whole(folder, folder.grid())
