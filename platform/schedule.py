@@ -176,7 +176,7 @@ def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = 
             space = {"packs": tune.grid_search([text_of(trial) for trial in trials])}
             return _Work(todo, space, None, len(trials), at_once)
 
-        return len(packs), work
+        return sum(devices(pack[0].method_settings) for pack in packs), work
 
     _serve(plan, len(todo), folder, listen, pack, **how)
 
@@ -208,7 +208,7 @@ def _serve(
 ) -> None:
     """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
 
-    `plan`: cells in a pack -> how many slots there is work for, and the work.
+    `plan`: cells in a pack -> how many slots the work can use, a cell with `devices=2` two of them, and the work.
 
     `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `training`, but parents of these
     cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is

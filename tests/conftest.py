@@ -36,7 +36,7 @@ FIRST = (FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
 
 
 def pytest_configure() -> None:
-    os.environ["RAY_worker_niceness"] = "0"  # Ray's workers would stand back behind the tests that run beside them
+    os.environ.update(RAY_worker_niceness="0")  # Ray's workers would stand back behind the tests that run beside them
 
 
 def find_group(nodeid: str) -> int:

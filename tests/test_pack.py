@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import tiny
@@ -79,6 +79,7 @@ class Machine:
         return train_together(jobs, self.begin, self.end, most, lambda job, line: self.said.append(line))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 40), unique=True, max_size=12), st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32))
 def test_every_training_ends_once_and_as_it_would_alone(jobs: list[int], most: int, room: int, seed: int) -> None:
     failing = frozenset(job for job in jobs if random.Random(seed + job).random() < 0.2)

@@ -116,8 +116,8 @@ def test_what_is_wrong_with_a_bucket_is_one_line(s3: str, uri: str, variables: d
     assert said.format(run=run) in outcome.output
 
 
-GRID = ["--only", "method=SL(c),SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "2", "--slots", "1", "--set", "per_class=8"]
-GRID += ["--set", "probe_epochs=5", "--set", "precision=fp32", "--set", "epochs=4"]
+GRID = ["--only", "method=SL(c),SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "2", "--slots", "1"]
+GRID += ["--set", "per_class=8", "--set", "probe_epochs=5", "--set", "precision=fp32", "--set", "epochs=4"]
 
 
 def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, shared_ray: SharedRay, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ print(own() - before)
 
 
 def test_a_gigabyte_and_a_half_is_trained_on_in_a_fraction_of_it(tmp_path: Path) -> None:
-    """The validation part is drawn from the training part, so neither is one piece of the file; its pages are zeros that nobody stores."""
+    """Zeros that nobody stores. The validation part is drawn from the training part, so neither is one piece of the file."""
     with open(tmp_path / "large", "wb") as file:
         file.truncate(10_000 * 3 * 224 * 224)
     done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=PATIENCE_S)

@@ -62,7 +62,7 @@ def small_disk(ordeal: Ordeal) -> Iterator[bool]:
 
 def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_disk: bool, tmp_path: Path) -> None:
     """What is killed: test_kills.py."""
-    ordeal.seeds = 7  # enough for the grid to be at work when the second command, which takes as long as a start, comes
+    ordeal.slots, ordeal.seeds = 1, 6  # enough for the grid to be at work when the second command, which takes as long as a start, comes
     ordeal.start()
     assert ordeal.wait(ordeal.training), ordeal.said
     heard = processes.listening(ordeal.mark)
