@@ -1,6 +1,6 @@
 # make grid       the pocket study from nothing: set up, run, report
 # make test       the tests, without the slow ones        make lint   linters and types
-# make test-all   lint, test and the slow tests           make check  the same
+# make test-all   lint and all tests, the slow ones first  make check  the same
 # make coverage   what the tests cover                    make venv   set up only
 # make pins       new versions into requirements.txt
 PYTHON ?= python3
@@ -23,10 +23,8 @@ test: venv
 test-slow: venv
 	$(PYTEST) -m slow
 
-test-all:
-	$(MAKE) lint
-	$(MAKE) test
-	$(MAKE) test-slow
+test-all: lint
+	$(PYTEST)
 
 check: test-all
 

@@ -21,17 +21,18 @@ FORKING += ("tests/test_loop.py", "tests/searching/test_record.py")
 """These share the server that forks, and most of them a Ray, and therefore a process of pytest-xdist: each grid asks for all CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
+KILLS = ("tests/faults/test_kills.py", "tests/faults/test_kills_of_ray.py")
+"""The longest."""
 OWN_RAY = (
+    *KILLS,
     "tests/faults/test_faults.py",
-    "tests/faults/test_kills.py",
-    "tests/faults/test_moved_run.py",
     "tests/test_cluster.py",
     "tests/test_name.py",
 )
 """These start Rays of their own."""
 COMPILING = ("tests/test_arithmetic.py", "tests/test_choice.py")
 """These compile, and share what the compiler needs ten seconds for in each process that begins."""
-FIRST = (FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
+FIRST = (*((file,) for file in KILLS), FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
 """What is begun first, so that the many short tests fill the other core meanwhile."""
 
 

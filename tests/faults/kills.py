@@ -11,6 +11,9 @@ from tests.faults.ordeal import GOES_ON, Broken, Ordeal
 
 GONE_S = 20.0
 """within this time after its end a command has left no process behind, on a machine that has nothing else to do"""
+TIMES = 5
+"""kills of a kind in a test"""
+SEED = 17
 IDLE_MS = 20_000.0
 """a command that takes longer runs on a busy machine: its processes get more time to end, too"""
 
@@ -61,6 +64,16 @@ def kill_at(ordeal: Ordeal, name: str, milliseconds: float, gone_s: float = GONE
     last = (output.strip().splitlines() or [""])[-1]
     broken = find_broken(kill, code, output, left) or find_lost(before, ordeal)
     return Outcome(name, round(1000 * after), stage, code, last, round(time.monotonic() - killed - seconds, 1), round(seconds, 1), broken)
+
+
+def kill_in_life(ordeal: Ordeal, name: str, length_ms: float) -> list[Outcome]:
+    """TIMES kills at seeded moments of a command of this length; those that broke a promise."""
+    broken = []
+    for moment in draw_moments(name, TIMES, length_ms, SEED):
+        while (outcome := kill_at(ordeal, name, moment, find_patience(length_ms))) is None:  # the command was over by then
+            moment *= 0.8
+        broken += [outcome] if outcome.broken else []
+    return broken
 
 
 def begin(ordeal: Ordeal) -> None:

@@ -244,6 +244,13 @@ class Ordeal:
         subprocess.run([sys.executable, "-c", code, self.folder.root, other.folder.root, str(seeds), *WELL], cwd=self.checkout, check=True)
         return other
 
+    def compare_with_alone(self, place: Path, seeds: int) -> None:
+        """Do what is left to do; then nothing is half-written, and the first seeds' numbers are those of trainings without Ray."""
+        self.until_done()
+        self.whole()
+        alone, numbers = self.alone(place, seeds).numbers(), self.numbers()
+        assert len(alone) == seeds * len([arm for arm in self.arms if arm in WELL]) and {key: numbers[key] for key in alone} == alone
+
     def whole(self) -> None:
         check_whole(self.folder, [cell for cell in self.folder.grid() if cell.axes["method"] in WELL])
 
