@@ -87,13 +87,15 @@ def wait_for_target(ordeal: Ordeal, target: str, due: Callable[[], bool]) -> int
     """The process to kill, once it is due and there; 0 if the command ended before."""
     assert ordeal.process
     while ordeal.running:
-        if due():
-            if target == "command":
-                return ordeal.process.pid
-            pids = [processes.driver_of(ordeal.process.pid)] if target == "driver" else processes.of_role(ordeal.mark, target)
-            if pids and pids[0]:
-                return pids[0]
-        time.sleep(0.001)
+        if not due():
+            time.sleep(0.001)
+            continue
+        if target == "command":
+            return ordeal.process.pid
+        pids = [processes.driver_of(ordeal.process.pid)] if target == "driver" else processes.of_role(ordeal.mark, target)
+        if pids and pids[0]:
+            return pids[0]
+        time.sleep(0.02)  # looking at every process of the machine takes milliseconds of a core
     return 0
 
 
