@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from platform.command import ending
+from platform.command import Group, ending
 from platform.datacheck import Finding, examine
 from trainables.data.dataset import readers
 from trainables.data.source import parse
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
 
 @app.command("list")

@@ -25,6 +25,7 @@ try:
 except ImportError as error:
     sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
+from platform.command import application
 from platform.finding import GIB, Finding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -293,4 +294,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    application(main)()

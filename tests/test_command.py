@@ -1,0 +1,49 @@
+"""A command line that no command understands: one line on standard error, exit code 2."""
+
+from collections.abc import Callable
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from platform import data, doctor, explain, grid, report, search
+from platform.command import application
+
+MAINS: list[Callable[..., None]] = [grid.main, search.main, report.main, explain.main, doctor.main]
+
+
+def run(app: typer.Typer, *words: str) -> tuple[int, str]:
+    outcome = CliRunner().invoke(app, words)
+    return outcome.exit_code, outcome.stderr
+
+
+@pytest.mark.parametrize("main", MAINS, ids=lambda main: main.__module__)
+def test_an_unknown_option_is_one_line(main: Callable[..., None]) -> None:
+    code, said = run(application(main), "--bogus")
+    assert code == 2 and said.startswith("No such option: --bogus") and said.endswith("; --help lists what there is\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "many"], "Invalid value for '--seeds': "),
+        (["--seeds"], "Option '--seeds' requires an argument"),
+        (["ciao", "ciao"], "Got unexpected extra argument"),
+        (["--sceds", "3"], "No such option: --sceds (Possible options: "),
+    ],
+)
+def test_a_wrong_option_is_one_line(words: list[str], said: str) -> None:
+    code, line = run(application(grid.main), *words)
+    assert code == 2 and line.startswith(said) and line.count("\n") == 1, line
+
+
+@pytest.mark.parametrize(("words", "said"), [(["chek"], "Did you mean 'check'?"), (["check"], "Missing argument"), (["list", "-x"], "-x")])
+def test_a_wrong_subcommand_is_one_line(words: list[str], said: str) -> None:
+    code, line = run(data.app, *words)
+    assert code == 2 and said in line and line.count("\n") == 1, line
+
+
+def test_help_is_no_error_and_no_subcommand_is_help() -> None:
+    assert run(application(report.main), "--help") == (0, "")
+    assert CliRunner().invoke(data.app, []).output.count("check") >= 1
