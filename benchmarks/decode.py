@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from trainables.data import cache
-from trainables.data.decode import How, Item
+from trainables.data.decode import DecodeOptions, Item
 from trainables.data.source import Source
 
 ROUNDS = 3
@@ -70,11 +70,11 @@ def main() -> None:
             used["bare"].append(processor() - used_before)
             os.environ["FERRAY_CACHE"] = str(Path(place, f"cache{number}"))
             began, used_before = time.perf_counter(), processor()
-            rows = cache.rows(pictures, items, How(48))
+            rows = cache.rows(pictures, items, DecodeOptions(48))
             ours.append(time.perf_counter() - began)
             used["ours"].append(processor() - used_before)
             began = time.perf_counter()
-            cache.rows(pictures, items, How(48)).values.sum()
+            cache.rows(pictures, items, DecodeOptions(48)).values.sum()
             second.append(time.perf_counter() - began)
             assert np.array_equal(rows.values[:, 0], stack)
     figures = {"files": asked.files, "processes": cores, "bare_s": min(theirs), "ours_s": min(ours), "share": min(theirs) / min(ours)}

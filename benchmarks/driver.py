@@ -102,14 +102,14 @@ def measure(checkout: Path, runs: str, number: int, slots: int) -> dict[str, Any
     folder = next(Path(runs).iterdir())
     report = watched([sys.executable, "-m", "platform.report", str(folder)], checkout)
     helpers = {
-        name: seconds / cells * 1000 for name, seconds in run["others"].items() if name in ("Mailbox", "Slot", "gcs_server", "raylet")
+        name: seconds / cells * 1000 for name, seconds in run["others"].items() if name in ("Dispatcher", "Slot", "gcs_server", "raylet")
     }
     return {
         "cells": cells,
         "start_s": first - began,
         "train_s": last - first,
         "driver_ms_a_cell": (cpu(last) - cpu(first)) / cells * 1000,
-        **{f"{name}_ms": helpers.get(name, 0.0) for name in ("Slot", "Mailbox", "gcs_server", "raylet")},
+        **{f"{name}_ms": helpers.get(name, 0.0) for name in ("Slot", "Dispatcher", "gcs_server", "raylet")},
         "driver_mb": run["memory"],
         "draw_s": run["ended"] - last,
         "resume_s": again["ended"] - again["began"],

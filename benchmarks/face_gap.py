@@ -13,13 +13,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from trainables.data.dataset import CLASSES, Faces, find_reader
+from trainables.data.dataset import CLASSES, FaceDataset, find_reader
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 FOLDS, RIDGE = 5, 30.0
 
 
-def hog(faces: Faces) -> np.ndarray:
+def hog(faces: FaceDataset) -> np.ndarray:
     """Histograms of oriented gradients of 48 x 48 grey images: float64 [n, 900], standardised by the caller."""
     descriptor = cv2.HOGDescriptor((48, 48), (16, 16), (8, 8), (8, 8), 9)
     return np.stack([np.ravel(descriptor.compute(image[0])) for image in faces.images]).astype(np.float64)
@@ -35,7 +35,7 @@ def ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     return (test @ weights + offset).argmax(axis=1)
 
 
-def folds(faces: Faces) -> np.ndarray:
+def folds(faces: FaceDataset) -> np.ndarray:
     """The fold of each image, 0 to FOLDS - 1: every subject in one fold."""
     subjects, code = np.unique(faces.facts["subject"], return_inverse=True)
     order = np.random.default_rng(0).permutation(len(subjects))

@@ -18,9 +18,9 @@ import typer
 
 from benchmarks.common import last_line, machine, show
 from benchmarks.roofline import operations
-from trainables.data.dataset import Faces
+from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
-from trainables.methods.ciao import CIAO, Fit
+from trainables.methods.ciao import CIAO, CIAOPhase
 from trainables.settings import resolve
 
 REGIMES = (("DL", False), ("DL", True), ("LC", False), ("LC", True))
@@ -77,7 +77,7 @@ def step(settings: dict[str, Any], size: int, device: torch.device, keep: bool) 
     torch.manual_seed(0)
     method = CIAO(resolve(CIAO.Settings, settings, "ciao"), task(size, 4 * settings["batch"], device), 0)
     method.modules.to(device, memory_format=torch.channels_last)
-    phase = Fit(method)
+    phase = CIAOPhase(method)
     if not keep:
         method.kept = lambda pixels: None  # type: ignore[method-assign]
     phase.begin()
@@ -99,7 +99,7 @@ def task(size: int, images: int, device: torch.device) -> Task:
     count = 2 * images
     pixels = rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8)
     split = ["train"] * images + ["val", "test"] * (images // 2)
-    faces = Faces(pixels, np.arange(count) % len(classes), classes, pd.DataFrame({"split": split}), "noise")
+    faces = FaceDataset(pixels, np.arange(count) % len(classes), classes, pd.DataFrame({"split": split}), "noise")
     settings = resolve(TASKS.find("adaptation").settings, {"role": "noise", "size": size}, "task adaptation")
     return TASKS.find("adaptation").build(settings, {"noise": faces}, 0, device)
 

@@ -16,8 +16,8 @@ import typer
 from benchmarks.common import last_line, machine, show
 from platform.grid import read_roles
 from search_spaces.study import STUDIES
-from trainables.arithmetic import Arithmetic
-from trainables.choice import Choice
+from trainables.arithmetic import ExecutionConfig
+from trainables.choice import AutotuneResult
 from trainables.loop import make_method, make_task, train
 from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
 from trainables.store import RunFolder
@@ -39,7 +39,7 @@ def main(
         where = str(cell.axes["scenario"])
         if scenario and where not in scenario:
             continue
-        found = [one_round(cell, Arithmetic(precision)) for _ in range(rounds)]  # type: ignore[arg-type]
+        found = [one_round(cell, ExecutionConfig(precision)) for _ in range(rounds)]  # type: ignore[arg-type]
         share, gate, bare = (median(column) for column in zip(*found, strict=True))
         images = len(make_task(cell, torch.device("cpu")).gate.labels)  # type: ignore[union-attr]
         rows.append((where, images, share, 1e3 * gate, 1e3 * bare, bare / gate))
@@ -49,7 +49,7 @@ def main(
     last_line(figures, here)
 
 
-def one_round(cell: Any, arithmetic: Arithmetic) -> tuple[float, float, float]:
+def one_round(cell: Any, arithmetic: ExecutionConfig) -> tuple[float, float, float]:
     """Share of the training's seconds, seconds a pass, seconds a bare forward pass."""
     took: list[float] = []
     measured = AnnealedLabelTransfer.gate_loss
@@ -64,7 +64,7 @@ def one_round(cell: Any, arithmetic: Arithmetic) -> tuple[float, float, float]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            train(cell, RunFolder(folder), choice=Choice(arithmetic))
+            train(cell, RunFolder(folder), choice=AutotuneResult(arithmetic))
             whole = time.perf_counter() - began
     finally:
         AnnealedLabelTransfer.gate_loss = measured  # type: ignore[method-assign]

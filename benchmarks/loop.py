@@ -18,9 +18,9 @@ import torch
 import typer
 
 from benchmarks.common import last_line, machine, pocket_cells, show
-from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.arithmetic import REFERENCE, ExecutionConfig
 from trainables.cell import Cell
-from trainables.choice import Choice
+from trainables.choice import AutotuneResult
 from trainables.data.augment import Augmentation, augment, draw
 from trainables.loop import make_method, make_task, train
 from trainables.store import RunFolder
@@ -52,7 +52,7 @@ def main(
     torch.set_num_threads(1)
     rows: list[tuple[Any, ...]] = []
     figures: dict[str, float] = {}
-    arithmetic = Arithmetic(precision)  # type: ignore[arg-type]
+    arithmetic = ExecutionConfig(precision)  # type: ignore[arg-type]
     for name, (label, arm) in itertools.product(encoder or ENCODERS, ARMS.items()):
         (cell,) = pocket_cells(1, seed, {"method": arm, "split": "0.9", "ratio": "5"}, ENCODERS[name] | {"probe_epochs": 1})
         found = [one_round(cell, arithmetic) for _ in range(rounds)]
@@ -69,7 +69,7 @@ def main(
     last_line({"ratio": lowest} | figures | {f"augment_{name}_images_s": value for name, value in crafted.items()}, here)
 
 
-def one_round(cell: Cell, arithmetic: Arithmetic) -> Round:
+def one_round(cell: Cell, arithmetic: ExecutionConfig) -> Round:
     """One training by the loop, a bare step after each of its own: a machine that drifts slows both."""
     bare_step, fitting = bare(cell, CPU, arithmetic), cell.method_settings["epochs"]
     rows: list[dict[str, Any]] = []
@@ -92,14 +92,14 @@ def one_round(cell: Cell, arithmetic: Arithmetic) -> Round:
         return True
 
     with tempfile.TemporaryDirectory() as folder:
-        train(cell, RunFolder(folder), report, halt=tick, choice=Choice(arithmetic))
+        train(cell, RunFolder(folder), report, halt=tick, choice=AutotuneResult(arithmetic))
     epochs = [took[epoch] for epoch in range(1, fitting)]  # in the first all is new
     loop = median(step for epoch in epochs for step in epoch[1:])  # the first of an epoch comes after what lies between two
     whole = sum(map(sum, epochs)) / sum(map(len, epochs))
     return Round(1e3 * loop, 1e3 * whole, 1e3 * median(alone[len(took[0]) :]))
 
 
-def bare(cell: Cell, device: torch.device = CPU, arithmetic: Arithmetic = REFERENCE) -> Callable[[], None]:
+def bare(cell: Cell, device: torch.device = CPU, arithmetic: ExecutionConfig = REFERENCE) -> Callable[[], None]:
     """An eager step on one random batch: nothing but forward, loss, backward and step."""
     task = make_task(cell, device)
     method: Any = make_method(cell, task)

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import last_line, machine, pocket_cells, show
 from benchmarks.loop import bare
-from trainables.arithmetic import Arithmetic
+from trainables.arithmetic import ExecutionConfig
 
 STEPS: dict[str, dict[str, Any]] = {
     "pocket": {},
@@ -30,12 +30,12 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None
     here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
-    for arithmetic in (Arithmetic("fp32"), Arithmetic("bf16")):
+    for arithmetic in (ExecutionConfig("fp32"), ExecutionConfig("bf16")):
         figures |= one(arithmetic, rounds, seed, device)
     last_line(figures, here)
 
 
-def one(arithmetic: Arithmetic, rounds: int, seed: int, device: torch.device) -> dict[str, float]:
+def one(arithmetic: ExecutionConfig, rounds: int, seed: int, device: torch.device) -> dict[str, float]:
     """Measure in one arithmetic and print its table; GFLOP/s by name."""
     peaks = {"matrix product": product(device), "convolution": convolution(device)}
     work: dict[str, Callable[[], Any]] = {name: autocast(arithmetic, peak, device) for name, peak in peaks.items()}
@@ -58,7 +58,7 @@ def one(arithmetic: Arithmetic, rounds: int, seed: int, device: torch.device) ->
     return {f"{name}, {arithmetic.precision}": value for name, value in speed.items()}
 
 
-def autocast(arithmetic: Arithmetic, work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+def autocast(arithmetic: ExecutionConfig, work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
     def cast() -> Any:
         with arithmetic.autocast(device):
             return work()

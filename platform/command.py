@@ -37,7 +37,7 @@ class Command(TyperCommand):
         run_standalone(super().main, *arguments, **settings)
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A command with subcommands whose usage errors are one line."""
 
     def main(self, *arguments: Any, **settings: Any) -> NoReturn:

@@ -25,7 +25,7 @@ from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
-from trainables.slot import Alone, FixedSize, Obituaries, serve
+from trainables.slot import FixedSizePolicy, IndependentBackendConfig, WorkerDeathCallback, serve
 
 LOOK_S = 2.0
 """between two looks at which machines there are"""
@@ -38,11 +38,12 @@ worker dies while another is being replaced"""
 Resources = dict[str, float]
 
 
-class _Trainer(TorchTrainer):
+class _LeanTrainer(TorchTrainer):
     """A TorchTrainer that keeps its controller, and starts the workers alone, none of the helpers that a grid has no use for.
 
-    Each would be one more process that imports all of Ray Train before the first cell: a manager of Ray data sets (a grid has none), a
-    cleaner of the placement groups of a controller that died (`Crews` does that), and the coordinator that `FixedSize` does without.
+    Each helper would be one more process that imports all of Ray Train before the first cell. Left out are the manager of Ray data sets
+    (a grid has none), the cleaner of placement groups of dead controllers (`WorkerPool` removes them), and the coordinator (see
+    `FixedSizePolicy`).
     """
 
     controller: Any = None
@@ -50,7 +51,7 @@ class _Trainer(TorchTrainer):
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
         needless = DatasetsCallback | PlacementGroupCleanerCallback
         parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
-        parts["scaling_policy"] = FixedSize(self.scaling_config)
+        parts["scaling_policy"] = FixedSizePolicy(self.scaling_config)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         variables = {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"} | get_env_vars_to_propagate()
         actor = ray.remote(num_cpus=0, label_selector=here, runtime_env={"env_vars": variables})(TrainController)
@@ -89,7 +90,7 @@ def dealt(rooms: dict[str, int], wanted: int) -> dict[str, int]:
 
 
 @dataclass
-class Crew:
+class MachineWorkers:
     """The workers of one machine."""
 
     host: str
@@ -97,7 +98,7 @@ class Crew:
     first: int
     """the number of its first worker"""
     thread: threading.Thread | None = None
-    trainer: _Trainer | None = None
+    trainer: _LeanTrainer | None = None
 
     def dismiss(self) -> None:
         """End a run that would wait for ever for a machine that is gone: `fit` raises."""
@@ -105,7 +106,7 @@ class Crew:
             ray.kill(self.trainer.controller)
 
 
-class Crews:
+class WorkerPool:
     """Starts a crew on every machine that has room, until `wanted` slots are manned; watches machines come and go."""
 
     def __init__(
@@ -127,8 +128,8 @@ class Crews:
         self.grows = bool(at_most())
         self.fatal = ""
         """why there is no going on"""
-        self._crews: dict[str, Crew] = {}
-        self._gone: list[Crew] = []
+        self._crews: dict[str, MachineWorkers] = {}
+        self._gone: list[MachineWorkers] = []
         self._first = 0
         """the number of the next worker"""
         self._asked: list[PlacementGroup] = []
@@ -187,13 +188,13 @@ class Crews:
         return int(resources.get("CPU", 0))
 
     def _start(self, node: str, host: str, resources: Resources, slots: int) -> None:
-        crew = self._crews[node] = Crew(host, slots, self._first)
+        crew = self._crews[node] = MachineWorkers(host, slots, self._first)
         per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / slots)} | ({"GPU": self.share} if self.share else {})
         crew.thread = threading.Thread(target=self._run, args=(node, crew, per_worker), daemon=True)
         self._first += slots
         crew.thread.start()
 
-    def _run(self, node: str, crew: Crew, per_worker: Resources) -> None:
+    def _run(self, node: str, crew: MachineWorkers, per_worker: Resources) -> None:
         failed: list[float] = []
         while True:
             try:
@@ -229,11 +230,11 @@ class Crews:
             if name.endswith(job) and name not in asked and alike and group["state"] != "REMOVED" and on <= {node}:
                 remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
-    def _trainer(self, node: str, crew: Crew, per_worker: Resources, name: str) -> _Trainer:
-        return _Trainer(
+    def _trainer(self, node: str, crew: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
+        return _LeanTrainer(
             serve,
             train_loop_config=self.config | {"first": crew.first, "size": crew.slots},
-            torch_config=Alone(),
+            torch_config=IndependentBackendConfig(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=crew.slots,
                 use_gpu=bool(self.share),
@@ -244,7 +245,7 @@ class Crews:
                 name=name,
                 storage_path=self.scratch,
                 failure_config=ray.train.FailureConfig(max_failures=-1, max_preemption_failures=-1, controller_failure_limit=2),
-                callbacks=[Obituaries(self.config["mailbox"], crew.first)],
+                callbacks=[WorkerDeathCallback(self.config["mailbox"], crew.first)],
             ),
         )
 

@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from platform.command import Group, ending
-from platform.datacheck import Finding, examine
+from platform.command import CommandGroup, ending
+from platform.datacheck import DataFinding, examine
 from trainables.data.dataset import readers
 from trainables.data.source import parse
 
-app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
 
 @app.command("list")
@@ -37,7 +37,7 @@ def check(
     raise typer.Exit(int(doubts > 0))
 
 
-def show(found: list[Finding]) -> int:
+def show(found: list[DataFinding]) -> int:
     """Print the findings; returns how many matter."""
     console = Console(highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     for finding in found:

@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from trainables.data import cache, twins
-from trainables.data.dataset import DataError, Doubt, Faces, find_reader
+from trainables.data.dataset import DataError, Doubt, FaceDataset, find_reader
 from trainables.data.source import Source
 
 SHOWN, COLUMNS, CELL = 80, 16, 64
@@ -21,21 +21,21 @@ SHOWN, COLUMNS, CELL = 80, 16, 64
 EXAMPLES = 3
 
 
-class Finding(NamedTuple):
+class DataFinding(NamedTuple):
     text: str
     doubt: bool = False
 
 
-def examine(source: Source, size: int, sheets: Path | None) -> Iterator[Finding]:
+def examine(source: Source, size: int, sheets: Path | None) -> Iterator[DataFinding]:
     """All there is to say of a copy, read in colour at `size` pixels. DataError for what cannot be read at all."""
     reader = find_reader(source.kind)
     if sheets and source.path and Path(sheets).absolute().is_relative_to(Path(source.path).absolute()):
         raise DataError(f"--sheets {sheets} lies in the data set's own folder; name another place")
     faces = source.read(size, "rgb")
-    yield Finding(f"{faces.title}: {len(faces):,} images of {len(faces.classes)} classes, fingerprint {faces.fingerprint}")
+    yield DataFinding(f"{faces.title}: {len(faces):,} images of {len(faces.classes)} classes, fingerprint {faces.fingerprint}")
     if reader.licence:
-        yield Finding(f"licence: {reader.licence}; ask for it: {reader.source}")
-    yield from (Finding(note, isinstance(note, Doubt)) for note in faces.notes)
+        yield DataFinding(f"licence: {reader.licence}; ask for it: {reader.source}")
+    yield from (DataFinding(note, isinstance(note, Doubt)) for note in faces.notes)
     yield from counts(faces)
     yield from subjects(faces)
     yield from people(faces)
@@ -43,52 +43,52 @@ def examine(source: Source, size: int, sheets: Path | None) -> Iterator[Finding]
     yield from copies(faces, "the same to the last bit", twins.identical(faces.images))
     yield from copies(faces, "nearly the same", twins.near(faces.images))
     place = sheets or cache.folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
-    yield Finding(f"contact sheets: {place}")
+    yield DataFinding(f"contact sheets: {place}")
     draw(faces, place)
     if dict(source.options).get("crop"):
         yield from rejected(source, faces, size, place)
 
 
-def counts(faces: Faces) -> Iterator[Finding]:
+def counts(faces: FaceDataset) -> Iterator[DataFinding]:
     """Images by class and part."""
     names = np.array([*faces.classes, "unlabelled"], object)[faces.labels]
     parts = faces.facts["split"].fillna("no part").to_numpy(str) if "split" in faces.facts else np.full(len(faces), "all")
     for part in dict.fromkeys(parts):
         each = Counter(names[parts == part])
         text = ", ".join(f"{name} {each[name]:,}" for name in (*faces.classes, "unlabelled") if each[name])
-        yield Finding(f"{part}: {(parts == part).sum():,} images: {text}")
+        yield DataFinding(f"{part}: {(parts == part).sum():,} images: {text}")
     for name in faces.classes:
         if not (names == name).any():
-            yield Finding(f"class {name} has no image", True)
+            yield DataFinding(f"class {name} has no image", True)
 
 
-def subjects(faces: Faces) -> Iterator[Finding]:
+def subjects(faces: FaceDataset) -> Iterator[DataFinding]:
     """How many people, with how many images each, and whether somebody is in two parts."""
     if "subject" not in faces.facts:
         return
     known = faces.facts["subject"].dropna()
     each = known.value_counts()
     unknown = len(faces) - len(known)
-    yield Finding(
+    yield DataFinding(
         f"{len(each):,} subjects, {each.min():,} to {each.max():,} images each" + (f"; {unknown:,} images of nobody" * bool(unknown))
     )
     if "split" in faces.facts:
         parts = faces.facts.groupby("subject")["split"].nunique()
         if len(torn := parts[parts > 1]):
-            yield Finding(f"{len(torn):,} subjects are in two parts of the split, such as {torn.index[0]}", True)
+            yield DataFinding(f"{len(torn):,} subjects are in two parts of the split, such as {torn.index[0]}", True)
 
 
-def people(faces: Faces) -> Iterator[Finding]:
+def people(faces: FaceDataset) -> Iterator[DataFinding]:
     """What is known of who is in the images."""
     for fact in ("sex", "age_group", "ethnicity"):
         if fact in faces.facts:
             values = ", ".join(f"{value} {count:,}" for value, count in faces.facts[fact].value_counts(dropna=False).items())
-            yield Finding(f"{fact}: {values.replace('nan', 'unknown')}")
+            yield DataFinding(f"{fact}: {values.replace('nan', 'unknown')}")
     if "age" in faces.facts and len(ages := faces.facts["age"].dropna()):
-        yield Finding(f"ages: {ages.min():g} to {ages.max():g} years, median {ages.median():g}")
+        yield DataFinding(f"ages: {ages.min():g} to {ages.max():g} years, median {ages.median():g}")
 
 
-def sizes(source: Source, faces: Faces) -> Iterator[Finding]:
+def sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
     """Sizes of the picture files, where facts name files."""
     place = Path(source.path)
     found: Counter[str] = Counter()
@@ -101,35 +101,35 @@ def sizes(source: Source, faces: Faces) -> Iterator[Finding]:
             found[f"{picture.width}x{picture.height}"] += 1
     if found:
         common = ", ".join(f"{size} {count:,}" for size, count in found.most_common(5))
-        yield Finding(f"sizes: {common}" + (f" and {len(found) - 5:,} others" if len(found) > 5 else ""))
+        yield DataFinding(f"sizes: {common}" + (f" and {len(found) - 5:,} others" if len(found) > 5 else ""))
 
 
-def copies(faces: Faces, how: str, groups: Sequence[np.ndarray]) -> Iterator[Finding]:
+def copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterator[DataFinding]:
     """Groups of copies, those across parts and those with different labels among them. Frames of one clip are no copies."""
     facts = faces.facts
     if (sequence := next((name for name in ("clip", "sequence") if name in facts), None)) is not None:
         groups = [group for group in groups if facts[sequence].iloc[group].nunique() > 1]
     if not groups:
-        yield Finding(f"no two images are {how}")
+        yield DataFinding(f"no two images are {how}")
         return
     torn = [group for group in groups if _differ(facts, "split", group)]
     disputed = [group for group in groups if len(set(faces.labels[group])) > 1]
     images = sum(map(len, groups))
     first = " and ".join(facts["source"].iloc[groups[0][:2]])
-    yield Finding(f"{len(groups):,} groups of images are {how} ({images:,} images), such as {first}")
+    yield DataFinding(f"{len(groups):,} groups of images are {how} ({images:,} images), such as {first}")
     parts = facts["split"].to_numpy(object) if "split" in facts else faces.labels
     for which, what, values in ((torn, "lie across parts of the split", parts), (disputed, "carry different labels", faces.labels)):
         if which:
             other = next(row for row in which[0] if values[row] != values[which[0][0]])
             example = " and ".join(facts["source"].iloc[[which[0][0], other]])
-            yield Finding(f"{len(which):,} of these groups {what}, such as {example}", "bit" in how)
+            yield DataFinding(f"{len(which):,} of these groups {what}, such as {example}", "bit" in how)
 
 
 def _differ(facts: pd.DataFrame, name: str, rows: np.ndarray) -> bool:
     return name in facts and facts[name].iloc[rows].nunique() > 1
 
 
-def draw(faces: Faces, place: Path) -> None:
+def draw(faces: FaceDataset, place: Path) -> None:
     """A contact sheet for each class, of images evenly spaced among it."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for code, name in ((-1, "unlabelled"), *enumerate(faces.classes)):
@@ -148,10 +148,10 @@ def save(images: np.ndarray, file: Path) -> None:
     Image.fromarray(sheet).save(file)
 
 
-def rejected(source: Source, faces: Faces, size: int, place: Path) -> Iterator[Finding]:
+def rejected(source: Source, faces: FaceDataset, size: int, place: Path) -> Iterator[DataFinding]:
     """The images in which no face was found, on a sheet of their own."""
     whole = replace(source, options=tuple(each for each in source.options if each[0] != "crop")).read(size, "rgb")
     rows = np.flatnonzero(~whole.facts["source"].isin(faces.facts["source"]).to_numpy())
     if len(rows):
         save(whole.images[rows[: 4 * SHOWN]], place / "rejected.png")
-        yield Finding(f"{len(rows):,} images without a face: {place / 'rejected.png'}")
+        yield DataFinding(f"{len(rows):,} images without a face: {place / 'rejected.png'}")

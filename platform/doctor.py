@@ -26,7 +26,7 @@ except ImportError as error:
     sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
 from platform.command import application
-from platform.finding import GIB, Finding
+from platform.finding import GIB, DoctorFinding
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
@@ -77,30 +77,32 @@ def pins(text: str) -> dict[str, str]:
     return {line.name: str(line.specifier).removeprefix("==") for line in lines if not line.marker or line.marker.evaluate()}
 
 
-def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
+def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[DoctorFinding]:
     """Versions against the pins, and the real error behind whatever does not import. `said`: module -> error, "" if none."""
     python = ".".join(map(str, sys.version_info[:3]))
     supported = (3, 11) <= sys.version_info < (3, 14)
-    yield Finding(
+    yield DoctorFinding(
         f"python {python}  {sys.executable}", "" if supported else "use Python 3.11 to 3.13: make PYTHON=python3.11", not supported
     )
     if slow := uncompiled(("ray", "torch", "pandas")):
         mend = f"{sys.executable} -m compileall -qq -j 0 {sysconfig.get_path('purelib')}"
-        yield Finding(f"{', '.join(slow)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend)
+        yield DoctorFinding(
+            f"{', '.join(slow)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend
+        )
     for package, modules in MODULES.items():
         try:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(f"{package} is not installed", "make venv", bad=True)
+            yield DoctorFinding(f"{package} is not installed", "make venv", bad=True)
             continue
         if broken := [module for module in modules if said[module]]:
             for module in broken:
                 mend = f"the error is {package}'s own; a clean installation: rm -r .venv && make venv"
-                yield Finding(f"{package} {version}: import {module}: {said[module]}", mend, bad=True)
+                yield DoctorFinding(f"{package} {version}: import {module}: {said[module]}", mend, bad=True)
         elif version.partition("+")[0] != wanted[package]:
-            yield Finding(f"{package} {version}, tested with {wanted[package]}", "make venv installs the tested version")
+            yield DoctorFinding(f"{package} {version}, tested with {wanted[package]}", "make venv installs the tested version")
         else:
-            yield Finding(f"{package} {version}")
+            yield DoctorFinding(f"{package} {version}")
 
 
 def uncompiled(modules: Iterable[str]) -> list[str]:
@@ -115,44 +117,44 @@ def kernel_says(file: str) -> str:
     return Path(file).read_text() if Path(file).exists() else ""
 
 
-def devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[Finding]:
+def devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[DoctorFinding]:
     """GPUs as torch sees them, then the processor and what bf16 gains on it."""
     for name, memory, bf16 in gpus:
-        yield Finding(f"GPU {name}, {memory / GIB:.0f} GiB, {'bf16' if bf16 else 'no bf16'}")
+        yield DoctorFinding(f"GPU {name}, {memory / GIB:.0f} GiB, {'bf16' if bf16 else 'no bf16'}")
     if not gpus:
         driver = Path("/proc/driver/nvidia/version").exists()
-        yield Finding(
+        yield DoctorFinding(
             f"no GPU: {cuda_error}", "a driver is there: does nvidia-smi show a CUDA version that torch can use?" if driver else ""
         )
     info = kernel_says("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", info)
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", info)]
     fast = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & set(flags) else "no bf16 in hardware"
-    yield Finding(f"CPU {model[1] if model else 'of unknown model'}, {' '.join(flags) or 'flags unknown'}, {fast}")
+    yield DoctorFinding(f"CPU {model[1] if model else 'of unknown model'}, {' '.join(flags) or 'flags unknown'}, {fast}")
 
 
-def machine(runs: str) -> Iterator[Finding]:
+def machine(runs: str) -> Iterator[DoctorFinding]:
     """Cores, memory, room on disks, and whether the run folder can be written."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS")
-    yield Finding(f"{cores} cores, OMP_NUM_THREADS {threads or 'not set'}: a grid sets its workers' threads itself")
+    yield DoctorFinding(f"{cores} cores, OMP_NUM_THREADS {threads or 'not set'}: a grid sets its workers' threads itself")
     if meminfo := dict(re.findall(r"(\w+):\s+(\d+) kB", kernel_says("/proc/meminfo"))):
         total, free = (int(meminfo[name]) * 1024 / GIB for name in ("MemTotal", "MemAvailable"))
         little = "a pocket grid with two slots takes up to 6 GiB: --slots 1, or end other programs" if free < 6 else ""
-        yield Finding(f"memory {total:.1f} GiB, {free:.1f} free", little)
+        yield DoctorFinding(f"memory {total:.1f} GiB, {free:.1f} free", little)
     if Path("/dev/shm").exists():
         free = shutil.disk_usage("/dev/shm").free / GIB
-        yield Finding(
+        yield DoctorFinding(
             f"shared memory {free:.1f} GiB free", "Ray will use slower files in /tmp; in a container: --shm-size=2g" if free < 1 else ""
         )
     temporary = shutil.disk_usage(tempfile.gettempdir())
     full = temporary.used / (temporary.used + temporary.free) > 0.95
     mend = "Ray stops storing objects on a disk that is 95 % full: remove old /tmp/ray sessions, or set RAY_TMPDIR to another disk"
-    yield Finding(f"{tempfile.gettempdir()} {temporary.free / GIB:.1f} GiB free", mend if full else "", full)
+    yield DoctorFinding(f"{tempfile.gettempdir()} {temporary.free / GIB:.1f} GiB free", mend if full else "", full)
     yield run_folder(runs)
 
 
-def run_folder(runs: str) -> Finding:
+def run_folder(runs: str) -> DoctorFinding:
     """Can a result be written under `runs` (a folder, made if need be, or any fsspec address)?"""
     try:
         if "://" in runs:
@@ -160,77 +162,79 @@ def run_folder(runs: str) -> Finding:
             probe = f"{path.rstrip('/')}/.doctor-{os.getpid()}"
             system.pipe_file(probe, b"")
             system.rm_file(probe)
-            return Finding(f"runs go to {runs}: writable")
+            return DoctorFinding(f"runs go to {runs}: writable")
         folder = Path(runs).resolve()
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         tempfile.TemporaryFile(dir=there).close()
         free = shutil.disk_usage(there).free / GIB
-        return Finding(
+        return DoctorFinding(
             f"runs go to {folder}: writable, {free:.1f} GiB free", "make room, or --runs elsewhere" if free < 1 else "", free < 1
         )
     except Exception as error:  # what an object store's driver raises is its own business
-        return Finding(f"runs go to {runs}: {type(error).__name__}: {error}", "name a folder that can be written with --runs", bad=True)
+        return DoctorFinding(
+            f"runs go to {runs}: {type(error).__name__}: {error}", "name a folder that can be written with --runs", bad=True
+        )
 
 
-def ray_surroundings(environment: dict[str, str], home: Path) -> Iterator[Finding]:
+def ray_surroundings(environment: dict[str, str], home: Path) -> Iterator[DoctorFinding]:
     """What Ray picks up unasked: an address, a token."""
     address, mode = environment.get("RAY_ADDRESS"), environment.get("RAY_AUTH_MODE")
     token = Path(environment.get("RAY_AUTH_TOKEN_PATH", home / ".ray" / "auth_token"))
     found = token.exists() or "RAY_AUTH_TOKEN" in environment
     if address:
-        yield Finding(f"RAY_ADDRESS={address}: a grid would join that cluster", "to run on this machine alone: unset RAY_ADDRESS")
+        yield DoctorFinding(f"RAY_ADDRESS={address}: a grid would join that cluster", "to run on this machine alone: unset RAY_ADDRESS")
         if mode != "token":
-            yield Finding(
+            yield DoctorFinding(
                 "no token will be sent to that cluster (RAY_AUTH_MODE is not token)",
                 "one started by cluster.yaml wants it: export RAY_AUTH_MODE=token",
             )
     if mode == "disabled":
-        yield Finding("RAY_AUTH_MODE=disabled: whoever reaches this machine's ports can run code in the cluster")
+        yield DoctorFinding("RAY_AUTH_MODE=disabled: whoever reaches this machine's ports can run code in the cluster")
     elif found:
         asked = "" if mode else "; `ray start --head` by hand will want it from its workers too"
-        yield Finding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{asked}")
+        yield DoctorFinding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{asked}")
         if token.exists() and not os.access(token, os.R_OK):
-            yield Finding(f"{token} cannot be read", "mend its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
+            yield DoctorFinding(f"{token} cannot be read", "mend its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
     elif mode == "token" and address:
-        yield Finding(f"RAY_AUTH_MODE=token, but there is no {token}", "copy it from the cluster's head", bad=True)
+        yield DoctorFinding(f"RAY_AUTH_MODE=token, but there is no {token}", "copy it from the cluster's head", bad=True)
     else:
         folder = next(parent for parent in token.parents if parent.exists())
         writable = os.access(folder, os.W_OK)
         mend = "" if writable else "Ray writes its token there at first start: export RAY_AUTH_MODE=disabled, or set HOME"
-        yield Finding(f"no token yet; {folder} {'can' if writable else 'cannot'} be written", mend, not writable)
+        yield DoctorFinding(f"no token yet; {folder} {'can' if writable else 'cannot'} be written", mend, not writable)
 
 
-def local_ray() -> Finding:
+def local_ray() -> DoctorFinding:
     """Start a Ray of one CPU, run one task, stop it."""
     environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as a grid's: on 127.0.0.1 alone
     done = subprocess.run([sys.executable, "-c", START_RAY], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
     if done.returncode == 0:
-        return Finding("a local Ray started, ran a task and stopped")
+        return DoctorFinding("a local Ray started, ran a task and stopped")
     last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-    return Finding(f"a local Ray did not start: {last}", "its logs: /tmp/ray/session_latest/logs", bad=True)
+    return DoctorFinding(f"a local Ray did not start: {last}", "its logs: /tmp/ray/session_latest/logs", bad=True)
 
 
-def data_sets(asked: list[str]) -> Iterator[Finding]:
+def data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
     """Every kind that can be read; then the embedded faces and those asked for (as a grid's --data), read to the last image."""
     from trainables.data.dataset import readers
     from trainables.data.source import parse, parse_file
     from trainables.registry import BadRequest
 
     for kind, reader in readers().items():
-        yield Finding(f"{kind}: {reader.summary}")
+        yield DoctorFinding(f"{kind}: {reader.summary}")
     for text in ["children=faces", *asked]:
         try:
             for role, source in (parse_file(text) if text.endswith((".yaml", ".yml")) else dict([parse(text)])).items():
                 faces = source.read(48, "grey")
                 notes = "".join(f"; {note}" for note in faces.notes)
-                yield Finding(
+                yield DoctorFinding(
                     f"{role}: {faces.title}: {len(faces)} images, {len(faces.classes)} classes, fingerprint {faces.fingerprint}{notes}"
                 )
         except BadRequest as error:  # says itself what to do
-            yield Finding(f"{text}: {error}", bad=True)
+            yield DoctorFinding(f"{text}: {error}", bad=True)
 
 
-def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[Finding]]]:
+def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """Section by section. Torch and Ray take seconds to import: two processes do that meanwhile, where a crash is only a finding."""
     names = [name for modules in MODULES.values() for name in modules]
     groups = names[:2], names[2:]
@@ -243,7 +247,7 @@ def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, 
     try:
         yield "Data", list(data_sets(data))
     except ImportError as error:
-        yield "Data", [Finding(f"the readers do not import: {error}", "see Packages below", bad=True)]
+        yield "Data", [DoctorFinding(f"the readers do not import: {error}", "see Packages below", bad=True)]
     lines = "".join(probe.communicate()[0] for probe in probes).splitlines()
     answers = [json.loads(line) for line in lines if line.startswith("[")]
     cuda = next((answer[1:] for answer in answers if answer[0] == "cuda"), ["torch does not import", []])
@@ -254,7 +258,7 @@ def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, 
         yield "Start", [local_ray()]
 
 
-def of_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[Finding]]]:
+def of_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """The same for every machine of a cluster.yaml; what is wrong with the file itself is one line, too."""
     from platform.machines import examine
     from trainables.data.source import parse, parse_file
@@ -264,7 +268,7 @@ def of_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, lis
         named = [parse_file(text) if text.endswith((".yaml", ".yml")) else dict([parse(text)]) for text in data]
         yield from examine(file, runs, [path for roles in named for source in roles.values() for path in source.files()])
     except BadRequest as error:
-        yield "Request", [Finding(str(error), bad=True)]
+        yield "Request", [DoctorFinding(str(error), bad=True)]
 
 
 def main(

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from platform.progress import duration
 from search_spaces.study import Study
-from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.arithmetic import REFERENCE, ExecutionConfig
 from trainables.cell import Cell, Value
-from trainables.choice import Choice, choose
+from trainables.choice import AutotuneResult, choose
 from trainables.data.task import Images, Task
 from trainables.loop import asked_arithmetic, device_here, make_method, make_task
 from trainables.methods.method import Method, Phase
@@ -82,14 +82,14 @@ class Way(NamedTuple):
     """How trainings would be made here."""
 
     device: torch.device
-    chosen: Arithmetic = REFERENCE
+    chosen: ExecutionConfig = REFERENCE
     """of cells that ask for none"""
     pack: int = 1
     """side by side in one process"""
 
 
 def estimate(
-    study: Study, cells: list[Cell], done: set[str], slots: int | None, pack: int | None = None, choice: Choice | None = None
+    study: Study, cells: list[Cell], done: set[str], slots: int | None, pack: int | None = None, choice: AutotuneResult | None = None
 ) -> str:
     """The cells to do, their steps and seconds, and the time for all with `slots` at once (none: one a GPU, or one a core).
 

@@ -16,10 +16,10 @@ import typer
 from platform import board
 from platform.command import ending, run_command
 from platform.explaining import chosen, drawn, pictures, regions
-from platform.explaining.chosen import Face, Whole
-from platform.explaining.maps import HOWS, How, Maps, maps
-from platform.explaining.measured import Look, measured
-from platform.explaining.networks import Opened, layer_of, opened, prints
+from platform.explaining.chosen import ChosenImage, RoleImages
+from platform.explaining.maps import HOWS, How, SaliencyMaps, maps
+from platform.explaining.measured import MapFunction, measured
+from platform.explaining.networks import LoadedNetwork, layer_of, opened, prints
 from platform.explaining.sheets import Sheet
 from platform.report import only_run, write
 from platform.reporting.files import plain
@@ -66,7 +66,7 @@ def at(condition: chosen.Condition) -> str:
     return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
 
 
-def looking(networks: list[Opened], how: How, layer: str | None) -> tuple[Look, str]:
+def looking(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple[MapFunction, str]:
     """How maps are made, and the layer's name and side, of each arm where they differ. BadRequest for a layer that is not there."""
     if how == "saliency" and layer is not None:
         raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
@@ -77,7 +77,7 @@ def looking(networks: list[Opened], how: How, layer: str | None) -> tuple[Look, 
             name, layers[id(network)], side = layer_of(network, one.task.test.pixels[:1], layer)
         names[one.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
 
-    def look(one: Opened, pixels: torch.Tensor, classes: torch.Tensor | None, untrained: bool) -> Maps:
+    def look(one: LoadedNetwork, pixels: torch.Tensor, classes: torch.Tensor | None, untrained: bool) -> SaliencyMaps:
         network = one.untrained if untrained else one.network
         return maps(network, layers.get(id(network), network), pixels, classes, how)
 
@@ -86,7 +86,13 @@ def looking(networks: list[Opened], how: How, layer: str | None) -> tuple[Look, 
 
 
 def of_tests(
-    networks: list[Opened], sets: list[Whole], look: Look, folder: RunFolder, study: Study, said: dict[str, Any], count: int
+    networks: list[LoadedNetwork],
+    sets: list[RoleImages],
+    look: MapFunction,
+    folder: RunFolder,
+    study: Study,
+    said: dict[str, Any],
+    count: int,
 ) -> str:
     """Sheets of test images and of class means, and the shares of face regions: into RUN/explain/HOW, the board and the report."""
     classes, how = networks[0].task.classes, str(said["how"])
@@ -119,7 +125,9 @@ def of_tests(
     return folder.path(*place)
 
 
-def of_pictures(images: Path, networks: list[Opened], look: Look, folder: RunFolder, study: Study, said: dict[str, Any]) -> str:
+def of_pictures(
+    images: Path, networks: list[LoadedNetwork], look: MapFunction, folder: RunFolder, study: Study, said: dict[str, Any]
+) -> str:
     """Sheets of the user's pictures and what is answered: into RUN/explain/pictures, and nowhere else: they may be of a person."""
     task = networks[0].task
     names, pixels, left_out = pictures.read(images, task.size, task.channels)
@@ -132,7 +140,7 @@ def of_pictures(images: Path, networks: list[Opened], look: Look, folder: RunFol
         if known.any():
             answered.maps[known.numpy()] = look(one, pixels[known], labels[known], False).maps
         found.append(answered)
-    faces = [Face(pixels[k : k + 1], int(labels[k]), prints(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
+    faces = [ChosenImage(pixels[k : k + 1], int(labels[k]), prints(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
     place = ("explain", "pictures")
     keep(
         {
@@ -156,7 +164,7 @@ def keep(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> None:
         folder.put(sheet.svg(), *place, f"{name}.svg")
 
 
-def table(shares: list[regions.Share], likeness: dict[str, Interval]) -> str:
+def table(shares: list[regions.EnergyShare], likeness: dict[str, Interval]) -> str:
     """Percent of map energy by region, with the untrained network's and the area's beside it."""
     lines = [f"{'':32}" + "".join(f"{region:>22}" for region in regions.REGIONS)]
     for arm in dict.fromkeys(row.arm for row in shares):

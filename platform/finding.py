@@ -6,7 +6,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One line of the report. `bad` would stop a grid; `mend` says what to do, and alone it is advice."""
 
     text: str

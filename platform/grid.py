@@ -27,7 +27,7 @@ from platform.searching.best import read
 from platform.supervisor import ignore_signals
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
-from trainables.choice import Choice, kind_of
+from trainables.choice import AutotuneResult, kind_of
 from trainables.data.source import load, parse, parse_file
 from trainables.data.task import TASKS, Task
 from trainables.loop import Keep, device_here, make_method, make_task
@@ -69,7 +69,7 @@ def main(
             from platform.estimate import estimate
 
             known = folder.choice(kind_of(device_here()))
-            print(estimate(wanted, cells, folder.done(), slots, pack, Choice.from_json(known) if known else None))
+            print(estimate(wanted, cells, folder.done(), slots, pack, AutotuneResult.from_json(known) if known else None))
             return
     with ending(folder.uri, resumable=True):
         code = carry_out(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})

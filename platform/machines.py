@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from platform.finding import GIB, Finding
+from platform.finding import GIB, DoctorFinding
 from trainables.registry import BadRequest
 
 ANSWER_S = 40
@@ -98,7 +98,7 @@ def read(file: str) -> dict[str, Any]:
     return config
 
 
-def examine(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, list[Finding]]]:
+def examine(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """Section by section: this machine, each machine, all together. `data` are paths that every machine must have."""
     config = read(file)
     yield "Here", list(here(config))
@@ -166,28 +166,28 @@ def _ssh(auth: dict[str, Any]) -> list[str]:
     return ["ssh", "-i", key, *(part for option in options for part in ("-o", option))]
 
 
-def here(config: dict[str, Any]) -> Iterator[Finding]:
+def here(config: dict[str, Any]) -> Iterator[DoctorFinding]:
     """What `ray up` needs on the machine it is typed on."""
     for tool in ("ssh", "rsync"):
         if not shutil.which(tool):
-            yield Finding(f"no {tool} here", f"install {tool}: ray up copies and commands with it", bad=True)
+            yield DoctorFinding(f"no {tool} here", f"install {tool}: ray up copies and commands with it", bad=True)
     key = Path(os.path.expanduser(config["auth"].get("ssh_private_key", "~/.ssh/id_rsa")))
     if not os.access(key, os.R_OK):
-        yield Finding(f"the key {key} is not there, or cannot be read", "name another under auth: ssh_private_key", bad=True)
+        yield DoctorFinding(f"the key {key} is not there, or cannot be read", "name another under auth: ssh_private_key", bad=True)
     elif b"ENCRYPTED" in key.read_bytes():
-        yield Finding(f"the key {key} has a passphrase, which Ray cannot type", "make one without: ssh-keygen -N ''", bad=True)
+        yield DoctorFinding(f"the key {key} has a passphrase, which Ray cannot type", "make one without: ssh-keygen -N ''", bad=True)
     else:
-        yield Finding(f"key {key}")
+        yield DoctorFinding(f"key {key}")
     token = Path("~/.ray/auth_token").expanduser()
     if token.exists() and token.stat().st_mode & 0o077:
-        yield Finding(f"others can read {token}", f"chmod 600 {token}", bad=True)
+        yield DoctorFinding(f"others can read {token}", f"chmod 600 {token}", bad=True)
     for source in (config.get("file_mounts") or {}).values():
         if not Path(source).expanduser().exists():
             mend = "(umask 077; .venv/bin/ray get-auth-token --generate)" if "auth_token" in source else "run this in the checkout's folder"
-            yield Finding(f"{source} is to be copied to every machine and is not here", mend, bad=True)
+            yield DoctorFinding(f"{source} is to be copied to every machine and is not here", mend, bad=True)
 
 
-def alone(machine: Machine, runs: str, bucket: bool) -> Iterator[Finding]:
+def alone(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorFinding]:
     """What is wrong with a machine by itself."""
     if machine.error:
         mend = {
@@ -195,47 +195,49 @@ def alone(machine: Machine, runs: str, bucket: bool) -> Iterator[Finding]:
             "not asked": "see the head",
         }
         default = "is it on, is its address right, does an ssh server run, does a firewall stand between?"
-        yield Finding(machine.error, next((text for sign, text in mend.items() if sign in machine.error), default), bad=True)
+        yield DoctorFinding(machine.error, next((text for sign, text in mend.items() if sign in machine.error), default), bad=True)
         return
-    yield Finding(f"answers as {machine.get('name')}")
+    yield DoctorFinding(f"answers as {machine.get('name')}")
     for tool in machine.said.get("lacks", []):
-        yield Finding(f"no {tool}", f"install {tool} there", bad=True)
+        yield DoctorFinding(f"no {tool}", f"install {tool} there", bad=True)
     python = machine.get("python")
     if not re.fullmatch(r"[\d.]+", python):
-        yield Finding(f"no fit Python: {python}", "install the one that setup_commands names, with venv", bad=True)
+        yield DoctorFinding(f"no fit Python: {python}", "install the one that setup_commands names, with venv", bad=True)
     if not machine.get("set_up"):
-        yield Finding("not set up yet", "ray up cluster.yaml does it")
+        yield DoctorFinding("not set up yet", "ray up cluster.yaml does it")
     elif token_of_ours() and machine.get("token") != token_of_ours():
-        yield Finding("has another token than this machine, or none", "ray up cluster.yaml copies this one", bad=True)
+        yield DoctorFinding("has another token than this machine, or none", "ray up cluster.yaml copies this one", bad=True)
     elif machine.get("token_mode") not in ("600", "400"):
-        yield Finding(
+        yield DoctorFinding(
             f"others can read its token (mode {machine.get('token_mode')})", "chmod 600 ~/.ray/auth_token, here and there", bad=True
         )
     room = float(machine.get("home") or 0) * 1024 / GIB
     needed = 2.0 if machine.get("set_up") else 12.0
     few = room < needed
-    yield Finding(f"{room:.0f} GiB free at home", f"set-up and runs take {needed:.0f} GiB: make room" if few else "", few)
+    yield DoctorFinding(f"{room:.0f} GiB free at home", f"set-up and runs take {needed:.0f} GiB: make room" if few else "", few)
     tmp, used = [*machine.get("tmp").split(), "0", "0%"][:2]
     full = int(used.rstrip("%") or 0) >= 95
-    yield Finding(
+    yield DoctorFinding(
         f"{float(tmp) * 1024 / GIB:.0f} GiB free in /tmp", "Ray stops on a disk that is 95 % full: make room" if full else "", full
     )
     if machine.get("driver") and not machine.get("gpu"):
-        yield Finding("a GPU driver is there, but nvidia-smi finds no GPU", "see nvidia-smi there; a reboot often mends it", bad=True)
+        yield DoctorFinding("a GPU driver is there, but nvidia-smi finds no GPU", "see nvidia-smi there; a reboot often mends it", bad=True)
     else:
-        yield Finding(f"GPUs: {machine.get('gpu') or 'none'}")
+        yield DoctorFinding(f"GPUs: {machine.get('gpu') or 'none'}")
     for path in machine.said.get("missing", []):
-        yield Finding(f"{path} is missing or cannot be read", "data must lie under the same path on every machine", bad=True)
+        yield DoctorFinding(f"{path} is missing or cannot be read", "data must lie under the same path on every machine", bad=True)
     if bucket and machine.get("set_up") and not machine.get("bucket"):
-        yield Finding(f"cannot write to {runs}", "credentials for it must be on every machine (~/.aws, or the machine's role)", bad=True)
+        yield DoctorFinding(
+            f"cannot write to {runs}", "credentials for it must be on every machine (~/.aws, or the machine's role)", bad=True
+        )
     elif not bucket and not machine.get("wrote"):
-        yield Finding(f"cannot write to {runs}", "mount it there, for this user", bad=True)
+        yield DoctorFinding(f"cannot write to {runs}", "mount it there, for this user", bad=True)
 
 
-def together(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Iterator[Finding]:
+def together(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Iterator[DoctorFinding]:
     """What differs between machines that must agree. Each finding names the machines of each kind."""
     if len(machines) < 2:
-        yield Finding("too few machines answer to compare them", "" if machines else "see above")
+        yield DoctorFinding("too few machines answer to compare them", "" if machines else "see above")
         return
     for what, of_each, mend in (
         ("Python", {str(m): ".".join(m.get("python").split(".")[:2]) for m in machines}, "install the same minor version everywhere"),
@@ -249,26 +251,26 @@ def together(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Ite
         kinds = {value: [name for name, other in of_each.items() if other == value] for value in of_each.values()}
         if len(kinds) > 1:
             said = "; ".join(f"{value or 'none'} on {', '.join(names)}" for value, names in kinds.items())
-            yield Finding(f"different {what}: {said}", mend, bad=what != "GPU driver")
+            yield DoctorFinding(f"different {what}: {said}", mend, bad=what != "GPU driver")
         elif kinds:
-            yield Finding(f"{what} {next(iter(kinds))} everywhere")
+            yield DoctorFinding(f"{what} {next(iter(kinds))} everywhere")
     off = [(m, m.clock[0]) for m in machines if abs(m.clock[0]) - m.clock[1] > CLOCK_S]
     for machine, seconds in off:
         direction = "ahead" if seconds > 0 else "behind"
-        yield Finding(f"the clock of {machine} is {abs(seconds):.0f} s {direction}", "let chrony or ntpd set it", bad=True)
+        yield DoctorFinding(f"the clock of {machine} is {abs(seconds):.0f} s {direction}", "let chrony or ntpd set it", bad=True)
     if not off:
-        yield Finding("clocks agree")
+        yield DoctorFinding("clocks agree")
     if bucket:
         return
     names = {f".doctor-{mark}-{machine.address}" for machine in machines if machine.get("wrote")}
     apart = [machine for machine in machines if not names <= set(machine.said.get("seen", []))]
     if apart:
         who = ", ".join(map(str, apart))
-        yield Finding(
+        yield DoctorFinding(
             f"{runs} is not one folder: {who} does not see what the others write", "mount one NFS there, or use a bucket", bad=True
         )
     else:
-        yield Finding(f"{runs} is one folder for all")
+        yield DoctorFinding(f"{runs} is one folder for all")
 
 
 def token_of_ours() -> str:

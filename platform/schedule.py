@@ -23,11 +23,11 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from platform.crews import Crews, at_most, slots_of
+from platform.crews import WorkerPool, at_most, slots_of
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.loop import Keep
-from trainables.mailbox import ENDS, Mailbox, devices
+from trainables.mailbox import ENDS, Dispatcher, devices
 from trainables.owner import FolderLost
 from trainables.pack import PACK
 from trainables.slot import slot
@@ -51,7 +51,7 @@ ACTORS = 32
 """trial actors at once: each is a process on the head, and on a large cluster posts the packs of several slots"""
 
 
-class _Listener(tune.Callback):
+class _TrialCallback(tune.Callback):
     def __init__(self, listen: Listen, over: threading.Event) -> None:
         self.listen, self.over = listen, over
 
@@ -97,7 +97,7 @@ def text_of(trial: list[list[Cell]]) -> str:
     return json.dumps([[cell.to_json() for cell in pack] for pack in trial])
 
 
-class Suggestions(Searcher):
+class SuggestionSearcher(Searcher):
     """Tune's view of a search: a trial is a suggestion, its cells are the suggestion's seeds.
 
     Nothing of it is ever restored from Tune's own files: what was suggested and what came of it is on record elsewhere.
@@ -108,7 +108,7 @@ class Suggestions(Searcher):
         self.ask, self.tell = ask, tell
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # as of _Listener
+        return {}  # as of _TrialCallback
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         cells = self.ask(trial_id)
@@ -148,7 +148,7 @@ def _domain(each: Range) -> Any:
     return tune.choice(list(each.values))
 
 
-class _Work(NamedTuple):
+class _TunePlan(NamedTuple):
     """What Tune is to do: trials of some cells each, known from the start and given in a space, or asked for one by one."""
 
     known: list[Cell]
@@ -158,7 +158,7 @@ class _Work(NamedTuple):
     at_once: int
 
 
-Plan = Callable[[int, int], _Work]
+Plan = Callable[[int, int], _TunePlan]
 """(slots, packs to have ready for each) -> the work"""
 
 
@@ -171,10 +171,10 @@ def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = 
     def plan(most: int) -> tuple[int, Plan]:
         packs = packs_of(todo, most)
 
-        def work(slots: int, spare: int) -> _Work:
+        def work(slots: int, spare: int) -> _TunePlan:
             trials, at_once = trials_of(packs, slots, spare)
             space = {"packs": tune.grid_search([text_of(trial) for trial in trials])}
-            return _Work(todo, space, None, len(trials), at_once)
+            return _TunePlan(todo, space, None, len(trials), at_once)
 
         return sum(devices(pack[0].method_settings) for pack in packs), work
 
@@ -186,8 +186,8 @@ def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder
     `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; their parents, if any, are trained already.
     """
 
-    def work(slots: int, spare: int) -> _Work:  # one more: the slots stay busy while a suggestion ends
-        return _Work([], {}, Suggestions(ask, tell), trials, math.ceil(slots / each) + 1)
+    def work(slots: int, spare: int) -> _TunePlan:  # one more: the slots stay busy while a suggestion ends
+        return _TunePlan([], {}, SuggestionSearcher(ask, tell), trials, math.ceil(slots / each) + 1)
 
     _serve(lambda most: (trials * each, work), trials * each, folder, listen, **how)
 
@@ -221,7 +221,7 @@ def _serve(
     number = min(slots_of(resources | most, share, slots), busy)
     todo = work(number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
-    mailbox = ray.remote(num_cpus=0, resources=HEAD)(Mailbox).options(name=name).remote([cell.key for cell in todo.known])
+    mailbox = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in todo.known])
     folder.put_mark(name)
     scratch = tempfile.mkdtemp(prefix="ferray-", dir=here() or None)
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
@@ -239,7 +239,7 @@ def _serve(
         listen({"kind": "note", "text": line})
 
     wanted = number if slots or most else busy  # every machine that comes gets a crew
-    crews = Crews(wanted, share, config, mailbox, scratch, say, crowded=bool(slots))
+    crews = WorkerPool(wanted, share, config, mailbox, scratch, say, crowded=bool(slots))
     fatal: list[str] = []
     over = threading.Event()
 
@@ -275,7 +275,7 @@ def _serve(
                 run_config=tune.RunConfig(
                     name="slots",
                     storage_path=scratch,
-                    callbacks=[_Listener(hear, over)],
+                    callbacks=[_TrialCallback(hear, over)],
                     verbose=0,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the cells keep their own
                     failure_config=tune.FailureConfig(max_failures=3),

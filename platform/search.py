@@ -18,7 +18,7 @@ from platform.command import ending, run_command
 from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, undone
 from platform.progress import Progress
 from platform.run_lock import lock_run
-from search_spaces.space import Found
+from search_spaces.space import TunedSettings
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
 from trainables.registry import BadRequest
@@ -62,7 +62,7 @@ def searchable() -> list[str]:
 
 def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Search, keep what was found, hold it against the text's settings; the exit code."""
-    from platform.searching.hunt import Hunt, best_json, quests
+    from platform.searching.hunt import SearchDriver, best_json, quests
     from platform.searching.record import Journal
 
     search = study.search
@@ -70,7 +70,7 @@ def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[
     every = quests(study, search, data)
     with lock_run(folder):
         journal = Journal(folder.path("search.journal"), folder.verify)
-        hunt = Hunt(every, folder, journal, search.searcher, search.trials, suggestion_of_hyperopt)
+        hunt = SearchDriver(every, folder, journal, search.searcher, search.trials, suggestion_of_hyperopt)
         if hunt.left:
             train(study, hunt, folder, how)
         folder.verify()
@@ -156,7 +156,7 @@ def told(record: Any) -> str:
     )
 
 
-def compare(study: Study, found: list[Found], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+def compare(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train the found and the text's settings on seeds that no search has seen, and report on them; the exit code."""
     from platform.searching.best import against_text
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from search_spaces.claims import Claim, Confusion, Printed, Published
+from search_spaces.claims import Claim, Confusion, Published, ReportedScore
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -45,12 +45,12 @@ def _place(encoder: str) -> dict[str, Any]:
 
 PRINTED = (
     *(
-        Printed(_place(encoder), arm, score, on)
+        ReportedScore(_place(encoder), arm, score, on)
         for encoder, rows in TABLES.items()
         for arm, scores in rows.items()
         for on, score in zip(("own", "test"), scores, strict=True)
     ),
-    Printed(_place("ronnet"), "transfer", TRANSFER),
+    ReportedScore(_place("ronnet"), "transfer", TRANSFER),
 )
 
 CLAIMS = (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from search_spaces.claims import Claim, Contrast, Model, Printed
+from search_spaces.claims import Claim, Contrast, PriorModel, ReportedScore
 from search_spaces.space import OneOf, Real, Search, Whole
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
@@ -111,32 +111,34 @@ TABLE_1_AROUSAL = {"VGG": ((0.29, 0.47), (0.35, 0.48), (0.46, 0.49)), "PK": ((0.
 TABLE_1_VALENCE = {"VGG": ((0.31, 0.58), (0.40, 0.58), (0.50, 0.60)), "PK": ((0.15, 0.54), (0.38, 0.55), (0.55, 0.59))}
 
 
-def _printed() -> Iterator[Printed]:
+def _printed() -> Iterator[ReportedScore]:
     """Table I, in hundredths; of AffectNet's two coefficients the mean, which is what is compared."""
     for encoder, number in itertools.product(("VGG", "PK"), range(len(REGIMES))):
         arms = (REGIMES[number], f"{REGIMES[number]}+CIAO")
         for arm, arousal, valence in zip(arms, TABLE_1_AROUSAL[encoder][number], TABLE_1_VALENCE[encoder][number], strict=True):
             note = f"{arm}: arousal {arousal:.2f}, valence {valence:.2f}"
-            yield Printed({"data": "AffectNet dimensional", "encoder": encoder}, arm, round(50 * (arousal + valence), 1), note=note)
+            yield ReportedScore({"data": "AffectNet dimensional", "encoder": encoder}, arm, round(50 * (arousal + valence), 1), note=note)
         for data, table in TABLE_1.items():
             strange = _JAFFE_PK_LC if (data, encoder, REGIMES[number]) == ("JAFFE", "PK", "LC") else ""
             for arm, score in zip(arms, table[encoder][number], strict=True):
-                yield Printed({"data": data, "encoder": encoder}, arm, score, note=strange)
+                yield ReportedScore({"data": data, "encoder": encoder}, arm, score, note=strange)
 
 
 CONTRASTS = tuple(Contrast(f"{regime}+CIAO", regime) for regime in REGIMES)
 
 
-def _models(data: str, **scores: float) -> tuple[Model, ...]:
-    return tuple(Model(name.replace("_", "-"), {"data": data}, score) for name, score in scores.items())
+def _models(data: str, **scores: float) -> tuple[PriorModel, ...]:
+    return tuple(PriorModel(name.replace("_", "-"), {"data": data}, score) for name, score in scores.items())
 
 
 TABLE_2 = (
     *(
-        Model(name, {"data": "AffectNet dimensional"}, round(50 * (arousal + valence), 1), f"arousal {arousal:.2f}, valence {valence:.2f}")
+        PriorModel(
+            name, {"data": "AffectNet dimensional"}, round(50 * (arousal + valence), 1), f"arousal {arousal:.2f}, valence {valence:.2f}"
+        )
         for name, arousal, valence in (("AlexNet", 0.34, 0.60), ("MobileNet", 0.48, 0.57), ("VGG+GAN", 0.54, 0.62))
     ),
-    Model("VGG, Full+CIAO", {"data": "AffectNet dimensional"}, 55.0, "the text's own: arousal .50 here, .49 in its table I"),
+    PriorModel("VGG, Full+CIAO", {"data": "AffectNet dimensional"}, 55.0, "the text's own: arousal .50 here, .49 in its table I"),
     *_models("AffectNet", PSR=60.68, RAN=59.5, ESR_9=59.3),
     *_models("FER2013", ResMaskNet=76.8, Inception=72.4, DeepEmotion=70.0),
     *_models("FER+", PSR=89.75, RAN=89.16, SENet=88.8),

@@ -7,15 +7,15 @@ from typing import Literal
 from trainables.cell import Value
 
 
-class End(Enum):
+class AxisEnd(Enum):
     """A value of an axis by its place in the grid at hand, so that one claim speaks of every scale."""
 
     FIRST = "the first"
     LAST = "the last"
 
 
-FIRST, LAST = End.FIRST, End.LAST
-Place = dict[str, Value | End]
+FIRST, LAST = AxisEnd.FIRST, AxisEnd.LAST
+Place = dict[str, Value | AxisEnd]
 """values of some axes"""
 
 
@@ -40,7 +40,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Printed:
+class ReportedScore:
     """One number of the text: an arm's score under a condition, on its test images (`test`) or another test set of a result (`own`)."""
 
     condition: dict[str, Value]
@@ -68,7 +68,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Model:
+class PriorModel:
     """Another text's model, as the text's table quotes it."""
 
     name: str

@@ -57,7 +57,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Found:
+class TunedSettings:
     """What a search found best for an arm under one condition."""
 
     arm: str

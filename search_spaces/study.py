@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
-from search_spaces.claims import Claim, Confusion, Contrast, Model, Printed, Published
-from search_spaces.space import Found, Search
+from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
+from search_spaces.space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, unknown
@@ -71,18 +71,18 @@ class Study:
     claims: tuple[Claim, ...] = ()
     one_validation: bool = True
     """every arm is validated on the same images, so that validation may pick the winner; else the report picks none by it"""
-    printed: tuple[Printed, ...] = ()
+    printed: tuple[ReportedScore, ...] = ()
     """scores that are no row of best and runner-up"""
     contrasts: tuple[Contrast, ...] = ()
     """pairs of arms that are one family of tests over all conditions"""
-    models: tuple[Model, ...] = ()
+    models: tuple[PriorModel, ...] = ()
     """of other texts, to stand beside"""
     defaults: dict[tuple[str, ...], dict[tuple[Value, ...], dict[str, Any]]] = field(default_factory=dict)
     """by several axes together, and by values of them: settings that hold there unless another says otherwise, such as the best head of
     each encoder on each data set"""
     search: Search | None = None
     """what `python -m platform.search` tunes"""
-    found: tuple[Found, ...] = ()
+    found: tuple[TunedSettings, ...] = ()
     """what such a search found, in place of an arm's own settings"""
     confusions: tuple[Confusion, ...] = ()
     """the ones the text names: does a class's error fall there more often than elsewhere?"""

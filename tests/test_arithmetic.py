@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests import tiny
-from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.arithmetic import REFERENCE, ExecutionConfig
 from trainables.cell import Cell, Data
-from trainables.choice import Choice
+from trainables.choice import AutotuneResult
 from trainables.loop import asked_arithmetic, make_method, make_task, train
 from trainables.store import RunFolder
 
@@ -25,7 +25,7 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
     return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
 
 
-def losses(cell: Cell, arithmetic: Arithmetic, steps: int = 2) -> list[float]:
+def losses(cell: Cell, arithmetic: ExecutionConfig, steps: int = 2) -> list[float]:
     """Of the first steps of a cell's first phase."""
     phase = make_method(cell, make_task(cell, CPU), arithmetic).phases()[0]
     phase.begin()
@@ -37,9 +37,13 @@ def losses(cell: Cell, arithmetic: Arithmetic, steps: int = 2) -> list[float]:
 @pytest.mark.parametrize("arm", ["SL(c+a)", "SC(c<-a)", "UC(c)"])
 @pytest.mark.parametrize(
     ("other", "first", "second"),
-    [(Arithmetic("bf16"), 0.01, 0.03), (Arithmetic("bf16", "contiguous"), 0.01, 0.03), (Arithmetic(layout="contiguous"), 1e-5, 1e-3)],
+    [
+        (ExecutionConfig("bf16"), 0.01, 0.03),
+        (ExecutionConfig("bf16", "contiguous"), 0.01, 0.03),
+        (ExecutionConfig(layout="contiguous"), 1e-5, 1e-3),
+    ],
 )
-def test_the_same_steps_to_rounding(roles: Roles, arm: str, other: Arithmetic, first: float, second: float) -> None:
+def test_the_same_steps_to_rounding(roles: Roles, arm: str, other: ExecutionConfig, first: float, second: float) -> None:
     """Of the second step more is asked than that the loss be computed: the first must have moved the parameters alike."""
     cell = tiny.cell(roles, arm, ratio=2)
     plain = losses(cell, REFERENCE)
@@ -64,7 +68,7 @@ def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) 
     cells = [tiny.cell(roles, "SC(c)", seed, ratio, **tiny.SOON_COMPILED) for seed, ratio in ((0, 1), (1, 2), (2, 2))]
     plain = [losses(cell, REFERENCE) for cell in cells]
     counters.clear()
-    compiled = [losses(cell, Arithmetic(compiled=True)) for cell in cells]
+    compiled = [losses(cell, ExecutionConfig(compiled=True)) for cell in cells]
     for one, other in zip(compiled, plain, strict=True):
         assert one[0] == pytest.approx(other[0], rel=1e-5) and one[1] == pytest.approx(other[1], rel=1e-3)
     assert counters["stats"]["unique_graphs"] == 1, "other seeds and pools need no other code"
@@ -72,13 +76,13 @@ def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) 
 
 COMPILED = """
 import json, sys, torch
-from trainables.arithmetic import Arithmetic
+from trainables.arithmetic import ExecutionConfig
 from trainables.cell import Cell
-from trainables.choice import Choice
+from trainables.choice import AutotuneResult
 from trainables.loop import train
 from trainables.store import RunFolder
 torch.set_num_threads(1)
-train(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), choice=Choice(Arithmetic(compiled=True)))
+train(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), choice=AutotuneResult(ExecutionConfig(compiled=True)))
 """
 
 
@@ -97,7 +101,7 @@ def test_without_a_compiler_it_is_eager_and_says_so_once(roles: Roles, tmp_path:
     assert line.startswith("not compiled, and slower for it: InductorError: ") and "C++ compiler" in line
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train(cell, plain, choice=Choice(REFERENCE))
+    train(cell, plain, choice=AutotuneResult(REFERENCE))
     torch.set_num_threads(threads)
     assert folder.history(cell.key)[-1]["train/loss"] == plain.history(cell.key)[-1]["train/loss"]
 
@@ -112,11 +116,11 @@ def test_a_method_that_cannot_be_computed_fails_as_itself(roles: Roles) -> None:
         raise ZeroDivisionError("the method's own")
 
     with pytest.raises(ZeroDivisionError, match="the method's own"):
-        Arithmetic(compiled=True).call(broken, torch.ones(2))
+        ExecutionConfig(compiled=True).call(broken, torch.ones(2))
 
 
 def test_a_cell_may_ask_for_its_arithmetic(roles: Roles) -> None:
     auto, fp32, bf16 = (tiny.cell(roles, precision=precision) for precision in ("auto", "fp32", "bf16"))
     assert asked_arithmetic(auto) is None
-    assert asked_arithmetic(fp32) == REFERENCE and asked_arithmetic(bf16) == Arithmetic("bf16")
+    assert asked_arithmetic(fp32) == REFERENCE and asked_arithmetic(bf16) == ExecutionConfig("bf16")
     assert len({auto.key, fp32.key, bf16.key}) == 3, "other numbers, another result"

@@ -12,9 +12,9 @@ import torch
 
 from tests import tiny
 from trainables import choice as module
-from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.arithmetic import REFERENCE, ExecutionConfig
 from trainables.cell import Cell, Data
-from trainables.choice import Choice, _Trial, choose, kind_of
+from trainables.choice import AutotuneResult, _Timing, choose, kind_of
 from trainables.loop import chosen, make_method, make_task, train
 from trainables.methods.method import Method
 from trainables.store import RunFolder
@@ -22,7 +22,7 @@ from trainables.store import RunFolder
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 Roles = dict[str, Data]
-BF16, CONTIGUOUS = Arithmetic("bf16"), Arithmetic(layout="contiguous")
+BF16, CONTIGUOUS = ExecutionConfig("bf16"), ExecutionConfig(layout="contiguous")
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +46,12 @@ def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
     assert measured.keys() == {f"{p}, {layout}, eager" for p in ("fp32", "bf16") for layout in ("channels_last", "contiguous")}
     fastest = min(made.milliseconds, key=made.milliseconds.__getitem__)
     assert str(made.arithmetic) in (fastest, str(REFERENCE))
-    assert Choice.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert AutotuneResult.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 @pytest.mark.parametrize(("bf16_s", "best"), [(0.96, REFERENCE), (0.94, BF16), (1.2, REFERENCE)])
-def test_chance_does_not_choose(bf16_s: float, best: Arithmetic) -> None:
-    trial = _Trial(lambda arithmetic: pytest.fail("nothing to make"), CPU)
+def test_chance_does_not_choose(bf16_s: float, best: ExecutionConfig) -> None:
+    trial = _Timing(lambda arithmetic: pytest.fail("nothing to make"), CPU)
     trial.took = {REFERENCE: 1.0, CONTIGUOUS: 0.97, BF16: bf16_s}
     assert trial.best() == best
 
@@ -59,7 +59,7 @@ def test_chance_does_not_choose(bf16_s: float, best: Arithmetic) -> None:
 def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixture[str]) -> None:
     make = maker(tiny.cell(roles))
 
-    def fails(arithmetic: Arithmetic) -> Method:
+    def fails(arithmetic: ExecutionConfig) -> Method:
         if arithmetic.precision == "bf16":
             raise RuntimeError("could not create a primitive descriptor\nand more")
         return make(arithmetic)
@@ -67,13 +67,13 @@ def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixt
     made = choose(fails, CPU)
     assert made.arithmetic.precision == "fp32" and len(made.milliseconds) == 2
     assert made.left_out == dict.fromkeys(
-        map(str, (BF16, Arithmetic("bf16", "contiguous"))), "RuntimeError: could not create a primitive descriptor"
+        map(str, (BF16, ExecutionConfig("bf16", "contiguous"))), "RuntimeError: could not create a primitive descriptor"
     )
     assert "bf16, channels_last, eager: not used: RuntimeError: could not" in capsys.readouterr().err
 
 
 def test_what_works_nowhere_is_an_error(roles: Roles) -> None:
-    def fails(arithmetic: Arithmetic) -> Method:
+    def fails(arithmetic: ExecutionConfig) -> Method:
         raise RuntimeError("no such device")
 
     with pytest.raises(RuntimeError, match="no such device"):
@@ -102,7 +102,7 @@ def test_a_run_folder_chooses_once(roles: Roles, tmp_path: Path, monkeypatch: py
     assert json.loads(file.read_text())["device"] == kind_of(CPU)
     second = tiny.cell(roles, "SL(c)", precision="auto")
     result = train(second, folder, choice=made)
-    assert Choice.from_json(result["arithmetic"]) == made and result["provenance"]["precision"] == made.arithmetic.precision
+    assert AutotuneResult.from_json(result["arithmetic"]) == made and result["provenance"]["precision"] == made.arithmetic.precision
 
 
 CHOOSES = """
@@ -123,4 +123,4 @@ def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path)
     command = [sys.executable, "-c", CHOOSES, folder.path("cell.json"), folder.uri]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | old, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert Choice.from_json(json.loads(done.stdout.splitlines()[-1])).arithmetic.precision == "fp32"
+    assert AutotuneResult.from_json(json.loads(done.stdout.splitlines()[-1])).arithmetic.precision == "fp32"

@@ -15,10 +15,10 @@ from tests.test_loop import made as everything
 from trainables import frozen
 from trainables.cell import Cell, Data
 from trainables.data.augment import normalise
-from trainables.data.dataset import Faces
+from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
 from trainables.loop import Stopped, make_method, make_task, train
-from trainables.methods.ciao import CIAO, Fit
+from trainables.methods.ciao import CIAO, CIAOPhase
 from trainables.methods.method import METHODS
 from trainables.registry import BadRequest
 from trainables.settings import resolve
@@ -37,14 +37,14 @@ SETTINGS: dict[str, Any] = {
 REGIMES = [(regime, mask) for regime in ("DL", "LC", "Full") for mask in (False, True)]
 
 
-def faces() -> Faces:
+def faces() -> FaceDataset:
     """36 images in 12 clips of three frames, that know every kind of answer."""
     made, rng = tiny.faces(dict.fromkeys(tiny.CLASSES, 12)), np.random.default_rng(0)
     clip = np.arange(36) // 3
     facts = made.facts.assign(clip=clip, frame=np.arange(36) % 3, subject=[f"p{each}" for each in clip])
     facts = facts.assign(**{f"votes_{name}": (made.labels == k) * 7 + 1 for k, name in enumerate(tiny.CLASSES)})
     facts = facts.assign(valence=made.labels - 1.0, arousal=rng.uniform(-1, 1, 36), emoreact_a=clip % 2, emoreact_b=1)
-    return Faces(made.images, made.labels, made.classes, pd.DataFrame(facts), made.title)
+    return FaceDataset(made.images, made.labels, made.classes, pd.DataFrame(facts), made.title)
 
 
 def task(**settings: Any) -> Task:
@@ -113,7 +113,7 @@ def test_alternate_steps_move_the_mask_by_the_contrastive_loss_alone() -> None:
     """With a decision loss of nothing the head stays; with a contrastive loss of nothing the mask does."""
     made = method(update="alternate", optimizer="SGD")
     (phase,) = made.phases()
-    assert isinstance(phase, Fit)
+    assert isinstance(phase, CIAOPhase)
     phase.begin()
     before = bytes_of(made.modules.state_dict())
     phase.descend(phase.losses(tuple(each[:8] for each in phase.kept or ()), made.task.train.labels[:8], None)[1], phase.masks)

@@ -12,10 +12,10 @@ import torch
 from platform.estimate import Pace, Rates, Size, Way, count, estimate, measure
 from platform.grid import read_roles
 from search_spaces.study import STUDIES, Study
-from trainables.arithmetic import Arithmetic
+from trainables.arithmetic import ExecutionConfig
 from trainables.cell import Cell
 from trainables.loop import make_method, make_task, train
-from trainables.methods.recipe import Descent
+from trainables.methods.recipe import SGDPhase
 from trainables.store import RunFolder
 
 CPU = torch.device("cpu")
@@ -55,14 +55,14 @@ def test_counted_steps_are_those_a_training_makes(tiny: Study, arm: str, tmp_pat
     study = tiny.narrowed("method", [arm]).narrowed("split", ["0.9"]).narrowed("ratio", ["5"]).with_seeds(1)
     (cell,) = cells_of(study)
     made = 0
-    step = Descent.step
+    step = SGDPhase.step
 
-    def counted(self: Descent, number: int) -> Any:
+    def counted(self: SGDPhase, number: int) -> Any:
         nonlocal made
         made += 1
         return step(self, number)
 
-    monkeypatch.setattr(Descent, "step", counted)
+    monkeypatch.setattr(SGDPhase, "step", counted)
     train(cell, RunFolder(str(tmp_path)))
     trained, made = made, 0
     text = estimate(study, [cell], set(), 1)
@@ -123,7 +123,7 @@ def test_nothing_moves_but_the_clock(tiny: Study) -> None:
     """Measuring leaves no trace: a cell's network begins with the same numbers after it."""
     (cell, *_) = cells_of(tiny.narrowed("method", ["SC(c)"]))
     before = make_method(cell, make_task(cell, CPU)).modules.state_dict()
-    rates = measure(cell, Way(CPU, Arithmetic("bf16"), pack=2))
+    rates = measure(cell, Way(CPU, ExecutionConfig("bf16"), pack=2))
     assert len(rates.phases) == 2
     after = make_method(cell, make_task(cell, CPU)).modules.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())

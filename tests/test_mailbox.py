@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.mailbox import TRIES, Mailbox
+from trainables.mailbox import TRIES, Dispatcher
 
-Test = Callable[[Mailbox], Coroutine[Any, Any, None]]
+Test = Callable[[Dispatcher], Coroutine[Any, Any, None]]
 ROW = {"kind": "row", "row": {"epoch": 0}}
 DONE = {"kind": "done"}
 
@@ -21,7 +21,7 @@ def cell(key: str, parent: str | None = None) -> dict[str, Any]:
     return {"key": key, "parent": parent, "axes": {}}
 
 
-class OneByOne(Mailbox):
+class OneByOne(Dispatcher):
     """As workers use it that take one cell at a time: they need not say which they speak of."""
 
     async def take(self, rank: int, most: int = 1) -> Any:
@@ -31,7 +31,7 @@ class OneByOne(Mailbox):
         return await super().report(rank, next(iter(self._busy.get(rank, {})), ""), *event)
 
 
-def run(test: Test, make: Callable[[], Mailbox] = OneByOne) -> None:
+def run(test: Test, make: Callable[[], Dispatcher] = OneByOne) -> None:
     """Run in a loop of its own; a mailbox that never answers is a failure, not a hang."""
 
     async def whole() -> None:
@@ -58,7 +58,7 @@ def kinds(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_cells_are_handed_out_in_order_and_their_events_come_back() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t1", [cell("a"), cell("b")], slot_pid=11)
         await mailbox.post("t2", [cell("c")], slot_pid=12)
         assert await mailbox.take(0) == {"trial": "t1", "cell": cell("a"), "slot_pid": 11, "deaths": 0}
@@ -74,7 +74,7 @@ def test_cells_are_handed_out_in_order_and_their_events_come_back() -> None:
 
 
 def test_quick_epochs_come_as_one_list() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a")])
         waiting = await started(mailbox.events("t", pause=30))
         await mailbox.take(0)
@@ -89,7 +89,7 @@ def test_quick_epochs_come_as_one_list() -> None:
 
 
 def test_a_waiting_worker_gets_the_next_cell() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         waiting = [await started(mailbox.take(rank)) for rank in range(3)]
         await mailbox.post("t", [cell("a"), cell("b")])
         await settle()
@@ -103,7 +103,7 @@ def test_a_waiting_worker_gets_the_next_cell() -> None:
 
 @pytest.mark.parametrize("obituary", [True, False])
 def test_a_dead_workers_cell_goes_to_the_head(obituary: bool) -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
         for deaths in range(TRIES):
             job = await mailbox.take(0)
@@ -124,7 +124,7 @@ def test_a_dead_workers_cell_goes_to_the_head(obituary: bool) -> None:
 def test_a_slot_hears_at_once_of_a_cell_that_failed_for_good() -> None:
     """Its last worker died without an obituary: a new one of its rank tells of it, by asking for more."""
 
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a")])
         waiting = await started(mailbox.events("t"))
         for _ in range(TRIES):
@@ -136,7 +136,7 @@ def test_a_slot_hears_at_once_of_a_cell_that_failed_for_good() -> None:
 
 
 def test_obituaries_of_idle_workers_change_nothing() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a")])
         await mailbox.died({0: "x", 7: "y"})
         job = await mailbox.take(0)
@@ -149,7 +149,7 @@ def test_obituaries_of_idle_workers_change_nothing() -> None:
 def test_a_worker_that_died_while_it_waited_gets_no_cell(obituary: bool) -> None:
     """Its call is still waiting in the mailbox: a cell given to it would be lost once its successor takes another."""
 
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         dead = await started(mailbox.take(0))
         if obituary:
             await mailbox.died({0: "signal 9"})
@@ -167,7 +167,7 @@ def test_a_worker_that_died_while_it_waited_gets_no_cell(obituary: bool) -> None
 
 @pytest.mark.parametrize("waited", [True, False])
 def test_a_slot_that_died_posts_again_and_nothing_runs_twice(waited: bool) -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
         await mailbox.take(0)
         await mailbox.report(0, DONE)
@@ -189,7 +189,7 @@ def test_a_slot_that_died_posts_again_and_nothing_runs_twice(waited: bool) -> No
 
 
 def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a"), cell("b")])
         await mailbox.post("u", [cell("c")])
         await mailbox.take(0)
@@ -208,7 +208,7 @@ def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
 def test_a_slot_that_leaves_takes_no_trial_from_another(first: str) -> None:
     """Tune starts a slot for a trial, gives the trial to one that is free, and ends the first: both have posted it, in either order."""
 
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         stays, leaves = (1, 2) if first == "stays" else (2, 1)
         await mailbox.post("t", [cell("a"), cell("b")], slot_pid=1)
         waiting = await started(mailbox.events("t", 0, stays)) if stays == 1 else None
@@ -227,7 +227,7 @@ def test_a_slot_that_leaves_takes_no_trial_from_another(first: str) -> None:
 
 
 def test_a_cell_nobody_waits_for_is_not_tried_again() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a")])
         await mailbox.take(0)
         await mailbox.leave("t")
@@ -238,7 +238,7 @@ def test_a_cell_nobody_waits_for_is_not_tried_again() -> None:
 
 
 def test_one_worker_chooses_and_the_others_wait_for_it() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         assert await mailbox.choice(0, "gpu") is None and await mailbox.choice(1, "cpu") is None
         waiting = await started(mailbox.choice(2, "gpu"))
         await mailbox.chose("cpu", {"fast": True})
@@ -250,11 +250,11 @@ def test_one_worker_chooses_and_the_others_wait_for_it() -> None:
         await mailbox.died({2: "signal 9"})
         assert await mailbox.choice(0, "gpu") == {"fast": False}, "a choice outlives who made it"
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 def test_halt_waits_until_every_worker_has_let_go() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a"), cell("b"), cell("c")])
         await mailbox.take(0)
         await mailbox.take(1)
@@ -276,7 +276,7 @@ def test_halt_waits_until_every_worker_has_let_go() -> None:
 
 
 def test_closing_answers_a_slot_that_waits() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a")])
         waiting = await started(mailbox.events("t", pause=0))
         await mailbox.close()
@@ -303,7 +303,7 @@ def test_any_schedule_ends_every_cell_once(
         for _ in range(1 + chance.randrange(3)):
             await asyncio.sleep(0)
 
-    async def worker(mailbox: Mailbox, rank: int) -> None:
+    async def worker(mailbox: Dispatcher, rank: int) -> None:
         while not over.is_set():
             take = asyncio.ensure_future(mailbox.take(rank))
             await idle()
@@ -328,7 +328,7 @@ def test_any_schedule_ends_every_cell_once(
             ended[key] += 1
             assert await mailbox.report(rank, {"kind": chance.choice(["done", "failed"])})
 
-    async def slot(mailbox: Mailbox, trial: str) -> None:
+    async def slot(mailbox: Dispatcher, trial: str) -> None:
         left = {cell["key"] for cell in trials[trial]}
         await mailbox.post(trial, trials[trial])
         while left:
@@ -344,7 +344,7 @@ def test_any_schedule_ends_every_cell_once(
                     left.discard(event["key"])
         await mailbox.leave(trial)
 
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         async with asyncio.TaskGroup() as group:
             for rank in range(workers):
                 group.create_task(worker(mailbox, rank))

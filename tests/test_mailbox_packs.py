@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from tests.test_mailbox import DONE, ROW, cell, run, settle, started
-from trainables.mailbox import TRIES, Mailbox
+from trainables.mailbox import TRIES, Dispatcher
 
 
 def test_children_wait_for_their_parents() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("child", "parent"), cell("orphan", "done before"), cell("parent")])
         first, second = await mailbox.take(0), await mailbox.take(1)
         assert first and second and [first["cell"]["key"], second["cell"]["key"]] == ["orphan", "parent"]
@@ -24,7 +24,7 @@ def test_children_wait_for_their_parents() -> None:
 
 
 def test_a_child_whose_parent_was_dropped_is_not_kept_waiting() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("other"), cell("parent")])
         await mailbox.take(0)
         await mailbox.post("u", [cell("middle", "parent"), cell("child", "other")])
@@ -44,7 +44,7 @@ def keys(jobs: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_worker_takes_several_cells_of_one_trial() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a"), cell("b", "a"), cell("c"), cell("d"), cell("e")])
         await mailbox.post("u", [cell("f")])
         assert keys(await mailbox.take(0, 3)) == ["a", "c", "d"], "b waits for a"
@@ -56,21 +56,21 @@ def test_a_worker_takes_several_cells_of_one_trial() -> None:
         halt = await started(mailbox.halt())
         assert not halt.done() and not await mailbox.report(0, "c", ROW)
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 def test_a_trial_may_have_several_packs() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell(key) for key in "abcde"], 0, [2, 3])
         assert keys(await mailbox.take(0, 3)) == ["a", "b"], "c is of another pack"
         assert keys(await mailbox.take(1, 2)) == ["c", "d"]
         assert keys(await mailbox.take(2, 2)) == ["e"]
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 def test_no_cell_is_to_blame_for_a_lost_machine() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a")])
         for _ in range(TRIES + 1):
             job = await mailbox.take(0)
@@ -85,7 +85,7 @@ def test_what_a_call_costs_does_not_grow_with_the_cells() -> None:
     """Counted in looks at jobs, not in seconds."""
 
     async def looks(cells: int) -> int:
-        mailbox, seen = Mailbox([str(number) for number in range(cells)]), 0
+        mailbox, seen = Dispatcher([str(number) for number in range(cells)]), 0
 
         class Watched(dict[str, Any]):
             def __getitem__(self, name: str) -> Any:
@@ -107,10 +107,10 @@ def test_what_a_call_costs_does_not_grow_with_the_cells() -> None:
 def test_cells_whose_worker_died_come_alone() -> None:
     """One of them may have killed it: the others must not die with it again."""
 
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell(key) for key in "abcd"])
         assert keys(await mailbox.take(0, 3)) == ["a", "b", "c"] and await mailbox.report(0, "a", DONE)
         await mailbox.died({0: "signal 9"})
         assert [keys(await mailbox.take(rank, 3)) for rank in range(3)] == [["b"], ["c"], ["d"]]
 
-    run(test, Mailbox)
+    run(test, Dispatcher)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_mailbox import DONE, run, settle, started
-from trainables.mailbox import TRIES, Mailbox
+from trainables.mailbox import TRIES, Dispatcher
 
 
 def cell(key: str, devices: int) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def cell(key: str, devices: int) -> dict[str, Any]:
 
 
 def test_two_free_workers_of_a_crew_meet() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
         first = await started(mailbox.take(0, 4, crew=0, size=2))
         assert not first.done(), "it has nobody to train it with"
@@ -27,20 +27,20 @@ def test_two_free_workers_of_a_crew_meet() -> None:
         assert await mailbox.report(1, "a", {"kind": "left"}) and await mailbox.report(0, "a", DONE)
         assert [event["kind"] for event in await mailbox.events("t")] == ["done"]
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 def test_who_waits_for_others_is_not_waited_for_at_the_end() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a", 2)])
         waiting = await started(mailbox.take(0, crew=0, size=2))
         assert await mailbox.halt() and await waiting == []
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 def test_a_worker_that_dies_waiting_costs_no_try() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a", 2)])
         for _ in range(TRIES + 1):
             waiting = await started(mailbox.take(0, crew=0, size=2))
@@ -51,11 +51,11 @@ def test_a_worker_that_dies_waiting_costs_no_try() -> None:
         (helper,) = await mailbox.take(1, crew=0, size=2)
         assert helper["deaths"] == 0 and (await waiting)[0]["share"][0] == 0
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         await mailbox.post("t", [cell("a", 2)])
         waiting = await started(mailbox.take(0, crew=0, size=2))
         names = {(await mailbox.take(1, crew=0, size=2))[0]["share"][2]}
@@ -74,7 +74,7 @@ def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
         (event,) = await mailbox.events("t")
         assert event["kind"] == "failed" and "nobody knows why" in event["reason"]
 
-    run(test, Mailbox)
+    run(test, Dispatcher)
 
 
 @settings(max_examples=60)
@@ -88,7 +88,7 @@ def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[floa
     chance = random.Random(seed)
     crews = {0: [0, 1, 2], 3: [3, 4]}
 
-    async def test(mailbox: Mailbox) -> None:
+    async def test(mailbox: Dispatcher) -> None:
         training: dict[str, dict[int, str]] = {}
         """by cell: who trains it, under which name"""
 
@@ -124,4 +124,4 @@ def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[floa
         await asyncio.gather(*running)
         assert sorted(ended) == sorted(f"c{number}" for number in range(len(devices)))
 
-    run(test, Mailbox)
+    run(test, Dispatcher)

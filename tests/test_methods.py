@@ -18,7 +18,7 @@ from trainables.data.pool import Domain
 from trainables.loop import make_method, make_task, train
 from trainables.methods.contrastive import Contrastive
 from trainables.methods.method import METHODS, Method, Phase
-from trainables.methods.transfer import Transfer
+from trainables.methods.transfer import TransferMethod
 from trainables.settings import resolve
 from trainables.store import RunFolder
 
@@ -43,7 +43,7 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
 def cell(roles: Roles, name: str, domain: str, seed: int = 0, **settings: Any) -> Cell:
     """A cell of any registered method, whether or not a study has an arm of it."""
     kind = METHODS.find(name)
-    if issubclass(kind, Transfer):
+    if issubclass(kind, TransferMethod):
         return tiny.transfer(roles, name, seed, **settings)
     base = tiny.cell(roles, seed=seed)
     wanted = tiny.SETTINGS | ({"domain": domain} if domain else {}) | {"ratio": 2} | settings

@@ -14,7 +14,7 @@ from tests import tiny
 from tests.test_loop import made
 from trainables.cell import Cell, Data
 from trainables.loop import training
-from trainables.pack import NoRoom, train_together
+from trainables.pack import PackOutOfMemory, train_together
 from trainables.store import RunFolder
 
 Roles = dict[str, Data]
@@ -108,5 +108,5 @@ def test_too_little_memory_halves_the_pack_and_says_so() -> None:
 def test_one_that_finds_no_memory_alone_has_failed() -> None:
     machine = Machine(room=0)
     machine.run([1, 2], 2)
-    assert [type(error) for error in machine.ends.values()] == [NoRoom] * 2
+    assert [type(error) for error in machine.ends.values()] == [PackOutOfMemory] * 2
     assert str(machine.ends[1]) == "no memory left on the GPU, with nothing beside it: CUDA out of memory"

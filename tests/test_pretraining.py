@@ -12,10 +12,10 @@ import torch
 from tests import tiny
 from tests.test_loop import made as everything
 from trainables.cell import Cell, Data
-from trainables.data.dataset import Faces
+from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
 from trainables.loop import Stopped, train
-from trainables.methods.acceptance import Acceptance, probe
+from trainables.methods.acceptance import AcceptancePhase, probe
 from trainables.methods.adversarial_autoencoder import DISCRIMINATORS
 from trainables.methods.method import METHODS
 from trainables.models import build
@@ -27,14 +27,14 @@ CPU = torch.device("cpu")
 TINY: dict[str, Any] = {"encoder": "pk", "encoder_settings": {"width": 1 / 16}, "batch": 8, "epochs": 2, "precision": "fp32"}
 
 
-def persons() -> Faces:
+def persons() -> FaceDataset:
     """Six persons, each a smooth pattern of its own in a little noise, 12 images each."""
     rng = np.random.default_rng(0)
     subjects = np.repeat(np.arange(6), 12)
     patterns = np.kron(rng.integers(20, 235, (6, 4, 4)), np.ones((8, 8), np.int64))
     images = np.clip(patterns[subjects] + rng.integers(-20, 20, (72, 32, 32)), 0, 255).astype(np.uint8)
     base = tiny.faces({"anger": 72}, subjects=6)
-    return Faces(images[:, None], base.labels, base.classes, base.facts.assign(subject=[f"p{each}" for each in subjects]), "persons")
+    return FaceDataset(images[:, None], base.labels, base.classes, base.facts.assign(subject=[f"p{each}" for each in subjects]), "persons")
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def test_an_encoder_worse_than_pixels_is_not_accepted(task: Task) -> None:
     with torch.no_grad():
         for each in made.modules["encoder"].parameters():
             each.zero_()
-    phase = Acceptance(made, needed=True)
+    phase = AcceptancePhase(made, needed=True)
     rows = run(phase)
     assert rows[0]["probe/encoder"] < rows[0]["probe/pixels"]
     with pytest.raises(BadRequest, match=r"the encoder is not accepted: a linear probe names .*% of persons from the encoder's features"):
         phase.end(rows)
-    assert Acceptance(made, needed=False).end(rows)[0].startswith("weak encoder: ")
+    assert AcceptancePhase(made, needed=False).end(rows)[0].startswith("weak encoder: ")
 
 
 def test_a_weights_file_is_loaded_and_nothing_is_trained(task: Task, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
 
 @pytest.mark.parametrize("name", ["identity", "adversarial_autoencoder"])
 def test_stopped_now_and_then_it_ends_in_the_same_bits(cell: Callable[..., Cell], tmp_path: Path, monkeypatch: Any, name: str) -> None:
-    monkeypatch.setattr(Acceptance, "end", lambda self, rows: [])  # so short a training is nothing to accept
+    monkeypatch.setattr(AcceptancePhase, "end", lambda self, rows: [])  # so short a training is nothing to accept
     one = cell(name, epochs=1, **({"encoder": "pocket", "encoder_settings": {}} if name == "identity" else {"width": 1 / 16}))
     there, back = RunFolder(str(tmp_path / "a")), RunFolder(str(tmp_path / "b"))
     result = train(one, there)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.recorded import Recorded, rate
+from trainables.recorded import CUDAGraphStep, rate
 
 
 def plain(step: Any, *_: object) -> Any:
@@ -40,14 +40,14 @@ def training(make: Callable[..., Any], steps: int = 6) -> tuple[list[float], dic
 def test_without_a_gpu_the_step_itself_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     losses, state, _ = training(plain)
     assert not capsys.readouterr().err
-    again, same, recorded = training(Recorded)
+    again, same, recorded = training(CUDAGraphStep)
     assert recorded.plain and again == losses
     assert all(torch.equal(same[name], state[name]) for name in state)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("not recorded, and slower for it: ")
 
 
-class Replayed(Recorded):
+class Replayed(CUDAGraphStep):
     """A recording that is no recording: what it replays is the step, or a wrong one."""
 
     def replayed(self, *batch: Tensor) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ import json, os, sys, torch
 torch.set_num_threads(1)
 from trainables.cell import Cell
 from trainables.loop import Diverged, train
-from trainables.share import Parted, joined
+from trainables.share import PeerLost, joined
 from trainables.store import RunFolder
 from tests.test_share import plain
 index, size, name, root, leave, cell = sys.argv[1:]
@@ -39,7 +39,7 @@ def halt():
 try:
     with joined(int(index), int(size), name, False, 30.0, os.path.dirname(root)) as share:
         train(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, share=share)
-except (Parted, Diverged) as error:
+except (PeerLost, Diverged) as error:
     print(type(error).__name__, error)
     sys.exit(3)
 """
@@ -130,7 +130,7 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
     whole, broken = (RunFolder(str(tmp_path / name)) for name in ("whole", "broken"))
     finish(together, cell, whole)
     (code, said), (gone, _) = together(cell, broken, 2, leave=4)
-    assert gone == 9 and code == 3 and "Parted another worker of its 2 has gone" in said
+    assert gone == 9 and code == 3 and "PeerLost another worker of its 2 has gone" in said
     assert not broken.whole(cell.key)
     finish(together, cell, broken)
     assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
@@ -143,7 +143,7 @@ share.MEET_S = 1.0
 try:
     with share.joined(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):
         print("met nobody")
-except share.Parted as error:
+except share.PeerLost as error:
     print(error)
 """
     said = fork_server.run(["-c", code])[1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from search_spaces.ciao import HEADS
-from search_spaces.space import Found
+from search_spaces.space import TunedSettings
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Data, Value
 from trainables.registry import BadRequest
@@ -55,7 +55,7 @@ def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     place: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
     found = {"head.layers": 3, "head.units": 256, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16}
     assert found.keys() <= study.search.space.keys()
-    one = replace(study.with_seeds(1), found=(Found(study.search.arm, place, found),))
+    one = replace(study.with_seeds(1), found=(TunedSettings(study.search.arm, place, found),))
     (cell,) = [each for each in one.cells(roles(study)) if each.axes["network"] == study.search.arm and place.items() <= each.axes.items()]
     head = cell.method_settings["head"]
     assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16

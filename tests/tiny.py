@@ -10,7 +10,7 @@ import pandas as pd
 from search_spaces.study import STUDIES, Study
 from tests.data import layouts
 from trainables.cell import Cell, Data
-from trainables.data.dataset import Faces
+from trainables.data.dataset import FaceDataset
 from trainables.data.source import Source
 from trainables.data.task import TASKS
 from trainables.methods.method import METHODS
@@ -47,13 +47,13 @@ def pictures(labels: np.ndarray, seed: int, size: int = 48) -> np.ndarray:
     return (noise + 95 * rows[..., None]).astype(np.uint8)
 
 
-def faces(counts: dict[str, int], seed: int = 0, size: int = 32, subjects: int | None = None) -> Faces:
+def faces(counts: dict[str, int], seed: int = 0, size: int = 32, subjects: int | None = None) -> FaceDataset:
     """Shuffled images of each class in these numbers, `subjects` persons in turn."""
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), list(counts.values())))
     facts = pd.DataFrame({"source": [f"image {row}" for row in range(len(labels))]})
     if subjects:
         facts["subject"] = [f"child {row % subjects}" for row in range(len(labels))]
-    return Faces(pictures(labels, seed, size)[:, None], labels, tuple(counts), facts, "tiny faces")
+    return FaceDataset(pictures(labels, seed, size)[:, None], labels, tuple(counts), facts, "tiny faces")
 
 
 def files(folder: Path, seed: int = 0) -> dict[str, Source]:

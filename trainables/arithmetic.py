@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class ExecutionConfig:
     """How a step is computed. The numbers of two arithmetics agree to their rounding, those of one to the last bit."""
 
     precision: Precision = "fp32"
@@ -56,7 +56,7 @@ class Arithmetic:
         return f"{self.precision}, {self.layout}, {how}"
 
 
-REFERENCE = Arithmetic()
+REFERENCE = ExecutionConfig()
 """what a choice is held against: fp32, eager; channels_last, in which convolutions are faster on CPU and GPU"""
 
 _FAILED: set[Callable[..., Any]] = set()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainables.arithmetic import REFERENCE, Arithmetic, first_line, told_of_compiler
+from trainables.arithmetic import REFERENCE, ExecutionConfig, first_line, told_of_compiler
 from trainables.methods.method import Method, Phase
 
 CLEARLY = 0.95
@@ -29,10 +29,10 @@ PAID_BACK = 4.0
 
 
 @dataclass(frozen=True)
-class Choice:
+class AutotuneResult:
     """What was chosen, and why."""
 
-    arithmetic: Arithmetic
+    arithmetic: ExecutionConfig
     milliseconds: dict[str, float] = field(default_factory=dict)
     """of a step, by arithmetic"""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -42,8 +42,8 @@ class Choice:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Choice":
-        return cls(**content | {"arithmetic": Arithmetic(**content["arithmetic"])})
+    def from_json(cls, content: dict[str, Any]) -> "AutotuneResult":
+        return cls(**content | {"arithmetic": ExecutionConfig(**content["arithmetic"])})
 
 
 def kind_of(device: torch.device) -> str:
@@ -55,12 +55,12 @@ def kind_of(device: torch.device) -> str:
     return f"CPU {model[1].strip()}" if model else "CPU"
 
 
-def choose(make: Callable[[Arithmetic], Method], device: torch.device, cells: int = 1) -> Choice:
+def choose(make: Callable[[ExecutionConfig], Method], device: torch.device, cells: int = 1) -> AutotuneResult:
     """Measure the first phase of the method that `make` makes, in every arithmetic that may pay, and choose the fastest.
 
     `cells` is how many such trainings one worker has before it: whether it pays to compile.
     """
-    trial = _Trial(make, device)
+    trial = _Timing(make, device)
     trial.measure(_plain(device))
     best = trial.best()
     steps = cells * trial.steps
@@ -74,34 +74,34 @@ def choose(make: Callable[[Arithmetic], Method], device: torch.device, cells: in
             compiled = best
         best = compiled
     times = {str(each): round(1e3 * seconds, 3) for each, seconds in trial.took.items()}
-    return Choice(best, times, trial.left_out)
+    return AutotuneResult(best, times, trial.left_out)
 
 
-def _plain(device: torch.device) -> list[Arithmetic]:
+def _plain(device: torch.device) -> list[ExecutionConfig]:
     """All but the compiled ones, the reference first."""
     layouts: list[Any] = ["channels_last", "contiguous"]
-    eager = [Arithmetic(precision, layout) for precision in ("fp32", "bf16") for layout in layouts]
+    eager = [ExecutionConfig(precision, layout) for precision in ("fp32", "bf16") for layout in layouts]
     return eager + [replace(each, recorded=True) for each in eager if device.type == "cuda"]
 
 
-class _Trial:
+class _Timing:
     """Candidates at work, in turns, each with a method of its own."""
 
-    def __init__(self, make: Callable[[Arithmetic], Method], device: torch.device) -> None:
+    def __init__(self, make: Callable[[ExecutionConfig], Method], device: torch.device) -> None:
         self.make, self.device = make, device
-        self.took: dict[Arithmetic, float] = {}
+        self.took: dict[ExecutionConfig, float] = {}
         """seconds a step"""
         self.left_out: dict[str, str] = {}
         self.steps = 0
         """of a whole phase"""
 
-    def best(self) -> Arithmetic:
+    def best(self) -> ExecutionConfig:
         fastest = min(self.took, key=self.took.__getitem__)
         return fastest if self.took[fastest] < CLEARLY * self.took[REFERENCE] else REFERENCE
 
-    def measure(self, candidates: Iterable[Arithmetic], against: Arithmetic | None = None) -> None:
+    def measure(self, candidates: Iterable[ExecutionConfig], against: ExecutionConfig | None = None) -> None:
         """Their medians over interleaved rounds; `against` is measured once more beside them."""
-        running: dict[Arithmetic, Callable[[], None]] = {}
+        running: dict[ExecutionConfig, Callable[[], None]] = {}
         for each in [*([against] if against else []), *candidates]:
             try:
                 step = self._begin(each)
@@ -118,13 +118,13 @@ class _Trial:
                 self.left_out[str(each)] = f"its second step took {1e3 * second:.0f} ms"
                 continue
             running[each] = step
-        times: dict[Arithmetic, list[float]] = {each: [] for each in running}
+        times: dict[ExecutionConfig, list[float]] = {each: [] for each in running}
         for _ in range(ROUNDS):
             for each, step in running.items():
                 times[each].append(self._seconds(step, ROUND_S))
         self.took |= {each: median(seconds) for each, seconds in times.items()}
 
-    def _begin(self, arithmetic: Arithmetic) -> Callable[[], None]:
+    def _begin(self, arithmetic: ExecutionConfig) -> Callable[[], None]:
         phase: Phase = self.make(arithmetic).phases()[0]
         with arithmetic.autocast(self.device):
             phase.begin()

@@ -14,17 +14,17 @@ import torch
 
 import platform
 from trainables import metrics
-from trainables.arithmetic import REFERENCE, Arithmetic
+from trainables.arithmetic import REFERENCE, ExecutionConfig
 from trainables.cell import Cell
-from trainables.choice import Choice, choose, kind_of
-from trainables.data.dataset import DataError, Faces
+from trainables.choice import AutotuneResult, choose, kind_of
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.source import load
 from trainables.data.targets import TARGETS
 from trainables.data.task import TASKS, Images, Task
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.registry import BadRequest
 from trainables.settings import resolve
-from trainables.share import ALONE, Share
+from trainables.share import ALONE, ShardContext
 from trainables.store import RunFolder
 from trainables.streams import torch_seed
 
@@ -63,9 +63,9 @@ def training(
     context: dict[str, Any] | None = None,
     checkpoint_s: float = 20.0,
     halt: Callable[[], bool] = lambda: False,
-    choice: Choice | None = None,
+    choice: AutotuneResult | None = None,
     keep: Keep = "best",
-    share: Share = ALONE,
+    share: ShardContext = ALONE,
 ) -> Generator[None, None, dict[str, Any]]:
     """Train one cell, going on from its checkpoint where there is one; yields after every step and returns the result.
 
@@ -81,7 +81,7 @@ def training(
     if share.first:
         folder.put_cell(cell)
     task = make_task(cell, device)
-    choice = Choice(asked) if (asked := asked_arithmetic(cell)) else choice or Choice(REFERENCE)
+    choice = AutotuneResult(asked) if (asked := asked_arithmetic(cell)) else choice or AutotuneResult(REFERENCE)
     arithmetic = choice.arithmetic if share.size == 1 else replace(choice.arithmetic, compiled=False, recorded=False)
     method = make_method(cell, task, arithmetic)
     method.share = share
@@ -249,13 +249,13 @@ def device_here() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def asked_arithmetic(cell: Cell) -> Arithmetic | None:
+def asked_arithmetic(cell: Cell) -> ExecutionConfig | None:
     """What the cell's own settings ask for; None where the fastest is to be chosen."""
     precision = cell.method_settings.get("precision", "auto")
-    return None if precision == "auto" else Arithmetic(precision)
+    return None if precision == "auto" else ExecutionConfig(precision)
 
 
-def chosen(cell: Cell, folder: RunFolder, cells: int = 1) -> Choice:
+def chosen(cell: Cell, folder: RunFolder, cells: int = 1) -> AutotuneResult:
     """The run folder's choice for this kind of device; made now, with this cell, where there is none.
 
     `cells` is how many such trainings one process has before it.
@@ -263,7 +263,7 @@ def chosen(cell: Cell, folder: RunFolder, cells: int = 1) -> Choice:
     device = device_here()
     kind = kind_of(device)
     if known := folder.choice(kind):
-        return Choice.from_json(known)
+        return AutotuneResult.from_json(known)
     task = make_task(cell, device)
     choice = choose(lambda arithmetic: make_method(cell, task, arithmetic), device, cells)
     folder.put_choice(kind, choice.to_json())
@@ -274,7 +274,7 @@ def make_task(cell: Cell, device: torch.device) -> Task:
     """The cell's images. DataError where a data set is no longer what it was when the grid was made."""
     kind = TASKS.find(cell.task)
     settings: Any = resolve(kind.settings, cell.task_settings, f"task {cell.task}")
-    faces: dict[str, Faces] = {}
+    faces: dict[str, FaceDataset] = {}
     for role, data in cell.data.items():
         faces[role] = load(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
@@ -282,7 +282,7 @@ def make_task(cell: Cell, device: torch.device) -> Task:
     return kind.build(settings, faces, cell.seed, device)
 
 
-def make_method(cell: Cell, task: Task, arithmetic: Arithmetic = REFERENCE) -> Method:
+def make_method(cell: Cell, task: Task, arithmetic: ExecutionConfig = REFERENCE) -> Method:
     """The cell's method, freshly initialised from the cell's seed."""
     kind = METHODS.find(cell.method)
     settings = resolve(kind.Settings, cell.method_settings, f"method {cell.method}")
@@ -293,7 +293,7 @@ def make_method(cell: Cell, task: Task, arithmetic: Arithmetic = REFERENCE) -> M
     return method
 
 
-def provenance(device: torch.device, arithmetic: Arithmetic) -> dict[str, Any]:
+def provenance(device: torch.device, arithmetic: ExecutionConfig) -> dict[str, Any]:
     """Where and with what a result was computed."""
     packages = ("torch", "torchvision", "ray", "numpy", "pandas")
     return {

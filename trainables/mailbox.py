@@ -26,7 +26,7 @@ def devices(method_settings: dict[str, Any]) -> int:
 
 
 @dataclass
-class Job:
+class QueuedCell:
     """A cell on its way through a worker."""
 
     trial: str
@@ -49,7 +49,7 @@ class Job:
         return devices(self.cell.get("method_settings", {}))
 
 
-class Bell:
+class WakeUp:
     """Wakes those who wait for a condition, to look again."""
 
     def __init__(self) -> None:
@@ -66,21 +66,21 @@ class Bell:
 
 
 @dataclass
-class Trial:
+class PostedTrial:
     """What slots wait for: one, or, where Tune has started another for the trial meanwhile, two for a moment."""
 
     keys: list[str]
     events: dict[int, deque[dict[str, Any]]]
     """by the process of each slot that posted it: what that slot has not heard yet"""
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
-    bell: Bell = field(default_factory=Bell)
+    bell: WakeUp = field(default_factory=WakeUp)
 
     @property
     def over(self) -> bool:
         return len(self.ends) == len(self.keys)
 
 
-class Mailbox:
+class Dispatcher:
     """Hands out cells, counts deaths, passes events on. Small state: a cell is a dict of a few KB, an event one dict an epoch.
 
     Nothing here awaits between reading and writing its state, so every call is atomic.
@@ -92,11 +92,11 @@ class Mailbox:
         """those that none has posted yet"""
         self._coming = Counter(self._ahead)
         """cells that are still to be done, in as many trials: no child of theirs may begin"""
-        self._trials: dict[str, Trial] = {}
-        self._queue: deque[Job] = deque()
-        self._busy: dict[int, dict[str, Job]] = {}
+        self._trials: dict[str, PostedTrial] = {}
+        self._queue: deque[QueuedCell] = deque()
+        self._busy: dict[int, dict[str, QueuedCell]] = {}
         """by the rank of the worker that holds them, by key"""
-        self._gathering: dict[int, Job] = {}
+        self._gathering: dict[int, QueuedCell] = {}
         """by crew: the cell that waits for more of its workers to be free"""
         self._shares = 0
         """how often workers have met"""
@@ -109,9 +109,9 @@ class Mailbox:
         self._refused: dict[int, str] = {}
         """why a worker's machine is not fit to train, by rank"""
         self._closed = self._halted = False
-        self._work = Bell()
+        self._work = WakeUp()
         """there may be something to take, or to choose, or nothing more ever"""
-        self._stop = Bell()
+        self._stop = WakeUp()
 
     # what a slot says
     async def post(self, trial: str, cells: list[dict[str, Any]], slot_pid: int = 0, sizes: Sequence[int] = ()) -> None:
@@ -124,8 +124,8 @@ class Mailbox:
         else:
             keys = [cell["key"] for cell in cells]
             packs = [pack for pack, size in enumerate(sizes or [len(cells)]) for _ in range(size)]
-            self._trials[trial] = Trial(keys, {slot_pid: deque()})
-            self._queue.extend(Job(trial, cell, slot_pid, pack) for cell, pack in zip(cells, packs, strict=True))
+            self._trials[trial] = PostedTrial(keys, {slot_pid: deque()})
+            self._queue.extend(QueuedCell(trial, cell, slot_pid, pack) for cell, pack in zip(cells, packs, strict=True))
             self._coming.update(key for key in keys if key not in self._ahead)
             self._ahead.difference_update(keys)
         self._work.ring()
@@ -191,7 +191,7 @@ class Mailbox:
                 self._busy.pop(rank, None)
                 self._work.ring()
 
-    async def _meet(self, job: Job, crew: int, over: Callable[[], bool]) -> bool:
+    async def _meet(self, job: QueuedCell, crew: int, over: Callable[[], bool]) -> bool:
         """Wait until as many workers have the job as it wants; whether that came about."""
         ranks = job.ranks
         if len(ranks) < job.devices:
@@ -204,7 +204,7 @@ class Mailbox:
         await self._work.wait(lambda: over() or job.ranks is not ranks or bool(job.met))
         return not over() and job.ranks is ranks
 
-    def _told(self, job: Job, rank: int) -> dict[str, Any]:
+    def _told(self, job: QueuedCell, rank: int) -> dict[str, Any]:
         share = {"share": [job.ranks.index(rank), job.devices, job.met]} if job.met else {}
         return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | share
 
@@ -275,9 +275,9 @@ class Mailbox:
         for bell in (self._work, self._stop, *(trial.bell for trial in self._trials.values())):
             bell.ring()
 
-    def _ready(self, most: int, size: int) -> list[Job]:
+    def _ready(self, most: int, size: int) -> list[QueuedCell]:
         """The first job, for at most `size` workers, whose parent is not still to be done, and those of its pack that may come along."""
-        jobs: list[Job] = []
+        jobs: list[QueuedCell] = []
         for job in self._queue:  # as long as the packs of all slots, of which the first is as good as always free
             if len(jobs) == most or (jobs and (jobs[0].deaths or jobs[0].devices > 1)):
                 break
@@ -297,7 +297,7 @@ class Mailbox:
             self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
         self._work.ring()
 
-    def _released(self, job: Job) -> None:
+    def _released(self, job: QueuedCell) -> None:
         """Nobody has the job any more."""
         for rank in job.ranks:
             self._busy.get(rank, {}).pop(job.key, None)
@@ -305,7 +305,7 @@ class Mailbox:
         job.ranks, job.met = [], ""
         self._work.ring()
 
-    def _again(self, job: Job, reason: str, lost: bool) -> None:
+    def _again(self, job: QueuedCell, reason: str, lost: bool) -> None:
         if job.trial not in self._trials:  # nobody waits for it any more
             self._done_with(job)
             return
@@ -317,14 +317,14 @@ class Mailbox:
             said = f"its worker died {TRIES} times; the last time: {reason}"
             self._tell(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": said})
 
-    def _done_with(self, job: Job) -> None:
+    def _done_with(self, job: QueuedCell) -> None:
         """Its children, and whoever waits for the last cell to end, may go on."""
         self._coming[job.key] -= 1
         if self._coming[job.key] <= 0:
             del self._coming[job.key]
         self._work.ring()
 
-    def _tell(self, job: Job, event: dict[str, Any]) -> None:
+    def _tell(self, job: QueuedCell, event: dict[str, Any]) -> None:
         if trial := self._trials.get(job.trial):
             for queue in trial.events.values():
                 queue.append({"key": job.key, **event})

@@ -14,7 +14,7 @@ PACK = 10
 """trainings side by side on a GPU: the seeds of one condition of the first study, of which each takes less than 1 GB"""
 
 
-class NoRoom(MemoryError):
+class PackOutOfMemory(MemoryError):
     """One training alone is too large for the GPU."""
 
 
@@ -54,7 +54,7 @@ def _turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
             except torch.OutOfMemoryError as short:
                 if len(jobs) > 1:
                     break
-                error = NoRoom(f"no memory left on the GPU, with nothing beside it: {short}".partition("\n")[0].partition(". ")[0])
+                error = PackOutOfMemory(f"no memory left on the GPU, with nothing beside it: {short}".partition("\n")[0].partition(". ")[0])
             except Exception as other:
                 error = other
             members.remove(member)

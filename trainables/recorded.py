@@ -21,7 +21,7 @@ TOLERANCE = 0.05
 """share of a step's length: sums in another order, rounded to bf16, are within a tenth of that"""
 
 
-class Recorded:
+class CUDAGraphStep:
     """Behaves as `step`, which maps a batch's tensors, always of the same shapes, to scalars on the device.
 
     The step is recorded at its first call and then tried: from the same state the replayed step must leave the same parameters as the
@@ -42,12 +42,12 @@ class Recorded:
         return self._replay(batch)
 
     def _prepare(self, batch: tuple[Tensor, ...]) -> None:
-        before = _State(self.model, self.optimizer)
+        before = _TrainingState(self.model, self.optimizer)
         try:
             self._record(batch)
             before.restore()
             self.step(*batch)
-            expected = _State(self.model, self.optimizer)
+            expected = _TrainingState(self.model, self.optimizer)
             before.restore()
             self._replay(batch)
             if not (apart := expected.apart(before)) < TOLERANCE:
@@ -80,7 +80,7 @@ class Recorded:
         return self.logs
 
 
-class _State:
+class _TrainingState:
     """A copy of all that a step changes: parameters, buffers, the optimiser's moments, the random state."""
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -106,7 +106,7 @@ class _State:
             torch.cuda.set_rng_state(self.rng)
 
     @torch.no_grad()
-    def apart(self, before: "_State") -> float:
+    def apart(self, before: "_TrainingState") -> float:
         """How far things are now from this copy, as a share of the way from `before` to it; the worst kind of tensor decides."""
         off: dict[str, float] = defaultdict(float)
         way: dict[str, float] = defaultdict(float)
@@ -121,7 +121,7 @@ def rate(optimizer: torch.optim.Optimizer, value: float, step: Any) -> None:
     """Set the learning rate of `step`: where that is recorded on a GPU in place, in a tensor that it reads; else as a number."""
     for group in optimizer.param_groups:
         device = group["params"][0].device
-        if not isinstance(step, Recorded) or device.type != "cuda":
+        if not isinstance(step, CUDAGraphStep) or device.type != "cuda":
             group["lr"] = value
         elif isinstance(group["lr"], Tensor):
             group["lr"].fill_(value)

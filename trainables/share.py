@@ -23,12 +23,12 @@ MEET_S = 60.0
 """they all know of one another when they begin: who is not there by then has died"""
 
 
-class Parted(RuntimeError):
+class PeerLost(RuntimeError):
     """Another worker of this cell's has died or left."""
 
 
 @dataclass(frozen=True)
-class Share:
+class ShardContext:
     """The `index`-th of `size` parts. Alone, every call is free and changes nothing."""
 
     index: int = 0
@@ -92,7 +92,7 @@ class Share:
             dist.broadcast(buffer, src=0)
 
 
-ALONE = Share()
+ALONE = ShardContext()
 
 
 def _device() -> torch.device:
@@ -100,13 +100,13 @@ def _device() -> torch.device:
 
 
 @contextlib.contextmanager
-def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[Share]:
+def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[ShardContext]:
     """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come, or go.
 
     `patience_s`: so long a share may be waited for afterwards. `scratch` is the folder where they meet, in which those that are killed
     leave a small file; the same for all, by default the system's.
     """
-    share, place = Share(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-share-{name}")
+    share, place = ShardContext(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-share-{name}")
     backend = "nccl" if own_gpu and torch.cuda.is_available() else "gloo"
     if sys.platform == "linux":  # they are on one machine, and nobody else in the network is to reach them
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
@@ -115,13 +115,13 @@ def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float, s
         dist.set_timeout(timedelta(seconds=patience_s))
     except RuntimeError as error:
         place.unlink(missing_ok=True)
-        raise Parted(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
+        raise PeerLost(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
     try:
         yield share
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL")):
             place.unlink(missing_ok=True)  # else whoever leaves last removes it
-            raise Parted(f"another worker of its {size} has gone: {error}".partition("\n")[0][:300]) from None
+            raise PeerLost(f"another worker of its {size} has gone: {error}".partition("\n")[0][:300]) from None
         raise
     finally:
         with contextlib.suppress(RuntimeError):

@@ -100,7 +100,7 @@ def serve(config: dict[str, Any]) -> None:
         most = train_together(jobs, worker.begin, worker.end, most, worker.note)
 
 
-class Obituaries(UserCallback):
+class WorkerDeathCallback(UserCallback):
     """Tells the mailbox which worker died, and of what; called in the Train controller."""
 
     def __init__(self, mailbox: str, first: int) -> None:
@@ -119,7 +119,7 @@ def with_its_machine(error: Exception) -> bool:
     return getattr(error, "preempted", False) or "its node has died" in str(error)
 
 
-class FixedSize(FixedScalingPolicy):
+class FixedSizePolicy(FixedScalingPolicy):
     """As many workers as asked for, and no request to the coordinator that shares a cluster with Ray Data.
 
     The controller would wait for that actor to start. An autoscaler learns from the placement group what is wanted.
@@ -132,18 +132,18 @@ class FixedSize(FixedScalingPolicy):
         pass
 
 
-class _Alone(Backend):
+class _IndependentBackend(Backend):
     has_replica_groups = True
 
 
-class Alone(BackendConfig):
+class IndependentBackendConfig(BackendConfig):
     """Workers that train cells of their own need no process group: none is set up, and each is replaced alone when it dies."""
 
     backend = "alone"
 
     @property
     def backend_cls(self) -> type[Backend]:
-        return _Alone
+        return _IndependentBackend
 
     @property
     def train_func_context(self) -> Any:

@@ -11,7 +11,7 @@ HANG_S = 1800.0
 """longer than any step, validation or reading of data should take; a cell whose worker died of it is tried again like any other"""
 
 
-class Watch:
+class Watchdog:
     """Over the cells of one process. The clock is the C runtime's own: it strikes whatever hangs, Python included.
 
     What a fault or the clock has to say, the traceback of every thread, goes to the file of the cell that was begun last; a cell that

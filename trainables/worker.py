@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.cell import Cell
-from trainables.choice import Choice, kind_of
+from trainables.choice import AutotuneResult, kind_of
 from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
 from trainables.owner import FolderLost
-from trainables.pack import NoRoom
+from trainables.pack import PackOutOfMemory
 from trainables.registry import BadRequest
-from trainables.share import ALONE, Parted, Share, joined
+from trainables.share import ALONE, PeerLost, ShardContext, joined
 from trainables.store import RunFolder
-from trainables.watch import HANG_S, Watch
+from trainables.watch import HANG_S, Watchdog
 
 Job = dict[str, Any]
 """trial, cell, slot_pid, deaths, as the mailbox hands them out; where several train the cell, `share`, too: index, size, name"""
@@ -52,8 +52,8 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.runs, self.owner)
-        self.choice: Choice | None = None
-        self.watch = Watch(self.hang_s)
+        self.choice: AutotuneResult | None = None
+        self.watch = Watchdog(self.hang_s)
 
     def begin(self, job: Job) -> Generator[None, None, Any]:
         """The job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
@@ -67,7 +67,7 @@ class Worker:
         with joined(index, size, name, self.own_gpu, self.hang_s, self.scratch) as share:
             yield from self._train(job, cell, share)
 
-    def _train(self, job: Job, cell: Cell, share: Share) -> Generator[None, None, Any]:
+    def _train(self, job: Job, cell: Cell, share: ShardContext) -> Generator[None, None, Any]:
         if share.told(self.folder.whole(cell.key)):
             return
         if self.folder.local:
@@ -85,10 +85,10 @@ class Worker:
             self.watch.alive()
             yield
 
-    def _choose(self, cell: Cell) -> Choice:
+    def _choose(self, cell: Cell) -> AutotuneResult:
         kind = kind_of(device_here())
         if known := self.ask(kind):
-            return Choice.from_json(known)
+            return AutotuneResult.from_json(known)
         choice = chosen(cell, self.folder, self.cells)
         self.answer(kind, choice.to_json())
         return choice
@@ -105,7 +105,7 @@ class Worker:
         event: dict[str, Any]
         if isinstance(error, FolderLost):
             event = _lost(error)
-        elif isinstance(error, Parted):
+        elif isinstance(error, PeerLost):
             event = {"kind": "parted", "reason": str(error)}
         elif helps and (error is None or isinstance(error, Stopped)):
             event = {"kind": "left"}
@@ -117,7 +117,7 @@ class Worker:
             where = error.filename or self.folder.path("cells", cell.key)
             event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
         else:
-            known = isinstance(error, BadRequest | Diverged | NoRoom)
+            known = isinstance(error, BadRequest | Diverged | PackOutOfMemory)
             event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
             epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
             trace = "".join(traceback.format_exception(error))
@@ -140,6 +140,6 @@ def _lost(error: FolderLost) -> dict[str, Any]:
 def no_memory(error: Exception) -> bool:
     """The machine's memory, not a GPU's, is what lacks."""
     if isinstance(error, MemoryError):
-        return not isinstance(error, NoRoom)
+        return not isinstance(error, PackOutOfMemory)
     said = ("DefaultCPUAllocator: can't allocate memory", "could not create a primitive")  # PyTorch's, and oneDNN's
     return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(each in str(error) for each in said)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from platform.explaining.networks import Opened, prints
+from platform.explaining.networks import LoadedNetwork, prints
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
-from trainables.data.dataset import Faces
+from trainables.data.dataset import FaceDataset
 from trainables.data.source import load
 from trainables.data.task import Task
 from trainables.data.tasks.populations import grey
@@ -23,7 +23,7 @@ GROWN_UP = 18
 
 
 @dataclass(frozen=True)
-class Face:
+class ChosenImage:
     """One test image."""
 
     pixels: torch.Tensor
@@ -35,11 +35,11 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Whole:
+class RoleImages:
     """A role's data set as the networks see it."""
 
     role: str
-    faces: Faces
+    faces: FaceDataset
     pixels: torch.Tensor
     """uint8 [n, c, s, s], grey where the task takes colours away"""
     population: str
@@ -79,20 +79,20 @@ def chosen_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list
     return ready, condition, [f"{lost} of {len(cells)} trainings are not finished or have kept no parameters: left out"] if lost else []
 
 
-def wholes(cells: list[Cell], task: Task) -> list[Whole]:
+def wholes(cells: list[Cell], task: Task) -> list[RoleImages]:
     """The data sets of these cells, in the size and the colours of their task."""
-    found: dict[str, Whole] = {}
+    found: dict[str, RoleImages] = {}
     for cell in cells:
         for role, data in cell.data.items():
             if role not in found:
                 faces = load(data.source, cell.task_settings["size"], cell.task_settings["colour"])
                 pixels = torch.from_numpy(faces.images)
                 pixels = grey(pixels) if (pixels.shape[1], task.channels) == (3, 1) else pixels
-                found[role] = Whole(role, faces, pixels, _population(data, faces))
+                found[role] = RoleImages(role, faces, pixels, _population(data, faces))
     return list(found.values())
 
 
-def facts_of(images: torch.Tensor, sets: list[Whole]) -> tuple[pd.DataFrame, list[str]]:
+def facts_of(images: torch.Tensor, sets: list[RoleImages]) -> tuple[pd.DataFrame, list[str]]:
     """What the data sets know of images, by their content, and the population of the set that each is of."""
     place = {print_: (number, row) for number, whole in enumerate(sets) for row, print_ in enumerate(prints(whole.pixels))}
     at = [place.get(print_) for print_ in prints(images)]
@@ -100,7 +100,7 @@ def facts_of(images: torch.Tensor, sets: list[Whole]) -> tuple[pd.DataFrame, lis
     return pd.DataFrame(rows).reset_index(drop=True), [sets[found[0]].population if found else "" for found in at]
 
 
-def adults_of(sets: list[Whole], classes: tuple[str, ...], each: int) -> tuple[Whole, torch.Tensor, torch.Tensor] | None:
+def adults_of(sets: list[RoleImages], classes: tuple[str, ...], each: int) -> tuple[RoleImages, torch.Tensor, torch.Tensor] | None:
     """The first set of adults that has all classes, and at most `each` of its images of each: pixels, labels. None where there is none."""
     for whole in sets:
         if whole.population == "adults" and set(classes) <= set(whole.faces.classes):
@@ -112,7 +112,7 @@ def adults_of(sets: list[Whole], classes: tuple[str, ...], each: int) -> tuple[W
     return None
 
 
-def chosen_faces(networks: list[Opened], sets: list[Whole], count: int) -> list[Face]:
+def chosen_faces(networks: list[LoadedNetwork], sets: list[RoleImages], count: int) -> list[ChosenImage]:
     """Test images of as many replicates as can be, the classes by turns; which of them is a matter of chance, the same every time."""
     often: dict[bytes, int] = {}
     first: dict[bytes, tuple[torch.Tensor, int]] = {}
@@ -132,10 +132,10 @@ def chosen_faces(networks: list[Opened], sets: list[Whole], count: int) -> list[
     taken = [print_ for *_, print_ in sorted(by_turns)[:count]]
     facts, _ = facts_of(torch.cat([first[print_][0] for print_ in taken]), sets)
     said = [_said(row) for _, row in facts.iterrows()]
-    return [Face(*first[print_], print_, text) for print_, text in zip(taken, said, strict=True)]
+    return [ChosenImage(*first[print_], print_, text) for print_, text in zip(taken, said, strict=True)]
 
 
-def _population(data: Data, faces: Faces) -> str:
+def _population(data: Data, faces: FaceDataset) -> str:
     if data.source.population:
         return data.source.population
     if "age" in faces.facts and (ages := faces.facts["age"].dropna().astype(float)).size:

@@ -2,10 +2,10 @@
 
 import torch
 
-from platform.explaining.chosen import Face
-from platform.explaining.maps import Maps, gradients
-from platform.explaining.measured import Mean
-from platform.explaining.networks import Opened
+from platform.explaining.chosen import ChosenImage
+from platform.explaining.maps import SaliencyMaps, gradients
+from platform.explaining.measured import MeanMap
+from platform.explaining.networks import LoadedNetwork
 from platform.explaining.sheets import GAP, LINE, NEUTRAL, RIGHT, SOFT, TILE, WRONG, Sheet, face, heat, overlay, width
 from trainables.cell import Value
 
@@ -15,7 +15,13 @@ TOP = 3.4 * LINE
 
 
 def per_image(
-    shown: Face, number: int, networks: list[Opened], found: list[Maps], classes: tuple[str, ...], how: str, replicated: str
+    shown: ChosenImage,
+    number: int,
+    networks: list[LoadedNetwork],
+    found: list[SaliencyMaps],
+    classes: tuple[str, ...],
+    how: str,
+    replicated: str,
 ) -> Sheet:
     """Maps of one image, the `number`th of each of `found`: rows are arms, columns replicates. A true label below 0 is not known."""
     arms, replicates = _order(networks)
@@ -52,7 +58,7 @@ def per_image(
     return sheet
 
 
-def averages(rows: list[Mean], classes: tuple[str, ...], how: str) -> Sheet:
+def averages(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sheet:
     """Mean map over mean face: rows are arms and whom they are shown, columns classes."""
     left = max(max(width(row.arm), width(row.whom, 9)) for row in rows) + 2 * GAP
     sheet = Sheet()
@@ -81,7 +87,7 @@ def averages(rows: list[Mean], classes: tuple[str, ...], how: str) -> Sheet:
     return sheet
 
 
-def steps(shown: Face, networks: list[Opened], classes: tuple[str, ...]) -> Sheet:
+def steps(shown: ChosenImage, networks: list[LoadedNetwork], classes: tuple[str, ...]) -> Sheet:
     """Saliency step by step, of each arm's first replicate: the image, |gradient| in each channel, their maximum, and it over the image."""
     arms, _ = _order(networks)
     left = max(width(arm) for arm in arms) + 2 * GAP
@@ -103,6 +109,6 @@ def steps(shown: Face, networks: list[Opened], classes: tuple[str, ...]) -> Shee
     return sheet
 
 
-def _order(networks: list[Opened]) -> tuple[list[str], list[Value]]:
+def _order(networks: list[LoadedNetwork]) -> tuple[list[str], list[Value]]:
     """Arms and replicates, in the order of the grid."""
     return list(dict.fromkeys(one.arm for one in networks)), list(dict.fromkeys(one.replicate for one in networks))

@@ -17,7 +17,7 @@ Find = Callable[[nn.Module, torch.Tensor, torch.Tensor | None], tuple[np.ndarray
 """network, float images, classes -> maps and scores of a batch"""
 
 
-class Maps(NamedTuple):
+class SaliencyMaps(NamedTuple):
     """Of n images, one each."""
 
     maps: np.ndarray
@@ -26,12 +26,14 @@ class Maps(NamedTuple):
     """float32 [n, classes]"""
 
 
-def maps(network: nn.Module, layer: nn.Module, pixels: torch.Tensor, classes: torch.Tensor | None, how: How, batch: int = 256) -> Maps:
+def maps(
+    network: nn.Module, layer: nn.Module, pixels: torch.Tensor, classes: torch.Tensor | None, how: How, batch: int = 256
+) -> SaliencyMaps:
     """Of images uint8 [n, c, s, s], for the given class of each (int64 [n]), or for the one that the network answers."""
     find = _saliency if how == "saliency" else _cams(network, layer, how)
     parts = [find(network, normalise(part), wanted) for part, wanted in _parts(pixels, classes, batch)]
     shares = np.concatenate([scores.detach().softmax(1).numpy() for _, scores in parts])
-    return Maps(np.concatenate([found for found, _ in parts]).astype(np.float32), shares.astype(np.float32))
+    return SaliencyMaps(np.concatenate([found for found, _ in parts]).astype(np.float32), shares.astype(np.float32))
 
 
 def gradients(network: nn.Module, pixels: torch.Tensor, classes: torch.Tensor) -> np.ndarray:

@@ -6,21 +6,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from platform.explaining.chosen import Whole, adults_of, facts_of
-from platform.explaining.maps import Maps
-from platform.explaining.networks import Opened
-from platform.explaining.regions import Looked, alike, energy, masks
+from platform.explaining.chosen import RoleImages, adults_of, facts_of
+from platform.explaining.maps import SaliencyMaps
+from platform.explaining.networks import LoadedNetwork
+from platform.explaining.regions import MapEnergy, alike, energy, masks
 from trainables.streams import stream
 
 MOST = 128
 """test images of a training, at most"""
 OF_A_CLASS = 32
 """adults of a class, at most"""
-Look = Callable[[Opened, torch.Tensor, "torch.Tensor | None", bool], Maps]
+MapFunction = Callable[[LoadedNetwork, torch.Tensor, "torch.Tensor | None", bool], SaliencyMaps]
 """network, images, classes (none: the answered ones), whether the untrained one is meant -> maps"""
 
 
-class Mean(NamedTuple):
+class MeanMap(NamedTuple):
     """An arm's mean over images and trainings, class by class."""
 
     arm: str
@@ -33,12 +33,12 @@ class Mean(NamedTuple):
     """int64 [classes]"""
 
 
-def measured(networks: list[Opened], sets: list[Whole], look: Look) -> tuple[list[Mean], list[Looked]]:
+def measured(networks: list[LoadedNetwork], sets: list[RoleImages], look: MapFunction) -> tuple[list[MeanMap], list[MapEnergy]]:
     """Means and shares; no shares where the data know no face regions."""
     classes = networks[0].task.classes
     adults = adults_of(sets, classes, OF_A_CLASS)
-    means: list[Mean] = []
-    looked: list[Looked] = []
+    means: list[MeanMap] = []
+    looked: list[MapEnergy] = []
     for arm in dict.fromkeys(one.arm for one in networks):
         shown: dict[str, list[tuple[torch.Tensor, torch.Tensor, np.ndarray]]] = {}
         for one in (each for each in networks if each.arm == arm):
@@ -52,7 +52,7 @@ def measured(networks: list[Opened], sets: list[Whole], look: Look) -> tuple[lis
             if where is not None:
                 right = found.probabilities.argmax(1) == labels.numpy()
                 parts = energy(found.maps, where), energy(blank.maps, where), where.mean((2, 3))
-                looked.append(Looked(arm, one.replicate, right, *parts, alike(found.maps, blank.maps)))
+                looked.append(MapEnergy(arm, one.replicate, right, *parts, alike(found.maps, blank.maps)))
             if adults is not None:
                 whole, pixels, labels = adults
                 shown.setdefault(f"adults ({whole.role})", []).append((pixels, labels, look(one, pixels, labels, False).maps))
@@ -60,11 +60,11 @@ def measured(networks: list[Opened], sets: list[Whole], look: Look) -> tuple[lis
     return means, looked
 
 
-def _mean(arm: str, whom: str, parts: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]], classes: int) -> Mean:
+def _mean(arm: str, whom: str, parts: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]], classes: int) -> MeanMap:
     pixels, labels = (torch.cat([part[k] for part in parts]) for k in range(2))  # type: ignore[misc]
     maps = np.concatenate([part[2] for part in parts])
     one_hot = torch.nn.functional.one_hot(labels, classes).float()
     counts = one_hot.sum(0)
     images = torch.einsum("nk,ncij->kcij", one_hot, pixels.float()) / counts.clamp(min=1)[:, None, None, None]
     mean = np.einsum("nk,nij->kij", one_hot.double().numpy(), maps) / np.maximum(counts.numpy(), 1)[:, None, None]
-    return Mean(arm, whom, images, mean, counts.long().numpy())
+    return MeanMap(arm, whom, images, mean, counts.long().numpy())

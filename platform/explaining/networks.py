@@ -20,7 +20,7 @@ COARSEST = 6
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedNetwork:
     """A cell's network, on the CPU, in evaluation mode, in fp32."""
 
     arm: str
@@ -34,7 +34,7 @@ class Opened:
     """`prints` of the images it was trained or selected on"""
 
 
-def opened(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> Opened:
+def opened(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> LoadedNetwork:
     """BadRequest where the cell has kept no parameters."""
     state = folder.checkpoint(cell.key)
     if not state or "modules" not in state or "phase" in state:
@@ -45,7 +45,9 @@ def opened(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> Ope
     trained, untrained = make_method(cell, task), make_method(cell, task)
     trained.modules.load_state_dict(state["modules"])
     known = {print_ for images in (task.train, task.val) for print_ in prints(images.pixels)}
-    return Opened(str(cell.axes[compared]), cell.axes[replicated], task, _still(trained.network()), _still(untrained.network()), known)
+    return LoadedNetwork(
+        str(cell.axes[compared]), cell.axes[replicated], task, _still(trained.network()), _still(untrained.network()), known
+    )
 
 
 def prints(pixels: torch.Tensor) -> list[bytes]:

@@ -15,7 +15,7 @@ REGIONS = {"eyes": BOXES[:2], "brows": BOXES[2:4], "mouth": BOXES[4:], "elsewher
 
 
 @dataclass(frozen=True)
-class Looked:
+class MapEnergy:
     """One cell's maps of its own test images [n], as shares of their sum in each of REGIONS [n, 4]; NaN for a map that is 0 everywhere."""
 
     arm: str
@@ -31,7 +31,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Share:
+class EnergyShare:
     """An arm's share of map energy in a region, over replicates: of the trained network, and of the untrained one on the same images."""
 
     arm: str
@@ -74,7 +74,7 @@ def alike(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.array([spearman(one.ravel(), other.ravel()) for one, other in zip(maps, others, strict=True)])
 
 
-def summed_up(looked: list[Looked]) -> list[Share]:
+def summed_up(looked: list[MapEnergy]) -> list[EnergyShare]:
     """By arm, answer and region; intervals over replicates of each one's mean over its images."""
     found = []
     for arm in dict.fromkeys(each.arm for each in looked):
@@ -86,17 +86,17 @@ def summed_up(looked: list[Looked]) -> list[Share]:
                 untrained = _interval([each.untrained[which, number] for each, which in parts])
                 area = float(np.mean([each.area[which, number].mean() for each, which in parts]))
                 images = float(np.mean([which.sum() for _, which in parts]))
-                found.append(Share(arm, answer, region, images, trained, untrained, area))
+                found.append(EnergyShare(arm, answer, region, images, trained, untrained, area))
     return found
 
 
-def likeness(looked: list[Looked]) -> dict[str, Interval]:
+def likeness(looked: list[MapEnergy]) -> dict[str, Interval]:
     """By arm, how alike trained and untrained maps are: the mean rank correlation over images, its interval over replicates."""
     arms = dict.fromkeys(each.arm for each in looked)
     return {arm: _interval([each.alike for each in looked if each.arm == arm]) for arm in arms}
 
 
-def tidy(rows: list[Share]) -> pd.DataFrame:
+def tidy(rows: list[EnergyShare]) -> pd.DataFrame:
     """As data, a row an arm, an answer and a region."""
     return pd.DataFrame(
         [

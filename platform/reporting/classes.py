@@ -13,7 +13,7 @@ from platform.significance import Interval, t_interval, wilson
 
 
 @dataclass(frozen=True)
-class ByClass:
+class ClassRecalls:
     """An arm's answers on its test sets at a condition. Rows of matrices: the true class; columns: the answer."""
 
     arm: str
@@ -37,7 +37,7 @@ class ByClass:
     """the classes surely recognised less often than by chance: the whole 95 % interval (of one training: Wilson's) lies below it"""
 
 
-def by_class(runs: Runs) -> list[ByClass]:
+def by_class(runs: Runs) -> list[ClassRecalls]:
     """Every arm at every condition where a result holds a confusion matrix."""
     rows = []
     for condition in runs.conditions:
@@ -50,7 +50,7 @@ def by_class(runs: Runs) -> list[ByClass]:
     return rows
 
 
-def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.ndarray, chance: float) -> ByClass:
+def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.ndarray, chance: float) -> ClassRecalls:
     """From the `counts` [trainings, classes, classes] of an arm at a condition."""
     images = counts.sum(2)  # [trainings, classes]
     shares = np.where(images[..., None] > 0, counts / np.maximum(images, 1)[..., None], 0.0)
@@ -62,7 +62,7 @@ def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.nda
     average = t_interval(right[there].sum(1) / (images[there] > 0).sum(1)) if there.any() else None
     highs = [wilson(r.mean, images[:, k].sum())[1] if r.n == 1 else r.high for k, r in enumerate(recall) if r]
     present = [name for name, r in zip(classes, recall, strict=True) if r]
-    return ByClass(
+    return ClassRecalls(
         arm=arm,
         condition=condition,
         n=len(counts),
@@ -77,14 +77,14 @@ def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.nda
     )
 
 
-def drawn(runs: Runs, rows: list[ByClass]) -> list[ByClass]:
+def drawn(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
     """Every arm at the one condition that matrices are drawn for: the last that tables are read at, or else the last with any matrix."""
     there = [row.condition for row in rows]
     condition = next((c for c in (*reversed(runs.last), *reversed(runs.conditions)) if c in there), None)
     return [row for row in rows if row.condition == condition]
 
 
-def tidy(rows: list[ByClass], compared: str) -> dict[str, pd.DataFrame]:
+def tidy(rows: list[ClassRecalls], compared: str) -> dict[str, pd.DataFrame]:
     """As data: `recall`, a row a class, and `confusions`, a row an entry of a matrix (counts summed, shares averaged over trainings)."""
     recall, entries = [], []
     for row in rows:
@@ -113,7 +113,7 @@ def merged(lists: Iterable[Sequence[str]]) -> list[str]:
     return order
 
 
-def images(rows: list[ByClass]) -> list[str]:
+def images(rows: list[ClassRecalls]) -> list[str]:
     """By class, how many images one test set of these arms has."""
     ends = np.array([row.images for row in rows])  # [arms, classes, 2]
     return [f"{low}" if low == high else f"{low}–{high}" for low, high in zip(ends.min((0, 2)), ends.max((0, 2)), strict=True)]

@@ -18,7 +18,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Confused:
+class ConfusionTest:
     """Of an arm's errors on images of a class, the share that is answered as the other, over trainings."""
 
     arm: str
@@ -56,7 +56,7 @@ Part = tuple[float, int, float, np.ndarray]
 """of one training: the share, the number of errors, the answer's tendency, all shares of the class's errors"""
 
 
-def confused(runs: Runs) -> list[Confused]:
+def confused(runs: Runs) -> list[ConfusionTest]:
     """First each confusion as a whole, then for every arm where tables are read; two families of tests.
 
     Trainings without an error of the class, or without one of the classes, say nothing.
@@ -104,7 +104,7 @@ def _part(result: dict[str, Any], true: str, answered: str) -> Part | None:
     return float(matrix[row, column] / errors), int(errors), float(tendency), np.delete(matrix[row], row) / errors
 
 
-def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: list[Part]) -> Confused:
+def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: list[Part]) -> ConfusionTest:
     shares, errors, tendencies, spread = zip(*parts, strict=True)
     share, chance = t_interval(shares), 1 / len(spread[0])
     mean = np.mean(spread, axis=0)
@@ -114,10 +114,12 @@ def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: 
         p = float(special.stdtr(share.n - 1, -(share.mean - chance) / (share.sd / share.n**0.5)))
     tendency = float(np.nanmean(tendencies)) if np.isfinite(tendencies).any() else nan
     place = 1 + int((mean > share.mean + 1e-12).sum())
-    return Confused(arm, condition, true, answered, share, low, high, float(np.mean(errors)), chance, tendency, place, len(mean), p, nan)
+    return ConfusionTest(
+        arm, condition, true, answered, share, low, high, float(np.mean(errors)), chance, tendency, place, len(mean), p, nan
+    )
 
 
-def tidy(rows: list[Confused], compared: str) -> pd.DataFrame:
+def tidy(rows: list[ConfusionTest], compared: str) -> pd.DataFrame:
     """As data, a row an arm and a named confusion."""
     return pd.DataFrame(
         [

@@ -11,19 +11,19 @@ from platform.reporting.comparisons import Comparison, compare, settle
 from platform.reporting.runs import Condition, Runs
 from platform.reporting.summary import results
 from platform.significance import Interval, t_interval
-from search_spaces.claims import Contrast, Printed
+from search_spaces.claims import Contrast, ReportedScore
 
 
 @dataclass(frozen=True)
-class Row:
+class ContrastRow:
     """One contrast at one condition: what was measured, and what the text printed there."""
 
     contrast: Contrast
     comparison: Comparison
     a: Interval
     b: Interval
-    printed_a: Printed | None
-    printed_b: Printed | None
+    printed_a: ReportedScore | None
+    printed_b: ReportedScore | None
 
     @property
     def note(self) -> str:
@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """An arm at a condition: how many parameters its trainings move, and the score that comes of it."""
 
     arm: str
@@ -41,7 +41,7 @@ class Cost:
     score: Interval
 
 
-def contrasts(runs: Runs) -> list[Row]:
+def contrasts(runs: Runs) -> list[ContrastRow]:
     """Every contrast at every condition where both arms have a number; two-sided, paired by replicate, Holm over all of them together."""
     asked = []
     for contrast in runs.design.contrasts:
@@ -54,11 +54,11 @@ def contrasts(runs: Runs) -> list[Row]:
     for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
         a, b = (t_interval(sample.array()) for _, sample in sides)
         printed = (_printed(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
-        rows.append(Row(contrast, comparison, a, b, *printed))
+        rows.append(ContrastRow(contrast, comparison, a, b, *printed))
     return rows
 
 
-def costs(runs: Runs) -> list[Cost]:
+def costs(runs: Runs) -> list[TrainingCost]:
     """Every arm at every condition whose trainings say how many parameters they moved."""
     rows = []
     for condition in runs.conditions:
@@ -66,10 +66,10 @@ def costs(runs: Runs) -> list[Cost]:
             moved = [result["updated_parameters"] for result in results(runs, condition, arm) if "updated_parameters" in result]
             scores = runs.sample(arm, condition).array()
             if moved and len(scores):
-                rows.append(Cost(arm, condition, float(np.mean(moved)), t_interval(scores)))
+                rows.append(TrainingCost(arm, condition, float(np.mean(moved)), t_interval(scores)))
     return rows
 
 
-def _printed(runs: Runs, arm: str, condition: Condition) -> Printed | None:
+def _printed(runs: Runs, arm: str, condition: Condition) -> ReportedScore | None:
     mine = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
     return next((row for row in mine if row.condition.items() <= condition.items()), None)

@@ -10,7 +10,7 @@ from platform.significance import Interval, t_interval
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class CrossDatasetScore:
     """An arm on one test set at a condition: measured, printed, or both."""
 
     arm: str
@@ -22,7 +22,7 @@ class Elsewhere:
     """as in the text, percent"""
 
 
-def elsewhere(runs: Runs) -> list[Elsewhere]:
+def elsewhere(runs: Runs) -> list[CrossDatasetScore]:
     """Where tables are read; empty for a study that measures on its one test set alone."""
     part, slash, name = runs.design.metric.partition("/")
     others = [column.partition("/")[0] for column in map(str, runs.table) if slash and column.endswith(f"/{name}")]
@@ -37,7 +37,7 @@ def elsewhere(runs: Runs) -> list[Elsewhere]:
                     for each in runs.design.printed
                     if (each.arm, each.on) == (arm, on) and each.condition.items() <= condition.items()
                 ]
-                rows.append(Elsewhere(arm, condition, on, t_interval(values) if len(values) else None, said[0] if said else None))
+                rows.append(CrossDatasetScore(arm, condition, on, t_interval(values) if len(values) else None, said[0] if said else None))
     return rows
 
 
@@ -50,7 +50,7 @@ def not_run(runs: Runs) -> list[tuple[Condition, list[tuple[str, str, float]]]]:
     return [(where, [(each.arm, each.on, each.score) for each in runs.design.printed if each.condition == where]) for where in conditions]
 
 
-def tidy(rows: list[Elsewhere], compared: str) -> pd.DataFrame:
+def tidy(rows: list[CrossDatasetScore], compared: str) -> pd.DataFrame:
     """As data, a row an arm and a test set."""
     found = []
     for row in rows:

@@ -58,7 +58,7 @@ def confirmatory(runs: Runs) -> list[Comparison]:
 WAYS: tuple[s.Alternative, ...] = ("greater", "less")
 
 
-class Answer(NamedTuple):
+class ClaimAnswer(NamedTuple):
     """A claim, what it comes to over all its conditions together (None where the grid lacks a place it names), and under each."""
 
     claim: Claim
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
         return "contradicted" if self.whole.verdict in ("better", "worse", "equivalent") else "open"
 
 
-def claims(runs: Runs) -> list[Answer]:
+def claims(runs: Runs) -> list[ClaimAnswer]:
     """Each claim as a whole, tested by permutation within its conditions, Holm over claims; its conditions are a family of their own."""
     answers = []
     for claim in runs.design.claims:
@@ -92,7 +92,7 @@ def claims(runs: Runs) -> list[Answer]:
                     asked.append((open_, sides))
         family = f"claim: {claim.text}"
         parts = settle([compare(runs, family, open_, sides, "two-sided", "named beforehand") for open_, sides in asked])
-        answers.append(Answer(claim, _whole(runs, parts, [sides for _, sides in asked]) if asked else None, parts))
+        answers.append(ClaimAnswer(claim, _whole(runs, parts, [sides for _, sides in asked]) if asked else None, parts))
     judged = iter(settle([answer.whole for answer in answers if answer.whole]))
     return [answer._replace(whole=next(judged)) if answer.whole else answer for answer in answers]
 

@@ -15,7 +15,7 @@ from trainables.store import RunFolder
 
 
 @dataclass(frozen=True)
-class Fewer:
+class ClassSubsetGain:
     """An arm with all and with fewer classes, paired by replicate: the same test images but for those of the classes left out."""
 
     arm: str
@@ -49,7 +49,7 @@ class Fewer:
         return "no gain" if equivalence(self.same_images, self.rope) <= ALPHA else "no gain shown"
 
 
-def fewer(runs: Runs, folder: RunFolder) -> list[Fewer]:
+def fewer(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
     """Every arm at every combination of the other conditions where both are done; empty for a study without such an axis."""
     axis = runs.design.fewer or ""
     values = [value for value in runs.axes.get(axis, []) if isinstance(value, int | float)]
@@ -93,15 +93,15 @@ def _pair(many: Answers, few: Answers) -> tuple[float, ...] | None:
     return float(right[0].mean()), float(right[1].mean()), float((picked == all_of["label"][mine]).mean()), 1 / len(names), 1 / len(kept)
 
 
-def _summed_up(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> Fewer:
+def _summed_up(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> ClassSubsetGain:
     many, few, restricted, chance_many, chance_few = pairs.T
     above = (few - chance_few) / (1 - chance_few), (many - chance_many) / (1 - chance_many)
     raw, corrected, same = (mean_difference(*sides, paired=True) for sides in ((few, many), above, (few, restricted)))
     means = t_interval(many), t_interval(few), t_interval(restricted)
-    return Fewer(arm, panel, more, less, len(pairs), *means, raw, corrected, same, rope)
+    return ClassSubsetGain(arm, panel, more, less, len(pairs), *means, raw, corrected, same, rope)
 
 
-def tidy(rows: list[Fewer], compared: str) -> pd.DataFrame:
+def tidy(rows: list[ClassSubsetGain], compared: str) -> pd.DataFrame:
     """As data, a row an arm at a combination of conditions."""
     found = []
     for row in rows:

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from platform.reporting import sketches
-from platform.reporting.classes import ByClass
+from platform.reporting.classes import ClassRecalls
 from platform.reporting.comparisons import Comparison
-from platform.reporting.contrasts import Cost
+from platform.reporting.contrasts import TrainingCost
 from platform.reporting.runs import Condition, Runs, label
-from platform.reporting.summary import Cell
+from platform.reporting.summary import ConditionSummary
 from platform.reporting.words import spoken
 from platform.rounding import ROUNDING
 
@@ -66,7 +66,7 @@ def key(arm: int) -> str:
     return _small(draw, (0.36, 0.16), (0, 0, 1, 1))
 
 
-def panel(runs: Runs, cells: list[Cell], where: Condition, part: str, without: list[str]) -> str:
+def panel(runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> str:
     """One panel of `means` for the page."""
     more = 0.14 * (max(_heading(runs.panels, each).count("\n") for each in runs.panels))
     size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1 + more)  # the page shrinks what it must: letters stay readable
@@ -74,7 +74,7 @@ def panel(runs: Runs, cells: list[Cell], where: Condition, part: str, without: l
     return _small(lambda axes: _means(axes, runs, cells, where, part, without), size, box)
 
 
-def means(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
+def means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
     """The text's figure: rows validation and test, a column a panel, mean lines with 95 % t-bands and bars of standard deviation."""
     parts = [part for part in ("selector", "metric") if any(getattr(row, part) for row in cells)]
 
@@ -114,7 +114,7 @@ def forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, byte
     return _whole(draw, (1.3 * len(runs.last) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
 
 
-def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
+def agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
     """Mean validation against mean test score of every arm at every condition."""
     pairs = [(row, row.selector, row.metric) for row in cells if row.selector and row.metric]
     factor = 100 if runs.design.percent else 1
@@ -133,7 +133,7 @@ def agreement(runs: Runs, cells: list[Cell]) -> dict[str, bytes]:
     return _whole(draw, (3.9, 2.8)) if pairs else {}
 
 
-def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
+def costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
     """Mean score with its 95 % interval against the parameters that a training moves; a panel a condition, four in a row."""
     factor = 100 if runs.design.percent else 1
     conditions = [condition for condition in runs.conditions if any(row.condition == condition for row in rows)]
@@ -162,7 +162,7 @@ def costs(runs: Runs, rows: list[Cost]) -> dict[str, bytes]:
     return _whole(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
 
 
-def confusions(rows: list[ByClass], replicated: str) -> dict[str, bytes]:
+def confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, bytes]:
     """The confusion matrices of a condition in percent of each true class, at most four in a row, all on one pair of axes: it is faster."""
     if not rows:
         return {}
@@ -203,7 +203,7 @@ def colour(arm: int) -> str:
     return COLOURS[arm % len(COLOURS)]
 
 
-def _means(axes: Axes, runs: Runs, cells: list[Cell], where: Condition, part: str, without: list[str]) -> None:
+def _means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> None:
     """Means along the points, a line an arm; band: 95 % t-interval; bar: standard deviation.
 
     Points that are no numbers, or only one, are not joined: the interval is then a thick bar. The vertical axis spans what the part's
@@ -227,7 +227,7 @@ def _means(axes: Axes, runs: Runs, cells: list[Cell], where: Condition, part: st
     axes.set_title(_heading(runs.panels, where), fontsize=8, pad=4)
 
 
-def _matrix(axes: Axes, row: ByClass, x: float, y: float) -> None:
+def _matrix(axes: Axes, row: ClassRecalls, x: float, y: float) -> None:
     """A confusion matrix, a cell a unit, its upper left corner at x, y; a class without images has an empty row that says so."""
     edges = np.arange(len(row.classes) + 1)
     axes.pcolormesh(x + edges, y + edges, np.nan_to_num(row.shares), cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from platform.reporting import classes, confused, elsewhere, families, fewer, folder, groups, looks, summary
 from platform.reporting.comparisons import Comparison
-from platform.reporting.contrasts import Cost, Row, contrasts, costs
+from platform.reporting.contrasts import ContrastRow, TrainingCost, contrasts, costs
 from platform.reporting.runs import Runs
 from trainables.store import RunFolder
 
@@ -13,25 +13,25 @@ from trainables.store import RunFolder
 class Findings:
     """See the functions that make each part."""
 
-    cells: list[summary.Cell]
-    floors: list[summary.Floor]
+    cells: list[summary.ConditionSummary]
+    floors: list[summary.ChanceLevel]
     published: list[Comparison]
     confirmatory: list[Comparison]
-    answers: list[families.Answer]
+    answers: list[families.ClaimAnswer]
     reference: str | None
     against: list[Comparison]
-    contrasts: list[Row]
-    costs: list[Cost]
+    contrasts: list[ContrastRow]
+    costs: list[TrainingCost]
     pairwise: list[Comparison]
-    overall: list[summary.Overall]
-    agreement: list[summary.Agreement]
-    power: list[summary.Power]
+    overall: list[summary.OverallDifference]
+    agreement: list[summary.SelectionAgreement]
+    power: list[summary.PowerAnalysis]
     groups: list[groups.Group]
-    classes: list[classes.ByClass]
-    elsewhere: list[elsewhere.Elsewhere]
-    confused: list[confused.Confused]
-    fewer: list[fewer.Fewer]
-    looks: list[looks.Looks]
+    classes: list[classes.ClassRecalls]
+    elsewhere: list[elsewhere.CrossDatasetScore]
+    confused: list[confused.ConfusionTest]
+    fewer: list[fewer.ClassSubsetGain]
+    looks: list[looks.SaliencySummary]
     damaged: list[str]
     """lines on files of the run that could not be read, whose sections are left out"""
     flags: list[folder.Flag]

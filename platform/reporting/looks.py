@@ -16,7 +16,7 @@ SHOWN = 7
 
 
 @dataclass(frozen=True)
-class Looks:
+class SaliencySummary:
     """One kind of map."""
 
     how: str
@@ -30,7 +30,7 @@ class Looks:
     more: int
     """sheets that are not on the page"""
     shares: list[dict[str, Any]]
-    """see `platform.explaining.regions.Share`"""
+    """see `platform.explaining.regions.EnergyShare`"""
     likeness: dict[str, Any]
 
     @property
@@ -40,13 +40,13 @@ class Looks:
         return [(arm, answer, [row for row in self.shares if (row["arm"], row["answer"]) == (arm, answer)]) for arm, answer in places]
 
 
-class Part(BaseModel):
+class ExplainModel(BaseModel):
     """Base of what explain.json must hold for the page; a number that is not known is null there."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class Mean(Part):
+class IntervalModel(ExplainModel):
     """See `platform.significance.Interval`."""
 
     mean: float | None
@@ -54,19 +54,19 @@ class Mean(Part):
     high: float | None
 
 
-class Share(Part):
-    """See `platform.explaining.regions.Share`."""
+class EnergyShareModel(ExplainModel):
+    """See `platform.explaining.regions.EnergyShare`."""
 
     arm: str
     answer: str
     region: str
     images: float
-    trained: Mean
-    untrained: Mean
+    trained: IntervalModel
+    untrained: IntervalModel
     area: float | None
 
 
-class Explained(Part):
+class ExplainFile(ExplainModel):
     """One explain.json."""
 
     how: str
@@ -75,17 +75,17 @@ class Explained(Part):
     notes: list[str]
     rendered: bool
     sheets: list[Annotated[str, Field(pattern="^(averages$|sheet-|steps-)", max_length=200)]]
-    shares: list[Share]
-    likeness: dict[str, Mean]
+    shares: list[EnergyShareModel]
+    likeness: dict[str, IntervalModel]
 
     @model_validator(mode="after")
-    def check_arms(self) -> "Explained":
+    def check_arms(self) -> "ExplainFile":
         if lost := [share.arm for share in self.shares if share.arm not in self.likeness]:
             raise ValueError(f"likeness has no {lost[0]}")
         return self
 
 
-def read_looks(folder: RunFolder) -> tuple[list[Looks], list[str]]:
+def read_looks(folder: RunFolder) -> tuple[list[SaliencySummary], list[str]]:
     """What was explained, empty where nothing was; and a line on each explain.json that is damaged, which is left out."""
     found, damaged = [], []
     for place, how in HOWS.items():
@@ -107,17 +107,17 @@ def _read(folder: RunFolder, place: str) -> dict[str, Any] | None:
         return None
     if not isinstance(said, dict):
         raise ValueError("it holds no object")
-    Explained.model_validate(said)
+    ExplainFile.model_validate(said)
     return said
 
 
-def _opened(folder: RunFolder, place: str, said: dict[str, Any]) -> Looks:
+def _opened(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
     names = [name for name in said["sheets"] if name.startswith("sheet-")]
     names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
     pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _uri(folder, place, name))}
     averages = pictures.pop("averages", "")
     facts = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
-    return Looks(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures))
+    return SaliencySummary(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures))
 
 
 def _uri(folder: RunFolder, place: str, name: str) -> str:

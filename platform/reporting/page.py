@@ -98,7 +98,7 @@ def not_done(runs: Runs) -> list[dict[str, str]]:
     return [{"training": runs.name(row), "state": state, "reason": reason} for row, (state, reason) in enumerate(told) if state != "done"]
 
 
-class _Compiled(BytecodeCache):
+class _TemplateCache(BytecodeCache):
     """The templates as they were compiled by the first page of this process: that takes a third of a second."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class _Compiled(BytecodeCache):
         self.code[bucket.key] = bucket.bytecode_to_string()
 
 
-COMPILED = _Compiled()
+COMPILED = _TemplateCache()
 
 
 def _environment(runs: Runs) -> Environment:

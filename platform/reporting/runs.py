@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, Model, Printed, Published
+from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
 from trainables.cell import Value
 
 Condition = dict[str, Value]
@@ -42,12 +42,12 @@ class Design:
     baseline: str | None = None
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
-    printed: tuple[Printed, ...] = ()
+    printed: tuple[ReportedScore, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     fewer: str | None = None
     """the condition whose values are numbers of classes, the fewer among the more"""
     contrasts: tuple[Contrast, ...] = ()
-    models: tuple[Model, ...] = ()
+    models: tuple[PriorModel, ...] = ()
     study: str = ""
     scale: str = ""
 

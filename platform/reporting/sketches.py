@@ -6,7 +6,7 @@ from math import isfinite
 
 from markupsafe import Markup
 
-from platform.reporting.classes import ByClass
+from platform.reporting.classes import ClassRecalls
 from platform.rounding import ROUNDING
 
 MOST_DOTS = 200
@@ -54,7 +54,7 @@ def percent(share: float) -> tuple[str, str]:
     return f"{100 * share:.0f}", "white" if share > 0.655 else "black" if share >= 0.005 else SOFT
 
 
-def matrix(row: ByClass, replicates: str) -> Markup:
+def matrix(row: ClassRecalls, replicates: str) -> Markup:
     """A confusion matrix in percent of each true class (row); an entry's title has its number of images in all replicates."""
     side, size = 20, len(row.classes)
     names = 6 + 4.9 * max(map(len, row.classes))

@@ -20,7 +20,7 @@ SPREADS = (0.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConditionSummary:
     """An arm at one condition. Intervals are of the mean over replicates; none where no replicate is done."""
 
     arm: str
@@ -41,7 +41,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Floor:
+class ChanceLevel:
     """What knowing nothing scores at a condition: guessing uniformly, and always answering the test set's commonest class."""
 
     condition: Condition
@@ -51,7 +51,7 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Overall:
+class OverallDifference:
     """An arm over all conditions that it shares with the reference, each condition counting the same."""
 
     arm: str
@@ -61,7 +61,7 @@ class Overall:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class SelectionAgreement:
     """Whether validation picks what tests best at a condition."""
 
     condition: Condition
@@ -76,7 +76,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Power:
+class PowerAnalysis:
     """What the confirmatory comparison of a condition could see."""
 
     condition: Condition
@@ -91,7 +91,7 @@ class Power:
     """replicates an arm for an 80 % chance to find a true difference of this size; infinity where power.MOST_REPLICATES are too few"""
 
 
-def cells(runs: Runs) -> list[Cell]:
+def cells(runs: Runs) -> list[ConditionSummary]:
     rows = []
     for condition in runs.conditions:
         for arm in runs.arms:
@@ -102,11 +102,11 @@ def cells(runs: Runs) -> list[Cell]:
             metric, selector, secondary = (
                 _interval(runs, arm, condition, name) for name in (runs.design.metric, runs.design.selector, runs.design.secondary)
             )
-            rows.append(Cell(arm, condition, done, failed, missing, metric, selector, secondary, *spread))
+            rows.append(ConditionSummary(arm, condition, done, failed, missing, metric, selector, secondary, *spread))
     return rows
 
 
-def floors(runs: Runs) -> list[Floor]:
+def floors(runs: Runs) -> list[ChanceLevel]:
     """Averaged over every training of a condition: its test sets differ by replicate only. None where class counts are unknown."""
     rows = []
     for condition in runs.conditions:
@@ -115,7 +115,7 @@ def floors(runs: Runs) -> list[Floor]:
             counts = [np.array(result["counts"]["test"]) for result in found]
             majority = float(np.mean([count.max() / count.sum() for count in counts]))
             balanced = float(np.mean([1 / np.count_nonzero(count) for count in counts]))
-            rows.append(Floor(condition, 1 / len(found[0]["classes"]), majority, balanced))
+            rows.append(ChanceLevel(condition, 1 / len(found[0]["classes"]), majority, balanced))
     return rows
 
 
@@ -125,7 +125,7 @@ def results(runs: Runs, condition: Condition, arm: str | None = None) -> list[di
     return [result for row in rows if runs.results and (result := runs.results[row])]
 
 
-def far_below(runs: Runs, rows: list[Cell], bottom: list[Floor]) -> list[str]:
+def far_below(runs: Runs, rows: list[ConditionSummary], bottom: list[ChanceLevel]) -> list[str]:
     """The arms whose mean nowhere reaches half of the best arm's lead over chance."""
     near: set[str] = set()
     for floor in bottom:
@@ -135,9 +135,9 @@ def far_below(runs: Runs, rows: list[Cell], bottom: list[Floor]) -> list[str]:
     return [arm for arm in runs.arms if bottom and arm not in near]
 
 
-def overall(runs: Runs, reference: str | None) -> list[Overall]:
+def overall(runs: Runs, reference: str | None) -> list[OverallDifference]:
     """Every arm against the reference; descriptive, for conditions that share images are no independent data sets."""
-    rows: list[Overall] = []
+    rows: list[OverallDifference] = []
     for arm in runs.arms:
         pairs = []
         for condition in runs.conditions:
@@ -146,12 +146,12 @@ def overall(runs: Runs, reference: str | None) -> list[Overall]:
                 pairs.append((runs.sign * x, runs.sign * y, paired))
         if reference and arm != reference and len(pairs) > 1:
             found = s.across_conditions(pairs, np.random.default_rng(len(rows)))
-            rows.append(Overall(arm, reference, len(pairs), found))
+            rows.append(OverallDifference(arm, reference, len(pairs), found))
     return rows
 
 
-def agreement(runs: Runs) -> list[Agreement]:
-    rows: list[Agreement] = []
+def agreement(runs: Runs) -> list[SelectionAgreement]:
+    rows: list[SelectionAgreement] = []
     metric = runs.design.selector
     for condition in runs.conditions if metric else []:
         by_val = ranked(runs, condition, metric)
@@ -163,11 +163,11 @@ def agreement(runs: Runs) -> list[Agreement]:
             if picked in test:  # an arm may have a validation score alone
                 optimism, regret = subtract(val[picked], test[picked]), subtract(test[best], test[picked])
                 gaps = runs.sign * float(optimism), runs.sign * float(regret)
-            rows.append(Agreement(condition, picked, best, rho, *gaps))
+            rows.append(SelectionAgreement(condition, picked, best, rho, *gaps))
     return rows
 
 
-def power(runs: Runs, rows: list[Comparison]) -> list[Power]:
+def power(runs: Runs, rows: list[Comparison]) -> list[PowerAnalysis]:
     """For each confirmatory comparison at its family's strictest level: for SIZES, or SPREADS of a metric that is no share."""
     found = []
     for row in rows:
@@ -175,7 +175,7 @@ def power(runs: Runs, rows: list[Comparison]) -> list[Power]:
             level = ALPHA / max(row.m, 1)
             sizes = {size: size / row.sd for size in SIZES} if runs.design.percent else {each * row.sd: each for each in SPREADS}
             counts = {size: float(np.ceil(needed(d, row.paired, level))) for size, d in sizes.items()}
-            found.append(Power(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
+            found.append(PowerAnalysis(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
     return found
 
 

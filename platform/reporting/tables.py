@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from platform.reporting import words
-from platform.reporting.classes import ByClass, images, merged
+from platform.reporting.classes import ClassRecalls, images, merged
 from platform.reporting.comparisons import Comparison
-from platform.reporting.contrasts import Row
-from platform.reporting.families import Answer, ranked
+from platform.reporting.contrasts import ContrastRow
+from platform.reporting.families import ClaimAnswer, ranked
 from platform.reporting.runs import Runs, label
-from platform.reporting.summary import Cell, Floor
+from platform.reporting.summary import ChanceLevel, ConditionSummary
 from platform.reporting.words import NONE, Unit, chance, probability
 
 
@@ -60,7 +60,7 @@ def readings(runs: Runs, published: list[Comparison], confirmatory: list[Compari
     return table
 
 
-def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, set[str]]) -> Table:
+def means(runs: Runs, cells: list[ConditionSummary], floors: list[ChanceLevel], tied: dict[str, set[str]]) -> Table:
     """Every mean with its standard deviation, a row an arm, a column a point. `tied`: who is not told apart from the best."""
     unit, along = Unit.of(runs), runs.along
     columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
@@ -97,7 +97,7 @@ def means(runs: Runs, cells: list[Cell], floors: list[Floor], tied: dict[str, se
     return table
 
 
-def contrasts(runs: Runs, rows: list[Row]) -> Table:
+def contrasts(runs: Runs, rows: list[ContrastRow]) -> Table:
     """With and without, at every condition, beside what the text printed there."""
     unit = Unit.of(runs)
     caption = (
@@ -114,7 +114,7 @@ def contrasts(runs: Runs, rows: list[Row]) -> Table:
     return table
 
 
-def recall(runs: Runs, rows: list[ByClass], cells: list[Cell]) -> Table:
+def recall(runs: Runs, rows: list[ClassRecalls], cells: list[ConditionSummary]) -> Table:
     """Recall of every class where tables are read, with its standard deviation; a row an arm, then the images of a test set."""
     share, planned = Unit(True).value, {(row.arm, label(row.condition)): row.planned for row in cells}
     shown = [row for row in rows if row.condition in runs.last]
@@ -140,7 +140,7 @@ def recall(runs: Runs, rows: list[ByClass], cells: list[Cell]) -> Table:
     return table
 
 
-def answers(runs: Runs, rows: list[Answer]) -> Table:
+def answers(runs: Runs, rows: list[ClaimAnswer]) -> Table:
     """The study's claims, each with the verdict on the whole and how its conditions came out."""
     unit = Unit.of(runs)
     where = "averaged over conditions; permutation test within conditions, Holm over claims"
@@ -159,7 +159,7 @@ def answers(runs: Runs, rows: list[Answer]) -> Table:
     return table
 
 
-def completeness(runs: Runs, cells: list[Cell]) -> Table:
+def completeness(runs: Runs, cells: list[ConditionSummary]) -> Table:
     """Trainings done of those planned."""
     table = Table(
         "completeness",
@@ -173,7 +173,7 @@ def completeness(runs: Runs, cells: list[Cell]) -> Table:
     return table
 
 
-def _count(row: Cell) -> str:
+def _count(row: ConditionSummary) -> str:
     lost = "".join(f" {number}{letter}" for number, letter in ((row.failed, "f"), (row.missing, "m")) if number)
     return f"{row.done}/{row.planned}{lost}" if row.planned else NONE
 

@@ -6,7 +6,7 @@ from math import floor, isfinite, log10
 import numpy as np
 
 from platform.power import MOST_REPLICATES
-from platform.reporting.classes import ByClass
+from platform.reporting.classes import ClassRecalls
 from platform.reporting.comparisons import Comparison
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import attainable_at
@@ -121,7 +121,7 @@ def sentence(row: Comparison, runs: Runs) -> str:
     return f"{could_not} Seen: {by}, A12 {chance(row.a12)}."
 
 
-def unread(runs: Runs, rows: list[ByClass]) -> list[str]:
+def unread(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
     """A sentence for each condition that tables are read at where classes are surely recognised less often than by chance."""
     sentences, share = [], Unit(True).value
     for condition in runs.last:

@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from search_spaces.claims import Claim
-from search_spaces.space import Found
+from search_spaces.space import TunedSettings
 from search_spaces.study import Study
 from trainables.registry import BadRequest
 
 
-def read(file: str, study: Study) -> tuple[Found, ...]:
+def read(file: str, study: Study) -> tuple[TunedSettings, ...]:
     """The entries of a best.json that speak of this study's arms and conditions. BadRequest where none does, or it is no such file."""
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
         of = content["study"]
-        found = tuple(Found(each["arm"], each["condition"], each["settings"]) for each in content["found"])
+        found = tuple(TunedSettings(each["arm"], each["condition"], each["settings"]) for each in content["found"])
         if not all(isinstance(each.arm, str) and isinstance(each.condition, dict) and isinstance(each.settings, dict) for each in found):
             raise TypeError("an entry has another form")
     except (OSError, UnicodeDecodeError) as error:
@@ -30,7 +30,7 @@ def read(file: str, study: Study) -> tuple[Found, ...]:
     return fits
 
 
-def against_text(study: Study, found: list[Found], seeds: range) -> Study:
+def against_text(study: Study, found: list[TunedSettings], seeds: range) -> Study:
     """The searched arm with the settings found and with the text's, on these seeds, under the study's conditions."""
     arm = found[0].arm
     tuned = f"{arm}(found)"
@@ -47,9 +47,9 @@ def against_text(study: Study, found: list[Found], seeds: range) -> Study:
     )
 
 
-def _within(found: Found, study: Study) -> bool:
+def _within(found: TunedSettings, study: Study) -> bool:
     return all(value in study.axes.get(axis, ()) for axis, value in found.condition.items())
 
 
-def _said(found: Found) -> str:
+def _said(found: TunedSettings) -> str:
     return ", ".join([found.arm, *(f"{axis}={value}" for axis, value in found.condition.items())])

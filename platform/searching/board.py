@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams import api_pb2
 
 from platform.board import Row, means
 from platform.events import begin, curves, end, experiment, write_run
-from platform.searching.hunt import Hunt, Quest
+from platform.searching.hunt import ConditionSearch, SearchDriver
 from search_spaces.space import OneOf
 from trainables.cell import Cell
 from trainables.store import RunFolder
@@ -17,7 +17,7 @@ from trainables.store import RunFolder
 SCORES = ("score/mean", "score/sd")
 
 
-def draw_table(folder: RunFolder, hunt: Hunt) -> None:
+def draw_table(folder: RunFolder, hunt: SearchDriver) -> None:
     """The head of the HParams table: a column a condition's axis and a searched setting."""
     search = hunt.quests[0].search
     axes = {axis: tuple(dict.fromkeys(quest.condition[axis] for quest in hunt.quests)) for axis in hunt.quests[0].condition}
@@ -25,7 +25,7 @@ def draw_table(folder: RunFolder, hunt: Hunt) -> None:
     write_run(Path(folder.make_folder(folder.path("tb"))), experiment(f"search of {search.arm}", axes | searched, SCORES))
 
 
-def draw_suggestion(folder: RunFolder, quest: Quest, trial: FrozenTrial, cells: list[Cell]) -> None:
+def draw_suggestion(folder: RunFolder, quest: ConditionSearch, trial: FrozenTrial, cells: list[Cell]) -> None:
     """Its run: mean and SD over the seeds for each epoch, and of the score."""
     begun: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.history(cell.key))]
     if not begun:

@@ -10,14 +10,14 @@ import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from platform.searching.record import Record
+from platform.searching.record import SearchRecord
 
 matplotlib.use("Agg")
 ENOUGH = 2
 """finished suggestions that a picture needs"""
 
 
-def pictures(record: Record, score: str) -> Iterator[tuple[str, bytes]]:
+def pictures(record: SearchRecord, score: str) -> Iterator[tuple[str, bytes]]:
     """History, importance and parallel coordinates as (file name, bytes), PNG and SVG of each; none of a search that says too little."""
     from optuna.visualization import matplotlib as drawn
 
@@ -38,7 +38,7 @@ def pictures(record: Record, score: str) -> Iterator[tuple[str, bytes]]:
             matplotlib.pyplot.close(figure)
 
 
-def importances(record: Record) -> dict[str, float]:
+def importances(record: SearchRecord) -> dict[str, float]:
     """Share of the scores' variance that each setting explains, the largest first; empty where there is too little to say."""
     if len(record.finished) < ENOUGH or len({trial.value for trial in record.finished}) < 2:
         return {}

@@ -9,8 +9,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from platform.searching.record import TPE, Journal, Record, Settings
-from search_spaces.space import Found, OneOf, Search
+from platform.searching.record import TPE, Journal, SearchRecord, Settings
+from search_spaces.space import OneOf, Search, TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
 from trainables.registry import BadRequest
@@ -19,7 +19,7 @@ from trainables.store import RunFolder
 Hyperopt = Callable[..., Settings]
 
 
-class Quest:
+class ConditionSearch:
     """The search under one condition: its record, and the cells of a suggestion."""
 
     def __init__(self, study: Study, search: Search, condition: dict[str, Value], data: dict[str, Data]) -> None:
@@ -36,11 +36,11 @@ class Quest:
         self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
         self.name = f"{self.where}#{hashlib.sha256(what.encode()).hexdigest()[:8]}"
         """changes with settings, data and seeds: what was suggested for others says nothing here"""
-        self.record: Record
+        self.record: SearchRecord
 
     def cells(self, settings: Settings) -> list[Cell]:
         """One for each seed of a search."""
-        study = replace(self.study, found=(Found(self.search.arm, self.condition, dict(settings)),))
+        study = replace(self.study, found=(TunedSettings(self.search.arm, self.condition, dict(settings)),))
         return [cell for cell in study.cells(self.data) if not study.is_step(cell)]
 
     def _check(self) -> None:
@@ -52,21 +52,23 @@ class Quest:
             }
             self.cells(ends)
 
-    def found(self) -> Found | None:
+    def found(self) -> TunedSettings | None:
         best = self.record.best
-        return Found(self.search.arm, self.condition, dict(best.params)) if best else None
+        return TunedSettings(self.search.arm, self.condition, dict(best.params)) if best else None
 
 
-class Hunt:
+class SearchDriver:
     """All quests, asked and told by trial; a trial is one suggestion in training."""
 
-    def __init__(self, quests: list[Quest], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt) -> None:
+    def __init__(
+        self, quests: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt
+    ) -> None:
         self.quests, self.folder, self.trials = quests, folder, trials
-        self.ended: Callable[[Quest, FrozenTrial, list[Cell]], None] = lambda quest, trial, cells: None
+        self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda quest, trial, cells: None
         """is told of each suggestion with what came of it"""
         for quest in quests:
-            quest.record = Record(journal, quest.name, quest.search, searcher, quest.text, hyperopt)
-        self._open: dict[str, tuple[Quest, int, list[Cell]]] = {}
+            quest.record = SearchRecord(journal, quest.name, quest.search, searcher, quest.text, hyperopt)
+        self._open: dict[str, tuple[ConditionSearch, int, list[Cell]]] = {}
 
     @property
     def left(self) -> int:
@@ -103,15 +105,15 @@ class Hunt:
         self._open.clear()
 
 
-def quests(study: Study, search: Search, data: dict[str, Data]) -> list[Quest]:
+def quests(study: Study, search: Search, data: dict[str, Data]) -> list[ConditionSearch]:
     """One for each combination of the study's conditions."""
     if search.arm not in study.axes[study.compared]:
         raise BadRequest(f"{search.arm} is what is searched in {study.name}: --only {study.compared}=... must not leave it out")
     every = [dict(zip(study.conditions, values, strict=True)) for values in product(*study.conditions.values())]
-    return [Quest(study, search, condition, data) for condition in every]
+    return [ConditionSearch(study, search, condition, data) for condition in every]
 
 
-def best_json(study: Study, hunt: Hunt) -> dict[str, Any]:
+def best_json(study: Study, hunt: SearchDriver) -> dict[str, Any]:
     """What `--use` reads: by condition the settings with the highest mean, and what they were compared with."""
     found = []
     for quest in hunt.quests:

@@ -80,7 +80,7 @@ def _mend(path: str) -> None:
             raise BadRequest(f"{path}, line {number}: is no line of a search's record; move the file away to begin anew") from None
 
 
-class Record:
+class SearchRecord:
     """One search: its suggestions in the order they were made. The next one depends on those before it and the search's name alone."""
 
     def __init__(

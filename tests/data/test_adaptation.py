@@ -8,28 +8,28 @@ import pytest
 import torch
 
 from tests import tiny
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.task import TASKS, Task
 from trainables.settings import resolve
 
 CPU = torch.device("cpu")
 
 
-def faces(split: list[str] | None = None, n: int = 60, persons: int | None = 10, **facts: Any) -> Faces:
+def faces(split: list[str] | None = None, n: int = 60, persons: int | None = 10, **facts: Any) -> FaceDataset:
     made = tiny.faces(dict.fromkeys(tiny.CLASSES, n // 3), subjects=persons)
     table = made.facts.assign(**facts)
     if split:
         table["split"] = [split[row % len(split)] for row in range(n)]
-    return Faces(made.images, made.labels, made.classes, table, made.title)
+    return FaceDataset(made.images, made.labels, made.classes, table, made.title)
 
 
-def task(given: Faces, seed: int = 0, kind: str = "adaptation", **settings: Any) -> Task:
+def task(given: FaceDataset, seed: int = 0, kind: str = "adaptation", **settings: Any) -> Task:
     found = TASKS.find(kind)
     fields = {"role": "x", "classes": tiny.CLASSES} if kind == "adaptation" else {"persons": ("x",)}
     return found.build(resolve(found.settings, {"size": 32, "colour": "grey", **fields, **settings}, kind), {"x": given}, seed, CPU)
 
 
-def persons(given: Faces, rows: np.ndarray) -> set[str]:
+def persons(given: FaceDataset, rows: np.ndarray) -> set[str]:
     return set(given.facts["subject"].loc[rows])
 
 
@@ -125,10 +125,10 @@ def test_identity_has_everybody_in_every_part() -> None:
 def test_identity_leaves_out_who_has_too_few_images() -> None:
     given = faces()
     rare = given.facts["subject"].where(given.facts.index > 1, other="seldom seen")
-    made = task(Faces(given.images, given.labels, given.classes, given.facts.assign(subject=rare), "some"), kind="identity")
+    made = task(FaceDataset(given.images, given.labels, given.classes, given.facts.assign(subject=rare), "some"), kind="identity")
     assert "seldom seen" not in made.classes and len(made.classes) == 10
     for subjects in (pd.Series("the only one", given.facts.index), pd.Series([str(row) for row in given.facts.index])):
         with pytest.raises(DataError, match="nobody to tell apart"):
-            task(Faces(given.images, given.labels, given.classes, given.facts.assign(subject=subjects), "some"), kind="identity")
+            task(FaceDataset(given.images, given.labels, given.classes, given.facts.assign(subject=subjects), "some"), kind="identity")
     with pytest.raises(DataError, match="knows no subjects, so nobody can be told apart"):
         task(faces(persons=None), kind="identity")

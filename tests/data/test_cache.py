@@ -14,8 +14,8 @@ from PIL import Image
 from tests.data.tree import film, portrait, save
 from tests.data.trees import TREES
 from trainables.data import cache, mapped
-from trainables.data.dataset import DataError, Faces
-from trainables.data.decode import BLOCK, How, Item, blocks, cut, decode, frames, square
+from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.decode import BLOCK, DecodeOptions, Item, blocks, cut, decode, frames, square
 from trainables.data.source import Source
 
 
@@ -39,11 +39,11 @@ def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
     items = pictures(tmp_path / "set", 300)
     (tmp_path / "set/0007.png").write_bytes(b"broken")
     (tmp_path / "set/0250.png").unlink()
-    alone = cache.rows(tmp_path / "set", items, How(4))
+    alone = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     monkeypatch.setattr(cache, "ALONE", 50)
     monkeypatch.setattr(cache, "_cores", lambda: 3)
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "other"))
-    several = cache.rows(tmp_path / "set", items, How(4))
+    several = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     good = [number for number in range(300) if number not in (7, 250)]
     for rows in (alone, several):
         assert rows.kept.tolist() == good
@@ -54,40 +54,43 @@ def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
 
 def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
-    first = cache.rows(tmp_path / "set", items, How(4))
+    first = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     assert len(entries(own_cache)) == 2
     stamps = {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
-    again = cache.rows(tmp_path / "set", items, How(4))
+    again = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.key == first.key and isinstance(again.values, np.memmap)
     assert stamps == {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
     save(tmp_path / "set/0001.png", np.full((8, 8), 200, np.uint8))  # of the same size, a moment later
-    changed = cache.rows(tmp_path / "set", items, How(4))
+    changed = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     assert changed.key != first.key and changed.values[:, 0, 0, 0].tolist() == [0, 200, 2]
-    keys = {cache.rows(tmp_path / "set", items, how).key for how in (How(4), How(5), How(4, "rgb"), How(0))}
+    keys = {
+        cache.rows(tmp_path / "set", items, how).key
+        for how in (DecodeOptions(4), DecodeOptions(5), DecodeOptions(4, "rgb"), DecodeOptions(0))
+    }
     assert len(keys) == 4
 
 
 def test_a_read_image_may_be_written_to_and_the_cache_stays(tmp_path):
     items = pictures(tmp_path / "set", 2)
-    cache.rows(tmp_path / "set", items, How(4)).values[:] = 99
-    assert cache.rows(tmp_path / "set", items, How(4)).values[:, 0, 0, 0].tolist() == [0, 1]
+    cache.rows(tmp_path / "set", items, DecodeOptions(4)).values[:] = 99
+    assert cache.rows(tmp_path / "set", items, DecodeOptions(4)).values[:, 0, 0, 0].tolist() == [0, 1]
 
 
 def test_what_is_large_is_mapped_to_be_read_alone(tmp_path, monkeypatch):
     """Linux maps no more to be written to than the machine has memory for: AffectNet at 224 pixels would not open."""
     items = pictures(tmp_path / "set", 2)
-    assert cache.rows(tmp_path / "set", items, How(4)).values.flags.writeable
+    assert cache.rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
     monkeypatch.setattr(mapped, "LARGE", 0)
-    assert not cache.rows(tmp_path / "set", items, How(4)).values.flags.writeable
+    assert not cache.rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
 
 
 def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
-    rows = cache.rows(tmp_path / "set", items, How(4))
+    rows = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     (own_cache / f"{rows.key}.json").unlink()  # written last
     (own_cache / f"{rows.key}.bytes").write_bytes(b"half")
     (own_cache / "another.partial").write_bytes(b"left by one that was killed")
-    again = cache.rows(tmp_path / "set", items, How(4))
+    again = cache.rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.values[:, 0, 0, 0].tolist() == [0, 1, 2] and not list(own_cache.glob("*.partial"))
 
 
@@ -97,7 +100,7 @@ def test_two_at_once_decode_once(tmp_path, monkeypatch):
     decoding = cache._decode
     monkeypatch.setattr(cache, "_decode", lambda *given: made.append(1) or decoding(*given))
     found = []
-    threads = [threading.Thread(target=lambda: found.append(cache.rows(tmp_path / "set", items, How(4)))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(cache.rows(tmp_path / "set", items, DecodeOptions(4)))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -109,11 +112,11 @@ def test_a_cache_in_the_data_set_or_that_cannot_be_written_is_refused(tmp_path, 
     items = pictures(tmp_path / "set", 1)
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "set" / "cache"))
     with pytest.raises(DataError, match="lies in the data set's own folder"):
-        cache.rows(tmp_path / "set", items, How(4))
+        cache.rows(tmp_path / "set", items, DecodeOptions(4))
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"cannot keep what was decoded .*; set FERRAY_CACHE to another place"):
-        cache.rows(tmp_path / "set", items, How(4))
+        cache.rows(tmp_path / "set", items, DecodeOptions(4))
 
 
 def test_a_full_disk_is_one_line(tmp_path):
@@ -122,14 +125,14 @@ def test_a_full_disk_is_one_line(tmp_path):
 
 
 def test_the_cache_is_its_owners_alone(tmp_path, own_cache):
-    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 1), How(4))
+    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 1), DecodeOptions(4))
     assert own_cache.stat().st_mode & 0o077 == 0
 
 
 def test_fingerprints_are_those_of_the_pixels_wherever_they_come_from(tmp_path, own_cache):
     for name in ("cafe", "fer2013", "emoreact"):
         faces = TREES[name](tmp_path / name).read()
-        plain = Faces(np.array(faces.images), faces.labels, faces.classes, faces.facts, faces.title)
+        plain = FaceDataset(np.array(faces.images), faces.labels, faces.classes, faces.facts, faces.title)
         assert faces.origin and not plain.origin
         assert faces.fingerprint == plain.fingerprint
         assert faces.fingerprint in {file.read_text().split()[0] for file in own_cache.glob("*.text")}
@@ -160,7 +163,7 @@ def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
 
 
 def test_what_is_kept_says_of_what(tmp_path, own_cache):
-    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 2), How(4, "rgb"))
+    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
     known = json.loads(next(own_cache.glob("*.json")).read_text())
     assert known.pop("state").startswith("96 ")
     assert known == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}

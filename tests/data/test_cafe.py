@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data import layouts
-from trainables.data.dataset import DataError, Faces, find_reader, square
+from trainables.data.dataset import DataError, FaceDataset, find_reader, square
 from trainables.data.readers.cafe import _NAME, _facts
 
 PHOTOGRAPHS = {
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
     return layouts.cafe(tmp_path, {name: picture(seed, 60 + seed, 50) for seed, name in enumerate(PHOTOGRAPHS)})
 
 
-def read(folder: Path, size: int = 48, colour: str = "grey", population: str | None = "children") -> Faces:
+def read(folder: Path, size: int = 48, colour: str = "grey", population: str | None = "children") -> FaceDataset:
     return find_reader("cafe").read(str(folder), size=size, colour=colour, population=population)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.data.tree import Tree, known
 from tests.data.trees import TREES
-from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, readers
+from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, readers
 from trainables.data.decode import square
 
 CLIPS = ("liris_cse", "emoreact")
@@ -191,7 +191,7 @@ def test_populations_are_answered_or_refused(tree, request):
             assert tree.path.name in refused(tree, population=population) or population in str(tree.path)
         else:
             try:
-                faces: Faces = tree.read(population=population)
+                faces: FaceDataset = tree.read(population=population)
             except DataError as error:
                 assert "no image is left" in str(error)
                 continue

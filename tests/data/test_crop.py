@@ -8,8 +8,8 @@ import pytest
 
 from tests.data.tree import portrait, save, write
 from trainables.data import cache
-from trainables.data.dataset import DataError, Faces
-from trainables.data.decode import How, Item, cut, find_face, square
+from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.decode import DecodeOptions, Item, cut, find_face, square
 from trainables.data.landmarks import read as landmarks
 from trainables.data.source import Source
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def pool(folder: Path, **options: str) -> Faces:
+def pool(folder: Path, **options: str) -> FaceDataset:
     return Source("images", str(folder), None, tuple(options.items())).read(48, "grey")
 
 
@@ -57,7 +57,7 @@ def test_faces_are_cut_out_and_who_shows_none_is_left_out(folder):
 def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
     Source("images", str(folder), None, (("crop", "haar"),)).read(48, "grey")
     items = [Item(name) for name in sorted(file.name for file in folder.iterdir())]
-    boxes = cache.rows(folder, items, How(0, crop="haar"))
+    boxes = cache.rows(folder, items, DecodeOptions(0, crop="haar"))
     decoding, made = cache._decode, []
     monkeypatch.setattr(cache, "_decode", lambda *given: made.append(given[2].size) or decoding(*given))
     Source("images", str(folder), None, (("crop", "haar"),)).read(32, "rgb")
@@ -68,7 +68,7 @@ def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
 def test_a_large_photograph_has_its_box_in_its_own_pixels(tmp_path):
     number = next(number for number in range(10) if find_face(scene(number)))
     save(tmp_path / "set/a.jpg", cv2.resize(scene(number), None, fx=6, fy=6))
-    box = cache.rows(tmp_path / "set", [Item("a.jpg")], How(0, crop="haar")).values[0] / 6
+    box = cache.rows(tmp_path / "set", [Item("a.jpg")], DecodeOptions(0, crop="haar")).values[0] / 6
     small = find_face(scene(number))
     assert small and np.abs(box - np.array(small)).max() < 12
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data import layouts
-from trainables.data.dataset import DataError, Faces, find_reader
+from trainables.data.dataset import DataError, FaceDataset, find_reader
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 """by official code"""
 USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
-def read(file: Path, size: int = 48, colour: str = "grey", population: str | None = None, **options: Path) -> Faces:
+def read(file: Path, size: int = 48, colour: str = "grey", population: str | None = None, **options: Path) -> FaceDataset:
     return find_reader("fer2013").read(str(file), size=size, colour=colour, population=population, **options)
 
 
@@ -25,11 +25,11 @@ def random_faces(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
 
 
-def names(faces: Faces) -> list[str]:
+def names(faces: FaceDataset) -> list[str]:
     return [faces.classes[label] for label in faces.labels]
 
 
-def rows(faces: Faces) -> list[int]:
+def rows(faces: FaceDataset) -> list[int]:
     return [int(source.rsplit(" ", 1)[1]) for source in faces.facts["source"]]
 
 

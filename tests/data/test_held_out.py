@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import tiny
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import Split, fold_split, left_out_split, official_split
 from trainables.data.task import TASKS, Task
 from trainables.settings import resolve
@@ -105,12 +105,12 @@ def test_what_cannot_be_split_is_one_line(call, message):
         call(labels, persons, np.random.default_rng(0))
 
 
-def faces(**facts: object) -> Faces:
+def faces(**facts: object) -> FaceDataset:
     whole = tiny.faces({"anger": 40, "fear": 40}, subjects=8)
     return replace(whole, facts=whole.facts.assign(**facts))
 
 
-def built(given: Faces, seed: int = 0, **settings: object) -> Task:
+def built(given: FaceDataset, seed: int = 0, **settings: object) -> Task:
     kind = TASKS.find("held_out")
     values = {"classes": ("anger", "fear"), "size": 32, **settings}
     return kind.build(resolve(kind.settings, values, "task"), {"adults": given}, seed, torch.device("cpu"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.source import parse
 
 
@@ -17,7 +17,7 @@ def write(folder: Path, *names: str) -> Path:
     return folder
 
 
-def read(folder: Path, options: str = "", colour: str = "grey") -> Faces:
+def read(folder: Path, options: str = "", colour: str = "grey") -> FaceDataset:
     return parse(f"pool=images:{folder}{options}")[1].read(16, colour)
 
 

@@ -36,14 +36,14 @@ class TestRows:
         images = np.arange(40 * 6, dtype=np.uint8).reshape(40, 1, 2, 3)
         rows, mask = np.array(first), np.array([chance.random() < 0.5 for _ in first])
         for second in (mask, np.flatnonzero(mask)):
-            found, expected = mapped.Rows(images, rows), images[rows][second]
+            found, expected = mapped.MappedRows(images, rows), images[rows][second]
             each = mapped.piece(found, second)
             assert np.array_equal(np.asarray(each), expected) and each.shape == expected.shape and len(each) == len(expected)
             assert [image.tolist() for image in each] == expected.tolist()
 
     def test_what_follows_each_other_is_no_copy_and_what_is_small_an_array(self, large: np.memmap) -> None:
         assert np.shares_memory(mapped.piece(large, np.arange(3, 9)), large)
-        assert isinstance(mapped.piece(large, np.array([1, 5])), mapped.Rows)
+        assert isinstance(mapped.piece(large, np.array([1, 5])), mapped.MappedRows)
         assert isinstance(mapped.piece(np.array(large), np.array([1, 5])), np.ndarray)
         mapped.LARGE = 24
         assert isinstance(mapped.piece(large, np.array([1, 5])), np.ndarray)
@@ -96,8 +96,8 @@ def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tm
 
 TRAIN = """
 import resource, sys, numpy as np, pandas as pd, torch
-from trainables.data.dataset import Faces
-from trainables.data.tasks.held_out import HeldOut, build
+from trainables.data.dataset import FaceDataset
+from trainables.data.tasks.held_out import HeldOutTaskSettings, build
 from trainables.methods.from_scratch import FromScratch, CNNRecipe
 from trainables.methods.labelled import Labelled, LabelledRecipe
 torch.set_num_threads(1)
@@ -107,9 +107,9 @@ count = 10_000
 labels = np.arange(count) % 7
 images = np.memmap(sys.argv[1], np.uint8, "r", shape=(count, 3, 224, 224))
 facts = pd.DataFrame({"split": ["train"] * (count - 70) + ["test"] * 70, "subject": [str(row) for row in range(count)]})
-faces = Faces(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), facts, "large")
+faces = FaceDataset(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), facts, "large")
 before = own()
-task = build(HeldOut(target="x", size=224, colour="rgb"), {"x": faces}, 0, torch.device("cpu"))
+task = build(HeldOutTaskSettings(target="x", size=224, colour="rgb"), {"x": faces}, 0, torch.device("cpu"))
 for method in (FromScratch(CNNRecipe(encoder="pocket", batch=8), task, 0), Labelled(LabelledRecipe(encoder="pocket", batch=8), task, 0)):
     phase = method.phases()[0]
     phase.begin()

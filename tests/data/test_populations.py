@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import tiny
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.task import TASKS, Images, Task
 from trainables.registry import BadRequest
 from trainables.settings import resolve
@@ -19,11 +19,11 @@ COUNTS = {"anger": 40, "contempt": 20, "fear": 45, "happiness": 38}
 CLASSES = ("anger", "fear", "happiness")
 
 
-def roles(**more: Faces) -> dict[str, Faces]:
+def roles(**more: FaceDataset) -> dict[str, FaceDataset]:
     return {"children": tiny.faces(COUNTS, subjects=30), "adults": tiny.faces(COUNTS, seed=1, subjects=25)} | more
 
 
-def built(faces: dict[str, Faces] | None = None, seed: int = 0, **settings: Any) -> Task:
+def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("populations")
     wanted = {"classes": CLASSES, "size": 32, "test_share": 0.25, "validation": 0.2} | settings
     return kind.build(resolve(kind.settings, wanted, "task"), faces or roles(), seed, CPU)
@@ -67,7 +67,7 @@ def test_fewer_classes_are_the_same_images_without_the_others(seed: int) -> None
 
 def test_grey_is_the_luma_of_the_same_images() -> None:
     images = np.repeat(roles()["children"].images, 3, 1) // np.array([1, 2, 4], np.uint8)[:, None, None]
-    colour = Faces(images, **_rest())
+    colour = FaceDataset(images, **_rest())
     rgb, grey = built({"children": colour}), built({"children": colour}, grey=True)
     assert (rgb.channels, grey.channels) == (3, 1) and rows(rgb.test) == rows(grey.test)
     red, green, blue = rgb.test.pixels.double().unbind(1)
@@ -96,8 +96,8 @@ def test_an_official_split_is_kept() -> None:
     assert {row % 4 for row in rows(task.train)} == {0, 1}
 
 
-def renamed(faces: Faces, title: str) -> Faces:
-    return Faces(faces.images, faces.labels, faces.classes, faces.facts, title)
+def renamed(faces: FaceDataset, title: str) -> FaceDataset:
+    return FaceDataset(faces.images, faces.labels, faces.classes, faces.facts, title)
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ from sklearn import metrics as oracle
 
 from tests import tiny
 from trainables import metrics
-from trainables.data.dataset import CLASSES, DataError, Faces, find_reader
+from trainables.data.dataset import CLASSES, DataError, FaceDataset, find_reader
 from trainables.data.targets import TARGETS, clips
 
 THREE = ("anger", "fear", "happiness")
 
 
-def faces(labels: list[int], classes: tuple[str, ...] = THREE, **facts: Any) -> Faces:
+def faces(labels: list[int], classes: tuple[str, ...] = THREE, **facts: Any) -> FaceDataset:
     table = pd.DataFrame({"source": [f"picture {row}" for row in range(len(labels))], **facts})
-    return Faces(np.zeros((len(labels), 1, 32, 32), np.uint8), np.array(labels), classes, table, "some faces")
+    return FaceDataset(np.zeros((len(labels), 1, 32, 32), np.uint8), np.array(labels), classes, table, "some faces")
 
 
-def voted(labels: list[int], votes: list[tuple[float, ...]]) -> Faces:
+def voted(labels: list[int], votes: list[tuple[float, ...]]) -> FaceDataset:
     return faces(labels, **{f"votes_{name}": column for name, column in zip(THREE, zip(*votes, strict=True), strict=True)})
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests import tiny
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.task import TASKS, Task, known
 from trainables.registry import BadRequest
 from trainables.settings import resolve
@@ -20,7 +20,7 @@ CLASSES = ("fear", "anger", "happiness")
 """neither all, nor in a data set's order"""
 
 
-def built(faces: dict[str, Faces] | None = None, seed: int = 0, **settings: Any) -> Task:
+def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("balanced")
     faces = faces or {"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=1)}
     return kind.build(resolve(kind.settings, {"classes": CLASSES, "size": 32, "split": 0.5} | settings, "task"), faces, seed, CPU)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import tiny
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.task import TASKS, Images, Task
 from trainables.registry import BadRequest
 from trainables.settings import resolve
@@ -22,11 +22,11 @@ POOL = {"anger": 5, "fear": 6, "surprise": 7}
 PARTS = ("train", "gate", "val", "test")
 
 
-def roles(**more: Faces) -> dict[str, Faces]:
+def roles(**more: FaceDataset) -> dict[str, FaceDataset]:
     return {"labelled": tiny.faces(COUNTS, subjects=40), "pool": tiny.faces(POOL, seed=1)} | more
 
 
-def built(faces: dict[str, Faces] | None = None, seed: int = 0, **settings: Any) -> Task:
+def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("transfer")
     wanted = {"labelled": {"labelled": CLASSES}, "size": 32, "validation": 0.2} | settings
     return kind.build(resolve(kind.settings, wanted, "task"), faces or roles(), seed, CPU)
@@ -42,7 +42,7 @@ def counts(task: Task, name: str) -> list[int]:
     return torch.bincount(part(task, name).labels, minlength=len(task.classes)).tolist()
 
 
-def official(splits: list[str | None], counts: dict[str, int] | None = None) -> Faces:
+def official(splits: list[str | None], counts: dict[str, int] | None = None) -> FaceDataset:
     """Faces whose images are in turn of these splits."""
     faces = tiny.faces(counts or COUNTS)
     faces.facts["split"] = [splits[row % len(splits)] for row in range(len(faces))]
@@ -137,7 +137,7 @@ def test_the_pools_labels_are_the_truth_where_it_is_known() -> None:
     blind = tiny.faces({"fear": 4, "joy": 3}, seed=5)
     truth = [blind.classes[label] for label in blind.labels]
     blind.facts["truth"] = truth
-    blind = Faces(blind.images, np.full(7, -1), blind.classes, blind.facts, "blind")
+    blind = FaceDataset(blind.images, np.full(7, -1), blind.classes, blind.facts, "blind")
     faces = roles(blind=blind)
     pool = built(faces, pool=("pool", "blind")).partners["pool"]
     names = truth + [faces["pool"].classes[label] for label in faces["pool"].labels]
@@ -155,7 +155,7 @@ def test_a_seed_gives_the_split_whatever_is_learnt_from_besides() -> None:
     assert len({first.split_hash, *(task.split_hash for task in others)}) == 5
 
 
-def aimed(seed: int = 0, faces: dict[str, Faces] | None = None, **settings: Any) -> tuple[dict[str, Faces], Task]:
+def aimed(seed: int = 0, faces: dict[str, FaceDataset] | None = None, **settings: Any) -> tuple[dict[str, FaceDataset], Task]:
     given = roles(**{"aim": tiny.faces({"anger": 20, "fear": 26, "joy": 9}, seed=4, subjects=25)} | (faces or {}))
     return given, built(given, seed, target={"aim": ("anger", "fear")}, **settings)
 
@@ -189,7 +189,7 @@ def test_a_seed_gives_the_target_too() -> None:
     assert hashes[0] == hashes[1] and len(set(hashes)) == 3
 
 
-EMPTY = Faces(np.zeros((0, 1, 32, 32), np.uint8), np.zeros(0, np.int64), (), pd.DataFrame({"source": []}), "nothing")
+EMPTY = FaceDataset(np.zeros((0, 1, 32, 32), np.uint8), np.zeros(0, np.int64), (), pd.DataFrame({"source": []}), "nothing")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.explaining.regions import BOXES, REGIONS, Looked, alike, energy, likeness, masks, summed_up, tidy
+from platform.explaining.regions import BOXES, REGIONS, MapEnergy, alike, energy, likeness, masks, summed_up, tidy
 from trainables.data.source import Source
 
 BOX = {"left_eye": (36, 24, 46, 30), "right_eye": (18, 24, 28, 30), "left_brow": (34, 18, 48, 26), "right_brow": (16, 18, 30, 26)}
@@ -71,11 +71,14 @@ def test_likeness_is_a_rank_correlation() -> None:
 def test_maps_that_are_empty_say_nothing() -> None:
     shares, right = np.full((3, 4), 0.25), np.array([True, True, False])
     empty = np.where(right[:, None], np.nan, shares)  # the untrained network's maps of all that is answered right
-    looked = [Looked("a", 0, right, shares, empty, shares, np.full(3, np.nan)), Looked("a", 1, right, shares, shares, shares, np.zeros(3))]
+    looked = [
+        MapEnergy("a", 0, right, shares, empty, shares, np.full(3, np.nan)),
+        MapEnergy("a", 1, right, shares, shares, shares, np.zeros(3)),
+    ]
     rows = {row.answer: row for row in summed_up(looked) if row.region == "eyes"}
     assert (rows["right"].trained.n, rows["right"].untrained.n, rows["wrong"].untrained.n) == (2, 1, 2)
     assert likeness(looked)["a"].n == 1 and np.isnan(likeness(looked[:1])["a"].mean)
-    none = summed_up([Looked("a", 0, right, shares, np.full((3, 4), np.nan), shares, np.zeros(3))])
+    none = summed_up([MapEnergy("a", 0, right, shares, np.full((3, 4), np.nan), shares, np.zeros(3))])
     assert all(np.isnan(row.untrained.mean) and row.trained.mean == 0.25 for row in none)
 
 
@@ -86,7 +89,7 @@ def test_numbers_are_means_over_trainings_of_right_and_wrong() -> None:
         shares, untrained, area = (rng.dirichlet((1, 1, 1, 1), 10) for _ in range(3))
         right = np.arange(10) < (7 if replicate else 0)  # one training has nothing right
         shares[8] = np.nan
-        looked.append(Looked("a", replicate, right, shares, untrained, area, rng.random(10)))
+        looked.append(MapEnergy("a", replicate, right, shares, untrained, area, rng.random(10)))
     rows = {(row.answer, row.region): row for row in summed_up(looked)}
     assert set(rows) == {(answer, region) for answer in ("right", "wrong") for region in REGIONS}
     mouths = [each.shares[:7, 2].mean() for each in looked[1:]]

@@ -22,7 +22,7 @@ from platform.reporting.classes import by_class, drawn, merged, summed_up, tidy
 from platform.reporting.files import files
 from platform.reporting.findings import examine
 from platform.reporting.runs import Design, Runs
-from platform.reporting.summary import Cell
+from platform.reporting.summary import ConditionSummary
 from search_spaces.study import Study
 from trainables.store import RunFolder
 
@@ -121,7 +121,7 @@ def frame(trainings: int) -> pd.DataFrame:
 
 def said_of(runs: Runs, row: Any) -> list[str]:
     """The entries of its line in the table."""
-    cell = Cell("A", {}, row.n, 0, 0, None, None, None, np.nan, np.nan, np.nan)
+    cell = ConditionSummary("A", {}, row.n, 0, 0, None, None, None, np.nan, np.nan, np.nan)
     (line, _) = tables.recall(runs, [row], [cell]).rows
     assert line[0].text == "A"
     return [entry.text for entry in line[1:]]

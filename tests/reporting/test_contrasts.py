@@ -10,22 +10,22 @@ from fake_run import fake_run
 from reporting.pages import Report, made
 
 from platform import significance
-from search_spaces.claims import Contrast, Model, Printed
+from search_spaces.claims import Contrast, PriorModel, ReportedScore
 from search_spaces.study import Study
 from trainables.store import RunFolder
 
 CONTRASTS = (Contrast("SC(c)", "SL(c)"), Contrast("UC(c)", "SL(c)"))
 PRINTED = (
-    Printed({"split": 0.5}, "SC(c)", 70.7, note="a strange row"),
-    Printed({"split": 0.5}, "SL(c)", 67.6),
-    Printed({"split": 0.9}, "SC(c)", 77.0),
-    Printed({"split": 0.9}, "SC(c)", 12.3, on="own"),
+    ReportedScore({"split": 0.5}, "SC(c)", 70.7, note="a strange row"),
+    ReportedScore({"split": 0.5}, "SL(c)", 67.6),
+    ReportedScore({"split": 0.9}, "SC(c)", 77.0),
+    ReportedScore({"split": 0.9}, "SC(c)", 12.3, on="own"),
 )
 
 
 @pytest.fixture(scope="module")
 def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, RunFolder, Study]:
-    asked = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(Model("another", {"split": 0.5}, 61.5, "as quoted"),))
+    asked = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(PriorModel("another", {"split": 0.5}, 61.5, "as quoted"),))
     folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", asked)
     for cell in cells:
         result = folder.result(cell.key) or {}

@@ -15,7 +15,7 @@ from reporting.pages import Report
 
 from platform import report
 from platform.grid import draw
-from platform.reporting.looks import Looks, read_looks
+from platform.reporting.looks import SaliencySummary, read_looks
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.store import RunFolder
@@ -73,7 +73,7 @@ def refused(run: Run, content: bytes) -> bool:
     return True
 
 
-def whole(run: Run) -> list[Looks]:
+def whole(run: Run) -> list[SaliencySummary]:
     content = run.file.read_bytes()
     run.explain()
     found, lines = read_looks(run.folder)

@@ -113,4 +113,4 @@ def test_an_arm_at_the_bar_is_not_far_below() -> None:
     table = pd.DataFrame({"method": ["A", "B", "B"], "seed": [0, 0, 1], "state": "done", "reason": "", "split_hash": ""})
     for noise in (-1e-13, 0.0, 1e-13):
         runs = Runs(Design("t", "t", "method", "seed", (), metric="test", selector=None), table.assign(test=[0.6, 0.3, 0.4 + noise]))
-        assert summary.far_below(runs, summary.cells(runs), [summary.Floor({}, 0.1, 0.1, 0.1)]) == []
+        assert summary.far_below(runs, summary.cells(runs), [summary.ChanceLevel({}, 0.1, 0.1, 0.1)]) == []

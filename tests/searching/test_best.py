@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.searching.best import against_text, read
-from search_spaces.space import Found
+from search_spaces.space import TunedSettings
 from search_spaces.study import STUDIES
 from trainables.cell import Data
 from trainables.data.source import Source
@@ -40,7 +40,7 @@ def test_it_changes_the_arm_where_it_was_found_and_nothing_else(tmp_path: Path) 
 
 
 def test_against_the_text_each_condition_has_both_on_the_same_seeds() -> None:
-    found = [Found("ALT", WILD, {"slope": 0.0})]
+    found = [TunedSettings("ALT", WILD, {"slope": 0.0})]
     study = against_text(STUDY.narrowed("scenario", ["wild"]), found, range(2, 5))
     cells = study.cells(DATA)
     assert [(cell.axes["method"], cell.seed) for cell in cells] == [(arm, seed) for seed in (2, 3, 4) for arm in ("ALT", "ALT(found)")]
@@ -52,7 +52,7 @@ def test_against_the_text_each_condition_has_both_on_the_same_seeds() -> None:
 def test_against_the_text_what_they_start_from_is_trained_first() -> None:
     ciao = STUDIES.find("ciao")("pocket").narrowed("encoder", ["VGG"]).narrowed("data", ["FER2013"])
     data = {role: Data(Source("faces"), f"print-{role}", role) for role in ciao.roles}
-    study = against_text(ciao, [Found("DL+CIAO", {"encoder": "VGG", "data": "FER2013"}, {"lr": 0.002})], range(2, 4))
+    study = against_text(ciao, [TunedSettings("DL+CIAO", {"encoder": "VGG", "data": "FER2013"}, {"lr": 0.002})], range(2, 4))
     cells = study.cells(data)
     steps, compared = [cell for cell in cells if study.is_step(cell)], [cell for cell in cells if not study.is_step(cell)]
     assert [cell.axes["network"] for cell in compared] == ["DL+CIAO", "DL+CIAO(found)"] * 2

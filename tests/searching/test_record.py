@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from platform.run_lock import lock_run
 from platform.schedule import hyperopt_suggestion
-from platform.searching.record import Journal, Record
+from platform.searching.record import Journal, SearchRecord
 from search_spaces.space import STARTUP, OneOf, Real, Search, Whole
 from tests.forking import ForkServer
 from trainables.owner import FolderLost
@@ -26,15 +26,17 @@ SEARCH = Search("arm", SPACE)
 TEXT = {"rate": 0.1, "share": 0.0, "depth": 2, "how": "b"}
 
 
-def record(journal: Journal, searcher: str = "optuna", name: str = "here", text: dict[str, Any] = TEXT, search: Search = SEARCH) -> Record:
-    return Record(journal, name, search, searcher, text, hyperopt_suggestion)
+def record(
+    journal: Journal, searcher: str = "optuna", name: str = "here", text: dict[str, Any] = TEXT, search: Search = SEARCH
+) -> SearchRecord:
+    return SearchRecord(journal, name, search, searcher, text, hyperopt_suggestion)
 
 
 def score(params: dict[str, Any]) -> float:
     return -((params["share"] - 0.3) ** 2) - 0.1 * (params["how"] != "a")
 
 
-def go_on(each: Record, trials: int) -> list[dict[str, Any]]:
+def go_on(each: SearchRecord, trials: int) -> list[dict[str, Any]]:
     made = []
     while (suggestion := each.ask(trials)) is not None:
         number, params = suggestion

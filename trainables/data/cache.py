@@ -25,7 +25,7 @@ import numpy as np
 import PIL
 
 from trainables.data import decode, mapped
-from trainables.data.decode import DataError, How, Item
+from trainables.data.decode import DataError, DecodeOptions, Item
 
 FORMAT = 1
 """raised when the files below mean something else"""
@@ -35,7 +35,7 @@ TICK = 0.01
 """seconds in which a file may change twice and show one time of change"""
 
 
-class Rows(NamedTuple):
+class DecodedRows(NamedTuple):
     """What was made of some items: those that could be made, in their order."""
 
     values: np.ndarray
@@ -51,7 +51,7 @@ def folder() -> Path:
     return Path(os.environ.get("FERRAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferray")
 
 
-def rows(root: Path, items: Sequence[Item], how: How) -> Rows:
+def rows(root: Path, items: Sequence[Item], how: DecodeOptions) -> DecodedRows:
     """Every item's picture (or box) below `root`, decoded by all cores, or taken from the cache where no file has changed since."""
     items = list(items)
     failed = {}
@@ -69,7 +69,7 @@ def rows(root: Path, items: Sequence[Item], how: How) -> Rows:
     values, info = stored(key, lambda file: _decode(root, [items[row] for row in good], how, file), root)
     kept = np.delete(np.array(good, np.int64), [int(row) for row, _ in info["failed"]])
     failed |= {good[int(row)]: why for row, why in info["failed"]}
-    return Rows(values, kept, dict(sorted(failed.items())), key)
+    return DecodedRows(values, kept, dict(sorted(failed.items())), key)
 
 
 def name(root: Path, *parts: object) -> str:
@@ -169,7 +169,7 @@ def allocate(file: Path, size: int) -> None:
             out.truncate(size)
 
 
-def _decode(root: Path, items: list[Item], how: How, file: Path) -> dict[str, Any]:
+def _decode(root: Path, items: list[Item], how: DecodeOptions, file: Path) -> dict[str, Any]:
     """Decode into the file, then close the gaps of what could not be decoded."""
     each = int(np.prod(how.shape)) * how.dtype.itemsize
     failed: dict[int, str] = {}
@@ -184,7 +184,7 @@ def _decode(root: Path, items: list[Item], how: How, file: Path) -> dict[str, An
     return {"shape": shape, "dtype": how.dtype.str, "root": str(root), "failed": sorted(failed.items())}
 
 
-def _parallel(root: Path, items: list[Item], how: How, file: Path, helpers: int) -> Iterator[tuple[int, str]]:
+def _parallel(root: Path, items: list[Item], how: DecodeOptions, file: Path, helpers: int) -> Iterator[tuple[int, str]]:
     """Decode here, and in so many processes that start in a third of a second: a fork of this one would take its threads' locks along."""
     here = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))), "OMP_NUM_THREADS": "1"}

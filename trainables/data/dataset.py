@@ -16,7 +16,7 @@ from trainables.data.files import SUFFIXES
 from trainables.data.mapped import piece
 from trainables.registry import Registry
 
-__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Faces", "Reader", "Release", "decode", "square"]
+__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "FaceDataset", "Reader", "Release", "decode", "square"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
@@ -43,7 +43,7 @@ UNKNOWN = Release()
 
 
 @dataclass(frozen=True)
-class Faces:
+class FaceDataset:
     """A data set in memory: n images and what is known of each.
 
     `facts` has one row an image; its index is the image's row in the whole data set, also in a part of it. Columns, where a fact is
@@ -58,7 +58,7 @@ class Faces:
     """
 
     images: np.ndarray
-    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many of a large mapped file may be `mapped.Rows` of it, which
+    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many of a large mapped file may be `mapped.MappedRows` of it, which
     serve as an array does"""
     labels: np.ndarray
     """int64 [n], an index into `classes`; -1 where there is no label"""
@@ -110,12 +110,12 @@ class Faces:
             persons[named] = self.facts["subject"].to_numpy(object)[named]
         return persons
 
-    def take(self, rows: np.ndarray) -> "Faces":
+    def take(self, rows: np.ndarray) -> "FaceDataset":
         """The images in `rows` (indices or a mask), in that order."""
         facts = self.facts.loc[rows] if rows.dtype == bool else self.facts.iloc[rows]
-        return Faces(piece(self.images, rows), self.labels[rows], self.classes, facts, self.title, self.notes)
+        return FaceDataset(piece(self.images, rows), self.labels[rows], self.classes, facts, self.title, self.notes)
 
-    def only(self, classes: tuple[str, ...]) -> "Faces":
+    def only(self, classes: tuple[str, ...]) -> "FaceDataset":
         """The images of these classes, labels renumbered to them."""
         if missing := [name for name in classes if name not in self.classes]:
             raise DataError(f"{self.title}: has no class {', '.join(missing)}; it has {', '.join(self.classes)}")
@@ -124,12 +124,12 @@ class Faces:
             code[self.classes.index(name)] = new
         labels = code[self.labels]
         keep = labels >= 0
-        return Faces(piece(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
+        return FaceDataset(piece(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One kind of data set: `read(path, size=, colour=, population=, **options) -> Faces`.
+    """One kind of data set: `read(path, size=, colour=, population=, **options) -> FaceDataset`.
 
     `path` is what the user wrote after KIND: as a string; `colour` is "grey" or "rgb"; `population` is "children", "adults" or None
     (all). A reader never writes, never downloads, and raises DataError with file and row.
@@ -139,7 +139,7 @@ class Reader:
     summary: str
     """one line: which release, which layout"""
     options: tuple[str, ...]
-    read: Callable[..., Faces]
+    read: Callable[..., FaceDataset]
     source: str = ""
     """where to ask for it"""
     licence: str = ""
@@ -161,10 +161,10 @@ def reader(
     licence: str = "",
     release: Release = UNKNOWN,
     on_disk: bool = True,
-) -> Callable[[Callable[..., Faces]], Callable[..., Faces]]:
+) -> Callable[[Callable[..., FaceDataset]], Callable[..., FaceDataset]]:
     """Register a function as the reader of `kind`."""
 
-    def register(read: Callable[..., Faces]) -> Callable[..., Faces]:
+    def register(read: Callable[..., FaceDataset]) -> Callable[..., FaceDataset]:
         _READERS.add(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk))
         return read
 

@@ -47,7 +47,7 @@ class Item(NamedTuple):
     box: Box | None = None
 
 
-class How(NamedTuple):
+class DecodeOptions(NamedTuple):
     """What is made of a picture."""
 
     size: int
@@ -156,7 +156,7 @@ def frames(file: Path, of: int) -> list[np.ndarray]:
     raise DataError(f"{file}: no frame of this clip can be decoded")
 
 
-def make(root: Path, items: list[Item], how: How) -> Iterator[np.ndarray | str]:
+def make(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[np.ndarray | str]:
     """What is made of each item, in order; a text says why one cannot be made. Frames of a clip follow each other."""
     clip: tuple[str, list[np.ndarray] | str] = ("", "")
     for item in items:
@@ -202,7 +202,7 @@ def blocks(items: list[Item]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(items)], strict=True))
 
 
-def fill(root: Path, items: list[Item], how: How, file: Path, queue: int, parent: int = 0) -> Iterator[tuple[int, str]]:
+def fill(root: Path, items: list[Item], how: DecodeOptions, file: Path, queue: int, parent: int = 0) -> Iterator[tuple[int, str]]:
     """Take blocks from a queue that several processes share and fill their rows of the file; gives rows that cannot be made, and why.
 
     The queue is an open file of block numbers (int32): processes that share it share the place they read from, so each gets others.

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from trainables.data import cache
-from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, Release
-from trainables.data.decode import CROPS, Box, How, Item
+from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release
+from trainables.data.decode import CROPS, Box, DecodeOptions, Item
 from trainables.data.files import number, table, walk
 from trainables.data.landmarks import upright
 
@@ -26,7 +26,7 @@ CONTRADICTED = 0.05
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPicture:
     """One picture that a reader found."""
 
     file: str
@@ -48,7 +48,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 def gather(
     root: Path,
-    found: Sequence[Found],
+    found: Sequence[FoundPicture],
     *,
     title: str,
     size: int,
@@ -57,7 +57,7 @@ def gather(
     notes: Iterable[str] = (),
     crop: str = "",
     landmarks: Path | None = None,
-) -> Faces:
+) -> FaceDataset:
     """Decode what was found: a data set whose rows stand in the order train, val, test, and within these as found.
 
     The first fact is `source`, the file within `root` (and `#k` for frame k of a clip). What cannot be read, or has no face where
@@ -80,12 +80,12 @@ def gather(
     names = in_order(classes)
     code = {name: number for number, name in enumerate(names)} | {None: -1}
     labels = np.array([code[each.emotion] for each in kept], np.int64)
-    return Faces(rows.values, labels, names, facts, title, tuple(notes), origin=rows.key)
+    return FaceDataset(rows.values, labels, names, facts, title, tuple(notes), origin=rows.key)
 
 
 def pictures(
     root: Path, items: Sequence[Item], size: int, colour: str, crop: str = "", landmarks: Path | None = None
-) -> tuple[cache.Rows, set[int]]:
+) -> tuple[cache.DecodedRows, set[int]]:
     """The items' pictures, and those of the items in which no face was found, where `crop` asks for one.
 
     `crop` is one of CROPS; `landmarks` is a file of boxes or eyes instead (`landmarks.upright`).
@@ -95,21 +95,21 @@ def pictures(
     if crop and landmarks:
         raise DataError(f"crop={crop} and landmarks={landmarks} are both given; one of them decides what is cut out")
     if crop:
-        boxes = cache.rows(root, items, How(0, crop=crop))
+        boxes = cache.rows(root, items, DecodeOptions(0, crop=crop))
         found = [(int(row), box.tolist()) for row, box in zip(boxes.kept, boxes.values, strict=True)]
         faces = [items[row]._replace(box=tuple(box)) for row, box in found if box[2] > 0]
         where = np.array([row for row, box in found if box[2] > 0], np.int64)
         faceless = {row for row, box in found if box[2] <= 0}
-        rows = cache.rows(root, faces, How(size, colour))
+        rows = cache.rows(root, faces, DecodeOptions(size, colour))
         failed = boxes.failed | {int(where[row]): why for row, why in rows.failed.items()}
         failed |= {row: f"{root / items[row].file}: no face is found in it" for row in faceless}
-        return cache.Rows(rows.values, where[rows.kept], dict(sorted(failed.items())), rows.key), faceless
+        return cache.DecodedRows(rows.values, where[rows.kept], dict(sorted(failed.items())), rows.key), faceless
     if landmarks:
         items = upright(landmarks, items)
-    return cache.rows(root, items, How(size, colour)), set()
+    return cache.rows(root, items, DecodeOptions(size, colour)), set()
 
 
-def _left_out(root: Path, items: Sequence[Item], rows: cache.Rows, faceless: set[int]) -> list[str]:
+def _left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRows, faceless: set[int]) -> list[str]:
     broken = {items[row].file: why for row, why in rows.failed.items() if row not in faceless}
     files = len({item.file for item in items})
     notes: list[str] = []
@@ -133,7 +133,7 @@ def only(path: str, asked: str | None, has: str, who: str) -> None:
         raise DataError(f"{path}: has no population {asked!r}: it has only {who}")
 
 
-def lacking(found: Sequence[Found], release: Release) -> list[str]:
+def lacking(found: Sequence[FoundPicture], release: Release) -> list[str]:
     """What the official release has and this copy lacks, by number of files, subjects, splits and classes."""
     files = {each.file: each for each in found}.values()
     subjects = len({each.facts.get("subject") for each in files} - {None})
@@ -162,7 +162,7 @@ def unnamed(names: Sequence[str], example: str) -> list[str]:
     return [Doubt(f"{len(names):,} images are not named like {example} and are left out; the first: {names[0]}")]
 
 
-def clip(root: Path, file: str, emotion: str | None, facts: dict[str, Any], frames: str) -> list[Found]:
+def clip(root: Path, file: str, emotion: str | None, facts: dict[str, Any], frames: str) -> list[FoundPicture]:
     """The `frames` evenly spaced frames of a clip, which is a file, or a folder of its frames as pictures, in the order of their names."""
     if not frames.isdecimal() or not int(frames):
         raise DataError(f"{root}: frames={frames!r} is no number of frames, 1 or more")
@@ -170,15 +170,15 @@ def clip(root: Path, file: str, emotion: str | None, facts: dict[str, Any], fram
     if (root / file).is_dir():
         every = sorted(walk(root, below=file), key=lambda each: [int(part) if part.isdecimal() else part for part in _digits(each)])
         chosen = [every[place] for place in np.linspace(0, len(every) - 1, count).round().astype(int)]
-        return [Found(each, emotion, facts | {"frame": number}) for number, each in enumerate(chosen)]
-    return [Found(file, emotion, facts | {"frame": number}, number, count) for number in range(count)]
+        return [FoundPicture(each, emotion, facts | {"frame": number}) for number, each in enumerate(chosen)]
+    return [FoundPicture(file, emotion, facts | {"frame": number}, number, count) for number in range(count)]
 
 
 def _digits(name: str) -> list[str]:
     return re.split(r"(\d+)", name)
 
 
-def ages_of(file: Path, found: Sequence[Found], population: str | None, title: str) -> tuple[list[Found], str, list[str]]:
+def ages_of(file: Path, found: Sequence[FoundPicture], population: str | None, title: str) -> tuple[list[FoundPicture], str, list[str]]:
     """The images of a population by a csv `file,age` (years): 12 or under, 25 or over. Also the data set's title, and notes.
 
     `file` is as in `source`, or the file's name alone. DataError for an image without an age.

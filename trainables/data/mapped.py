@@ -12,7 +12,7 @@ LARGE = 2**29
 """bytes from which on a choice of a mapped file's rows is not copied into memory"""
 
 
-class Rows:
+class MappedRows:
     """Some rows of a mapped array: indexed as an array is, and an array (a copy, as large as they are) to whatever wants one."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
@@ -47,17 +47,17 @@ class Rows:
         return np.asarray(self[:], dtype)
 
 
-def piece(images: np.ndarray | Rows, rows: np.ndarray) -> Any:
+def piece(images: np.ndarray | MappedRows, rows: np.ndarray) -> Any:
     """The images in `rows` (indices or a mask), in that order; without a copy where they follow each other, or are many of a mapped file.
 
     What comes back is an array, or indexed as one: see Rows.
     """
     places = np.flatnonzero(rows) if rows.dtype == bool else rows
-    if isinstance(images, Rows):
+    if isinstance(images, MappedRows):
         return piece(images.array, images.rows[places])
     if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
         return images[places[0] : places[0] + len(places)]
-    found = Rows(images, places)
+    found = MappedRows(images, places)
     return found if isinstance(images, np.memmap) and found.nbytes > LARGE else images[places]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from trainables.data import mapped
-from trainables.data.mapped import Rows
+from trainables.data.mapped import MappedRows
 
 SHARE = 4
 """on a GPU: more than one part in so many of its memory is large"""
@@ -17,7 +17,7 @@ SHARE = 4
 class Pixels:
     """What a training sees of images that are not held: of a tensor uint8 [n, c, s, s] its shape, its device, and batches of it."""
 
-    def __init__(self, images: np.ndarray | Rows, device: torch.device) -> None:
+    def __init__(self, images: np.ndarray | MappedRows, device: torch.device) -> None:
         self.images, self.device, self.shape, self.ndim = images, device, torch.Size(images.shape), images.ndim
 
     def __len__(self) -> int:
@@ -31,10 +31,10 @@ class Pixels:
         return (self[start : start + count] for start in range(0, len(self), count))
 
 
-def pixels(images: np.ndarray | Rows, device: torch.device) -> torch.Tensor:
+def pixels(images: np.ndarray | MappedRows, device: torch.device) -> torch.Tensor:
     """The images on the device; where they are too large for it, Pixels, which serve as a tensor does to what takes them by batches."""
     large = mapped.LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
-    if (isinstance(images, Rows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
+    if (isinstance(images, MappedRows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
         return Pixels(images, device)  # type: ignore[return-value]
     with warnings.catch_warnings():  # that a mapped file may not be written to; nobody does
         warnings.simplefilter("ignore", UserWarning)

@@ -9,7 +9,7 @@ from typing import get_type_hints
 
 import yaml
 
-from trainables.data.dataset import DataError, Faces, Reader, find_reader, readers
+from trainables.data.dataset import DataError, FaceDataset, Reader, find_reader, readers
 from trainables.registry import BadRequest
 
 POPULATIONS = ("children", "adults")
@@ -42,7 +42,7 @@ class Source:
         options = [value for name, value in self.options if name in _paths(find_reader(self.kind))]
         return [path for path in (self.path, *options) if os.path.isabs(path)]
 
-    def read(self, size: int, colour: str) -> Faces:
+    def read(self, size: int, colour: str) -> FaceDataset:
         """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
         reader = find_reader(self.kind)
         _check_options(reader, self.options, self.kind)
@@ -56,7 +56,7 @@ class Source:
 
 
 @lru_cache(maxsize=4)
-def load(source: Source, size: int, colour: str) -> Faces:
+def load(source: Source, size: int, colour: str) -> FaceDataset:
     """`source.read`, once in a process: a warm worker reads each set once. Files changed since are not seen."""
     return source.read(size, colour)
 

@@ -1,6 +1,6 @@
 """Targets: what an image or a clip is to be answered with: a class, a distribution of votes, valence and arousal, or several labels.
 
-What a data set knows of them stands in its facts (see `Faces`); a target reads it there, and says how outputs are trained and scored.
+What a data set knows of them stands in its facts (see `FaceDataset`); a target reads it there, and says how outputs are trained and scored.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables import metrics
-from trainables.data.dataset import AFFECT, SHOWN, VOTES, DataError, Faces
+from trainables.data.dataset import AFFECT, SHOWN, VOTES, DataError, FaceDataset
 
 BINS = 10
 """of an axis of valence or arousal, for losses that ask which images are alike (STUDIES: ciao)"""
@@ -21,7 +21,7 @@ BINS = 10
 class Answers(NamedTuple):
     """The answers of some images of a data set."""
 
-    faces: Faces
+    faces: FaceDataset
     """the images that have an answer; `labels` are codes: two images are alike where their codes are equal"""
     names: tuple[str, ...]
     """what each output stands for"""
@@ -38,7 +38,7 @@ class Target(ABC):
     """an image has one of the classes"""
 
     @abstractmethod
-    def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
+    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """The answers in a data set, of these classes where there are classes. DataError for what is no answer, naming the image."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class Label(Target):
 
     one_class = True
 
-    def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
+    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         return Answers(faces.only(classes), classes, None)
 
     def predict(self, outputs: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Label(Target):
 class Votes(Label):
     """A distribution over classes, as raters gave it; the label is what most of them said (FER+, Barsoum et al. 2016)."""
 
-    def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
+    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images that have a label. A tie goes to the data set's own label, if it is among the first, else to the first class."""
         columns = [f"{VOTES}{name}" for name in classes]
         _need(faces, columns)
@@ -93,7 +93,7 @@ class Votes(Label):
         tied = (own >= 0) & first[np.arange(len(own)), own]
         labels = np.where(tied, own, first.argmax(1)).astype(np.int64)
         values = (given / given.sum(1, keepdims=True)).astype(np.float32)
-        return Answers(Faces(faces.images, labels, classes, faces.facts, faces.title, faces.notes), classes, values)
+        return Answers(FaceDataset(faces.images, labels, classes, faces.facts, faces.title, faces.notes), classes, values)
 
     def loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         return functional.cross_entropy(outputs, _given(values))
@@ -104,7 +104,7 @@ class Affect(Target):
 
     kept = "predicted"
 
-    def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
+    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images that have both; alike are those in one bin of 10 x 10."""
         _need(faces, AFFECT)
         values = faces.facts[list(AFFECT)].to_numpy(np.float32, na_value=np.nan)
@@ -114,7 +114,7 @@ class Affect(Target):
             said = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
             raise DataError(f"{_source(faces, outside[0])}: {said}; both must lie between -1 and 1 ({outside.size} such images)")
         bins = np.minimum(((values + 1) * BINS / 2).astype(np.int64), BINS - 1)
-        return Answers(Faces(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.facts, faces.title, faces.notes), AFFECT, values)
+        return Answers(FaceDataset(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.facts, faces.title, faces.notes), AFFECT, values)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.tanh()
@@ -133,7 +133,7 @@ class Affect(Target):
 class Labels(Target):
     """Any number of labels at once (EmoReact, Nojavanasghari et al. 2016)."""
 
-    def read(self, faces: Faces, classes: tuple[str, ...]) -> Answers:
+    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images of which the labels are known; alike are those with the same set."""
         if not (columns := _columns(faces, SHOWN)):
             raise DataError(f"{faces.title}: knows no labels {SHOWN}...; this target needs a data set with several labels an image")
@@ -144,7 +144,7 @@ class Labels(Target):
             raise DataError(f"{_source(faces, odd[0])}: a label is neither 0 nor 1 ({odd.size} such images)")
         codes = (values.astype(np.int64) << np.arange(len(columns))).sum(1)
         names = tuple(column.removeprefix(SHOWN) for column in columns)
-        return Answers(Faces(faces.images, codes, (), faces.facts, faces.title, faces.notes), names, values)
+        return Answers(FaceDataset(faces.images, codes, (), faces.facts, faces.title, faces.notes), names, values)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()
@@ -161,7 +161,7 @@ class Labels(Target):
 TARGETS: dict[str, Target] = {"label": Label(), "votes": Votes(), "affect": Affect(), "labels": Labels()}
 
 
-def clips(faces: Faces, frames: int) -> np.ndarray:
+def clips(faces: FaceDataset, frames: int) -> np.ndarray:
     """Rows int64 [clips, frames] of each clip's frames, evenly spaced, in the order of `frame`; a shorter clip's are repeated.
 
     A data set without the fact `clip` has clips of one image. DataError for an image of no clip, and for a clip of two persons or answers.
@@ -181,16 +181,16 @@ def clips(faces: Faces, frames: int) -> np.ndarray:
     return np.stack(found)
 
 
-def _columns(faces: Faces, prefix: str) -> list[str]:
+def _columns(faces: FaceDataset, prefix: str) -> list[str]:
     return [str(name) for name in faces.facts if str(name).startswith(prefix)]
 
 
-def _need(faces: Faces, columns: list[str] | tuple[str, ...]) -> None:
+def _need(faces: FaceDataset, columns: list[str] | tuple[str, ...]) -> None:
     if lost := [name for name in columns if name not in faces.facts]:
         raise DataError(f"{faces.title}: knows no {', '.join(lost)}; choose another target or another data set")
 
 
-def _source(faces: Faces, row: int) -> str:
+def _source(faces: FaceDataset, row: int) -> str:
     named = str(faces.facts["source"].iat[row]) if "source" in faces.facts else f"row {faces.facts.index[row]}"
     return f"{faces.title}, {named}"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.data.dataset import Faces
+from trainables.data.dataset import FaceDataset
 from trainables.data.mapped import piece
 from trainables.data.pixels import held, pixels
 from trainables.data.targets import TARGETS
@@ -19,7 +19,7 @@ FACTS = ("subject", "sex", "age", "ethnicity", "mouth_open")
 """of those that a data set may know, the ones that results are broken down by"""
 
 
-def known(faces: Faces, rows: np.ndarray) -> dict[str, np.ndarray]:
+def known(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """FACTS of the images in `rows`, each [n], without those of which the data set knows nothing.
 
     Texts are str, empty where unknown; `subject` is always there. Numbers are float, NaN where unknown; truth values and whole
@@ -51,7 +51,7 @@ class Images(NamedTuple):
     """float32 [n, outputs]: the answers beyond one label, as the task's target has them"""
 
     @classmethod
-    def of(cls, faces: Faces, rows: np.ndarray, device: torch.device) -> "Images":
+    def of(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
         labels = torch.from_numpy(faces.labels[rows]).to(device)
         return cls(pixels(piece(faces.images, rows), device), labels, faces.facts.index.to_numpy()[rows])
 
@@ -105,7 +105,7 @@ class Task:
 
 
 class TaskKind(NamedTuple):
-    """A registered way: its settings, and `build(settings, {role: Faces}, seed, device) -> Task`. Settings have `size` and `colour`."""
+    """A registered kind: its settings (with `size`, `colour`), and `build(settings, {role: FaceDataset}, seed, device) -> Task`."""
 
     settings: type[Settings]
     build: Callable[..., Task]

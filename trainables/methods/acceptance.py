@@ -18,7 +18,7 @@ MOST = 1500
 RIDGES = (1e-3, 1e-1, 1e1, 1e3)
 
 
-class Probe(NamedTuple):
+class LinearProbe(NamedTuple):
     """A linear classifier: `weight` [classes, d] and `bias` [classes], and the share of validation images that it names right."""
 
     weight: Tensor
@@ -26,7 +26,7 @@ class Probe(NamedTuple):
     accuracy: float
 
 
-class Acceptance(Phase):
+class AcceptancePhase(Phase):
     """A linear probe on the frozen encoder, beside one on raw pixels; the classifier becomes it."""
 
     name = "acceptance"
@@ -75,7 +75,7 @@ class Acceptance(Phase):
         return [f"weak encoder: {said}"]
 
 
-def probe(train: Tensor, val: Tensor, labels: Tensor, truth: Tensor, classes: int) -> Probe:
+def probe(train: Tensor, val: Tensor, labels: Tensor, truth: Tensor, classes: int) -> LinearProbe:
     """The best ridge regression from `train` [n, d] to one-hot codes of `labels` [n], by its accuracy on `val` [m, d] with `truth` [m].
 
     Features are standardised first. Solved in the images' space: d may be much larger than n.
@@ -88,5 +88,5 @@ def probe(train: Tensor, val: Tensor, labels: Tensor, truth: Tensor, classes: in
     for ridge in RIDGES:
         weight = x.T @ (vectors @ (codes / (values.clamp(min=0) + ridge)[:, None])) / x.shape[1]
         right = (y @ weight).argmax(1).eq(truth).double().mean().item()
-        found.append(Probe((weight / scale[:, None]).T, 1 / classes - (mean / scale) @ weight, right))
+        found.append(LinearProbe((weight / scale[:, None]).T, 1 / classes - (mean / scale) @ weight, right))
     return max(found, key=lambda each: each.accuracy)

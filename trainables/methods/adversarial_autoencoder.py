@@ -10,7 +10,7 @@ from torch.nn import functional
 from trainables import models
 from trainables.data.augment import normalise
 from trainables.data.task import Task
-from trainables.methods.acceptance import Acceptance
+from trainables.methods.acceptance import AcceptancePhase
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
 from trainables.methods.recipe import encode
 from trainables.models.autoencoder import CODE, Code, CodeDiscriminator, Decoder, ImageDiscriminator
@@ -69,15 +69,15 @@ class AdversarialAutoencoder(Method):
         self.modules["classifier"] = nn.Linear(features, len(task.classes))
 
     def phases(self) -> list[Phase]:
-        accepted = Acceptance(self, needed=not self.settings.weights)
-        return [accepted] if self.settings.weights else [Compete(self), accepted]
+        accepted = AcceptancePhase(self, needed=not self.settings.weights)
+        return [accepted] if self.settings.weights else [AdversarialPhase(self), accepted]
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Of a linear layer on the frozen encoder: what its features know of persons."""
         return self.modules["classifier"](encode(self.modules["encoder"], pixels))
 
 
-class Compete(Phase):
+class AdversarialPhase(Phase):
     """Each step: the discriminators learn to tell apart, then encoder and decoder to reconstruct and to be mistaken."""
 
     name = "autoencoder"

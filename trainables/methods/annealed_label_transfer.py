@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from trainables.data.task import Task
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.transfer import Descent, Transfer, TransferRecipe
+from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe
 from trainables.streams import stream
 
 ACTED = 0.01
@@ -30,7 +30,7 @@ class AnnealedRecipe(TransferRecipe):
     has no gradient; or, drawn for each, be added to the class scores"""
 
 
-class Anneal(Descent):
+class AnnealedPhase(TransferPhase):
     """Each step: descend on a labelled batch, measure the gate's loss, descend on a pseudo-labelled one, measure again, keep or undo."""
 
     method: "AnnealedLabelTransfer"
@@ -92,7 +92,7 @@ class Anneal(Descent):
         return [f"ALT did not act: it kept {share:.2%} of its attempted steps"] if share < ACTED else []
 
 
-class Reference(nn.Module):
+class ReferenceNetwork(nn.Module):
     """The supervised loss at initialisation, L0: what temperature is counted in. It is in checkpoints, for it cannot be measured again."""
 
     loss: torch.Tensor
@@ -103,7 +103,7 @@ class Reference(nn.Module):
 
 
 @METHODS.add("annealed_label_transfer")
-class AnnealedLabelTransfer(Transfer):
+class AnnealedLabelTransfer(TransferMethod):
     """Pseudo-labels of another domain, kept from doing harm by a gate that is strict while it is warm."""
 
     Settings = AnnealedRecipe
@@ -111,11 +111,11 @@ class AnnealedLabelTransfer(Transfer):
 
     def __init__(self, settings: AnnealedRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        self.modules["reference"] = Reference()
+        self.modules["reference"] = ReferenceNetwork()
         _ = self.gate  # a task without one is refused before anything starts
 
     def phases(self) -> list[Phase]:
-        return [Anneal(self)]
+        return [AnnealedPhase(self)]
 
     @property
     def reference(self) -> torch.Tensor:

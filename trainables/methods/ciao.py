@@ -21,7 +21,7 @@ from trainables.streams import stream
 Batch = tuple[torch.Tensor, ...]
 
 
-class Adaptation(MethodSettings):
+class CIAOSettings(MethodSettings):
     """Settings; the defaults are the text's and, where it is silent, its published code's."""
 
     encoder: str = "vgg_face"
@@ -60,10 +60,10 @@ class CIAO(Method):
     maps' mean.
     """
 
-    Settings = Adaptation
-    settings: Adaptation
+    Settings = CIAOSettings
+    settings: CIAOSettings
 
-    def __init__(self, settings: Adaptation, task: Task, seed: int) -> None:
+    def __init__(self, settings: CIAOSettings, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
         encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
         if not isinstance(encoder, Convolutional):
@@ -111,7 +111,7 @@ class CIAO(Method):
         return Network(self.encoder, self.mask, self._head)
 
     def phases(self) -> list[Phase]:
-        return [Fit(self)]
+        return [CIAOPhase(self)]
 
     # what is computed once an image, and what each step
     def freeze(self, images: torch.Tensor) -> Batch:
@@ -199,7 +199,7 @@ class Network(nn.Module):
         return self.head(u if self.mask is None else self.mask(u, self.encoder.fed(before)))
 
 
-class Fit(Phase):
+class CIAOPhase(Phase):
     """One step a batch on the decision loss, and on the contrastive loss where there is a mask."""
 
     name = "fit"

@@ -13,7 +13,7 @@ from trainables.data.augment import normalise
 from trainables.data.task import Task
 from trainables.losses import spread
 from trainables.methods.method import Logs, Phase
-from trainables.methods.recipe import Descent, Encoding, PoolDescent, Recipe, accuracy, encode
+from trainables.methods.recipe import Encoding, PoolPhase, Recipe, SGDPhase, accuracy, encode
 from trainables.models.heads import Projection
 
 COLLAPSED = 0.1
@@ -33,7 +33,7 @@ class ContrastiveRecipe(Recipe):
     """the text's; where a smaller scale has too few steps for it, one at which the probe converges"""
 
 
-class Contrast(PoolDescent):
+class ContrastivePhase(PoolPhase):
     """Pairs of views are told apart from all others in the batch."""
 
     method: "Contrastive"
@@ -55,7 +55,7 @@ class Contrast(PoolDescent):
         return []
 
 
-class Probe(Descent):
+class LinearProbePhase(SGDPhase):
     """A linear layer on the frozen encoder (evaluation mode throughout), by cross-entropy on the target's crafted images."""
 
     method: "Contrastive"
@@ -121,6 +121,6 @@ class Contrastive(Encoding):
         settings = self.settings
         model = nn.Sequential(self.modules["encoder"], self.modules["projection"])
         return [
-            Contrast("contrast", self, model, settings.epochs, settings.lr, settings.batch // 2),
-            Probe("probe", self, self.modules["classifier"], settings.probe_epochs, settings.probe_lr, settings.batch),
+            ContrastivePhase("contrast", self, model, settings.epochs, settings.lr, settings.batch // 2),
+            LinearProbePhase("probe", self, self.modules["classifier"], settings.probe_epochs, settings.probe_lr, settings.batch),
         ]

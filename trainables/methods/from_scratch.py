@@ -35,7 +35,7 @@ class CNNRecipe(MethodSettings):
     """after t steps the rate is lr / (1 + decay t)"""
 
 
-class Descent(Phase):
+class AdamPhase(Phase):
     """Epochs of full batches over the training images; the epoch of the best validation accuracy is kept."""
 
     name = "fit"
@@ -95,7 +95,7 @@ class FromScratch(Method):
         self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
 
     def phases(self) -> list[Phase]:
-        return [Descent(self, self.modules)]
+        return [AdamPhase(self, self.modules)]
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.modules["classifier"](encode(self.modules["encoder"], pixels))

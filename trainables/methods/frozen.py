@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from trainables.methods.from_scratch import CNNRecipe, Descent, FromScratch
+from trainables.methods.from_scratch import AdamPhase, CNNRecipe, FromScratch
 from trainables.methods.method import METHODS, Phase
 
 
@@ -36,4 +36,4 @@ class Frozen(FromScratch):
         moving = nn.ModuleDict({"classifier": self.modules["classifier"]})
         if isinstance(connected := getattr(encoder, "connected", None), nn.Module):
             moving["connected"] = connected
-        return [Descent(self, moving)]
+        return [AdamPhase(self, moving)]

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from trainables.data.dataset import DataError
-from trainables.methods.acceptance import Acceptance
+from trainables.methods.acceptance import AcceptancePhase
 from trainables.methods.method import METHODS, Phase
 from trainables.methods.recipe import Recipe
 from trainables.methods.supervised import Supervised
@@ -24,7 +24,7 @@ class IdentityRecipe(Recipe):
 
 
 @METHODS.add("identity")
-class Identity(Supervised):
+class IdentityPretraining(Supervised):
     """Cross-entropy over persons; the encoder that results is accepted only if it tells them apart better than raw pixels."""
 
     Settings = IdentityRecipe
@@ -39,4 +39,4 @@ class Identity(Supervised):
 
     def phases(self) -> list[Phase]:
         trained = [] if self.settings.weights else super().phases()
-        return [*trained, Acceptance(self, needed=not self.settings.weights)]
+        return [*trained, AcceptancePhase(self, needed=not self.settings.weights)]

@@ -4,7 +4,7 @@ from torch.nn import functional
 
 from trainables.data.task import Images
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.transfer import Descent, Transfer, TransferRecipe
+from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe
 
 
 class LabelledRecipe(TransferRecipe):
@@ -14,7 +14,7 @@ class LabelledRecipe(TransferRecipe):
     """train on the gate set, too: what the labels that annealed label transfer decides by are worth as labels"""
 
 
-class Fit(Descent):
+class LabelledPhase(TransferPhase):
     """One step on the loss of a labelled batch."""
 
     def step(self, step: int) -> Logs:
@@ -25,7 +25,7 @@ class Fit(Descent):
 
 
 @METHODS.add("labelled")
-class Labelled(Transfer):
+class Labelled(TransferMethod):
     """Cross-entropy on labelled images; the unlabelled ones are not looked at."""
 
     Settings = LabelledRecipe
@@ -37,4 +37,4 @@ class Labelled(Transfer):
         return self.task.train.joined(self.gate) if self.settings.with_gate else self.task.train
 
     def phases(self) -> list[Phase]:
-        return [Fit(self)]
+        return [LabelledPhase(self)]

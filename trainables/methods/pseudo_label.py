@@ -7,7 +7,7 @@ from pydantic import Field
 from torch.nn import functional
 
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.transfer import Descent, Transfer, TransferRecipe, statistics_kept
+from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe, statistics_kept
 
 
 class PseudoLabelRecipe(TransferRecipe):
@@ -23,7 +23,7 @@ class PseudoLabelRecipe(TransferRecipe):
         return self.weight * min(1.0, max(0.0, (epoch - low) / (high - low) if high > low else float(epoch >= high)))
 
 
-class Ramp(Descent):
+class RampPhase(TransferPhase):
     """One step on the loss of a labelled and the weighted loss of an unlabelled batch."""
 
     method: "PseudoLabel"
@@ -45,11 +45,11 @@ class Ramp(Descent):
 
 
 @METHODS.add("pseudo_label")
-class PseudoLabel(Transfer):
+class PseudoLabel(TransferMethod):
     """Labelled and pseudo-labelled images together, whatever domain the latter are of."""
 
     Settings: ClassVar[type[PseudoLabelRecipe]] = PseudoLabelRecipe
     settings: PseudoLabelRecipe
 
     def phases(self) -> list[Phase]:
-        return [Ramp(self)]
+        return [RampPhase(self)]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.pseudo_label import PseudoLabel, PseudoLabelRecipe, Ramp
+from trainables.methods.pseudo_label import PseudoLabel, PseudoLabelRecipe, RampPhase
 from trainables.methods.transfer import statistics_kept
 from trainables.streams import stream
 
@@ -85,8 +85,8 @@ def unit_rates(network: nn.Module, low: float, high: float, rng: np.random.Gener
     return [drawn[each] for each in network.parameters()]
 
 
-class AlraoRamp(Ramp):
-    """As `Ramp`; the network descends on the averaged loss at its units' rates, each last layer on its own loss at its own."""
+class AlraoRampPhase(RampPhase):
+    """As `RampPhase`; the network descends on the averaged loss at its units' rates, each last layer on its own loss at its own."""
 
     method: "PseudoLabelAlrao"
 
@@ -147,4 +147,4 @@ class PseudoLabelAlrao(PseudoLabel):
         return head
 
     def phases(self) -> list[Phase]:
-        return [AlraoRamp(self)]
+        return [AlraoRampPhase(self)]

@@ -12,7 +12,7 @@ from trainables.data.augment import Augmentation, normalise
 from trainables.data.pool import Domain, Pool, craft
 from trainables.data.task import Task
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
-from trainables.recorded import Recorded, rate
+from trainables.recorded import CUDAGraphStep, rate
 from trainables.registry import BadRequest
 from trainables.streams import stream
 
@@ -83,7 +83,7 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return (logits.argmax(1) == labels).float().mean().item()
 
 
-class Descent(Phase):
+class SGDPhase(Phase):
     """Epochs of SGD over shuffled items in full batches; the items left over at an epoch's end are others every time."""
 
     compiles: ClassVar[bool] = True
@@ -97,7 +97,7 @@ class Descent(Phase):
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
-        self.descend = Recorded(self._descend, self.model, self.optimizer) if recorded else self._descend
+        self.descend = CUDAGraphStep(self._descend, self.model, self.optimizer) if recorded else self._descend
 
     @abstractmethod
     def items(self, epoch: int) -> int:
@@ -138,7 +138,7 @@ class Descent(Phase):
         return {"lr": float(self.optimizer.param_groups[0]["lr"])}
 
 
-class PoolDescent(Descent):
+class PoolPhase(SGDPhase):
     """Descent over the pool itself, each item in `views` views."""
 
     views: int

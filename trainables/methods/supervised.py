@@ -9,10 +9,10 @@ from torch.nn import functional
 from trainables.data.augment import normalise
 from trainables.data.dataset import DataError
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.recipe import Encoding, PoolDescent, Recipe, accuracy
+from trainables.methods.recipe import Encoding, PoolPhase, Recipe, accuracy
 
 
-class Fit(PoolDescent):
+class SupervisedPhase(PoolPhase):
     """Every image in one view; the epoch of the best validation accuracy is kept."""
 
     method: "Supervised"
@@ -42,4 +42,4 @@ class Supervised(Encoding):
 
     def phases(self) -> list[Phase]:
         model = nn.Sequential(self.modules["encoder"], self.modules["classifier"])
-        return [Fit("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]
+        return [SupervisedPhase("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]

@@ -62,7 +62,7 @@ class Batches:
         return normalise(augment(self.images.pixels[self.rows[chosen]], parameters)), self.labels[chosen]
 
 
-class Transfer(Method):
+class TransferMethod(Method):
     """A network and what it is trained on: labelled images, and for most methods unlabelled ones."""
 
     settings: TransferRecipe
@@ -120,12 +120,12 @@ def statistics_kept(network: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
-class Descent(Phase):
+class TransferPhase(Phase):
     """Epochs over the labelled images. An epoch has as many unlabelled batches as labelled ones, where the method wants any."""
 
     name = "fit"
 
-    def __init__(self, method: Transfer) -> None:
+    def __init__(self, method: TransferMethod) -> None:
         self.method, self.epochs, self.model = method, method.settings.epochs, method.modules
 
     def begin(self) -> None:

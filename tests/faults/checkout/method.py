@@ -9,7 +9,7 @@ import torch
 
 from trainables.methods.method import METHODS, Logs, Phase
 from trainables.methods.recipe import Recipe
-from trainables.methods.supervised import Fit, Supervised
+from trainables.methods.supervised import Supervised, SupervisedPhase
 
 EAT = 1 << 50
 """bytes that no machine has"""
@@ -21,7 +21,7 @@ class OrdealSettings(Recipe):
     """seconds that a step takes on top of its arithmetic: a grid that is mostly waiting leaves the processor to what dies and starts"""
 
 
-class Sick(Fit):
+class Sick(SupervisedPhase):
     method: "Ordeal"
 
     def start(self, epoch: int) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import inside, number, root_of, table, walk, within
-from trainables.data.gather import Found, gather, lacking
+from trainables.data.gather import FoundPicture, gather, lacking
 
 CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "none", "uncertain", "no face")
 LABELS = CODES[:8]
@@ -31,7 +31,7 @@ RELEASE = Release(
     licence="non-commercial research; no passing on",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """Read the manually annotated part in either form, with its official split; the test set was never released.
 
     Images of no expression, uncertain ones and those without a face (codes 8 to 10) are left out. In the older form the csv's box is
@@ -57,7 +57,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     return gather(root, found, title="AffectNet", size=size, colour=colour, classes=LABELS, notes=notes)
 
 
-def _lists(root: Path) -> Iterator[Found]:
+def _lists(root: Path) -> Iterator[FoundPicture]:
     """The older form: csv files, and images in numbered folders."""
     lists = root / inside(root, "Manually_Annotated_file_lists")
     place = inside(root, "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images", "Manually_Annotated")
@@ -77,10 +77,10 @@ def _lists(root: Path) -> Iterator[Found]:
             if code not in ("8", "9", "10"):
                 sides = [number(text, where, "box", -1e6, 1e6) for text in (x, y, width, height)]
                 box = (sides[0], sides[1], sides[2], sides[3])
-            yield Found(f"{place}/{picture}", _emotion(code, where), {"split": split} | _affect(valence, arousal, where), box=box)
+            yield FoundPicture(f"{place}/{picture}", _emotion(code, where), {"split": split} | _affect(valence, arousal, where), box=box)
 
 
-def _sets(root: Path) -> Iterator[Found]:
+def _sets(root: Path) -> Iterator[FoundPicture]:
     """The newer form: N.jpg with N_exp.npy, N_val.npy and N_aro.npy, which hold texts or numbers."""
     for name, split in SETS.items():
         if not (part := inside(root, name)):
@@ -93,7 +93,7 @@ def _sets(root: Path) -> Iterator[Found]:
             stem = root / annotations / Path(file).stem
             code, valence, arousal = (_scalar(stem.with_name(f"{stem.name}_{kind}.npy")) for kind in ("exp", "val", "aro"))
             where = f"{stem}_exp.npy"
-            yield Found(file, _emotion(code, where), {"split": split} | _affect(valence, arousal, where))
+            yield FoundPicture(file, _emotion(code, where), {"split": split} | _affect(valence, arousal, where))
 
 
 def _scalar(file: Path) -> str:

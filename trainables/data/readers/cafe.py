@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, Release, reader
+from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, reader
 from trainables.data.decode import Item
 from trainables.data.files import walk
 from trainables.data.gather import pictures
@@ -35,7 +35,7 @@ _TOKEN = re.compile(rf"({'|'.join(EMOTIONS)})(open|[a-z]*tongue[a-z]*)?")
     licence="research by authorised investigators; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> FaceDataset:
     """Read `sessions/` in the given folder, or in the one folder of it that has one; cut to 1:1 and resized by `square`.
 
     A child is named by sex, ethnicity and number, and a session is one child's. So a session with two children is an error: one of
@@ -74,7 +74,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, cr
     if faceless:
         notes.append(f"in {len(faceless):,} of {len(named):,} photographs no face is found; they are left out")
     facts, labels = facts.iloc[rows.kept].reset_index(drop=True), labels[rows.kept]
-    return Faces(rows.values, labels, classes, facts, "CAFE, children of 2 to 8", tuple(notes), origin=rows.key)
+    return FaceDataset(rows.values, labels, classes, facts, "CAFE, children of 2 to 8", tuple(notes), origin=rows.key)
 
 
 def _sessions(folder: Path) -> Path:

@@ -4,9 +4,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import inside, lines, root_of, walk
-from trainables.data.gather import Found, gather, lacking, only, unnamed
+from trainables.data.gather import FoundPicture, gather, lacking, only, unnamed
 
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 FOLDERS = {
@@ -39,7 +39,7 @@ _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
 )
 def read(
     path: str, *, size: int, colour: str, population: str | None = None, peak: str = "3", crop: str = "", landmarks: Path | None = None
-) -> Faces:
+) -> FaceDataset:
     """Read the 327 sequences that have an emotion file: their last `peak` frames with its label, their first as neutral.
 
     No file means no label: the other sequences are left out. CK+48 is read as it is: its frames are of the same sequences, 48 x 48.
@@ -60,7 +60,7 @@ def read(
     return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
 
 
-def _official(root: Path, place: str, peak: int) -> tuple[list[Found], list[str]]:
+def _official(root: Path, place: str, peak: int) -> tuple[list[FoundPicture], list[str]]:
     labels = inside(root, *LABELS)
     if not labels:
         raise DataError(f"{root}: has {place}, but no folder {' or '.join(LABELS)}; unpack the emotion labels there")
@@ -87,11 +87,11 @@ def _official(root: Path, place: str, peak: int) -> tuple[list[Found], list[str]
         peaks = frames[1:][-peak:]
         for number, file in [frames[0], *peaks]:
             shown = "neutral" if number == frames[0][0] else emotion
-            found.append(Found(file, shown, {"subject": subject, "sequence": f"{subject}/{sequence}", "place": int(number)}))
+            found.append(FoundPicture(file, shown, {"subject": subject, "sequence": f"{subject}/{sequence}", "place": int(number)}))
     notes = [f"{len(emotions):,} of {len(sequences):,} sequences are labelled; the others are left out"]
     short = [name for name in COUNTS if sum(each == name for each in emotions.values()) != COUNTS[name]]
     if short:
-        there = lacking([Found(str(key), emotion) for key, emotion in emotions.items()], Release(classes=COUNTS))
+        there = lacking([FoundPicture(str(key), emotion) for key, emotion in emotions.items()], Release(classes=COUNTS))
         notes += [type(note)(note.replace("images", "sequences", 1)) for note in there]
     return found, [*notes, *unnamed(other, EXAMPLE)]
 
@@ -118,7 +118,7 @@ def _emotions(root: Path, labels: str) -> dict[tuple[str, str], str]:
     return emotions
 
 
-def _small(root: Path) -> tuple[list[Found], list[str]]:
+def _small(root: Path) -> tuple[list[FoundPicture], list[str]]:
     """CK+48."""
     place = inside(root, "CK+48")
     found, other = [], []
@@ -131,5 +131,5 @@ def _small(root: Path) -> tuple[list[Found], list[str]]:
         subject, sequence, emotion = name[1].upper(), f"{name[1].upper()}/{name[2]}", FOLDERS[parts[-2].lower()]
         if emotion_of.setdefault(sequence, emotion) != emotion:
             raise DataError(f"{root / file}: sequence {sequence} is {emotion_of[sequence]} in another file; one folder is wrong")
-        found.append(Found(file, emotion, {"subject": subject, "sequence": sequence, "place": int(name[3])}))
+        found.append(FoundPicture(file, emotion, {"subject": subject, "sequence": sequence, "place": int(name[3])}))
     return found, unnamed(other, "anger/S010_004_00000017.png")

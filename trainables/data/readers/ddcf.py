@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import folder, walk
-from trainables.data.gather import Found, contradictions, gather, lacking, only, unnamed
+from trainables.data.gather import FoundPicture, contradictions, gather, lacking, only, unnamed
 
 FOLDERS = {
     "afraid": "fear",
@@ -48,7 +48,7 @@ _NAME = re.compile(r"S(\d+)_(\d+)yo([MF])(?:_([A-Za-z]+))??(?:_exp)?_(far left|f
 )
 def read(
     path: str, *, size: int, colour: str, population: str | None = None, pleased: str = "", crop: str = "", landmarks: Path | None = None
-) -> Faces:
+) -> FaceDataset:
     """Read the photographs; the folder says the expression, and the name, too: where they differ, the folder is believed and a note made.
 
     "Pleased" (a smile without teeth) is a class of its own, `pleased`, or with `pleased=happiness` part of happiness, or with
@@ -79,7 +79,7 @@ def read(
         if said and token in TOKENS and TOKENS[token] != said:
             wrong.append((file, f"its name says {TOKENS[token]}, its folder {said}"))
         facts = {"subject": f"S{int(number):02d}", "age": float(years), "sex": sex, "ethnicity": "caucasian", "view": name[5].lower()}
-        found.append(Found(file, emotion, facts))
+        found.append(FoundPicture(file, emotion, facts))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*lacking(found, RELEASE), *contradictions(root, wrong, len(found)), *unnamed(other, EXAMPLE)]
@@ -88,7 +88,7 @@ def read(
         notes.append(f"{count:,} pleased faces {'count as happiness' if pleased == 'happiness' else 'are left out'}")
         renamed = {"pleased": "happiness"} if pleased == "happiness" else {}
         found = [
-            Found(each.file, renamed.get(str(each.emotion), each.emotion), each.facts)
+            FoundPicture(each.file, renamed.get(str(each.emotion), each.emotion), each.facts)
             for each in found
             if pleased != "drop" or each.emotion != "pleased"
         ]

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trainables.data.dataset import SHOWN, DataError, Faces, Release, reader
+from trainables.data.dataset import SHOWN, DataError, FaceDataset, Release, reader
 from trainables.data.files import CLIPS, inside, lines, number, root_of, table, walk
-from trainables.data.gather import Found, clip, gather, lacking, only
+from trainables.data.gather import FoundPicture, clip, gather, lacking, only
 
 LABELS = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
 """the order of the label files; then valence, from 1 to 7"""
@@ -32,7 +32,7 @@ def read(
     subjects: Path | None = None,
     crop: str = "",
     landmarks: Path | None = None,
-) -> Faces:
+) -> FaceDataset:
     """Read `frames` evenly spaced frames of each clip. Line i of a label file is of line i of the names file of its part, never of a
     folder's listing.
 
@@ -43,7 +43,7 @@ def read(
     only(path, population, "children", "children, of 4 to 14 years")
     root = root_of(path, "EmoReact's Data and Labels", "Data")
     who = _subjects(subjects) if subjects else {}
-    found: list[Found] = []
+    found: list[FoundPicture] = []
     missing: list[str] = []
     for split, name in SPLITS.items():
         place = inside(root, f"Data/{name}")
@@ -61,7 +61,7 @@ def read(
             found += clip(root, there[clip_name], shown[0] if len(shown) == 1 else None, known, frames)
     if not found:
         raise DataError(f"{root}: none of the named clips lies in Data; the first: {missing[0] if missing else 'none is named'}")
-    clips = [Found(each.facts["clip"], None, each.facts) for each in found if each.frame == 0]
+    clips = [FoundPicture(each.facts["clip"], None, each.facts) for each in found if each.frame == 0]
     notes = lacking(clips, RELEASE)
     notes += [f"{len(missing):,} named clips are not there; the first: {missing[0]}"] if missing else []
     title = "EmoReact, children of 4 to 14"

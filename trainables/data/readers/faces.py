@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainables.data.dataset import CLASSES, DataError, Faces, reader, square
+from trainables.data.dataset import CLASSES, DataError, FaceDataset, reader, square
 from trainables.data.render import pack
 
 TITLES = {
@@ -24,12 +24,12 @@ GROWN_UP = 18
     licence="CC0",
     on_disk=False,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """One domain of the embedded pack; an empty `path` stands for the population.
 
     Labels are what the person was asked to show; `unlabelled` has none (-1), its truth is the fact `truth`; a clip's frames carry its
-    main label, the facts `emoreact_*` all of them. Facts beyond those of `Faces`: `style`, `intensity` (0 to 1), pose (`yaw`, `pitch`,
-    `roll`, degrees), shares of ethnicity, `valence` and `arousal` (-1 to 1), ten raters' `votes_*`, the facial units `au_*` (percent),
+    main label, the facts `emoreact_*` all of them. Further facts: `style`, `intensity` (0 to 1), pose (`yaw`, `pitch`, `roll`,
+    degrees), shares of ethnicity, `valence` and `arousal` (-1 to 1), ten raters' `votes_*`, the facial units `au_*` (percent),
     boxes of eyes, brows and mouth (`mouth_x0` ..., pixels of the 64 x 64 original, x1 and y1 exclusive), of clips `clip` and `frame`.
     """
     domain = path or population or ""
@@ -54,4 +54,4 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in pack.EMOREACT)) if name in facts]
     facts = facts.drop(columns=["domain", "bytes"]).astype(dict.fromkeys(counts, int))
     images = np.stack([square(image, size, colour) for image in content.images(rows)])
-    return Faces(images, labels, classes, facts, TITLES[domain])
+    return FaceDataset(images, labels, classes, facts, TITLES[domain])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.data import cache
-from trainables.data.dataset import CLASSES, DataError, Doubt, Faces, Release, reader, square
+from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, reader, square
 
 SIDE = 48
 ROWS = 35_887
@@ -36,7 +36,7 @@ RELEASE = Release(
     licence="competition data; the rights in the pictures (from the web) are unresolved",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
 
     A row is a record's 0-based place in the file, in error messages, in `facts.source` and in the ages file alike. `ages` is a csv
@@ -81,7 +81,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
     classes = tuple(name for name in CLASSES if name in CODES.values())
     labels = np.array([classes.index(name) for name in CODES.values()])[codes[keep]]
     pictures, origin = resized(file, key, images, keep, size, colour)
-    return Faces(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
+    return FaceDataset(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
 
 
 def rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Doubt, Faces, reader
+from trainables.data.dataset import DataError, Doubt, FaceDataset, reader
 from trainables.data.files import folder, walk
-from trainables.data.gather import Found, gather, lacking
+from trainables.data.gather import FoundPicture, gather, lacking
 from trainables.data.readers import fer2013
 from trainables.data.readers.folders import NAMES, PARTS
 
@@ -23,7 +23,7 @@ _USAGE = {name.lower(): split for name, split in fer2013.SPLITS.items()}
     licence="as fer2013",
     release=fer2013.RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """Read the pictures of the folders of classes; the split is what the name's beginning says, else the folder's.
 
     Copies and constant images are dropped as the kind fer2013 drops them. The numbers in the names are not the csv's rows, so no ages
@@ -47,7 +47,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
         folder_says = PARTS.get(parts[0].lower())
         if name and folder_says and (folder_says == "train") != (split == "train"):
             raise DataError(f"{root / file}: its name says {name[1]}, its folder {parts[0]}; one of them is wrong")
-        found.append(Found(file, emotion, {"split": split}))
+        found.append(FoundPicture(file, emotion, {"split": split}))
     if not found:
         raise DataError(f"{root}: holds no picture like {EXAMPLE}")
     notes = lacking(found, fer2013.RELEASE)
@@ -58,4 +58,4 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     if keep.all():
         return faces
     facts = faces.facts.loc[keep].reset_index(drop=True)
-    return Faces(faces.images[keep], faces.labels[keep], faces.classes, facts, faces.title, (*faces.notes, *dropped))
+    return FaceDataset(faces.images[keep], faces.labels[keep], faces.classes, facts, faces.title, (*faces.notes, *dropped))

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import CLASSES, VOTES, DataError, Doubt, Faces, Release, reader
+from trainables.data.dataset import CLASSES, VOTES, DataError, Doubt, FaceDataset, Release, reader
 from trainables.data.files import number, root_of, table, within
-from trainables.data.gather import Found, gather
+from trainables.data.gather import FoundPicture, gather
 from trainables.data.readers import fer2013
 
 NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -41,7 +41,7 @@ def read(
     votes: Path | None = None,
     rule: str = "majority",
     copies: str = "drop",
-) -> Faces:
+) -> FaceDataset:
     """Read pictures and votes; a picture without a label by the rule is left out.
 
     The rules are those of the published code. Votes of a single rater are dropped first. `majority`: the class with more than half of
@@ -73,7 +73,7 @@ def read(
     facts = faces.facts.loc[keep].reset_index(drop=True)
     origin = faces.origin if keep.all() else ""
     images = faces.images if keep.all() else faces.images[keep]
-    return Faces(images, faces.labels[keep], faces.classes, facts, "FER+", tuple(notes), origin=origin)
+    return FaceDataset(images, faces.labels[keep], faces.classes, facts, "FER+", tuple(notes), origin=origin)
 
 
 def label(votes: np.ndarray, rule: str) -> tuple[int, np.ndarray]:
@@ -98,17 +98,17 @@ def label(votes: np.ndarray, rule: str) -> tuple[int, np.ndarray]:
     return (int(kept.argmax()) if good else COLUMNS.index("unknown")), kept
 
 
-def _facts(text: list[str], where: str, rule: str, split: str) -> Found | None:
+def _facts(text: list[str], where: str, rule: str, split: str) -> FoundPicture | None:
     """What ten votes say, as a Found without a file; None for no label."""
     votes = np.array([number(vote, where, "vote", 0, 10) for vote in text])
     chosen, kept = label(votes, rule)
     if chosen >= len(NAMES):
         return None
     by_name = dict(zip(NAMES, kept, strict=False))
-    return Found("", NAMES[chosen], {"split": split} | {f"{VOTES}{name}": int(by_name[name]) for name in CLASSES})
+    return FoundPicture("", NAMES[chosen], {"split": split} | {f"{VOTES}{name}": int(by_name[name]) for name in CLASSES})
 
 
-def _folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -> Faces:
+def _folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -> FaceDataset:
     root = root_of(path, "FER+'s folders FER2013Train, FER2013Valid, FER2013Test", *FOLDERS)
     newer = _by_name(votes) if votes else {}
     found, counts = [], {}
@@ -125,7 +125,7 @@ def _folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -
             if votes and picture not in newer:
                 raise DataError(f"{votes}: has no votes for {picture}, which {file} lists")
             if each := _facts(newer.get(picture, given), where, rule, split):
-                found.append(Found(f"{place}/{picture}", each.emotion, each.facts))
+                found.append(FoundPicture(f"{place}/{picture}", each.emotion, each.facts))
         counts[split] = len(seen)
     return gather(
         root,
@@ -138,7 +138,7 @@ def _folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -
     )
 
 
-def _counts(pictures: dict[str, int], found: list[Found], rule: str, of_table: str) -> list[str]:
+def _counts(pictures: dict[str, int], found: list[FoundPicture], rule: str, of_table: str) -> list[str]:
     each = [sum(one.facts["split"] == split for one in found) for split in FOLDERS.values()]
     of = ", ".join(f"{split} {labelled:,} of {pictures.get(split, 0):,}" for split, labelled in zip(FOLDERS.values(), each, strict=True))
     notes = [f"labelled: {of}; the others are unknown or no faces"]
@@ -156,11 +156,11 @@ def _by_name(file: Path) -> dict[str, list[str]]:
     return votes
 
 
-def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -> Faces:
+def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -> FaceDataset:
     """FER2013's csv with the votes of fer2013new.csv, row by row."""
     votes = votes or file.with_name("fer2013new.csv")
     images, _, usages, key = fer2013.rows(file)
-    found: list[Found] = []
+    found: list[FoundPicture] = []
     rows: list[int] = []
     pictures = dict.fromkeys(FOLDERS.values(), 0)
     row = -1
@@ -177,7 +177,7 @@ def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -
         split = fer2013.SPLITS[usage]
         pictures[split] += 1
         if each := _facts(given, where, rule, split):
-            found.append(Found(f"{file.name} row {row}", each.emotion, each.facts))
+            found.append(FoundPicture(f"{file.name} row {row}", each.emotion, each.facts))
             rows.append(row)
     if row + 1 != len(usages):
         raise DataError(f"{votes}: {row + 1:,} rows, but {file.name} has {len(usages):,}; are these its votes?")
@@ -193,4 +193,4 @@ def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -
         notes.append(f"{blank.sum():,} labelled pictures are constant")
     facts = pd.DataFrame([{"source": each.file, **each.facts} for each in found])
     labels = np.array([names.index(str(each.emotion)) for each in found])
-    return Faces(values, labels, names, facts, "FER+", tuple(notes), origin=origin)
+    return FaceDataset(values, labels, names, facts, "FER+", tuple(notes), origin=origin)

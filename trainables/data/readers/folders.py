@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, reader
+from trainables.data.dataset import DataError, FaceDataset, reader
 from trainables.data.files import folder, table, walk
-from trainables.data.gather import Found, gather
+from trainables.data.gather import FoundPicture, gather
 
 PARTS = {
     "train": "train",
@@ -49,7 +49,7 @@ def read(
     subject: str = "",
     crop: str = "",
     landmarks: Path | None = None,
-) -> Faces:
+) -> FaceDataset:
     """Read every image; the folder below the root (or below train, val, test) is its class, whatever lies deeper.
 
     The field's usual words are understood in any letters (angry, Happy, afraid); others are classes of their own, and noted. Numbers
@@ -66,7 +66,7 @@ def read(
         raise DataError(f"{path}: subject={subject!r} is no regular expression ({error})") from None
     if subject and not pattern.groups:
         raise DataError(f"{path}: subject={subject!r} has no group (...) that is the person")
-    found: list[Found] = []
+    found: list[FoundPicture] = []
     parts: dict[str, list[str]] = {}
     for file in walk(root):
         *places, _ = file.split("/")
@@ -82,7 +82,7 @@ def read(
                 raise DataError(f"{root / file}: subject={subject} finds no person in this path")
             facts["subject"] = person[1]
         parts.setdefault(split or "", []).append(file)
-        found.append(Found(file, emotion, facts))
+        found.append(FoundPicture(file, emotion, facts))
     if len(parts) > 1 and "" in parts:
         raise DataError(f"{root}: has a split, but {parts[''][0]} lies outside it")
     if not found:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import SUFFIXES, DataError, Doubt, Faces, reader
+from trainables.data.dataset import SUFFIXES, DataError, Doubt, FaceDataset, reader
 from trainables.data.decode import Item
 from trainables.data.files import walk
 from trainables.data.gather import PARTS, UNREADABLE, pictures
@@ -27,7 +27,7 @@ def read(
     label: str = "",
     crop: str = "",
     landmarks: Path | None = None,
-) -> Faces:
+) -> FaceDataset:
     """Read every image below the folder, cut to 1:1 and resized by `square`, in the order of their paths.
 
     Without `label` no image has one (-1). Where each image lies in a folder train, val or test of the given one, that is its official
@@ -63,4 +63,4 @@ def read(
         facts["split"] = [file.split("/")[0] for file in kept]
     title = ", ".join(filter(None, [f"images of {folder.name}", population, label or "unlabelled"]))
     labels = np.full(len(kept), 0 if label else -1)
-    return Faces(rows.values, labels, (label,) if label else (), facts, title, tuple(notes), origin=rows.key)
+    return FaceDataset(rows.values, labels, (label,) if label else (), facts, title, tuple(notes), origin=rows.key)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from trainables.data.dataset import DataError, Faces, reader
+from trainables.data.dataset import DataError, FaceDataset, reader
 from trainables.data.files import root_of, within
-from trainables.data.gather import Found, gather
+from trainables.data.gather import FoundPicture, gather
 
 CHILD, ADULT = 12, 18
 """years: children are this old or younger, adults this old or older"""
@@ -26,7 +26,7 @@ FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "se
     source="data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki",
     licence="academic research",
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> FaceDataset:
     """Read the cropped faces that have one face, an age from 0 to 100 and a detector's score of `score` or more; unlabelled.
 
     The age is that in the middle of the year in which the photograph was taken. "children" are of 12 years or under, "adults" of 18 or
@@ -60,7 +60,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, sc
         file = within(_text(rows["full_path"][row]), where)
         facts = {"subject": _text(rows["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
         if population is None or (age <= CHILD if population == "children" else age >= ADULT):
-            found.append(Found(file, None, facts))
+            found.append(FoundPicture(file, None, facts))
     notes = [f"left out: {count:,} images that {why}" for why, count in dropped.items() if count]
     if population:
         notes.append(f"{population}: {len(found):,} images, by the age when they were taken")

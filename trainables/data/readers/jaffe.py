@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import folder, lines, number, walk
-from trainables.data.gather import Found, gather, lacking, only, unnamed
+from trainables.data.gather import FoundPicture, gather, lacking, only, unnamed
 
 EMOTIONS = {"AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise"}
 RATED = {"HAP": "happiness", "SAD": "sadness", "SUR": "surprise", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}
@@ -26,7 +26,7 @@ _PICTURE = re.compile(rf"({'|'.join(WOMEN)})-({'|'.join(EMOTIONS)})(\d)", re.IGN
     licence="non-commercial research; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """Read every photograph, wherever in the folder, by its name; the pictures are faces already.
 
     Facts: `source`, `subject`, `sex`, `ethnicity`, `exemplar` (the digit of the name: which of the woman's pictures of that expression)
@@ -48,7 +48,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
             raise DataError(f"{root}: {seen[picture]} and {file} are one picture by their names; remove the copy")
         seen[picture] = file
         facts = {"subject": woman.upper(), "sex": "F", "ethnicity": "japanese", "exemplar": int(exemplar)}
-        found.append(Found(file, EMOTIONS[token.upper()], facts | ratings.get(picture, {})))
+        found.append(FoundPicture(file, EMOTIONS[token.upper()], facts | ratings.get(picture, {})))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*lacking(found, RELEASE), *unnamed(other, EXAMPLE)]

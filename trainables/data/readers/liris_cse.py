@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import CLIPS, inside, root_of, table, walk
-from trainables.data.gather import Found, clip, gather, lacking, only, unnamed
+from trainables.data.gather import FoundPicture, clip, gather, lacking, only, unnamed
 from trainables.data.xlsx import cells
 
 TOKENS = {
@@ -37,7 +37,7 @@ EXAMPLE = "videos_208/S1_happy_2.mp4"
 )
 def read(
     path: str, *, size: int, colour: str, population: str | None = None, frames: str = "8", crop: str = "", landmarks: Path | None = None
-) -> Faces:
+) -> FaceDataset:
     """Read `frames` frames of each clip; a clip whose name has two expressions carries the first as its label.
 
     Facts: `source`, `subject` (S1 to S12), `clip`, `frame`, `second` (the other expression), and `age` and `sex` where the table of
@@ -64,7 +64,7 @@ def read(
         found += clip(root, file, shown[0], facts | who.get(subject.upper(), {}), frames)
     if not found:
         raise DataError(f"{root}: no clip is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    clips = list({each.facts["clip"]: Found(each.facts["clip"], each.emotion, each.facts) for each in found}.values())
+    clips = list({each.facts["clip"]: FoundPicture(each.facts["clip"], each.emotion, each.facts) for each in found}.values())
     notes = [*lacking(clips, Release(images=208, subjects=12)), *unnamed(other, EXAMPLE)]
     notes += ["ages and sexes are not known: there is no table of participants"] if not who else []
     title = "LIRIS-CSE, children of 4 to 12"

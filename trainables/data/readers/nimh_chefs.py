@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import folder, walk
-from trainables.data.gather import Found, contradictions, gather, lacking, only, unnamed
+from trainables.data.gather import FoundPicture, contradictions, gather, lacking, only, unnamed
 
 FOLDERS = {"afraid": "fear", "angry": "anger", "happy": "happiness", "neutral": "neutral", "sad": "sadness"}
 GAZES = {"direct": "straight", "averted": "averted"}
@@ -28,7 +28,7 @@ _EMOTION = re.compile(r"[FM]\d{1,2}[_-]?\d?[_-]?([FAHNS])", re.IGNORECASE)
     licence="research; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> FaceDataset:
     """Read the photographs: the folder says expression and gaze, the name says who; some names of the release are wrong in the rest.
 
     A file whose letter contradicts its folder is noted (many are refused). A name that starts with no child, such as DSC_4644.JPG (a
@@ -51,7 +51,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, cr
         if letter and LETTERS[letter[1].upper()] != emotion:
             wrong.append((file, f"its name says {LETTERS[letter[1].upper()]}"))
         facts = {"subject": f"{subject[1].upper()}{int(subject[2]):02d}", "sex": subject[1].upper(), "gaze": GAZES[place[2]]}
-        found.append(Found(file, emotion, facts))
+        found.append(FoundPicture(file, emotion, facts))
     if not found:
         raise DataError(f"{root}: no image lies in a folder as in {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*lacking(found, RELEASE), *contradictions(root, wrong, len(found)), *unnamed(other, EXAMPLE)]

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import folder, walk
-from trainables.data.gather import Found, gather, lacking, unnamed
+from trainables.data.gather import FoundPicture, gather, lacking, unnamed
 
 EMOTIONS = {
     "angry": "anger",
@@ -37,7 +37,7 @@ _NAME = re.compile(
 )
 def read(
     path: str, *, size: int, colour: str, population: str | None = None, angle: str = "", crop: str = "", landmarks: Path | None = None
-) -> Faces:
+) -> FaceDataset:
     """Read the photographs (681 x 1024, head and shoulders: with `crop`), of all angles or one; the group Kid is "children".
 
     Facts: `source`, `subject` (the model's number), `sex`, `ethnicity` (Kid: caucasian), `group`, `angle` (degrees, 90 is frontal) and
@@ -56,7 +56,7 @@ def read(
         if who.setdefault(model, (group, sex)) != (group, sex):
             raise DataError(f"{root / file}: model {model} is {' '.join(who[model])} in another file; one of them is misnamed")
         facts = {"subject": model, "sex": sex[0].upper(), "ethnicity": "caucasian" if group == "kid" else group}
-        found.append(Found(file, EMOTIONS[token], facts | {"group": group, "angle": int(degrees), "gaze": gaze}))
+        found.append(FoundPicture(file, EMOTIONS[token], facts | {"group": group, "angle": int(degrees), "gaze": gaze}))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*lacking(found, RELEASE), *unnamed(other, EXAMPLE)]

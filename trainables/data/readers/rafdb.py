@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import inside, lines, root_of, walk
-from trainables.data.gather import Found, ages_of, contradictions, gather, lacking, unnamed
+from trainables.data.gather import FoundPicture, ages_of, contradictions, gather, lacking, unnamed
 
 CODES = {1: "surprise", 2: "fear", 3: "disgust", 4: "happiness", 5: "sadness", 6: "anger", 7: "neutral"}
 LIST = "EmoLabel/list_patition_label.txt"
@@ -34,7 +34,7 @@ _COMPOUND = re.compile(r"(train_\d{4}|test_\d{3})(_aligned)?", re.IGNORECASE)
     licence="non-commercial research; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> Faces:
+def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the aligned faces (100 x 100) with the official split.
 
     "children" are those of ages 12 or under and "adults" of 25 or over by `ages`, a csv `file,age` (years); without it, by the manual
@@ -51,13 +51,13 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
     return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=[*notes, *chosen])
 
 
-def _official(root: Path) -> tuple[list[Found], list[str]]:
+def _official(root: Path) -> tuple[list[FoundPicture], list[str]]:
     place = inside(root, "Image/aligned")
     if not place:
         raise DataError(f"{root}: has {LIST}, but no folder Image/aligned; unpack aligned.zip there")
     files = {Path(file).stem.lower().removesuffix("_aligned"): file for file in walk(root, below=place)}
     annotations = inside(root, "Annotation/manual")
-    found: dict[str, Found] = {}
+    found: dict[str, FoundPicture] = {}
     for number, line in lines(root / LIST):
         where = f"{root / LIST}, line {number}"
         name, _, code = line.partition(" ")
@@ -71,11 +71,11 @@ def _official(root: Path) -> tuple[list[Found], list[str]]:
         if stem in found:
             raise DataError(f"{where}: {name} is listed a second time")
         facts = {"split": match[1].split("_")[0]} | (_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {})
-        found[stem] = Found(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], facts)
+        found[stem] = FoundPicture(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], facts)
     return list(found.values()), [f"{len(files):,} images have no line in {LIST} and are left out"] if files else []
 
 
-def _folders(root: Path) -> tuple[list[Found], list[str]]:
+def _folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
     """The form that is handed around: train/1 ... test/7, a folder's name the code."""
     found, other, wrong = [], [], []
     for file in walk(root):
@@ -88,7 +88,7 @@ def _folders(root: Path) -> tuple[list[Found], list[str]]:
             raise DataError(f"{root / file}: the folder {parts[1]!r} is no code from 1 to 7")
         if match[1].split("_")[0].lower() != parts[0].lower():
             wrong.append((file, "its name says the other part"))
-        found.append(Found(file, CODES[int(parts[1])], {"split": parts[0].lower()}))
+        found.append(FoundPicture(file, CODES[int(parts[1])], {"split": parts[0].lower()}))
     counts = Counter(Path(each.file).name.lower() for each in found)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(f"{root}: {twice[0]} lies in two folders; only one can be its label")
@@ -105,7 +105,7 @@ def _attributes(file: Path) -> dict[str, str | None]:
     return {"sex": SEX[codes[0]], "ethnicity": ETHNICITY[codes[1]], "age_group": GROUPS[int(codes[2])]}
 
 
-def _chosen(path: str, found: list[Found], population: str | None, ages: Path | None) -> tuple[list[Found], str, list[str]]:
+def _chosen(path: str, found: list[FoundPicture], population: str | None, ages: Path | None) -> tuple[list[FoundPicture], str, list[str]]:
     """The images of a population, the data set's title, and notes."""
     if ages:
         return ages_of(ages, found, population, "RAF-DB")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Faces, Release, reader
+from trainables.data.dataset import DataError, FaceDataset, Release, reader
 from trainables.data.files import folder, table, walk
-from trainables.data.gather import Found, gather, lacking, unnamed
+from trainables.data.gather import FoundPicture, gather, lacking, unnamed
 
 RELEASE = Release(subjects=9_131)
 EXAMPLE = "train/n000002/0001_01.jpg"
@@ -21,7 +21,7 @@ META = "identity_meta.csv"
 )
 def read(
     path: str, *, size: int, colour: str, population: str | None = None, each: str = "", crop: str = "", landmarks: Path | None = None
-) -> Faces:
+) -> FaceDataset:
     """Read the images of each subject, or the first `each` of them; unlabelled. Folders train and test are the split, of subjects.
 
     Facts: `source`, `subject`, `split` where there is one, `sex` where identity_meta.csv is there. `population` is taken on trust.
@@ -47,7 +47,7 @@ def read(
             )
         counts[subject] = counts.get(subject, 0) + 1
         if not each or counts[subject] <= int(each):
-            found.append(Found(file, None, {"subject": subject, "sex": sexes.get(subject)} | ({"split": split} if split else {})))
+            found.append(FoundPicture(file, None, {"subject": subject, "sex": sexes.get(subject)} | ({"split": split} if split else {})))
     if not found:
         raise DataError(f"{root}: holds no folders of subjects like {EXAMPLE}; found {other[0] if other else 'no image'}")
     if len(splits := set(split_of.values())) > 1 and "" in splits:

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import CLASSES, DataError, Faces
+from trainables.data.dataset import CLASSES, DataError, FaceDataset
 from trainables.data.deal import deal
 from trainables.data.splits import split_hash
 from trainables.data.targets import TARGETS, clips
@@ -22,7 +22,7 @@ FOLDS = 3
 """exemplars that are left out in turn: a person's pictures of one expression in JAFFE"""
 
 
-class Adaptation(Settings):
+class AdaptationTaskSettings(Settings):
     """Settings of the task `adaptation`."""
 
     role: str = "faces"
@@ -46,11 +46,11 @@ class Adaptation(Settings):
     colour: Literal["grey", "rgb"] = "rgb"
 
 
-def roles(settings: Adaptation) -> tuple[str, ...]:
+def roles(settings: AdaptationTaskSettings) -> tuple[str, ...]:
     return (settings.role,)
 
 
-def build(settings: Adaptation, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+def build(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """The seed's split is the same for every method. DataError for answers that are none, and for what cannot be split."""
     if settings.role not in faces:
         raise unknown("role", settings.role, faces)
@@ -87,7 +87,7 @@ def build(settings: Adaptation, faces: dict[str, Faces], seed: int, device: torc
     )
 
 
-def _parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: Adaptation, seed: int) -> np.ndarray:
+def _parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
     """The part of each image or clip."""
     rng = stream(seed, "split")
     persons = np.array([f"image {row}" for row in range(len(facts))], object)
@@ -125,4 +125,4 @@ def _exemplars(labels: np.ndarray, facts: pd.DataFrame) -> np.ndarray:
     return pd.Series(1, index=range(len(labels))).groupby([facts["subject"].to_numpy(object), labels]).cumsum().to_numpy()
 
 
-TASKS.add("adaptation")(TaskKind(Adaptation, build, roles))
+TASKS.add("adaptation")(TaskKind(AdaptationTaskSettings, build, roles))

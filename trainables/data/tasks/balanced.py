@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import balanced_split, split_hash
 from trainables.data.task import TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
@@ -16,7 +16,7 @@ from trainables.streams import stream
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
-class Balanced(Settings):
+class BalancedTaskSettings(Settings):
     """Settings of the task `balanced`."""
 
     target: str = "children"
@@ -35,7 +35,7 @@ class Balanced(Settings):
     colour: Literal["grey", "rgb"] = "grey"
 
 
-def build(settings: Balanced, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+def build(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split the target role's faces; the seed's split is the same for every method."""
     for role in filter(None, (settings.target, settings.partner)):
         if role not in faces:
@@ -64,4 +64,4 @@ def build(settings: Balanced, faces: dict[str, Faces], seed: int, device: torch.
     )
 
 
-TASKS.add("balanced")(TaskKind(Balanced, build))
+TASKS.add("balanced")(TaskKind(BalancedTaskSettings, build))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import Split, fold_split, left_out_split, official_split, split_hash
 from trainables.data.task import TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
@@ -14,7 +14,7 @@ from trainables.settings import Settings
 from trainables.streams import stream
 
 
-class HeldOut(Settings):
+class HeldOutTaskSettings(Settings):
     """Settings of the task `held_out`."""
 
     target: str = "adults"
@@ -33,7 +33,7 @@ class HeldOut(Settings):
     colour: Literal["grey", "rgb"] = "grey"
 
 
-def build(settings: HeldOut, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+def build(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """The seed's split is the same for every method; the dealing of folds is the same for every seed."""
     if settings.target not in faces:
         raise unknown("role", settings.target, faces)
@@ -50,7 +50,7 @@ def build(settings: HeldOut, faces: dict[str, Faces], seed: int, device: torch.d
     )
 
 
-def _cut(settings: HeldOut, target: Faces, persons: np.ndarray, seed: int) -> Split:
+def _cut(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.ndarray, seed: int) -> Split:
     facts, labels, share = target.facts, target.labels, settings.validation
     if settings.by == "subject" and "subject" not in facts:
         raise DataError(f"{target.title}: knows no subjects, so none can be left out; use by=official or by=fold")
@@ -70,4 +70,4 @@ def _cut(settings: HeldOut, target: Faces, persons: np.ndarray, seed: int) -> Sp
         raise DataError(f"{target.title}: {error}") from None
 
 
-TASKS.add("held_out")(TaskKind(HeldOut, build))
+TASKS.add("held_out")(TaskKind(HeldOutTaskSettings, build))

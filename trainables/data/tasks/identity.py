@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import split_hash
 from trainables.data.task import TASKS, Images, Task, TaskKind
 from trainables.registry import unknown
@@ -17,7 +17,7 @@ TRAIN, VAL, TEST = range(3)
 PARTS = 3
 
 
-class Identity(Settings):
+class IdentityTaskSettings(Settings):
     """Settings of the task `identity`."""
 
     persons: tuple[str, ...] = ("persons",)
@@ -32,11 +32,11 @@ class Identity(Settings):
     colour: Literal["grey", "rgb"] = "rgb"
 
 
-def roles(settings: Identity) -> tuple[str, ...]:
+def roles(settings: IdentityTaskSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(settings.persons))
 
 
-def build(settings: Identity, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+def build(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Each subject is a class, its images dealt to all three parts. DataError for a data set that knows no subjects, or too few."""
     if settings.test + settings.validation >= 1:
         raise DataError(f"test {settings.test} and validation {settings.validation} leave nothing to train on")
@@ -77,7 +77,7 @@ def build(settings: Identity, faces: dict[str, Faces], seed: int, device: torch.
     )
 
 
-def _parts(labels: np.ndarray, settings: Identity, rng: np.random.Generator) -> np.ndarray:
+def _parts(labels: np.ndarray, settings: IdentityTaskSettings, rng: np.random.Generator) -> np.ndarray:
     """The part of each image: of every subject the shares, one image at least to select and to test by. Fast for millions of images."""
     order = np.lexsort((rng.random(len(labels)), labels))
     sizes = np.bincount(labels)
@@ -88,4 +88,4 @@ def _parts(labels: np.ndarray, settings: Identity, rng: np.random.Generator) -> 
     return np.where(rank < test, TEST, np.where(rank < test + val, VAL, TRAIN))
 
 
-TASKS.add("identity")(TaskKind(Identity, build, roles))
+TASKS.add("identity")(TaskKind(IdentityTaskSettings, build, roles))

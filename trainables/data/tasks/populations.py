@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, Faces
+from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.deal import deal
 from trainables.data.mapped import piece, together
 from trainables.data.pixels import held
@@ -22,7 +22,7 @@ PARTS = ("training", "selection", "test")
 LUMA = (0.299, 0.587, 0.114)
 
 
-class Populations(Settings):
+class PopulationsTaskSettings(Settings):
     """Settings of the task `populations`."""
 
     train: tuple[str, ...] = ()
@@ -43,11 +43,11 @@ class Populations(Settings):
     """as which images are read"""
 
 
-def roles(settings: Populations) -> tuple[str, ...]:
+def roles(settings: PopulationsTaskSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.train, *settings.test)))
 
 
-def build(settings: Populations, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+def build(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split each union, by person where persons are known; the seed's split is the same for every route. DataError for what is unfit."""
     for role in roles(settings):
         if role not in faces:
@@ -71,7 +71,7 @@ def build(settings: Populations, faces: dict[str, Faces], seed: int, device: tor
     )
 
 
-def _check(settings: Populations, faces: dict[str, Faces]) -> None:
+def _check(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset]) -> None:
     if settings.test_share + settings.validation >= 1:
         raise DataError(f"test_share {settings.test_share} and validation {settings.validation} leave nothing to train on")
     if not settings.test:
@@ -89,7 +89,7 @@ def _check(settings: Populations, faces: dict[str, Faces]) -> None:
             raise DataError(f"role {role} is trained on and has the images of {same}, which are tested on; leave it out of one of them")
 
 
-def _union(names: tuple[str, ...], faces: dict[str, Faces]) -> Faces:
+def _union(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset:
     """The labelled images of these roles end to end, each data set once; the facts' index counts the rows of the whole data sets."""
     each = list({faces[role].fingerprint: faces[role] for role in names}.values())
     classes = tuple(dict.fromkeys(name for one in each for name in one.classes))
@@ -104,10 +104,10 @@ def _union(names: tuple[str, ...], faces: dict[str, Faces]) -> Faces:
         facts.append(table.set_axis(table.index + start))
         start += len(one)
     title = " and ".join(one.title for one in each)
-    return Faces(together(images), np.concatenate(labels), classes, pd.concat(facts), title)
+    return FaceDataset(together(images), np.concatenate(labels), classes, pd.concat(facts), title)
 
 
-def _split(faces: Faces, settings: Populations, rng: np.random.Generator) -> Split:
+def _split(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:
     """Rows of the union: as an official split says, and what that lacks cut from its training images."""
     count = len(faces)
     official = faces.facts["split"].to_numpy(object) if "split" in faces.facts else np.full(count, None)
@@ -123,7 +123,7 @@ def _split(faces: Faces, settings: Populations, rng: np.random.Generator) -> Spl
     return Split(*(np.flatnonzero(part == each) for each in range(3)))
 
 
-def _images(faces: Faces, rows: np.ndarray, settings: Populations, part: str, device: torch.device) -> Images:
+def _images(faces: FaceDataset, rows: np.ndarray, settings: PopulationsTaskSettings, part: str, device: torch.device) -> Images:
     """Of these rows the images of the task's classes, grey where it says so."""
     whole = faces.take(rows).only(settings.classes)
     counts = np.bincount(whole.labels, minlength=len(settings.classes))
@@ -141,4 +141,4 @@ def grey(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels * weights).sum(1, keepdim=True).round().to(torch.uint8)
 
 
-TASKS.add("populations")(TaskKind(Populations, build, roles))
+TASKS.add("populations")(TaskKind(PopulationsTaskSettings, build, roles))

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import CLASSES, DataError, Faces
+from trainables.data.dataset import CLASSES, DataError, FaceDataset
 from trainables.data.deal import deal
 from trainables.data.mapped import together
 from trainables.data.pixels import held, pixels
@@ -25,7 +25,7 @@ Gives = dict[str, tuple[str, ...]]
 """roles, and which classes' images each gives"""
 
 
-class Transfer(Settings):
+class TransferTaskSettings(Settings):
     """Settings of the task `transfer`."""
 
     labelled: Gives = Field(default={"labelled": SEVEN})
@@ -53,11 +53,11 @@ class Transfer(Settings):
         return (*(name for name in CLASSES if name in given), *sorted(given - set(CLASSES)))
 
 
-def roles(settings: Transfer) -> tuple[str, ...]:
+def roles(settings: TransferTaskSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.labelled, *settings.extra, *settings.target, *settings.pool)))
 
 
-def build(settings: Transfer, faces: dict[str, Faces], seed: int, device: torch.device) -> Task:
+def build(settings: TransferTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split the labelled roles' faces; the seed's split is the same for every method. DataError for what cannot be split."""
     for role in roles(settings):
         if role not in faces:
@@ -94,7 +94,7 @@ def build(settings: Transfer, faces: dict[str, Faces], seed: int, device: torch.
     )
 
 
-def _check(settings: Transfer, faces: dict[str, Faces]) -> None:
+def _check(settings: TransferTaskSettings, faces: dict[str, FaceDataset]) -> None:
     if not settings.labelled or not settings.classes:
         raise DataError("labelled: names no role with classes; nothing to learn from")
     if settings.test + settings.validation >= 1:
@@ -112,7 +112,7 @@ def _check(settings: Transfer, faces: dict[str, Faces]) -> None:
             raise DataError(f"role {role} is the same data set as {other}: it would be trained on its test images")
 
 
-def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start: int = 0) -> tuple[Faces, np.ndarray]:
+def _join(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str, ...], start: int = 0) -> tuple[FaceDataset, np.ndarray]:
     """The roles' images of the classes they give, end to end in the order of the roles' names, and which data set [n] each is of.
 
     The index of the facts is a row in the whole data sets laid end to end, counted from `start`.
@@ -129,10 +129,10 @@ def _join(gives: Gives, faces: dict[str, Faces], classes: tuple[str, ...], start
         start += len(whole)
     images, labels = (together(list(each)) for each in zip(*parts, strict=True))
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
-    return Faces(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
+    return FaceDataset(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
 
 
-def _parts(labels: np.ndarray, facts: pd.DataFrame, settings: Transfer, rng: np.random.Generator) -> np.ndarray:
+def _parts(labels: np.ndarray, facts: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
     """The part of each image of one data set: as its official split says; what that lacks is cut from its training images."""
     official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
     persons = _persons(facts)
@@ -154,11 +154,11 @@ def _persons(facts: pd.DataFrame) -> np.ndarray:
     return persons
 
 
-def _rows(roles: Iterable[str], faces: dict[str, Faces]) -> int:
+def _rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
     return sum(len(faces[role]) for role in roles)
 
 
-def _aimed(target: Faces, settings: Transfer, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _aimed(target: FaceDataset, settings: TransferTaskSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The rows of the target's images that are tested on, and of the others."""
     official = target.facts["split"].to_numpy(object) == "test" if "split" in target.facts else np.zeros(len(target), bool)
     part = np.where(official, 1, 0)
@@ -170,7 +170,7 @@ def _aimed(target: Faces, settings: Transfer, rng: np.random.Generator) -> tuple
     return np.flatnonzero(part == 1), np.flatnonzero(part == 0)
 
 
-def _check_parts(labelled: Faces, part: np.ndarray, settings: Transfer) -> None:
+def _check_parts(labelled: FaceDataset, part: np.ndarray, settings: TransferTaskSettings) -> None:
     for number, name in enumerate(labelled.classes):
         mine = labelled.labels == number
         for each, called in enumerate(PARTS[:TEST] if settings.target else PARTS):
@@ -179,7 +179,7 @@ def _check_parts(labelled: Faces, part: np.ndarray, settings: Transfer) -> None:
                 raise DataError(f"{labelled.title}: class {name} has {mine.sum()} images, and none is in the {called} part ({shares})")
 
 
-def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device, target: Images | None) -> Images:
+def _pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device: torch.device, target: Images | None) -> Images:
     """The unlabelled images, and for each the class it truly shows where that is known and one of the task's, else -1."""
     images, truths = [], []
     for role in sorted(settings.pool):
@@ -196,4 +196,4 @@ def _pool(settings: Transfer, faces: dict[str, Faces], device: torch.device, tar
     return Images(pixels(together(images), device), truth, np.arange(len(truth)))
 
 
-TASKS.add("transfer")(TaskKind(Transfer, build, roles))
+TASKS.add("transfer")(TaskKind(TransferTaskSettings, build, roles))
