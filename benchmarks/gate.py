@@ -16,8 +16,8 @@ import typer
 from benchmarks.common import last_line, machine, show
 from platform.grid import read_roles
 from search_spaces.study import STUDIES
-from trainables.arithmetic import ExecutionConfig
-from trainables.choice import AutotuneResult
+from trainables.autotune import AutotuneResult
+from trainables.execution import ExecutionConfig
 from trainables.loop import make_method, make_task, train
 from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
 from trainables.store import RunFolder

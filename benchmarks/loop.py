@@ -18,10 +18,10 @@ import torch
 import typer
 
 from benchmarks.common import last_line, machine, pocket_cells, show
-from trainables.arithmetic import REFERENCE, ExecutionConfig
+from trainables.autotune import AutotuneResult
 from trainables.cell import Cell
-from trainables.choice import AutotuneResult
 from trainables.data.augment import Augmentation, augment, draw
+from trainables.execution import REFERENCE, ExecutionConfig
 from trainables.loop import make_method, make_task, train
 from trainables.store import RunFolder
 

@@ -222,7 +222,7 @@ def train_all(runs: str, slots: int) -> None:
             ready()
             schedule.run(folder.grid(), folder, lambda event: None, slots=None if torch.cuda.is_available() else slots)
         return
-    from trainables.pack import PACK, train_together
+    from trainables.interleave import PACK, train_together
     from trainables.worker import Worker
 
     torch.set_num_threads(1)

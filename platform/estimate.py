@@ -20,13 +20,13 @@ from torch import Tensor
 
 from platform.progress import duration
 from search_spaces.study import Study
-from trainables.arithmetic import REFERENCE, ExecutionConfig
+from trainables.autotune import AutotuneResult, choose
 from trainables.cell import Cell, Value
-from trainables.choice import AutotuneResult, choose
 from trainables.data.task import Images, Task
+from trainables.execution import REFERENCE, ExecutionConfig
+from trainables.interleave import PACK, Member
 from trainables.loop import asked_arithmetic, device_here, make_method, make_task
 from trainables.methods.method import Method, Phase
-from trainables.pack import PACK, Member
 
 FEW = 16
 """training images a count or a measurement begins with"""

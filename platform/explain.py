@@ -15,11 +15,11 @@ import typer
 
 from platform import board
 from platform.command import ending, run_command
-from platform.explaining import chosen, drawn, pictures, regions
-from platform.explaining.chosen import ChosenImage, RoleImages
+from platform.explaining import pictures, regions, selection, sheet_layout
 from platform.explaining.maps import HOWS, How, SaliencyMaps, maps
-from platform.explaining.measured import MapFunction, measured
+from platform.explaining.mean_maps import MapFunction, measured
 from platform.explaining.networks import LoadedNetwork, layer_of, opened, prints
+from platform.explaining.selection import ChosenImage, RoleImages
 from platform.explaining.sheets import Sheet
 from platform.report import only_run, write
 from platform.reporting.files import plain
@@ -44,14 +44,14 @@ def main(
             raise unknown("--how", how, HOWS)
         folder = RunFolder(run or only_run())
         study = study_of(folder)
-        cells, condition, notes = chosen.chosen_cells(folder, study, only or [])
+        cells, condition, notes = selection.chosen_cells(folder, study, only or [])
         networks = [opened(cell, study.compared, study.replicated, folder) for cell in cells]
         look, where = looking(networks, how, layer)
         said: dict[str, Any] = {"how": how, "layer": where, "condition": condition, "notes": notes}
         if images is not None:
             path = of_pictures(images, networks, look, folder, study, said)
         else:
-            path = of_tests(networks, chosen.wholes(cells, networks[0].task), look, folder, study, said, count)
+            path = of_tests(networks, selection.wholes(cells, networks[0].task), look, folder, study, said, count)
     for note in notes:
         print(note, file=sys.stderr)
     print(f"{how}{f' of {where}' if where else ''}{at(condition)}: {path}")
@@ -62,7 +62,7 @@ def study_of(folder: RunFolder) -> Study:
     return STUDIES.find(first.study)(first.scale)  # type: ignore[arg-type]
 
 
-def at(condition: chosen.Condition) -> str:
+def at(condition: selection.Condition) -> str:
     return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
 
 
@@ -96,16 +96,16 @@ def of_tests(
 ) -> str:
     """Sheets of test images and of class means, and the shares of face regions: into RUN/explain/HOW, the board and the report."""
     classes, how = networks[0].task.classes, str(said["how"])
-    faces = chosen.chosen_faces(networks, sets, count)
+    faces = selection.chosen_faces(networks, sets, count)
     pixels, labels = torch.cat([each.pixels for each in faces]), torch.tensor([each.label for each in faces])
     found = [look(one, pixels, labels, False) for one in networks]
     means, looked = measured(networks, sets, look)
-    sheets = {"averages": drawn.averages(means, classes, how)}
+    sheets = {"averages": sheet_layout.averages(means, classes, how)}
     for number, each in enumerate(faces):
         name = f"{number + 1:02d}-{classes[each.label]}"
-        sheets[f"sheet-{name}"] = drawn.per_image(each, number, networks, found, classes, how, study.replicated)
+        sheets[f"sheet-{name}"] = sheet_layout.per_image(each, number, networks, found, classes, how, study.replicated)
         if how == "saliency" and number < len(classes):
-            sheets[f"steps-{name}"] = drawn.steps(each, networks, classes)
+            sheets[f"steps-{name}"] = sheet_layout.steps(each, networks, classes)
     shares, likeness = regions.summed_up(looked), regions.likeness(looked)
     place = ("explain", how.replace("+", "p"))
     for path in folder.files.find(folder.path(*place)):  # of an earlier run, with other images
@@ -144,7 +144,7 @@ def of_pictures(
     place = ("explain", "pictures")
     keep(
         {
-            f"{number + 1:03d}-{Path(each.said).stem}": drawn.per_image(
+            f"{number + 1:03d}-{Path(each.said).stem}": sheet_layout.per_image(
                 each, number, networks, found, task.classes, str(said["how"]), study.replicated
             )
             for number, each in enumerate(faces)

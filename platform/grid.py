@@ -26,8 +26,8 @@ from platform.run_lock import lock_run
 from platform.searching.best import read
 from platform.supervisor import ignore_signals
 from search_spaces.study import STUDIES, Study
+from trainables.autotune import AutotuneResult, kind_of
 from trainables.cell import Cell, Data
-from trainables.choice import AutotuneResult, kind_of
 from trainables.data.source import load, parse, parse_file
 from trainables.data.task import TASKS, Task
 from trainables.loop import Keep, device_here, make_method, make_task
@@ -179,7 +179,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     from platform.board import Board
-    from platform.reporting.current import is_current, mark
+    from platform.reporting.freshness import is_current, mark
 
     board = Board(folder, study)
     drawn = board.complete(cells)

@@ -16,10 +16,10 @@ import typer
 
 from platform.command import ending, run_command
 from platform.progress import printable
-from platform.reporting.current import unmark
 from platform.reporting.files import files
 from platform.reporting.findings import examine
 from platform.reporting.folder import read_folder
+from platform.reporting.freshness import unmark
 from platform.reporting.table import read_table
 from search_spaces.study import Study
 from trainables.registry import BadRequest, unknown

@@ -23,16 +23,16 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from platform.crews import WorkerPool, at_most, slots_of
+from platform.worker_pool import WorkerPool, at_most, slots_of
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
+from trainables.dispatcher import ENDS, Dispatcher, devices
+from trainables.interleave import PACK
 from trainables.loop import Keep
-from trainables.mailbox import ENDS, Dispatcher, devices
 from trainables.owner import FolderLost
-from trainables.pack import PACK
 from trainables.slot import slot
 from trainables.store import RunFolder
-from trainables.watch import HANG_S
+from trainables.watchdog import HANG_S
 
 Event = dict[str, Any]
 Listen = Callable[[Event], None]

@@ -62,7 +62,7 @@ def searchable() -> list[str]:
 
 def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Search, keep what was found, hold it against the text's settings; the exit code."""
-    from platform.searching.hunt import SearchDriver, best_json, quests
+    from platform.searching.driver import SearchDriver, best_json, quests
     from platform.searching.record import Journal
 
     search = study.search

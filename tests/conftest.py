@@ -16,7 +16,7 @@ from tests.s3 import BUCKET, environment, server
 settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 
-FORKING = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_share.py", "tests/faults/test_moved_run.py")
+FORKING = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_sharding.py", "tests/faults/test_moved_run.py")
 FORKING += ("tests/test_loop.py", "tests/searching/test_record.py")
 """These share the server that forks, and most of them a Ray, and therefore a process of pytest-xdist: each grid asks for all CPUs."""
 LAB = ("tests/cluster/",)
@@ -30,7 +30,7 @@ OWN_RAY = (
     "tests/test_name.py",
 )
 """These start Rays of their own."""
-COMPILING = ("tests/test_arithmetic.py", "tests/test_choice.py")
+COMPILING = ("tests/test_execution.py", "tests/test_autotune.py")
 """These compile, and share what the compiler needs ten seconds for in each process that begins."""
 FIRST = (*((file,) for file in KILLS), FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
 """What is begun first, so that the many short tests fill the other core meanwhile."""

@@ -12,7 +12,7 @@ import torch
 
 from tests import tiny
 from tests.test_loop import made as everything
-from trainables import frozen
+from trainables import feature_cache
 from trainables.cell import Cell, Data
 from trainables.data.augment import normalise
 from trainables.data.dataset import FaceDataset
@@ -128,8 +128,8 @@ def test_kept_features_give_what_none_kept_gives(monkeypatch: pytest.MonkeyPatch
     settings = {"regime": regime, "mask": mask, "encoder": encoder, "encoder_settings": own}
     kept = method(**settings)
     first = epochs(kept)
-    monkeypatch.setattr(frozen, "SHARE", 0.0)
-    monkeypatch.setattr(frozen, "_KEPT", type(frozen._KEPT)())
+    monkeypatch.setattr(feature_cache, "SHARE", 0.0)
+    monkeypatch.setattr(feature_cache, "_KEPT", type(feature_cache._KEPT)())
     anew = method(**settings)
     assert anew.kept(anew.task.train.pixels) is None
     for one, other in zip(first, epochs(anew), strict=True):
@@ -140,7 +140,7 @@ def test_kept_features_give_what_none_kept_gives(monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_kept_is_shared_by_whom_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(frozen, "_KEPT", type(frozen._KEPT)())
+    monkeypatch.setattr(feature_cache, "_KEPT", type(feature_cache._KEPT)())
     made = method()
     freeze = CIAO.freeze
     monkeypatch.setattr(CIAO, "freeze", lambda self, images: calls.append(len(images)) or freeze(self, images))

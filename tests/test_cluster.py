@@ -172,12 +172,12 @@ def test_a_report_waits_for_no_torch() -> None:
 
 
 LEFT_OUT = """
-from platform import crews
+from platform import worker_pool
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 started = [type(callback) for callback in TorchTrainer(print)._create_default_callbacks()]
-print(crews.DatasetsCallback in started, crews.PlacementGroupCleanerCallback in started)
+print(worker_pool.DatasetsCallback in started, worker_pool.PlacementGroupCleanerCallback in started)
 print("_initialize_and_run_controller" in vars(DataParallelTrainer), "_initialize_and_run_controller" in vars(TorchTrainer))
 print(hasattr(FixedScalingPolicy, "after_controller_start"), hasattr(FixedScalingPolicy, "_maybe_send_resource_request"))
 """

@@ -12,8 +12,8 @@ import torch
 from platform.estimate import Pace, Rates, Size, Way, count, estimate, measure
 from platform.grid import read_roles
 from search_spaces.study import STUDIES, Study
-from trainables.arithmetic import ExecutionConfig
 from trainables.cell import Cell
+from trainables.execution import ExecutionConfig
 from trainables.loop import make_method, make_task, train
 from trainables.methods.recipe import SGDPhase
 from trainables.store import RunFolder

@@ -16,9 +16,9 @@ import pytest
 from platform import driver_record, run_lock
 from platform.run_lock import lock_run
 from tests import tiny
+from trainables.interleave import train_together
 from trainables.loop import Diverged, train
 from trainables.owner import DRIVER, FolderLost
-from trainables.pack import train_together
 from trainables.store import RunFolder
 from trainables.worker import Worker
 

@@ -13,7 +13,7 @@ from platform.grid import undone
 from platform.reporting.folder import read_folder
 from search_spaces.study import Arm, Study
 from tests import tiny
-from tests.test_mailbox import DONE, OneByOne, run, started
+from tests.test_dispatcher import DONE, OneByOne, run, started
 from trainables.cell import Cell, Data
 from trainables.loop import Stopped, train
 from trainables.methods.method import METHODS

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests import tiny
-from trainables import choice as module
+from trainables import autotune as module
 from trainables.cell import Cell, Data
-from trainables.pack import train_together
+from trainables.interleave import train_together
 from trainables.store import RunFolder
 from trainables.worker import Worker
 

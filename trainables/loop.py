@@ -14,17 +14,17 @@ import torch
 
 import platform
 from trainables import metrics
-from trainables.arithmetic import REFERENCE, ExecutionConfig
+from trainables.autotune import AutotuneResult, choose, kind_of
 from trainables.cell import Cell
-from trainables.choice import AutotuneResult, choose, kind_of
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.source import load
 from trainables.data.targets import TARGETS
 from trainables.data.task import TASKS, Images, Task
+from trainables.execution import REFERENCE, ExecutionConfig
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.registry import BadRequest
 from trainables.settings import resolve
-from trainables.share import ALONE, ShardContext
+from trainables.sharding import ALONE, ShardContext
 from trainables.store import RunFolder
 from trainables.streams import torch_seed
 

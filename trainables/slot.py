@@ -16,7 +16,7 @@ from ray.train.backend import Backend, BackendConfig
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.callback import UserCallback
 
-from trainables.mailbox import ENDS
+from trainables.dispatcher import ENDS
 
 
 def slot() -> type:
@@ -61,7 +61,7 @@ def serve(config: dict[str, Any]) -> None:
     import torch
 
     from trainables.host import unfit
-    from trainables.pack import train_together
+    from trainables.interleave import train_together
     from trainables.worker import Worker
 
     torch.set_num_threads(config["threads"])

@@ -8,15 +8,15 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from trainables.autotune import AutotuneResult, kind_of
 from trainables.cell import Cell
-from trainables.choice import AutotuneResult, kind_of
+from trainables.interleave import PackOutOfMemory
 from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
 from trainables.owner import FolderLost
-from trainables.pack import PackOutOfMemory
 from trainables.registry import BadRequest
-from trainables.share import ALONE, PeerLost, ShardContext, joined
+from trainables.sharding import ALONE, PeerLost, ShardContext, joined
 from trainables.store import RunFolder
-from trainables.watch import HANG_S, Watchdog
+from trainables.watchdog import HANG_S, Watchdog
 
 Job = dict[str, Any]
 """trial, cell, slot_pid, deaths, as the mailbox hands them out; where several train the cell, `share`, too: index, size, name"""

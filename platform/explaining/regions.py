@@ -7,8 +7,8 @@ import pandas as pd
 
 from platform.significance import Interval, spearman, t_interval
 from trainables.cell import Value
-from trainables.data.render.pack import REGIONS as BOXES
-from trainables.data.render.pack import SIZE
+from trainables.data.render.faces_archive import REGIONS as BOXES
+from trainables.data.render.faces_archive import SIZE
 
 REGIONS = {"eyes": BOXES[:2], "brows": BOXES[2:4], "mouth": BOXES[4:], "elsewhere": ()}
 """by boxes of the facts; where two overlap, the first has the pixel"""

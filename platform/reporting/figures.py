@@ -16,7 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from platform.reporting import sketches
+from platform.reporting import inline_svg
 from platform.reporting.classes import ClassRecalls
 from platform.reporting.comparisons import Comparison
 from platform.reporting.contrasts import TrainingCost
@@ -52,7 +52,7 @@ STYLE: Any = {
 FORMATS = ("svg", "pdf")
 WIDE = 26
 """letters of a panel's heading in a line"""
-SHADES = LinearSegmentedColormap.from_list("shares", ["white", sketches.DEEP])
+SHADES = LinearSegmentedColormap.from_list("shares", ["white", inline_svg.DEEP])
 
 
 def key(arm: int) -> str:
@@ -234,9 +234,9 @@ def _matrix(axes: Axes, row: ClassRecalls, x: float, y: float) -> None:
     said = [(x + edges[-1] / 2, y - 0.45, row.arm, "black", 8.0)]
     for line, (shares, recall) in enumerate(zip(row.shares, row.recall, strict=True)):
         if recall is None:
-            said.append((x + edges[-1] / 2, y + line + 0.5, "no images", sketches.SOFT, 6.0))
+            said.append((x + edges[-1] / 2, y + line + 0.5, "no images", inline_svg.SOFT, 6.0))
         else:
-            said += [(x + at + 0.5, y + line + 0.5, *sketches.percent(share), 6.0) for at, share in enumerate(shares)]
+            said += [(x + at + 0.5, y + line + 0.5, *inline_svg.percent(share), 6.0) for at, share in enumerate(shares)]
     for at, down, text, colour, size in said:  # none is asked for its size by the layout: that would take as long as drawing
         axes.text(at, down, text, ha="center", va="center", color=colour, fontsize=size).set_in_layout(False)
 

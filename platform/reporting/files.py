@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.reporting import classes, confused, elsewhere, fewer, figures, formats, page, tables, words
+from platform.reporting import class_subsets, classes, confusions, cross_dataset, figures, formats, page, tables, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
@@ -53,7 +53,7 @@ def files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, b
     if found.classes:
         compared = runs.design.compared
         written |= {f"{name}.csv": _csv(table) for name, table in classes.tidy(found.classes, compared).items()}
-    for name, make in (("elsewhere", elsewhere.tidy), ("confused", confused.tidy), ("fewer", fewer.tidy)):
+    for name, make in (("elsewhere", cross_dataset.tidy), ("confused", confusions.tidy), ("fewer", class_subsets.tidy)):
         if rows := getattr(found, name):
             written[f"{name}.csv"] = _csv(make(rows, runs.design.compared))
     written |= {f"tables/{table.name}.tex": _text(formats.latex(table)) for table in taken}

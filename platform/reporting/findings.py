@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from platform.reporting import classes, confused, elsewhere, families, fewer, folder, groups, looks, summary
+from platform.reporting import class_subsets, classes, confusions, cross_dataset, families, folder, groups, saliency_summary, summary
 from platform.reporting.comparisons import Comparison
 from platform.reporting.contrasts import ContrastRow, TrainingCost, contrasts, costs
 from platform.reporting.runs import Runs
@@ -28,10 +28,10 @@ class Findings:
     power: list[summary.PowerAnalysis]
     groups: list[groups.Group]
     classes: list[classes.ClassRecalls]
-    elsewhere: list[elsewhere.CrossDatasetScore]
-    confused: list[confused.ConfusionTest]
-    fewer: list[fewer.ClassSubsetGain]
-    looks: list[looks.SaliencySummary]
+    elsewhere: list[cross_dataset.CrossDatasetScore]
+    confused: list[confusions.ConfusionTest]
+    fewer: list[class_subsets.ClassSubsetGain]
+    looks: list[saliency_summary.SaliencySummary]
     damaged: list[str]
     """lines on files of the run that could not be read, whose sections are left out"""
     flags: list[folder.Flag]
@@ -45,7 +45,7 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
     cells, floors = summary.cells(runs), summary.floors(runs)
     confirmatory, reference = families.confirmatory(runs), families.reference(runs)
     pairs = families.pairwise(runs)
-    explained, damaged = looks.read_looks(run) if run else ([], [])
+    explained, damaged = saliency_summary.read_looks(run) if run else ([], [])
     return Findings(
         cells=cells,
         floors=floors,
@@ -62,9 +62,9 @@ def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
         power=summary.power(runs, confirmatory),
         groups=groups.groups(runs, run) if run else [],
         classes=classes.by_class(runs),
-        elsewhere=elsewhere.elsewhere(runs),
-        confused=confused.confused(runs),
-        fewer=fewer.fewer(runs, run) if run else [],
+        elsewhere=cross_dataset.elsewhere(runs),
+        confused=confusions.confused(runs),
+        fewer=class_subsets.fewer(runs, run) if run else [],
         looks=explained,
         damaged=damaged,
         flags=folder.flags(runs),

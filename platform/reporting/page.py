@@ -11,7 +11,7 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from platform.reporting import classes, elsewhere, figures, sketches, words
+from platform.reporting import classes, cross_dataset, figures, inline_svg, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import ranked
 from platform.reporting.findings import Findings
@@ -49,7 +49,7 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             unmatched=[row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.last)],
             figure=_figure(runs, found) if runs.counts["done"] else [],
             pair_of={(label(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
-            bar=sketches.bar,
+            bar=inline_svg.bar,
             strip=_strips(runs),
             claims_reach=_reach(_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
             contrasts_reach=_reach(_ends(row.comparison for row in found.contrasts)),
@@ -62,8 +62,8 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             unread=words.unread(runs, found.classes),
             images=classes.images,
             matrices=classes.drawn(runs, found.classes),
-            matrix=lambda row: sketches.matrix(row, f"{d.replicated}s"),
-            unprinted=elsewhere.not_run(runs),
+            matrix=lambda row: inline_svg.matrix(row, f"{d.replicated}s"),
+            unprinted=cross_dataset.not_run(runs),
             fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
             beside=beside,
@@ -165,7 +165,7 @@ def _strips(runs: Runs) -> Any:
     column = runs.table[runs.design.metric].to_numpy(float)
     column = column[np.isfinite(column)]
     low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
-    return lambda arm, condition: sketches.strip(
+    return lambda arm, condition: inline_svg.strip(
         runs.sample(arm, condition).values.items(), low, high, figures.colour(runs.arms.index(arm))
     )
 

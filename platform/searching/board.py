@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams import api_pb2
 
 from platform.board import Row, means
 from platform.events import begin, curves, end, experiment, write_run
-from platform.searching.hunt import ConditionSearch, SearchDriver
+from platform.searching.driver import ConditionSearch, SearchDriver
 from search_spaces.space import OneOf
 from trainables.cell import Cell
 from trainables.store import RunFolder

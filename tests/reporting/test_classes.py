@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reporting.pages import Report, made
 from reporting.test_contents import Run, at, change, result
 
-from platform.reporting import figures, sketches, tables
+from platform.reporting import figures, inline_svg, tables
 from platform.reporting.classes import by_class, drawn, merged, summed_up, tidy
 from platform.reporting.files import files
 from platform.reporting.findings import examine
@@ -112,7 +112,7 @@ def test_any_matrices(counts: np.ndarray) -> None:
         assert names[k] not in row.low or recall.mean < row.chance
     said = said_of(Runs(Design("t", "t", "method", "seed", (), percent=False), frame(trainings)), row)
     assert said[:-1] == ["no images" if recall is None else said[k] for k, recall in enumerate(row.recall)]
-    assert not any("nan" in text for text in said) and "nan" not in sketches.matrix(row, "seeds")
+    assert not any("nan" in text for text in said) and "nan" not in inline_svg.matrix(row, "seeds")
 
 
 def frame(trainings: int) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from reporting.pages import Report
 
 from platform import report
 from platform.grid import draw
-from platform.reporting.looks import SaliencySummary, read_looks
+from platform.reporting.saliency_summary import SaliencySummary, read_looks
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.store import RunFolder

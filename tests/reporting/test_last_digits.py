@@ -10,8 +10,8 @@ from fake_run import fake_run
 from reporting.sound import rewrite_metrics, write_soundly
 
 from platform.reporting import summary
+from platform.reporting.class_subsets import _pair
 from platform.reporting.comparisons import Comparison
-from platform.reporting.fewer import _pair
 from platform.reporting.files import comparisons
 from platform.reporting.findings import Findings, examine
 from platform.reporting.folder import read_folder

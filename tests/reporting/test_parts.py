@@ -7,8 +7,8 @@ import pytest
 
 from platform.reporting.comparisons import compare
 from platform.reporting.figures import _span
+from platform.reporting.inline_svg import MOST_DOTS, strip
 from platform.reporting.runs import Design, Runs, Sample, matched
-from platform.reporting.sketches import MOST_DOTS, strip
 from platform.reporting.words import Unit, defined, duration, probability, replicates, spoken
 from platform.significance import t_interval
 

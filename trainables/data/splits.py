@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.data.dataset import DataError
-from trainables.data.deal import deal
+from trainables.data.stratified_group_split import deal
 
 TRAIN, VAL, TEST = range(3)
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from trainables import frozen, models
+from trainables import feature_cache, models
 from trainables.data.augment import normalise
 from trainables.data.targets import TARGETS
 from trainables.data.task import Images, Task
@@ -56,8 +56,8 @@ class CIAOSettings(MethodSettings):
 class CIAO(Method):
     """Three regimes, each without and with the mask.
 
-    What does not move stays in evaluation mode and runs once an image (`trainables.frozen`). A clip's frames are pooled: its map is their
-    maps' mean.
+    What does not move stays in evaluation mode and runs once an image (`trainables.feature_cache`). A clip's frames are pooled: its
+    map is the mean of its frames' maps.
     """
 
     Settings = CIAOSettings
@@ -173,15 +173,15 @@ class CIAO(Method):
             still = [each for each in self.encoder.state_dict(keep_vars=True).values() if id(each) not in moves]
             pooled = settings.regime == "DL" and not settings.mask and settings.head.pool
             how = (settings.encoder, settings.regime, settings.regime == "DL" and settings.mask, pooled, str(self.arithmetic))
-            self._name = f"{how} {frozen.digest(still)}"
-        return frozen.keep(self._name, pixels, self.freeze)
+            self._name = f"{how} {feature_cache.digest(still)}"
+        return feature_cache.keep(self._name, pixels, self.freeze)
 
     @torch.no_grad()
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         self.modules.eval()
         kept, found = self.kept(pixels), []
-        for start in range(0, len(pixels), frozen.BATCH):
-            chosen = slice(start, start + frozen.BATCH)
+        for start in range(0, len(pixels), feature_cache.BATCH):
+            chosen = slice(start, start + feature_cache.BATCH)
             found.append(self.outputs(tuple(each[chosen] for each in kept) if kept else self.freeze(normalise(pixels[chosen])))[0])
         return torch.cat(found)
 

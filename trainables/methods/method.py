@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from trainables.arithmetic import REFERENCE
 from trainables.data.task import Task
+from trainables.execution import REFERENCE
 from trainables.registry import BadRequest, Registry
 from trainables.settings import Settings
-from trainables.share import ALONE
+from trainables.sharding import ALONE
 
 Logs = dict[str, torch.Tensor]
 

@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import nn
 
 from trainables import models
+from trainables.cuda_graph import CUDAGraphStep, rate
 from trainables.data.augment import Augmentation, normalise
 from trainables.data.pool import Domain, Pool, craft
 from trainables.data.task import Task
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
-from trainables.recorded import CUDAGraphStep, rate
 from trainables.registry import BadRequest
 from trainables.streams import stream
 

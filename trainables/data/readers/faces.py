@@ -3,7 +3,7 @@
 import numpy as np
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset, reader, square
-from trainables.data.render import pack
+from trainables.data.render import faces_archive
 
 TITLES = {
     "children": "rendered faces, children 2-8 (embedded)",
@@ -35,7 +35,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     domain = path or population or ""
     if domain not in TITLES:
         raise DataError(f"faces: no domain {domain!r} (known: {', '.join(TITLES)})")
-    content = pack.read()
+    content = faces_archive.read()
     known = content.facts
     within = (known["domain"] == domain) | known["domain"].str.startswith(f"{domain}/")
     if population:
@@ -45,13 +45,13 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
         raise DataError(f"faces:{domain} has no {population}")
 
     facts = known.iloc[rows].reset_index(drop=True).dropna(axis="columns", how="all").copy()
-    facts["source"] = f"{pack.PACK.name}:" + facts.pop("name")
+    facts["source"] = f"{faces_archive.PACK.name}:" + facts.pop("name")
     intended = facts.pop("label")
     classes = tuple(name for name in CLASSES if (intended == name).any()) + tuple(sorted(set(intended) - set(CLASSES)))
     labels = intended.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
     if domain == "unlabelled":
         facts["truth"], labels = intended, np.full(len(rows), -1)
-    counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in pack.EMOREACT)) if name in facts]
+    counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in faces_archive.EMOREACT)) if name in facts]
     facts = facts.drop(columns=["domain", "bytes"]).astype(dict.fromkeys(counts, int))
     images = np.stack([square(image, size, colour) for image in content.images(rows)])
     return FaceDataset(images, labels, classes, facts, TITLES[domain])

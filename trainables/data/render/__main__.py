@@ -10,17 +10,17 @@ import cv2
 import pandas as pd
 import typer
 
-from trainables.data.render import corpus, mesh, pack, sheet
+from trainables.data.render import corpus, faces_archive, mesh, sheet
 
 
 def main(
     sheet_path: Annotated[Path | None, typer.Option("--sheet", help="draw a contact sheet of the pack into this PNG file and stop")] = None,
-    out: Annotated[Path, typer.Option(help="the pack to write")] = pack.PACK,
+    out: Annotated[Path, typer.Option(help="the pack to write")] = faces_archive.PACK,
     processes: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
     """Render every face anew (five to ten minutes on two cores) and write the pack."""
     if sheet_path:
-        cv2.imwrite(str(sheet_path), cv2.cvtColor(sheet.draw(pack.read(out)), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(sheet_path), cv2.cvtColor(sheet.draw(faces_archive.read(out)), cv2.COLOR_RGB2BGR))
         return
     mesh.load()  # before the fork, so that it is read once
     cv2.setNumThreads(1)
@@ -33,8 +33,8 @@ def main(
             if k % 100 == 0 or k == len(shots):
                 left = (time.monotonic() - start) / k * (len(shots) - k)
                 print(f"\r{k}/{len(shots)} faces, {left:.0f} s left ", end="", file=sys.stderr, flush=True)
-    whole = ["clip", "frame", *(f"emoreact_{name}" for name in pack.EMOREACT)]  # counts, though most rows have none
-    pack.write(out, pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64")), coded)
+    whole = ["clip", "frame", *(f"emoreact_{name}" for name in faces_archive.EMOREACT)]  # counts, though most rows have none
+    faces_archive.write(out, pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64")), coded)
     print(f"\n{out}: {len(shots)} faces, {out.stat().st_size / 1e6:.2f} MB, {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 

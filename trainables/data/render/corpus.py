@@ -10,7 +10,7 @@ from PIL import Image
 
 from trainables.data.dataset import CLASSES
 from trainables.data.render import expressions, mesh, people, scene, shade
-from trainables.data.render.pack import EDGES, EMOREACT, REGIONS
+from trainables.data.render.faces_archive import EDGES, EMOREACT, REGIONS
 
 SEED = 2026
 QUALITY = 87

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from trainables.data.render.pack import SIZE
+from trainables.data.render.faces_archive import SIZE
 
 
 @dataclass(frozen=True)

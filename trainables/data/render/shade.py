@@ -5,8 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from trainables.data.render.faces_archive import SIZE
 from trainables.data.render.mesh import PARTS, Head, combine
-from trainables.data.render.pack import SIZE
 from trainables.data.render.people import Person
 from trainables.data.render.raster import normals, rasterise, signed_area
 from trainables.data.render.scene import Scene

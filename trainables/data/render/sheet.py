@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from trainables.data.dataset import CLASSES
-from trainables.data.render.pack import Pack
+from trainables.data.render.faces_archive import Pack
 
 ROWS = (("children 2-8", "children"), ("adults, posed", "adults/posed"), ("adults, wild", "adults/wild"), ("adults, game", "adults/game"))
 CLIPS = (44, 18)

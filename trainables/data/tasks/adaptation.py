@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
-from trainables.data.deal import deal
 from trainables.data.splits import split_hash
+from trainables.data.stratified_group_split import deal
 from trainables.data.targets import TARGETS, clips
 from trainables.data.task import TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown

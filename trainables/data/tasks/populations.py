@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.deal import deal
 from trainables.data.mapped import piece, together
 from trainables.data.pixels import held
 from trainables.data.splits import Split, split_hash
+from trainables.data.stratified_group_split import deal
 from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
 from trainables.settings import Settings

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
-from trainables.data.deal import deal
 from trainables.data.mapped import together
 from trainables.data.pixels import held, pixels
 from trainables.data.splits import split_hash
+from trainables.data.stratified_group_split import deal
 from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
 from trainables.registry import unknown
 from trainables.settings import Settings

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from tests.test_mailbox import DONE, ROW, cell, run, settle, started
-from trainables.mailbox import TRIES, Dispatcher
+from tests.test_dispatcher import DONE, ROW, cell, run, settle, started
+from trainables.dispatcher import TRIES, Dispatcher
 
 
 def test_children_wait_for_their_parents() -> None:

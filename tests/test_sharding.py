@@ -25,9 +25,9 @@ import json, os, sys, torch
 torch.set_num_threads(1)
 from trainables.cell import Cell
 from trainables.loop import Diverged, train
-from trainables.share import PeerLost, joined
+from trainables.sharding import PeerLost, joined
 from trainables.store import RunFolder
-from tests.test_share import plain
+from tests.test_sharding import plain
 index, size, name, root, leave, cell = sys.argv[1:]
 steps = 0
 def halt():
@@ -138,7 +138,7 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
 
 def test_who_never_comes_is_not_waited_for_long(fork_server: ForkServer, tmp_path: Path) -> None:
     code = f"""
-import trainables.share as share
+import trainables.sharding as share
 share.MEET_S = 1.0
 try:
     with share.joined(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests import tiny
-from trainables.arithmetic import REFERENCE, ExecutionConfig
+from trainables.autotune import AutotuneResult
 from trainables.cell import Cell, Data
-from trainables.choice import AutotuneResult
+from trainables.execution import REFERENCE, ExecutionConfig
 from trainables.loop import asked_arithmetic, make_method, make_task, train
 from trainables.store import RunFolder
 
@@ -76,9 +76,9 @@ def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) 
 
 COMPILED = """
 import json, sys, torch
-from trainables.arithmetic import ExecutionConfig
+from trainables.execution import ExecutionConfig
 from trainables.cell import Cell
-from trainables.choice import AutotuneResult
+from trainables.autotune import AutotuneResult
 from trainables.loop import train
 from trainables.store import RunFolder
 torch.set_num_threads(1)

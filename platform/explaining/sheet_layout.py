@@ -2,10 +2,10 @@
 
 import torch
 
-from platform.explaining.chosen import ChosenImage
 from platform.explaining.maps import SaliencyMaps, gradients
-from platform.explaining.measured import MeanMap
+from platform.explaining.mean_maps import MeanMap
 from platform.explaining.networks import LoadedNetwork
+from platform.explaining.selection import ChosenImage
 from platform.explaining.sheets import GAP, LINE, NEUTRAL, RIGHT, SOFT, TILE, WRONG, Sheet, face, heat, overlay, width
 from trainables.cell import Value
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.data.deal import deal
+from trainables.data.stratified_group_split import deal
 
 SHARES = (0.45, 0.05, 0.05, 0.45)
 

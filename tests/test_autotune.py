@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests import tiny
-from trainables import choice as module
-from trainables.arithmetic import REFERENCE, ExecutionConfig
+from trainables import autotune as module
+from trainables.autotune import AutotuneResult, _Timing, choose, kind_of
 from trainables.cell import Cell, Data
-from trainables.choice import AutotuneResult, _Timing, choose, kind_of
+from trainables.execution import REFERENCE, ExecutionConfig
 from trainables.loop import chosen, make_method, make_task, train
 from trainables.methods.method import Method
 from trainables.store import RunFolder

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
-    head = "import ctypes, os, sys, time\nfrom trainables.watch import Watchdog\nwatch, path = Watchdog(float(sys.argv[2])), sys.argv[1]\n"
+    head = (
+        "import ctypes, os, sys, time\nfrom trainables.watchdog import Watchdog\nwatch, path = Watchdog(float(sys.argv[2])), sys.argv[1]\n"
+    )
     script = head + textwrap.dedent(body)
     return subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "words.txt"), "0.6"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from platform.explaining.chosen import RoleImages, adults_of, facts_of
 from platform.explaining.maps import SaliencyMaps
 from platform.explaining.networks import LoadedNetwork
 from platform.explaining.regions import MapEnergy, alike, energy, masks
+from platform.explaining.selection import RoleImages, adults_of, facts_of
 from trainables.streams import stream
 
 MOST = 128

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.arithmetic import first_line
+from trainables.execution import first_line
 
 Logs = dict[str, Tensor]
 WARM_UP = 3

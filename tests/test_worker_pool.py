@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform import schedule
-from platform.crews import dealt, slots_of
+from platform.worker_pool import dealt, slots_of
 from tests import tiny
 from trainables.host import unfit
 from trainables.store import RunFolder

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests import tiny
 from tests.test_loop import made
 from trainables.cell import Cell, Data
+from trainables.interleave import PackOutOfMemory, train_together
 from trainables.loop import training
-from trainables.pack import PackOutOfMemory, train_together
 from trainables.store import RunFolder
 
 Roles = dict[str, Data]

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_mailbox import DONE, run, settle, started
-from trainables.mailbox import TRIES, Dispatcher
+from tests.test_dispatcher import DONE, run, settle, started
+from trainables.dispatcher import TRIES, Dispatcher
 
 
 def cell(key: str, devices: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainables.arithmetic import REFERENCE, ExecutionConfig, first_line, told_of_compiler
+from trainables.execution import REFERENCE, ExecutionConfig, first_line, told_of_compiler
 from trainables.methods.method import Method, Phase
 
 CLEARLY = 0.95

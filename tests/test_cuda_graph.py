@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.recorded import CUDAGraphStep, rate
+from trainables.cuda_graph import CUDAGraphStep, rate
 
 
 def plain(step: Any, *_: object) -> Any:
