@@ -22,7 +22,7 @@ from platform.explaining.networks import LoadedNetwork, layer_of, opened, prints
 from platform.explaining.selection import ChosenImage, RoleImages
 from platform.explaining.sheets import Sheet
 from platform.report import only_run, write
-from platform.reporting.files import plain
+from platform.reporting.files import to_json_value
 from platform.reporting.folder import read_cells
 from platform.significance import Interval
 from search_spaces.study import STUDIES, Study
@@ -118,7 +118,7 @@ def of_tests(
     keep(sheets, folder, *place)
     rendered = all("rendered" in whole.faces.title for whole in sets)
     folder.put_json(
-        plain(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *place, "explain.json"
+        to_json_value(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *place, "explain.json"
     )
     board.pictures(folder, "/".join(place), {name: sheet.png() for name, sheet in sheets.items()})
     print(f"in the report: {write(folder)}")

@@ -179,7 +179,7 @@ def train(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress,
 
 def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     from platform.board import Board
-    from platform.reporting.freshness import is_current, mark
+    from platform.reporting.freshness import is_current, mark_report_current
 
     board = Board(folder, study)
     drawn = board.complete(cells)
@@ -188,7 +188,7 @@ def draw(study: Study, cells: list[Cell], folder: RunFolder) -> None:
         from platform.report import write  # statistics and figures take seconds to import
 
         write(folder, study)
-        mark(folder, drawn)
+        mark_report_current(folder, drawn)
     ignore_signals()
     print(f"report: {folder.path('report', 'index.html')}", file=sys.stderr)
     if folder.local:

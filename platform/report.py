@@ -16,10 +16,10 @@ import typer
 
 from platform.command import ending, run_command
 from platform.progress import printable
-from platform.reporting.files import files
-from platform.reporting.findings import examine
+from platform.reporting.files import build_report_files
+from platform.reporting.findings import compute_findings
 from platform.reporting.folder import read_folder
-from platform.reporting.freshness import unmark
+from platform.reporting.freshness import unmark_report
 from platform.reporting.table import read_table
 from search_spaces.study import Study
 from trainables.registry import BadRequest, unknown
@@ -31,13 +31,13 @@ def write(folder: RunFolder, study: Study | None = None, baseline: str | None = 
 
     `baseline` and `rope` stand in for the study's own. What is damaged and can be left out is, with a line on standard error.
     """
-    unmark(folder)
+    unmark_report(folder)
     runs = read_folder(folder, study)
     if baseline is not None and baseline not in runs.arms:
         raise unknown(runs.design.compared, baseline, runs.arms)
     runs.design = replace(runs.design, baseline=baseline or runs.design.baseline, rope=rope or runs.design.rope)
-    found = examine(runs, folder)
-    for name, data in files(runs, found).items():
+    found = compute_findings(runs, folder)
+    for name, data in build_report_files(runs, found).items():
         folder.put(data, "report", name)
     for line in found.damaged:
         print(printable(line), file=sys.stderr)
@@ -82,7 +82,7 @@ def main(
         conditions = [name.strip() for name in condition.split(",") if name.strip()]
         runs = read_table(table, metric, conditions, baseline, higher_is_better, rope)
         folder = RunFolder(out)
-        for name, data in files(runs, examine(runs)).items():
+        for name, data in build_report_files(runs, compute_findings(runs)).items():
             folder.put(data, name)
         print(os.path.join(out, "index.html"))
 

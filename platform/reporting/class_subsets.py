@@ -49,7 +49,7 @@ class ClassSubsetGain:
         return "no gain" if equivalence(self.same_images, self.rope) <= ALPHA else "no gain shown"
 
 
-def fewer(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
+def compare_class_subsets(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
     """Every arm at every combination of the other conditions where both are done; empty for a study without such an axis."""
     axis = runs.design.fewer or ""
     values = [value for value in runs.axes.get(axis, []) if isinstance(value, int | float)]
@@ -61,10 +61,10 @@ def fewer(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
     rows = []
     for panel in panels:
         for arm in runs.arms:
-            many, few = (_by_replicate(runs, folder, arm, panel | {axis: value}) for value in (more, less))
-            pairs = [pair for replicate in many if replicate in few and (pair := _pair(many[replicate], few[replicate]))]
+            many, few = (_read_replicates(runs, folder, arm, panel | {axis: value}) for value in (more, less))
+            pairs = [pair for replicate in many if replicate in few and (pair := _pair_accuracies(many[replicate], few[replicate]))]
             if pairs:
-                rows.append(_summed_up(arm, panel, more, less, np.array(pairs), runs.design.rope or 0.01))
+                rows.append(_summarise_pairs(arm, panel, more, less, np.array(pairs), runs.design.rope or 0.01))
     return rows
 
 
@@ -72,7 +72,7 @@ Answers = tuple[list[str], dict[str, np.ndarray]]
 """classes and predictions of a training"""
 
 
-def _by_replicate(runs: Runs, folder: RunFolder, arm: str, condition: Condition) -> dict[Value, Answers]:
+def _read_replicates(runs: Runs, folder: RunFolder, arm: str, condition: Condition) -> dict[Value, Answers]:
     found = {}
     for row in runs.done(arm, {axis: condition[axis] for axis in runs.axes}):
         result = (runs.results or [])[row]
@@ -81,7 +81,7 @@ def _by_replicate(runs: Runs, folder: RunFolder, arm: str, condition: Condition)
     return found
 
 
-def _pair(many: Answers, few: Answers) -> tuple[float, ...] | None:
+def _pair_accuracies(many: Answers, few: Answers) -> tuple[float, ...] | None:
     """Accuracies with all classes, with fewer, restricted, and the two chance levels. None where the images differ."""
     (names, all_of), (kept, some) = many, few
     codes = [names.index(name) for name in kept if name in names]
@@ -93,7 +93,7 @@ def _pair(many: Answers, few: Answers) -> tuple[float, ...] | None:
     return float(right[0].mean()), float(right[1].mean()), float((picked == all_of["label"][mine]).mean()), 1 / len(names), 1 / len(kept)
 
 
-def _summed_up(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> ClassSubsetGain:
+def _summarise_pairs(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> ClassSubsetGain:
     many, few, restricted, chance_many, chance_few = pairs.T
     above = (few - chance_few) / (1 - chance_few), (many - chance_many) / (1 - chance_many)
     raw, corrected, same = (mean_difference(*sides, paired=True) for sides in ((few, many), above, (few, restricted)))
@@ -101,7 +101,7 @@ def _summed_up(arm: str, panel: Condition, more: Value, less: Value, pairs: np.n
     return ClassSubsetGain(arm, panel, more, less, len(pairs), *means, raw, corrected, same, rope)
 
 
-def tidy(rows: list[ClassSubsetGain], compared: str) -> pd.DataFrame:
+def tabulate_class_subsets(rows: list[ClassSubsetGain], compared: str) -> pd.DataFrame:
     """As data, a row an arm at a combination of conditions."""
     found = []
     for row in rows:

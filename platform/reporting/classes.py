@@ -37,20 +37,20 @@ class ClassRecalls:
     """the classes surely recognised less often than by chance: the whole 95 % interval (of one training: Wilson's) lies below it"""
 
 
-def by_class(runs: Runs) -> list[ClassRecalls]:
+def compute_class_recalls(runs: Runs) -> list[ClassRecalls]:
     """Every arm at every condition where a result holds a confusion matrix."""
     rows = []
     for condition in runs.conditions:
         by_arm = {arm: [result for result in results(runs, condition, arm) if "confusion" in result] for arm in runs.arms}
-        classes = merged(result["classes"] for found in by_arm.values() for result in found)
+        classes = merge_names(result["classes"] for found in by_arm.values() for result in found)
         for arm, found in by_arm.items():
             if found:
-                counts = np.stack([_placed(result["confusion"], result["classes"], classes) for result in found])
-                rows.append(summed_up(arm, condition, classes, counts, 1 / len(found[0]["classes"])))
+                counts = np.stack([_place_counts(result["confusion"], result["classes"], classes) for result in found])
+                rows.append(summarise_confusions(arm, condition, classes, counts, 1 / len(found[0]["classes"])))
     return rows
 
 
-def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.ndarray, chance: float) -> ClassRecalls:
+def summarise_confusions(arm: str, condition: Condition, classes: list[str], counts: np.ndarray, chance: float) -> ClassRecalls:
     """From the `counts` [trainings, classes, classes] of an arm at a condition."""
     images = counts.sum(2)  # [trainings, classes]
     shares = np.where(images[..., None] > 0, counts / np.maximum(images, 1)[..., None], 0.0)
@@ -77,14 +77,14 @@ def summed_up(arm: str, condition: Condition, classes: list[str], counts: np.nda
     )
 
 
-def drawn(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
+def select_drawn_matrices(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
     """Every arm at the one condition that matrices are drawn for: the last that tables are read at, or else the last with any matrix."""
     there = [row.condition for row in rows]
     condition = next((c for c in (*reversed(runs.last), *reversed(runs.conditions)) if c in there), None)
     return [row for row in rows if row.condition == condition]
 
 
-def tidy(rows: list[ClassRecalls], compared: str) -> dict[str, pd.DataFrame]:
+def tabulate_class_recalls(rows: list[ClassRecalls], compared: str) -> dict[str, pd.DataFrame]:
     """As data: `recall`, a row a class, and `confusions`, a row an entry of a matrix (counts summed, shares averaged over trainings)."""
     recall, entries = [], []
     for row in rows:
@@ -100,7 +100,7 @@ def tidy(rows: list[ClassRecalls], compared: str) -> dict[str, pd.DataFrame]:
     return {"recall": pd.DataFrame(recall), "confusions": pd.DataFrame(entries)}
 
 
-def merged(lists: Iterable[Sequence[str]]) -> list[str]:
+def merge_names(lists: Iterable[Sequence[str]]) -> list[str]:
     """Every name of several lists once; where they agree on an order, in that order."""
     order: list[str] = []
     for names in dict.fromkeys(map(tuple, lists)):
@@ -113,13 +113,13 @@ def merged(lists: Iterable[Sequence[str]]) -> list[str]:
     return order
 
 
-def images(rows: list[ClassRecalls]) -> list[str]:
+def count_class_images(rows: list[ClassRecalls]) -> list[str]:
     """By class, how many images one test set of these arms has."""
     ends = np.array([row.images for row in rows])  # [arms, classes, 2]
     return [f"{low}" if low == high else f"{low}–{high}" for low, high in zip(ends.min((0, 2)), ends.max((0, 2)), strict=True)]
 
 
-def _placed(confusion: list[list[int]], names: list[str], classes: list[str]) -> np.ndarray:
+def _place_counts(confusion: list[list[int]], names: list[str], classes: list[str]) -> np.ndarray:
     """Counts int64 [classes, classes] of a confusion matrix over `names`, some of the classes."""
     counts = np.zeros((len(classes), len(classes)), np.int64)
     places = [classes.index(name) for name in names]

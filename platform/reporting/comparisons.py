@@ -69,7 +69,7 @@ Sides = Iterable[tuple[str, Sample]]
 """a and b, each its name and its sample"""
 
 
-def compare(
+def compare_arms(
     runs: Runs, family: str, condition: Condition, sides: Sides, alternative: s.Alternative, selected_by: str, companions: bool = True
 ) -> Comparison:
     """One comparison with its raw p. Paired where both sides know their data splits and share them: on the shared replicates only.
@@ -89,7 +89,13 @@ def compare(
         return Comparison(**base | {"note": "; ".join([*notes, "nothing to compare"])})
     up, down = runs.sign * x, runs.sign * y
     difference = s.mean_difference(x, y, paired)
-    base |= dict(zip(("test", "statistic", "p"), tested(up, down, paired, alternative, generator(condition, name_a, name_b)), strict=True))
+    base |= dict(
+        zip(
+            ("test", "statistic", "p"),
+            run_rank_test(up, down, paired, alternative, make_pair_generator(condition, name_a, name_b)),
+            strict=True,
+        )
+    )
     base |= dict(zip(("a12", "a12_low", "a12_high"), s.superiority(up, down), strict=True))
     base |= {"diff": difference.mean, "diff_low": difference.low, "diff_high": difference.high, "sd": difference.sd}
     base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
@@ -100,7 +106,7 @@ def compare(
         if paired:
             base["p_signed_rank"] = s.signed_rank(s.paired_differences(up, down), alternative).p
             base["correlation"] = measure_correlation(x, y)
-            if share := _test_share(runs, condition, name_a):
+            if share := _compute_test_share(runs, condition, name_a):
                 base["corrected_low"], base["corrected_high"] = s.corrected_t(s.paired_differences(x, y), share)[1:3]
     if min(len(x), len(y)) < FEWEST:
         base |= dict.fromkeys(("p", "p_rank", "p_signed_rank"), np.nan)
@@ -110,7 +116,7 @@ def compare(
     return Comparison(**base | {"note": "; ".join(notes)})
 
 
-def tested(
+def run_rank_test(
     up: np.ndarray, down: np.ndarray, paired: bool, alternative: s.Alternative, rng: np.random.Generator
 ) -> tuple[str, float, float]:
     """Name, statistic and p of the test that the pairing calls for, of two samples of which more is better."""
@@ -121,14 +127,17 @@ def tested(
     return f"Mann-Whitney, {rank.method}", rank.u, rank.p
 
 
-def settle(family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None = s.holm, strict: bool = True) -> list[Comparison]:
+def settle_family(family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None = s.holm, strict: bool = True) -> list[Comparison]:
     """Adjust a family's p, and say what each comparison found. `strict`: the level of the family's first step counts for power."""
     p_adj = adjust([row.p for row in family]) if adjust else np.full(len(family), np.nan)
     m = sum(not np.isnan(row.p) for row in family)
-    return [_judge(row, float(adjusted), m, ALPHA / max(m, 1) if strict else ALPHA) for row, adjusted in zip(family, p_adj, strict=True)]
+    return [
+        _judge_comparison(row, float(adjusted), m, ALPHA / max(m, 1) if strict else ALPHA)
+        for row, adjusted in zip(family, p_adj, strict=True)
+    ]
 
 
-def _judge(row: Comparison, p_adj: float, m: int, level: float) -> Comparison:
+def _judge_comparison(row: Comparison, p_adj: float, m: int, level: float) -> Comparison:
     n_b = None if row.paired else row.n_b
     mde = power.detectable(row.n_a, n_b, level, row.alternative) * row.sd if min(row.n_a, row.n_b) else np.nan
     ahead = row.a12 - 0.5 if row.test.startswith("Mann-Whitney") else row.statistic  # oriented, as `diff` is not where less is more
@@ -146,7 +155,7 @@ def _judge(row: Comparison, p_adj: float, m: int, level: float) -> Comparison:
     return replace(row, p_adj=p_adj, m=m, mde=mde, verdict=verdict, note="; ".join(notes))
 
 
-def mirrored(row: Comparison) -> Comparison:
+def mirror_comparison(row: Comparison) -> Comparison:
     """The same comparison told from b's side."""
     return replace(
         row,
@@ -169,7 +178,7 @@ def mirrored(row: Comparison) -> Comparison:
     )
 
 
-def _test_share(runs: Runs, condition: Condition, arm: str) -> float | None:
+def _compute_test_share(runs: Runs, condition: Condition, arm: str) -> float | None:
     """n_test / n_train of an arm's trainings, where they are known."""
     if not {"n_train", "n_test"} <= set(runs.table):
         return None
@@ -178,6 +187,6 @@ def _test_share(runs: Runs, condition: Condition, arm: str) -> float | None:
     return float((counts["n_test"] / counts["n_train"]).mean()) if len(counts) else None
 
 
-def generator(condition: Condition, a: str, b: str) -> np.random.Generator:
+def make_pair_generator(condition: Condition, a: str, b: str) -> np.random.Generator:
     """Random draws that belong to this pair alone: what else is in the report changes none of them."""
     return np.random.default_rng(zlib.crc32(repr((list(condition.items()), a, b)).encode()))

@@ -56,7 +56,7 @@ Part = tuple[float, int, float, np.ndarray]
 """of one training: the share, the number of errors, the answer's tendency, all shares of the class's errors"""
 
 
-def confused(runs: Runs) -> list[ConfusionTest]:
+def test_confusions(runs: Runs) -> list[ConfusionTest]:
     """First each confusion as a whole, then for every arm where tables are read; two families of tests.
 
     Trainings without an error of the class, or without one of the classes, say nothing.
@@ -69,27 +69,29 @@ def confused(runs: Runs) -> list[ConfusionTest]:
                 parts = {}
                 for row in runs.done(arm, condition):
                     result = runs.results[row] if runs.results else None
-                    if result and (part := _part(result, named.true, named.answered)):
+                    if result and (part := _extract_part(result, named.true, named.answered)):
                         parts[runs.table[runs.design.replicated].iloc[row]] = part
                 if parts:
-                    rows.append(_summed_up(arm, condition, named.true, named.answered, list(parts.values())))
+                    rows.append(_summarise_confusion(arm, condition, named.true, named.answered, list(parts.values())))
                 for replicate, part in parts.items():
                     by_replicate.setdefault(replicate, []).append(part)
         if by_replicate:
-            whole.append(_summed_up(ALL, {}, named.true, named.answered, [_mean(parts) for parts in by_replicate.values()]))
+            whole.append(
+                _summarise_confusion(ALL, {}, named.true, named.answered, [_average_parts(parts) for parts in by_replicate.values()])
+            )
     return [
         replace(row, p_adj=float(p)) for family in (whole, rows) for row, p in zip(family, holm([row.p for row in family]), strict=True)
     ]
 
 
-def _mean(parts: list[Part]) -> Part:
+def _average_parts(parts: list[Part]) -> Part:
     """Of a replicate's trainings of all arms under all conditions: they share their test images, so they count as one."""
     shares, errors, tendencies, spread = zip(*parts, strict=True)
     known = [each for each in tendencies if not isnan(each)]
     return float(np.mean(shares)), round(float(np.mean(errors))), float(np.mean(known)) if known else nan, np.mean(spread, axis=0)
 
 
-def _part(result: dict[str, Any], true: str, answered: str) -> Part | None:
+def _extract_part(result: dict[str, Any], true: str, answered: str) -> Part | None:
     classes = result.get("classes", [])
     if "confusion" not in result or true not in classes or answered not in classes:
         return None
@@ -104,7 +106,7 @@ def _part(result: dict[str, Any], true: str, answered: str) -> Part | None:
     return float(matrix[row, column] / errors), int(errors), float(tendency), np.delete(matrix[row], row) / errors
 
 
-def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: list[Part]) -> ConfusionTest:
+def _summarise_confusion(arm: str, condition: Condition, true: str, answered: str, parts: list[Part]) -> ConfusionTest:
     shares, errors, tendencies, spread = zip(*parts, strict=True)
     share, chance = t_interval(shares), 1 / len(spread[0])
     mean = np.mean(spread, axis=0)
@@ -119,7 +121,7 @@ def _summed_up(arm: str, condition: Condition, true: str, answered: str, parts: 
     )
 
 
-def tidy(rows: list[ConfusionTest], compared: str) -> pd.DataFrame:
+def tabulate_confusions(rows: list[ConfusionTest], compared: str) -> pd.DataFrame:
     """As data, a row an arm and a named confusion."""
     return pd.DataFrame(
         [

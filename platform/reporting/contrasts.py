@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platform.reporting.comparisons import Comparison, compare, settle
+from platform.reporting.comparisons import Comparison, compare_arms, settle_family
 from platform.reporting.runs import Condition, Runs
 from platform.reporting.summary import results
 from platform.significance import Interval, t_interval
@@ -41,24 +41,24 @@ class TrainingCost:
     score: Interval
 
 
-def contrasts(runs: Runs) -> list[ContrastRow]:
+def compute_contrasts(runs: Runs) -> list[ContrastRow]:
     """Every contrast at every condition where both arms have a number; two-sided, paired by replicate, Holm over all of them together."""
     asked = []
     for contrast in runs.design.contrasts:
         for condition in runs.conditions:
             sides = [(arm, runs.sample(arm, condition)) for arm in (contrast.a, contrast.b)]
             if all(sample.values for _, sample in sides):
-                asked.append((contrast, sides, compare(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
-    settled = settle([comparison for _, _, comparison in asked])
+                asked.append((contrast, sides, compare_arms(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
+    settled = settle_family([comparison for _, _, comparison in asked])
     rows = []
     for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
         a, b = (t_interval(sample.array()) for _, sample in sides)
-        printed = (_printed(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
+        printed = (_find_reported_score(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
         rows.append(ContrastRow(contrast, comparison, a, b, *printed))
     return rows
 
 
-def costs(runs: Runs) -> list[TrainingCost]:
+def compute_training_costs(runs: Runs) -> list[TrainingCost]:
     """Every arm at every condition whose trainings say how many parameters they moved."""
     rows = []
     for condition in runs.conditions:
@@ -70,6 +70,6 @@ def costs(runs: Runs) -> list[TrainingCost]:
     return rows
 
 
-def _printed(runs: Runs, arm: str, condition: Condition) -> ReportedScore | None:
+def _find_reported_score(runs: Runs, arm: str, condition: Condition) -> ReportedScore | None:
     mine = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
     return next((row for row in mine if row.condition.items() <= condition.items()), None)

@@ -22,7 +22,7 @@ class CrossDatasetScore:
     """as in the text, percent"""
 
 
-def elsewhere(runs: Runs) -> list[CrossDatasetScore]:
+def compute_cross_dataset_scores(runs: Runs) -> list[CrossDatasetScore]:
     """Where tables are read; empty for a study that measures on its one test set alone."""
     part, slash, name = runs.design.metric.partition("/")
     others = [column.partition("/")[0] for column in map(str, runs.table) if slash and column.endswith(f"/{name}")]
@@ -41,7 +41,7 @@ def elsewhere(runs: Runs) -> list[CrossDatasetScore]:
     return rows
 
 
-def not_run(runs: Runs) -> list[tuple[Condition, list[tuple[str, str, float]]]]:
+def list_conditions_not_run(runs: Runs) -> list[tuple[Condition, list[tuple[str, str, float]]]]:
     """What the text printed for conditions that are not in this grid: (arm, test set, score) by condition."""
     conditions = []
     for each in runs.design.printed:
@@ -50,7 +50,7 @@ def not_run(runs: Runs) -> list[tuple[Condition, list[tuple[str, str, float]]]]:
     return [(where, [(each.arm, each.on, each.score) for each in runs.design.printed if each.condition == where]) for where in conditions]
 
 
-def tidy(rows: list[CrossDatasetScore], compared: str) -> pd.DataFrame:
+def tabulate_cross_dataset(rows: list[CrossDatasetScore], compared: str) -> pd.DataFrame:
     """As data, a row an arm and a test set."""
     found = []
     for row in rows:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from platform import significance as s
-from platform.reporting.comparisons import FEWEST, Comparison, compare, generator, mirrored, settle
+from platform.reporting.comparisons import FEWEST, Comparison, compare_arms, make_pair_generator, mirror_comparison, settle_family
 from platform.reporting.runs import Condition, Runs, Sample, matched
 from platform.rounding import merge_ties, subtract
 from search_spaces.claims import Claim
 
 
-def ranked(runs: Runs, condition: Condition, metric: str | None = None) -> list[str]:
+def rank_arms(runs: Runs, condition: Condition, metric: str | None = None) -> list[str]:
     """The arms with a number at a condition, best mean first; ties, to nine digits, in the grid's order."""
     samples = {arm: runs.sample(arm, condition, metric).array() for arm in runs.arms}
     means = {arm: float(np.mean(values)) for arm, values in samples.items() if len(values)}
@@ -24,35 +24,35 @@ def ranked(runs: Runs, condition: Condition, metric: str | None = None) -> list[
     return sorted(means, key=lambda arm: -runs.sign * means[arm])
 
 
-def published(runs: Runs) -> list[Comparison]:
+def compare_as_published(runs: Runs) -> list[Comparison]:
     """As the text: best against runner-up by mean test score at the largest value, one-sided Mann-Whitney test, nothing adjusted."""
     rows = []
     for condition in runs.last:
-        best = ranked(runs, condition)[:2]
+        best = rank_arms(runs, condition)[:2]
         if len(best) == 2:
             unpaired = [Sample(runs.sample(arm, condition).values, dict.fromkeys(runs.replicates, "")) for arm in best]
             sides = zip(best, unpaired, strict=True)
-            rows.append(compare(runs, "published", condition, sides, "greater", runs.design.metric))
-    return settle(rows, adjust=None, strict=False)
+            rows.append(compare_arms(runs, "published", condition, sides, "greater", runs.design.metric))
+    return settle_family(rows, adjust=None, strict=False)
 
 
-def confirmatory(runs: Runs) -> list[Comparison]:
+def compare_confirmatory(runs: Runs) -> list[Comparison]:
     """The winner on validation against the study's baseline, or else against the runner-up; two-sided, Holm over the panels."""
     rows = []
     for condition in runs.last:
         picked_by = runs.design.selector
-        order = ranked(runs, condition, picked_by) if picked_by else []
+        order = rank_arms(runs, condition, picked_by) if picked_by else []
         if len(order) < 2:
-            picked_by, order = None, ranked(runs, condition)
+            picked_by, order = None, rank_arms(runs, condition)
         rivals = [runs.design.baseline] if runs.design.baseline in order else order[1:2]
         rivals = [arm for arm in rivals if arm != order[0]] or order[1:2]
         if rivals:
             sides = ((arm, runs.sample(arm, condition)) for arm in (order[0], rivals[0]))
-            row = compare(runs, "confirmatory", condition, sides, "two-sided", picked_by or f"{runs.design.metric} itself")
-            if out := [arm for arm in ranked(runs, condition) if arm not in order]:
+            row = compare_arms(runs, "confirmatory", condition, sides, "two-sided", picked_by or f"{runs.design.metric} itself")
+            if out := [arm for arm in rank_arms(runs, condition) if arm not in order]:
                 row = replace(row, note="; ".join(filter(None, [row.note, f"without {picked_by}, so not picked from: {', '.join(out)}"])))
             rows.append(row)
-    return settle(rows)
+    return settle_family(rows)
 
 
 WAYS: tuple[s.Alternative, ...] = ("greater", "less")
@@ -75,7 +75,7 @@ class ClaimAnswer(NamedTuple):
         return "contradicted" if self.whole.verdict in ("better", "worse", "equivalent") else "open"
 
 
-def claims(runs: Runs) -> list[ClaimAnswer]:
+def test_claims(runs: Runs) -> list[ClaimAnswer]:
     """Each claim as a whole, tested by permutation within its conditions, Holm over claims; its conditions are a family of their own."""
     answers = []
     for claim in runs.design.claims:
@@ -87,24 +87,26 @@ def claims(runs: Runs) -> list[ClaimAnswer]:
             free = {axis: values for axis, values in free.items() if axis not in fixed}
             for values in product(*free.values()):
                 open_ = dict(zip(free, values, strict=True))
-                sides = [_side(runs, claim, to, since, open_) for to, since in ((claim.a, claim.a_from), (claim.b, claim.b_from))]
+                sides = [
+                    _build_claim_side(runs, claim, to, since, open_) for to, since in ((claim.a, claim.a_from), (claim.b, claim.b_from))
+                ]
                 if all(sample.values for _, sample in sides):
                     asked.append((open_, sides))
         family = f"claim: {claim.text}"
-        parts = settle([compare(runs, family, open_, sides, "two-sided", "named beforehand") for open_, sides in asked])
-        answers.append(ClaimAnswer(claim, _whole(runs, parts, [sides for _, sides in asked]) if asked else None, parts))
-    judged = iter(settle([answer.whole for answer in answers if answer.whole]))
+        parts = settle_family([compare_arms(runs, family, open_, sides, "two-sided", "named beforehand") for open_, sides in asked])
+        answers.append(ClaimAnswer(claim, _compare_whole_claim(runs, parts, [sides for _, sides in asked]) if asked else None, parts))
+    judged = iter(settle_family([answer.whole for answer in answers if answer.whole]))
     return [answer._replace(whole=next(judged)) if answer.whole else answer for answer in answers]
 
 
-def _whole(runs: Runs, parts: list[Comparison], sides: list[list[tuple[str, Sample]]]) -> Comparison:
+def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[tuple[str, Sample]]]) -> Comparison:
     """A claim's comparisons as one; what is permuted or resampled stays within its condition."""
     pairs = [matched(a, b) for (_, a), (_, b) in sides]
     oriented = [(runs.sign * x, runs.sign * y, paired) for x, y, paired in pairs]
     first, a, b = parts[0], [part.a for part in parts], [part.b for part in parts]
     difference = s.mean_of([s.mean_difference(*pair) for pair in pairs])
-    across = s.across_conditions(oriented, generator({}, first.family, "bootstrap"))
-    test = s.stratified_permutation(oriented, generator({}, first.family, "permutation"))
+    across = s.across_conditions(oriented, make_pair_generator({}, first.family, "bootstrap"))
+    test = s.stratified_permutation(oriented, make_pair_generator({}, first.family, "permutation"))
     few = min(min(part.n_a, part.n_b) for part in parts) < FEWEST and len(parts) < FEWEST
     return replace(
         first,
@@ -136,28 +138,30 @@ def _whole(runs: Runs, parts: list[Comparison], sides: list[list[tuple[str, Samp
     )
 
 
-def reference(runs: Runs) -> str | None:
+def find_reference_arm(runs: Runs) -> str | None:
     """The arm that all others are shown against: the study's baseline, else the one most often best, by the metric that picks winners."""
-    firsts = [order[0] for condition in runs.last if (order := ranked(runs, condition, runs.design.selector) or ranked(runs, condition))]
+    firsts = [
+        order[0] for condition in runs.last if (order := rank_arms(runs, condition, runs.design.selector) or rank_arms(runs, condition))
+    ]
     return runs.design.baseline or (max(runs.arms, key=firsts.count) if firsts else None)
 
 
-def against(runs: Runs, reference: str | None) -> list[Comparison]:
+def compare_with_reference(runs: Runs, reference: str | None) -> list[Comparison]:
     """Every arm against the reference at every condition, two-sided, Holm within the condition."""
     rows = []
     for condition in runs.conditions:
         family = [
-            compare(
+            compare_arms(
                 runs, "against", condition, [(name, runs.sample(name, condition)) for name in (arm, reference)], "two-sided", "all shown"
             )
             for arm in runs.arms
             if reference and arm != reference and len(runs.sample(arm, condition).values) and len(runs.sample(reference, condition).values)
         ]
-        rows += settle(family)
+        rows += settle_family(family)
     return rows
 
 
-def pairwise(runs: Runs) -> list[Comparison]:
+def compare_all_pairs(runs: Runs) -> list[Comparison]:
     """Every ordered pair of arms at every condition, one-sided (a over b) and two-sided; exploratory: Benjamini-Hochberg in a condition."""
     rows = []
     for condition in runs.conditions:
@@ -166,16 +170,16 @@ def pairwise(runs: Runs) -> list[Comparison]:
         both, one = [], []
         for a, b in combinations(arms, 2):
             sides = [(a, samples[a]), (b, samples[b])]
-            more, less = (compare(runs, "pairwise", condition, sides, way, "all shown", companions=False) for way in WAYS)
-            one += [more, mirrored(less)]
+            more, less = (compare_arms(runs, "pairwise", condition, sides, way, "all shown", companions=False) for way in WAYS)
+            one += [more, mirror_comparison(less)]
             both.append(replace(more, alternative="two-sided", p=min(1.0, 2 * min(more.p, less.p))))  # as every test here defines it
-        both = settle(both, s.benjamini_hochberg, strict=False)
-        rows += settle(one, s.benjamini_hochberg, strict=False)
-        rows += [side for row in both for side in (row, mirrored(row))]
+        both = settle_family(both, s.benjamini_hochberg, strict=False)
+        rows += settle_family(one, s.benjamini_hochberg, strict=False)
+        rows += [side for row in both for side in (row, mirror_comparison(row))]
     return rows
 
 
-def _side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -> tuple[str, Sample]:
+def _build_claim_side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -> tuple[str, Sample]:
     """A claim's side: its name, and its sample or, replicate by replicate, what is gained since another place."""
     metric = runs.design.selector if claim.on == "validation" else None
     samples = []
@@ -183,7 +187,7 @@ def _side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -
         axes = {**free, **(runs.resolve(place) or {})}
         condition = {axis: axes[axis] for axis in runs.axes}
         samples.append(runs.sample(str(axes[runs.design.compared]), condition, metric))
-    name = _named(runs, runs.resolve(to) or {})
+    name = _name_place(runs, runs.resolve(to) or {})
     if since is None:
         return name, samples[0]
     now, before = samples
@@ -191,9 +195,11 @@ def _side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -
     splits = {rep: now.splits[rep] if now.splits[rep] == before.splits[rep] else "" for rep in shared}
     fixed, start = runs.resolve(to) or {}, runs.resolve(since) or {}
     moved = {axis: f"{start[axis]} to {value}" if start.get(axis) != value else value for axis, value in fixed.items()}
-    return f"gain at {_named(runs, moved)}", Sample({rep: float(subtract(now.values[rep], before.values[rep])) for rep in shared}, splits)
+    return f"gain at {_name_place(runs, moved)}", Sample(
+        {rep: float(subtract(now.values[rep], before.values[rep])) for rep in shared}, splits
+    )
 
 
-def _named(runs: Runs, place: dict[str, Any]) -> str:
+def _name_place(runs: Runs, place: dict[str, Any]) -> str:
     """An arm by its bare name, other axes with theirs."""
     return ", ".join(str(value) if axis == runs.design.compared else f"{axis} {value}" for axis, value in place.items())

@@ -17,20 +17,20 @@ from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
 
 
-def draw(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
+def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
     """The figures by name, each in every format."""
     return {
-        "means": figures.means(runs, found.cells),
-        "forest": figures.forest(runs, found.against, found.reference or ""),
-        "agreement": figures.agreement(runs, found.cells),
-        "costs": figures.costs(runs, found.costs),
-        "confusions": figures.confusions(classes.drawn(runs, found.classes), runs.design.replicated),
+        "means": figures.draw_means(runs, found.cells),
+        "forest": figures.draw_forest(runs, found.against, found.reference or ""),
+        "agreement": figures.draw_agreement(runs, found.cells),
+        "costs": figures.draw_costs(runs, found.costs),
+        "confusions": figures.draw_confusions(classes.select_drawn_matrices(runs, found.classes), runs.design.replicated),
     }
 
 
-def files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, bytes]:
+def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, bytes]:
     """By path within the report's folder; the page last, so that where it is all else is. Drawing the figures takes most of the time."""
-    drawn = draw(runs, found) if with_figures else {}
+    drawn = draw_figures(runs, found) if with_figures else {}
     taken = [
         tables.readings(runs, found.published, found.confirmatory),
         tables.means(runs, found.cells, found.floors, found.tied),
@@ -39,35 +39,41 @@ def files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, b
         *([tables.recall(runs, found.classes, found.cells)] if found.classes else []),
         tables.completeness(runs, found.cells),
     ]
-    every, methods = comparisons(found), page.how(runs, found)
+    every, methods = list_comparisons(found), page.describe_methods(runs, found)
     parquet = io.BytesIO()
-    tidy(runs).to_parquet(parquet, index=False)
+    tabulate_trainings(runs).to_parquet(parquet, index=False)
     written = {
-        "runs.csv": _csv(tidy(runs)),
+        "runs.csv": _encode_csv(tabulate_trainings(runs)),
         "runs.parquet": parquet.getvalue(),
-        "cells.csv": _csv(pd.DataFrame([_flat_cell(runs, row) for row in found.cells])),
-        "comparisons.csv": _csv(pd.DataFrame([_flat(row) for row in (*every, *found.pairwise)])),
-        "report.json": (json.dumps(plain(content(runs, found, every, methods)), indent=1, allow_nan=False) + "\n").encode(),
-        "report.md": _text(markdown(runs, found, taken, methods)),
+        "cells.csv": _encode_csv(pd.DataFrame([_flatten_condition_summary(runs, row) for row in found.cells])),
+        "comparisons.csv": _encode_csv(pd.DataFrame([_flatten_comparison(row) for row in (*every, *found.pairwise)])),
+        "report.json": (
+            json.dumps(to_json_value(build_report_json(runs, found, every, methods)), indent=1, allow_nan=False) + "\n"
+        ).encode(),
+        "report.md": _encode_text(render_markdown(runs, found, taken, methods)),
     }
     if found.classes:
         compared = runs.design.compared
-        written |= {f"{name}.csv": _csv(table) for name, table in classes.tidy(found.classes, compared).items()}
-    for name, make in (("elsewhere", cross_dataset.tidy), ("confused", confusions.tidy), ("fewer", class_subsets.tidy)):
+        written |= {f"{name}.csv": _encode_csv(table) for name, table in classes.tabulate_class_recalls(found.classes, compared).items()}
+    for name, make in (
+        ("elsewhere", cross_dataset.tabulate_cross_dataset),
+        ("confused", confusions.tabulate_confusions),
+        ("fewer", class_subsets.tabulate_class_subsets),
+    ):
         if rows := getattr(found, name):
-            written[f"{name}.csv"] = _csv(make(rows, runs.design.compared))
-    written |= {f"tables/{table.name}.tex": _text(formats.latex(table)) for table in taken}
+            written[f"{name}.csv"] = _encode_csv(make(rows, runs.design.compared))
+    written |= {f"tables/{table.name}.tex": _encode_text(formats.render_latex_table(table)) for table in taken}
     written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
-    return written | {"index.html": _text(page.render(runs, found, drawn, methods, sorted(written)))}
+    return written | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(written)))}
 
 
-def comparisons(found: Findings) -> list[Comparison]:
+def list_comparisons(found: Findings) -> list[Comparison]:
     """All but those of every pair."""
     answered = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
     return [*found.published, *found.confirmatory, *answered, *(row.comparison for row in found.contrasts), *found.against]
 
 
-def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
+def build_report_json(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
     """Everything the page shows, as data."""
     d = runs.design
     return {
@@ -86,7 +92,7 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
         "data": runs.data,
         "runs": runs.counts,
         "notes": runs.notes,
-        "not_done": page.not_done(runs),
+        "not_done": page.list_unfinished_trainings(runs),
         "seconds": runs.seconds,
         "findings": [words.sentence(row, runs) for row in found.confirmatory] + words.unread(runs, found.classes),
         "comparisons": every,
@@ -120,7 +126,7 @@ def content(runs: Runs, found: Findings, every: list[Comparison], methods: list[
     }
 
 
-def tidy(runs: Runs) -> pd.DataFrame:
+def tabulate_trainings(runs: Runs) -> pd.DataFrame:
     """A row a training; names that other programs expect first."""
     d, table = runs.design, runs.table
     first = [
@@ -129,7 +135,7 @@ def tidy(runs: Runs) -> pd.DataFrame:
     return table[[*first, *(name for name in table if name not in first)]]
 
 
-def markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: list[str]) -> str:
+def render_markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: list[str]) -> str:
     """The page in short, for a README or a pull request."""
     head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
     head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
@@ -138,41 +144,41 @@ def markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: li
     notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
     for table in taken:
-        parts += [f"## {table.name.capitalize()}", formats.markdown(table).rstrip()]
+        parts += [f"## {table.name.capitalize()}", formats.render_markdown_table(table).rstrip()]
     return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, methods)]) + "\n"
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Dataclasses and named tuples as dictionaries, what is no number as None: what JSON can hold."""
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_json_value(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
+        return to_json_value(value._asdict())
     if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): to_json_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
+        return [to_json_value(item) for item in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return to_json_value(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text(text: str) -> bytes:
+def _encode_text(text: str) -> bytes:
     """Without the characters that no page has, and that a terminal obeys."""
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "?", text).encode(errors="replace")
 
 
-def _csv(table: pd.DataFrame) -> bytes:
+def _encode_csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _flat(row: Comparison) -> dict[str, Any]:
+def _flatten_comparison(row: Comparison) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row)} | {"condition": label(row.condition)}
 
 
-def _flat_cell(runs: Runs, row: Any) -> dict[str, Any]:
+def _flatten_condition_summary(runs: Runs, row: Any) -> dict[str, Any]:
     flat = {runs.design.compared: row.arm, **row.condition, "done": row.done, "failed": row.failed, "missing": row.missing}
     for name, interval in ((runs.design.metric, row.metric), (runs.design.selector, row.selector), (runs.design.secondary, row.secondary)):
         if interval:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from platform.reporting import class_subsets, classes, confusions, cross_dataset, families, folder, groups, saliency_summary, summary
 from platform.reporting.comparisons import Comparison
-from platform.reporting.contrasts import ContrastRow, TrainingCost, contrasts, costs
+from platform.reporting.contrasts import ContrastRow, TrainingCost, compute_contrasts, compute_training_costs
 from platform.reporting.runs import Runs
 from trainables.store import RunFolder
 
@@ -40,35 +40,35 @@ class Findings:
     tied: dict[str, set[str]]
 
 
-def examine(runs: Runs, run: RunFolder | None = None) -> Findings:
+def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     """Everything there is to say; `run` is where ferray's own runs keep their predictions."""
     cells, floors = summary.cells(runs), summary.floors(runs)
-    confirmatory, reference = families.confirmatory(runs), families.reference(runs)
-    pairs = families.pairwise(runs)
+    confirmatory, reference = families.compare_confirmatory(runs), families.find_reference_arm(runs)
+    pairs = families.compare_all_pairs(runs)
     explained, damaged = saliency_summary.read_looks(run) if run else ([], [])
     return Findings(
         cells=cells,
         floors=floors,
-        published=families.published(runs),
+        published=families.compare_as_published(runs),
         confirmatory=confirmatory,
-        answers=families.claims(runs),
+        answers=families.test_claims(runs),
         reference=reference,
-        against=families.against(runs, reference),
-        contrasts=contrasts(runs),
-        costs=costs(runs),
+        against=families.compare_with_reference(runs, reference),
+        contrasts=compute_contrasts(runs),
+        costs=compute_training_costs(runs),
         pairwise=pairs,
         overall=summary.overall(runs, reference),
         agreement=summary.agreement(runs),
         power=summary.power(runs, confirmatory),
-        groups=groups.groups(runs, run) if run else [],
-        classes=classes.by_class(runs),
-        elsewhere=cross_dataset.elsewhere(runs),
-        confused=confusions.confused(runs),
-        fewer=class_subsets.fewer(runs, run) if run else [],
+        groups=groups.compute_subgroup_accuracies(runs, run) if run else [],
+        classes=classes.compute_class_recalls(runs),
+        elsewhere=cross_dataset.compute_cross_dataset_scores(runs),
+        confused=confusions.test_confusions(runs),
+        fewer=class_subsets.compare_class_subsets(runs, run) if run else [],
         looks=explained,
         damaged=damaged,
-        flags=folder.flags(runs),
-        origins=folder.origins(runs),
+        flags=folder.list_flags(runs),
+        origins=folder.list_origins(runs),
         far_below=summary.far_below(runs, cells, floors),
         tied=summary.tied(runs, pairs),
     )

@@ -36,7 +36,7 @@ PROCESS = ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid")
 """facts of provenance that are a process's own"""
 
 
-def design(study: Study) -> Design:
+def make_design(study: Study) -> Design:
     return Design(
         title=study.title,
         source=study.source,
@@ -69,11 +69,11 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     known: dict[str, Any] = {}
     for cell in cells:
         result = folder.result(cell.key)
-        rows.append(_row(folder, cell, result))
-        found.append(result and _kept(result, known))
+        rows.append(_make_row(folder, cell, result))
+        found.append(result and _keep_needed_result(result, known))
     played = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(played[role]) | {"source": played[role].source.text()} for role in study.roles if role in played}
-    shown = design(study)
+    shown = make_design(study)
     table = pd.DataFrame(rows)
     table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})
     return Runs(shown, table, [], found, data)
@@ -90,7 +90,7 @@ def read_cells(folder: RunFolder) -> list[Cell]:
     return cells
 
 
-def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
+def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
     if result:
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
@@ -102,7 +102,7 @@ def _row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[s
     return row | {"state": "missing", "reason": f"interrupted after {epochs} epochs" if epochs else "not begun"}
 
 
-def _kept(result: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+def _keep_needed_result(result: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     """Of a result what a report reads beside the table's row; parts that are as another's are one in memory."""
     own = {name: result[name] for name in ("confusion", "updated_parameters") if name in result}
     provenance = {fact: value for fact, value in result["provenance"].items() if fact not in PROCESS}
@@ -110,7 +110,7 @@ def _kept(result: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     return own | {name: known.setdefault(repr(value), value) for name, value in alike.items()}
 
 
-def flags(runs: Runs) -> list[Flag]:
+def list_flags(runs: Runs) -> list[Flag]:
     kinds: dict[str, dict[str, list[str]]] = {}
     for row, result in enumerate(runs.results or []):
         for flag in (result or {}).get("flags", []):
@@ -120,7 +120,7 @@ def flags(runs: Runs) -> list[Flag]:
     return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
 
 
-def origins(runs: Runs) -> list[Origin]:
+def list_origins(runs: Runs) -> list[Origin]:
     """Where and with what the results were computed; a process's own facts stay in its result file."""
     counts: dict[str, Counter[str]] = {}
     for result in filter(None, runs.results or []):

@@ -16,31 +16,31 @@ def is_current(folder: RunFolder, drawn: str) -> bool:
     """`drawn` tells of all results, as `Board.complete` gives it; empty where something is unfinished, or the
     folder not on a disk: then nothing is current.
     """
-    return bool(drawn) and folder.get(MARK) == _state(folder, drawn)
+    return bool(drawn) and folder.get(MARK) == _hash_state(folder, drawn)
 
 
-def mark(folder: RunFolder, drawn: str) -> None:
+def mark_report_current(folder: RunFolder, drawn: str) -> None:
     """The report was just made from this."""
     if drawn:
-        folder.put(_state(folder, drawn), MARK)
+        folder.put(_hash_state(folder, drawn), MARK)
 
 
-def unmark(folder: RunFolder) -> None:
+def unmark_report(folder: RunFolder) -> None:
     """It is about to be made, perhaps with other options."""
     folder.remove(MARK)
 
 
-def _state(folder: RunFolder, drawn: str) -> bytes:
+def _hash_state(folder: RunFolder, drawn: str) -> bytes:
     """Of the results, the grid, the code that makes reports, and the files of the report and of what it shows besides."""
     seen = hashlib.sha256(drawn.encode())
     seen.update(folder.get("grid.json") or b"")
     for place in (CODE / "platform", CODE / "search_spaces", Path(folder.path("report")), Path(folder.path("explain"))):
-        for path, about in sorted(_files(place)):
+        for path, about in sorted(_hash_files(place)):
             seen.update(f"{path} {about.st_mtime_ns} {about.st_size}\n".encode())
     return seen.hexdigest().encode()
 
 
-def _files(place: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _hash_files(place: Path) -> Iterator[tuple[str, os.stat_result]]:
     for folder, _, names in os.walk(place):
         if not folder.endswith("__pycache__"):
             yield from ((f"{folder}/{name}", os.stat(f"{folder}/{name}")) for name in names)

@@ -30,7 +30,7 @@ class Group:
     image_high: float
 
 
-def groups(runs: Runs, folder: RunFolder) -> list[Group]:
+def compute_subgroup_accuracies(runs: Runs, folder: RunFolder) -> list[Group]:
     """Accuracy by what is known of the persons on the test images, at the last of the conditions that tables are read at.
 
     Years are cut in three parts of about equal size. Empty where the predictions know nothing of the persons.
@@ -40,13 +40,13 @@ def groups(runs: Runs, folder: RunFolder) -> list[Group]:
     classified = [row for row, result in enumerate(runs.results or []) if result and "confusion" in result]
     read = {arm: sorted({*runs.done(arm, condition)} & {*classified}) for arm in runs.arms}
     known: dict[bytes, np.ndarray] = {}
-    by_arm = {arm: [_answers(folder, runs.table["key"].iloc[row], known) for row in rows_] for arm, rows_ in read.items()}
+    by_arm = {arm: [_read_answers(folder, runs.table["key"].iloc[row], known) for row in rows_] for arm, rows_ in read.items()}
     for fact in FACTS:
         every = [found[fact] for sets in by_arm.values() for found in sets if fact in found]
         if not every:
             continue
-        cut = _cutter(np.concatenate(every))
-        members = {id(values): _members(cut(values)) for values in {id(each): each for each in every}.values()}
+        cut = _make_binning(np.concatenate(every))
+        members = {id(values): _find_members(cut(values)) for values in {id(each): each for each in every}.values()}
         for arm, sets in by_arm.items():
             right: dict[str, list[tuple[int, float]]] = {}
             for found in (found for found in sets if fact in found):
@@ -60,7 +60,7 @@ def groups(runs: Runs, folder: RunFolder) -> list[Group]:
     return rows if len({(row.fact, row.group) for row in rows}) > 1 else []
 
 
-def _answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -> dict[str, np.ndarray]:
+def _read_answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -> dict[str, np.ndarray]:
     """Of a training's predictions what is needed here: whether each is `correct` [n], and the facts [n].
 
     Facts are as those of other trainings with the same test set, of which there may be thousands: one array in `known`.
@@ -70,12 +70,12 @@ def _answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -> dic
     return {"correct": find_largest(found["probabilities"]) == found["label"]} | facts
 
 
-def _members(names: np.ndarray) -> dict[str, np.ndarray]:
+def _find_members(names: np.ndarray) -> dict[str, np.ndarray]:
     """Where [m] each group's images are."""
     return {name: np.flatnonzero(names == name) for name in sorted({*names.tolist()} - {""})}
 
 
-def _cutter(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _make_binning(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """How a fact's values become names of groups [n]; an empty name is for what is not known."""
     if values.dtype.kind == "f" and len(np.unique(values[np.isfinite(values)])) > 4:
         known = values[np.isfinite(values)]
@@ -83,10 +83,10 @@ def _cutter(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         names = np.array([f"{i}. {low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(ends), 1)] + [""])
         return lambda part: names[np.where(np.isfinite(part), np.clip(np.searchsorted(ends, part, "left") - 1, 0, len(names) - 2), -1)]
     truth = set(np.unique(values).tolist()) <= {0, 1} if values.dtype.kind in "biu" else False
-    return lambda part: np.array([_named(value, truth) for value in part.tolist()])
+    return lambda part: np.array([_name_group(value, truth) for value in part.tolist()])
 
 
-def _named(value: object, truth: bool) -> str:
+def _name_group(value: object, truth: bool) -> str:
     if truth:
         return "yes" if value else "no"
     text = f"{value:g}" if isinstance(value, float) else str(value)

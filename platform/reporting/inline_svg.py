@@ -15,7 +15,7 @@ DEEP = "#08306b"
 """what a share of 1 is filled with; one of 0 is white, others lie between"""
 
 
-def bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0) -> Markup:
+def render_interval_bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0) -> Markup:
     """A difference and its interval on a line from -reach to +reach, zero in the middle, the margin of equivalence shaded."""
 
     def x(value: float) -> float:
@@ -28,7 +28,7 @@ def bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0)
     return Markup(f'<svg class="bar" viewBox="0 0 100 12" aria-hidden="true">{shade}{zero}{line}{dot}</svg>')
 
 
-def strip(replicates: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
+def render_dot_strip(replicates: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
     """Every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean; of very many their quartiles."""
     pairs = list(replicates)
     span = max(high - low, ROUNDING * max(abs(low), abs(high))) or 1.0  # numbers that are equal stand on one place
@@ -49,12 +49,12 @@ def strip(replicates: Iterable[tuple[object, float]], low: float, high: float, c
     return Markup(f'<svg class="strip" viewBox="0 0 200 14" fill="{colour}" fill-opacity=".55" role="img">{dots}{tick}</svg>')
 
 
-def percent(share: float) -> tuple[str, str]:
+def format_shaded_percent(share: float) -> tuple[str, str]:
     """A share as whole percent, and the colour that reads best on its fill: everywhere a contrast of 4.5 or more."""
     return f"{100 * share:.0f}", "white" if share > 0.655 else "black" if share >= 0.005 else SOFT
 
 
-def matrix(row: ClassRecalls, replicates: str) -> Markup:
+def render_confusion_matrix(row: ClassRecalls, replicates: str) -> Markup:
     """A confusion matrix in percent of each true class (row); an entry's title has its number of images in all replicates."""
     side, size = 20, len(row.classes)
     names = 6 + 4.9 * max(map(len, row.classes))
@@ -66,7 +66,7 @@ def matrix(row: ClassRecalls, replicates: str) -> Markup:
             cells.append(f'<text x="{end / 2}" y="{side * line + 13}" fill="{SOFT}">no images</text>')
             continue
         for at, (answer, share, count) in enumerate(zip(row.classes, row.shares[line], row.counts[line], strict=True)):
-            text, colour = percent(share)
+            text, colour = format_shaded_percent(share)
             cells.append(
                 f"<g><title>{true} read as {escape(answer)}: {100 * share:.1f} %, {count} images in {row.n} {replicates}</title>"
                 f'<rect x="{side * at}" y="{side * line}" width="19" height="19" fill="{DEEP}" fill-opacity="{share:.2f}"/>'

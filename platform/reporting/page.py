@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from platform.reporting import classes, cross_dataset, figures, inline_svg, words
 from platform.reporting.comparisons import Comparison
-from platform.reporting.families import ranked
+from platform.reporting.families import rank_arms
 from platform.reporting.findings import Findings
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import SIZES, SPREADS
@@ -22,13 +22,13 @@ from platform.reporting.words import Unit
 HERE = Path(__file__).parent
 
 
-def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
+def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
     """The page of a report; `drawn` holds its whole figures by name, `methods` its paragraphs, `beside` names the files beside it."""
     unit, d = Unit.of(runs), runs.design
     places = {(row.arm, label(row.condition)): row for row in found.cells}
     titles = [data["title"] for data in runs.data.values()]
     return (
-        _environment(runs)
+        _make_environment(runs)
         .get_template("page.html.j2")
         .render(
             runs=runs,
@@ -40,30 +40,30 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
             css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
             rendered=any("rendered" in title.lower() for title in titles),
             notes=runs.notes,
-            not_done=not_done(runs),
+            not_done=list_unfinished_trainings(runs),
             seconds=runs.seconds,
-            keys={arm: Markup(figures.key(number)) for number, arm in enumerate(runs.arms)},
+            keys={arm: Markup(figures.draw_legend_key(number)) for number, arm in enumerate(runs.arms)},
             by_place=places,
-            leaders={label(condition): order[0] for condition in runs.conditions if (order := ranked(runs, condition))},
+            leaders={label(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))},
             floors={label(floor.condition): floor for floor in found.floors},
             unmatched=[row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.last)],
-            figure=_figure(runs, found) if runs.counts["done"] else [],
+            figure=_build_accuracy_figure(runs, found) if runs.counts["done"] else [],
             pair_of={(label(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
-            bar=inline_svg.bar,
-            strip=_strips(runs),
-            claims_reach=_reach(_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
-            contrasts_reach=_reach(_ends(row.comparison for row in found.contrasts)),
-            cost_figure=Markup(figures.element(drawn["costs"]["svg"])) if drawn.get("costs") else "",
-            against_reach=_reach(_ends(found.against)),
-            overall_reach=_reach(end for row in found.overall for end in row.across[:3]),
+            bar=inline_svg.render_interval_bar,
+            strip=_build_strips(runs),
+            claims_reach=_find_reach(_list_interval_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
+            contrasts_reach=_find_reach(_list_interval_ends(row.comparison for row in found.contrasts)),
+            cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
+            against_reach=_find_reach(_list_interval_ends(found.against)),
+            overall_reach=_find_reach(end for row in found.overall for end in row.across[:3]),
             power_sizes=[unit.value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
-            agreement_figure=Markup(figures.element(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
+            agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
             average=words.AVERAGE,
             unread=words.unread(runs, found.classes),
-            images=classes.images,
-            matrices=classes.drawn(runs, found.classes),
-            matrix=lambda row: inline_svg.matrix(row, f"{d.replicated}s"),
-            unprinted=cross_dataset.not_run(runs),
+            images=classes.count_class_images,
+            matrices=classes.select_drawn_matrices(runs, found.classes),
+            matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
+            unprinted=cross_dataset.list_conditions_not_run(runs),
             fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
             beside=beside,
@@ -71,11 +71,11 @@ def render(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], meth
     )
 
 
-def how(runs: Runs, found: Findings) -> list[str]:
+def describe_methods(runs: Runs, found: Findings) -> list[str]:
     """How the numbers were computed, in paragraphs that a paper may quote."""
     n = sorted({n for row in found.confirmatory for n in (row.n_a, row.n_b)})
     text = (
-        _environment(runs)
+        _make_environment(runs)
         .get_template("methods.txt.j2")
         .render(
             d=runs.design,
@@ -92,7 +92,7 @@ def how(runs: Runs, found: Findings) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 
 
-def not_done(runs: Runs) -> list[dict[str, str]]:
+def list_unfinished_trainings(runs: Runs) -> list[dict[str, str]]:
     """Every training that is not done, by its name, with its state and reason."""
     told = zip(runs.table["state"], runs.table["reason"], strict=True)
     return [{"training": runs.name(row), "state": state, "reason": reason} for row, (state, reason) in enumerate(told) if state != "done"]
@@ -115,7 +115,7 @@ class _TemplateCache(BytecodeCache):
 COMPILED = _TemplateCache()
 
 
-def _environment(runs: Runs) -> Environment:
+def _make_environment(runs: Runs) -> Environment:
     unit = Unit.of(runs)
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -142,7 +142,7 @@ def _environment(runs: Runs) -> Environment:
     return environment
 
 
-def _figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
+def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
     """Rows of the accuracy figure: all arms, and again without those far below where there are some."""
     parts = [
         (f"{words.spoken(metric).capitalize()}{Unit.of(runs).sign}", part)
@@ -154,25 +154,26 @@ def _figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
         {
             "without": without,
             "sides": [
-                (title, [Markup(figures.panel(runs, found.cells, where, part, without)) for where in runs.panels]) for title, part in parts
+                (title, [Markup(figures.draw_page_panel(runs, found.cells, where, part, without)) for where in runs.panels])
+                for title, part in parts
             ],
         }
         for without in kept
     ]
 
 
-def _strips(runs: Runs) -> Any:
+def _build_strips(runs: Runs) -> Any:
     column = runs.table[runs.design.metric].to_numpy(float)
     column = column[np.isfinite(column)]
     low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
-    return lambda arm, condition: inline_svg.strip(
-        runs.sample(arm, condition).values.items(), low, high, figures.colour(runs.arms.index(arm))
+    return lambda arm, condition: inline_svg.render_dot_strip(
+        runs.sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
     )
 
 
-def _reach(ends: Iterable[float]) -> float:
+def _find_reach(ends: Iterable[float]) -> float:
     return max((abs(end) for end in ends if math.isfinite(end)), default=0) or 1.0
 
 
-def _ends(rows: Iterable[Comparison | None]) -> Iterable[float]:
+def _list_interval_ends(rows: Iterable[Comparison | None]) -> Iterable[float]:
     return (end for row in rows if row for end in (row.diff, row.diff_low, row.diff_high))

@@ -9,7 +9,7 @@ import numpy as np
 from platform import significance as s
 from platform.power import needed, smallest_p
 from platform.reporting.comparisons import ALPHA, Comparison
-from platform.reporting.families import ranked
+from platform.reporting.families import rank_arms
 from platform.reporting.runs import STATES, Condition, Runs, label, matched
 from platform.rounding import ROUNDING, subtract
 
@@ -154,8 +154,8 @@ def agreement(runs: Runs) -> list[SelectionAgreement]:
     rows: list[SelectionAgreement] = []
     metric = runs.design.selector
     for condition in runs.conditions if metric else []:
-        by_val = ranked(runs, condition, metric)
-        by_test = [arm for arm in ranked(runs, condition) if arm in by_val]
+        by_val = rank_arms(runs, condition, metric)
+        by_test = [arm for arm in rank_arms(runs, condition) if arm in by_val]
         if by_test:
             val, test = ({arm: float(np.mean(runs.sample(arm, condition, name).array())) for arm in by_test} for name in (metric, None))
             rho = s.spearman(list(val.values()), list(test.values())) if len(val) > 2 else np.nan
@@ -186,7 +186,7 @@ def attainable_at(paired: bool, m: int) -> int:
 
 def tied(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
     """By condition (its label), the arms that the comparisons of all pairs do not tell apart from the one with the best mean."""
-    best = {label(condition): order[0] for condition in runs.conditions if (order := ranked(runs, condition))}
+    best = {label(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))}
     found: dict[str, set[str]] = {place: set() for place in best}
     for row in pairs:
         place = label(row.condition)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from platform.reporting import words
-from platform.reporting.classes import ClassRecalls, images, merged
+from platform.reporting.classes import ClassRecalls, count_class_images, merge_names
 from platform.reporting.comparisons import Comparison
 from platform.reporting.contrasts import ContrastRow
-from platform.reporting.families import ClaimAnswer, ranked
+from platform.reporting.families import ClaimAnswer, rank_arms
 from platform.reporting.runs import Runs, label
 from platform.reporting.summary import ChanceLevel, ConditionSummary
 from platform.reporting.words import NONE, Unit, chance, probability
@@ -78,7 +78,7 @@ def means(runs: Runs, cells: list[ConditionSummary], floors: list[ChanceLevel], 
             table.add(label(panel))
         conditions = [runs.at(panel, point) for point in runs.points]
         places = [label(condition) for condition in conditions]
-        order = {label(condition): ranked(runs, condition) for condition in conditions}
+        order = {label(condition): rank_arms(runs, condition) for condition in conditions}
         for arm in runs.arms:
             entries = []
             for place in places:
@@ -118,7 +118,7 @@ def recall(runs: Runs, rows: list[ClassRecalls], cells: list[ConditionSummary]) 
     """Recall of every class where tables are read, with its standard deviation; a row an arm, then the images of a test set."""
     share, planned = Unit(True).value, {(row.arm, label(row.condition)): row.planned for row in cells}
     shown = [row for row in rows if row.condition in runs.last]
-    names = merged(row.classes for row in shown)
+    names = merge_names(row.classes for row in shown)
     caption = (
         f"Recall of each class on the test set, %: mean ± standard deviation over {runs.design.replicated}s (n in brackets where some are "
         "missing). Average: average accuracy, the mean recall over the classes that have images. Images: of the class in one test set."
@@ -135,7 +135,7 @@ def recall(runs: Runs, rows: list[ClassRecalls], cells: list[ConditionSummary]) 
             arm = row.arm if row.n == full else f"{row.arm} ({row.n}/{full})"
             table.add(arm, *(of_class.get(name, NONE) for name in names), said[-1])
         if here:
-            of_class = dict(zip(here[0].classes, images(here), strict=True))
+            of_class = dict(zip(here[0].classes, count_class_images(here), strict=True))
             table.add("images", *(of_class.get(name, NONE) for name in names), NONE)
     return table
 

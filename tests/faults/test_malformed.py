@@ -18,7 +18,7 @@ from PIL import Image
 from platform import driver_record
 from platform.grid import undone
 from platform.progress import printable
-from platform.reporting.findings import examine
+from platform.reporting.findings import compute_findings
 from platform.reporting.folder import read_folder
 from platform.reporting.table import read_table
 from platform.run_lock import lock_run
@@ -142,14 +142,14 @@ TABLE = pd.DataFrame(
 @given(spoilt_bytes(TABLE.to_csv(index=False).encode()))
 def test_table(place: Path, content: bytes) -> None:
     (file := place / "table.csv").write_bytes(content)
-    outcome(lambda: examine(read_table(str(file), conditions=["split"])))
+    outcome(lambda: compute_findings(read_table(str(file), conditions=["split"])))
 
 
 @many
 @given(spoilt_bytes(TABLE.to_parquet()))
 def test_parquet(place: Path, content: bytes) -> None:
     (file := place / "table.parquet").write_bytes(content)
-    outcome(lambda: examine(read_table(str(file), conditions=["split"])))
+    outcome(lambda: compute_findings(read_table(str(file), conditions=["split"])))
 
 
 POCKET = STUDIES.find("adults_as_augmentation")("pocket").narrowed("method", ["SL(c)", "SC(c)"]).narrowed("split", ["0.5"]).with_seeds(3)
@@ -207,7 +207,7 @@ def test_checkpoint(data: st.DataObject) -> None:
 def test_grid_json(content: bytes) -> None:
     folder = harmed("grid.json", content=content)
     runs = outcome(lambda: read_folder(folder))
-    outcome(lambda: runs and examine(runs, folder))
+    outcome(lambda: runs and compute_findings(runs, folder))
     if runs and json.loads(content).get("digest"):
         assert len(runs.table) == len(CELLS)
 

@@ -17,8 +17,8 @@ from platform import grid
 from platform.board import Board
 from platform.command import application
 from platform.progress import printable
-from platform.reporting.files import files
-from platform.reporting.findings import examine
+from platform.reporting.files import build_report_files
+from platform.reporting.findings import compute_findings
 from platform.reporting.table import read_table
 from search_spaces.study import STUDIES
 from tests.fake_run import fake_run
@@ -84,7 +84,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], 
     ]
     pd.DataFrame(rows, columns=["method", "<b>kind</b>", "seed", "test", "val"]).to_parquet(file)
     runs = read_table(str(file), conditions=["<b>kind</b>"])
-    return files(runs, examine(runs)), file
+    return build_report_files(runs, compute_findings(runs)), file
 
 
 def test_names_are_text_in_the_page(report: tuple[dict[str, bytes], Path]) -> None:

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from platform import report
-from platform.reporting.files import files
-from platform.reporting.findings import examine
+from platform.reporting.files import build_report_files
+from platform.reporting.findings import compute_findings
 from platform.reporting.folder import read_folder
 from search_spaces.study import Study
 from trainables.store import RunFolder
@@ -58,6 +58,6 @@ def made(folder: RunFolder, study: Study | None = None, with_figures: bool = Fal
         report.write(folder, study)
     else:
         runs = read_folder(folder, study)
-        for name, data in files(runs, examine(runs, folder), with_figures=False).items():
+        for name, data in build_report_files(runs, compute_findings(runs, folder), with_figures=False).items():
             folder.put(data, "report", name)
     return Report(folder, "report")

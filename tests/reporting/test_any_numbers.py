@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reporting.sound import rewrite_metrics, write_soundly
 
 from platform.reporting.comparisons import FEWEST
-from platform.reporting.findings import Findings, examine
+from platform.reporting.findings import Findings, compute_findings
 from platform.reporting.folder import read_folder
 from platform.reporting.words import replicates
 from search_spaces.claims import Claim, Contrast
@@ -78,7 +78,7 @@ def plain(*arms: list[float | None]) -> dict[str, dict[str, list[float | None]]]
 def examined(given: Numbers) -> Findings:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="error"):
         run, study = run_of(folder, given)
-        return examine(read_folder(run, study), run)
+        return compute_findings(read_folder(run, study), run)
 
 
 NEARLY = [0.5, 0.6, 0.7, 0.8], [0.5 + 1e-4, 0.6 + 1e-4, 0.7 + 1e-4, 0.8 + 1.1e-4]

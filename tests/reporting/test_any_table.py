@@ -10,8 +10,8 @@ import pandas as pd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from platform.reporting.files import files
-from platform.reporting.findings import examine
+from platform.reporting.files import build_report_files
+from platform.reporting.findings import compute_findings
 from platform.reporting.table import read_table
 from trainables.registry import BadRequest
 
@@ -37,7 +37,7 @@ def test_any_table_is_reported_or_refused(rows: list[tuple], higher: bool, rope:
         except BadRequest:
             return
     with warnings.catch_warnings(action="error"):
-        written = files(runs, examine(runs), with_figures=not third)
+        written = build_report_files(runs, compute_findings(runs), with_figures=not third)
     page = written["index.html"].decode()
     assert re.search(r'="[^"]*\bnan\b', page) is None and "Infinity" not in written["report.json"].decode()
     assert not any(re.search(r"\d{25}", data.decode()) for name, data in written.items() if name.endswith((".html", ".md", ".tex", ".svg")))

@@ -18,9 +18,15 @@ from reporting.pages import Report, made
 from reporting.test_contents import Run, at, change, result
 
 from platform.reporting import figures, inline_svg, tables
-from platform.reporting.classes import by_class, drawn, merged, summed_up, tidy
-from platform.reporting.files import files
-from platform.reporting.findings import examine
+from platform.reporting.classes import (
+    compute_class_recalls,
+    merge_names,
+    select_drawn_matrices,
+    summarise_confusions,
+    tabulate_class_recalls,
+)
+from platform.reporting.files import build_report_files
+from platform.reporting.findings import compute_findings
 from platform.reporting.runs import Design, Runs
 from platform.reporting.summary import ConditionSummary
 from search_spaces.study import Study
@@ -94,7 +100,7 @@ def confusions(draw: st.DrawFn) -> np.ndarray:
 def test_any_matrices(counts: np.ndarray) -> None:
     trainings, size, _ = counts.shape
     names = [f"class {k}" for k in range(size)]
-    row = summed_up("A", {}, names, counts, 1 / size)
+    row = summarise_confusions("A", {}, names, counts, 1 / size)
     averages: list[float] = []
     for training in counts.tolist():
         shares = [line[k] / sum(line) for k, line in enumerate(training) if sum(line)]
@@ -112,7 +118,7 @@ def test_any_matrices(counts: np.ndarray) -> None:
         assert names[k] not in row.low or recall.mean < row.chance
     said = said_of(Runs(Design("t", "t", "method", "seed", (), percent=False), frame(trainings)), row)
     assert said[:-1] == ["no images" if recall is None else said[k] for k, recall in enumerate(row.recall)]
-    assert not any("nan" in text for text in said) and "nan" not in inline_svg.matrix(row, "seeds")
+    assert not any("nan" in text for text in said) and "nan" not in inline_svg.render_confusion_matrix(row, "seeds")
 
 
 def frame(trainings: int) -> pd.DataFrame:
@@ -148,15 +154,15 @@ def test_classes_that_are_hardly_ever_recognised_are_a_finding(run: Run, whole: 
 
 def test_a_single_training_is_judged_by_its_images() -> None:
     counts = np.array([[[0, 50, 0], [10, 10, 10], [0, 1, 0]]])
-    row = summed_up("A", {}, ["many", "some", "few"], counts, 1 / 3)
+    row = summarise_confusions("A", {}, ["many", "some", "few"], counts, 1 / 3)
     assert row.low == ["many"]  # none of 50 surely, none of one perhaps
-    several = summed_up("A", {}, ["many", "some", "few"], np.repeat(counts, 3, 0), 1 / 3)
+    several = summarise_confusions("A", {}, ["many", "some", "few"], np.repeat(counts, 3, 0), 1 / 3)
     assert several.low == ["many", "few"]
 
 
 def test_a_recall_of_just_chance_is_not_below_it() -> None:
     """The mean of fifteen times 1/3 may come out a digit below 1/3."""
-    row = summed_up("A", {}, ["x", "y", "z"], np.array([[[1, 1, 1]] * 3] * 15), 1 / 3)
+    row = summarise_confusions("A", {}, ["x", "y", "z"], np.array([[[1, 1, 1]] * 3] * 15), 1 / 3)
     assert row.low == [] and all(recall and (recall.mean, recall.sd) == (pytest.approx(1 / 3), 0) for recall in row.recall)
 
 
@@ -178,7 +184,9 @@ def test_without_any_the_section_is_absent(run: Run) -> None:
     names = ("recall.csv", "confusions.csv", "tables/recall.tex", "figures/confusions.svg")
     assert told.data["classes"] == [] and not any(words in told.page.text for words in ("Class by class", *names))
     runs = Runs(Design("t", "t", "method", "seed", ()), frame(3))
-    assert by_class(runs) == drawn(runs, []) == [] and not {*names} & {*files(runs, examine(runs))}
+    assert compute_class_recalls(runs) == select_drawn_matrices(runs, []) == [] and not {*names} & {
+        *build_report_files(runs, compute_findings(runs))
+    }
 
 
 def test_conditions_may_have_other_classes(run: Run) -> None:
@@ -207,7 +215,7 @@ def test_conditions_may_have_other_classes(run: Run) -> None:
     ],
 )
 def test_class_lists_are_merged_in_their_order(lists: list[str], order: str) -> None:
-    assert "".join(merged(lists)) == order
+    assert "".join(merge_names(lists)) == order
 
 
 def test_matrices_are_drawn_where_tables_are_read(run: Run) -> None:
@@ -223,8 +231,8 @@ def test_matrices_are_drawn_where_tables_are_read(run: Run) -> None:
 
 
 def test_as_data_what_is_not_known_is_empty() -> None:
-    row = summed_up("A", {"split": 0.5}, ["x", "y"], np.array([[[3, 1], [0, 0]]]), 0.5)
-    found = tidy([row], "method")
+    row = summarise_confusions("A", {"split": 0.5}, ["x", "y"], np.array([[[3, 1], [0, 0]]]), 0.5)
+    found = tabulate_class_recalls([row], "method")
     assert found["recall"].columns.tolist() == [
         *("method", "split", "class", "trainings", "images", "recall", "low", "high", "sd", "chance")
     ]
@@ -233,12 +241,12 @@ def test_as_data_what_is_not_known_is_empty() -> None:
 
 
 def test_the_figure_says_what_has_no_images() -> None:
-    row = summed_up("A$x$", {}, ["anger", "<b>", "fear"], np.array([[[3, 1, 0], [0, 0, 0], [0, 0, 1]]]), 1 / 3)
+    row = summarise_confusions("A$x$", {}, ["anger", "<b>", "fear"], np.array([[[3, 1, 0], [0, 0, 0], [0, 0, 1]]]), 1 / 3)
     for arms, lines in ((1, 1), (4, 1), (6, 2)):
-        text = figures.confusions([row] * arms, "seed")["svg"].decode()
+        text = figures.draw_confusions([row] * arms, "seed")["svg"].decode()
         assert text.count("no images") == arms == text.count(">A$x$<") and "nan" not in text
         assert text.count(">anger<") == lines + min(arms, 4)
-    assert figures.confusions([], "seed") == {}
+    assert figures.draw_confusions([], "seed") == {}
 
 
 @needs_browser

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reporting.pages import Report, made
 from reporting.test_contents import other
 
-from platform.reporting.formats import escape_latex, escape_markdown, latex, markdown
+from platform.reporting.formats import escape_latex, escape_markdown, render_latex_table, render_markdown_table
 from platform.reporting.tables import Table, Text
 from search_spaces.study import Study
 from tests.running import PATIENCE_S
@@ -57,7 +57,7 @@ def test_a_paper_takes_the_tables_over(whole: Report, study: Study, tmp_path: Pa
 def test_every_letter_compiles(tmp_path: Path) -> None:
     letters = [chr(code) for code in (*range(1, 0x2500), 0x1F642, 0x10FFFF) if not 0xD800 <= code < 0xE000]
     rows = ["x".join(letters[start : start + 20]) for start in range(0, 0x180, 20)] + ['🙂 μ ← 表 \\ {x} $ # ~ ^ | " < >']
-    (tmp_path / "odd.tex").write_text(latex(table(*(Text(row, "best", True) for row in rows))), encoding="utf-8")
+    (tmp_path / "odd.tex").write_text(render_latex_table(table(*(Text(row, "best", True) for row in rows))), encoding="utf-8")
     assert "Missing character" not in compiled(tmp_path, tmp_path / "odd.tex")
 
 
@@ -84,10 +84,10 @@ def test_no_letter_is_left_that_latex_or_markdown_would_act_on(text: str) -> Non
 
 def test_markdown_is_a_table_with_its_marks() -> None:
     odd = table(Text("x_y", "best"), Text("a|b", "second", True, "5_6"))
-    lines = markdown(odd).splitlines()
+    lines = render_markdown_table(odd).splitlines()
     assert lines[2:5] == ["| a\\_b | p |", "|---|---:|", "| **a heading** |  |"]
     assert lines[5:] == ["| **x\\_y** | \\< 0.01 |", "| <u>a\\|b</u>† / 5\\_6 | \\< 0.01 |"]
-    assert r"\underline{a\textbar{}b}\textdagger{} / 5\_6 & " in latex(odd)
+    assert r"\underline{a\textbar{}b}\textdagger{} / 5\_6 & " in render_latex_table(odd)
 
 
 def test_the_short_report_says_what_the_page_says(whole: Report) -> None:

@@ -10,10 +10,10 @@ from fake_run import fake_run
 from reporting.sound import rewrite_metrics, write_soundly
 
 from platform.reporting import summary
-from platform.reporting.class_subsets import _pair
+from platform.reporting.class_subsets import _pair_accuracies
 from platform.reporting.comparisons import Comparison
-from platform.reporting.files import comparisons
-from platform.reporting.findings import Findings, examine
+from platform.reporting.files import list_comparisons
+from platform.reporting.findings import Findings, compute_findings
 from platform.reporting.folder import read_folder
 from platform.reporting.runs import Design, Runs
 from search_spaces.claims import Claim, Confusion, Contrast
@@ -73,7 +73,7 @@ def decided(found: Findings) -> str:
         words = (each.family, str(each.condition), each.a, each.b, each.test, each.verdict, each.note)
         return *words, *(round(number, 9) + 0.0 for number in numbers)
 
-    rows: list[Any] = [row(each) for each in (*comparisons(found), *found.pairwise)]
+    rows: list[Any] = [row(each) for each in (*list_comparisons(found), *found.pairwise)]
     rows += [(answer.claim.text, answer.standing) for answer in found.answers] + [found.reference, found.tied, found.far_below]
     rows += [(each.picked, each.best, round(each.optimism, 9) + 0.0, round(each.regret, 9) + 0.0) for each in found.agreement]
     rows += [(each.arm, each.group, round(each.over_replicates.mean, 9)) for each in found.groups]
@@ -83,11 +83,11 @@ def decided(found: Findings) -> str:
 
 def test_last_digits_decide_nothing(tmp_path: Path) -> None:
     folder, _, study = run_of(tmp_path / "exact")
-    expected = decided(examine(read_folder(folder, study), folder))
+    expected = decided(compute_findings(read_folder(folder, study), folder))
     for seed in range(2):
         other = run_of(tmp_path / str(seed))
         perturb(other, seed)
-        assert decided(examine(read_folder(other[0], study), other[0])) == expected
+        assert decided(compute_findings(read_folder(other[0], study), other[0])) == expected
     report = write_soundly(other[0], study)
     twins = [row for row in report.data["pairwise"] if {row["a"], row["b"]} == {"SL(c)", "UC(c)"}]
     assert all((row["diff"], row["a12"], row["p"], row["verdict"]) == (0, 0.5, 1, "equivalent") for row in twins if row["paired"])
@@ -105,7 +105,7 @@ def test_answers_that_are_equally_likely_are_picked_the_same() -> None:
         likely = np.array([[0.4 + noise, 0.2, 0.4], [0.25 - noise, 0.5, 0.25]])
         every = {"label": np.array([0, 0]), "index": np.arange(2), "probabilities": likely}
         some = every | {"probabilities": likely[:, [0, 2]]}
-        assert _pair((names, every), (kept, some)) == (0.5, 1.0, 1.0, 1 / 3, 1 / 2)
+        assert _pair_accuracies((names, every), (kept, some)) == (0.5, 1.0, 1.0, 1 / 3, 1 / 2)
 
 
 def test_an_arm_at_the_bar_is_not_far_below() -> None:

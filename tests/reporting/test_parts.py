@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from platform.reporting.comparisons import compare
-from platform.reporting.figures import _span
-from platform.reporting.inline_svg import MOST_DOTS, strip
+from platform.reporting.comparisons import compare_arms
+from platform.reporting.figures import _find_axis_span
+from platform.reporting.inline_svg import MOST_DOTS, render_dot_strip
 from platform.reporting.runs import Design, Runs, Sample, matched
 from platform.reporting.words import Unit, defined, duration, probability, replicates, spoken
 from platform.significance import t_interval
@@ -26,7 +26,7 @@ def test_pairs_are_found_by_replicate_not_by_place() -> None:
     a, b = sample({0: 0.0, 1: 10.0, 2: 20.0}), sample({2: 21.0, 1: 11.0, 0: 1.0})
     x, y, paired = matched(a, b)
     assert paired and (x - y).tolist() == [-1, -1, -1]
-    row = compare(runs(method=["A"], seed=[0], test=[1.0]), "f", {}, [("A", a), ("B", b)], "two-sided", "all shown")
+    row = compare_arms(runs(method=["A"], seed=[0], test=[1.0]), "f", {}, [("A", a), ("B", b)], "two-sided", "all shown")
     assert (row.diff, row.diff_low, row.diff_high, row.sd) == (-1, -1, -1, 0)
 
 
@@ -81,22 +81,22 @@ def test_metrics_are_spoken() -> None:
 
 
 def test_a_few_replicates_are_dots_and_very_many_their_quartiles() -> None:
-    assert strip([(seed, seed / 10) for seed in range(11)], 0, 1, "#000").count("<circle") == 11
-    many = strip([(seed, float(seed)) for seed in range(MOST_DOTS + 1)], 0, MOST_DOTS, "#000")
+    assert render_dot_strip([(seed, seed / 10) for seed in range(11)], 0, 1, "#000").count("<circle") == 11
+    many = render_dot_strip([(seed, float(seed)) for seed in range(MOST_DOTS + 1)], 0, MOST_DOTS, "#000")
     assert many.count("<circle") == 0 and many.count("<rect") == 1
 
 
 def test_equal_replicates_stand_on_one_place() -> None:
     for score in (0.5, 1e300, 1e-300):
         above = score * (1 + 2**-52)
-        drawn = strip([(0, score), (1, above)], score, above, "#000")
+        drawn = render_dot_strip([(0, score), (1, above)], score, above, "#000")
         assert drawn.count('cx="3.0"') == 2 and "nan" not in drawn
 
 
 def test_an_axis_holds_what_is_drawn_and_a_share_ends_at_100() -> None:
-    assert _span([t_interval([0.9, 0.95, 1.0])], 100, True)[1] == 100
+    assert _find_axis_span([t_interval([0.9, 0.95, 1.0])], 100, True)[1] == 100
     for scores in ([1e298, 2e298], [-1e300, 1e300], [1e-300, 2e-300], [0.5, 0.5 + 2**-53]):
         mean, low, high, *_ = t_interval(scores)
         for factor, percent in ((100, True), (1, False)):
-            bottom, top = _span([t_interval(scores)], factor, percent)
+            bottom, top = _find_axis_span([t_interval(scores)], factor, percent)
             assert bottom < factor * mean < top and ((bottom <= factor * low and factor * high <= top) or percent)
