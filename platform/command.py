@@ -6,50 +6,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
-from typer.exceptions import TyperException
 
+from platform.application import application
 from platform.cluster import Fatal, abandon, beyond_stopping
 from platform.console import open_descriptors, open_stream, print_last, silence
 from platform.progress import printable
 from platform.supervisor import GOES_ON, exit_process, ignore_signals, report_begun
 from trainables.registry import BadRequest
-
-
-def run_standalone(run: Callable[..., Any], *arguments: Any, **settings: Any) -> NoReturn:
-    """Run a Typer command and exit. A wrong option is one line on standard error and exit code 2; Typer draws a box of five."""
-    try:
-        code = run(*arguments, **settings | {"standalone_mode": False})
-    except TyperException as error:
-        if message := error.format_message():
-            print(f"{message.removesuffix('.')}; --help lists what there is", file=sys.stderr)
-        raise SystemExit(2) from None
-    raise SystemExit(code if isinstance(code, int) else 0)
-
-
-class Command(TyperCommand):
-    """A command whose usage errors are one line."""
-
-    def main(self, *arguments: Any, **settings: Any) -> NoReturn:
-        run_standalone(super().main, *arguments, **settings)
-
-
-class CommandGroup(TyperGroup):
-    """A command with subcommands whose usage errors are one line."""
-
-    def main(self, *arguments: Any, **settings: Any) -> NoReturn:
-        run_standalone(super().main, *arguments, **settings)
-
-
-def application(main: Callable[..., None]) -> typer.Typer:
-    """The command that has this function's parameters."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(cls=Command)(main)
-    return app
-
 
 _own_process = False
 """This process runs one command and ends with it."""

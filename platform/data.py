@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from platform.command import CommandGroup, ending
+from platform.application import CommandGroup
+from platform.command import ending
 from platform.datacheck import DataFinding, examine
 from trainables.data.dataset import readers
 from trainables.data.source import parse

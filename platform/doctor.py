@@ -21,11 +21,11 @@ try:
     from rich.console import Console
     from rich.markup import escape
 
+    from platform.application import application
     from platform.progress import printable
 except ImportError as error:
     sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
-from platform.command import application
 from platform.finding import GIB, DoctorFinding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,7 +189,7 @@ def ray_surroundings(environment: dict[str, str], home: Path) -> Iterator[Doctor
                 "one started by cluster.yaml wants it: export RAY_AUTH_MODE=token",
             )
     if mode == "disabled":
-        yield DoctorFinding("RAY_AUTH_MODE=disabled: whoever reaches this machine's ports can run code in the cluster")
+        yield DoctorFinding("RAY_AUTH_MODE=disabled: anybody who can connect to this machine's ports can run code in the cluster")
     elif found:
         asked = "" if mode else "; `ray start --head` by hand will want it from its workers too"
         yield DoctorFinding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{asked}")

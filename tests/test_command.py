@@ -1,4 +1,4 @@
-"""A command line that no command understands: one line on standard error, exit code 2."""
+"""A usage error prints one line on standard error and exits with 2."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from platform import data, doctor, explain, grid, report, search
-from platform.command import application
+from platform.application import application
 
 MAINS: list[Callable[..., None]] = [grid.main, search.main, report.main, explain.main, doctor.main]
 

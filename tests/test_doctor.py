@@ -78,7 +78,7 @@ def test_the_run_folder(tmp_path):
         ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, False, "there is no", True),
         ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, True, "would join that cluster", False),
         ({"RAY_AUTH_MODE": "token"}, False, "no token yet", False),
-        ({"RAY_AUTH_MODE": "disabled"}, False, "whoever reaches", False),
+        ({"RAY_AUTH_MODE": "disabled"}, False, "anybody who can connect", False),
     ],
 )
 def test_ray_surroundings(environment, token, said, bad, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from platform import grid
-from platform.command import application
+from platform.application import application
 from tests import tiny
 from tests.forking import ForkServer, SharedRay, serve_ray
 from trainables.store import RunFolder

@@ -12,7 +12,7 @@ import pytest
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
-from platform.command import application
+from platform.application import application
 from platform.grid import main
 from platform.run_lock import lock_run
 from tests import tiny

@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from typer.testing import CliRunner
 
 from platform import grid, search
-from platform.command import application
+from platform.application import application
 from tests.faults import processes
 from tests.forking import SharedRay
 from tests.running import Process

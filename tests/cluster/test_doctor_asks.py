@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from platform import doctor
-from platform.command import application
+from platform.application import application
 from tests.cluster.conftest import Cluster, configuration
 from tests.cluster.hosts import CHECKOUT
 

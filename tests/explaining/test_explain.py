@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from platform.command import application
+from platform.application import application
 from platform.explain import main
 from search_spaces.study import Study
 from tests import tiny

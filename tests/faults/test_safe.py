@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from platform import grid
+from platform.application import application
 from platform.board import Board
-from platform.command import application
 from platform.progress import printable
 from platform.reporting.files import build_report_files
 from platform.reporting.findings import compute_findings
