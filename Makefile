@@ -7,21 +7,18 @@ PYTHON ?= python3
 UV := uv==0.13.9
 BIN := .venv/bin
 
-PYTEST := $(BIN)/python -m pytest -q -n 3  # of two cores: some wait
+PYTEST := $(BIN)/python -m pytest -q -n 3  # three for two cores, because some tests wait
 
-# where it is set, each of the tests' hundreds of processes compiles the checkout for itself
+# if it is set, every process compiles the checkout again
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: grid test test-slow test-all check coverage lint venv pins
+.PHONY: grid test test-all check coverage lint venv pins
 
 grid: venv
 	$(BIN)/python -m platform.grid
 
 test: venv
 	$(PYTEST) -m "not slow"
-
-test-slow: venv
-	$(PYTEST) -m slow
 
 test-all: lint
 	$(PYTEST)

@@ -208,7 +208,8 @@ def _serve(
 ) -> None:
     """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
 
-    `plan`: cells in a pack -> how many slots the work can use, a cell with `devices=2` two of them, and the work.
+    `plan` maps the number of cells in a pack to the number of slots that the work can use and the work itself. A cell with `devices=2`
+    uses two slots.
 
     `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `training`, but parents of these
     cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is

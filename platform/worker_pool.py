@@ -41,9 +41,9 @@ Resources = dict[str, float]
 class _LeanTrainer(TorchTrainer):
     """A TorchTrainer that keeps its controller, and starts the workers alone, none of the helpers that a grid has no use for.
 
-    Each helper would be one more process that imports all of Ray Train before the first cell. Left out are the manager of Ray data sets
-    (a grid has none), the cleaner of placement groups of dead controllers (`WorkerPool` removes them), and the coordinator (see
-    `FixedSizePolicy`).
+    Ray Train starts three helper processes, and each imports all of Ray Train before the first cell trains. This trainer omits them: a
+    grid has no Ray data sets to manage, `WorkerPool` removes the placement groups of dead controllers, and `FixedSizePolicy` needs no
+    coordinator.
     """
 
     controller: Any = None

@@ -4,7 +4,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -12,6 +12,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.forking import ForkServer, SharedRay, serve_commands, serve_ray
 from tests.s3 import BUCKET, environment, server
+
+if TYPE_CHECKING:
+    from trainables.cell import Data
 
 settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
@@ -22,7 +25,7 @@ FORKING += ("tests/test_loop.py", "tests/searching/test_record.py")
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
 KILLS = ("tests/faults/test_kills.py", "tests/faults/test_kills_of_ray.py")
-"""The longest."""
+"""These take the longest."""
 OWN_RAY = (
     *KILLS,
     "tests/faults/test_faults.py",
@@ -31,13 +34,13 @@ OWN_RAY = (
 )
 """These start Rays of their own."""
 COMPILING = ("tests/test_execution.py", "tests/test_autotune.py")
-"""These compile, and share what the compiler needs ten seconds for in each process that begins."""
+"""These call torch.compile. The first call in a process takes ten seconds longer, so they share one process."""
 FIRST = (*((file,) for file in KILLS), FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
 """What is begun first, so that the many short tests fill the other core meanwhile."""
 
 
 def pytest_configure() -> None:
-    os.environ.update(RAY_worker_niceness="0")  # Ray's workers would stand back behind the tests that run beside them
+    os.environ.update(RAY_worker_niceness="0")  # Ray's default of 15 gives other tests on the same cores priority over its workers
 
 
 def find_group(nodeid: str) -> int:
@@ -84,6 +87,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests decode is not kept in the home of whoever runs them."""
     os.environ["FERRAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Data]":
+    """The children and the adults of the tiny study, in FER2013's layout."""
+    from tests import tiny
+
+    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def quick_autotune(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement of the execution configs takes a fifth of its usual time."""
+    from trainables import autotune
+
+    monkeypatch.setattr(autotune, "ROUND_S", 0.01)
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,6 @@ NEVER = {"slope": 1e6, "cooling": 1.0}
 """a gate that opens at no temperature above 0; with cooling 1 it is above 0 in every epoch"""
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 @pytest.fixture
 def made(roles: dict[str, Data]) -> Callable[..., AnnealedLabelTransfer]:
     def make(method: str = "annealed_label_transfer", **settings: Any) -> Any:

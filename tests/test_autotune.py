@@ -25,14 +25,7 @@ Roles = dict[str, Data]
 BF16, CONTIGUOUS = ExecutionConfig("bf16"), ExecutionConfig(layout="contiguous")
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROUND_S", 0.01)
+pytestmark = pytest.mark.usefixtures("quick_autotune")
 
 
 def maker(cell: Cell) -> Any:

@@ -224,11 +224,6 @@ def test_what_does_not_fit_is_one_line(settings: dict[str, Any], message: str) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 @pytest.fixture
 def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
     def of(**settings: Any) -> Cell:

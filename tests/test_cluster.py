@@ -122,9 +122,9 @@ LONG_PATH = "/tmp/" + "a-folder-with-a-long-name/" * 4
 
 
 def test_ray_is_up_when_ready_and_stopped_at_the_end_and_then_signals_are_still_heard() -> None:
-    """A read-only home and a long TMPDIR do not keep it from starting; that an ordinary one does not, every grid shows.
+    """Ray starts with a read-only home and a long TMPDIR, too. All grids in the tests show that it starts with ordinary ones.
 
-    Ray's own code, shut down, gives SIGTERM back to the kernel: the report that follows would be cut off without a word.
+    Ray resets the handler of SIGTERM when it shuts down. Without our handler, SIGTERM would end the report without a message.
     """
     Path(LONG_PATH).mkdir(parents=True, exist_ok=True)
     assert python(UP, HOME="/proc/nowhere", TMPDIR=LONG_PATH, RAY_AUTH_MODE="token") == (0, "a task ran\nFalse\nstopped")

@@ -20,11 +20,6 @@ CPU = torch.device("cpu")
 Roles = dict[str, Data]
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 def losses(cell: Cell, arithmetic: ExecutionConfig, steps: int = 2) -> list[float]:
     """Of the first steps of a cell's first phase."""
     phase = make_method(cell, make_task(cell, CPU), arithmetic).phases()[0]
@@ -67,7 +62,7 @@ def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) 
 
     cells = [tiny.cell(roles, "SC(c)", seed, ratio, **tiny.SOON_COMPILED) for seed, ratio in ((0, 1), (1, 2), (2, 2))]
     plain = [losses(cell, REFERENCE) for cell in cells]
-    torch._dynamo.reset()  # another test may have had the same compiled
+    torch._dynamo.reset()  # another test in this process may have compiled the same function
     counters.clear()
     compiled = [losses(cell, ExecutionConfig(compiled=True)) for cell in cells]
     for one, other in zip(compiled, plain, strict=True):

@@ -5,7 +5,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +17,6 @@ from trainables.loop import training
 from trainables.store import RunFolder
 
 Roles = dict[str, Data]
-
-
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
 
 
 def test_alone_and_packed_it_is_the_same_to_the_last_bit(roles: Roles, tmp_path: Path) -> None:

@@ -32,11 +32,6 @@ Make = Callable[..., Cell]
 ARMS = [("SL(c+a)", "fixed"), ("SC(c<-a)", "fixed"), ("UC(c+a)", "fresh")]
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
     """All that a cell left, but for where and when."""
     result = folder.result(cell.key)

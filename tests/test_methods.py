@@ -35,11 +35,6 @@ REFUSED = {(name, PAIRS_BY_LABEL) for name in ("identity", "simclr", "supervised
 TAKEN = [pair for pair in DOMAINS if pair not in REFUSED]
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 def cell(roles: Roles, name: str, domain: str, seed: int = 0, **settings: Any) -> Cell:
     """A cell of any registered method, whether or not a study has an arm of it."""
     kind = METHODS.find(name)

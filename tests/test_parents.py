@@ -39,11 +39,6 @@ def heir() -> Iterator[None]:
     METHODS._things.pop("heir")
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 def study(**settings: Any) -> Study:
     """`base` is only a step; `child` starts from it; `once` from a step that one seed serves."""
     arms = {

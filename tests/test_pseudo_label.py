@@ -17,11 +17,6 @@ CPU = torch.device("cpu")
 Make = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 @pytest.fixture
 def made(roles: dict[str, Data]) -> Make:
     def make(method: str = "pseudo_label", **settings: Any) -> Method:

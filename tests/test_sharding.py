@@ -63,11 +63,6 @@ def plain() -> None:
 plain()
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 Together = Callable[..., list[tuple[int, str]]]
 
 

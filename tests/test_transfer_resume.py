@@ -39,11 +39,6 @@ def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="module")
 def whole(roles: dict[str, Data], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Cell, dict[str, Any]]]:
     """A cell of three epochs of three steps, and what it leaves if nothing interrupts it."""
 

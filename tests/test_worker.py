@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests import tiny
-from trainables import autotune as module
 from trainables.cell import Cell, Data
 from trainables.interleave import train_together
 from trainables.store import RunFolder
@@ -15,14 +14,7 @@ from trainables.worker import Worker
 Roles = dict[str, Data]
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROUND_S", 0.01)
+pytestmark = pytest.mark.usefixtures("quick_autotune")
 
 
 class Office:

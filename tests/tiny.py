@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 SOON_COMPILED: dict[str, Any] = {"encoder": "ronnet", "encoder_settings": {"widths": (4, 4, 4), "dropout": (0.0, 0.0)}}
-"""settings of a network of few layers: each is seconds of the C++ compiler"""
+"""Settings of a network with few layers. The C++ compiler takes seconds for each layer."""
 
 
 def pictures(labels: np.ndarray, seed: int, size: int = 48) -> np.ndarray:

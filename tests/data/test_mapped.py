@@ -71,11 +71,6 @@ def cells(roles: dict[str, Data]) -> dict[str, Cell]:
     return found | {arm: tiny.cell(roles, arm) for arm in ("SL(c+a)", "SC(c<-a)")}
 
 
-@pytest.fixture(scope="module")
-def roles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data]:
-    return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
-
-
 @pytest.mark.parametrize("name", [*METHODS, "from_scratch", "SL(c+a)", "SC(c<-a)"])
 def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, gathered = cells(roles)[name], 0
@@ -122,7 +117,7 @@ print(own() - before)
 
 
 def test_a_gigabyte_and_a_half_is_trained_on_in_a_fraction_of_it(tmp_path: Path) -> None:
-    """Zeros that nobody stores. The validation part is drawn from the training part, so neither is one piece of the file."""
+    """The file is sparse. The validation images are drawn from the training images, so neither set is contiguous in the file."""
     with open(tmp_path / "large", "wb") as file:
         file.truncate(10_000 * 3 * 224 * 224)
     done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=PATIENCE_S)

@@ -1,4 +1,4 @@
-"""One run folder for all the kills of a file, which each of them continues."""
+"""The run folder of a test file. Every kill in the file interrupts a grid in this folder, and the next command resumes it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.faults.ordeal import Ordeal, checkout
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
-    """A grid whose command is killed again and again."""
+    """A grid that the tests of a file kill and resume."""
     place = tmp_path_factory.mktemp("kills")
     ordeal = Ordeal(checkout(place / "checkout"), place / "runs", seeds=0, slots=1, arms=("well",))
     yield ordeal
@@ -21,5 +21,5 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
 
 @pytest.fixture(scope="module")
 def length(killed: Ordeal) -> float:
-    """Milliseconds of such a command that nothing happens to."""
+    """Duration of an undisturbed command, in milliseconds."""
     return measure_length(killed)

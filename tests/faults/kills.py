@@ -67,7 +67,7 @@ def kill_at(ordeal: Ordeal, name: str, milliseconds: float, gone_s: float = GONE
 
 
 def kill_in_life(ordeal: Ordeal, name: str, length_ms: float) -> list[Outcome]:
-    """TIMES kills at seeded moments of a command of this length; those that broke a promise."""
+    """Make TIMES kills at seeded moments of a command of this length. Return the outcomes that broke a promise."""
     broken = []
     for moment in draw_moments(name, TIMES, length_ms, SEED):
         while (outcome := kill_at(ordeal, name, moment, find_patience(length_ms))) is None:  # the command was over by then
@@ -95,7 +95,7 @@ def wait_for_target(ordeal: Ordeal, target: str, due: Callable[[], bool]) -> int
         pids = [processes.driver_of(ordeal.process.pid)] if target == "driver" else processes.of_role(ordeal.mark, target)
         if pids and pids[0]:
             return pids[0]
-        time.sleep(0.02)  # looking at every process of the machine takes milliseconds of a core
+        time.sleep(0.02)  # a scan of all processes takes milliseconds of processor time
     return 0
 
 

@@ -245,7 +245,7 @@ class Ordeal:
         return other
 
     def compare_with_alone(self, place: Path, seeds: int) -> None:
-        """Do what is left to do; then nothing is half-written, and the first seeds' numbers are those of trainings without Ray."""
+        """Finish the grid. Check that no file is half-written and that the first seeds' numbers equal those of trainings without Ray."""
         self.until_done()
         self.whole()
         alone, numbers = self.alone(place, seeds).numbers(), self.numbers()

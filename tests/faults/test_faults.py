@@ -62,7 +62,7 @@ def small_disk(ordeal: Ordeal) -> Iterator[bool]:
 
 def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_disk: bool, tmp_path: Path) -> None:
     """What is killed: test_kills.py."""
-    older = set(Path(tempfile.gettempdir(), "ray").glob("session_*"))  # of processes that may have had the same number
+    older = set(Path(tempfile.gettempdir(), "ray").glob("session_*"))  # earlier processes may have had the same pid
     ordeal.slots, ordeal.seeds = 1, 6  # enough for the grid to be at work when the second command, which takes as long as a start, comes
     ordeal.start()
     assert ordeal.wait(ordeal.training), ordeal.said

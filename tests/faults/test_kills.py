@@ -1,6 +1,6 @@
-"""Five kills of the command and of its driver at seeded moments. Commands end as the README promises; numbers stay.
+"""The command and its driver are killed five times at seeded moments. The README's promises about exit codes and results hold.
 
-What is killed beneath them: test_kills_of_ray.py. Long: benchmarks/chaos.py.
+test_kills_of_ray.py kills Ray's processes. benchmarks/chaos.py makes many more kills.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Five kills of each of Ray's processes at seeded moments. Commands end, or go on, as the README promises; numbers stay."""
+"""Each kind of Ray process is killed five times at seeded moments. The README's promises about exit codes and results hold."""
 
 from pathlib import Path
 
