@@ -137,7 +137,6 @@ def carry_out(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str,
         todo = undone(cells, folder)
         if todo:
             print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
-            folder.sweep()
             with chatter_aside(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train(study, todo, folder, progress, how)
         folder.verify()  # a folder on a disk does so before every write

@@ -28,6 +28,8 @@ NAMED_S = 3.0
 def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
     """Hold the run folder; meanwhile the folder verifies the lock before it writes. BadRequest, naming the driver that holds it already.
 
+    Files that killed writers left half-written are removed at both ends.
+
     On a disk the kernel drops the lock with the process, however that ends. An object store has no locks: there the lock is a record that
     the driver renews, and a record that was not renewed for DEAD_S seconds, or whose process is gone from this host, is void.
     """
@@ -35,7 +37,9 @@ def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
     try:
         _acquire(lock)
         folder.set_owner(lock.id, lock.verify)
+        folder.sweep()
         yield lock
+        folder.sweep()  # a worker may have been killed while the command went on
     except (FileNotFoundError, NotADirectoryError):
         if folder.owner:
             lock.verify()  # the folder may have gone between a check and a write

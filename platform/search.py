@@ -103,7 +103,6 @@ def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> No
     where = f"{len(hunt.quests)} searches" if len(hunt.quests) > 1 else "one search"
     line = f"{study.name}, {study.scale} scale: {where} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
     print(f"{line} -> {folder.uri}", file=sys.stderr)
-    folder.sweep()
     with chatter_aside(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
 
         def ask(trial: str) -> list[Cell] | None:
