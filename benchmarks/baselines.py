@@ -26,7 +26,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from trainables import models
-from trainables.losses import supcon
+from trainables.losses import supcon_loss
 from trainables.methods.contrastive import ContrastiveRecipe
 from trainables.models.heads import Projection
 
@@ -88,7 +88,7 @@ def fit(plan: Plan) -> dict[str, float]:
     persistent = plan.tuned and plan.workers > 0
     pinned = plan.tuned and device.type == "cuda"
     loader = DataLoader(data, BATCH, True, num_workers=plan.workers, drop_last=True, persistent_workers=persistent, pin_memory=pinned)
-    encoder: Any = models.build(plan.encoder, channels=1, size=48, **plan.encoder_settings)
+    encoder: Any = models.build_encoder(plan.encoder, channels=1, size=48, **plan.encoder_settings)
     model: nn.Module = nn.Sequential(encoder, Projection(encoder.features, plan.hidden, plan.projection)).to(device)
     if plan.tuned:
         model = model.to(memory_format=torch.channels_last)
@@ -98,12 +98,12 @@ def fit(plan: Plan) -> dict[str, float]:
     model.train()
     took = []
     for epoch in range(plan.epochs):
-        optimizer.param_groups[0]["lr"] = recipe.rate(epoch, plan.epochs, plan.lr)
+        optimizer.param_groups[0]["lr"] = recipe.get_learning_rate(epoch, plan.epochs, plan.lr)
         began = time.perf_counter()
         for first, second, labels in loader:
             images, labels = torch.cat((first, second)).to(device, non_blocking=True), labels.to(device, non_blocking=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=plan.tuned):
-                loss, _ = supcon(forward(images), labels.repeat(2), 0.07)
+                loss, _ = supcon_loss(forward(images), labels.repeat(2), 0.07)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

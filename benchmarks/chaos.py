@@ -56,7 +56,7 @@ def main(
 
 def open_ordeal(code: Path, runs: Path) -> Ordeal:
     ordeal = Ordeal(code, runs, seeds=0, slots=1, arms=("well",))
-    ordeal.seeds = len(ordeal.folder.grid()) if ordeal.folder.files.exists(ordeal.folder.path("grid.json")) else 0
+    ordeal.seeds = len(ordeal.folder.get_cells()) if ordeal.folder.files.exists(ordeal.folder.get_path("grid.json")) else 0
     return ordeal
 
 

@@ -57,7 +57,7 @@ def pocket_cells(seeds: int, first_seed: int = 0, only: dict[str, str] | None = 
 
     study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(first_seed + seeds)
     for axis, value in (only or {}).items():
-        study = study.narrowed(axis, [value])
+        study = study.narrow_axis(axis, [value])
     for name, value in (settings or {}).items():
         study = study.with_setting(name, value)
-    return [cell for cell in study.cells(read_roles(study, [])) if cell.seed >= first_seed]
+    return [cell for cell in study.make_cells(read_roles(study, [])) if cell.seed >= first_seed]

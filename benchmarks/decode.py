@@ -32,7 +32,7 @@ def bare(file: str) -> np.ndarray:
 
 def written(folder: Path, count: int) -> list[str]:
     """PNG files of 48 x 48 in grey, faces with a little noise each."""
-    faces = Source("faces", population="adults").read(48, "grey").images[:, 0]
+    faces = Source("faces", population="adults").read_faces(48, "grey").images[:, 0]
     rng = np.random.default_rng(0)
     names = []
     for number in range(count):
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=30_000)
     parser.add_argument("--fer2013", help="the official csv, for its second start")
     asked = parser.parse_args()
-    cores = cache._cores()
+    cores = cache._count_cores()
     ours, theirs, second = [], [], []
     used: dict[str, list[float]] = {"bare": [], "ours": []}
     with tempfile.TemporaryDirectory() as place:
@@ -70,11 +70,11 @@ def main() -> None:
             used["bare"].append(processor() - used_before)
             os.environ["FERRAY_CACHE"] = str(Path(place, f"cache{number}"))
             began, used_before = time.perf_counter(), processor()
-            rows = cache.rows(pictures, items, DecodeOptions(48))
+            rows = cache.decode_rows(pictures, items, DecodeOptions(48))
             ours.append(time.perf_counter() - began)
             used["ours"].append(processor() - used_before)
             began = time.perf_counter()
-            cache.rows(pictures, items, DecodeOptions(48)).values.sum()
+            cache.decode_rows(pictures, items, DecodeOptions(48)).values.sum()
             second.append(time.perf_counter() - began)
             assert np.array_equal(rows.values[:, 0], stack)
     figures = {"files": asked.files, "processes": cores, "bare_s": min(theirs), "ours_s": min(ours), "share": min(theirs) / min(ours)}
@@ -88,7 +88,7 @@ def main() -> None:
     if asked.fer2013:
         code = (
             "import sys, time; from trainables.data.source import Source; began = time.perf_counter();"
-            "faces = Source('fer2013', sys.argv[1]).read(48, 'grey'); faces.fingerprint; print(time.perf_counter() - began)"
+            "faces = Source('fer2013', sys.argv[1]).read_faces(48, 'grey'); faces.fingerprint; print(time.perf_counter() - began)"
         )
         with tempfile.TemporaryDirectory() as place:
             environment = os.environ | {"FERRAY_CACHE": place}

@@ -56,7 +56,7 @@ def training(cell, folder, report=lambda row: True, context=None, *given, **opti
 
 def main(cells: Annotated[list[int] | None, typer.Argument(help="how many, one run each")] = None, slots: int = 2) -> None:
     """Measure, print a table, end with one line of JSON."""
-    from trainables.loop import train
+    from trainables.loop import train_cell
     from trainables.store import RunFolder
 
     here, figures, rows = machine(), {}, []
@@ -66,8 +66,8 @@ def main(cells: Annotated[list[int] | None, typer.Argument(help="how many, one r
             shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         (cell,) = pocket_cells(1, only={"method": "SL(c)", "split": ".5", "ratio": "1"}, settings=SHORT)
         real = RunFolder(f"{scratch}/real")
-        train(cell, real)
-        (copy / "trainables" / "finished.json").write_text(json.dumps(real.result(cell.key)))
+        train_cell(cell, real)
+        (copy / "trainables" / "finished.json").write_text(json.dumps(real.get_result(cell.key)))
         (copy / "trainables" / "finished.npz").write_bytes(real.get("cells", cell.key, "predictions.npz") or b"")
         with open(copy / "trainables" / "loop.py", "a") as file:
             file.write(NOTHING)

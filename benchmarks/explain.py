@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.common import last_line, machine, pocket_cells, show
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.store import RunFolder
 
 CHECKOUT = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="of every kind of map, 
         cells = [cell for method in METHODS for cell in pocket_cells(SEEDS, only=only | {"method": method}, settings=settings)]
         folder.put_grid(cells[0].study, cells[0].scale, cells)
         for cell in cells:
-            train(cell, folder)
+            train_cell(cell, folder)
         for _ in range(rounds):
             for how in ("gradcam", "gradcam++", "saliency"):
                 command = [sys.executable, "-m", "platform.explain", scratch, "--how", how, "--count", str(IMAGES)]

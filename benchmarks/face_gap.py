@@ -45,7 +45,7 @@ def folds(faces: FaceDataset) -> np.ndarray:
 def main() -> None:
     read = find_reader("faces").read
     names = ("children", "adults", "adults/posed", "adults/wild", "adults/game")
-    sets = {name: read(name, size=48, colour="grey").only(SEVEN) for name in names}
+    sets = {name: read(name, size=48, colour="grey").select_classes(SEVEN) for name in names}
     features = {name: hog(faces) for name, faces in sets.items()}
     split = {name: folds(faces) for name, faces in sets.items()}
 

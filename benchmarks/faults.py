@@ -137,7 +137,7 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
         if ordeal.open and not ordeal.running:
             ordeal.end()
         if not ordeal.open:
-            if len(ordeal.folder.done()) == len(ordeal.folder.grid()) > 0:
+            if len(ordeal.folder.list_done()) == len(ordeal.folder.get_cells()) > 0:
                 ordeal.seeds += 1  # all is done: there must be something to disturb
             ordeal.start()
         ordeal.wait(ordeal.training)

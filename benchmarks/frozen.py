@@ -21,7 +21,7 @@ from benchmarks.roofline import operations
 from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
 from trainables.methods.ciao import CIAO, CIAOPhase
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 REGIMES = (("DL", False), ("DL", True), ("LC", False), ("LC", True))
 ENCODERS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -75,18 +75,18 @@ def seconds(step: Callable[[], None], device: torch.device, least: float = 0.3) 
 def step(settings: dict[str, Any], size: int, device: torch.device, keep: bool) -> Any:
     """A step of the method, batch after batch; without `keep` it runs the frozen part, too."""
     torch.manual_seed(0)
-    method = CIAO(resolve(CIAO.Settings, settings, "ciao"), task(size, 4 * settings["batch"], device), 0)
+    method = CIAO(resolve_settings(CIAO.Settings, settings, "ciao"), task(size, 4 * settings["batch"], device), 0)
     method.modules.to(device, memory_format=torch.channels_last)
     phase = CIAOPhase(method)
     if not keep:
-        method.kept = lambda pixels: None  # type: ignore[method-assign]
-    phase.begin()
-    steps, made = phase.start(0), 0
+        method.get_frozen_features = lambda pixels: None  # type: ignore[method-assign]
+    phase.begin_phase()
+    steps, made = phase.start_epoch(0), 0
     phase.model.train()
 
     def run() -> None:
         nonlocal made
-        phase.step(made % steps)
+        phase.train_step(made % steps)
         made += 1
 
     return run
@@ -100,7 +100,7 @@ def task(size: int, images: int, device: torch.device) -> Task:
     pixels = rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8)
     split = ["train"] * images + ["val", "test"] * (images // 2)
     faces = FaceDataset(pixels, np.arange(count) % len(classes), classes, pd.DataFrame({"split": split}), "noise")
-    settings = resolve(TASKS.find("adaptation").settings, {"role": "noise", "size": size}, "task adaptation")
+    settings = resolve_settings(TASKS.find("adaptation").settings, {"role": "noise", "size": size}, "task adaptation")
     return TASKS.find("adaptation").build(settings, {"noise": faces}, 0, device)
 
 

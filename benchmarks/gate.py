@@ -18,7 +18,7 @@ from platform.grid import read_roles
 from search_spaces.study import STUDIES
 from trainables.autotune import AutotuneResult
 from trainables.execution import ExecutionConfig
-from trainables.loop import make_method, make_task, train
+from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
 from trainables.store import RunFolder
 
@@ -31,11 +31,11 @@ def main(
     """Measure, print a table, end with one line of JSON."""
     here = machine()
     torch.set_num_threads(1)
-    study = STUDIES.find("annealed_label_transfer")("pocket").narrowed("method", ["ALT"]).with_seeds(1).with_setting("epochs", 6)
+    study = STUDIES.find("annealed_label_transfer")("pocket").narrow_axis("method", ["ALT"]).with_seeds(1).with_setting("epochs", 6)
     data = read_roles(study, [])
     rows: list[tuple[Any, ...]] = []
     figures: dict[str, float] = {}
-    for cell in study.cells(data):
+    for cell in study.make_cells(data):
         where = str(cell.axes["scenario"])
         if scenario and where not in scenario:
             continue
@@ -52,7 +52,7 @@ def main(
 def one_round(cell: Any, arithmetic: ExecutionConfig) -> tuple[float, float, float]:
     """Share of the training's seconds, seconds a pass, seconds a bare forward pass."""
     took: list[float] = []
-    measured = AnnealedLabelTransfer.gate_loss
+    measured = AnnealedLabelTransfer.compute_gate_loss
 
     def timed(self: AnnealedLabelTransfer) -> torch.Tensor:
         began = time.perf_counter()
@@ -60,14 +60,14 @@ def one_round(cell: Any, arithmetic: ExecutionConfig) -> tuple[float, float, flo
         took.append(time.perf_counter() - began)
         return loss
 
-    AnnealedLabelTransfer.gate_loss = timed  # type: ignore[method-assign]
+    AnnealedLabelTransfer.compute_gate_loss = timed  # type: ignore[method-assign]
     try:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            train(cell, RunFolder(folder), choice=AutotuneResult(arithmetic))
+            train_cell(cell, RunFolder(folder), choice=AutotuneResult(arithmetic))
             whole = time.perf_counter() - began
     finally:
-        AnnealedLabelTransfer.gate_loss = measured  # type: ignore[method-assign]
+        AnnealedLabelTransfer.compute_gate_loss = measured  # type: ignore[method-assign]
     task = make_task(cell, torch.device("cpu"))
     method = make_method(cell, task)
     assert task.gate is not None

@@ -60,9 +60,9 @@ def main(
         folder = RunFolder(next(str(path) for path in Path(runs).iterdir()))
         if process.returncode != 0:
             raise SystemExit(f"the grid ended with {process.returncode}: {heard[-1][1]}")
-        done = len(folder.done())
-        first_training_s = min(path.stat().st_mtime for path in Path(folder.path("cells")).glob("*/cell.json")) - began
-        results = [folder.result(cell.key) or {} for cell in folder.grid()]
+        done = len(folder.list_done())
+        first_training_s = min(path.stat().st_mtime for path in Path(folder.get_path("cells")).glob("*/cell.json")) - began
+        results = [folder.get_result(cell.key) or {} for cell in folder.get_cells()]
     first_cell_s = next(moment for moment, line in heard if line.startswith("first epoch")) - began
     training_s = sum(result["seconds"] for result in results)
     left = len(members(mark))

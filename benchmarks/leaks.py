@@ -33,7 +33,7 @@ def main(cells: Annotated[int, typer.Option()] = 500) -> None:
         driver = 0
         while ordeal.running:
             driver = driver or processes.driver_of(ordeal.process.pid)
-            samples.append((len(list(Path(ordeal.folder.path("cells")).glob("*/result.json"))), kilobytes(driver)))
+            samples.append((len(list(Path(ordeal.folder.get_path("cells")).glob("*/result.json"))), kilobytes(driver)))
             time.sleep(1)
         code = ordeal.end()
         left = processes.gone(ordeal.mark, 5)

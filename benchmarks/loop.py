@@ -20,9 +20,9 @@ import typer
 from benchmarks.common import last_line, machine, pocket_cells, show
 from trainables.autotune import AutotuneResult
 from trainables.cell import Cell
-from trainables.data.augment import Augmentation, augment, draw
+from trainables.data.augment import Augmentation, augment_images, draw_parameters
 from trainables.execution import REFERENCE, ExecutionConfig
-from trainables.loop import make_method, make_task, train
+from trainables.loop import make_method, make_task, train_cell
 from trainables.store import RunFolder
 
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -92,7 +92,7 @@ def one_round(cell: Cell, arithmetic: ExecutionConfig) -> Round:
         return True
 
     with tempfile.TemporaryDirectory() as folder:
-        train(cell, RunFolder(folder), report, halt=tick, choice=AutotuneResult(arithmetic))
+        train_cell(cell, RunFolder(folder), report, halt=tick, choice=AutotuneResult(arithmetic))
     epochs = [took[epoch] for epoch in range(1, fitting)]  # in the first all is new
     loop = median(step for epoch in epochs for step in epoch[1:])  # the first of an epoch comes after what lies between two
     whole = sum(map(sum, epochs)) / sum(map(len, epochs))
@@ -103,7 +103,7 @@ def bare(cell: Cell, device: torch.device = CPU, arithmetic: ExecutionConfig = R
     """An eager step on one random batch: nothing but forward, loss, backward and step."""
     task = make_task(cell, device)
     method: Any = make_method(cell, task)
-    settings, model = method.settings, method.phases()[0].model
+    settings, model = method.settings, method.build_phases()[0].model
     decay = {"momentum": settings.momentum, "weight_decay": settings.weight_decay}
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr, fused=True, **decay)
     generator = torch.Generator().manual_seed(cell.seed)
@@ -117,7 +117,9 @@ def bare(cell: Cell, device: torch.device = CPU, arithmetic: ExecutionConfig = R
         optimizer.zero_grad(set_to_none=True)
         with arithmetic.autocast(device):
             output = model(images)
-            loss = torch.nn.functional.cross_entropy(output, labels) if items == len(output) else method.compare(output, labels)[0]
+            loss = (
+                torch.nn.functional.cross_entropy(output, labels) if items == len(output) else method.compare_projections(output, labels)[0]
+            )
         loss.backward()
         optimizer.step()
 
@@ -132,7 +134,7 @@ def crafting(seed: int, rounds: int, images: int = 4096) -> dict[str, float]:
         took = []
         for _ in range(rounds + 1):
             began = time.perf_counter()
-            augment(pixels, draw(images, 48, Augmentation(), rng))
+            augment_images(pixels, draw_parameters(images, 48, Augmentation(), rng))
             took.append(time.perf_counter() - began)
         speed[name] = images / median(took[1:])
     return speed

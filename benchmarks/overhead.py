@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Measure, print a table, end with one line of JSON: ratio, warm_s, cold_s."""
     from platform import schedule  # first: it has Ray's environment set before Ray is imported
-    from platform.grid import chatter_aside
+    from platform.grid import redirect_output
     from trainables.store import RunFolder
 
     here, scratch = machine(), tempfile.mkdtemp(prefix="overhead-")
@@ -44,9 +44,9 @@ def main(
             folder = RunFolder(f"{scratch}/{number}")
             print(f"{kind} block, {len(block)} cells", flush=True)
             began = time.time()
-            with chatter_aside(folder):
+            with redirect_output(folder):
                 ends = run_warm(schedule, block, folder) if kind == "warm" else run_cold(schedule, block, folder)
-            seconds = {key: folder.result(key)["seconds"] for _, key in ends}  # type: ignore[index]
+            seconds = {key: folder.get_result(key)["seconds"] for _, key in ends}  # type: ignore[index]
             costs = beyond(ends, seconds)
             overheads[kind] += costs
             rows.append((kind, len(block), time.time() - began, ends[0][0] - began, mean(seconds.values()), mean(costs)))
@@ -121,11 +121,11 @@ def train_one(config: dict[str, Any]) -> float:
     import torch
 
     from trainables.cell import Cell
-    from trainables.loop import train
+    from trainables.loop import train_cell
     from trainables.store import RunFolder
 
     torch.set_num_threads(1)
-    return train(Cell.from_json(config["cell"]), RunFolder(config["runs"]))["seconds"]
+    return train_cell(Cell.from_json(config["cell"]), RunFolder(config["runs"]))["seconds"]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from benchmarks.baselines import Plan, probe
 from benchmarks.common import last_line, machine, show
 from trainables import models
 from trainables.cell import Cell, Data
-from trainables.data.source import Source, load
+from trainables.data.source import Source, load_faces
 from trainables.loop import make_task
 from trainables.store import RunFolder
 
@@ -141,7 +141,7 @@ def against(found: Rows, mine: str, other: str) -> tuple[float, float] | None:
 
 def write(scratch: Path, case: Case) -> Path:
     """FER2013's csv of rendered faces, each in as many copies with noise of their own as are needed."""
-    faces = [load(Source("faces", population=population), 48, "grey") for population in ("children", "adults")]
+    faces = [load_faces(Source("faces", population=population), 48, "grey") for population in ("children", "adults")]
     names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
     rng, lines = np.random.default_rng(0), ["emotion,pixels,Usage"]
     for code, name in enumerate(names):
@@ -160,12 +160,12 @@ def cell_of(case: Case, csv: Path, seed: int, pool: str) -> Cell:
 
     study = STUDIES.find("adults_as_augmentation")("paper")
     source = Source("fer2013", str(csv))
-    faces = load(source, 48, "grey")
+    faces = load_faces(source, 48, "grey")
     data = Data(source, faces.fingerprint, faces.title)
     each = math.ceil(case.images / 7)
     own = {"pool": pool, "epochs": case.epochs, "probe_epochs": 5, "probe_lr": 0.05, "partner": None, "per_class": each + 1}
     axes: dict[str, Any] = {"method": ("SC(c)",), "split": (each / (each + 1),), "ratio": (1,), "seed": (seed,)}
-    (cell,) = replace(study, axes=axes, settings=study.settings | case.settings | own).cells({"children": data})
+    (cell,) = replace(study, axes=axes, settings=study.settings | case.settings | own).make_cells({"children": data})
     return cell
 
 
@@ -213,37 +213,37 @@ def train_all(runs: str, slots: int) -> None:
     """A grid's cells, as the grid command trains them; without Ray in one process, side by side."""
     folder = RunFolder(runs)
     if find_spec("ray"):
-        from platform.cluster import started
-        from platform.grid import chatter_aside
+        from platform.cluster import start_ray
+        from platform.grid import redirect_output
 
-        with chatter_aside(folder), started() as ready:
+        with redirect_output(folder), start_ray() as ready:
             from platform import schedule
 
             ready()
-            schedule.run(folder.grid(), folder, lambda event: None, slots=None if torch.cuda.is_available() else slots)
+            schedule.run_cells(folder.get_cells(), folder, lambda event: None, slots=None if torch.cuda.is_available() else slots)
         return
     from trainables.interleave import PACK, train_together
     from trainables.worker import Worker
 
     torch.set_num_threads(1)
-    worker = Worker(runs, {}, lambda *_: True, lambda device: None, lambda *_: None, lambda: False, 20.0, len(folder.grid()))
-    jobs = [{"cell": cell.to_json(), "trial": "", "slot_pid": 0, "deaths": 0} for cell in folder.grid()]
-    train_together(jobs, worker.begin, worker.end, PACK if torch.cuda.is_available() else 1, worker.note)
+    worker = Worker(runs, {}, lambda *_: True, lambda device: None, lambda *_: None, lambda: False, 20.0, len(folder.get_cells()))
+    jobs = [{"cell": cell.to_json(), "trial": "", "slot_pid": 0, "deaths": 0} for cell in folder.get_cells()]
+    train_together(jobs, worker.start_job, worker.end_job, PACK if torch.cuda.is_available() else 1, worker.send_note)
 
 
 def judged(cells: list[Cell], runs: str, folders: dict[int, str]) -> list[dict[str, float]]:
     """Views a second of each finished cell, by the times of its rows, and the common probe's accuracy on its encoder."""
     folder, found = RunFolder(runs), []
     for cell in cells:
-        if folder.result(cell.key) is None:
-            raise SystemExit(f"ours: {(folder.error(cell.key) or {}).get('reason', 'no result')}")
-        times = [row["time"] for row in folder.history(cell.key) if row["phase"] == "contrast"]
+        if folder.get_result(cell.key) is None:
+            raise SystemExit(f"ours: {(folder.get_error(cell.key) or {}).get('reason', 'no result')}")
+        times = [row["time"] for row in folder.get_history(cell.key) if row["phase"] == "contrast"]
         seconds = median(after - before for before, after in pairwise(times))
         settings = cell.method_settings
-        encoder = models.build(settings["encoder"], channels=1, size=48, **settings["encoder_settings"])
-        state = folder.checkpoint(cell.key)["modules"]
+        encoder = models.build_encoder(settings["encoder"], channels=1, size=48, **settings["encoder_settings"])
+        state = folder.get_checkpoint(cell.key)["modules"]
         encoder.load_state_dict({name.removeprefix("encoder."): each for name, each in state.items() if name.startswith("encoder.")})
-        views = 2 * 16 * (sum((folder.result(cell.key) or {})["counts"]["train"]) // 16)
+        views = 2 * 16 * (sum((folder.get_result(cell.key) or {})["counts"]["train"]) // 16)
         found.append({"views_s": views / seconds, "accuracy": probe(encoder, folders[cell.seed], CPU)})
     return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import platform
 
 
-def commands() -> dict[str, str]:
+def list_commands() -> dict[str, str]:
     """Every module here that can be run, with the first line of its docstring; read, not imported: this must not wait for torch."""
     found = {}
     for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
@@ -24,7 +24,7 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code:
             raise
-    lines = [f"  {Path(sys.executable).name} -m platform.{name:10}{summary}" for name, summary in commands().items()]
+    lines = [f"  {Path(sys.executable).name} -m platform.{name:10}{summary}" for name, summary in list_commands().items()]
     with contextlib.suppress(BrokenPipeError):  # `python -m platform | head -1` has what it wants
         print("\n".join(["", "ferray, run from its folder:", *lines]), flush=True)
 

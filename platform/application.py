@@ -34,7 +34,7 @@ class CommandGroup(TyperGroup):
         run_standalone(super().main, *arguments, **settings)
 
 
-def application(main: Callable[..., None]) -> typer.Typer:
+def make_application(main: Callable[..., None]) -> typer.Typer:
     """The command that has this function's parameters."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(cls=Command)(main)

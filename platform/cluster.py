@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from platform.console import print_last
-from platform.driver_record import born
-from platform.sessions import close, find_place, open_session, sweep
+from platform.driver_record import get_process_start
+from platform.sessions import close_session, find_session_root, open_session, remove_dead_sessions
 from platform.supervisor import GOES_ON, ONCE_S, exit_process, report_lost
 
 # Read by Ray at import, here and in every process it starts.
@@ -43,7 +43,7 @@ class Fatal(RuntimeError):
     """Nothing more can be done: the disk is full, Ray or the workers cannot start."""
 
 
-def address() -> str:
+def choose_address() -> str:
     """Which Ray a command uses: the one of RAY_ADDRESS, else on a machine that cluster.yaml set up that cluster, else one of its own.
 
     Ray itself would join whatever was started last on this machine, a stranger's too.
@@ -54,13 +54,13 @@ def address() -> str:
 
 
 @contextlib.contextmanager
-def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
+def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     """Ray comes up in a thread; the function that is yielded waits for it, or raises Fatal. At the end Ray is stopped.
 
     The same thread stops it, and lives until then: Linux kills Ray's daemons when the thread that started them ends. Called in the
     main thread, a scheduler's SIGTERM becomes Ctrl-C, and the second of either leaves at once, with a line on `stream`.
     """
-    where = address()
+    where = choose_address()
     own: dict[str, Any] = {}
     if where != "local":
         if "RAY_ADDRESS" not in os.environ:
@@ -71,8 +71,8 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray alone; Ray would write one into the home folder
         # no dashboard: it starts a dozen processes, and ray.init waits for them; whoever wants it starts Ray and sets RAY_ADDRESS
-        own = {"include_dashboard": False, "_temp_dir": str(find_place())}
-        sweep(Path(own["_temp_dir"]))
+        own = {"include_dashboard": False, "_temp_dir": str(find_session_root())}
+        remove_dead_sessions(Path(own["_temp_dir"]))
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
@@ -85,7 +85,7 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         session = ""
         try:
             if where != "local":
-                answers(where)
+                require_answer(where)
             ray.init(where, log_to_driver=False, logging_level="ERROR", configure_logging=False, **own)
             session = open_session()
         except Exception as error:
@@ -96,14 +96,14 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         while not over.wait(0.1):
             if time.monotonic() - looked > 0.5:
                 looked = time.monotonic()
-                _remember(brood)
-            if gone := dead():
+                _remember_children(brood)
+            if gone := list_dead_daemons():
                 report_lost(gone[0])
                 if not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
-                    _leave(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
-        if not beyond_stopping():
+                    _end_process(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
+        if not must_abandon_ray():
             ray.shutdown()
-            close(session)
+            close_session(session)
 
     def ready() -> None:
         if not up.wait(None if where == "local" else ANSWER_S):
@@ -111,13 +111,13 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         if reasons:
             raise Fatal(reasons[0])
         if threading.current_thread() is threading.main_thread():
-            _hear_signals(heard)  # again: Ray's own code has meanwhile made of SIGTERM an abort
+            _handle_signals(heard)  # again: Ray's own code has meanwhile made of SIGTERM an abort
         if where != "local":
-            print(joined(), file=stream or sys.stderr, flush=True)
+            print(describe_cluster(), file=stream or sys.stderr, flush=True)
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
-        _hear_signals(heard)
+        _handle_signals(heard)
     life = threading.Thread(target=live, daemon=True)
     life.start()
     patience_s = 5.0
@@ -129,8 +129,8 @@ def started(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         until = time.monotonic() + patience_s
         while life.is_alive() and time.monotonic() < until:  # also of one that comes up: half of it cannot be stopped, but may never be up
             life.join(0.1)
-            _still_hear_signals()
-        abandon()
+            _restore_signal_handlers()
+        abandon_ray()
 
 
 def check_loopback() -> None:
@@ -143,7 +143,7 @@ def check_loopback() -> None:
         raise Fatal(f"127.0.0.1 does not answer ({said}), and Ray needs the loopback interface: ip link set lo up") from None
 
 
-def dead() -> list[str]:
+def list_dead_daemons() -> list[str]:
     """Which of the daemons that we started have died; of a cluster that was joined there are none."""
     ray = sys.modules.get("ray")
     node = ray and ray._private.worker._global_node
@@ -154,35 +154,35 @@ stuck = threading.Event()
 """set by whoever leaves a thread behind in a call of Ray's: shut down under it, Ray would end the process, without a word"""
 
 
-def beyond_stopping() -> bool:
+def must_abandon_ray() -> bool:
     """Whether this process's Ray can only be abandoned: half of it would wait for the other half."""
-    return bool(dead()) or stuck.is_set()
+    return bool(list_dead_daemons()) or stuck.is_set()
 
 
 brood: dict[int, str] = {}
 """processes that our raylet has started, and when each was born: its agents outlive it for minutes where nobody ends them"""
 
 
-def _remember(brood: dict[int, str]) -> None:
+def _remember_children(brood: dict[int, str]) -> None:
     ray = sys.modules["ray"]
     node = ray._private.worker._global_node
     for raylet in node.all_processes.get("raylet", []) if node else []:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{raylet.process.pid}/task").iterdir():
-                brood.update({int(pid): born(int(pid)) for pid in (task / "children").read_text().split()})
+                brood.update({int(pid): get_process_start(int(pid)) for pid in (task / "children").read_text().split()})
 
 
-def abandon() -> None:
+def abandon_ray() -> None:
     """End what our Ray has started. Its daemons end with this process, but its agents may take minutes to notice."""
     for pid, when in list(brood.items()):
-        if when and born(pid) == when:
+        if when and get_process_start(pid) == when:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _leave(stream: TextIO, code: int, line: str) -> NoReturn:
+def _end_process(stream: TextIO, code: int, line: str) -> NoReturn:
     """End the process here and now, and all that its Ray has started."""
-    abandon()
+    abandon_ray()
     print_last(stream.fileno(), f"\n{line}")
     exit_process(code)
 
@@ -191,7 +191,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, a scheduler's or `kill`'s, and that of a terminal that is closed"""
 
 
-def _hear_signals(stream: TextIO) -> None:
+def _handle_signals(stream: TextIO) -> None:
     """Handle SIGNALS: the first one raises KeyboardInterrupt, a second one ends the process."""
     # `nohup` ignores SIGHUP, and a shell that runs a script SIGINT for `COMMAND &`; SIGTERM is the way to end these
     heard = [number for number in SIGNALS if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
@@ -202,13 +202,13 @@ def _hear_signals(stream: TextIO) -> None:
             began.append(time.monotonic())
             raise KeyboardInterrupt
         if time.monotonic() - began[0] > ONCE_S:
-            _leave(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
+            _end_process(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
 
     for number in heard:
         signal.signal(number, handle)
 
 
-def _still_hear_signals() -> None:
+def _restore_signal_handlers() -> None:
     """Ray's own code, shut down, has given SIGTERM back to the kernel, behind Python's back."""
     if threading.current_thread() is threading.main_thread():
         for each in SIGNALS:
@@ -216,7 +216,7 @@ def _still_hear_signals() -> None:
                 signal.signal(each, handler)
 
 
-def answers(where: str, patience_s: float = 15.0) -> None:
+def require_answer(where: str, patience_s: float = 15.0) -> None:
     """Raise where nobody listens at an address: Ray would try for minutes, and end the process."""
     host, colon, port = where.rpartition(":")
     if where.startswith("ray://"):
@@ -234,7 +234,7 @@ def answers(where: str, patience_s: float = 15.0) -> None:
             time.sleep(1)
 
 
-def joined() -> str:
+def describe_cluster() -> str:
     """Which cluster this is, in a line."""
     import ray
 

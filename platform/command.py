@@ -10,10 +10,10 @@ from typing import NoReturn
 
 import typer
 
-from platform.application import application
-from platform.cluster import Fatal, abandon, beyond_stopping
-from platform.console import open_descriptors, open_stream, print_last, silence
-from platform.progress import printable
+from platform.application import make_application
+from platform.cluster import Fatal, abandon_ray, must_abandon_ray
+from platform.console import open_descriptors, open_stream, print_last, silence_output
+from platform.progress import make_printable
 from platform.supervisor import GOES_ON, exit_process, ignore_signals, report_begun
 from trainables.registry import BadRequest
 
@@ -29,14 +29,14 @@ def run_command(main: Callable[..., None]) -> NoReturn:
     sys.stdout, sys.stderr = open_stream(os.dup(1)), open_stream(os.dup(2))
     code = 0
     try:
-        application(main)()
+        make_application(main)()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
         traceback.print_exc()
         code = 1
     ignore_signals()
-    if not beyond_stopping():
+    if not must_abandon_ray():
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -44,7 +44,7 @@ def run_command(main: Callable[..., None]) -> NoReturn:
 
 
 @contextlib.contextmanager
-def ending(where: str, resumable: bool = False) -> Iterator[None]:
+def exit_on_error(where: str, resumable: bool = False) -> Iterator[None]:
     """What goes wrong for a user within ends the command with one line: 2 for a bad request, a file or a Ray that fails, 130 for Ctrl-C.
 
     `where` is named for a file that does not say its name. `resumable`: what was finished is kept, and the line says so; after it all is
@@ -58,23 +58,23 @@ def ending(where: str, resumable: bool = False) -> Iterator[None]:
         if resumable:
             ignore_signals()
     except BadRequest as error:
-        raise stop(2, str(error)) from None
+        raise exit_with(2, str(error)) from None
     except KeyboardInterrupt:
-        raise stop(130, f"stopped; {GOES_ON} from here" if resumable else "stopped before anything was started") from None
+        raise exit_with(130, f"stopped; {GOES_ON} from here" if resumable else "stopped before anything was started") from None
     except Fatal as error:
-        raise stop(2, f"{error}{kept}") from None
+        raise exit_with(2, f"{error}{kept}") from None
     except OSError as error:
-        raise stop(2, f"{error.filename or where}: {error.strerror or error}{kept}") from None
+        raise exit_with(2, f"{error.filename or where}: {error.strerror or error}{kept}") from None
 
 
-def stop(code: int, line: str) -> typer.Exit:
+def exit_with(code: int, line: str) -> typer.Exit:
     """An exit with one line on standard error."""
-    line = printable(line)
-    if beyond_stopping():  # what is left of Ray in this process would end it, a minute later and with another exit code
-        abandon()
+    line = make_printable(line)
+    if must_abandon_ray():  # what is left of Ray in this process would end it, a minute later and with another exit code
+        abandon_ray()
         print_last(2, line)
         exit_process(code)
     if _own_process:
-        silence(1, 2)  # Ray's C++ code prints on these, from threads that it does not end
+        silence_output(1, 2)  # Ray's C++ code prints on these, from threads that it does not end
     print(line, file=sys.stderr, flush=True)
     return typer.Exit(code)

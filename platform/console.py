@@ -58,7 +58,7 @@ class _Descriptor(io.RawIOBase):
             self.stuck = written < len(content)
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.EIO):  # a pipe without a reader, a terminal that was closed
-                silence(self.descriptor)
+                silence_output(self.descriptor)
         return len(content)
 
 
@@ -70,7 +70,7 @@ def open_stream(descriptor: int) -> TextIO:
     )
 
 
-def silence(*descriptors: int) -> None:
+def silence_output(*descriptors: int) -> None:
     """From now on these lead nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in descriptors:
@@ -81,6 +81,6 @@ def silence(*descriptors: int) -> None:
 def print_last(descriptor: int, line: str) -> None:
     """Print a line behind which nothing stands: Ray's C++ code prints on the descriptors 1 and 2 until the process ends."""
     own = os.dup(descriptor)
-    silence(1, 2)
+    silence_output(1, 2)
     with contextlib.suppress(OSError):  # not by way of Python's buffers, whose lock may be held
         write_within(own, f"{line}\n".encode(), LAST_S)

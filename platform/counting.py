@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 
-def doubled_ranks(x: np.ndarray) -> np.ndarray:
+def double_ranks(x: np.ndarray) -> np.ndarray:
     """Twice the ranks of x [n], ties sharing their mean: so doubled, all are whole."""
     _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
     return (2 * np.cumsum(counts) - counts + 1)[place]
@@ -16,10 +16,10 @@ EIGHTS = np.unpackbits(np.arange(256, dtype=np.uint8)[None], axis=0).astype(floa
 
 
 @lru_cache(maxsize=4096)  # a report asks for the same pair in several families
-def rank_sum_tails(ranks: tuple[int, ...], n1: int, found: int) -> tuple[float, float]:
+def count_rank_sum_tails(ranks: tuple[int, ...], n1: int, found: int) -> tuple[float, float]:
     """P(sum >= found) and P(sum <= found) of n1 of the sorted ranks, all choices alike: two halves counted out, then joined."""
     half = len(ranks) // 2
-    low, high = _subset_sums(np.array(ranks[:half]), n1), _subset_sums(np.array(ranks[half:]), n1)
+    low, high = _count_subset_sums(np.array(ranks[:half]), n1), _count_subset_sums(np.array(ranks[half:]), n1)
     below = np.concatenate([np.zeros((len(high), 1)), np.cumsum(high, axis=1)], axis=1)  # column s: ways to sum to less than s
     every = greater = less = 0.0
     for taken in range(max(0, n1 - len(high) + 1), min(n1, len(low) - 1) + 1):
@@ -31,7 +31,7 @@ def rank_sum_tails(ranks: tuple[int, ...], n1: int, found: int) -> tuple[float, 
     return greater / every, less / every
 
 
-def _subset_sums(ranks: np.ndarray, most: int) -> np.ndarray:
+def _count_subset_sums(ranks: np.ndarray, most: int) -> np.ndarray:
     """Ways [k, s] to choose k of the sorted ranks, at most `most`, so that what they have above the first sums to s."""
     above = ranks - ranks[0]
     ways = np.zeros((min(most, len(ranks)) + 1, int(above[-most:].sum()) + 1))
@@ -43,7 +43,7 @@ def _subset_sums(ranks: np.ndarray, most: int) -> np.ndarray:
     return ways
 
 
-def all_flips(d: np.ndarray) -> np.ndarray:
+def sum_all_flips(d: np.ndarray) -> np.ndarray:
     """The sums of d [n] under all 2^n choices of signs."""
     sums = np.zeros(1)
     for value in d:
@@ -51,7 +51,7 @@ def all_flips(d: np.ndarray) -> np.ndarray:
     return sums
 
 
-def random_flips(d: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+def sum_random_flips(d: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """The sums of d [n] under random signs [draws]."""
     eights = np.pad(d, (0, -len(d) % 8)).reshape(-1, 8)
     kept = np.frombuffer(rng.bytes(draws * len(eights)), np.uint8).reshape(draws, -1)  # a bit a difference
@@ -61,7 +61,7 @@ def random_flips(d: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndar
     return 2 * sums - d.sum()
 
 
-def resampled(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+def draw_bootstrap_shares(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     """How often a bootstrap takes each of n, as shares [draws, n]."""
     drawn = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
     return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n) / n

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from platform.application import CommandGroup
-from platform.command import ending
-from platform.datacheck import DataFinding, examine
+from platform.command import exit_on_error
+from platform.datacheck import DataFinding, check_data_set
 from trainables.data.dataset import readers
-from trainables.data.source import parse
+from trainables.data.source import parse_role
 
 app = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -32,13 +32,13 @@ def check(
     sheets: Annotated[str | None, typer.Option(metavar="DIR", help="where contact sheets go; in the cache, where nothing is said")] = None,
 ) -> None:
     """Read a copy to its last image, count, compare and draw. Exit: 0 fine, 1 something in it is in doubt, 2 bad request."""
-    with ending(source):
-        found = list(examine(parse(f"data={source}")[1], size, Path(sheets) if sheets else None))
-    doubts = show(found)
+    with exit_on_error(source):
+        found = list(check_data_set(parse_role(f"data={source}")[1], size, Path(sheets) if sheets else None))
+    doubts = print_findings(found)
     raise typer.Exit(int(doubts > 0))
 
 
-def show(found: list[DataFinding]) -> int:
+def print_findings(found: list[DataFinding]) -> int:
     """Print the findings; returns how many matter."""
     console = Console(highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     for finding in found:

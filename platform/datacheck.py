@@ -26,30 +26,30 @@ class DataFinding(NamedTuple):
     doubt: bool = False
 
 
-def examine(source: Source, size: int, sheets: Path | None) -> Iterator[DataFinding]:
+def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[DataFinding]:
     """All there is to say of a copy, read in colour at `size` pixels. DataError for what cannot be read at all."""
     reader = find_reader(source.kind)
     if sheets and source.path and Path(sheets).absolute().is_relative_to(Path(source.path).absolute()):
         raise DataError(f"--sheets {sheets} lies in the data set's own folder; name another place")
-    faces = source.read(size, "rgb")
+    faces = source.read_faces(size, "rgb")
     yield DataFinding(f"{faces.title}: {len(faces):,} images of {len(faces.classes)} classes, fingerprint {faces.fingerprint}")
     if reader.licence:
         yield DataFinding(f"licence: {reader.licence}; ask for it: {reader.source}")
     yield from (DataFinding(note, isinstance(note, Doubt)) for note in faces.notes)
-    yield from counts(faces)
-    yield from subjects(faces)
-    yield from people(faces)
-    yield from sizes(source, faces)
-    yield from copies(faces, "the same to the last bit", twins.identical(faces.images))
-    yield from copies(faces, "nearly the same", twins.near(faces.images))
-    place = sheets or cache.folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
+    yield from count_images(faces)
+    yield from describe_subjects(faces)
+    yield from describe_people(faces)
+    yield from describe_sizes(source, faces)
+    yield from find_copies(faces, "the same to the last bit", twins.find_identical(faces.images))
+    yield from find_copies(faces, "nearly the same", twins.find_near(faces.images))
+    place = sheets or cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
     yield DataFinding(f"contact sheets: {place}")
-    draw(faces, place)
+    draw_sheets(faces, place)
     if dict(source.options).get("crop"):
-        yield from rejected(source, faces, size, place)
+        yield from draw_rejected(source, faces, size, place)
 
 
-def counts(faces: FaceDataset) -> Iterator[DataFinding]:
+def count_images(faces: FaceDataset) -> Iterator[DataFinding]:
     """Images by class and part."""
     names = np.array([*faces.classes, "unlabelled"], object)[faces.labels]
     parts = faces.facts["split"].fillna("no part").to_numpy(str) if "split" in faces.facts else np.full(len(faces), "all")
@@ -62,7 +62,7 @@ def counts(faces: FaceDataset) -> Iterator[DataFinding]:
             yield DataFinding(f"class {name} has no image", True)
 
 
-def subjects(faces: FaceDataset) -> Iterator[DataFinding]:
+def describe_subjects(faces: FaceDataset) -> Iterator[DataFinding]:
     """How many people, with how many images each, and whether somebody is in two parts."""
     if "subject" not in faces.facts:
         return
@@ -78,7 +78,7 @@ def subjects(faces: FaceDataset) -> Iterator[DataFinding]:
             yield DataFinding(f"{len(torn):,} subjects are in two parts of the split, such as {torn.index[0]}", True)
 
 
-def people(faces: FaceDataset) -> Iterator[DataFinding]:
+def describe_people(faces: FaceDataset) -> Iterator[DataFinding]:
     """What is known of who is in the images."""
     for fact in ("sex", "age_group", "ethnicity"):
         if fact in faces.facts:
@@ -88,7 +88,7 @@ def people(faces: FaceDataset) -> Iterator[DataFinding]:
         yield DataFinding(f"ages: {ages.min():g} to {ages.max():g} years, median {ages.median():g}")
 
 
-def sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
+def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
     """Sizes of the picture files, where facts name files."""
     place = Path(source.path)
     found: Counter[str] = Counter()
@@ -104,7 +104,7 @@ def sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
         yield DataFinding(f"sizes: {common}" + (f" and {len(found) - 5:,} others" if len(found) > 5 else ""))
 
 
-def copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterator[DataFinding]:
+def find_copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterator[DataFinding]:
     """Groups of copies, those across parts and those with different labels among them. Frames of one clip are no copies."""
     facts = faces.facts
     if (sequence := next((name for name in ("clip", "sequence") if name in facts), None)) is not None:
@@ -112,7 +112,7 @@ def copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterat
     if not groups:
         yield DataFinding(f"no two images are {how}")
         return
-    torn = [group for group in groups if _differ(facts, "split", group)]
+    torn = [group for group in groups if _have_different_values(facts, "split", group)]
     disputed = [group for group in groups if len(set(faces.labels[group])) > 1]
     images = sum(map(len, groups))
     first = " and ".join(facts["source"].iloc[groups[0][:2]])
@@ -125,21 +125,21 @@ def copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterat
             yield DataFinding(f"{len(which):,} of these groups {what}, such as {example}", "bit" in how)
 
 
-def _differ(facts: pd.DataFrame, name: str, rows: np.ndarray) -> bool:
+def _have_different_values(facts: pd.DataFrame, name: str, rows: np.ndarray) -> bool:
     return name in facts and facts[name].iloc[rows].nunique() > 1
 
 
-def draw(faces: FaceDataset, place: Path) -> None:
+def draw_sheets(faces: FaceDataset, place: Path) -> None:
     """A contact sheet for each class, of images evenly spaced among it."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for code, name in ((-1, "unlabelled"), *enumerate(faces.classes)):
         rows = np.flatnonzero(faces.labels == code)
         if len(rows):
             some = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int)]
-            save(faces.images[some], place / f"{name}.png")
+            save_sheet(faces.images[some], place / f"{name}.png")
 
 
-def save(images: np.ndarray, file: Path) -> None:
+def save_sheet(images: np.ndarray, file: Path) -> None:
     """Images uint8 [n, 3, s, s] as one picture, COLUMNS in a row."""
     sheet = np.full((-(-len(images) // COLUMNS) * CELL, min(COLUMNS, len(images)) * CELL, 3), 255, np.uint8)
     for number, image in enumerate(images):
@@ -148,10 +148,10 @@ def save(images: np.ndarray, file: Path) -> None:
     Image.fromarray(sheet).save(file)
 
 
-def rejected(source: Source, faces: FaceDataset, size: int, place: Path) -> Iterator[DataFinding]:
+def draw_rejected(source: Source, faces: FaceDataset, size: int, place: Path) -> Iterator[DataFinding]:
     """The images in which no face was found, on a sheet of their own."""
-    whole = replace(source, options=tuple(each for each in source.options if each[0] != "crop")).read(size, "rgb")
+    whole = replace(source, options=tuple(each for each in source.options if each[0] != "crop")).read_faces(size, "rgb")
     rows = np.flatnonzero(~whole.facts["source"].isin(faces.facts["source"]).to_numpy())
     if len(rows):
-        save(whole.images[rows[: 4 * SHOWN]], place / "rejected.png")
+        save_sheet(whole.images[rows[: 4 * SHOWN]], place / "rejected.png")
         yield DataFinding(f"{len(rows):,} images without a face: {place / 'rejected.png'}")

@@ -21,8 +21,8 @@ try:
     from rich.console import Console
     from rich.markup import escape
 
-    from platform.application import application
-    from platform.progress import printable
+    from platform.application import make_application
+    from platform.progress import make_printable
 except ImportError as error:
     sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
@@ -71,20 +71,20 @@ print(ray.get(ray.remote(lambda: "a task ran").remote()))
 """
 
 
-def pins(text: str) -> dict[str, str]:
+def parse_pins(text: str) -> dict[str, str]:
     """Package -> version of the lines of a requirements file that hold for this interpreter."""
     lines = (Requirement(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
     return {line.name: str(line.specifier).removeprefix("==") for line in lines if not line.marker or line.marker.evaluate()}
 
 
-def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[DoctorFinding]:
+def check_packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[DoctorFinding]:
     """Versions against the pins, and the real error behind whatever does not import. `said`: module -> error, "" if none."""
     python = ".".join(map(str, sys.version_info[:3]))
     supported = (3, 11) <= sys.version_info < (3, 14)
     yield DoctorFinding(
         f"python {python}  {sys.executable}", "" if supported else "use Python 3.11 to 3.13: make PYTHON=python3.11", not supported
     )
-    if slow := uncompiled(("ray", "torch", "pandas")):
+    if slow := find_uncompiled(("ray", "torch", "pandas")):
         mend = f"{sys.executable} -m compileall -qq -j 0 {sysconfig.get_path('purelib')}"
         yield DoctorFinding(
             f"{', '.join(slow)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend
@@ -105,19 +105,19 @@ def packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[DoctorFin
             yield DoctorFinding(f"{package} {version}")
 
 
-def uncompiled(modules: Iterable[str]) -> list[str]:
+def find_uncompiled(modules: Iterable[str]) -> list[str]:
     """Those top-level modules of which no bytecode is stored; none of them is imported."""
     specs = {name: importlib.util.find_spec(name) for name in modules}
     sources = {name: spec.origin for name, spec in specs.items() if spec and spec.origin and spec.origin.endswith(".py")}
     return [name for name, source in sources.items() if not Path(importlib.util.cache_from_source(source)).exists()]
 
 
-def kernel_says(file: str) -> str:
+def read_kernel_file(file: str) -> str:
     """A file of /proc, or "" on a system that has none."""
     return Path(file).read_text() if Path(file).exists() else ""
 
 
-def devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[DoctorFinding]:
+def check_devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[DoctorFinding]:
     """GPUs as torch sees them, then the processor and what bf16 gains on it."""
     for name, memory, bf16 in gpus:
         yield DoctorFinding(f"GPU {name}, {memory / GIB:.0f} GiB, {'bf16' if bf16 else 'no bf16'}")
@@ -126,19 +126,19 @@ def devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[Doct
         yield DoctorFinding(
             f"no GPU: {cuda_error}", "a driver is there: does nvidia-smi show a CUDA version that torch can use?" if driver else ""
         )
-    info = kernel_says("/proc/cpuinfo")
+    info = read_kernel_file("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", info)
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if re.search(rf"\b{flag}\b", info)]
     fast = "bf16 in hardware" if {"avx512_bf16", "amx_bf16"} & set(flags) else "no bf16 in hardware"
     yield DoctorFinding(f"CPU {model[1] if model else 'of unknown model'}, {' '.join(flags) or 'flags unknown'}, {fast}")
 
 
-def machine(runs: str) -> Iterator[DoctorFinding]:
+def check_machine(runs: str) -> Iterator[DoctorFinding]:
     """Cores, memory, room on disks, and whether the run folder can be written."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS")
     yield DoctorFinding(f"{cores} cores, OMP_NUM_THREADS {threads or 'not set'}: a grid sets its workers' threads itself")
-    if meminfo := dict(re.findall(r"(\w+):\s+(\d+) kB", kernel_says("/proc/meminfo"))):
+    if meminfo := dict(re.findall(r"(\w+):\s+(\d+) kB", read_kernel_file("/proc/meminfo"))):
         total, free = (int(meminfo[name]) * 1024 / GIB for name in ("MemTotal", "MemAvailable"))
         little = "a pocket grid with two slots takes up to 6 GiB: --slots 1, or end other programs" if free < 6 else ""
         yield DoctorFinding(f"memory {total:.1f} GiB, {free:.1f} free", little)
@@ -151,10 +151,10 @@ def machine(runs: str) -> Iterator[DoctorFinding]:
     full = temporary.used / (temporary.used + temporary.free) > 0.95
     mend = "Ray stops storing objects on a disk that is 95 % full: remove old /tmp/ray sessions, or set RAY_TMPDIR to another disk"
     yield DoctorFinding(f"{tempfile.gettempdir()} {temporary.free / GIB:.1f} GiB free", mend if full else "", full)
-    yield run_folder(runs)
+    yield check_run_folder(runs)
 
 
-def run_folder(runs: str) -> DoctorFinding:
+def check_run_folder(runs: str) -> DoctorFinding:
     """Can a result be written under `runs` (a folder, made if need be, or any fsspec address)?"""
     try:
         if "://" in runs:
@@ -176,7 +176,7 @@ def run_folder(runs: str) -> DoctorFinding:
         )
 
 
-def ray_surroundings(environment: dict[str, str], home: Path) -> Iterator[DoctorFinding]:
+def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[DoctorFinding]:
     """What Ray picks up unasked: an address, a token."""
     address, mode = environment.get("RAY_ADDRESS"), environment.get("RAY_AUTH_MODE")
     token = Path(environment.get("RAY_AUTH_TOKEN_PATH", home / ".ray" / "auth_token"))
@@ -204,7 +204,7 @@ def ray_surroundings(environment: dict[str, str], home: Path) -> Iterator[Doctor
         yield DoctorFinding(f"no token yet; {folder} {'can' if writable else 'cannot'} be written", mend, not writable)
 
 
-def local_ray() -> DoctorFinding:
+def check_local_ray() -> DoctorFinding:
     """Start a Ray of one CPU, run one task, stop it."""
     environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as a grid's: on 127.0.0.1 alone
     done = subprocess.run([sys.executable, "-c", START_RAY], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
@@ -214,18 +214,18 @@ def local_ray() -> DoctorFinding:
     return DoctorFinding(f"a local Ray did not start: {last}", "its logs: /tmp/ray/session_latest/logs", bad=True)
 
 
-def data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
+def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
     """Every kind that can be read; then the embedded faces and those asked for (as a grid's --data), read to the last image."""
     from trainables.data.dataset import readers
-    from trainables.data.source import parse, parse_file
+    from trainables.data.source import parse_role, parse_role_file
     from trainables.registry import BadRequest
 
     for kind, reader in readers().items():
         yield DoctorFinding(f"{kind}: {reader.summary}")
     for text in ["children=faces", *asked]:
         try:
-            for role, source in (parse_file(text) if text.endswith((".yaml", ".yml")) else dict([parse(text)])).items():
-                faces = source.read(48, "grey")
+            for role, source in (parse_role_file(text) if text.endswith((".yaml", ".yml")) else dict([parse_role(text)])).items():
+                faces = source.read_faces(48, "grey")
                 notes = "".join(f"; {note}" for note in faces.notes)
                 yield DoctorFinding(
                     f"{role}: {faces.title}: {len(faces)} images, {len(faces.classes)} classes, fingerprint {faces.fingerprint}{notes}"
@@ -234,7 +234,7 @@ def data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
             yield DoctorFinding(f"{text}: {error}", bad=True)
 
 
-def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[DoctorFinding]]]:
+def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """Section by section. Torch and Ray take seconds to import: two processes do that meanwhile, where a crash is only a finding."""
     names = [name for modules in MODULES.values() for name in modules]
     groups = names[:2], names[2:]
@@ -242,31 +242,31 @@ def examine(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, 
         subprocess.Popen([sys.executable, "-c", PROBE, *group], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for group in groups
     ]
-    yield "Machine", list(machine(runs))
-    yield "Ray", list(ray_surroundings(dict(os.environ), Path.home()))
+    yield "Machine", list(check_machine(runs))
+    yield "Ray", list(check_ray_environment(dict(os.environ), Path.home()))
     try:
-        yield "Data", list(data_sets(data))
+        yield "Data", list(check_data_sets(data))
     except ImportError as error:
         yield "Data", [DoctorFinding(f"the readers do not import: {error}", "see Packages below", bad=True)]
     lines = "".join(probe.communicate()[0] for probe in probes).splitlines()
     answers = [json.loads(line) for line in lines if line.startswith("[")]
     cuda = next((answer[1:] for answer in answers if answer[0] == "cuda"), ["torch does not import", []])
     said = dict.fromkeys(names, "not tried: an import before it ended the process") | {answer[0]: answer[1] for answer in answers}
-    yield "Devices", list(devices(*cuda))
-    yield "Packages", list(packages(said, pins((ROOT / "requirements.txt").read_text())))
+    yield "Devices", list(check_devices(*cuda))
+    yield "Packages", list(check_packages(said, parse_pins((ROOT / "requirements.txt").read_text())))
     if start_ray:
-        yield "Start", [local_ray()]
+        yield "Start", [check_local_ray()]
 
 
-def of_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
+def check_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """The same for every machine of a cluster.yaml; what is wrong with the file itself is one line, too."""
-    from platform.machines import examine
-    from trainables.data.source import parse, parse_file
+    from platform.machines import check_machines
+    from trainables.data.source import parse_role, parse_role_file
     from trainables.registry import BadRequest
 
     try:
-        named = [parse_file(text) if text.endswith((".yaml", ".yml")) else dict([parse(text)]) for text in data]
-        yield from examine(file, runs, [path for roles in named for source in roles.values() for path in source.files()])
+        named = [parse_role_file(text) if text.endswith((".yaml", ".yml")) else dict([parse_role(text)]) for text in data]
+        yield from check_machines(file, runs, [path for roles in named for source in roles.values() for path in source.list_files()])
     except BadRequest as error:
         yield "Request", [DoctorFinding(str(error), bad=True)]
 
@@ -282,14 +282,14 @@ def main(
     """Would a grid run here? Exit 0 if so, 1 if not; every line that says no says how to mend it."""
     console = Console(highlight=False, soft_wrap=True)
     bad = 0
-    sections = of_cluster(cluster, runs, data or []) if cluster else examine(data or [], runs, start_ray)
+    sections = check_cluster(cluster, runs, data or []) if cluster else run_checks(data or [], runs, start_ray)
     for title, findings in sections:
         console.print(f"\n[bold]{title}[/]")
         for finding in findings:
             mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
-            console.print(f"  {mark} {escape(printable(finding.text))}")
+            console.print(f"  {mark} {escape(make_printable(finding.text))}")
             if finding.mend:
-                console.print(f"    [dim]mend: {escape(printable(finding.mend))}[/]")
+                console.print(f"    [dim]mend: {escape(make_printable(finding.mend))}[/]")
             bad += finding.bad
     console.print(
         f"\n[red]A grid would not run here: {bad} of the lines above must be mended.[/]" if bad else "\n[green]A grid would run here.[/]"
@@ -298,4 +298,4 @@ def main(
 
 
 if __name__ == "__main__":
-    application(main)()
+    make_application(main)()

@@ -20,8 +20,8 @@ def describe_self() -> Driver:
     """The record of this process; `claim` is the id of its command."""
     parent = supervisor_pid()
     me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %Z")}
-    me |= {"born": born(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
-    return me | ({"supervisor": {"pid": parent, "born": born(parent)}} if parent else {})
+    me |= {"born": get_process_start(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
+    return me | ({"supervisor": {"pid": parent, "born": get_process_start(parent)}} if parent else {})
 
 
 def read_driver(folder: RunFolder) -> Driver:
@@ -37,7 +37,7 @@ def is_alive(driver: Driver) -> bool:
     """Whether the recorded process lives; on another host, whether it has renewed its record lately."""
     beat = driver.get("beat")
     if _is_here(driver):
-        return _lives(driver)
+        return _is_process_alive(driver)
     return isinstance(beat, int | float) and time.time() - beat < DEAD_S
 
 
@@ -50,21 +50,21 @@ def is_ending(driver: Driver) -> bool:
     if not _is_here(driver) or "pid" not in driver:
         return False
     supervised = isinstance(supervisor, dict) and bool(supervisor.get("pid"))
-    return not _lives(driver) or (supervised and not _lives(supervisor))
+    return not _is_process_alive(driver) or (supervised and not _is_process_alive(supervisor))
 
 
-def describe(driver: Driver) -> str:
+def describe_driver(driver: Driver) -> str:
     """The recorded command in words, by the process that the user started; by the driver where that one is dead."""
     if {"pid", "host", "since"} <= set(driver):
         supervisor = driver.get("supervisor")
         command = driver
-        if isinstance(supervisor, dict) and "pid" in supervisor and (_lives(supervisor) or not _is_here(driver)):
+        if isinstance(supervisor, dict) and "pid" in supervisor and (_is_process_alive(supervisor) or not _is_here(driver)):
             command = supervisor
         return f"process {command['pid']} on {driver['host']}, since {driver['since']}"
     return "another process"
 
 
-def born(pid: int) -> str:
+def get_process_start(pid: int) -> str:
     """When a process began, in the kernel's ticks: a number that was given out again is another process. 0 is this process.
 
     Empty where there is no such process, where it is dead and only waits for its parent, and on a system without /proc.
@@ -79,9 +79,9 @@ def born(pid: int) -> str:
 
 def _is_here(driver: Driver) -> bool:
     """Whether this host can tell if the recorded process lives."""
-    return driver.get("host") == socket.gethostname() and bool(born(0))
+    return driver.get("host") == socket.gethostname() and bool(get_process_start(0))
 
 
-def _lives(process: Driver) -> bool:
+def _is_process_alive(process: Driver) -> bool:
     pid = process.get("pid")
-    return isinstance(pid, int) and pid > 0 and born(pid) == process.get("born") != ""
+    return isinstance(pid, int) and pid > 0 and get_process_start(pid) == process.get("born") != ""

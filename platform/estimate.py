@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from platform.progress import duration
+from platform.progress import format_duration
 from search_spaces.study import Study
-from trainables.autotune import AutotuneResult, choose
+from trainables.autotune import AutotuneResult, choose_execution
 from trainables.cell import Cell, Value
 from trainables.data.task import Images, Task
 from trainables.execution import REFERENCE, ExecutionConfig
 from trainables.interleave import PACK, Member
-from trainables.loop import asked_arithmetic, device_here, make_method, make_task
+from trainables.loop import get_device, get_requested_execution, make_method, make_task
 from trainables.methods.method import Method, Phase
 
 FEW = 16
@@ -46,7 +46,7 @@ class Size(NamedTuple):
     test: int
 
     @property
-    def steps(self) -> int:
+    def total_steps(self) -> int:
         return sum(epochs * steps for epochs, steps in self.phases)
 
 
@@ -71,7 +71,7 @@ class Rates(NamedTuple):
     logits: float
     """by image"""
 
-    def seconds(self, size: Size) -> float:
+    def estimate_seconds(self, size: Size) -> float:
         total = self.build + self.logits * (size.val + size.test)
         for pace, (epochs, steps) in zip(self.phases, size.phases, strict=True):
             total += steps * (pace.first + (epochs - 1) * pace.again + epochs * pace.step) + epochs * size.val * pace.finish
@@ -88,7 +88,7 @@ class Way(NamedTuple):
     """side by side in one process"""
 
 
-def estimate(
+def estimate_grid(
     study: Study, cells: list[Cell], done: set[str], slots: int | None, pack: int | None = None, choice: AutotuneResult | None = None
 ) -> str:
     """The cells to do, their steps and seconds, and the time for all with `slots` at once (none: one a GPU, or one a core).
@@ -101,53 +101,59 @@ def estimate(
     if not todo:
         return head
     torch.set_num_threads(1)  # as a worker has
-    device = device_here()
-    if choice is None and any(asked_arithmetic(cell) is None for cell in todo):
+    device = get_device()
+    if choice is None and any(get_requested_execution(cell) is None for cell in todo):
         task = make_task(todo[0], device)
-        choice = choose(lambda arithmetic: make_method(todo[0], task, arithmetic), device)
+        choice = choose_execution(lambda arithmetic: make_method(todo[0], task, arithmetic), device)
     gpus = torch.cuda.device_count()
     way = Way(device, choice.arithmetic if choice else REFERENCE, min(pack or (PACK if gpus else 1), len(todo)))
-    sizes, seconds = _all(study, todo, way)
+    sizes, seconds = _measure_combinations(study, todo, way)
 
     rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
     for value in dict.fromkeys(cell.axes[study.compared] for cell in todo):
-        mine = [_point(study, cell) for cell in todo if cell.axes[study.compared] == value]
+        mine = [_get_combination(study, cell) for cell in todo if cell.axes[study.compared] == value]
         if mine:
-            steps, times = {sizes[each].steps for each in mine}, {seconds[each] for each in mine}
-            rows.append((str(value), str(len(mine)), _range(steps, "{:,}".format), _range(times, duration)))
-    each = [seconds[_point(study, cell)] for cell in todo]
+            steps, times = {sizes[each].total_steps for each in mine}, {seconds[each] for each in mine}
+            rows.append((str(value), str(len(mine)), _format_range(steps, "{:,}".format), _format_range(times, format_duration)))
+    each = [seconds[_get_combination(study, cell)] for cell in todo]
     slots = min(slots or gpus or os.cpu_count() or 1, math.ceil(len(todo) / way.pack))
     total = max(sum(each) / slots, max(each))
     how = (
         f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.arithmetic})" if choice else "")
     )
     return "\n".join(
-        [head, "", *_table(rows), "", f"about {duration(total)} on this machine with {how}; starting the workers comes on top"]
+        [
+            head,
+            "",
+            *_format_table(rows),
+            "",
+            f"about {format_duration(total)} on this machine with {how}; starting the workers comes on top",
+        ]
     )
 
 
-def _all(study: Study, todo: list[Cell], way: Way) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
+def _measure_combinations(study: Study, todo: list[Cell], way: Way) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
     """Size and seconds of each combination: of its first replicate."""
     first: dict[tuple[Value, ...], Cell] = {}
     kinds: dict[tuple[Value, ...], list[tuple[Value, ...]]] = defaultdict(list)
-    words = [axis for axis, values in study.conditions.items() if not all(type(value) in (int, float) for value in values)]
+    words = [axis for axis, values in study.condition_axes.items() if not all(type(value) in (int, float) for value in values)]
     for cell in todo:
-        if (point := _point(study, cell)) not in first:
+        if (point := _get_combination(study, cell)) not in first:
             first[point] = cell
             kinds[tuple(cell.axes[axis] for axis in (study.compared, *words))].append(point)
-    sizes = {point: count(cell, way.device) for point, cell in first.items()}
+    sizes = {point: count_steps(cell, way.device) for point, cell in first.items()}
     seconds: dict[tuple[Value, ...], float] = {}
     for points in kinds.values():
-        rates = measure(first[min(points, key=lambda point: sizes[point].steps)], way)
-        seconds |= {point: rates.seconds(sizes[point]) for point in points}
+        rates = measure_rates(first[min(points, key=lambda point: sizes[point].total_steps)], way)
+        seconds |= {point: rates.estimate_seconds(sizes[point]) for point in points}
     return sizes, seconds
 
 
-def _point(study: Study, cell: Cell) -> tuple[Value, ...]:
+def _get_combination(study: Study, cell: Cell) -> tuple[Value, ...]:
     return tuple(value for axis, value in cell.axes.items() if axis != study.replicated)
 
 
-def count(cell: Cell, device: torch.device) -> Size:
+def count_steps(cell: Cell, device: torch.device) -> Size:
     """The phases, epochs and steps of a cell, without crafting or encoding all its images.
 
     A part of the training images gives the steps for all in proportion: exact where a batch divides what they make, and else
@@ -156,16 +162,16 @@ def count(cell: Cell, device: torch.device) -> Size:
     task = make_task(cell, device)
     method = make_method(cell, task)
     for module in method.modules.values():
-        module.forward = _of_one(module.forward)
+        module.forward = _make_constant_forward(module.forward)
     every, images = len(task.train.labels), FEW
     while True:
         images = min(images, every)
-        method.task = _thinned(task, images)
-        phases = method.phases()
+        method.task = _thin_task(task, images)
+        phases = method.build_phases()
         steps = []
         for phase in phases:
-            phase.begin()
-            steps.append(phase.start(0))
+            phase.begin_phase()
+            steps.append(phase.start_epoch(0))
         if images == every or min(steps) >= STEPS:
             break
         images *= 2
@@ -173,7 +179,7 @@ def count(cell: Cell, device: torch.device) -> Size:
     return Size(tuple(scaled), len(task.val.labels), len(task.test.labels))
 
 
-def _of_one(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _make_constant_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """A network that looks at one sample ever and says the same of all others: enough to count by, at no cost."""
     seen: list[Tensor] = []
 
@@ -185,72 +191,72 @@ def _of_one(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return answer
 
 
-def measure(cell: Cell, way: Way) -> Rates:
+def measure_rates(cell: Cell, way: Way) -> Rates:
     """The rates of a cell, by the parts of its training at work on a part of its images."""
-    device, arithmetic = way.device, asked_arithmetic(cell) or way.chosen
-    began = _clock(device)
+    device, arithmetic = way.device, get_requested_execution(cell) or way.chosen
+    began = _read_clock(device)
     task = make_task(cell, device)
     methods = [make_method(cell, task, arithmetic) for _ in range(way.pack)]
-    build, images = (_clock(device) - began) / way.pack, FEW
+    build, images = (_read_clock(device) - began) / way.pack, FEW
     while True:
-        began = _clock(device)
+        began = _read_clock(device)
         for method in methods:
-            method.task = _thinned(task, images)
-        alike = zip(*(method.phases() for method in methods), strict=True)
+            method.task = _thin_task(task, images)
+        alike = zip(*(method.build_phases() for method in methods), strict=True)
         with arithmetic.autocast(device):
-            rates = Rates(build, tuple(_pace(phases, methods[0], device) for phases in alike), _logits(methods[0], device))
-        if images >= len(task.train.labels) or _clock(device) - began >= LONG_S:
+            rates = Rates(build, tuple(_time_step(phases, methods[0], device) for phases in alike), _time_inference(methods[0], device))
+        if images >= len(task.train.labels) or _read_clock(device) - began >= LONG_S:
             return rates
         images *= 4
 
 
-def _pace(phases: tuple[Phase, ...], method: Method, device: torch.device) -> Pace:
+def _time_step(phases: tuple[Phase, ...], method: Method, device: torch.device) -> Pace:
     """Of the same phase of a pack of trainings, a step of each in turn."""
     first = phases[0]
-    began = _clock(device)
-    first.begin()
-    steps = first.start(0)
-    ready = _clock(device)
-    first.start(1)
-    again = _clock(device) - ready
+    began = _read_clock(device)
+    first.begin_phase()
+    steps = first.start_epoch(0)
+    ready = _read_clock(device)
+    first.start_epoch(1)
+    again = _read_clock(device) - ready
     for phase in phases[1:]:
-        phase.begin()
-        phase.start(0)
-    members = [Member(phase, _steps(phase, steps)) for phase in phases]
-    times = [_clock(device)]
+        phase.begin_phase()
+        phase.start_epoch(0)
+    members = [Member(phase, _run_steps(phase, steps)) for phase in phases]
+    times = [_read_clock(device)]
     while len(times) <= 20 and times[-1] - times[0] < LONG_S / 2:
         for member in members:
-            with member.own(), torch.autocast(device.type, enabled=False):  # a step opens its own
+            with member.use_own_state(), torch.autocast(device.type, enabled=False):  # a step opens its own
                 next(member.training)
-        times.append(_clock(device))
+        times.append(_read_clock(device))
     took = np.diff(times) / len(phases)
-    finish = _clock(device)
-    first.finish(0)
-    finish = _clock(device) - finish
+    finish = _read_clock(device)
+    first.finish_epoch(0)
+    finish = _read_clock(device) - finish
     return Pace((ready - began) / steps, again / steps, median(took[1:] if len(took) > 1 else took), finish / len(method.task.val.labels))
 
 
-def _steps(phase: Phase, steps: int) -> Generator[None, None, None]:
+def _run_steps(phase: Phase, steps: int) -> Generator[None, None, None]:
     phase.model.train()
     for step in itertools.count():
-        phase.step(step % steps)
+        phase.train_step(step % steps)
         yield
 
 
-def _logits(method: Method, device: torch.device) -> float:
-    began = _clock(device)
+def _time_inference(method: Method, device: torch.device) -> float:
+    began = _read_clock(device)
     with torch.no_grad():
-        method.logits(method.task.val.pixels)
-    return (_clock(device) - began) / len(method.task.val.labels)
+        method.compute_logits(method.task.val.pixels)
+    return (_read_clock(device) - began) / len(method.task.val.labels)
 
 
-def _clock(device: torch.device) -> float:
+def _read_clock(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
-def _thinned(task: Task, images: int) -> Task:
+def _thin_task(task: Task, images: int) -> Task:
     """The task with this many training images, and no more validation images, spread evenly."""
 
     def some(every: Images) -> Images:
@@ -260,12 +266,12 @@ def _thinned(task: Task, images: int) -> Task:
     return replace(task, train=some(task.train), val=some(task.val))
 
 
-def _range(values: set[Any], text: Callable[[Any], str]) -> str:
+def _format_range(values: set[Any], text: Callable[[Any], str]) -> str:
     low, high = text(min(values)), text(max(values))
     return low if low == high else f"{low} to {high}"
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def _format_table(rows: list[tuple[str, ...]]) -> list[str]:
     """Lines of aligned columns, the first to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

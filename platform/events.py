@@ -23,12 +23,12 @@ def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
     files = sorted(folder.glob("events.out.tfevents.*"))
     there = files[0].read_bytes() if len(files) == 1 else None
     if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
-        with named(files[0]), files[0].open("ab") as stream:
+        with name_failed_file(files[0]), files[0].open("ab") as stream:
             stream.write(content[len(there) :])
         return files[0]
     number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
     path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
-    with named(path):
+    with name_failed_file(path):
         path.write_bytes(content)
     for file in files:
         file.unlink()
@@ -36,7 +36,7 @@ def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
 
 
 @contextlib.contextmanager
-def named(path: Path | str) -> Iterator[None]:
+def name_failed_file(path: Path | str) -> Iterator[None]:
     """A write that fails does not say in which file."""
     try:
         yield
@@ -44,22 +44,22 @@ def named(path: Path | str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def record(time: float, step: int, values: list[Summary.Value]) -> bytes:
+def encode_event(time: float, step: int, values: list[Summary.Value]) -> bytes:
     event = Event(wall_time=time, step=step, summary=Summary(value=values))
-    return framed(event)
+    return frame_record(event)
 
 
-def framed(event: Event) -> bytes:
+def frame_record(event: Event) -> bytes:
     buffer = io.BytesIO()
     RecordWriter(buffer).write(event.SerializeToString(deterministic=True))
     return buffer.getvalue()
 
 
-def head(time: float) -> bytes:
-    return framed(Event(wall_time=time, file_version="brain.Event:2"))
+def encode_file_head(time: float) -> bytes:
+    return frame_record(Event(wall_time=time, file_version="brain.Event:2"))
 
 
-def experiment(title: str, axes: Mapping[str, Sequence[Value]], metrics: Iterable[str]) -> bytes:
+def encode_experiment(title: str, axes: Mapping[str, Sequence[Value]], metrics: Iterable[str]) -> bytes:
     """The file of a board as a whole: the columns of its HParams table, with their values where they are few, and what runs end with."""
     content = api_pb2.Experiment(description=title)
     for axis, values in axes.items():
@@ -69,29 +69,29 @@ def experiment(title: str, axes: Mapping[str, Sequence[Value]], metrics: Iterabl
         info.domain_discrete.extend(values if numbers else map(str, values))
     for tag in metrics:
         content.metric_infos.add(name=api_pb2.MetricName(tag=tag))
-    return head(0) + record(0, 0, [hparams(metadata.EXPERIMENT_TAG, experiment=content)])
+    return encode_file_head(0) + encode_event(0, 0, [encode_hparams(metadata.EXPERIMENT_TAG, experiment=content)])
 
 
-def begin(hyperparameters: Mapping[str, Value], row: dict[str, Any]) -> bytes:
+def encode_run_start(hyperparameters: Mapping[str, Value], row: dict[str, Any]) -> bytes:
     """The head of a run's file, and its line in the HParams table; `row` is the first of its history."""
     time = row.get("time", 0)
     info = plugin_data_pb2.SessionStartInfo(start_time_secs=time)
     for name, value in hyperparameters.items():
         set_value(info.hparams[name], value)
-    start = hparams(metadata.SESSION_START_INFO_TAG, session_start_info=info)
-    return head(time) + record(time, 0, [start])
+    start = encode_hparams(metadata.SESSION_START_INFO_TAG, session_start_info=info)
+    return encode_file_head(time) + encode_event(time, 0, [start])
 
 
-def end(row: dict[str, Any], values: list[Summary.Value], status: int = api_pb2.STATUS_SUCCESS) -> bytes:
+def encode_run_end(row: dict[str, Any], values: list[Summary.Value], status: int = api_pb2.STATUS_SUCCESS) -> bytes:
     """What a run ends with, at the step of its last row."""
     time = row.get("time", 0)
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
-    return record(time, row["step"], [*values, hparams(metadata.SESSION_END_INFO_TAG, session_end_info=info)])
+    return encode_event(time, row["step"], [*values, encode_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=info)])
 
 
-def curves(rows: Iterable[dict[str, Any]]) -> bytes:
+def encode_curves(rows: Iterable[dict[str, Any]]) -> bytes:
     return b"".join(
-        record(
+        encode_event(
             row.get("time", 0),
             row["step"],
             [
@@ -104,7 +104,7 @@ def curves(rows: Iterable[dict[str, Any]]) -> bytes:
     )
 
 
-def hparams(tag: str, **content: Any) -> Summary.Value:
+def encode_hparams(tag: str, **content: Any) -> Summary.Value:
     data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
     return Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)
 

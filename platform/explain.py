@@ -1,9 +1,9 @@
 """Draw what a run's networks look at: Grad-CAM, Grad-CAM++, saliency; and how much of it lies on eyes, brows and mouth."""
 
 if __name__ == "__main__":  # as in grid.py
-    from platform.supervisor import supervise
+    from platform.supervisor import supervise_command
 
-    supervise()
+    supervise_command()
 
 
 import sys
@@ -14,19 +14,19 @@ import torch
 import typer
 
 from platform import board
-from platform.command import ending, run_command
+from platform.command import exit_on_error, run_command
 from platform.explaining import pictures, regions, selection, sheet_layout
-from platform.explaining.maps import HOWS, How, SaliencyMaps, maps
-from platform.explaining.mean_maps import MapFunction, measured
-from platform.explaining.networks import LoadedNetwork, layer_of, opened, prints
+from platform.explaining.maps import HOWS, How, SaliencyMaps, compute_maps
+from platform.explaining.mean_maps import MapFunction, measure_maps
+from platform.explaining.networks import LoadedNetwork, find_layer, hash_images, load_networks
 from platform.explaining.selection import ChosenImage, RoleImages
 from platform.explaining.sheets import Sheet
-from platform.report import only_run, write
+from platform.report import find_only_run, write_report
 from platform.reporting.files import to_json_value
 from platform.reporting.folder import read_cells
 from platform.significance import Interval
 from search_spaces.study import STUDIES, Study
-from trainables.registry import BadRequest, unknown
+from trainables.registry import BadRequest, make_unknown_error
 from trainables.store import RunFolder
 
 
@@ -39,34 +39,34 @@ def main(
     count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
 ) -> None:
     """Draw what the networks of a run look at. Exit 2 with one line where that cannot be done."""
-    with ending(run or "runs"):
+    with exit_on_error(run or "runs"):
         if how not in HOWS:
-            raise unknown("--how", how, HOWS)
-        folder = RunFolder(run or only_run())
-        study = study_of(folder)
-        cells, condition, notes = selection.chosen_cells(folder, study, only or [])
-        networks = [opened(cell, study.compared, study.replicated, folder) for cell in cells]
-        look, where = looking(networks, how, layer)
+            raise make_unknown_error("--how", how, HOWS)
+        folder = RunFolder(run or find_only_run())
+        study = find_study(folder)
+        cells, condition, notes = selection.choose_cells(folder, study, only or [])
+        networks = [load_networks(cell, study.compared, study.replicated, folder) for cell in cells]
+        look, where = prepare_maps(networks, how, layer)
         said: dict[str, Any] = {"how": how, "layer": where, "condition": condition, "notes": notes}
         if images is not None:
-            path = of_pictures(images, networks, look, folder, study, said)
+            path = explain_pictures(images, networks, look, folder, study, said)
         else:
-            path = of_tests(networks, selection.wholes(cells, networks[0].task), look, folder, study, said, count)
+            path = explain_test_images(networks, selection.load_whole_sets(cells, networks[0].task), look, folder, study, said, count)
     for note in notes:
         print(note, file=sys.stderr)
-    print(f"{how}{f' of {where}' if where else ''}{at(condition)}: {path}")
+    print(f"{how}{f' of {where}' if where else ''}{format_place(condition)}: {path}")
 
 
-def study_of(folder: RunFolder) -> Study:
+def find_study(folder: RunFolder) -> Study:
     first = read_cells(folder)[0]
     return STUDIES.find(first.study)(first.scale)  # type: ignore[arg-type]
 
 
-def at(condition: selection.Condition) -> str:
+def format_place(condition: selection.Condition) -> str:
     return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
 
 
-def looking(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple[MapFunction, str]:
+def prepare_maps(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple[MapFunction, str]:
     """How maps are made, and the layer's name and side, of each arm where they differ. BadRequest for a layer that is not there."""
     if how == "saliency" and layer is not None:
         raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
@@ -74,18 +74,18 @@ def looking(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple
     names: dict[str, str] = {}
     for one in networks if how != "saliency" else ():
         for network in (one.network, one.untrained):
-            name, layers[id(network)], side = layer_of(network, one.task.test.pixels[:1], layer)
+            name, layers[id(network)], side = find_layer(network, one.task.test.pixels[:1], layer)
         names[one.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
 
     def look(one: LoadedNetwork, pixels: torch.Tensor, classes: torch.Tensor | None, untrained: bool) -> SaliencyMaps:
         network = one.untrained if untrained else one.network
-        return maps(network, layers.get(id(network), network), pixels, classes, how)
+        return compute_maps(network, layers.get(id(network), network), pixels, classes, how)
 
     alike = list(dict.fromkeys(names.values()))
     return look, alike[0] if len(alike) == 1 else ", ".join(f"{arm}: {name}" for arm, name in names.items())
 
 
-def of_tests(
+def explain_test_images(
     networks: list[LoadedNetwork],
     sets: list[RoleImages],
     look: MapFunction,
@@ -96,43 +96,43 @@ def of_tests(
 ) -> str:
     """Sheets of test images and of class means, and the shares of face regions: into RUN/explain/HOW, the board and the report."""
     classes, how = networks[0].task.classes, str(said["how"])
-    faces = selection.chosen_faces(networks, sets, count)
+    faces = selection.choose_faces(networks, sets, count)
     pixels, labels = torch.cat([each.pixels for each in faces]), torch.tensor([each.label for each in faces])
     found = [look(one, pixels, labels, False) for one in networks]
-    means, looked = measured(networks, sets, look)
-    sheets = {"averages": sheet_layout.averages(means, classes, how)}
+    means, looked = measure_maps(networks, sets, look)
+    sheets = {"averages": sheet_layout.lay_out_means(means, classes, how)}
     for number, each in enumerate(faces):
         name = f"{number + 1:02d}-{classes[each.label]}"
-        sheets[f"sheet-{name}"] = sheet_layout.per_image(each, number, networks, found, classes, how, study.replicated)
+        sheets[f"sheet-{name}"] = sheet_layout.lay_out_image(each, number, networks, found, classes, how, study.replicated)
         if how == "saliency" and number < len(classes):
-            sheets[f"steps-{name}"] = sheet_layout.steps(each, networks, classes)
-    shares, likeness = regions.summed_up(looked), regions.likeness(looked)
+            sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(each, networks, classes)
+    shares, likeness = regions.summarise_energy(looked), regions.summarise_likeness(looked)
     place = ("explain", how.replace("+", "p"))
-    for path in folder.files.find(folder.path(*place)):  # of an earlier run, with other images
+    for path in folder.files.find(folder.get_path(*place)):  # of an earlier run, with other images
         folder.files.rm_file(path)
     if shares:
-        folder.put(regions.tidy(shares).to_csv(index=False, lineterminator="\n").encode(), *place, "regions.csv")
-        print(table(shares, likeness))
+        folder.put(regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *place, "regions.csv")
+        print(format_shares(shares, likeness))
     else:
         said["notes"].append("the data know no face regions: no shares of maps within them")
-    keep(sheets, folder, *place)
+    save_sheets(sheets, folder, *place)
     rendered = all("rendered" in whole.faces.title for whole in sets)
     folder.put_json(
         to_json_value(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *place, "explain.json"
     )
-    board.pictures(folder, "/".join(place), {name: sheet.png() for name, sheet in sheets.items()})
-    print(f"in the report: {write(folder)}")
-    return folder.path(*place)
+    board.write_images(folder, "/".join(place), {name: sheet.render_png() for name, sheet in sheets.items()})
+    print(f"in the report: {write_report(folder)}")
+    return folder.get_path(*place)
 
 
-def of_pictures(
+def explain_pictures(
     images: Path, networks: list[LoadedNetwork], look: MapFunction, folder: RunFolder, study: Study, said: dict[str, Any]
 ) -> str:
     """Sheets of the user's pictures and what is answered: into RUN/explain/pictures, and nowhere else: they may be of a person."""
     task = networks[0].task
-    names, pixels, left_out = pictures.read(images, task.size, task.channels)
+    names, pixels, left_out = pictures.read_pictures(images, task.size, task.channels)
     said["notes"] += left_out
-    labels = torch.tensor([task.classes.index(true) if (true := pictures.truth(name, task.classes)) else -1 for name in names])
+    labels = torch.tensor([task.classes.index(true) if (true := pictures.find_true_class(name, task.classes)) else -1 for name in names])
     found = []
     for one in networks:
         answered = look(one, pixels, None, False)
@@ -140,11 +140,11 @@ def of_pictures(
         if known.any():
             answered.maps[known.numpy()] = look(one, pixels[known], labels[known], False).maps
         found.append(answered)
-    faces = [ChosenImage(pixels[k : k + 1], int(labels[k]), prints(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
+    faces = [ChosenImage(pixels[k : k + 1], int(labels[k]), hash_images(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
     place = ("explain", "pictures")
-    keep(
+    save_sheets(
         {
-            f"{number + 1:03d}-{Path(each.said).stem}": sheet_layout.per_image(
+            f"{number + 1:03d}-{Path(each.said).stem}": sheet_layout.lay_out_image(
                 each, number, networks, found, task.classes, str(said["how"]), study.replicated
             )
             for number, each in enumerate(faces)
@@ -153,31 +153,31 @@ def of_pictures(
         *place,
     )
     answers = [(one.arm, one.replicate, maps.probabilities) for one, maps in zip(networks, found, strict=True)]
-    answered_table = pictures.predictions(names, answers, task.classes, study.compared, study.replicated)
+    answered_table = pictures.tabulate_predictions(names, answers, task.classes, study.compared, study.replicated)
     folder.put(answered_table.to_csv(index=False, lineterminator="\n").encode(), *place, "predictions.csv")
-    return folder.path(*place)
+    return folder.get_path(*place)
 
 
-def keep(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> None:
+def save_sheets(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> None:
     for name, sheet in sheets.items():
-        folder.put(sheet.png(), *place, f"{name}.png")
-        folder.put(sheet.svg(), *place, f"{name}.svg")
+        folder.put(sheet.render_png(), *place, f"{name}.png")
+        folder.put(sheet.render_svg(), *place, f"{name}.svg")
 
 
-def table(shares: list[regions.EnergyShare], likeness: dict[str, Interval]) -> str:
+def format_shares(shares: list[regions.EnergyShare], likeness: dict[str, Interval]) -> str:
     """Percent of map energy by region, with the untrained network's and the area's beside it."""
     lines = [f"{'':32}" + "".join(f"{region:>22}" for region in regions.REGIONS)]
     for arm in dict.fromkeys(row.arm for row in shares):
         for answer in dict.fromkeys(row.answer for row in shares if row.arm == arm):
             mine = [row for row in shares if (row.arm, row.answer) == (arm, answer)]
-            lines.append(f"{arm + ', ' + answer:32}" + "".join(f"{percent(row.trained):>22}" for row in mine))
-            lines.append(f"{'  untrained network':32}" + "".join(f"{percent(row.untrained):>22}" for row in mine))
+            lines.append(f"{arm + ', ' + answer:32}" + "".join(f"{format_share(row.trained):>22}" for row in mine))
+            lines.append(f"{'  untrained network':32}" + "".join(f"{format_share(row.untrained):>22}" for row in mine))
             lines.append(f"{'  area':32}" + "".join(f"{100 * row.area:>22.1f}" for row in mine))
         lines.append(f"  rank correlation with the untrained network's maps: {likeness[arm].mean:.2f}")
     return "\n".join(["share of map energy, % [95 % over replicates]", *lines])
 
 
-def percent(each: Interval) -> str:
+def format_share(each: Interval) -> str:
     interval = f" [{100 * each.low:.1f}, {100 * each.high:.1f}]" if each.n > 1 else ""
     return f"{100 * each.mean:.1f}{interval}"
 

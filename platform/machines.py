@@ -77,11 +77,11 @@ class Machine:
     def __str__(self) -> str:
         return f"{self.kind} {self.address}"
 
-    def get(self, name: str) -> str:
+    def get_answer(self, name: str) -> str:
         return (self.said.get(name) or [""])[-1].strip()
 
 
-def read(file: str) -> dict[str, Any]:
+def read_cluster_file(file: str) -> dict[str, Any]:
     """A cluster.yaml of on-premises machines that Ray would accept; BadRequest in one line."""
     try:
         config = yaml.safe_load(Path(file).read_text())
@@ -98,10 +98,10 @@ def read(file: str) -> dict[str, Any]:
     return config
 
 
-def examine(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
+def check_machines(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """Section by section: this machine, each machine, all together. `data` are paths that every machine must have."""
-    config = read(file)
-    yield "Here", list(here(config))
+    config = read_cluster_file(file)
+    yield "Here", list(check_this_machine(config))
     provider = config["provider"]
     head = Machine(provider["head_ip"], "head")
     machines = [head, *(Machine(address, "worker") for address in provider["worker_ips"])]
@@ -123,7 +123,7 @@ def examine(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, li
         if via and via.error:
             machine.error = "not asked, for it is reached through the head, which does not answer"
         else:
-            converse(machine, fill(script, machine), config["auth"], via)
+            run_remote(machine, fill(script, machine), config["auth"], via)
 
     ask(head, ASK)
     with ThreadPoolExecutor(32) as pool:
@@ -133,16 +133,16 @@ def examine(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, li
         for machine in [] if bucket else answering:
             ask(machine, REMOVE)
     for machine in machines:
-        yield str(machine), list(alone(machine, runs, bucket))
+        yield str(machine), list(check_machine(machine, runs, bucket))
     answering = [machine for machine in machines if not machine.error]
-    yield "Together", list(together(answering, runs, bucket, mark))
+    yield "Together", list(compare_machines(answering, runs, bucket, mark))
 
 
-def converse(machine: Machine, script: str, auth: dict[str, Any], via: Machine | None) -> None:
+def run_remote(machine: Machine, script: str, auth: dict[str, Any], via: Machine | None) -> None:
     """Run a script there in an interactive login shell, as Ray does, and note what it says."""
-    command = _ssh(auth)
+    command = _build_ssh_command(auth)
     if via:
-        command += ["-o", f"ProxyCommand={shlex.join([*_ssh(auth), '-W', '%h:%p'])} {auth['ssh_user']}@{via.address}"]
+        command += ["-o", f"ProxyCommand={shlex.join([*_build_ssh_command(auth), '-W', '%h:%p'])} {auth['ssh_user']}@{via.address}"]
     command += [f"{auth['ssh_user']}@{machine.address}", "bash --login -i -s 2> /dev/null"]
     before = time.time()
     try:
@@ -153,20 +153,20 @@ def converse(machine: Machine, script: str, auth: dict[str, Any], via: Machine |
     after = time.time()
     for name, value in re.findall(r"^ferray:(\w+)=(.*)$", done.stdout, re.M):
         machine.said.setdefault(name, []).append(value)
-    if not machine.get("name"):
+    if not machine.get_answer("name"):
         lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Warning:")]
         machine.error = lines[-1].strip() if lines else f"ssh ended with {done.returncode}"
     elif machine.clock == (0.0, 0.0):
-        machine.clock = float(machine.get("time")) - (before + after) / 2, (after - before) / 2
+        machine.clock = float(machine.get_answer("time")) - (before + after) / 2, (after - before) / 2
 
 
-def _ssh(auth: dict[str, Any]) -> list[str]:
+def _build_ssh_command(auth: dict[str, Any]) -> list[str]:
     options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=10", "BatchMode=yes", "IdentitiesOnly=yes")
     key = os.path.expanduser(auth.get("ssh_private_key", "~/.ssh/id_rsa"))
     return ["ssh", "-i", key, *(part for option in options for part in ("-o", option))]
 
 
-def here(config: dict[str, Any]) -> Iterator[DoctorFinding]:
+def check_this_machine(config: dict[str, Any]) -> Iterator[DoctorFinding]:
     """What `ray up` needs on the machine it is typed on."""
     for tool in ("ssh", "rsync"):
         if not shutil.which(tool):
@@ -187,7 +187,7 @@ def here(config: dict[str, Any]) -> Iterator[DoctorFinding]:
             yield DoctorFinding(f"{source} is to be copied to every machine and is not here", mend, bad=True)
 
 
-def alone(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorFinding]:
+def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorFinding]:
     """What is wrong with a machine by itself."""
     if machine.error:
         mend = {
@@ -197,54 +197,62 @@ def alone(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorFinding]:
         default = "is it on, is its address right, does an ssh server run, does a firewall stand between?"
         yield DoctorFinding(machine.error, next((text for sign, text in mend.items() if sign in machine.error), default), bad=True)
         return
-    yield DoctorFinding(f"answers as {machine.get('name')}")
+    yield DoctorFinding(f"answers as {machine.get_answer('name')}")
     for tool in machine.said.get("lacks", []):
         yield DoctorFinding(f"no {tool}", f"install {tool} there", bad=True)
-    python = machine.get("python")
+    python = machine.get_answer("python")
     if not re.fullmatch(r"[\d.]+", python):
         yield DoctorFinding(f"no fit Python: {python}", "install the one that setup_commands names, with venv", bad=True)
-    if not machine.get("set_up"):
+    if not machine.get_answer("set_up"):
         yield DoctorFinding("not set up yet", "ray up cluster.yaml does it")
-    elif token_of_ours() and machine.get("token") != token_of_ours():
+    elif hash_own_token() and machine.get_answer("token") != hash_own_token():
         yield DoctorFinding("has another token than this machine, or none", "ray up cluster.yaml copies this one", bad=True)
-    elif machine.get("token_mode") not in ("600", "400"):
+    elif machine.get_answer("token_mode") not in ("600", "400"):
         yield DoctorFinding(
-            f"others can read its token (mode {machine.get('token_mode')})", "chmod 600 ~/.ray/auth_token, here and there", bad=True
+            f"others can read its token (mode {machine.get_answer('token_mode')})", "chmod 600 ~/.ray/auth_token, here and there", bad=True
         )
-    room = float(machine.get("home") or 0) * 1024 / GIB
-    needed = 2.0 if machine.get("set_up") else 12.0
+    room = float(machine.get_answer("home") or 0) * 1024 / GIB
+    needed = 2.0 if machine.get_answer("set_up") else 12.0
     few = room < needed
     yield DoctorFinding(f"{room:.0f} GiB free at home", f"set-up and runs take {needed:.0f} GiB: make room" if few else "", few)
-    tmp, used = [*machine.get("tmp").split(), "0", "0%"][:2]
+    tmp, used = [*machine.get_answer("tmp").split(), "0", "0%"][:2]
     full = int(used.rstrip("%") or 0) >= 95
     yield DoctorFinding(
         f"{float(tmp) * 1024 / GIB:.0f} GiB free in /tmp", "Ray stops on a disk that is 95 % full: make room" if full else "", full
     )
-    if machine.get("driver") and not machine.get("gpu"):
+    if machine.get_answer("driver") and not machine.get_answer("gpu"):
         yield DoctorFinding("a GPU driver is there, but nvidia-smi finds no GPU", "see nvidia-smi there; a reboot often mends it", bad=True)
     else:
-        yield DoctorFinding(f"GPUs: {machine.get('gpu') or 'none'}")
+        yield DoctorFinding(f"GPUs: {machine.get_answer('gpu') or 'none'}")
     for path in machine.said.get("missing", []):
         yield DoctorFinding(f"{path} is missing or cannot be read", "data must lie under the same path on every machine", bad=True)
-    if bucket and machine.get("set_up") and not machine.get("bucket"):
+    if bucket and machine.get_answer("set_up") and not machine.get_answer("bucket"):
         yield DoctorFinding(
             f"cannot write to {runs}", "credentials for it must be on every machine (~/.aws, or the machine's role)", bad=True
         )
-    elif not bucket and not machine.get("wrote"):
+    elif not bucket and not machine.get_answer("wrote"):
         yield DoctorFinding(f"cannot write to {runs}", "mount it there, for this user", bad=True)
 
 
-def together(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Iterator[DoctorFinding]:
+def compare_machines(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Iterator[DoctorFinding]:
     """What differs between machines that must agree. Each finding names the machines of each kind."""
     if len(machines) < 2:
         yield DoctorFinding("too few machines answer to compare them", "" if machines else "see above")
         return
     for what, of_each, mend in (
-        ("Python", {str(m): ".".join(m.get("python").split(".")[:2]) for m in machines}, "install the same minor version everywhere"),
-        ("Ray", {str(m): m.get("ray") for m in machines if m.get("set_up")}, "ray up cluster.yaml installs the pinned one everywhere"),
+        (
+            "Python",
+            {str(m): ".".join(m.get_answer("python").split(".")[:2]) for m in machines},
+            "install the same minor version everywhere",
+        ),
+        (
+            "Ray",
+            {str(m): m.get_answer("ray") for m in machines if m.get_answer("set_up")},
+            "ray up cluster.yaml installs the pinned one everywhere",
+        ),
         (
             "GPU driver",
-            {str(m): found[0] for m in machines if (found := re.findall(r"\d[\d.]+(?=,)", m.get("gpu")))},
+            {str(m): found[0] for m in machines if (found := re.findall(r"\d[\d.]+(?=,)", m.get_answer("gpu")))},
             "one driver version spares surprises",
         ),
     ):
@@ -262,7 +270,7 @@ def together(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Ite
         yield DoctorFinding("clocks agree")
     if bucket:
         return
-    names = {f".doctor-{mark}-{machine.address}" for machine in machines if machine.get("wrote")}
+    names = {f".doctor-{mark}-{machine.address}" for machine in machines if machine.get_answer("wrote")}
     apart = [machine for machine in machines if not names <= set(machine.said.get("seen", []))]
     if apart:
         who = ", ".join(map(str, apart))
@@ -273,6 +281,6 @@ def together(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Ite
         yield DoctorFinding(f"{runs} is one folder for all")
 
 
-def token_of_ours() -> str:
+def hash_own_token() -> str:
     file = Path("~/.ray/auth_token").expanduser()
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""

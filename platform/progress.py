@@ -11,10 +11,10 @@ class Progress:
     """Counts events and says: done, failed, under way, seconds a cell, time to go."""
 
     def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr, total: int | None = None) -> None:
-        """`total` where more cells than these are to come, which `know` brings."""
+        """`total` where more cells than these are to come, which `add_cells` brings."""
         self.stream, self.total, self.done, self.failed = stream, total or len(cells), done, 0
         self.names: dict[str, str] = {}
-        self.know(cells)
+        self.add_cells(cells)
         self.began = time.monotonic()
         self.first: float | None = None
         """when the first epoch was heard of: what lies before is start-up, not training"""
@@ -22,60 +22,60 @@ class Progress:
         self._cleared = True
         self._drawn = 0.0
 
-    def know(self, cells: list[Cell]) -> None:
+    def add_cells(self, cells: list[Cell]) -> None:
         self.names |= {cell.key: cell.name for cell in cells}
 
-    def hear(self, event: dict) -> None:
+    def handle_event(self, event: dict) -> None:
         """Take in one event; a failure gets a line of its own, and so does a note."""
         if event["kind"] == "note":
-            self._line(event["text"])
+            self._print_line(event["text"])
             return
         if self.first is None:
             self.first = time.monotonic()
-            self._line(f"first epoch {self.first - self.began:.0f} s after the start")
+            self._print_line(f"first epoch {self.first - self.began:.0f} s after the start")
         if event["kind"] == "row" or event.get("stopped") or event["key"] in self._ended:
             return
         self._ended.add(event["key"])
         self.done += event["kind"] == "done"
         if event["kind"] == "failed":
             self.failed += 1
-            self._line(f"failed: {self.names[event['key']]}: {event['reason']}")
+            self._print_line(f"failed: {self.names[event['key']]}: {event['reason']}")
 
-    def tick(self) -> None:
+    def refresh_line(self) -> None:
         """Redraw; four times a second on a terminal, every ten seconds elsewhere."""
         pause = 0.25 if self.stream.isatty() else 10.0
         if time.monotonic() - self._drawn >= pause:
             self._drawn = time.monotonic()
-            self._draw()
+            self._draw_line()
 
     def close(self) -> None:
-        self._draw()
+        self._draw_line()
         if self.stream.isatty():
             self.stream.write("\n")
 
-    def _draw(self) -> None:
+    def _draw_line(self) -> None:
         text = f"{self.done}/{self.total} cells done, {self.failed} failed"
         if self._ended and self.first is not None:
             pace = (time.monotonic() - self.first) / len(self._ended)
             left = self.total - self.done - self.failed
-            text += f", {pace:.2f} s a cell" + (f", {duration(pace * left)} to go" if left else "")
+            text += f", {pace:.2f} s a cell" + (f", {format_duration(pace * left)} to go" if left else "")
         elif self.first is None:
             text += ", starting the workers"
         self.stream.write(f"\r\x1b[2K{text}" if self.stream.isatty() else text + "\n")
         self.stream.flush()
 
-    def _line(self, text: str) -> None:
-        text = printable(text)
+    def _print_line(self, text: str) -> None:
+        text = make_printable(text)
         self.stream.write(f"\r\x1b[2K{text}\n" if self.stream.isatty() else text + "\n")
         self.stream.flush()
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """A line in which what a terminal would obey, or could not show, is written out: names of files and labels may hold anything."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:

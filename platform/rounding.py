@@ -36,7 +36,7 @@ def merge_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return merged[: len(x)], merged[len(x) :]
 
 
-def subtract(x: ArrayLike, y: ArrayLike) -> np.ndarray:
+def subtract_exactly(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """x - y, exactly 0 where the two are equal."""
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     difference = first - second
@@ -51,7 +51,7 @@ def measure_spread(x: ArrayLike) -> float:
         return math.nan
     if is_constant(values):
         return 0.0
-    scaled, exponent = _scale(values)
+    scaled, exponent = _scale_to_one(values)
     return float(np.ldexp(np.std(scaled, ddof=1), exponent))
 
 
@@ -60,7 +60,7 @@ def measure_correlation(x: ArrayLike, y: ArrayLike) -> float:
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if is_constant(first) or is_constant(second):
         return math.nan
-    return float(np.corrcoef(_scale(first)[0], _scale(second)[0])[0, 1])
+    return float(np.corrcoef(_scale_to_one(first)[0], _scale_to_one(second)[0])[0, 1])
 
 
 def is_constant(x: ArrayLike) -> bool:
@@ -75,7 +75,7 @@ def find_largest(x: np.ndarray) -> np.ndarray:
     return (largest - x <= ROUNDING * np.abs(largest)).argmax(1)
 
 
-def _scale(x: np.ndarray) -> tuple[np.ndarray, int]:
+def _scale_to_one(x: np.ndarray) -> tuple[np.ndarray, int]:
     """x divided by a power of two so that its largest number is about 1, and the power: squares then neither overflow nor vanish."""
     exponent = int(np.frexp(np.abs(x).max())[1])
     return np.ldexp(x, -exponent), exponent

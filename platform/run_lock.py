@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from platform.driver_record import BEAT_S, Driver, describe, describe_self, is_alive, is_ending, read_driver
-from platform.progress import printable
+from platform.driver_record import BEAT_S, Driver, describe_driver, describe_self, is_alive, is_ending, read_driver
+from platform.progress import make_printable
 from trainables.owner import DRIVER, FolderLost
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
@@ -35,11 +35,11 @@ def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
     """
     lock = RunLock(folder)
     try:
-        _acquire(lock)
+        _wait_for_lock(lock)
         folder.set_owner(lock.id, lock.verify)
-        folder.sweep()
+        folder.remove_leftovers()
         yield lock
-        folder.sweep()  # a worker may have been killed while the command went on
+        folder.remove_leftovers()  # a worker may have been killed while the command went on
     except (FileNotFoundError, NotADirectoryError):
         if folder.owner:
             lock.verify()  # the folder may have gone between a check and a write
@@ -49,7 +49,7 @@ def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
         lock.release()
 
 
-def _acquire(lock: "RunLock") -> None:
+def _wait_for_lock(lock: "RunLock") -> None:
     began = time.monotonic()
     before: Driver = {}
     told: Driver = {}
@@ -58,10 +58,10 @@ def _acquire(lock: "RunLock") -> None:
         if is_ending(holder) and waited < ENDING_S:
             if holder == before != told:  # not at once: the next driver may be about to write its record over that of a dead one
                 told = holder
-                print(printable(f"waiting for process {holder['pid']}, which is ending"), file=sys.stderr, flush=True)
+                print(make_printable(f"waiting for process {holder['pid']}, which is ending"), file=sys.stderr, flush=True)
         elif holder or waited > NAMED_S:
             advice = "wait for its end, stop it, or name another folder with --runs"
-            raise BadRequest(f"{lock.folder.uri}: a driver works on it ({describe(holder)}); {advice}")
+            raise BadRequest(f"{lock.folder.uri}: a driver works on it ({describe_driver(holder)}); {advice}")
         before = holder
         time.sleep(0.2)
 
@@ -127,8 +127,8 @@ class RunLock:
             return
         if driver.get("claim"):
             raise FolderLost(
-                f"{uri} was taken over by another command while this one ran ({describe(driver)}); this one writes nothing more there. "
-                "After the end of the other the same command again goes on"
+                f"{uri} was taken over by another command while this one ran ({describe_driver(driver)}); "
+                "this one writes nothing more there. After the end of the other the same command again goes on"
             )
         if not self._directory_locked:
             raise FolderLost(
@@ -171,7 +171,7 @@ class RunLock:
         try:
             descriptor = os.open(DRIVER, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666, dir_fd=self._directory)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, self.folder.path(DRIVER)) from None
+            raise OSError(error.errno, error.strerror, self.folder.get_path(DRIVER)) from None
         return os.fdopen(descriptor, "a+b")
 
     def _write_record(self) -> None:

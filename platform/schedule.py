@@ -15,22 +15,22 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from platform.cluster import Fatal, dead, stuck  # before Ray, which reads at import what this sets
-from platform.sessions import here
+from platform.cluster import Fatal, list_dead_daemons, stuck  # before Ray, which reads at import what this sets
+from platform.sessions import get_own_session
 
 # isort: split
 import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from platform.worker_pool import WorkerPool, at_most, slots_of
+from platform.worker_pool import WorkerPool, count_slots, get_autoscaler_limits
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
-from trainables.dispatcher import ENDS, Dispatcher, devices
+from trainables.dispatcher import ENDS, Dispatcher, count_devices
 from trainables.interleave import PACK
 from trainables.loop import Keep
 from trainables.owner import FolderLost
-from trainables.slot import slot
+from trainables.slot import build_trial_class
 from trainables.store import RunFolder
 from trainables.watchdog import HANG_S
 
@@ -67,7 +67,7 @@ class _TrialCallback(tune.Callback):
             self.listen(event)
 
 
-def packs_of(cells: list[Cell], most: int) -> list[list[Cell]]:
+def group_packs(cells: list[Cell], most: int) -> list[list[Cell]]:
     """The cells in packs of at most so many that differ by their seed alone; in the order of each pack's first."""
     alike: dict[str, list[list[Cell]]] = {}
     packs = []
@@ -81,7 +81,7 @@ def packs_of(cells: list[Cell], most: int) -> list[list[Cell]]:
     return packs
 
 
-def trials_of(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list[list[list[Cell]]], int]:
+def group_trials(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list[list[list[Cell]]], int]:
     """The packs in trials, and how many trials at once keep `slots` slots busy, with `spare` packs for each.
 
     A pack a trial where that will do.
@@ -92,7 +92,7 @@ def trials_of(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list
     return trials, min(at_once, len(trials))
 
 
-def text_of(trial: list[list[Cell]]) -> str:
+def encode_trial(trial: list[list[Cell]]) -> str:
     """A trial's packs as one string: Tune copies what a trial is given several times over, and a string is never copied."""
     return json.dumps([[cell.to_json() for cell in pack] for pack in trial])
 
@@ -112,7 +112,7 @@ class SuggestionSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         cells = self.ask(trial_id)
-        return Searcher.FINISHED if cells is None else {"packs": text_of([cells])}
+        return Searcher.FINISHED if cells is None else {"packs": encode_trial([cells])}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.tell(trial_id)
@@ -124,14 +124,14 @@ class SuggestionSearcher(Searcher):
         pass
 
 
-def hyperopt_suggestion(space: dict[str, Range], past: list[tuple[dict[str, Value], float]], seed: int) -> dict[str, Value]:
+def suggest_by_hyperopt(space: dict[str, Range], past: list[tuple[dict[str, Value], float]], seed: int) -> dict[str, Value]:
     """The next suggestion of hyperopt's TPE, by a fresh HyperOptSearch that is told the past: parameters and scores, in order.
 
     The space is flat: HyperOptSearch takes values of nested ones for something else.
     """
     from ray.tune.search.hyperopt import HyperOptSearch
 
-    domains = HyperOptSearch.convert_search_space({name: _domain(each) for name, each in space.items()})
+    domains = HyperOptSearch.convert_search_space({name: _make_domain(each) for name, each in space.items()})
     known = [dict(settings) for settings, _ in past] or None
     searcher = HyperOptSearch(domains, "score", "max", points_to_evaluate=known, n_initial_points=STARTUP, random_state_seed=seed)
     for number, (_, score) in enumerate(past):
@@ -140,7 +140,7 @@ def hyperopt_suggestion(space: dict[str, Range], past: list[tuple[dict[str, Valu
     return dict(searcher.suggest("next"))
 
 
-def _domain(each: Range) -> Any:
+def _make_domain(each: Range) -> Any:
     if isinstance(each, Real):
         return (tune.loguniform if each.log else tune.uniform)(each.low, each.high)
     if isinstance(each, Whole):
@@ -162,26 +162,26 @@ Plan = Callable[[int, int], _TunePlan]
 """(slots, packs to have ready for each) -> the work"""
 
 
-def run(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:
-    """Train these cells, in this order, until all have ended; `how` is as of `_serve`.
+def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:
+    """Train these cells, in this order, until all have ended; `how` is as of `_serve_cells`.
 
     `pack` is how many cells a slot trains side by side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU.
     """
 
     def plan(most: int) -> tuple[int, Plan]:
-        packs = packs_of(todo, most)
+        packs = group_packs(todo, most)
 
         def work(slots: int, spare: int) -> _TunePlan:
-            trials, at_once = trials_of(packs, slots, spare)
-            space = {"packs": tune.grid_search([text_of(trial) for trial in trials])}
+            trials, at_once = group_trials(packs, slots, spare)
+            space = {"packs": tune.grid_search([encode_trial(trial) for trial in trials])}
             return _TunePlan(todo, space, None, len(trials), at_once)
 
-        return sum(devices(pack[0].method_settings) for pack in packs), work
+        return sum(count_devices(pack[0].method_settings) for pack in packs), work
 
-    _serve(plan, len(todo), folder, listen, pack, **how)
+    _serve_cells(plan, len(todo), folder, listen, pack, **how)
 
 
-def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
+def run_suggestions(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
     """Train what is suggested: `ask(trial)` gives a suggestion's cells, `each` of them, or None when there are no more suggestions;
     `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; their parents, if any, are trained already.
     """
@@ -189,10 +189,10 @@ def search(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder
     def work(slots: int, spare: int) -> _TunePlan:  # one more: the slots stay busy while a suggestion ends
         return _TunePlan([], {}, SuggestionSearcher(ask, tell), trials, math.ceil(slots / each) + 1)
 
-    _serve(lambda most: (trials * each, work), trials * each, folder, listen, **how)
+    _serve_cells(lambda most: (trials * each, work), trials * each, folder, listen, **how)
 
 
-def _serve(
+def _serve_cells(
     plan: Callable[[int], tuple[int, Plan]],
     cells: int,
     folder: RunFolder,
@@ -211,20 +211,20 @@ def _serve(
     `plan` maps the number of cells in a pack to the number of slots that the work can use and the work itself. A cell with `devices=2`
     uses two slots.
 
-    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `training`, but parents of these
-    cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written, and is
-    raised again. Raises Fatal where going on makes no sense.
+    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `iterate_training`, but parents
+    of these cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written,
+    and is raised again. Raises Fatal where going on makes no sense.
     """
-    resources, most = ray.cluster_resources(), at_most()
+    resources, most = ray.cluster_resources(), get_autoscaler_limits()
     share = gpu if gpu is not None else float("GPU" in resources | most)
     pack = pack or (PACK if share else 1)
     busy, work = plan(pack)
-    number = min(slots_of(resources | most, share, slots), busy)
+    number = min(count_slots(resources | most, share, slots), busy)
     todo = work(number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
     name = f"mailbox-{uuid.uuid4().hex[:8]}"
     mailbox = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in todo.known])
     folder.put_mark(name)
-    scratch = tempfile.mkdtemp(prefix="ferray-", dir=here() or None)
+    scratch = tempfile.mkdtemp(prefix="ferray-", dir=get_own_session() or None)
     config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,
@@ -232,7 +232,7 @@ def _serve(
         "owner": folder.owner,
         "keep": keep,
         "parents": [cell.parent for cell in todo.known if cell.parent],
-        "paths": sorted({path for cell in todo.known for data in cell.data.values() for path in data.source.files()}),
+        "paths": sorted({path for cell in todo.known for data in cell.data.values() for path in data.source.list_files()}),
         "cells_each": math.ceil(cells / number),
     }
 
@@ -253,7 +253,7 @@ def _serve(
             fatal.append(event["reason"])
         try:
             if event.get("killed"):  # nobody else is left to write it down
-                words = folder.words(event["key"])
+                words = folder.get_crash_log(event["key"])
                 event["reason"] += f"; its last words: {words[0]}" if words else ""
                 folder.put_error(event["key"], event | {"words": words})
             listen(event)
@@ -265,7 +265,7 @@ def _serve(
     def tune_all() -> None:
         try:
             tuner = tune.Tuner(
-                tune.with_resources(slot(), HEAD),
+                tune.with_resources(build_trial_class(), HEAD),
                 param_space={"mailbox": name, **todo.space},
                 tune_config=tune.TuneConfig(
                     search_alg=todo.algorithm,
@@ -285,38 +285,38 @@ def _serve(
             tuner.fit()
         except Exception as error:
             if not over.is_set():
-                fatal.append(f"the trials cannot go on: {_line(error)}")
+                fatal.append(f"the trials cannot go on: {_join_lines(error)}")
 
     trials = threading.Thread(target=tune_all, daemon=True)
-    closed = mailbox.halted.remote()  # never answered unless by its death: nobody here halts while it goes well
+    closed = mailbox.wait_for_halt.remote()  # never answered unless by its death: nobody here halts while it goes well
 
     def lost() -> list[str]:
-        return dead() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else [])
+        return list_dead_daemons() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else [])
 
-    widest = max((devices(cell.method_settings) for cell in todo.known), default=1)
-    crews.look()
+    widest = max((count_devices(cell.method_settings) for cell in todo.known), default=1)
+    crews.update_machines()
     trials.start()
     verified = time.monotonic()
     try:
-        if 0 < crews.largest < widest and not crews.grows:
-            raise Fatal(f"devices={widest}: no machine has so many slots (the most are {crews.largest}); --slots, or fewer devices")
+        if 0 < crews.largest_machine < widest and not crews.grows:
+            raise Fatal(f"devices={widest}: no machine has so many slots (the most are {crews.largest_machine}); --slots, or fewer devices")
         while trials.is_alive() and not (fatal or crews.fatal):
             trials.join(0.2)
             if gone := lost():  # first: whoever asks a dead Ray waits
                 raise Fatal(f"Ray's {gone[0]} died")
-            crews.look()
+            crews.update_machines()
             tick()
             if time.monotonic() > verified + (VERIFY_S if folder.local else VERIFY_STORE_S):
                 verified = time.monotonic()
-                folder.verify()
+                folder.verify_owner()
         if fatal or crews.fatal:
-            folder.verify()  # a worker that lost its folder knows less of it
+            folder.verify_owner()  # a worker that lost its folder knows less of it
             raise Fatal((fatal or [crews.fatal])[0])
         if left := sum(cell.key not in ended for cell in todo.known):  # the trials may die of it before it is seen here
             raise Fatal(f"Ray's {gone[0]} died" if (gone := lost()) else f"the trials ended before {left} of their cells")
     except BaseException:
         over.set()
-        _halt(mailbox)
+        _halt_workers(mailbox)
         trials.join(3)
         if trials.is_alive():
             stuck.set()
@@ -327,11 +327,11 @@ def _serve(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _line(error: Exception) -> str:
+def _join_lines(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _halt(mailbox: Any, patience_s: float = 5.0) -> None:
+def _halt_workers(mailbox: Any, patience_s: float = 5.0) -> None:
     """Give cells in flight the time to write their checkpoints; who does not answer loses what came after its last one."""
     with contextlib.suppress(Exception):
-        ray.get(mailbox.halt.remote(), timeout=patience_s)
+        ray.get(mailbox.halt_workers.remote(), timeout=patience_s)

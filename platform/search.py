@@ -1,9 +1,9 @@
 """Search a study's settings by TPE through Ray Tune, one search under each condition, and hold what it finds against the text's."""
 
 if __name__ == "__main__":  # as in grid.py
-    from platform.supervisor import supervise
+    from platform.supervisor import supervise_command
 
-    supervise()
+    supervise_command()
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from platform.cluster import started
-from platform.command import ending, run_command
-from platform.grid import carry_out, chatter_aside, commit, narrow, read_roles, undone
+from platform.cluster import start_ray
+from platform.command import exit_on_error, run_command
+from platform.grid import describe_commit, list_cells_to_train, narrow_study, read_roles, redirect_output, run_grid
 from platform.progress import Progress
 from platform.run_lock import lock_run
 from search_spaces.space import TunedSettings
@@ -40,10 +40,12 @@ def main(
     gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
 ) -> None:
     """Search; the same command again goes on, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
-    with ending(runs):
-        wanted = narrow(STUDIES.find(space), scale, only or [], None, set_ or [])
+    with exit_on_error(runs):
+        wanted = narrow_study(STUDIES.find(space), scale, only or [], None, set_ or [])
         if wanted.search is None:
-            raise BadRequest(f"{wanted.name} says nothing to search; a study with `search` is {', '.join(searchable()) or 'not there'}")
+            raise BadRequest(
+                f"{wanted.name} says nothing to search; a study with `search` is {', '.join(list_searchable()) or 'not there'}"
+            )
         given: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
         search = replace(wanted.search, **{name: value for name, value in given.items() if value is not None})
         wanted = replace(wanted, search=search)
@@ -51,63 +53,63 @@ def main(
         if not folder.local:
             raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
         read = read_roles(wanted, data or [])
-    with ending(folder.uri, resumable=True):
-        code = hunt_down(wanted, read, folder, {"slots": slots, "gpu": gpu})
+    with exit_on_error(folder.uri, resumable=True):
+        code = search_study(wanted, read, folder, {"slots": slots, "gpu": gpu})
     raise typer.Exit(code)
 
 
-def searchable() -> list[str]:
-    return [name for name, make in STUDIES.all().items() if make("pocket").search]
+def list_searchable() -> list[str]:
+    return [name for name, make in STUDIES.import_all().items() if make("pocket").search]
 
 
-def hunt_down(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Search, keep what was found, hold it against the text's settings; the exit code."""
-    from platform.searching.driver import SearchDriver, best_json, quests
+    from platform.searching.driver import SearchDriver, build_best_json, make_condition_searches
     from platform.searching.record import Journal
 
     search = study.search
     assert search is not None
-    every = quests(study, search, data)
+    every = make_condition_searches(study, search, data)
     with lock_run(folder):
-        journal = Journal(folder.path("search.journal"), folder.verify)
-        hunt = SearchDriver(every, folder, journal, search.searcher, search.trials, suggestion_of_hyperopt)
-        if hunt.left:
-            train(study, hunt, folder, how)
-        folder.verify()
-        folder.put_json(best_json(study, hunt), "best.json")
-        draw(study, hunt, folder)
-        failed = sum(len(quest.record.failed) for quest in every)
-        found = [(quest, each) for quest in every if (each := quest.found())]
+        journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
+        hunt = SearchDriver(every, folder, journal, search.searcher, search.trials, call_hyperopt)
+        if hunt.suggestions_left:
+            train_suggestions(study, hunt, folder, how)
+        folder.verify_owner()
+        folder.put_json(build_best_json(study, hunt), "best.json")
+        draw_results(study, hunt, folder)
+        failed = sum(len(quest.record.failed_trials) for quest in every)
+        found = [(quest, each) for quest in every if (each := quest.get_best_settings())]
         others = [each for quest, each in found if each.settings != quest.text]
     if not found:
-        print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.path('cells')} says why", file=sys.stderr)
+        print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.get_path('cells')} says why", file=sys.stderr)
         return 1
-    code = compare(study, others, data, RunFolder(folder.path("fresh")), how) if search.fresh and others else 0
+    code = compare_found(study, others, data, RunFolder(folder.get_path("fresh")), how) if search.fresh and others else 0
     return int(bool(failed or code or len(found) < len(every)))
 
 
-def suggestion_of_hyperopt(*given: Any) -> dict[str, Any]:
-    from platform.schedule import hyperopt_suggestion
+def call_hyperopt(*given: Any) -> dict[str, Any]:
+    from platform.schedule import suggest_by_hyperopt
 
-    return hyperopt_suggestion(*given)
+    return suggest_by_hyperopt(*given)
 
 
-def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> None:
+def train_suggestions(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> None:
     """Train what the searches suggest, until each has made its suggestions."""
     from platform.searching.board import draw_suggestion, draw_table
 
     search = study.search
     assert search is not None
-    left = hunt.left
-    steps = undone(list({cell.key: cell for quest in hunt.quests for cell in quest.steps}.values()), folder)
-    where = f"{len(hunt.quests)} searches" if len(hunt.quests) > 1 else "one search"
+    left = hunt.suggestions_left
+    steps = list_cells_to_train(list({cell.key: cell for quest in hunt.searches for cell in quest.steps}.values()), folder)
+    where = f"{len(hunt.searches)} searches" if len(hunt.searches) > 1 else "one search"
     line = f"{study.name}, {study.scale} scale: {where} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
     print(f"{line} -> {folder.uri}", file=sys.stderr)
-    with chatter_aside(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
+    with redirect_output(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
 
         def ask(trial: str) -> list[Cell] | None:
-            cells = hunt.ask(trial)
-            progress.know(cells or [])
+            cells = hunt.suggest_cells(trial)
+            progress.add_cells(cells or [])
             return cells
 
         def ended(*suggestion: Any) -> None:
@@ -116,54 +118,58 @@ def train(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> No
         hunt.ended = ended
         draw_table(folder, hunt)
         try:
-            with started(stream) as ready:
+            with start_ray(stream) as ready:
                 from platform import schedule
 
                 ready()
-                here: dict[str, Any] = {"tick": progress.tick, "context": commit() | {"driver_pid": os.getpid()}, **how}
+                here: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
                 if steps:
-                    schedule.run(steps, folder, progress.hear, **here)
-                schedule.search(ask, hunt.tell, left, search.seeds, folder, progress.hear, **here)
+                    schedule.run_cells(steps, folder, progress.handle_event, **here)
+                schedule.run_suggestions(ask, hunt.complete_trial, left, search.seeds, folder, progress.handle_event, **here)
         finally:
-            hunt.release()
+            hunt.release_all()
 
 
-def draw(study: Study, hunt: Any, folder: RunFolder) -> None:
+def draw_results(study: Study, hunt: Any, folder: RunFolder) -> None:
     """The pictures, and a line a condition of what was found."""
-    from platform.searching.figures import pictures
+    from platform.searching.figures import draw_search_figures
 
-    for quest in hunt.quests:
-        for name, content in pictures(quest.record, f"mean val/{study.metric}"):
+    for quest in hunt.searches:
+        for name, content in draw_search_figures(quest.record, f"mean val/{study.metric}"):
             folder.put(content, "figures", quest.where.replace("/", ","), name)
-        print(f"{quest.where}: {told(quest.record)}", file=sys.stderr)
-    tensorboard = f"tensorboard --logdir {folder.path('tb')}"
-    print(f"found: {folder.path('best.json')}\nfigures: {folder.path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
+        print(f"{quest.where}: {describe_best(quest.record)}", file=sys.stderr)
+    tensorboard = f"tensorboard --logdir {folder.get_path('tb')}"
+    print(f"found: {folder.get_path('best.json')}\nfigures: {folder.get_path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
 
 
-def told(record: Any) -> str:
+def describe_best(record: Any) -> str:
     """The best of a search in a line."""
-    from platform.searching.figures import importances
+    from platform.searching.figures import compute_importances
 
-    if (best := record.best) is None:
+    if (best := record.best_trial) is None:
         return "no suggestion ended with a score"
     if best.user_attrs.get("searcher") == "the text":
-        return f"{100 * best.value:.1f} by the text's own settings; none of {record.made - 1} others did better"
+        return f"{100 * best.value:.1f} by the text's own settings; none of {record.started_trials - 1} others did better"
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
-    weights = ", ".join(f"{name} {share:.0%}" for name, share in importances(record).items())
-    return f"{100 * best.value:.1f} by suggestion {best.number} of {record.made}: {settings}" + (
+    weights = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
+    return f"{100 * best.value:.1f} by suggestion {best.number} of {record.started_trials}: {settings}" + (
         f" (importance: {weights})" if weights else ""
     )
 
 
-def compare(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train the found and the text's settings on seeds that no search has seen, and report on them; the exit code."""
-    from platform.searching.best import against_text
+    from platform.searching.best import make_comparison_study
 
     search = study.search
     assert search is not None
-    fresh = against_text(study, found, range(search.seeds, search.seeds + search.fresh))
-    cells = [cell for cell in fresh.cells(data) if fresh.is_step(cell) or any(each.fits(each.arm, cell.axes) for each in found)]
-    return carry_out(fresh, cells, folder, how)
+    fresh = make_comparison_study(study, found, range(search.seeds, search.seeds + search.fresh))
+    cells = [
+        cell
+        for cell in fresh.make_cells(data)
+        if fresh.is_prerequisite(cell) or any(each.applies_to(each.arm, cell.axes) for each in found)
+    ]
+    return run_grid(fresh, cells, folder, how)
 
 
 if __name__ == "__main__":

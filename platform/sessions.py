@@ -18,7 +18,7 @@ KEPT = 3
 """of those whose driver died: why may be in their logs"""
 
 
-def find_place() -> Path:
+def find_session_root() -> Path:
     """The folder for Ray's session folders: RAY_TMPDIR's, else TMPDIR's, else one whose path is short enough for sockets.
 
     Raises OSError that says what to set where RAY_TMPDIR cannot be written or is too long, or where no folder can be.
@@ -41,12 +41,12 @@ def find_place() -> Path:
 
 def open_session() -> str:
     """Mark the folder of the Ray that this process has just started, and return it; nothing of one that was joined."""
-    if session := here():
+    if session := get_own_session():
         Path(session, MARK).touch()
     return session
 
 
-def here() -> str:
+def get_own_session() -> str:
     """The folder of the Ray that this process started; empty where it joined one. What lies in it goes with it."""
     import ray
 
@@ -54,7 +54,7 @@ def here() -> str:
     return node.get_session_dir_path() if node.head else ""
 
 
-def close(session: str) -> None:
+def close_session(session: str) -> None:
     """Remove the folder of a Ray that has ended well."""
     if session:
         latest = Path(session).with_name("session_latest")
@@ -69,14 +69,14 @@ def close(session: str) -> None:
         Path(session, MARK).touch()  # the next one sweeps it
 
 
-def sweep(place: Path, kept: int = KEPT) -> None:
+def remove_dead_sessions(place: Path, kept: int = KEPT) -> None:
     """Remove the folders of ours whose driver is dead, but the newest few."""
-    over = sorted(mark.parent for mark in place.glob(f"session_*/{MARK}") if not _lives(mark.parent.name))
+    over = sorted(mark.parent for mark in place.glob(f"session_*/{MARK}") if not _is_driver_alive(mark.parent.name))
     for session in over[: len(over) - kept]:
-        close(str(session))
+        close_session(str(session))
 
 
-def _lives(session: str) -> bool:
+def _is_driver_alive(session: str) -> bool:
     """A session's name ends in the number of the process that began it."""
     pid = session.rpartition("_")[2]
     try:

@@ -29,7 +29,7 @@ _parent = 0
 _pipe = -1
 
 
-def supervise() -> None:
+def supervise_command() -> None:
     """Continue in a child process that this one watches. Call it before any large import, while there is one thread.
 
     The child is its own process group: Ctrl-C on a terminal reaches the parent alone, which forwards it once.
@@ -37,17 +37,17 @@ def supervise() -> None:
     global _parent, _pipe
     open_descriptors()
     parent, (reader, writer) = os.getpid(), os.pipe()
-    _prctl(_SET_CHILD_SUBREAPER, 1)
+    _set_process_option(_SET_CHILD_SUBREAPER, 1)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # none is lost between the fork and the parent's handlers
     child = os.fork()
     if child:
         os.close(writer)
-        _watch(child, reader, blocked)
+        _watch_child(child, reader, blocked)
     os.close(reader)
-    _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    _set_process_option(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(130)
-    _prctl(_SET_CHILD_SUBREAPER, 1)  # agents of a raylet that ended stay among this process's descendants
+    _set_process_option(_SET_CHILD_SUBREAPER, 1)  # agents of a raylet that ended stay among this process's descendants
     os.setpgid(0, 0)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would print a traceback out of the imports
@@ -63,17 +63,17 @@ def supervisor_pid() -> int:
 
 def report_begun() -> None:
     """Tell the parent that from now on the same command continues what is stopped."""
-    _tell("begun")
+    _tell_parent("begun")
 
 
 def report_lost(daemon: str) -> None:
     """Tell the parent which of Ray's daemons died: Ray may end this process before it can print that itself."""
-    _tell(f"lost {daemon}")
+    _tell_parent(f"lost {daemon}")
 
 
 def exit_process(code: int) -> NoReturn:
     """End this process now, without Python's teardown: in it a signal would print a traceback or change the exit code."""
-    _tell(f"end {code}")
+    _tell_parent(f"end {code}")
     os._exit(code)
 
 
@@ -84,13 +84,13 @@ def ignore_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _tell(message: str) -> None:
+def _tell_parent(message: str) -> None:
     if _pipe >= 0:
         with contextlib.suppress(OSError):  # the parent was killed
             os.write(_pipe, f"{message}\n".encode())
 
 
-def _prctl(option: int, value: int) -> None:
+def _set_process_option(option: int, value: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0)
 
@@ -106,7 +106,7 @@ class _Watched:
         self.asked: list[float] = []
         """when it was asked to stop"""
 
-    def ask(self, number: int, frame: object) -> None:
+    def request_stop(self, number: int, frame: object) -> None:
         now = time.monotonic()
         if self.asked and now - self.asked[-1] < ONCE_S:
             return
@@ -115,7 +115,7 @@ class _Watched:
             os.kill(self.pid, number)
             os.kill(self.pid, signal.SIGCONT)  # a child that was stopped hears it, too
 
-    def read(self, text: str) -> None:
+    def read_messages(self, text: str) -> None:
         for line in text.splitlines():
             word, _, rest = line.partition(" ")
             self.begun |= word == "begun"
@@ -124,13 +124,13 @@ class _Watched:
                 self.ended = int(rest)
                 self.asked = [time.monotonic()] * 2  # it has LEAVE_S left
 
-    def overdue(self) -> bool:
+    def is_overdue(self) -> bool:
         if not self.asked:
             return False
         return time.monotonic() - self.asked[-1] > (STOP_S if len(self.asked) == 1 else LEAVE_S)
 
 
-def _watch(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoReturn:
+def _watch_child(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoReturn:
     """Wait for the child, end what it leaves behind, and exit as it did, or as it would have."""
     child = _Watched(pid)
     waker, wake = os.pipe()
@@ -140,7 +140,7 @@ def _watch(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoReturn:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in FORWARDED:
         if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` and `&` ignore some
-            signal.signal(number, child.ask)
+            signal.signal(number, child.request_stop)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     status = None
     watched = [pipe, waker]
@@ -148,31 +148,31 @@ def _watch(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoReturn:
         ready = select.select(watched, [], [], 0.5)[0]
         if pipe in ready:
             text = os.read(pipe, 4096).decode(errors="replace")
-            child.read(text)
+            child.read_messages(text)
             if not text:
                 watched.remove(pipe)
         if waker in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(waker, 4096)
-        if child.overdue():
+        if child.is_overdue():
             os.kill(pid, signal.SIGKILL)
-        status = _reap(pid)
+        status = _reap_children(pid)
     if pipe in watched:
         os.set_blocking(pipe, False)
         with contextlib.suppress(BlockingIOError):
-            child.read(os.read(pipe, 4096).decode(errors="replace"))
+            child.read_messages(os.read(pipe, 4096).decode(errors="replace"))
     for number in FORWARDED:
         signal.signal(number, signal.SIG_IGN)
     end_descendants()
     if child.ended is not None:
         os._exit(child.ended)
-    code, line = _last_words(child, os.waitstatus_to_exitcode(status))
+    code, line = _explain_death(child, os.waitstatus_to_exitcode(status))
     with contextlib.suppress(OSError):
         write_within(2, f"\n{line}\n".encode(), LAST_S)
     os._exit(code)
 
 
-def _reap(pid: int) -> int | None:
+def _reap_children(pid: int) -> int | None:
     """Collect every process that ended; the child's status if it is among them."""
     status = None
     with contextlib.suppress(ChildProcessError):
@@ -181,7 +181,7 @@ def _reap(pid: int) -> int | None:
     return status
 
 
-def _last_words(child: _Watched, code: int) -> tuple[int, str]:
+def _explain_death(child: _Watched, code: int) -> tuple[int, str]:
     """Exit code and last line for a child that ended without any."""
     kept = f"; what was finished is kept: {GOES_ON}" if child.begun else ""
     if child.asked:
@@ -203,7 +203,7 @@ def end_descendants(patience_s: float = 5.0) -> None:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
-        _reap(0)
+        _reap_children(0)
 
 
 def find_descendants(ancestor: int) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from platform.cluster import Fatal, beyond_stopping  # before Ray, which reads at import what this sets
+from platform.cluster import Fatal, must_abandon_ray  # before Ray, which reads at import what this sets
 
 # isort: split
 import ray
@@ -25,7 +25,7 @@ from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
-from trainables.slot import FixedSizePolicy, IndependentBackendConfig, WorkerDeathCallback, serve
+from trainables.slot import FixedSizePolicy, IndependentBackendConfig, WorkerDeathCallback, run_worker
 
 LOOK_S = 2.0
 """between two looks at which machines there are"""
@@ -60,19 +60,19 @@ class _LeanTrainer(TorchTrainer):
         return ray.get(self.controller.get_result.remote())
 
 
-def machines() -> dict[str, tuple[str, Resources]]:
+def list_machines() -> dict[str, tuple[str, Resources]]:
     """Name and resources of every machine that lives, by Ray's id of it; the one this runs on first."""
     here = ray.get_runtime_context().get_node_id()
     alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != here)
     return {node["NodeID"]: (node["NodeManagerHostname"], node["Resources"]) for node in alive}
 
 
-def at_most() -> Resources:
+def get_autoscaler_limits() -> Resources:
     """What the cluster may grow to by itself; empty where nobody grows it."""
     return {name: float(number) for name, number in (state.get_max_resources_from_cluster_config() or {}).items()}
 
 
-def slots_of(resources: Resources, gpu: float, wanted: int | None) -> int:
+def count_slots(resources: Resources, gpu: float, wanted: int | None) -> int:
     """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
     if gpu and "GPU" not in resources:
         raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
@@ -81,7 +81,7 @@ def slots_of(resources: Resources, gpu: float, wanted: int | None) -> int:
     return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
 
 
-def dealt(rooms: dict[str, int], wanted: int) -> dict[str, int]:
+def spread_slots(rooms: dict[str, int], wanted: int) -> dict[str, int]:
     """So many slots over machines that have room for so many each, evenly: each next one where the least share of the room is taken."""
     slots = dict.fromkeys((name for name, room in rooms.items() if room), 0)
     for _ in range(wanted if slots else 0):
@@ -100,7 +100,7 @@ class MachineWorkers:
     thread: threading.Thread | None = None
     trainer: _LeanTrainer | None = None
 
-    def dismiss(self) -> None:
+    def cancel_run(self) -> None:
         """End a run that would wait for ever for a machine that is gone: `fit` raises."""
         if self.trainer and self.trainer.controller:
             ray.kill(self.trainer.controller)
@@ -119,13 +119,13 @@ class WorkerPool:
         say: Callable[[str], None],
         crowded: bool = False,
     ) -> None:
-        """`share` of a GPU for each slot; `config` is what `serve` is given; `say` is told, in a line, of what a person should know.
+        """`share` of a GPU for each slot; `config` is what `run_worker` is given; `say` is told, in a line, of what a person should know.
 
         `crowded`: more slots than cores are meant.
         """
         self.crowded = crowded and not share
         self.wanted, self.share, self.config, self.mailbox, self.scratch, self.say = wanted, share, config, mailbox, scratch, say
-        self.grows = bool(at_most())
+        self.grows = bool(get_autoscaler_limits())
         self.fatal = ""
         """why there is no going on"""
         self._crews: dict[str, MachineWorkers] = {}
@@ -138,32 +138,32 @@ class WorkerPool:
         self._over = False
         self._said_waiting = False
 
-    def look(self) -> None:
+    def update_machines(self) -> None:
         """Start and forget crews as machines come and go; at most every LOOK_S seconds."""
         if self._over or time.monotonic() - self._looked < LOOK_S:
             return
-        there = machines()
+        there = list_machines()
         for gone in [node for node in self._crews if node not in there]:
             crew = self._crews.pop(gone)
             self._gone.append(crew)
-            crew.dismiss()
-            self.mailbox.died.remote({crew.first + rank: "" for rank in range(crew.slots)}, lost=True)
+            crew.cancel_run()
+            self.mailbox.report_deaths.remote({crew.first + rank: "" for rank in range(crew.slots)}, lost=True)
             self.say(f"{crew.host} is gone: its cells go to other machines")
         missing = self.wanted - sum(crew.slots for crew in self._crews.values())
-        rooms = {node: self._room(resources) for node, (_, resources) in there.items() if node not in self._crews}
+        rooms = {node: self._count_room(resources) for node, (_, resources) in there.items() if node not in self._crews}
         if missing > 0 and any(rooms.values()):
-            self._ask(0)  # it would take the new machine's room
+            self._request_slots(0)  # it would take the new machine's room
             rest = missing if self.crowded and not self._first else min(missing, sum(rooms.values()))
-            for node, slots in dealt(rooms, rest).items():
-                self._start(node, *there[node], slots)
+            for node, slots in spread_slots(rooms, rest).items():
+                self._start_workers(node, *there[node], slots)
                 missing -= slots
         if self.grows:
-            self._ask(max(0, missing))
-        self._waited()
+            self._request_slots(max(0, missing))
+        self._report_waiting()
         self._looked = time.monotonic()
 
     @property
-    def largest(self) -> int:
+    def largest_machine(self) -> int:
         """The most slots of a machine: a cell for more devices would wait for ever."""
         return max((crew.slots for crew in self._crews.values()), default=0)
 
@@ -171,7 +171,7 @@ class WorkerPool:
         """No crew is started any more; waits a moment for those that end, and ends the others: Ray, shut down under a thread that waits
         for it, would end the process, without a word."""
         self._over = True
-        self._ask(0)
+        self._request_slots(0)
         crews = [*self._crews.values(), *self._gone]
         for seconds in (2, 1):  # these, halt's, the trials' and Ray's own seconds are 15 at most
             until = time.monotonic() + seconds
@@ -179,46 +179,46 @@ class WorkerPool:
                 if crew.thread:
                     crew.thread.join(max(0.0, until - time.monotonic()))
             for crew in crews:
-                if crew.thread and crew.thread.is_alive() and not beyond_stopping():
-                    crew.dismiss()
+                if crew.thread and crew.thread.is_alive() and not must_abandon_ray():
+                    crew.cancel_run()
 
-    def _room(self, resources: Resources) -> int:
+    def _count_room(self, resources: Resources) -> int:
         if self.share:
             return int(resources.get("GPU", 0) / self.share + 1e-9)
         return int(resources.get("CPU", 0))
 
-    def _start(self, node: str, host: str, resources: Resources, slots: int) -> None:
+    def _start_workers(self, node: str, host: str, resources: Resources, slots: int) -> None:
         crew = self._crews[node] = MachineWorkers(host, slots, self._first)
         per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / slots)} | ({"GPU": self.share} if self.share else {})
-        crew.thread = threading.Thread(target=self._run, args=(node, crew, per_worker), daemon=True)
+        crew.thread = threading.Thread(target=self._run_workers, args=(node, crew, per_worker), daemon=True)
         self._first += slots
         crew.thread.start()
 
-    def _run(self, node: str, crew: MachineWorkers, per_worker: Resources) -> None:
+    def _run_workers(self, node: str, crew: MachineWorkers, per_worker: Resources) -> None:
         failed: list[float] = []
         while True:
             try:
-                crew.trainer = self._trainer(node, crew, per_worker, f"crew-{crew.first}-{len(failed)}")
+                crew.trainer = self._make_trainer(node, crew, per_worker, f"crew-{crew.first}-{len(failed)}")
                 crew.trainer.fit()
-                refused: dict[int, str] = ray.get(self.mailbox.refusals.remote())
+                refused: dict[int, str] = ray.get(self.mailbox.list_refusals.remote())
                 reason = refused.get(crew.first, "")
                 again = False
             except Exception as error:
                 reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
                 failed.append(time.monotonic())
                 again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
-            if self._over or not reason or node not in machines():  # at its end, or with its machine, which `look` tells of
+            if self._over or not reason or node not in list_machines():  # at its end, or with its machine, which `update_machines` tells of
                 return
             if not again:
                 break
-            self._release(node, [per_worker] * crew.slots)
+            self._release_bundles(node, [per_worker] * crew.slots)
         if any(crew is not other and other.thread and other.thread.is_alive() for other in self._crews.values()):
             crew.slots = 0  # but it stays: the machine gets no other
             self.say(f"no cell is trained on this machine: {reason}")
         else:
             self.fatal = self.fatal or reason
 
-    def _release(self, node: str, bundles: list[Resources]) -> None:
+    def _release_bundles(self, node: str, bundles: list[Resources]) -> None:
         """Give back what a run holds of its machine whose controller died: Ray keeps it until the job ends, and the next would wait for it.
 
         Such a group that has no machine yet may be another crew's; that one's run then fails, and is begun anew.
@@ -230,9 +230,9 @@ class WorkerPool:
             if name.endswith(job) and name not in asked and alike and group["state"] != "REMOVED" and on <= {node}:
                 remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
-    def _trainer(self, node: str, crew: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
+    def _make_trainer(self, node: str, crew: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
         return _LeanTrainer(
-            serve,
+            run_worker,
             train_loop_config=self.config | {"first": crew.first, "size": crew.slots},
             torch_config=IndependentBackendConfig(),
             scaling_config=ray.train.ScalingConfig(
@@ -249,21 +249,21 @@ class WorkerPool:
             ),
         )
 
-    def _ask(self, slots: int) -> None:
+    def _request_slots(self, slots: int) -> None:
         """Let an autoscaler see so many slots that have no room yet."""
         while len(self._asked) > slots:
             remove_placement_group(self._asked.pop())
         while len(self._asked) < slots:
             self._asked.append(placement_group([{"CPU": 1.0} | ({"GPU": self.share} if self.share else {})]))
 
-    def _waited(self) -> None:
+    def _report_waiting(self) -> None:
         """Say what is waited for, and end a wait for nothing."""
         now = time.monotonic()
         if any(crew.slots for crew in self._crews.values()):
             self._manned = now
         elif now - self._manned > WAIT_S:
             what = f"{self.wanted} slots want {f'{self.share:g} of a GPU' if self.share else 'a CPU'} each, and no machine has it"
-            coming, failed = on_their_way() if self.grows else (0, "")
+            coming, failed = count_starting_machines() if self.grows else (0, "")
             if not coming:
                 self.fatal = f"{what} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")
             elif not self._said_waiting:
@@ -271,7 +271,7 @@ class WorkerPool:
                 self.say(f"{what} yet: waiting for {coming} machines that the autoscaler is starting")
 
 
-def on_their_way() -> tuple[int, str]:
+def count_starting_machines() -> tuple[int, str]:
     """How many machines an autoscaler is starting, and what it says of the last one that it could not start."""
     from ray.autoscaler.v2.sdk import get_cluster_status
 

@@ -51,8 +51,8 @@ CLAIMS = (
 )
 
 
-@STUDIES.add("adults_as_augmentation")
-def study(scale: Scale) -> Study:
+@STUDIES.register("adults_as_augmentation")
+def make_study(scale: Scale) -> Study:
     """Paper: the text's grid and settings, 840 trainings on CAFE and FER2013. Pocket: the same on rendered faces, minutes on two cores."""
     paper = Study(
         name="adults_as_augmentation",

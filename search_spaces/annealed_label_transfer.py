@@ -55,22 +55,22 @@ TABLES: dict[tuple[str, str], dict[str, float]] = {
 """accuracy as printed, by scenario and network: one training each, so without a spread"""
 
 
-def _best_two(place: tuple[str, str], row: dict[str, float]) -> Published:
+def _make_ranking_claim(place: tuple[str, str], row: dict[str, float]) -> Published:
     best, runner_up = sorted(row, key=lambda arm: -row[arm])[:2]  # stable: of equals the first printed
     condition: dict[str, Any] = dict(zip(("scenario", "encoder"), place, strict=True))
     return Published(condition, best, row[best], runner_up, row[runner_up])
 
 
-def _beats(text: str, better: str, worse: str) -> Claim:
+def _claim_better(text: str, better: str, worse: str) -> Claim:
     return Claim(text, {"method": better}, {"method": worse})
 
 
 CLAIMS = (
-    _beats("annealed label transfer beats pseudo-labels", "ALT", "PL"),
-    _beats("it beats random learning rates", "ALT", "PL+ALRAO"),
-    _beats("it beats learning from the labelled images alone", "ALT", "SL"),
-    _beats("pseudo-labels beat learning from the labelled images alone", "PL", "SL"),
-    _beats("ours: it beats using the gate's labels for training", "ALT", "SL(gate)"),
+    _claim_better("annealed label transfer beats pseudo-labels", "ALT", "PL"),
+    _claim_better("it beats random learning rates", "ALT", "PL+ALRAO"),
+    _claim_better("it beats learning from the labelled images alone", "ALT", "SL"),
+    _claim_better("pseudo-labels beat learning from the labelled images alone", "PL", "SL"),
+    _claim_better("ours: it beats using the gate's labels for training", "ALT", "SL(gate)"),
 )
 
 
@@ -94,8 +94,8 @@ POCKET: dict[str, Any] = {
 """settings of the pocket scale"""
 
 
-@STUDIES.add("annealed_label_transfer")
-def study(scale: Scale) -> Study:
+@STUDIES.register("annealed_label_transfer")
+def make_study(scale: Scale) -> Study:
     """Paper: the text's scenarios, networks and settings, five seeds. Pocket: every scenario on rendered faces, minutes on two cores."""
     paper = Study(
         name="annealed_label_transfer",
@@ -114,7 +114,7 @@ def study(scale: Scale) -> Study:
         meanings={"scenario": SCENARIOS},
         largest="encoder",
         baseline="SL",
-        published=tuple(_best_two(place, row) for place, row in TABLES.items()),
+        published=tuple(_make_ranking_claim(place, row) for place, row in TABLES.items()),
         claims=CLAIMS,
         search=SEARCH,
     )

@@ -9,8 +9,8 @@ SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}) for slo
 """beta's slope: as printed, which hardly ever opens while it is warm; a tenth; any step that lowers the gate's loss"""
 
 
-@STUDIES.add("annealed_label_transfer_gate")
-def study(scale: Scale) -> Study:
+@STUDIES.register("annealed_label_transfer_gate")
+def make_study(scale: Scale) -> Study:
     """The ablation of algorithm 1: beta's slope against the three readings of T xi, in every scenario; pocket: in the first."""
     paper = Study(
         name="annealed_label_transfer_gate",

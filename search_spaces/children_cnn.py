@@ -39,18 +39,18 @@ TRANSFER = 85.759
 """RonNet's, on children; 25.415 and the like are multiples of 1/602, this is none: the text had another test set here"""
 
 
-def _place(encoder: str) -> dict[str, Any]:
+def _make_place(encoder: str) -> dict[str, Any]:
     return {"encoder": encoder, "classes": 7, "augment": "affine"}
 
 
 PRINTED = (
     *(
-        ReportedScore(_place(encoder), arm, score, on)
+        ReportedScore(_make_place(encoder), arm, score, on)
         for encoder, rows in TABLES.items()
         for arm, scores in rows.items()
         for on, score in zip(("own", "test"), scores, strict=True)
     ),
-    ReportedScore(_place("ronnet"), "transfer", TRANSFER),
+    ReportedScore(_make_place("ronnet"), "transfer", TRANSFER),
 )
 
 CLAIMS = (
@@ -63,8 +63,8 @@ CLAIMS = (
 )
 
 
-@STUDIES.add("children_cnn")
-def study(scale: Scale) -> Study:
+@STUDIES.register("children_cnn")
+def make_study(scale: Scale) -> Study:
     """Paper: the text's networks, routes and ablations, five seeds. Pocket: all of it on rendered faces, minutes on two cores."""
     paper = Study(
         name="children_cnn",
@@ -87,7 +87,7 @@ def study(scale: Scale) -> Study:
             "colour": {"grey": {"grey": True}, "rgb": {"grey": False}},
         },
         largest="classes",
-        published=(Published(_place("ronnet"), "transfer", TRANSFER, "adults(lab)", TABLES["ronnet"]["adults(lab)"][1]),),
+        published=(Published(_make_place("ronnet"), "transfer", TRANSFER, "adults(lab)", TABLES["ronnet"]["adults(lab)"][1]),),
         claims=CLAIMS,
         one_validation=False,  # adults only are validated on adults
         printed=PRINTED,

@@ -64,5 +64,5 @@ class TunedSettings:
     condition: dict[str, Value]
     settings: dict[str, Any]
 
-    def fits(self, arm: str, point: dict[str, Value]) -> bool:
+    def applies_to(self, arm: str, point: dict[str, Value]) -> bool:
         return arm == self.arm and all(point.get(axis) == value for axis, value in self.condition.items())

@@ -9,8 +9,8 @@ from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Publish
 from search_spaces.space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
-from trainables.registry import BadRequest, Registry, unknown
-from trainables.settings import Settings, resolve
+from trainables.registry import BadRequest, Registry, make_unknown_error
+from trainables.settings import Settings, resolve_settings
 
 Scale = Literal["pocket", "paper"]
 Known = dict[tuple[str, str], tuple[Any, dict[str, Any]]]
@@ -90,15 +90,15 @@ class Study:
     """the condition whose values are numbers of classes, the fewer among the more: is leaving some out a gain?"""
 
     @property
-    def conditions(self) -> dict[str, tuple[Value, ...]]:
+    def condition_axes(self) -> dict[str, tuple[Value, ...]]:
         """The axes that are neither compared nor replicated."""
         return {axis: values for axis, values in self.axes.items() if axis not in (self.compared, self.replicated)}
 
-    def narrowed(self, axis: str, wanted: list[str]) -> "Study":
+    def narrow_axis(self, axis: str, wanted: list[str]) -> "Study":
         """Only these values of an axis, written as a person types them."""
         if axis not in self.axes:
-            raise unknown(f"axis of {self.name}", axis, self.axes)
-        values = tuple(_match(axis, self.axes[axis], text) for text in wanted)
+            raise make_unknown_error(f"axis of {self.name}", axis, self.axes)
+        values = tuple(_match_value(axis, self.axes[axis], text) for text in wanted)
         return replace(self, axes=self.axes | {axis: tuple(value for value in self.axes[axis] if value in values)})
 
     def with_seeds(self, number: int) -> "Study":
@@ -121,10 +121,10 @@ class Study:
         for arm in self.arms.values():
             known.update(METHODS.find(arm.method).Settings.model_fields, TASKS.find(arm.task or self.task).settings.model_fields)
         if name.split(".")[0] not in known:
-            raise unknown(f"setting of {self.name}", name, known - set(self.axes))
+            raise make_unknown_error(f"setting of {self.name}", name, known - set(self.axes))
         return replace(self, settings=self.settings | {name: value})
 
-    def cells(self, data: dict[str, Data]) -> list[Cell]:
+    def make_cells(self, data: dict[str, Data]) -> list[Cell]:
         """Every cell, one replicate of everything first, and of it those without parents, so that none holds a slot while it waits for one.
 
         BadRequest where a setting does not fit.
@@ -133,32 +133,32 @@ class Study:
         known: Known = {}
         for replicate in self.axes[self.replicated]:
             values = itertools.product(*((replicate,) if axis == self.replicated else self.axes[axis] for axis in self.axes))
-            lines = [self._line(dict(zip(self.axes, point, strict=True)), data, known) for point in values]
+            lines = [self._make_ancestry(dict(zip(self.axes, point, strict=True)), data, known) for point in values]
             for generation in itertools.zip_longest(*lines):
                 found |= {cell.key: cell for cell in generation if cell and cell.key not in found}
         return list(found.values())
 
-    def is_step(self, cell: Cell) -> bool:
+    def is_prerequisite(self, cell: Cell) -> bool:
         """It lies at no point of this grid: it is trained for its children alone."""
         return any(value not in self.axes[axis] for axis, value in cell.axes.items())
 
-    def _line(self, point: dict[str, Value], data: dict[str, Data], known: Known, children: tuple[str, ...] = ()) -> list[Cell]:
+    def _make_ancestry(self, point: dict[str, Value], data: dict[str, Data], known: Known, children: tuple[str, ...] = ()) -> list[Cell]:
         """The cell of a point, behind its parent and its parent's parents."""
         name = str(point[self.compared])
         if (parent := self.arms[name].parent) is None:
-            return [self._cell(point, data, known)]
+            return [self._make_cell(point, data, known)]
         parent = parent.format(**point)
         if parent not in self.arms:
-            raise unknown(f"parent of {name} in {self.name}", parent, self.arms)
+            raise make_unknown_error(f"parent of {name} in {self.name}", parent, self.arms)
         if parent in (name, *children):
             raise BadRequest(f"{self.name}: the arms {', '.join((*children, name))} are each other's parents; one must have none")
         fixed = self.arms[parent].fixed
         if strange := [axis for axis in fixed if axis not in self.axes]:
-            raise unknown(f"axis of {self.name}, fixed for {parent},", strange[0], self.axes)
-        line = self._line(point | fixed | {self.compared: parent}, data, known, (*children, name))
-        return [*line, replace(self._cell(point, data, known), parent=line[-1].key)]
+            raise make_unknown_error(f"axis of {self.name}, fixed for {parent},", strange[0], self.axes)
+        line = self._make_ancestry(point | fixed | {self.compared: parent}, data, known, (*children, name))
+        return [*line, replace(self._make_cell(point, data, known), parent=line[-1].key)]
 
-    def _cell(self, point: dict[str, Value], data: dict[str, Data], known: Known) -> Cell:
+    def _make_cell(self, point: dict[str, Value], data: dict[str, Data], known: Known) -> Cell:
         from trainables.data.task import TASKS
         from trainables.methods.method import METHODS
 
@@ -166,7 +166,7 @@ class Study:
         named = arm.task or self.task
         method, kind = METHODS.find(arm.method), TASKS.find(named)
         task = kind.settings
-        meant = {axis: self.meanings[axis][point[axis]] if axis in self.meanings else {axis: point[axis]} for axis in self.conditions}
+        meant = {axis: self.meanings[axis][point[axis]] if axis in self.meanings else {axis: point[axis]} for axis in self.condition_axes}
         wanted: dict[str, Any] = {}
         for axes, places in self.defaults.items():
             wanted |= places.get(tuple(point[axis] for axis in axes), {})
@@ -174,20 +174,22 @@ class Study:
         for settings in meant.values():
             wanted |= settings
         for found in self.found:
-            if found.fits(str(point[self.compared]), point):
+            if found.applies_to(str(point[self.compared]), point):
                 for name in found.settings:
                     if name.split(".")[0] not in method.Settings.model_fields:
-                        raise unknown(f"setting of method {arm.method}, searched for {found.arm}:", name, method.Settings.model_fields)
+                        raise make_unknown_error(
+                            f"setting of method {arm.method}, searched for {found.arm}:", name, method.Settings.model_fields
+                        )
                 wanted |= found.settings
-        of_task, of_method = _of(wanted, task.model_fields), _of(wanted, method.Settings.model_fields)
+        of_task, of_method = _pick_fields(wanted, task.model_fields), _pick_fields(wanted, method.Settings.model_fields)
         for axis, settings in meant.items():
             if lost := [name for name in settings if name.split(".")[0] not in (*of_task, *of_method)]:
                 said = f"axis {axis} of {self.name}" if axis not in self.meanings else f"{lost[0]}, set by axis {axis} of {self.name},"
                 raise BadRequest(f"{said} is a setting of neither task {named} nor method {arm.method}")
-        task_settings, plain = _resolved(task, of_task, f"task {named}", known)
+        task_settings, plain = _resolve_settings(task, of_task, f"task {named}", known)
         roles = kind.roles(task_settings) if kind.roles else tuple(data)
         if strange := [role for role in roles if role not in data]:
-            raise unknown(f"role of {self.name}", strange[0], data)
+            raise make_unknown_error(f"role of {self.name}", strange[0], data)
         return Cell(
             study=self.name,
             scale=self.scale,
@@ -195,17 +197,17 @@ class Study:
             task=named,
             task_settings=plain,
             method=arm.method,
-            method_settings=_resolved(method.Settings, of_method, f"method {arm.method}", known)[1],
+            method_settings=_resolve_settings(method.Settings, of_method, f"method {arm.method}", known)[1],
             version=method.version,
             data={role: data[role] for role in roles},
         )
 
 
-def _resolved(kind: type[Settings], values: dict[str, Any], what: str, known: Known) -> tuple[Any, dict[str, Any]]:
+def _resolve_settings(kind: type[Settings], values: dict[str, Any], what: str, known: Known) -> tuple[Any, dict[str, Any]]:
     """Settings and the same as plain containers, which all the cells of these settings share."""
     name = (what, repr(values))
     if name not in known:
-        settings = resolve(kind, values, what)
+        settings = resolve_settings(kind, values, what)
         known[name] = settings, settings.model_dump(mode="json")
     return known[name]
 
@@ -213,7 +215,7 @@ def _resolved(kind: type[Settings], values: dict[str, Any], what: str, known: Kn
 STUDIES: Registry[Callable[[Scale], Study]] = Registry("study", "search_spaces")
 
 
-def _of(wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
+def _pick_fields(wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
     """The values meant for these fields, dotted names folded into nested ones."""
     values: dict[str, Any] = {}
     for name, value in wanted.items():
@@ -231,7 +233,7 @@ def _of(wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
     return values
 
 
-def _match(axis: str, values: tuple[Value, ...], text: str) -> Value:
+def _match_value(axis: str, values: tuple[Value, ...], text: str) -> Value:
     for value in values:
         if str(value) == text:
             return value
@@ -241,4 +243,4 @@ def _match(axis: str, values: tuple[Value, ...], text: str) -> Value:
                     return value
             except ValueError:
                 pass
-    raise unknown(f"value of axis {axis}", text, map(str, values))
+    raise make_unknown_error(f"value of axis {axis}", text, map(str, values))

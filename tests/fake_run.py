@@ -17,9 +17,9 @@ EPOCHS = {"pretrain": 6, "probe": 4}
 def fake_run(path: str | Path, study: Study, title: str = "rendered faces, {role}") -> tuple[RunFolder, list[Cell]]:
     """Every cell of the study done, its grid written."""
     data = {role: Data(Source("faces"), f"fingerprint-{role}", title.format(role=role)) for role in study.roles}
-    cells = study.cells(data)
+    cells = study.make_cells(data)
     folder = RunFolder(str(path))
-    folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_step(cell)])
+    folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
     for cell in cells:
         finish(folder, study, cell)
     return folder, cells
@@ -42,15 +42,15 @@ def finish(folder: RunFolder, study: Study, cell: Cell, flags: tuple[str, ...] =
     persons = np.arange(len(labels)) % 20  # the same on every test set
     facts = {"sex": np.array(["F", "M"])[persons % 2], "age": 2.0 + persons % 7, "mouth_open": persons % 3 == 0}
     folder.put_predictions(cell.key, index=np.arange(len(labels)), subject=persons, label=labels, probabilities=probabilities, **facts)
-    confusion = metrics.confusion(labels, guesses, len(CLASSES))
-    test = metrics.accuracy(confusion)
+    confusion = metrics.count_confusion(labels, guesses, len(CLASSES))
+    test = metrics.compute_accuracy(confusion)
     result = {
         "key": cell.key,
         "axes": cell.axes,
         "metrics": {
             "val/accuracy": float(np.clip(test + rng.normal(0, 0.02), 0, 1)),
             "test/accuracy": test,
-            "test/balanced_accuracy": metrics.balanced_accuracy(confusion),
+            "test/balanced_accuracy": metrics.compute_balanced_accuracy(confusion),
             "train/loss": 0.5,
         },
         "selected_epoch": 3,

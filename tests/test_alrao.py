@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from tests import tiny
 from trainables.loop import make_method, make_task
-from trainables.methods.pseudo_label_alrao import Parallel, unit_rates
-from trainables.models import build
+from trainables.methods.pseudo_label_alrao import Parallel, draw_unit_rates
+from trainables.models import build_encoder
 
 
 def test_the_rates_are_log_uniform() -> None:
     network = nn.Sequential(nn.Linear(2, 20_000), nn.BatchNorm1d(5_000))
-    rates = unit_rates(network, 1e-5, 1.0, np.random.default_rng(0))
+    rates = draw_unit_rates(network, 1e-5, 1.0, np.random.default_rng(0))
     for units in (rates[0].flatten(), rates[2]):
         logs = units.log10().numpy()
         assert logs.min() >= -5.00001 and logs.max() <= 0.00001
@@ -30,13 +30,13 @@ def test_the_rates_are_log_uniform() -> None:
 def test_a_unit_has_one_rate_for_its_weights_and_bias() -> None:
     """Of layers without units each number has its own."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 6))
-    rates = unit_rates(network, 0.1, 10, np.random.default_rng(0))
+    rates = draw_unit_rates(network, 0.1, 10, np.random.default_rng(0))
     for rate, parameter in zip(rates, network.parameters(), strict=True):
         assert (rate * torch.ones_like(parameter)).shape == parameter.shape
     assert rates[0].shape == (4, 1, 1, 1) and torch.equal(rates[0].flatten(), rates[1])
     assert rates[2].shape == rates[3].shape == (4,) and not torch.equal(rates[2], rates[3])
     assert rates[4].shape == (6, 1) and torch.equal(rates[4].flatten(), rates[5])
-    assert len(unit_rates(build("pocket", channels=1, size=32), 0.1, 1, np.random.default_rng(0)))
+    assert len(draw_unit_rates(build_encoder("pocket", channels=1, size=32), 0.1, 1, np.random.default_rng(0)))
 
 
 def oracle(losses: np.ndarray, stay: float) -> list[np.ndarray]:
@@ -67,22 +67,22 @@ def test_the_switch_is_a_hidden_markov_model(layers: int, batches: int, stay: fl
     for expected, row in zip(oracle(losses, stay), (*losses, None), strict=True):
         assert head.log_weights.logsumexp(0).exp().numpy() == pytest.approx(expected, rel=1e-3, abs=1e-6)
         if row is not None:
-            head.update(torch.from_numpy(row).float())
+            head.update_switch(torch.from_numpy(row).float())
 
 
 def test_the_switch_follows_the_better_layer() -> None:
     head = Parallel(3, 2, 2, 0.9999)
     for _ in range(50):
-        head.update(torch.tensor([1.0, 0.5]))
+        head.update_switch(torch.tensor([1.0, 0.5]))
     assert head.log_weights.logsumexp(0).exp()[1] > 0.9
     for _ in range(80):
-        head.update(torch.tensor([0.5, 1.0]))
+        head.update_switch(torch.tensor([0.5, 1.0]))
     assert head.log_weights.logsumexp(0).exp()[0] > 0.9
 
 
 def test_the_average_is_of_probabilities() -> None:
     head = Parallel(5, 3, 4, 0.9)
-    head.update(torch.tensor([1.0, 0.2, 3.0, 0.5]))
+    head.update_switch(torch.tensor([1.0, 0.2, 3.0, 0.5]))
     features = torch.randn(7, 5)
     weights = head.log_weights.logsumexp(0).exp()
     each = [functional.linear(features, head.weight[k], head.bias[k]).softmax(1) for k in range(4)]
@@ -96,12 +96,12 @@ def test_each_learns_from_its_own_loss(tmp_path: Any) -> None:
     settings: dict[str, Any] = {"batch": 8, "epochs": 4, "weight": 0.0, "layers": 3, "rates": (1e-3, 1e-1), "weight_decay": 0.01}
     cell = tiny.transfer(roles, "pseudo_label_alrao", **settings)
     method, twin = (make_method(cell, make_task(cell, torch.device("cpu"))) for _ in range(2))
-    (phase,), (other,) = method.phases(), twin.phases()
+    (phase,), (other,) = method.build_phases(), twin.build_phases()
     for each in (phase, other):
-        each.begin()
-        each.start(0)
+        each.begin_phase()
+        each.start_epoch(0)
         each.model.train()
-    phase.step(0)
+    phase.train_step(0)
 
     images, labels = other.labelled[0]
     encoder, head = twin.modules["encoder"], twin.modules["classifier"]

@@ -13,7 +13,7 @@ from tests import tiny
 from trainables.cell import Data
 from trainables.data.dataset import DataError
 from trainables.data.task import Images
-from trainables.loop import make_method, make_task, train
+from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
@@ -34,9 +34,9 @@ def made(roles: dict[str, Data]) -> Callable[..., AnnealedLabelTransfer]:
 
 
 def begun(method: Any, epoch: int = 0) -> Any:
-    (phase,) = method.phases()
-    phase.begin()
-    phase.start(epoch)
+    (phase,) = method.build_phases()
+    phase.begin_phase()
+    phase.start_epoch(epoch)
     phase.model.train()
     return phase
 
@@ -55,16 +55,16 @@ def everything(phase: Any) -> list[bytes]:
 def test_with_a_gate_that_never_opens_it_is_supervised_learning_to_the_bit(made) -> None:
     """Weights, running statistics and momentum, after every step of the whole training."""
     annealed, supervised = made(**NEVER), made("labelled")
-    phases = [method.phases()[0] for method in (annealed, supervised)]
+    phases = [method.build_phases()[0] for method in (annealed, supervised)]
     for phase in phases:
-        phase.begin()
+        phase.begin_phase()
     for epoch in range(4):
-        steps = {phase.start(epoch) for phase in phases}
+        steps = {phase.start_epoch(epoch) for phase in phases}
         assert steps == {3}
         for phase in phases:
             phase.model.train()
         for step in range(3):
-            logs, expected = (phase.step(step) for phase in phases)
+            logs, expected = (phase.train_step(step) for phase in phases)
             assert logs["gate/accepted"] == 0 and logs["train/loss"] == expected["train/loss"]
             assert everything(phases[0]) == everything(phases[1])
 
@@ -73,10 +73,10 @@ def test_with_a_gate_that_never_opens_it_is_supervised_learning_to_the_bit(made)
 def test_an_attempt_that_breaks_the_network_leaves_nothing(made, monkeypatch: pytest.MonkeyPatch, broken: float) -> None:
     """Even with a gate that takes any step that helps."""
     supervised = begun(made("labelled"))
-    supervised.step(0)
+    supervised.train_step(0)
     phase = begun(made(slope=0.0))
-    monkeypatch.setattr(phase, "noisy", lambda scores, pseudo, xi: scores.sum() * broken)
-    assert phase.step(0)["gate/accepted"] == 0
+    monkeypatch.setattr(phase, "compute_noisy_loss", lambda scores, pseudo, xi: scores.sum() * broken)
+    assert phase.train_step(0)["gate/accepted"] == 0
     assert everything(phase) == everything(supervised)
 
 
@@ -85,15 +85,15 @@ def test_a_step_that_helps_is_kept_whole(made, monkeypatch: pytest.MonkeyPatch) 
     method, twin = made(slope=0.0), made(slope=0.0)
     phase, other = begun(method), begun(twin)
     losses = iter((2.0, 1.0))
-    monkeypatch.setattr(method, "gate_loss", lambda: torch.tensor(next(losses)))
-    logs = phase.step(0)
+    monkeypatch.setattr(method, "compute_gate_loss", lambda: torch.tensor(next(losses)))
+    logs = phase.train_step(0)
     assert logs["gate/accepted"] == 1 and logs["gate/margin"] == 1
 
     images, labels = other.labelled[0]
-    other.descend(functional.cross_entropy(twin.score(images), labels))
+    other.update_parameters(functional.cross_entropy(twin.compute_class_scores(images), labels))
     images, _ = other.unlabelled[0]
-    scores = twin.score(images)
-    other.descend(functional.cross_entropy(scores, scores.argmax(1)) * (1 + 0.2 * other.xi[0]))
+    scores = twin.compute_class_scores(images)
+    other.update_parameters(functional.cross_entropy(scores, scores.argmax(1)) * (1 + 0.2 * other.xi[0]))
     assert everything(phase) == everything(other)
 
 
@@ -104,8 +104,8 @@ def test_the_gate_opens_above_beta(made, monkeypatch: pytest.MonkeyPatch, margin
     method.modules["reference"].loss.fill_(0.2)
     phase = begun(method)
     losses = iter((1.0, 1.0 - margin))
-    monkeypatch.setattr(method, "gate_loss", lambda: torch.tensor(next(losses)))
-    assert phase.beta.item() == pytest.approx(0.03) and bool(phase.step(0)["gate/accepted"]) is kept
+    monkeypatch.setattr(method, "compute_gate_loss", lambda: torch.tensor(next(losses)))
+    assert phase.beta.item() == pytest.approx(0.03) and bool(phase.train_step(0)["gate/accepted"]) is kept
 
 
 def test_without_temperature_the_gate_asks_that_the_loss_falls(made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +113,8 @@ def test_without_temperature_the_gate_asks_that_the_loss_falls(made, monkeypatch
         method = made()
         phase = begun(method, epoch=3)
         losses = iter((before, after))
-        monkeypatch.setattr(method, "gate_loss", lambda losses=losses: torch.tensor(next(losses)))
-        assert phase.beta == 0 and phase.step(0)["gate/accepted"] == kept
+        monkeypatch.setattr(method, "compute_gate_loss", lambda losses=losses: torch.tensor(next(losses)))
+        assert phase.beta == 0 and phase.train_step(0)["gate/accepted"] == kept
 
 
 def test_the_temperature_cools_to_nothing_at_three_quarters(made) -> None:
@@ -123,9 +123,9 @@ def test_the_temperature_cools_to_nothing_at_three_quarters(made) -> None:
     assert reference == pytest.approx(math.log(3), abs=0.2)
     temperatures = []
     for epoch in range(20):
-        phase.start(epoch)
-        temperatures.append(phase.finish(epoch)["temperature"])
-        assert phase.finish(epoch)["beta"] == pytest.approx(0.75 * temperatures[-1])
+        phase.start_epoch(epoch)
+        temperatures.append(phase.finish_epoch(epoch)["temperature"])
+        assert phase.finish_epoch(epoch)["beta"] == pytest.approx(0.75 * temperatures[-1])
         if epoch < 15:
             assert phase.xi.abs().max() <= 1
     expected = [0.2 * reference * max(0, 1 - epoch / 15) for epoch in range(20)]  # T0 / (.75 x 20) less each epoch
@@ -137,9 +137,9 @@ def test_the_reference_is_measured_once(made) -> None:
     method = made()
     phase = begun(method)
     first = method.reference.item()
-    phase.step(0)
-    phase.begin()
-    assert method.reference.item() == first and method.gate_loss().item() != first
+    phase.train_step(0)
+    phase.begin_phase()
+    assert method.reference.item() == first and method.compute_gate_loss().item() != first
     state = method.modules.state_dict()
     other = made()
     other.modules.load_state_dict(state)
@@ -155,7 +155,7 @@ def test_what_each_reading_of_the_noise_does(made, noise: str) -> None:
     scores, pseudo = torch.randn(8, 3, generator=torch.Generator().manual_seed(0), requires_grad=True), torch.arange(8) % 3
     plain = functional.cross_entropy(scores, pseudo)
     xi, temperature = phase.xi[1], phase.temperature
-    loss = phase.noisy(scores, pseudo, xi)
+    loss = phase.compute_noisy_loss(scores, pseudo, xi)
     gradient, expected = (torch.autograd.grad(each, scores)[0] for each in (loss, plain))
     if noise == "scale":
         torch.testing.assert_close(loss, plain * (1 + temperature * xi / phase.method.reference))
@@ -166,8 +166,8 @@ def test_what_each_reading_of_the_noise_does(made, noise: str) -> None:
     else:
         torch.testing.assert_close(loss, functional.cross_entropy(scores + temperature * xi, pseudo))
         assert (gradient - expected).abs().max() > 1e-3
-    phase.start(3)
-    torch.testing.assert_close(phase.noisy(scores, pseudo, phase.xi[1]), plain)
+    phase.start_epoch(3)
+    torch.testing.assert_close(phase.compute_noisy_loss(scores, pseudo, phase.xi[1]), plain)
 
 
 def test_pseudo_labels_are_measured_by_the_truth_and_never_learnt_from_it(made) -> None:
@@ -176,7 +176,7 @@ def test_pseudo_labels_are_measured_by_the_truth_and_never_learnt_from_it(made) 
         pool = method.task.partners["pool"]
         method.task.partners["pool"] = Images(pool.pixels, truth(pool.labels), pool.rows)
         phase = begun(method)
-        shares = [phase.step(step).get("pool/accuracy") for step in range(3)]
+        shares = [phase.train_step(step).get("pool/accuracy") for step in range(3)]
         return everything(phase), shares
 
     right, shares = course(lambda labels: labels)
@@ -193,19 +193,27 @@ def test_the_accuracy_of_pseudo_labels_is_over_the_epochs_known_images(made) -> 
     phase.known = int((truth >= 0).sum())
     generator = torch.Generator().manual_seed(0)
     pseudo = torch.randint(0, 3, truth.shape, generator=generator)
-    mean = sum(phase.right(pseudo[8 * step : 8 * step + 8], truth[8 * step : 8 * step + 8])["pool/accuracy"] for step in range(3)) / 3
+    mean = (
+        sum(
+            phase.measure_pseudo_accuracy(pseudo[8 * step : 8 * step + 8], truth[8 * step : 8 * step + 8])["pool/accuracy"]
+            for step in range(3)
+        )
+        / 3
+    )
     assert float(mean) == pytest.approx((pseudo == truth).sum().item() / phase.known)
 
 
 def test_a_gate_that_hardly_opened_is_flagged(made) -> None:
     phase = begun(made())
-    assert phase.end([{"gate/accepted": 0.0}, {"gate/accepted": 0.018}]) == ["ALT did not act: it kept 0.90% of its attempted steps"]
-    assert phase.end([{"gate/accepted": 0.0}, {"gate/accepted": 0.02}]) == []
+    assert phase.list_warnings([{"gate/accepted": 0.0}, {"gate/accepted": 0.018}]) == [
+        "ALT did not act: it kept 0.90% of its attempted steps"
+    ]
+    assert phase.list_warnings([{"gate/accepted": 0.0}, {"gate/accepted": 0.02}]) == []
 
 
 def test_its_course_and_its_flag_are_in_what_a_cell_leaves(roles: dict[str, Data], tmp_path: Any) -> None:
     cell, folder = tiny.transfer(roles, "annealed_label_transfer", **SETTINGS | NEVER), RunFolder(str(tmp_path))
-    result = train(cell, folder)
+    result = train_cell(cell, folder)
     assert result["flags"] == ["ALT did not act: it kept 0.00% of its attempted steps"]
     wanted = {
         "temperature",
@@ -218,7 +226,7 @@ def test_its_course_and_its_flag_are_in_what_a_cell_leaves(roles: dict[str, Data
         "pool/loss",
         "val/accuracy",
     }
-    for row in folder.history(cell.key):
+    for row in folder.get_history(cell.key):
         assert wanted <= row.keys()
         assert row["gate/margin"] == pytest.approx(row["gate/before"] - row["gate/after"], abs=1e-5)
 

@@ -12,10 +12,10 @@ import torch
 
 from tests import tiny
 from trainables import autotune as module
-from trainables.autotune import AutotuneResult, _Timing, choose, kind_of
+from trainables.autotune import AutotuneResult, _Timing, choose_execution, get_device_kind
 from trainables.cell import Cell, Data
 from trainables.execution import REFERENCE, ExecutionConfig
-from trainables.loop import chosen, make_method, make_task, train
+from trainables.loop import get_or_choose_execution, make_method, make_task, train_cell
 from trainables.methods.method import Method
 from trainables.store import RunFolder
 
@@ -34,7 +34,7 @@ def maker(cell: Cell) -> Any:
 
 
 def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
-    made = choose(maker(tiny.cell(roles, "SC(c)", ratio=2)), CPU)
+    made = choose_execution(maker(tiny.cell(roles, "SC(c)", ratio=2)), CPU)
     measured = made.milliseconds | dict.fromkeys(made.left_out, 0.0)
     assert measured.keys() == {f"{p}, {layout}, eager" for p in ("fp32", "bf16") for layout in ("channels_last", "contiguous")}
     fastest = min(made.milliseconds, key=made.milliseconds.__getitem__)
@@ -46,7 +46,7 @@ def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
 def test_chance_does_not_choose(bf16_s: float, best: ExecutionConfig) -> None:
     trial = _Timing(lambda arithmetic: pytest.fail("nothing to make"), CPU)
     trial.took = {REFERENCE: 1.0, CONTIGUOUS: 0.97, BF16: bf16_s}
-    assert trial.best() == best
+    assert trial.choose_fastest() == best
 
 
 def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +57,7 @@ def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixt
             raise RuntimeError("could not create a primitive descriptor\nand more")
         return make(arithmetic)
 
-    made = choose(fails, CPU)
+    made = choose_execution(fails, CPU)
     assert made.arithmetic.precision == "fp32" and len(made.milliseconds) == 2
     assert made.left_out == dict.fromkeys(
         map(str, (BF16, ExecutionConfig("bf16", "contiguous"))), "RuntimeError: could not create a primitive descriptor"
@@ -70,41 +70,41 @@ def test_what_works_nowhere_is_an_error(roles: Roles) -> None:
         raise RuntimeError("no such device")
 
     with pytest.raises(RuntimeError, match="no such device"):
-        choose(fails, CPU)
+        choose_execution(fails, CPU)
 
 
 def test_it_is_compiled_only_where_that_wins_its_time_back(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
     """One cell of a second's training never does; a million would, if a compiled step is faster at all."""
     make = maker(tiny.cell(roles, "SC(c)", ratio=2, **tiny.SOON_COMPILED))
-    assert not any("compiled" in name for name in choose(make, CPU).milliseconds)
+    assert not any("compiled" in name for name in choose_execution(make, CPU).milliseconds)
     monkeypatch.setattr(module, "COMPILE_FROM_S", 0.0)
-    made = choose(make, CPU)
+    made = choose_execution(make, CPU)
     (name,) = [name for name in made.milliseconds if "compiled" in name]
     assert not made.arithmetic.compiled and (name not in made.left_out or "win back" in made.left_out[name])
-    many = choose(make, CPU, cells=10**9)
+    many = choose_execution(make, CPU, cells=10**9)
     fastest = min(many.milliseconds, key=many.milliseconds.__getitem__)
     assert many.arithmetic.compiled == ("compiled" in fastest and "compiled" in str(many.arithmetic))
 
 
 def test_a_run_folder_chooses_once(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, folder = tiny.cell(roles, "SC(c)"), tiny.cell(roles, "SL(c)"), RunFolder(str(tmp_path))
-    made = chosen(first, folder)
-    monkeypatch.setattr("trainables.loop.choose", lambda *_: pytest.fail("measured again"))
-    assert chosen(second, RunFolder(str(tmp_path))) == made
+    made = get_or_choose_execution(first, folder)
+    monkeypatch.setattr("trainables.loop.choose_execution", lambda *_: pytest.fail("measured again"))
+    assert get_or_choose_execution(second, RunFolder(str(tmp_path))) == made
     (file,) = (tmp_path / "arithmetic").iterdir()
-    assert json.loads(file.read_text())["device"] == kind_of(CPU)
+    assert json.loads(file.read_text())["device"] == get_device_kind(CPU)
     second = tiny.cell(roles, "SL(c)", precision="auto")
-    result = train(second, folder, choice=made)
+    result = train_cell(second, folder, choice=made)
     assert AutotuneResult.from_json(result["arithmetic"]) == made and result["provenance"]["precision"] == made.arithmetic.precision
 
 
 CHOOSES = """
 import json, sys, torch
 from trainables.cell import Cell
-from trainables.loop import chosen
+from trainables.loop import get_or_choose_execution
 from trainables.store import RunFolder
 torch.set_num_threads(1)
-print(json.dumps(chosen(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2])).to_json()))
+print(json.dumps(get_or_choose_execution(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2])).to_json()))
 """
 
 
@@ -113,7 +113,7 @@ def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path)
     folder = RunFolder(str(tmp_path))
     folder.put_json(tiny.cell(roles, "SC(c)", ratio=2, batch=32).to_json(), "cell.json")
     old = {"PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    command = [sys.executable, "-c", CHOOSES, folder.path("cell.json"), folder.uri]
+    command = [sys.executable, "-c", CHOOSES, folder.get_path("cell.json"), folder.uri]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | old, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert AutotuneResult.from_json(json.loads(done.stdout.splitlines()[-1])).arithmetic.precision == "fp32"

@@ -25,7 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from platform.board import Board, confusion_png
+from platform.board import Board, draw_confusion_png
 from search_spaces.study import STUDIES, Arm, Study
 from trainables.cell import Cell
 from trainables.store import RunFolder
@@ -34,7 +34,7 @@ from trainables.store import RunFolder
 @pytest.fixture(scope="module")
 def study() -> Study:
     pocket = STUDIES.find("adults_as_augmentation")("pocket")
-    return pocket.narrowed("method", ["SC(c)", "SC(c<-a)"]).narrowed("split", ["0.5"]).with_seeds(3)
+    return pocket.narrow_axis("method", ["SC(c)", "SC(c<-a)"]).narrow_axis("split", ["0.5"]).with_seeds(3)
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def run(finished: tuple[RunFolder, list[Cell]], tmp_path: Path) -> tuple[RunFold
 
 
 def files(folder: RunFolder, name: str) -> list[Path]:
-    return sorted(file for file in Path(folder.path("tb", name)).iterdir() if file.is_file())
+    return sorted(file for file in Path(folder.get_path("tb", name)).iterdir() if file.is_file())
 
 
 def read(folder: RunFolder, name: str) -> dict[str, list[tuple[int, float]]]:
     """Every scalar of a run as TensorBoard reads it: (step, value) by tag, nothing sampled, nothing purged."""
-    reader = EventAccumulator(folder.path("tb", name), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
+    reader = EventAccumulator(folder.get_path("tb", name), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
     return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
 
 
@@ -63,18 +63,18 @@ def expected(rows: list[dict[str, Any]], tag: str) -> list[tuple[int, float]]:
 
 
 def content(folder: RunFolder) -> dict[Path, tuple[bytes, int]]:
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in Path(folder.path("tb")).rglob("*") if path.is_file()}
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in Path(folder.get_path("tb")).rglob("*") if path.is_file()}
 
 
 def test_rows_are_seen_at_once_and_the_result_ends_the_run(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, (cell, *_) = run
-    rows, board = folder.history(cell.key), Board(folder, study)
+    rows, board = folder.get_history(cell.key), Board(folder, study)
     for number, row in enumerate(rows, start=1):
-        board.row(cell, row)
+        board.add_epoch(cell, row)
         assert read(folder, cell.name)["train/loss"] == expected(rows[:number], "train/loss")
     assert "test/accuracy" not in read(folder, cell.name)
-    board.done(cell)
-    scalars, metrics = read(folder, cell.name), (folder.result(cell.key) or {})["metrics"]
+    board.finish_cell(cell)
+    scalars, metrics = read(folder, cell.name), (folder.get_result(cell.key) or {})["metrics"]
     assert set(scalars) == {"train/loss", "val/accuracy", "lr", "test/accuracy", "test/balanced_accuracy", "selected/val/accuracy"}
     for tag in ("train/loss", "val/accuracy", "lr"):
         assert scalars[tag] == expected(rows, tag)
@@ -84,22 +84,22 @@ def test_rows_are_seen_at_once_and_the_result_ends_the_run(run: tuple[RunFolder,
 
 def test_wall_times_are_the_epochs_own(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, (cell, *_) = run
-    Board(folder, study).done(cell)
-    reader = EventAccumulator(folder.path("tb", cell.name)).Reload()
-    assert [event.wall_time for event in reader.Scalars("train/loss")] == [row["time"] for row in folder.history(cell.key)]
+    Board(folder, study).finish_cell(cell)
+    reader = EventAccumulator(folder.get_path("tb", cell.name)).Reload()
+    assert [event.wall_time for event in reader.Scalars("train/loss")] == [row["time"] for row in folder.get_history(cell.key)]
 
 
 @pytest.mark.parametrize("torn", [0, 1, 9, 40])
 @pytest.mark.parametrize("end", ["row by row", "complete"])
 def test_after_a_kill_every_epoch_is_there_once(run: tuple[RunFolder, list[Cell]], study: Study, torn: int, end: str) -> None:
     folder, (cell, *_) = run
-    rows, result = folder.history(cell.key), folder.result(cell.key)
+    rows, result = folder.get_history(cell.key), folder.get_result(cell.key)
     assert result
     folder.remove("cells", cell.key, "result.json")
     folder.put_history(cell.key, rows[:4])  # the last checkpoint
     killed = Board(folder, study)
     for row in rows[:7]:
-        killed.row(cell, row)
+        killed.add_epoch(cell, row)
     (file,) = files(folder, cell.name)
     with file.open("r+b") as stream:
         stream.truncate(file.stat().st_size - torn)
@@ -107,20 +107,20 @@ def test_after_a_kill_every_epoch_is_there_once(run: tuple[RunFolder, list[Cell]
     board = Board(folder, study)
     if end == "row by row":
         for row in rows[4:]:
-            board.row(cell, row)
+            board.add_epoch(cell, row)
             assert read(folder, cell.name)["train/loss"] == expected(rows[: row["step"] + 1], "train/loss")
     folder.put_history(cell.key, rows)
     folder.put_result(cell.key, result)
-    board.done(cell) if end == "row by row" else board.complete([cell])
+    board.finish_cell(cell) if end == "row by row" else board.complete_runs([cell])
     assert len(files(folder, cell.name)) == 1
     assert {tag: read(folder, cell.name)[tag] for tag in ("train/loss", "lr")} == {tag: expected(rows, tag) for tag in ("train/loss", "lr")}
 
 
 def test_what_a_restarted_worker_repeats_is_dropped(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, (cell, *_) = run
-    rows, board = folder.history(cell.key), Board(folder, study)
+    rows, board = folder.get_history(cell.key), Board(folder, study)
     for row in [*rows[:6], *rows[3:]]:
-        board.row(cell, row)
+        board.add_epoch(cell, row)
     assert read(folder, cell.name)["train/loss"] == expected(rows, "train/loss")
     board.close()
 
@@ -130,11 +130,11 @@ def test_live_and_completed_boards_have_the_same_bytes(run: tuple[RunFolder, lis
     after = RunFolder(str(shutil.copytree(live.root, tmp_path / "after")))
     board = Board(live, study)
     for cell in cells:
-        for row in live.history(cell.key):
-            board.row(cell, row)
-        board.done(cell)
-    board.complete(cells)
-    Board(after, study).complete(cells)
+        for row in live.get_history(cell.key):
+            board.add_epoch(cell, row)
+        board.finish_cell(cell)
+    board.complete_runs(cells)
+    Board(after, study).complete_runs(cells)
     assert {path.relative_to(live.root): found[0] for path, found in content(live).items()} == {
         path.relative_to(after.root): found[0] for path, found in content(after).items()
     }
@@ -142,48 +142,48 @@ def test_live_and_completed_boards_have_the_same_bytes(run: tuple[RunFolder, lis
 
 def test_complete_mends_what_is_wrong_and_leaves_the_rest_alone(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, cells = run
-    Board(folder, study).complete(cells)
+    Board(folder, study).complete_runs(cells)
     before = content(folder)
-    Board(folder, study).complete(cells)
+    Board(folder, study).complete_runs(cells)
     assert content(folder) == before
 
     (file,) = files(folder, cells[0].name)
     file.write_bytes(2 * file.read_bytes())  # every epoch twice
     second = files(folder, cells[1].name)[0].with_name("events.out.tfevents.000007")
     second.write_bytes(files(folder, cells[1].name)[0].read_bytes())
-    Board(folder, study).complete(cells)
+    Board(folder, study).complete_runs(cells)
     for cell in cells[:2]:
         assert len(files(folder, cell.name)) == 1
-        assert read(folder, cell.name)["lr"] == expected(folder.history(cell.key), "lr")
+        assert read(folder, cell.name)["lr"] == expected(folder.get_history(cell.key), "lr")
     untouched = {path: found for path, found in before.items() if path in content(folder)}
     assert len(untouched) == len(before) - 2 and untouched.items() <= content(folder).items()
 
 
 def test_what_has_not_changed_is_not_read_again(run: tuple[RunFolder, list[Cell]], study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, cells = run
-    Board(folder, study).complete(cells)
+    Board(folder, study).complete_runs(cells)
     reads: list[str] = []
-    read_history = RunFolder.history
-    monkeypatch.setattr(RunFolder, "history", lambda self, key: reads.append(key) or read_history(self, key))
-    Board(folder, study).complete(cells)
+    read_history = RunFolder.get_history
+    monkeypatch.setattr(RunFolder, "get_history", lambda self, key: reads.append(key) or read_history(self, key))
+    Board(folder, study).complete_runs(cells)
     assert reads == []
-    folder.put_result(cells[0].key, folder.result(cells[0].key) or {})  # trained again
-    Board(folder, study).complete(cells)
+    folder.put_result(cells[0].key, folder.get_result(cells[0].key) or {})  # trained again
+    Board(folder, study).complete_runs(cells)
     assert set(reads) == {cell.key for cell in cells if cell.axes | {"seed": 0} == cells[0].axes | {"seed": 0}}
-    Path(folder.path("drawn.json")).write_text("{")
-    Board(folder, study).complete(cells)
+    Path(folder.get_path("drawn.json")).write_text("{")
+    Board(folder, study).complete_runs(cells)
     assert set(reads) == {cell.key for cell in cells}
 
 
 def test_epochs_that_no_checkpoint_holds_yet_are_kept(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, (cell, *_) = run
-    rows = folder.history(cell.key)
+    rows = folder.get_history(cell.key)
     folder.remove("cells", cell.key, "result.json")
     folder.put_history(cell.key, rows[:2])
     board = Board(folder, study)
     for row in rows[:5]:
-        board.row(cell, row)
-    board.complete([cell])
+        board.add_epoch(cell, row)
+    board.complete_runs([cell])
     assert read(folder, cell.name)["train/loss"] == expected(rows[:5], "train/loss")
 
 
@@ -191,28 +191,28 @@ def test_means_over_the_replicates_that_are_done(run: tuple[RunFolder, list[Cell
     folder, cells = run
     mine = [cell for cell in cells if cell.name.startswith("SC(c<-a)/split=0.5/ratio=5/")]
     folder.remove("cells", mine[0].key, "result.json")
-    Board(folder, study).complete(cells)
-    histories = [folder.history(cell.key) for cell in mine[1:]]
+    Board(folder, study).complete_runs(cells)
+    histories = [folder.get_history(cell.key) for cell in mine[1:]]
     scalars = read(folder, "mean/SC(c<-a)/split=0.5/ratio=5")
     losses = np.array([[row["train/loss"] for row in rows] for rows in histories])
     assert [value for _, value in scalars["train/loss"]] == pytest.approx(losses.mean(0), rel=1e-6)
     assert [value for _, value in scalars["train/loss_sd"]] == pytest.approx(np.abs(losses[0] - losses[1]) / 2**0.5, rel=1e-4)
     assert [step for step, _ in scalars["val/accuracy"]] == [row["step"] for row in histories[0] if "val/accuracy" in row]
-    tests = [(folder.result(cell.key) or {})["metrics"]["test/accuracy"] for cell in mine[1:]]
+    tests = [(folder.get_result(cell.key) or {})["metrics"]["test/accuracy"] for cell in mine[1:]]
     assert scalars["test/accuracy"] == [(9, pytest.approx(sum(tests) / 2))]
     assert scalars["test/accuracy_sd"] == [(9, pytest.approx(abs(tests[0] - tests[1]) / 2**0.5))]
 
 
 def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path, study: Study) -> None:
     folder, cells = fake_run(tmp_path / "run", study.with_seeds(1))
-    Board(folder, study).complete(cells)
+    Board(folder, study).complete_runs(cells)
     assert set(read(folder, "mean/SC(c)/split=0.5/ratio=1")) == {"train/loss", "val/accuracy", "test/accuracy", "test/balanced_accuracy"}
 
 
 def test_hparams_hold_every_axis(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, cells = run
-    Board(folder, study).complete(cells)
-    reader = EventAccumulator(folder.path("tb", cells[-1].name)).Reload()
+    Board(folder, study).complete_runs(cells)
+    reader = EventAccumulator(folder.get_path("tb", cells[-1].name)).Reload()
     data = reader.PluginTagToContent("hparams")
     info = metadata.parse_session_start_info_plugin_data(data[metadata.SESSION_START_INFO_TAG])
     assert {axis: getattr(value, value.WhichOneof("kind")) for axis, value in info.hparams.items()} == cells[-1].axes
@@ -225,14 +225,14 @@ def test_hparams_hold_every_axis(run: tuple[RunFolder, list[Cell]], study: Study
 
 def test_the_confusion_matrix_is_an_image_of_the_counts(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, (cell, *_) = run
-    Board(folder, study).done(cell)
-    (image,) = EventAccumulator(folder.path("tb", cell.name)).Reload().Images("test/confusion")
+    Board(folder, study).finish_cell(cell)
+    (image,) = EventAccumulator(folder.get_path("tb", cell.name)).Reload().Images("test/confusion")
     assert Image.open(io.BytesIO(image.encoded_image_string)).size == (image.width, image.height)
 
 
 def test_darker_is_more_often(side: int = 40) -> None:
     counts = np.array([[8, 2, 0], [0, 0, 0], [1, 4, 5]])
-    png, width, height = confusion_png(counts, list(CLASSES[:3]), side)
+    png, width, height = draw_confusion_png(counts, list(CLASSES[:3]), side)
     pixels = np.array(Image.open(io.BytesIO(png)))
     assert pixels.shape == (height, width)
     margin = width - 6 - 3 * side
@@ -252,8 +252,8 @@ def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
         arms={"a": Arm("supervised"), "b": Arm("supervised")},
     )
     folder, cells = fake_run(tmp_path / "run", other)
-    Board(folder, other).complete(cells)
-    runs = {str(path.parent.relative_to(folder.path("tb"))) for path in content(folder)}
+    Board(folder, other).complete_runs(cells)
+    runs = {str(path.parent.relative_to(folder.get_path("tb"))) for path in content(folder)}
     assert runs == {".", *(cell.name for cell in cells), *(f"mean/{network}/per_class={size}" for network in "ab" for size in (30, None))}
 
 
@@ -261,19 +261,19 @@ def test_elsewhere_there_is_a_note_and_no_board(study: Study, caplog: pytest.Log
     folder = RunFolder("memory://board")
     with caplog.at_level(logging.WARNING):
         board = Board(folder, study)
-        (cell, *_) = study.cells({})
-        board.row(cell, {"step": 0, "train/loss": 1.0})
-        board.done(cell)
-        board.complete([cell])
-    assert not folder.files.exists(folder.path("tb"))
+        (cell, *_) = study.make_cells({})
+        board.add_epoch(cell, {"step": 0, "train/loss": 1.0})
+        board.finish_cell(cell)
+        board.complete_runs([cell])
+    assert not folder.files.exists(folder.get_path("tb"))
     assert caplog.messages == [f"{folder.uri} is not a local folder: no TensorBoard files are written"]
 
 
 @pytest.fixture
 def server(run: tuple[RunFolder, list[Cell]], study: Study, tmp_path: Path) -> Iterator[str]:
     folder, cells = run
-    Board(folder, study).complete(cells)
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.path("tb"), "--port", "0"]
+    Board(folder, study).complete_runs(cells)
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.get_path("tb"), "--port", "0"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     try:

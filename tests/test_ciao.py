@@ -14,14 +14,14 @@ from tests import tiny
 from tests.test_loop import made as everything
 from trainables import feature_cache
 from trainables.cell import Cell, Data
-from trainables.data.augment import normalise
+from trainables.data.augment import normalise_images
 from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
-from trainables.loop import Stopped, make_method, make_task, train
+from trainables.loop import Stopped, make_method, make_task, train_cell
 from trainables.methods.ciao import CIAO, CIAOPhase
 from trainables.methods.method import METHODS
 from trainables.registry import BadRequest
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 from trainables.store import RunFolder
 
 CPU = torch.device("cpu")
@@ -50,26 +50,26 @@ def faces() -> FaceDataset:
 def task(**settings: Any) -> Task:
     kind = TASKS.find("adaptation")
     given = {"role": "x", "classes": tiny.CLASSES, "size": 32, "colour": "grey"} | settings
-    return kind.build(resolve(kind.settings, given, "task"), {"x": faces()}, 0, CPU)
+    return kind.build(resolve_settings(kind.settings, given, "task"), {"x": faces()}, 0, CPU)
 
 
 def method(given: Task | None = None, **settings: Any) -> CIAO:
     torch.manual_seed(0)
-    made = CIAO(resolve(CIAO.Settings, SETTINGS | settings, "ciao"), given or task(), 0)
+    made = CIAO(resolve_settings(CIAO.Settings, SETTINGS | settings, "ciao"), given or task(), 0)
     made.modules.to(memory_format=torch.channels_last)
     return made
 
 
 def epochs(made: CIAO, number: int = 2) -> list[dict[str, float]]:
     """What each step logs, over some epochs."""
-    (phase,) = made.phases()
-    phase.begin()
+    (phase,) = made.build_phases()
+    phase.begin_phase()
     logs = []
     for epoch in range(number):
-        steps = phase.start(epoch)
+        steps = phase.start_epoch(epoch)
         phase.model.train()
-        logs += [{name: float(value) for name, value in phase.step(step).items()} for step in range(steps)]
-        phase.finish(epoch)
+        logs += [{name: float(value) for name, value in phase.train_step(step).items()} for step in range(steps)]
+        phase.finish_epoch(epoch)
     return logs
 
 
@@ -83,7 +83,7 @@ def test_exactly_the_stated_parameters_move(encoder: str, regime: str, mask: boo
     """The decision layer; in LC the last convolution; in Full the encoder; with CIAO mask and a. All other bytes stay, statistics too."""
     own = {"width": 1 / 16} if encoder in ("pk", "vgg_face") else {"stem": "imagenet"} if encoder == "resnet18" else {}
     made = method(encoder=encoder, encoder_settings=own, regime=regime, mask=mask)
-    last = next(name for name, module in made.modules.named_modules() if module is made.encoder.convolution)
+    last = next(name for name, module in made.modules.named_modules() if module is made.encoder.last_convolution)
     stated = {"DL": ("head.",), "LC": ("head.", f"{last}."), "Full": ("head.", "encoder.")}[regime] + (("mask.",) if mask else ())
     before = bytes_of(made.modules.state_dict())
     epochs(made, 3)
@@ -92,7 +92,7 @@ def test_exactly_the_stated_parameters_move(encoder: str, regime: str, mask: boo
     counters = {name for name in before if name.endswith("num_batches_tracked") and before[name] == after[name]}
     assert moved == {name for name in before if name.startswith(stated)} - counters
     parameters = {name: each.numel() for name, each in made.modules.named_parameters() if name.startswith(stated)}
-    assert made.about() == {"updated_parameters": sum(parameters.values())}
+    assert made.describe_training() == {"updated_parameters": sum(parameters.values())}
 
 
 @pytest.mark.parametrize("update", ["joint", "alternate"])
@@ -105,18 +105,20 @@ def test_every_reading_of_the_text_trains(update: str, features: str, denominato
     moved = {name.partition(".")[0] for name, each in bytes_of(made.modules.state_dict()).items() if each != before[name]}
     assert moved == {"encoder", "mask", "head"} | ({"contrast"} if features == "head" else set())
     assert all(np.isfinite(list(row.values())).all() for row in logs) and any(row["train/contrast"] for row in logs)
-    counted = method(features="head").about()["updated_parameters"] - method().about()["updated_parameters"]
+    counted = method(features="head").describe_training()["updated_parameters"] - method().describe_training()["updated_parameters"]
     assert counted == sum(each.numel() for each in method(features="head").modules["contrast"].parameters()) > 0  # it counts
 
 
 def test_alternate_steps_move_the_mask_by_the_contrastive_loss_alone() -> None:
     """With a decision loss of nothing the head stays; with a contrastive loss of nothing the mask does."""
     made = method(update="alternate", optimizer="SGD")
-    (phase,) = made.phases()
+    (phase,) = made.build_phases()
     assert isinstance(phase, CIAOPhase)
-    phase.begin()
+    phase.begin_phase()
     before = bytes_of(made.modules.state_dict())
-    phase.descend(phase.losses(tuple(each[:8] for each in phase.kept or ()), made.task.train.labels[:8], None)[1], phase.masks)
+    phase.update_parameters(
+        phase.compute_losses(tuple(each[:8] for each in phase.kept or ()), made.task.train.labels[:8], None)[1], phase.masks
+    )
     after = bytes_of(made.modules.state_dict())
     assert {name.partition(".")[0] for name in before if before[name] != after[name]} == {"mask"}
 
@@ -131,30 +133,30 @@ def test_kept_features_give_what_none_kept_gives(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(feature_cache, "SHARE", 0.0)
     monkeypatch.setattr(feature_cache, "_KEPT", type(feature_cache._KEPT)())
     anew = method(**settings)
-    assert anew.kept(anew.task.train.pixels) is None
+    assert anew.get_frozen_features(anew.task.train.pixels) is None
     for one, other in zip(first, epochs(anew), strict=True):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
     pixels = kept.task.test.pixels
-    torch.testing.assert_close(kept.logits(pixels), anew.logits(pixels), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(kept.compute_logits(pixels), anew.compute_logits(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_kept_is_shared_by_whom_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(feature_cache, "_KEPT", type(feature_cache._KEPT)())
     made = method()
-    freeze = CIAO.freeze
-    monkeypatch.setattr(CIAO, "freeze", lambda self, images: calls.append(len(images)) or freeze(self, images))
+    freeze = CIAO.compute_frozen
+    monkeypatch.setattr(CIAO, "compute_frozen", lambda self, images: calls.append(len(images)) or freeze(self, images))
     pixels = made.task.train.pixels
-    made.kept(pixels)
+    made.get_frozen_features(pixels)
     seen = len(calls)
-    assert seen and method(lr=0.5).kept(pixels) and len(calls) == seen  # another rate, the same weights
-    method(regime="LC").kept(pixels)
+    assert seen and method(lr=0.5).get_frozen_features(pixels) and len(calls) == seen  # another rate, the same weights
+    method(regime="LC").get_frozen_features(pixels)
     assert len(calls) > seen
     other = method()
     with torch.no_grad():
         next(other.encoder.parameters()).add_(1e-3)
     seen = len(calls)
-    other.kept(pixels)
+    other.get_frozen_features(pixels)
     assert len(calls) > seen
 
 
@@ -165,7 +167,7 @@ def test_every_kind_of_answer_is_learnt(target: str, frames: int | None, regime:
     made = method(given, regime=regime, mask=mask)
     logs = epochs(made)
     assert all(np.isfinite(list(row.values())).all() for row in logs)
-    outputs = made.logits(given.test.pixels)
+    outputs = made.compute_logits(given.test.pixels)
     assert outputs.shape == (len(given.test.rows), len(given.classes)) and outputs.isfinite().all()
 
 
@@ -174,7 +176,7 @@ def test_a_clip_of_one_frame_again_and_again_is_that_frame() -> None:
     for regime, mask in REGIMES:
         made = method(given, regime=regime, mask=mask)
         one = given.test.pixels
-        torch.testing.assert_close(made.logits(one.repeat(1, 4, 1, 1, 1)), made.logits(one[:, 0]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(made.compute_logits(one.repeat(1, 4, 1, 1, 1)), made.compute_logits(one[:, 0]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("regime", "mask"), REGIMES)
@@ -182,17 +184,17 @@ def test_pictures_look_at_the_network_that_is_scored(regime: str, mask: bool) ->
     made = method(regime=regime, mask=mask)
     pixels = made.task.test.pixels
     with torch.no_grad():
-        torch.testing.assert_close(made.network().eval()(normalise(pixels)), made.logits(pixels), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(made.build_network().eval()(normalise_images(pixels)), made.compute_logits(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_the_parents_encoder_is_taken_over_and_the_mask_begins_with_it() -> None:
     parent, child = method(regime="Full"), method(encoder_settings={"width": 1 / 16})
     epochs(parent)
-    child.inherit(parent.modules.state_dict())
+    child.inherit_parameters(parent.modules.state_dict())
     assert bytes_of(child.encoder.state_dict()) == bytes_of(parent.encoder.state_dict())
-    assert child.mask is not None and torch.equal(child.mask.convolution.weight, parent.encoder.convolution.weight)
+    assert child.mask is not None and torch.equal(child.mask.convolution.weight, parent.encoder.last_convolution.weight)
     with pytest.raises(BadRequest, match="the parent's encoder is none like pk") as caught:
-        method(encoder_settings={"width": 1 / 8}).inherit(parent.modules.state_dict())
+        method(encoder_settings={"width": 1 / 8}).inherit_parameters(parent.modules.state_dict())
     assert "\n" not in str(caught.value)
 
 
@@ -231,9 +233,9 @@ def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
         return replace(
             tiny.cell(roles),
             task="adaptation",
-            task_settings=resolve(TASKS.find("adaptation").settings, given, "task").model_dump(mode="json"),
+            task_settings=resolve_settings(TASKS.find("adaptation").settings, given, "task").model_dump(mode="json"),
             method="ciao",
-            method_settings=resolve(kind.Settings, SETTINGS | settings, "ciao").model_dump(mode="json"),
+            method_settings=resolve_settings(kind.Settings, SETTINGS | settings, "ciao").model_dump(mode="json"),
         )
 
     return of
@@ -243,11 +245,11 @@ def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
 def test_stopped_at_every_step_it_ends_in_the_same_bits(cell: Callable[..., Cell], tmp_path: Path, settings: dict[str, Any]) -> None:
     one = cell(**settings)
     there, back = RunFolder(str(tmp_path / "a")), RunFolder(str(tmp_path / "b"))
-    result = train(one, there)
+    result = train_cell(one, there)
     stops = 0
     while True:
         try:
-            train(one, back, halt=lambda: True)
+            train_cell(one, back, halt=lambda: True)
             break
         except Stopped:
             stops += 1
@@ -255,6 +257,6 @@ def test_stopped_at_every_step_it_ends_in_the_same_bits(cell: Callable[..., Cell
     names = {"val/score", "val/accuracy", "val/balanced_accuracy", "test/score", "test/accuracy", "test/balanced_accuracy", "train/loss"}
     assert set(result["metrics"]) == names and result["metrics"]["test/score"] == result["metrics"]["test/accuracy"]
     made = make_method(one, make_task(one, CPU))
-    assert result["updated_parameters"] == made.about()["updated_parameters"] and sum(map(sum, result["confusion"])) == sum(
+    assert result["updated_parameters"] == made.describe_training()["updated_parameters"] and sum(map(sum, result["confusion"])) == sum(
         result["counts"]["test"]
     )

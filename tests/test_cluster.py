@@ -36,7 +36,7 @@ def living():
     return [line for line in lines if not line.startswith("Z") and not line.endswith(" ps")]
 
 try:
-    with cluster.started() as ready:
+    with cluster.start_ray() as ready:
         os.kill(os.getpid(), signal.{name})
         ready()
 except KeyboardInterrupt:
@@ -63,7 +63,7 @@ UP = """
 import os, signal, time
 import ray
 from platform import cluster
-with cluster.started() as ready:
+with cluster.start_ray() as ready:
     ready()
     print(ray.get(ray.remote(lambda: "a task ran").remote()))
 print(ray.is_initialized(), flush=True)
@@ -78,7 +78,7 @@ except KeyboardInterrupt:
 REFUSED = """
 from platform import cluster
 try:
-    with cluster.started() as ready:
+    with cluster.start_ray() as ready:
         ready()
 except cluster.Fatal as error:
     print(error)
@@ -111,11 +111,11 @@ def test_which_ray_a_command_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Its own on a laptop, whatever else runs there; on a machine of a cluster the cluster; RAY_ADDRESS decides."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(cluster, "MEMBER", tmp_path / ".cluster")
-    assert cluster.address() == "local"
+    assert cluster.choose_address() == "local"
     (tmp_path / ".cluster").write_text("10.0.0.1:6379\n")
-    assert cluster.address() == "10.0.0.1:6379"
+    assert cluster.choose_address() == "10.0.0.1:6379"
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
-    assert cluster.address() == "10.0.0.2:6379"
+    assert cluster.choose_address() == "10.0.0.2:6379"
 
 
 LONG_PATH = "/tmp/" + "a-folder-with-a-long-name/" * 4
@@ -192,7 +192,7 @@ TWICE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.{sigint})
 from platform import cluster
-cluster._hear_signals(sys.stderr)
+cluster._handle_signals(sys.stderr)
 try:
     print("ready", flush=True)
     time.sleep(60)

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from platform import data, doctor, explain, grid, report, search
-from platform.application import application
+from platform.application import make_application
 
 MAINS: list[Callable[..., None]] = [grid.main, search.main, report.main, explain.main, doctor.main]
 
@@ -19,7 +19,7 @@ def run(app: typer.Typer, *words: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("main", MAINS, ids=lambda main: main.__module__)
 def test_an_unknown_option_is_one_line(main: Callable[..., None]) -> None:
-    code, said = run(application(main), "--bogus")
+    code, said = run(make_application(main), "--bogus")
     assert code == 2 and said.startswith("No such option: --bogus") and said.endswith("; --help lists what there is\n")
     assert said.count("\n") == 1
 
@@ -34,7 +34,7 @@ def test_an_unknown_option_is_one_line(main: Callable[..., None]) -> None:
     ],
 )
 def test_a_wrong_option_is_one_line(words: list[str], said: str) -> None:
-    code, line = run(application(grid.main), *words)
+    code, line = run(make_application(grid.main), *words)
     assert code == 2 and line.startswith(said) and line.count("\n") == 1, line
 
 
@@ -45,5 +45,5 @@ def test_a_wrong_subcommand_is_one_line(words: list[str], said: str) -> None:
 
 
 def test_help_is_no_error_and_no_subcommand_is_help() -> None:
-    assert run(application(report.main), "--help") == (0, "")
+    assert run(make_application(report.main), "--help") == (0, "")
     assert CliRunner().invoke(data.app, []).output.count("check") >= 1

@@ -99,14 +99,14 @@ def test_nothing_stands_behind_the_last_line(end: str) -> None:
 
 LATE = """
 import time, sys
-from platform.supervisor import supervise
-supervise()
+from platform.supervisor import supervise_command
+supervise_command()
 import signal
 from platform import cluster
-from platform.command import ending, run_command
+from platform.command import exit_on_error, run_command
 def main() -> None:
-    cluster._hear_signals(sys.stderr)
-    with ending("here", resumable=True):
+    cluster._handle_signals(sys.stderr)
+    with exit_on_error("here", resumable=True):
         pass
     print("report: here", file=sys.stderr)
     time.sleep(1)

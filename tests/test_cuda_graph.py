@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.cuda_graph import CUDAGraphStep, rate
+from trainables.cuda_graph import CUDAGraphStep, set_learning_rate
 
 
 def plain(step: Any, *_: object) -> Any:
@@ -30,7 +30,7 @@ def training(make: Callable[..., Any], steps: int = 6) -> tuple[list[float], dic
     recorded = make(step, model, optimizer)
     losses = []
     for number in range(steps):
-        rate(optimizer, 0.1 / (1 + number), recorded)
+        set_learning_rate(optimizer, 0.1 / (1 + number), recorded)
         inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(number))
         losses.append(float(recorded(inputs, torch.arange(16) % 3)["train/loss"]))
     return losses, {name: value.clone() for name, value in model.state_dict().items()}, recorded
@@ -53,13 +53,13 @@ class Replayed(CUDAGraphStep):
     def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
         return self.step(*batch)
 
-    def _record(self, batch: tuple[Tensor, ...]) -> None:
+    def _capture_graph(self, batch: tuple[Tensor, ...]) -> None:
         self.batch = tuple(each.clone() for each in batch)
         for _ in range(3):
             self.step(*self.batch)
         self.graph = object()
 
-    def _replay(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    def _replay_graph(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         return self.replayed(*batch)
 
 

@@ -17,38 +17,38 @@ def cell(key: str, devices: int) -> dict[str, Any]:
 
 def test_two_free_workers_of_a_crew_meet() -> None:
     async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
-        first = await started(mailbox.take(0, 4, crew=0, size=2))
+        await mailbox.post_trial("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
+        first = await started(mailbox.take_cell(0, 4, crew=0, size=2))
         assert not first.done(), "it has nobody to train it with"
-        other = await started(mailbox.take(2, 4, crew=2, size=1))
+        other = await started(mailbox.take_cell(2, 4, crew=2, size=1))
         assert other.result()[0]["cell"]["key"] == "b", "a machine of one slot does what it can"
-        (helper,), (leader,) = await mailbox.take(1, 4, crew=0, size=2), await first
+        (helper,), (leader,) = await mailbox.take_cell(1, 4, crew=0, size=2), await first
         assert leader["cell"] == helper["cell"] and leader["share"][:2] == [0, 2] and helper["share"] == [1, 2, leader["share"][2]]
-        assert await mailbox.report(1, "a", {"kind": "left"}) and await mailbox.report(0, "a", DONE)
-        assert [event["kind"] for event in await mailbox.events("t")] == ["done"]
+        assert await mailbox.report_event(1, "a", {"kind": "left"}) and await mailbox.report_event(0, "a", DONE)
+        assert [event["kind"] for event in await mailbox.poll_events("t")] == ["done"]
 
     run(test, Dispatcher)
 
 
 def test_who_waits_for_others_is_not_waited_for_at_the_end() -> None:
     async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post("t", [cell("a", 2)])
-        waiting = await started(mailbox.take(0, crew=0, size=2))
-        assert await mailbox.halt() and await waiting == []
+        await mailbox.post_trial("t", [cell("a", 2)])
+        waiting = await started(mailbox.take_cell(0, crew=0, size=2))
+        assert await mailbox.halt_workers() and await waiting == []
 
     run(test, Dispatcher)
 
 
 def test_a_worker_that_dies_waiting_costs_no_try() -> None:
     async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post("t", [cell("a", 2)])
+        await mailbox.post_trial("t", [cell("a", 2)])
         for _ in range(TRIES + 1):
-            waiting = await started(mailbox.take(0, crew=0, size=2))
-            await mailbox.died({0: "killed"})
+            waiting = await started(mailbox.take_cell(0, crew=0, size=2))
+            await mailbox.report_deaths({0: "killed"})
             await settle()
             assert await waiting == []
-        waiting = await started(mailbox.take(0, crew=0, size=2))
-        (helper,) = await mailbox.take(1, crew=0, size=2)
+        waiting = await started(mailbox.take_cell(0, crew=0, size=2))
+        (helper,) = await mailbox.take_cell(1, crew=0, size=2)
         assert helper["deaths"] == 0 and (await waiting)[0]["share"][0] == 0
 
     run(test, Dispatcher)
@@ -56,22 +56,22 @@ def test_a_worker_that_dies_waiting_costs_no_try() -> None:
 
 def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
     async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post("t", [cell("a", 2)])
-        waiting = await started(mailbox.take(0, crew=0, size=2))
-        names = {(await mailbox.take(1, crew=0, size=2))[0]["share"][2]}
+        await mailbox.post_trial("t", [cell("a", 2)])
+        waiting = await started(mailbox.take_cell(0, crew=0, size=2))
+        names = {(await mailbox.take_cell(1, crew=0, size=2))[0]["share"][2]}
         await waiting
         for deaths in range(1, TRIES):
-            await mailbox.died({1: "killed"})
-            assert not await mailbox.report(0, "a", {"kind": "parted", "reason": "the other has gone"})
-            waiting = await started(mailbox.take(0, crew=0, size=2))
-            (helper,) = await mailbox.take(1, crew=0, size=2)
+            await mailbox.report_deaths({1: "killed"})
+            assert not await mailbox.report_event(0, "a", {"kind": "parted", "reason": "the other has gone"})
+            waiting = await started(mailbox.take_cell(0, crew=0, size=2))
+            (helper,) = await mailbox.take_cell(1, crew=0, size=2)
             await waiting
             assert helper["deaths"] == deaths
             names.add(helper["share"][2])
         assert len(names) == TRIES, "who meets anew must not meet those of before"
-        assert await mailbox.report(0, "a", {"kind": "parted", "reason": "nobody knows why"})  # before the death is noticed
-        await mailbox.died({1: "killed"})
-        (event,) = await mailbox.events("t")
+        assert await mailbox.report_event(0, "a", {"kind": "parted", "reason": "nobody knows why"})  # before the death is noticed
+        await mailbox.report_deaths({1: "killed"})
+        (event,) = await mailbox.poll_events("t")
         assert event["kind"] == "failed" and "nobody knows why" in event["reason"]
 
     run(test, Dispatcher)
@@ -93,7 +93,7 @@ def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[floa
         """by cell: who trains it, under which name"""
 
         async def worker(rank: int, crew: int) -> None:
-            while jobs := await mailbox.take(rank, 2, crew=crew, size=len(crews[crew])):
+            while jobs := await mailbox.take_cell(rank, 2, crew=crew, size=len(crews[crew])):
                 for job in jobs:
                     key, wanted = job["cell"]["key"], job["cell"]["method_settings"]["devices"]
                     index, size, name = job.get("share", (0, 1, f"{rank}"))
@@ -107,19 +107,19 @@ def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[floa
                     if chance.random() < deadly[0] and job["deaths"] < TRIES - 1:
                         if training.get(key) is mine:  # else others have begun it anew, and go on
                             del training[key]
-                        await mailbox.died({rank: "killed"})
+                        await mailbox.report_deaths({rank: "killed"})
                         break
                     if training.get(key, {}).get(index) != name:  # the other has died
-                        await mailbox.report(rank, key, {"kind": "parted", "reason": "gone"})
+                        await mailbox.report_event(rank, key, {"kind": "parted", "reason": "gone"})
                         break
                     assert set(mine.values()) == {name}, "two meetings train one cell"
-                    await mailbox.report(rank, key, DONE if index == 0 else {"kind": "left"})
+                    await mailbox.report_event(rank, key, DONE if index == 0 else {"kind": "left"})
 
-        await mailbox.post("t", [cell(f"c{number}", each) for number, each in enumerate(devices)], sizes=[1] * len(devices))
+        await mailbox.post_trial("t", [cell(f"c{number}", each) for number, each in enumerate(devices)], sizes=[1] * len(devices))
         running = [asyncio.ensure_future(worker(rank, crew)) for crew, ranks in crews.items() for rank in ranks]
         ended: list[str] = []
         while len(ended) < len(devices):
-            ended += [event["key"] for event in await mailbox.events("t", 0.001) if event["kind"] in ("done", "failed")]
+            ended += [event["key"] for event in await mailbox.poll_events("t", 0.001) if event["kind"] in ("done", "failed")]
         await mailbox.close()
         await asyncio.gather(*running)
         assert sorted(ended) == sorted(f"c{number}" for number in range(len(devices)))

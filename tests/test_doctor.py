@@ -34,8 +34,8 @@ def test_the_probe_shows_the_real_error_and_survives_a_crash(tmp_path):
 
 def test_packages_name_the_error_the_version_and_what_to_do():
     said = {module: "" for modules in doctor.MODULES.values() for module in modules} | {"ray.tune": "ImportError: no pyarrow"}
-    wanted = doctor.pins((doctor.ROOT / "requirements.txt").read_text())
-    findings = list(doctor.packages(said, wanted | {"scipy": "0.1"}))
+    wanted = doctor.parse_pins((doctor.ROOT / "requirements.txt").read_text())
+    findings = list(doctor.check_packages(said, wanted | {"scipy": "0.1"}))
     (ray,) = (finding for finding in findings if finding.bad)
     assert ray.text.endswith("import ray.tune: ImportError: no pyarrow") and ray.mend
     (scipy,) = (finding for finding in findings if finding.text.startswith("scipy"))
@@ -46,27 +46,27 @@ def test_a_module_without_bytecode_is_seen_and_not_imported(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "pycache_prefix", None)
     (tmp_path / "module_to_compile.py").write_text("raise AssertionError('imported')")
-    assert doctor.uncompiled(["module_to_compile", "absent_module"]) == ["module_to_compile"]
+    assert doctor.find_uncompiled(["module_to_compile", "absent_module"]) == ["module_to_compile"]
     py_compile.compile(str(tmp_path / "module_to_compile.py"))
-    assert doctor.uncompiled(["module_to_compile", "absent_module"]) == []
+    assert doctor.find_uncompiled(["module_to_compile", "absent_module"]) == []
 
 
 def test_pins_are_those_of_this_interpreter():
     text = "# comment\nray==2.60.0\nnumpy==1 ; python_full_version < '3.0'\nnumpy==2.4.6 ; python_full_version >= '3.0'\n"
-    assert doctor.pins(text) == {"ray": "2.60.0", "numpy": "2.4.6"}
+    assert doctor.parse_pins(text) == {"ray": "2.60.0", "numpy": "2.4.6"}
 
 
 def test_every_checked_package_is_pinned():
-    assert doctor.MODULES.keys() <= doctor.pins((doctor.ROOT / "requirements.txt").read_text()).keys()
+    assert doctor.MODULES.keys() <= doctor.parse_pins((doctor.ROOT / "requirements.txt").read_text()).keys()
 
 
 def test_the_run_folder(tmp_path):
-    assert not doctor.run_folder(str(tmp_path / "new" / "runs")).bad
+    assert not doctor.check_run_folder(str(tmp_path / "new" / "runs")).bad
     assert not list(tmp_path.iterdir())  # asked, not made
-    assert not doctor.run_folder("memory://bucket/runs").bad
+    assert not doctor.check_run_folder("memory://bucket/runs").bad
     (tmp_path / "file").touch()
-    assert doctor.run_folder(str(tmp_path / "file" / "runs")).bad
-    assert doctor.run_folder("nosuchprotocol://bucket").bad
+    assert doctor.check_run_folder(str(tmp_path / "file" / "runs")).bad
+    assert doctor.check_run_folder("nosuchprotocol://bucket").bad
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_ray_surroundings(environment, token, said, bad, tmp_path):
     if token:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray" / "auth_token").write_text("secret")
-    findings = list(doctor.ray_surroundings(environment, tmp_path))
+    findings = list(doctor.check_ray_environment(environment, tmp_path))
     assert said in "\n".join(finding.text for finding in findings)
     assert "secret" not in str(findings)
     assert any(finding.bad for finding in findings) is bad
@@ -93,9 +93,9 @@ def test_ray_surroundings(environment, token, said, bad, tmp_path):
 
 
 def test_a_gpu_and_none():
-    (gpu, _) = doctor.devices("", [("Fancy 9000", 80 * doctor.GIB, True)])
+    (gpu, _) = doctor.check_devices("", [("Fancy 9000", 80 * doctor.GIB, True)])
     assert gpu.text == "GPU Fancy 9000, 80 GiB, bf16"
-    (none, cpu) = doctor.devices("Found no NVIDIA driver on your system", [])
+    (none, cpu) = doctor.check_devices("Found no NVIDIA driver on your system", [])
     assert "Found no NVIDIA driver" in none.text and not none.bad
     assert cpu.text.startswith("CPU ")
 
@@ -106,7 +106,7 @@ def test_a_machine_that_passes_the_tests_is_well():
     done = subprocess.run(command, cwd=doctor.ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "A grid would run here." in done.stdout
-    assert f"torch {doctor.pins((doctor.ROOT / 'requirements.txt').read_text())['torch']}" in done.stdout
+    assert f"torch {doctor.parse_pins((doctor.ROOT / 'requirements.txt').read_text())['torch']}" in done.stdout
 
 
 def test_what_is_not_well_is_named_and_counted(tmp_path, monkeypatch, capsys):

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from platform.estimate import Pace, Rates, Size, Way, count, estimate, measure
+from platform.estimate import Pace, Rates, Size, Way, count_steps, estimate_grid, measure_rates
 from platform.grid import read_roles
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.execution import ExecutionConfig
-from trainables.loop import make_method, make_task, train
+from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.recipe import SGDPhase
 from trainables.store import RunFolder
 
@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def cells_of(study: Study) -> list[Cell]:
-    return study.cells(read_roles(study, []))
+    return study.make_cells(read_roles(study, []))
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +52,20 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("arm", ["SL(c+a)", "UC(c)", "SC(c<-a)"])
 def test_counted_steps_are_those_a_training_makes(tiny: Study, arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = tiny.narrowed("method", [arm]).narrowed("split", ["0.9"]).narrowed("ratio", ["5"]).with_seeds(1)
+    study = tiny.narrow_axis("method", [arm]).narrow_axis("split", ["0.9"]).narrow_axis("ratio", ["5"]).with_seeds(1)
     (cell,) = cells_of(study)
     made = 0
-    step = SGDPhase.step
+    step = SGDPhase.train_step
 
     def counted(self: SGDPhase, number: int) -> Any:
         nonlocal made
         made += 1
         return step(self, number)
 
-    monkeypatch.setattr(SGDPhase, "step", counted)
-    train(cell, RunFolder(str(tmp_path)))
+    monkeypatch.setattr(SGDPhase, "train_step", counted)
+    train_cell(cell, RunFolder(str(tmp_path)))
     trained, made = made, 0
-    text = estimate(study, [cell], set(), 1)
+    text = estimate_grid(study, [cell], set(), 1)
     assert rows_of(text)[arm][:2] == ["1", f"{trained:,}"]
 
 
@@ -75,28 +75,31 @@ def test_a_part_of_the_images_counts_for_all(pocket: Study, arm: str, split: flo
     cell = next(each for each in cells_of(pocket) if (each.axes["method"], each.axes["split"], each.axes["ratio"]) == (arm, split, ratio))
     task = make_task(cell, CPU)
     whole = []
-    for phase in make_method(cell, task).phases():
-        phase.begin()
-        whole.append((phase.epochs, phase.start(0)))
-    assert count(cell, CPU) == Size(tuple(whole), len(task.val.labels), len(task.test.labels))
+    for phase in make_method(cell, task).build_phases():
+        phase.begin_phase()
+        whole.append((phase.epochs, phase.start_epoch(0)))
+    assert count_steps(cell, CPU) == Size(tuple(whole), len(task.val.labels), len(task.test.labels))
 
 
 def test_it_knows_what_is_done(tiny: Study) -> None:
-    study = tiny.narrowed("method", ["SL(c)", "SL(c+a)"])
+    study = tiny.narrow_axis("method", ["SL(c)", "SL(c+a)"])
     cells = cells_of(study)
     done = {cell.key for cell in cells if cell.axes["method"] == "SL(c)"} | {cells[-1].key, "a key of another grid"}
-    text = estimate(study, cells, done, 3)
+    text = estimate_grid(study, cells, done, 3)
     assert text.startswith("adults_as_augmentation, pocket scale: 16 cells, 9 done, 7 to do\n")
     rows = rows_of(text)
     assert list(rows) == ["SL(c+a)"]
     assert rows["SL(c+a)"][0] == "7"
     assert "with 3 at once" in text
-    assert estimate(study, cells, {cell.key for cell in cells}, None) == "adults_as_augmentation, pocket scale: 16 cells, 16 done, 0 to do"
+    assert (
+        estimate_grid(study, cells, {cell.key for cell in cells}, None)
+        == "adults_as_augmentation, pocket scale: 16 cells, 16 done, 0 to do"
+    )
 
 
 def test_no_more_slots_than_cells(tiny: Study) -> None:
-    study = tiny.narrowed("method", ["SL(c)"]).narrowed("split", ["0.5"]).narrowed("ratio", ["1"])
-    assert "with 2 at once" in estimate(study, cells_of(study), set(), 64)
+    study = tiny.narrow_axis("method", ["SL(c)"]).narrow_axis("split", ["0.5"]).narrow_axis("ratio", ["1"])
+    assert "with 2 at once" in estimate_grid(study, cells_of(study), set(), 64)
 
 
 def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,20 +113,20 @@ def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -
 
     def spy(cell: Cell, way: Way) -> Rates:
         measured.append((cell.axes["arm"], cell.axes["pool"], cell.axes["batch"]))
-        return measure(cell, way)
+        return measure_rates(cell, way)
 
-    monkeypatch.setattr("platform.estimate.measure", spy)
+    monkeypatch.setattr("platform.estimate.measure_rates", spy)
     cells = cells_of(study)
-    rows = rows_of(estimate(study, cells, set(), 1))
+    rows = rows_of(estimate_grid(study, cells, set(), 1))
     assert sorted(measured) == [(arm, pool, 48) for arm in ("SL(c)", "SL(c+a)") for pool in ("fixed", "fresh")]
     assert [row[0] for row in rows.values()] == ["12", "12"]
 
 
 def test_nothing_moves_but_the_clock(tiny: Study) -> None:
     """Measuring leaves no trace: a cell's network begins with the same numbers after it."""
-    (cell, *_) = cells_of(tiny.narrowed("method", ["SC(c)"]))
+    (cell, *_) = cells_of(tiny.narrow_axis("method", ["SC(c)"]))
     before = make_method(cell, make_task(cell, CPU)).modules.state_dict()
-    rates = measure(cell, Way(CPU, ExecutionConfig("bf16"), pack=2))
+    rates = measure_rates(cell, Way(CPU, ExecutionConfig("bf16"), pack=2))
     assert len(rates.phases) == 2
     after = make_method(cell, make_task(cell, CPU)).modules.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
@@ -133,4 +136,4 @@ def test_seconds_add_up() -> None:
     """By hand: 2 epochs of 10 steps, then 1 epoch of 3; 5 validation and 7 test images."""
     rates = Rates(build=1.0, phases=(Pace(0.5, 0.25, 0.1, 0.01), Pace(2.0, 9.0, 0.3, 0.0)), logits=0.02)
     by_hand = 1.0 + (10 * 0.5 + 10 * 0.25 + 2 * 10 * 0.1 + 2 * 5 * 0.01) + (3 * 2.0 + 3 * 0.3) + 12 * 0.02
-    assert rates.seconds(Size(((2, 10), (1, 3)), val=5, test=7)) == pytest.approx(by_hand)
+    assert rates.estimate_seconds(Size(((2, 10), (1, 3)), val=5, test=7)) == pytest.approx(by_hand)

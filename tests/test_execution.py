@@ -12,7 +12,7 @@ from tests import tiny
 from trainables.autotune import AutotuneResult
 from trainables.cell import Cell, Data
 from trainables.execution import REFERENCE, ExecutionConfig
-from trainables.loop import asked_arithmetic, make_method, make_task, train
+from trainables.loop import get_requested_execution, make_method, make_task, train_cell
 from trainables.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -22,11 +22,11 @@ Roles = dict[str, Data]
 
 def losses(cell: Cell, arithmetic: ExecutionConfig, steps: int = 2) -> list[float]:
     """Of the first steps of a cell's first phase."""
-    phase = make_method(cell, make_task(cell, CPU), arithmetic).phases()[0]
-    phase.begin()
-    number = phase.start(0)
+    phase = make_method(cell, make_task(cell, CPU), arithmetic).build_phases()[0]
+    phase.begin_phase()
+    number = phase.start_epoch(0)
     phase.model.train()
-    return [float(phase.step(step % number)["train/loss"]) for step in range(steps)]
+    return [float(phase.train_step(step % number)["train/loss"]) for step in range(steps)]
 
 
 @pytest.mark.parametrize("arm", ["SL(c+a)", "SC(c<-a)", "UC(c)"])
@@ -50,11 +50,11 @@ def test_the_same_steps_to_rounding(roles: Roles, arm: str, other: ExecutionConf
 
 def test_parameters_and_what_is_kept_stay_in_fp32(roles: Roles, tmp_path: Path) -> None:
     cell, folder = tiny.cell(roles, "SC(c)", precision="bf16"), RunFolder(str(tmp_path))
-    result = train(cell, folder)
+    result = train_cell(cell, folder)
     assert result["provenance"]["precision"] == "bf16" and result["provenance"]["arithmetic"] == "bf16, channels_last, eager"
-    floats = [each for each in folder.checkpoint(cell.key)["modules"].values() if each.is_floating_point()]
+    floats = [each for each in folder.get_checkpoint(cell.key)["modules"].values() if each.is_floating_point()]
     assert floats and {each.dtype for each in floats} == {torch.float32}
-    assert folder.predictions(cell.key)["probabilities"].dtype == "float32"
+    assert folder.get_predictions(cell.key)["probabilities"].dtype == "float32"
 
 
 def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) -> None:
@@ -75,10 +75,10 @@ import json, sys, torch
 from trainables.execution import ExecutionConfig
 from trainables.cell import Cell
 from trainables.autotune import AutotuneResult
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.store import RunFolder
 torch.set_num_threads(1)
-train(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), choice=AutotuneResult(ExecutionConfig(compiled=True)))
+train_cell(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), choice=AutotuneResult(ExecutionConfig(compiled=True)))
 """
 
 
@@ -90,16 +90,16 @@ def test_without_a_compiler_it_is_eager_and_says_so_once(roles: Roles, tmp_path:
     )
     folder.put_json(cell.to_json(), "cell.json")
     nowhere = {"PYTHONPATH": str(ROOT), "CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", COMPILED, folder.path("cell.json"), folder.uri]
+    command = [sys.executable, "-c", COMPILED, folder.get_path("cell.json"), folder.uri]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "not compiled" in line]
     assert line.startswith("not compiled, and slower for it: InductorError: ") and "C++ compiler" in line
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train(cell, plain, choice=AutotuneResult(REFERENCE))
+    train_cell(cell, plain, choice=AutotuneResult(REFERENCE))
     torch.set_num_threads(threads)
-    assert folder.history(cell.key)[-1]["train/loss"] == plain.history(cell.key)[-1]["train/loss"]
+    assert folder.get_history(cell.key)[-1]["train/loss"] == plain.get_history(cell.key)[-1]["train/loss"]
 
 
 def test_a_method_that_cannot_be_computed_fails_as_itself(roles: Roles) -> None:
@@ -112,11 +112,11 @@ def test_a_method_that_cannot_be_computed_fails_as_itself(roles: Roles) -> None:
         raise ZeroDivisionError("the method's own")
 
     with pytest.raises(ZeroDivisionError, match="the method's own"):
-        ExecutionConfig(compiled=True).call(broken, torch.ones(2))
+        ExecutionConfig(compiled=True).call_compiled(broken, torch.ones(2))
 
 
 def test_a_cell_may_ask_for_its_arithmetic(roles: Roles) -> None:
     auto, fp32, bf16 = (tiny.cell(roles, precision=precision) for precision in ("auto", "fp32", "bf16"))
-    assert asked_arithmetic(auto) is None
-    assert asked_arithmetic(fp32) == REFERENCE and asked_arithmetic(bf16) == ExecutionConfig("bf16")
+    assert get_requested_execution(auto) is None
+    assert get_requested_execution(fp32) == REFERENCE and get_requested_execution(bf16) == ExecutionConfig("bf16")
     assert len({auto.key, fp32.key, bf16.key}) == 3, "other numbers, another result"

@@ -17,7 +17,7 @@ from platform import driver_record, run_lock
 from platform.run_lock import lock_run
 from tests import tiny
 from trainables.interleave import train_together
-from trainables.loop import Diverged, train
+from trainables.loop import Diverged, train_cell
 from trainables.owner import DRIVER, FolderLost
 from trainables.store import RunFolder
 from trainables.worker import Worker
@@ -69,7 +69,7 @@ class Driver:
         return owner
 
     def written(self) -> list[dict[str, int]]:
-        return RunFolder(str(self.run)).history("k")
+        return RunFolder(str(self.run)).get_history("k")
 
     def wait(self, until: Callable[[], bool]) -> None:
         while not until():
@@ -209,7 +209,7 @@ def test_without_locks_a_record_that_is_deleted_or_anothers_ends_the_driver(
         else:
             plain.remove(DRIVER)
         folder.put_result(KEY, {"key": KEY})
-    assert plain.result(KEY) is None
+    assert plain.get_result(KEY) is None
     assert plain.get_json(DRIVER) == content, "the record is not this driver's any more"
 
 
@@ -231,7 +231,7 @@ def test_an_orphan_writes_nothing_into_a_folder_that_a_new_driver_holds(run: Pat
     job = {"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0}
     events: list[dict[str, object]] = []
     orphan = worker(run, old, events)
-    training = orphan.begin(job)
+    training = orphan.start_job(job)
     next(training)
     assert (run / "cells" / cell.key / "cell.json").exists(), "until the folder has a new driver the orphan is its owner's"
     with lock_run(RunFolder(str(run))):
@@ -239,10 +239,10 @@ def test_an_orphan_writes_nothing_into_a_folder_that_a_new_driver_holds(run: Pat
         with pytest.raises(Diverged if settings else FolderLost) as caught:
             for _ in training:
                 pass
-        orphan.end(job, caught.value)
+        orphan.end_job(job, caught.value)
         assert (events[-1]["kind"], events[-1]["fatal"]) == ("failed", True) and "belongs to another command" in str(events[-1]["reason"])
         assert [name for name in contents(run) if name not in before] == []
-    assert not RunFolder(str(run)).result(cell.key) and not RunFolder(str(run)).error(cell.key)
+    assert not RunFolder(str(run)).get_result(cell.key) and not RunFolder(str(run)).get_error(cell.key)
 
 
 def test_no_worker_makes_a_lost_folder_again(run: Path, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_no_worker_makes_a_lost_folder_again(run: Path, tmp_path: Path) -> None:
     jobs = [{"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0} for cell in cells]
     events: list[dict[str, object]] = []
     one = worker(run, "gone", events)
-    train_together(jobs, one.begin, one.end, 2, one.note)
+    train_together(jobs, one.start_job, one.end_job, 2, one.send_note)
     assert [(event["kind"], event.get("fatal")) for event in events] == [("failed", True)] * 2
     assert not run.exists()
 
@@ -259,7 +259,7 @@ def test_a_writer_waits_while_the_record_is_missing(driver: Driver, run: Path) -
     owner = driver.begin(run)
     (run / DRIVER).unlink()
     RunFolder(str(run), owner).put_result(KEY, {"key": KEY})
-    assert RunFolder(str(run)).result(KEY) == {"key": KEY}
+    assert RunFolder(str(run)).get_result(KEY) == {"key": KEY}
     assert json.loads((run / DRIVER).read_text())["claim"] == owner
 
 
@@ -268,20 +268,20 @@ def test_on_a_store_a_result_and_an_error_are_their_owners(store: str) -> None:
     plain.put_json({"claim": "new"}, DRIVER)
     for owner in ("new", ""):
         RunFolder(store, owner).put_result(KEY, {"key": KEY, "by": owner})
-        assert plain.result(KEY) == {"key": KEY, "by": owner}
+        assert plain.get_result(KEY) == {"key": KEY, "by": owner}
     with pytest.raises(FolderLost):
         old.put_result(KEY, {"key": KEY, "by": "old"})
     with pytest.raises(FolderLost):
         old.put_error(KEY, {"reason": "old"})
-    assert plain.result(KEY) == {"key": KEY, "by": ""} and plain.error(KEY) is None
+    assert plain.get_result(KEY) == {"key": KEY, "by": ""} and plain.get_error(KEY) is None
 
 
 def test_without_an_owner_nothing_is_checked(run: Path, tmp_path: Path) -> None:
     cell = tiny.cell(tiny.data(tiny.files(tmp_path / "data")))
     run.mkdir()
     (run / DRIVER).write_text(json.dumps({"claim": "of some driver"}))
-    train(cell, RunFolder(str(run)))
-    assert RunFolder(str(run)).done() == {cell.key}
+    train_cell(cell, RunFolder(str(run)))
+    assert RunFolder(str(run)).list_done() == {cell.key}
     shutil.rmtree(run)
-    train(cell, RunFolder(str(run)))
+    train_cell(cell, RunFolder(str(run)))
     assert os.listdir(run) == ["cells"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from platform import grid
-from platform.application import application
+from platform.application import make_application
 from tests import tiny
 from tests.forking import ForkServer, SharedRay, serve_ray
 from trainables.store import RunFolder
@@ -42,12 +42,12 @@ def folder_of(runs: Path) -> RunFolder:
 def numbers(folder: RunFolder) -> dict[str, object]:
     """Every number of every result: all that must not depend on slots, order, neighbours, kills."""
     found: dict[str, object] = {}
-    for cell in folder.grid():
-        result = folder.result(cell.key)
+    for cell in folder.get_cells():
+        result = folder.get_result(cell.key)
         assert result is not None, cell.name
         kept = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
-        rows = [{name: value for name, value in row.items() if name not in NOT_NUMBERS} for row in folder.history(cell.key)]
-        predictions = {name: array.tolist() for name, array in folder.predictions(cell.key).items()}
+        rows = [{name: value for name, value in row.items() if name not in NOT_NUMBERS} for row in folder.get_history(cell.key)]
+        predictions = {name: array.tolist() for name, array in folder.get_predictions(cell.key).items()}
         found[cell.key] = [kept, rows, predictions]
     return found
 
@@ -62,11 +62,11 @@ def undisturbed(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory)
 
 def test_every_training_runs_in_a_train_worker(undisturbed: tuple[Path, str]) -> None:
     folder = folder_of(undisturbed[0])
-    cells = folder.grid()
-    assert len(cells) == 8 and folder.done() == {cell.key for cell in cells}
+    cells = folder.get_cells()
+    assert len(cells) == 8 and folder.list_done() == {cell.key for cell in cells}
     workers = set()
     for cell in cells:
-        where = folder.result(cell.key)["provenance"]
+        where = folder.get_result(cell.key)["provenance"]
         assert where["trial"] and where["world_size"] >= 1 and 0 <= where["rank"] < where["world_size"]
         assert where["pid"] not in (where["driver_pid"], where["slot_pid"]), "a cell was trained outside a Train worker"
         assert where["threads"] == 1
@@ -77,22 +77,22 @@ def test_every_training_runs_in_a_train_worker(undisturbed: tuple[Path, str]) ->
 def test_it_ends_in_a_report_and_says_little(undisturbed: tuple[Path, str]) -> None:
     runs, output = undisturbed
     folder = folder_of(runs)
-    page = Path(folder.path("report", "index.html")).read_text()
+    page = Path(folder.get_path("report", "index.html")).read_text()
     assert "rendered faces" in page and "SC(c&lt;-a)" in page
-    assert len(Path(folder.path("report", "runs.csv")).read_text().splitlines()) == 1 + 8
-    assert json.loads(Path(folder.path("report", "report.json")).read_text())
+    assert len(Path(folder.get_path("report", "runs.csv")).read_text().splitlines()) == 1 + 8
+    assert json.loads(Path(folder.get_path("report", "report.json")).read_text())
     assert "8/8 cells done, 0 failed" in output
     assert len(output.splitlines()) < 40, output
-    assert not list(Path(folder.path("cells")).glob("*/*.aside"))
+    assert not list(Path(folder.get_path("cells")).glob("*/*.aside"))
 
 
 def test_done_is_done(undisturbed: tuple[Path, str], shared_ray: SharedRay) -> None:
     """Nothing is trained twice, and Ray is not even started."""
     runs, _ = undisturbed
-    before = {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).path("cells")).rglob("result.json")}
+    before = {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).get_path("cells")).rglob("result.json")}
     code, output = run(shared_ray, runs)
     assert code == 0 and "starting the workers" not in output
-    assert before == {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).path("cells")).rglob("result.json")}
+    assert before == {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).get_path("cells")).rglob("result.json")}
 
 
 WORKERS = """
@@ -105,7 +105,7 @@ from dataclasses import replace
 
 runs, folder = sys.argv[1], RunFolder(sys.argv[2])
 ray.init(log_to_driver=False)
-cells = list(reversed(folder.grid()))
+cells = list(reversed(folder.get_cells()))
 nan = replace(cells[0], method_settings=cells[0].method_settings | {"lr": 1e30})
 poison = replace(cells[1], axes=cells[1].axes | {"seed": 77}, method_settings=cells[1].method_settings | {"epochs": 2000})
 events, killed = [], []
@@ -116,7 +116,7 @@ def listen(event):
         os.kill(event["pid"], signal.SIGKILL)
         killed.append(event["pid"])
 
-schedule.run([nan, poison, *cells], RunFolder(runs), listen, gpu=1 / 3, context={"driver_pid": os.getpid()}, checkpoint_s=0.5)
+schedule.run_cells([nan, poison, *cells], RunFolder(runs), listen, gpu=1 / 3, context={"driver_pid": os.getpid()}, checkpoint_s=0.5)
 ends = [event for event in events if event["kind"] != "row"]
 print(json.dumps({"nan": nan.key, "poison": poison.key, "killed": killed, "ends": ends}))
 ray.shutdown()
@@ -138,15 +138,15 @@ def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path,
     assert code == 0, output
     told = json.loads(next(line for line in output.splitlines() if line.startswith('{"nan"')))  # Ray may add lines of its own
     folder = RunFolder(runs)
-    folder.put_grid("adults_as_augmentation", "pocket", reference.grid())
+    folder.put_grid("adults_as_augmentation", "pocket", reference.get_cells())
     assert numbers(folder) == numbers(reference)
     assert len(told["killed"]) == 3
-    assert len({folder.result(cell.key)["provenance"]["rank"] for cell in folder.grid()}) > 1
-    assert folder.result(folder.grid()[0].key)["provenance"]["world_size"] == 3
+    assert len({folder.get_result(cell.key)["provenance"]["rank"] for cell in folder.get_cells()}) > 1
+    assert folder.get_result(folder.get_cells()[0].key)["provenance"]["world_size"] == 3
 
-    error = folder.error(told["nan"])
+    error = folder.get_error(told["nan"])
     assert error["epoch"] == 0 and "nan" in error["reason"]
-    assert "died 3 times" in folder.error(told["poison"])["reason"]
+    assert "died 3 times" in folder.get_error(told["poison"])["reason"]
     ends = [end["key"] for end in told["ends"]]
     assert sorted(ends) == sorted({*ends}) and len(ends) == 10
 
@@ -177,7 +177,7 @@ def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path,
 def test_a_bad_request_is_one_line(options: list[str], line: str, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    app = application(grid.main)
+    app = make_application(grid.main)
     runs = [] if "--runs" in options else ["--runs", str(tmp_path)]
     outcome = CliRunner().invoke(app, [*options, *runs])
     assert outcome.exit_code == 2, outcome.output
@@ -188,7 +188,7 @@ def test_a_bad_request_is_one_line(options: list[str], line: str, tmp_path: Path
 def test_dry_run_starts_nothing(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    outcome = CliRunner().invoke(application(grid.main), [*GRID, "--dry-run", "--runs", str(tmp_path)])
+    outcome = CliRunner().invoke(make_application(grid.main), [*GRID, "--dry-run", "--runs", str(tmp_path)])
     assert outcome.exit_code == 0 and "8" in outcome.output
     assert not list(tmp_path.iterdir())
 
@@ -203,14 +203,14 @@ def test_what_a_reader_drops_is_kept_with_the_grid(tmp_path: Path) -> None:
     data = grid.read_roles(tiny.study(), [f"{role}=fer2013:{csv},ages={ages}" for role in ("children", "adults")])
     assert any("constant" in note for note in data["children"].notes), data["children"].notes
     folder = RunFolder(str(tmp_path / "run"))
-    folder.put_grid("a_study", "pocket", tiny.study().cells(data))
-    assert folder.grid()[0].data == data
+    folder.put_grid("a_study", "pocket", tiny.study().make_cells(data))
+    assert folder.get_cells()[0].data == data
 
 
 def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:
     folder = folder_of(undisturbed[0])
-    for cell in folder.grid():
-        result, predictions = folder.result(cell.key), folder.predictions(cell.key)
+    for cell in folder.get_cells():
+        result, predictions = folder.get_result(cell.key), folder.get_predictions(cell.key)
         n = sum(result["counts"]["test"])
         assert predictions["probabilities"].shape == (n, 7) and len(predictions["index"]) == len(predictions["subject"]) == n
         np.testing.assert_allclose(predictions["probabilities"].sum(1), 1, atol=1e-5)
@@ -221,9 +221,9 @@ def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:
 def test_slots_follow_the_machine() -> None:
     from platform import schedule
 
-    assert schedule.slots_of({"CPU": 8.0}, 0.0, None) == 8
-    assert schedule.slots_of({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8
-    assert schedule.slots_of({"CPU": 8.0, "GPU": 2.0}, 1.0, None) == 2
-    assert schedule.slots_of({"CPU": 8.0}, 0.0, 3) == 3
+    assert schedule.count_slots({"CPU": 8.0}, 0.0, None) == 8
+    assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8
+    assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 1.0, None) == 2
+    assert schedule.count_slots({"CPU": 8.0}, 0.0, 3) == 3
     with pytest.raises(schedule.Fatal, match="no GPU here"):
-        schedule.slots_of({"CPU": 8.0}, 0.5, None)
+        schedule.count_slots({"CPU": 8.0}, 0.5, None)

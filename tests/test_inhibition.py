@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from trainables.losses import ciao
-from trainables.models import build, encoders
+from trainables.losses import ciao_loss
+from trainables.models import build_encoder, encoders
 from trainables.models.convolutional import Convolutional
 from trainables.models.inhibition import LEAST, START, Inhibition
 
@@ -21,7 +21,7 @@ CUT = [name for name in ("pk", "pocket", "resnet18", "vgg_face")]
 def encoder(name: str = "pk", **settings: float) -> Convolutional:
     torch.manual_seed(0)
     small = {"width": 1 / 16} if name in ("pk", "vgg_face") else {}
-    made = build(name, channels=1, size=32, **small | settings)
+    made = build_encoder(name, channels=1, size=32, **small | settings)
     assert isinstance(made, Convolutional)
     return made
 
@@ -39,16 +39,16 @@ def test_after_training_at_any_rate_a_is_positive_and_the_mask_is_finite(lr, ada
     torch.manual_seed(seed)
     mask = Inhibition(encoder())
     way = torch.optim.Adam(mask.parameters(), lr=lr) if adam else torch.optim.SGD(mask.parameters(), lr=lr, momentum=momentum)
-    last, labels = encoder().convolution, torch.tensor([0, 0, 1, 1])
+    last, labels = encoder().last_convolution, torch.tensor([0, 0, 1, 1])
     for _ in range(3):
         fed = torch.rand(4, last.in_channels, 4, 4)
-        loss, _ = ciao(mask(torch.relu(last(fed)).detach(), fed).flatten(1), labels, 0.1)
+        loss, _ = ciao_loss(mask(torch.relu(last(fed)).detach(), fed).flatten(1), labels, 0.1)
         way.zero_grad()
         loss.backward()
         way.step()
     assert (mask.a > 0).all() and (mask.a >= LEAST).all()
     u, inhibition = (torch.tensor(each).reshape(-1, 1, 1, 1).expand(-1, last.out_channels, 1, 1) for each in zip(*values, strict=True))
-    assert mask.inhibit(u, inhibition).isfinite().all()
+    assert mask.inhibit_map(u, inhibition).isfinite().all()
 
 
 @pytest.mark.parametrize("raw", [-1e30, -math.inf, math.inf, math.nan, 0.0])
@@ -58,7 +58,7 @@ def test_a_is_positive_whatever_its_parameter_became(raw: float) -> None:
         mask.raw.fill_(raw)
     assert (mask.a >= LEAST).all()
     u = torch.full((1, len(mask.raw), 1, 1), LARGEST)
-    assert mask.inhibit(u, torch.zeros_like(u)).isfinite().all() and mask.inhibit(u, u).isfinite().all()
+    assert mask.inhibit_map(u, torch.zeros_like(u)).isfinite().all() and mask.inhibit_map(u, u).isfinite().all()
 
 
 @pytest.mark.parametrize("name", CUT)
@@ -71,11 +71,11 @@ def test_it_begins_as_the_last_convolution(name: str) -> None:
     mask = Inhibition(network)
     assert mask.a.tolist() == pytest.approx([START] * len(mask.a))
     with torch.no_grad():
-        before = network.trunk(torch.randn(3, 1, 32, 32))
-        convolved = network.convolution(network.fed(before))
-        expected = torch.relu(network.normalisation(convolved) if network.normalisation else convolved)
-        u = network.last(before)
-        torch.testing.assert_close(mask(u, network.fed(before)), u / (START + expected), rtol=1e-4, atol=1e-5)
+        before = network.compute_trunk(torch.randn(3, 1, 32, 32))
+        convolved = network.last_convolution(network.get_last_input(before))
+        expected = torch.relu(network.last_normalisation(convolved) if network.last_normalisation else convolved)
+        u = network.compute_last_map(before)
+        torch.testing.assert_close(mask(u, network.get_last_input(before)), u / (START + expected), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CUT)
@@ -89,10 +89,10 @@ def test_an_encoder_is_its_parts(name: str) -> None:
             module.register_forward_hook(lambda *_, layer=layer: called.append(layer))
     with torch.no_grad():
         whole = network(images)
-        before = network.trunk(images)
+        before = network.compute_trunk(images)
         called.clear()
-        maps = network.last(before)
-    assert len(called) == 1 and network.get_submodule(called[0]) is network.convolution
+        maps = network.compute_last_map(before)
+    assert len(called) == 1 and network.get_submodule(called[0]) is network.last_convolution
     pooled = {"pk": maps.flatten(1), "vgg_face": nn.functional.max_pool2d(maps, 2).flatten(1) if maps.shape[-1] > 1 else maps.flatten(1)}
     torch.testing.assert_close(pooled.get(name, maps.mean(dim=(2, 3))), whole, rtol=1e-5, atol=1e-6)
 
@@ -108,8 +108,8 @@ def test_every_encoder_that_can_be_cut_is_tested_here() -> None:
 def test_at_96_the_encoders_are_the_texts(name: str, features: int, convolutions: int) -> None:
     """STUDIES, section 4: maps of 6x6x512; VGG's pooled to 4,608, PK's flat 18,432. PK's 4,306,560 count weights and biases."""
     with torch.device("meta"):
-        network = build(name, channels=3, size=96)
-        assert network.last(network.trunk(torch.empty(1, 3, 96, 96))).shape == (1, 512, 6, 6)
+        network = build_encoder(name, channels=3, size=96)
+        assert network.compute_last_map(network.compute_trunk(torch.empty(1, 3, 96, 96))).shape == (1, 512, 6, 6)
     assert network.features == features
     assert sum(each.numel() for each in network.parameters()) == convolutions
 
@@ -117,4 +117,4 @@ def test_at_96_the_encoders_are_the_texts(name: str, features: int, convolutions
 @pytest.mark.parametrize(("name", "parameters"), [("vgg_face", 2_360_320), ("pk", 3_277_824)])
 def test_the_mask_has_as_many_parameters_as_published(name: str, parameters: int) -> None:
     """Peers, section 4.1: a convolution with its biases, and a."""
-    assert sum(each.numel() for each in Inhibition(build(name, channels=3, size=96)).parameters()) == parameters
+    assert sum(each.numel() for each in Inhibition(build_encoder(name, channels=3, size=96)).parameters()) == parameters

@@ -13,7 +13,7 @@ from tests import tiny
 from tests.test_loop import made
 from trainables.cell import Cell, Data
 from trainables.interleave import PackOutOfMemory, train_together
-from trainables.loop import training
+from trainables.loop import iterate_training
 from trainables.store import RunFolder
 
 Roles = dict[str, Data]
@@ -29,7 +29,7 @@ def test_alone_and_packed_it_is_the_same_to_the_last_bit(roles: Roles, tmp_path:
         def end(cell: Cell, error: Exception | None) -> None:
             ended.append(error)
 
-        train_together(cells, lambda cell: training(cell, folder), end, most, lambda *_: None)
+        train_together(cells, lambda cell: iterate_training(cell, folder), end, most, lambda *_: None)
         assert ended == [None] * len(cells)
         return folder
 

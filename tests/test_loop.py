@@ -22,7 +22,7 @@ from trainables import loop
 from trainables.cell import Cell, Data
 from trainables.data import source
 from trainables.data.dataset import DataError
-from trainables.loop import Diverged, Stopped, train
+from trainables.loop import Diverged, Stopped, train_cell
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
 
@@ -34,13 +34,13 @@ ARMS = [("SL(c+a)", "fixed"), ("SC(c<-a)", "fixed"), ("UC(c+a)", "fresh")]
 
 def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
     """All that a cell left, but for where and when."""
-    result = folder.result(cell.key)
+    result = folder.get_result(cell.key)
     assert result is not None
-    checkpoint = folder.checkpoint(cell.key)["modules"]
+    checkpoint = folder.get_checkpoint(cell.key)["modules"]
     return {
         "result": {name: value for name, value in result.items() if name not in ("provenance", "seconds")},
-        "history": [{name: value for name, value in row.items() if name != "time"} for row in folder.history(cell.key)],
-        "predictions": {name: (each.dtype.str, each.tobytes()) for name, each in folder.predictions(cell.key).items()},
+        "history": [{name: value for name, value in row.items() if name != "time"} for row in folder.get_history(cell.key)],
+        "predictions": {name: (each.dtype.str, each.tobytes()) for name, each in folder.get_predictions(cell.key).items()},
         "parameters": {name: (each.stride(), each.numpy().tobytes()) for name, each in checkpoint.items()},
         "cell": folder.get("cells", cell.key, "cell.json"),
     }
@@ -61,7 +61,7 @@ def whole(roles: Roles, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
             return False
 
         folder = RunFolder(str(tmp_path_factory.mktemp("whole")))
-        train(cell, folder, halt=count)
+        train_cell(cell, folder, halt=count)
         return cell, made(folder, cell), steps
 
     return of
@@ -69,9 +69,9 @@ def whole(roles: Roles, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     cell, folder, rows = tiny.cell(roles, "SC(c)", ratio=2), RunFolder(str(tmp_path)), []
-    result = train(cell, folder, report=lambda row: rows.append(row) is None, context={"trial": "t1"})
-    assert folder.result(cell.key) == result and folder.done() == {cell.key} and folder.get_json("cells", cell.key, "cell.json")
-    assert folder.history(cell.key) == rows
+    result = train_cell(cell, folder, report=lambda row: rows.append(row) is None, context={"trial": "t1"})
+    assert folder.get_result(cell.key) == result and folder.list_done() == {cell.key} and folder.get_json("cells", cell.key, "cell.json")
+    assert folder.get_history(cell.key) == rows
     assert [(row["phase"], row["epoch"]) for row in rows] == [("contrast", e) for e in range(2)] + [("probe", e) for e in range(4)]
     assert [row["step"] for row in rows] == list(range(6))
     assert result["counts"] == {"train": [5] * 3, "val": [10, 9, 10], "test": [9, 10, 9]}  # 5 = .5 x 10; of 24 are left 19
@@ -79,7 +79,7 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     best = max(range(4), key=lambda epoch: (probe[epoch]["val/accuracy"], -epoch))
     assert result["selected_epoch"] == best and result["metrics"]["val/accuracy"] == pytest.approx(probe[best]["val/accuracy"], abs=1e-6)
     assert result["metrics"]["train/loss"] == probe[-1]["train/loss"]
-    predictions = folder.predictions(cell.key)
+    predictions = folder.get_predictions(cell.key)
     assert predictions["probabilities"].shape == (28, 3) and np.allclose(predictions["probabilities"].sum(1), 1, atol=1e-6)
     hits = predictions["probabilities"].argmax(1) == predictions["label"]
     assert result["metrics"]["test/accuracy"] == pytest.approx(hits.mean())
@@ -87,7 +87,7 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     where = result["provenance"]
     assert where["trial"] == "t1" and where["pid"] == os.getpid() and where["packages"]["torch"] == torch.__version__.partition("+")[0]
 
-    faces = source.load(roles["children"].source, 32, "grey")
+    faces = source.load_faces(roles["children"].source, 32, "grey")
     place = {index: row for row, index in enumerate(faces.facts.index)}
     labels = [tiny.CLASSES.index(faces.classes[faces.labels[place[index]]]) for index in predictions["index"]]
     assert labels == predictions["label"].tolist()
@@ -110,11 +110,11 @@ def test_halted_anywhere_and_continued_it_ends_in_the_same_bits(whole, tmp_path_
             return left == 0
 
         try:
-            train(cell, folder, halt=halt)
+            train_cell(cell, folder, halt=halt)
             break
         except Stopped:
             stops += 1
-            assert folder.done() == set()
+            assert folder.list_done() == set()
             torch.rand(stops)  # whatever else the process does meanwhile
     assert made(folder, cell) == expected
 
@@ -125,11 +125,11 @@ def test_stopped_after_every_epoch_it_ends_in_the_same_bits(whole, tmp_path: Pat
     folder, stops = RunFolder(str(tmp_path)), 0
     for _ in range(10):
         try:
-            train(cell, folder, report=lambda row: False, checkpoint_s=0)
+            train_cell(cell, folder, report=lambda row: False, checkpoint_s=0)
             break
         except Stopped:
             stops += 1
-            assert len(folder.history(cell.key)) == stops
+            assert len(folder.get_history(cell.key)) == stops
     assert stops == len(expected["history"])
     assert made(folder, cell) == expected
 
@@ -137,10 +137,10 @@ def test_stopped_after_every_epoch_it_ends_in_the_same_bits(whole, tmp_path: Pat
 KILLED = """
 import json, sys, torch
 from trainables.cell import Cell
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.store import RunFolder
 torch.set_num_threads(1)
-train(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), checkpoint_s=0)
+train_cell(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), checkpoint_s=0)
 """
 
 
@@ -150,14 +150,14 @@ def test_killed_and_continued_it_ends_in_the_same_bits(whole, fork_server: ForkS
     cell, expected, _ = whole("SC(c<-a)", "fixed")
     folder = RunFolder(str(tmp_path))
     folder.put_json(cell.to_json(), "cell.json")
-    process = fork_server.start(["-c", KILLED, folder.path("cell.json"), folder.uri])
-    while len(folder.history(cell.key)) < rows and process.running:
+    process = fork_server.start(["-c", KILLED, folder.get_path("cell.json"), folder.uri])
+    while len(folder.get_history(cell.key)) < rows and process.running:
         time.sleep(0.001)
     process.kill()
-    assert len(folder.history(cell.key)) >= rows
-    if process.code == -signal.SIGKILL and not folder.done():
-        assert "phase" in folder.checkpoint(cell.key) or len(folder.history(cell.key)) == len(expected["history"])
-        train(cell, folder)
+    assert len(folder.get_history(cell.key)) >= rows
+    if process.code == -signal.SIGKILL and not folder.list_done():
+        assert "phase" in folder.get_checkpoint(cell.key) or len(folder.get_history(cell.key)) == len(expected["history"])
+        train_cell(cell, folder)
     assert made(folder, cell) == expected
 
 
@@ -172,9 +172,9 @@ def test_a_killed_finish_is_done_again(whole, tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "put_result", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(cell, folder)
-    assert folder.done() == set() and folder.checkpoint(cell.key).keys() == {"modules"}
-    train(cell, folder)
+            train_cell(cell, folder)
+    assert folder.list_done() == set() and folder.get_checkpoint(cell.key).keys() == {"modules"}
+    train_cell(cell, folder)
     assert made(folder, cell) == expected
 
 
@@ -182,9 +182,9 @@ def test_neither_order_nor_neighbours_matter(roles: Roles, tmp_path: Path) -> No
     cells = [tiny.cell(roles, "SC(c)"), tiny.cell(roles, "SL(c+a)", seed=1)]
     there, back = RunFolder(str(tmp_path / "there")), RunFolder(str(tmp_path / "back"))
     for cell in cells:
-        train(cell, there)
+        train_cell(cell, there)
     for cell in reversed(cells):
-        train(cell, back)
+        train_cell(cell, back)
     for cell in cells:
         assert made(there, cell) == made(back, cell)
 
@@ -192,7 +192,7 @@ def test_neither_order_nor_neighbours_matter(roles: Roles, tmp_path: Path) -> No
 def test_the_seed_decides(roles: Roles, tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path))
     first, second = (tiny.cell(roles, "SL(c)", seed=seed) for seed in (0, 1))
-    a, b = train(first, folder), train(second, folder)
+    a, b = train_cell(first, folder), train_cell(second, folder)
     assert a["split_hash"] != b["split_hash"] and a["metrics"]["train/loss"] != b["metrics"]["train/loss"]
 
 
@@ -201,18 +201,18 @@ def test_a_loss_that_is_no_number_names_its_epoch(roles: Roles, tmp_path: Path, 
     """The first step's loss is a number yet: one step an epoch has the fit, three the contrast."""
     cell, folder = tiny.cell(roles, arm, ratio=2, lr=1e30), RunFolder(str(tmp_path))
     with pytest.raises(Diverged, match=rf"^the loss of phase {phase} is (nan|inf) in epoch {epoch}: a lower lr may help$") as caught:
-        train(cell, folder)
-    assert caught.value.epoch == epoch and folder.done() == set()
+        train_cell(cell, folder)
+    assert caught.value.epoch == epoch and folder.list_done() == set()
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     roles = tiny.data(tiny.files(tmp_path / "data"))
     cell, folder = tiny.cell(roles), RunFolder(str(tmp_path / "run"))
     tiny.files(tmp_path / "data", seed=1)
-    source.load.cache_clear()
+    source.load_faces.cache_clear()
     with pytest.raises(DataError, match=r"fer2013\.csv,.*: changed since this grid was made; run the grid again"):
-        train(cell, folder)
-    assert folder.done() == set()
+        train_cell(cell, folder)
+    assert folder.list_done() == set()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_is_one_line(roles: Roles, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRequest, match=message) as caught:
-        train(replace(tiny.cell(roles), **change), RunFolder(str(tmp_path)))
+        train_cell(replace(tiny.cell(roles), **change), RunFolder(str(tmp_path)))
     assert "\n" not in str(caught.value)
 
 
@@ -242,6 +242,6 @@ def test_the_checkpoint_is_written_when_it_is_due(roles: Roles, tmp_path: Path, 
         puts: list[str] = []
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, "put_checkpoint", lambda folder, key, state, puts=puts: puts.append(key))
-            train(tiny.cell(roles), RunFolder(str(tmp_path / str(seconds))), checkpoint_s=seconds)
+            train_cell(tiny.cell(roles), RunFolder(str(tmp_path / str(seconds))), checkpoint_s=seconds)
         counts.append(len(puts))
     assert counts[0] > counts[1] == 1

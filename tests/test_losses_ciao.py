@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.losses import ciao
+from trainables.losses import ciao_loss
 
 
 def written_out(features: torch.Tensor, labels: list[int], t: float, denominator: str, reduction: str) -> float:
@@ -28,7 +28,7 @@ def test_it_is_the_texts(labels: list[int], t: float, seed: int) -> None:
     features = torch.randn(len(labels), 5, generator=torch.Generator().manual_seed(seed))
     for denominator in ("negatives", "all"):
         for reduction in ("mean", "sum"):
-            loss, alone = ciao(features, torch.tensor(labels), t, denominator, reduction)
+            loss, alone = ciao_loss(features, torch.tensor(labels), t, denominator, reduction)
             assert loss.item() == pytest.approx(written_out(features, labels, t, denominator, reduction), rel=1e-4, abs=1e-4)
     assert alone.item() == pytest.approx(sum(labels.count(label) == 1 for label in labels) / len(labels))
 
@@ -37,22 +37,22 @@ def test_it_is_the_texts(labels: list[int], t: float, seed: int) -> None:
 @pytest.mark.parametrize("labels", [[0, 1, 2], [4]])
 def test_where_no_two_labels_agree_it_is_0_and_has_a_gradient(denominator: str, labels: list[int]) -> None:
     features = torch.randn(len(labels), 4, requires_grad=True)
-    loss, alone = ciao(features, torch.tensor(labels), 0.1, denominator)
+    loss, alone = ciao_loss(features, torch.tensor(labels), 0.1, denominator)
     loss.backward()
     assert loss == 0 and alone == 1 and features.grad is not None and not features.grad.any()
 
 
 def test_where_all_labels_agree_there_is_nothing_to_be_told_from() -> None:
     features = torch.randn(4, 4, requires_grad=True)
-    loss, alone = ciao(features, torch.zeros(4, dtype=torch.long), 0.1)
+    loss, alone = ciao_loss(features, torch.zeros(4, dtype=torch.long), 0.1)
     loss.backward()
     assert loss == 0 and alone == 0 and not features.grad.any()
-    assert ciao(features.detach(), torch.zeros(4, dtype=torch.long), 0.1, "all")[0] > 0
+    assert ciao_loss(features.detach(), torch.zeros(4, dtype=torch.long), 0.1, "all")[0] > 0
 
 
 def test_features_of_zeros_are_no_infinity() -> None:
     """A dead ReLU layer gives them."""
     features = torch.zeros(4, 6, requires_grad=True)
-    loss, _ = ciao(features, torch.tensor([0, 0, 1, 1]), 0.05)
+    loss, _ = ciao_loss(features, torch.tensor([0, 0, 1, 1]), 0.05)
     loss.backward()
     assert loss.isfinite() and features.grad.isfinite().all()

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from trainables.models import build
+from trainables.models import build_encoder
 from trainables.registry import BadRequest
 
 REFERENCES = {"alexnet": torchvision.models.alexnet, "vgg16": torchvision.models.vgg16_bn}
@@ -14,7 +14,7 @@ REFERENCES = {"alexnet": torchvision.models.alexnet, "vgg16": torchvision.models
 def on_paper(name: str, channels: int, size: int) -> nn.Module:
     """The network without memory behind it: shapes only."""
     with torch.device("meta"):
-        return build(name, channels=channels, size=size)
+        return build_encoder(name, channels=channels, size=size)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

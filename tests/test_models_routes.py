@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from trainables.models import build
+from trainables.models import build_encoder
 from trainables.registry import BadRequest
 
 
@@ -14,7 +14,7 @@ from trainables.registry import BadRequest
 )
 def test_ronnet_has_three_convolutions_and_as_many_parameters_as_known(size: int, channels: int, classes: int, millions: float) -> None:
     with torch.device("meta"):
-        network = build("ronnet", channels=channels, size=size)
+        network = build_encoder("ronnet", channels=channels, size=size)
         head = nn.Linear(network.features, classes)
         assert network(torch.empty(2, channels, size, size)).shape == (2, 512)
     kernels = [tuple(each.weight.shape) for each in network.modules() if isinstance(each, nn.Conv2d)]
@@ -26,7 +26,7 @@ def test_ronnet_has_three_convolutions_and_as_many_parameters_as_known(size: int
 
 def test_googlenet_is_torchvisions() -> None:
     reference = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
-    ours = build("googlenet", channels=3, size=64)
+    ours = build_encoder("googlenet", channels=3, size=64)
     assert ours.load_state_dict(reference.state_dict(), strict=False).unexpected_keys == ["fc.weight", "fc.bias"]
     reference.fc = nn.Identity()
     images = torch.randn(2, 3, 64, 64)
@@ -36,4 +36,4 @@ def test_googlenet_is_torchvisions() -> None:
 @pytest.mark.parametrize(("name", "size"), [("ronnet", 7), ("googlenet", 31)])
 def test_a_size_too_small_is_refused(name: str, size: int) -> None:
     with pytest.raises(BadRequest, match=rf"^{name}: size must be \d+ or more, not {size}$"):
-        build(name, channels=1, size=size)
+        build_encoder(name, channels=1, size=size)

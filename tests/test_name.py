@@ -154,11 +154,11 @@ def seen():
     return loaded()
 
 def shipped():
-    platform.doctor.pins("")
+    platform.doctor.parse_pins("")
     return loaded()
 
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
-task = ray.remote(platform.doctor.pins)
+task = ray.remote(platform.doctor.parse_pins)
 file, modules = ray.get(ray.remote(seen).remote())
 try:
     refused = str(ray.get(task.remote("")))

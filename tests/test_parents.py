@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from platform.board import Board
-from platform.grid import undone
+from platform.grid import list_cells_to_train
 from platform.reporting.folder import read_folder
 from search_spaces.study import Arm, Study
 from tests import tiny
 from tests.test_dispatcher import DONE, OneByOne, run, started
 from trainables.cell import Cell, Data
-from trainables.loop import Stopped, train
+from trainables.loop import Stopped, train_cell
 from trainables.methods.method import METHODS
 from trainables.methods.supervised import Supervised
 from trainables.registry import BadRequest
@@ -28,13 +28,13 @@ Roles = dict[str, Data]
 class Heir(Supervised):
     """Starts from its parent's network, and says so by the first thing it does."""
 
-    def inherit(self, modules: dict[str, torch.Tensor]) -> None:
+    def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
         self.modules.load_state_dict(modules)
 
 
 @pytest.fixture(autouse=True)
 def heir() -> Iterator[None]:
-    METHODS.add("heir")(Heir)
+    METHODS.register("heir")(Heir)
     yield
     METHODS._things.pop("heir")
 
@@ -67,41 +67,41 @@ def work(runs: Path, cells: list[Cell], **options: Any) -> dict[str, dict[str, A
     for cell in cells:
         job, error = {"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0}, None
         try:
-            for _ in one.begin(job):
+            for _ in one.start_job(job):
                 pass
         except Exception as caught:
             error = caught
-        one.end(job, error)
+        one.end_job(job, error)
     names = {cell.key: cell.name for cell in cells}
     return {names[key]: event for key, event in told if event["kind"] != "row"}
 
 
 def test_parents_come_first_and_once(roles: Roles) -> None:
-    cells = study().cells(roles)
+    cells = study().make_cells(roles)
     names = [cell.name.replace("/split=0.5/ratio=1", "") for cell in cells]
     first = ["alone/seed=0", "base/seed=0", "once/seed=7", "child/seed=0", "sibling/seed=0"]
     assert names == [*first, "alone/seed=1", "base/seed=1", "child/seed=1", "sibling/seed=1"]
     at = {name: cell for name, cell in zip(names, cells, strict=True)}
     assert at["child/seed=1"].parent == at["base/seed=1"].key and at["base/seed=1"].parent is None
     assert at["sibling/seed=0"].parent == at["sibling/seed=1"].parent == at["once/seed=7"].key
-    assert [cell.name for cell in cells if study().is_step(cell)] == [
+    assert [cell.name for cell in cells if study().is_prerequisite(cell)] == [
         at[name].name for name in ("base/seed=0", "once/seed=7", "base/seed=1")
     ]
 
 
 def test_a_parent_outside_the_grid_at_hand_is_a_step(roles: Roles) -> None:
     whole = replace(study(), axes=study().axes | {"method": ("base", "child")})
-    narrow = whole.narrowed("method", ["child"])
-    assert not any(whole.is_step(cell) for cell in whole.cells(roles))
-    assert {cell.key for cell in narrow.cells(roles)} == {cell.key for cell in whole.cells(roles)}
-    assert [narrow.is_step(cell) for cell in narrow.cells(roles)] == [True, False] * 2
+    narrow = whole.narrow_axis("method", ["child"])
+    assert not any(whole.is_prerequisite(cell) for cell in whole.make_cells(roles))
+    assert {cell.key for cell in narrow.make_cells(roles)} == {cell.key for cell in whole.make_cells(roles)}
+    assert [narrow.is_prerequisite(cell) for cell in narrow.make_cells(roles)] == [True, False] * 2
 
 
 def test_a_parents_settings_are_in_its_childs_key(roles: Roles) -> None:
     def child(lr: float) -> Cell:
         arms = study().arms
         changed = replace(study(), arms=arms | {"base": replace(arms["base"], settings=arms["base"].settings | {"lr": lr})})
-        return next(cell for cell in changed.cells(roles) if cell.axes["method"] == "child")
+        return next(cell for cell in changed.make_cells(roles) if cell.axes["method"] == "child")
 
     assert child(0.01).method_settings == child(0.02).method_settings and child(0.01).key != child(0.02).key
 
@@ -123,92 +123,95 @@ def test_a_parents_settings_are_in_its_childs_key(roles: Roles) -> None:
 )
 def test_wrong_parents_are_one_line(roles: Roles, arms: dict[str, Arm], message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        replace(study(), arms=study().arms | arms).cells(roles)
+        replace(study(), arms=study().arms | arms).make_cells(roles)
 
 
 def test_a_child_starts_from_what_its_parent_kept(roles: Roles, tmp_path: Path) -> None:
     still = Arm("heir", {"domain": "c", "lr": 1e-30, "weight_decay": 0.0}, parent="base")  # so small a rate moves no weight
-    cells = replace(study(), arms=study().arms | {"child": still}).cells(roles)[1:4:2]
+    cells = replace(study(), arms=study().arms | {"child": still}).make_cells(roles)[1:4:2]
     ends = work(tmp_path, cells, keep="none", parents=frozenset([cells[0].key]))
     assert [event["kind"] for event in ends.values()] == ["done", "done"]
     folder = RunFolder(str(tmp_path))
-    assert folder.kept() == {cells[0].key}  # a parent keeps its parameters whatever the grid keeps
+    assert folder.list_kept() == {cells[0].key}  # a parent keeps its parameters whatever the grid keeps
     again = RunFolder(str(tmp_path / "again"))
-    train(cells[0], again)
-    train(cells[1], again)
-    base, child = (again.checkpoint(cell.key)["modules"] for cell in cells)
+    train_cell(cells[0], again)
+    train_cell(cells[1], again)
+    base, child = (again.get_checkpoint(cell.key)["modules"] for cell in cells)
     weights = [name for name in base if "running" not in name and "num_batches" not in name]
     assert weights and all(torch.allclose(base[name], child[name], rtol=0, atol=1e-20) for name in weights)
-    assert folder.result(cells[1].key)["metrics"] == again.result(cells[1].key)["metrics"]  # type: ignore[index]
+    assert folder.get_result(cells[1].key)["metrics"] == again.get_result(cells[1].key)["metrics"]  # type: ignore[index]
 
 
 def test_a_resumed_child_goes_on_from_its_own_checkpoint(roles: Roles, tmp_path: Path) -> None:
-    base, child = study().cells(roles)[1:4:2]
+    base, child = study().make_cells(roles)[1:4:2]
     whole, broken = RunFolder(str(tmp_path / "whole")), RunFolder(str(tmp_path / "broken"))
     for folder in (whole, broken):
-        train(base, folder)
-    train(child, whole)
+        train_cell(base, folder)
+    train_cell(child, whole)
     steps = iter(range(100))
     with pytest.raises(Stopped):
-        train(child, broken, halt=lambda: next(steps) == 1)
-    train(child, broken)
-    expected, found = (folder.checkpoint(child.key)["modules"] for folder in (whole, broken))
+        train_cell(child, broken, halt=lambda: next(steps) == 1)
+    train_cell(child, broken)
+    expected, found = (folder.get_checkpoint(child.key)["modules"] for folder in (whole, broken))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_a_failed_parent_fails_its_children_with_its_reason(roles: Roles, tmp_path: Path) -> None:
     broken = study()
     broken = replace(broken, arms=broken.arms | {"base": Arm("supervised", {"domain": "c", "lr": 1e30})})
-    base, child = broken.cells(roles)[1:4:2]
+    base, child = broken.make_cells(roles)[1:4:2]
     ends = work(tmp_path, [base, child])
     reason = ends[base.name]["reason"]
     assert reason.startswith("the loss of phase fit is ")
     assert ends[child.name]["kind"] == "failed" and ends[child.name]["reason"] == f"its parent {base.key} failed: {reason}"
-    assert RunFolder(str(tmp_path)).error(child.key)["reason"] == ends[child.name]["reason"]  # type: ignore[index]
+    assert RunFolder(str(tmp_path)).get_error(child.key)["reason"] == ends[child.name]["reason"]  # type: ignore[index]
 
 
 def test_a_method_without_an_inheritance_refuses_one(roles: Roles, tmp_path: Path) -> None:
     wrong = replace(study(), arms=study().arms | {"child": Arm("supervised", {"domain": "c"}, parent="base")})
-    ends = work(tmp_path, wrong.cells(roles)[1:4:2])
-    assert [event.get("reason") for event in ends.values()] == [None, "Supervised takes nothing over from a parent; give it an `inherit`"]
+    ends = work(tmp_path, wrong.make_cells(roles)[1:4:2])
+    assert [event.get("reason") for event in ends.values()] == [
+        None,
+        "Supervised takes nothing over from a parent; give it an `inherit_parameters`",
+    ]
 
 
 def test_what_is_kept(roles: Roles, tmp_path: Path) -> None:
     cell, folder = tiny.cell(roles, epochs=3), RunFolder(str(tmp_path))
-    assert train(cell, folder, keep="none") and folder.kept() == set() and folder.done() == {cell.key}
-    train(cell, folder)
-    assert list(folder.checkpoint(cell.key)) == ["modules"]
-    best = folder.checkpoint(cell.key)["modules"]
-    train(cell, folder, keep="all")
-    both = folder.checkpoint(cell.key)
+    assert train_cell(cell, folder, keep="none") and folder.list_kept() == set() and folder.list_done() == {cell.key}
+    train_cell(cell, folder)
+    assert list(folder.get_checkpoint(cell.key)) == ["modules"]
+    best = folder.get_checkpoint(cell.key)["modules"]
+    train_cell(cell, folder, keep="all")
+    both = folder.get_checkpoint(cell.key)
     assert all(torch.equal(best[name], both["modules"][name]) for name in best) and list(both["last"]) == list(best)
-    selected = (folder.result(cell.key) or {})["selected_epoch"]
+    selected = (folder.get_result(cell.key) or {})["selected_epoch"]
     assert (selected == 2) == all(torch.equal(best[name], both["last"][name]) for name in best)
 
 
 def test_a_parent_that_kept_nothing_is_trained_again_for_new_children(roles: Roles, tmp_path: Path) -> None:
-    base, child = study().cells(roles)[1:4:2]
+    base, child = study().make_cells(roles)[1:4:2]
     folder = RunFolder(str(tmp_path))
-    first = train(base, folder, keep="none")["metrics"]
+    first = train_cell(base, folder, keep="none")["metrics"]
     with pytest.raises(BadRequest, match=rf"^its parent {base.key} has left no parameters to start from; run the grid again$"):
-        train(child, folder)
-    assert undone([base, child], folder) == [base, child]
-    assert train(base, folder)["metrics"] == first
-    assert undone([base, child], folder) == [child]
-    train(child, folder, keep="none")
-    assert undone([base, child], folder) == []
+        train_cell(child, folder)
+    assert list_cells_to_train([base, child], folder) == [base, child]
+    assert train_cell(base, folder)["metrics"] == first
+    assert list_cells_to_train([base, child], folder) == [child]
+    train_cell(child, folder, keep="none")
+    assert list_cells_to_train([base, child], folder) == []
 
 
 def test_steps_are_neither_arms_nor_missing(roles: Roles, tmp_path: Path) -> None:
     wanted = study().with_seeds(1)
-    cells = wanted.cells(roles)
+    cells = wanted.make_cells(roles)
     folder = RunFolder(str(tmp_path))
-    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_step(cell)])
+    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_prerequisite(cell)])
     work(tmp_path, cells[:4])  # the sibling stays undone
     runs = read_folder(folder, wanted)
-    assert runs.arms == ["alone", "child", "sibling"] and runs.counts == {"done": 2, "failed": 0, "missing": 1}
+    assert runs.arms == ["alone", "child", "sibling"] and runs.state_counts == {"done": 2, "failed": 0, "missing": 1}
     board = Board(folder, wanted)
-    board.complete(cells)
+    board.complete_runs(cells)
     found = {str(path.parent.relative_to(tmp_path / "tb")) for path in (tmp_path / "tb").rglob("events.*")}
     place = "split=0.5/ratio=1"
     assert {f"step/base/{place}/seed=0", f"step/once/{place}/seed=7", f"mean/child/{place}"} < found
@@ -219,13 +222,13 @@ def test_a_child_posted_before_its_parent_waits_for_it() -> None:
     child, parent = {"key": "child", "parent": "parent"}, {"key": "parent", "parent": None}
 
     async def scenario(mailbox: Any) -> None:
-        await mailbox.post("children", [child])
-        waiting = await started(mailbox.take(0))
+        await mailbox.post_trial("children", [child])
+        waiting = await started(mailbox.take_cell(0))
         assert not waiting.done()
-        await mailbox.post("parents", [parent])
+        await mailbox.post_trial("parents", [parent])
         assert (await waiting)["cell"] == parent
-        other = await started(mailbox.take(1))
-        await mailbox.report(0, DONE)
+        other = await started(mailbox.take_cell(1))
+        await mailbox.report_event(0, DONE)
         assert (await other)["cell"] == child
 
     run(scenario, lambda: OneByOne(["child", "parent"]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from platform.power import MOST_REPLICATES, detectable, needed, power
+from platform.power import MOST_REPLICATES, compute_power, find_detectable_effect, find_needed_replicates
 
 ALPHA = st.sampled_from([0.05, 0.025, 0.01, 0.05 / 12])
 SHARES = (np.arange(5000) + 0.5) / 5000
@@ -26,7 +26,7 @@ def by_quantiles(d: float, n: float, paired: bool, alpha: float) -> float:
 @example(1e15, True, 0.05)
 @example(1e15, False, 0.05 / 12)
 def test_what_is_needed_is_enough_and_less_is_not(d: float, paired: bool, alpha: float) -> None:
-    n = needed(d, paired, alpha)
+    n = find_needed_replicates(d, paired, alpha)
     assert n >= 2
     if math.isinf(n):
         assert by_quantiles(d, MOST_REPLICATES, paired, alpha) < 0.8
@@ -40,25 +40,30 @@ def test_what_is_needed_is_enough_and_less_is_not(d: float, paired: bool, alpha:
 def test_against_statsmodels(d: float) -> None:
     for alpha in (0.05, 0.005):
         asked = {"effect_size": d, "alpha": alpha, "power": 0.8, "alternative": "two-sided"}
-        assert needed(d, True, alpha) == pytest.approx(TTestPower().solve_power(**asked), rel=1e-4)
-        assert needed(d, False, alpha) == pytest.approx(TTestIndPower().solve_power(**asked), rel=1e-4)
+        assert find_needed_replicates(d, True, alpha) == pytest.approx(TTestPower().solve_power(**asked), rel=1e-4)
+        assert find_needed_replicates(d, False, alpha) == pytest.approx(TTestIndPower().solve_power(**asked), rel=1e-4)
 
 
 @given(st.floats(-300, 300), st.floats(-300, 300), st.booleans(), ALPHA)
 def test_a_larger_difference_never_needs_more(one: float, other: float, paired: bool, alpha: float) -> None:
     smaller, larger = sorted((10**one, 10**other))
-    assert 2 <= needed(larger, paired, alpha) <= needed(smaller, paired, alpha) * (1 + 1e-6)
+    assert 2 <= find_needed_replicates(larger, paired, alpha) <= find_needed_replicates(smaller, paired, alpha) * (1 + 1e-6)
 
 
 def test_two_are_enough_for_all_that_is_huge() -> None:
     """From 35 standard deviations on scipy's noncentral t distribution is NaN here and there, from 1e10 on everywhere."""
     for d in (*np.geomspace(1e3, 1e300, 600), math.inf):
-        assert needed(float(d), True) == needed(float(d), False) == needed(float(d), True, 0.01) == 2
+        assert (
+            find_needed_replicates(float(d), True)
+            == find_needed_replicates(float(d), False)
+            == find_needed_replicates(float(d), True, 0.01)
+            == 2
+        )
 
 
 def test_power_is_a_chance_that_grows_with_the_difference() -> None:
     for n1, n2, alpha in ((2, None, 1e-6), (2, None, 0.05), (2, 2, 0.0025), (6, None, 0.05), (10, 10, 0.05), (30, None, 1e-6)):
-        found = np.array([power(float(d), n1, n2, alpha) for d in (*np.linspace(0, 60, 200), *np.geomspace(61, 1e300, 400))])
+        found = np.array([compute_power(float(d), n1, n2, alpha) for d in (*np.linspace(0, 60, 200), *np.geomspace(61, 1e300, 400))])
         assert found[0] == pytest.approx(alpha) and found[-1] == 1 and np.isfinite(found).all()
         assert (np.diff(found) > -1e-7).all()
 
@@ -68,10 +73,16 @@ def test_where_scipy_has_no_answer_the_power_is_right() -> None:
         denominators, alpha = np.sqrt(special.chdtri(df, SHARES) / df), 2 * float(stats.t.sf(bar, df))
         for centre in np.geomspace(bar / 3, 3 * bar, 20):
             expected = float(np.mean(special.ndtr(centre - bar * denominators)))
-            assert power(centre / (df + 1) ** 0.5, df + 1, None, alpha) == pytest.approx(expected, abs=2e-4)
+            assert compute_power(centre / (df + 1) ** 0.5, df + 1, None, alpha) == pytest.approx(expected, abs=2e-4)
 
 
 def test_the_ceiling_is_reached() -> None:
     just = 2.802 / MOST_REPLICATES**0.5  # what a million pairs find with 80 %
-    assert needed(1.001 * just, True) == pytest.approx(MOST_REPLICATES, rel=0.005) and math.isinf(needed(0.999 * just, True))
-    assert math.isinf(needed(0.0, True)) and math.isinf(needed(1e-300, False)) and detectable(2) < detectable(2, None, 0.01) < 1000
+    assert find_needed_replicates(1.001 * just, True) == pytest.approx(MOST_REPLICATES, rel=0.005) and math.isinf(
+        find_needed_replicates(0.999 * just, True)
+    )
+    assert (
+        math.isinf(find_needed_replicates(0.0, True))
+        and math.isinf(find_needed_replicates(1e-300, False))
+        and find_detectable_effect(2) < find_detectable_effect(2, None, 0.01) < 1000
+    )

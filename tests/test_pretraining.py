@@ -14,13 +14,13 @@ from tests.test_loop import made as everything
 from trainables.cell import Cell, Data
 from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
-from trainables.loop import Stopped, train
-from trainables.methods.acceptance import AcceptancePhase, probe
+from trainables.loop import Stopped, train_cell
+from trainables.methods.acceptance import AcceptancePhase, fit_probe
 from trainables.methods.adversarial_autoencoder import DISCRIMINATORS
 from trainables.methods.method import METHODS
-from trainables.models import build
+from trainables.models import build_encoder
 from trainables.registry import BadRequest
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 from trainables.store import RunFolder
 
 CPU = torch.device("cpu")
@@ -40,46 +40,46 @@ def persons() -> FaceDataset:
 @pytest.fixture
 def task() -> Task:
     kind = TASKS.find("identity")
-    settings = resolve(kind.settings, {"persons": ("x",), "size": 32, "colour": "grey", "validation": 0.25}, "task")
+    settings = resolve_settings(kind.settings, {"persons": ("x",), "size": 32, "colour": "grey", "validation": 0.25}, "task")
     return kind.build(settings, {"x": persons()}, 0, CPU)
 
 
 def method(name: str, task: Task, **settings: Any) -> Any:
     kind = METHODS.find(name)
     torch.manual_seed(0)
-    return kind(resolve(kind.Settings, TINY | settings, name), task, 0)
+    return kind(resolve_settings(kind.Settings, TINY | settings, name), task, 0)
 
 
 def run(phase: Any) -> list[dict[str, float]]:
     """All epochs of a phase: the mean logs of each."""
-    phase.begin()
+    phase.begin_phase()
     rows = []
     for epoch in range(phase.epochs):
-        steps = phase.start(epoch)
+        steps = phase.start_epoch(epoch)
         phase.model.train()
-        logs = [phase.step(step) for step in range(steps)]
+        logs = [phase.train_step(step) for step in range(steps)]
         row = {name: float(torch.stack([torch.as_tensor(each[name]) for each in logs]).mean()) for name in logs[0]}
-        rows.append(row | phase.finish(epoch))
+        rows.append(row | phase.finish_epoch(epoch))
     return rows
 
 
 def test_the_autoencoder_rebuilds_better_and_logs_every_discriminator(task: Task) -> None:
     made = method("adversarial_autoencoder", task, width=1 / 16, epochs=8, batch=16, lr=4e-3)
-    rows = run(made.phases()[0])
+    rows = run(made.build_phases()[0])
     assert rows[-1]["train/reconstruction"] < 0.95 * rows[0]["train/reconstruction"]
     assert {f"discriminator/{name}" for name in DISCRIMINATORS} <= rows[0].keys() and len(DISCRIMINATORS) == 4
     assert all(np.isfinite(list(row.values())).all() for row in rows)
-    assert made.logits(task.val.pixels).shape == (len(task.val.rows), 6)
+    assert made.compute_logits(task.val.pixels).shape == (len(task.val.rows), 6)
 
 
 def test_a_step_moves_judges_and_makers_each_by_their_own_loss(task: Task) -> None:
     """With no weight on being mistaken, no reconstruction lost: only what a maker's loss sees moves a maker."""
     made = method("adversarial_autoencoder", task, width=1 / 16)
-    phase = made.phases()[0]
-    phase.begin()
-    phase.start(0)
+    phase = made.build_phases()[0]
+    phase.begin_phase()
+    phase.start_epoch(0)
     before = {name: value.clone() for name, value in made.modules.state_dict().items()}
-    phase.descend(sum(each.square().sum() for each in phase.judges), phase.judges)
+    phase.update_parameters(sum(each.square().sum() for each in phase.judges), phase.judges)
     moved = {name.partition(".")[0] for name, value in made.modules.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {*DISCRIMINATORS}
 
@@ -97,10 +97,10 @@ def test_the_probe_tells_a_signal_from_none() -> None:
     labels = torch.arange(60) % 3
     signal = torch.eye(3)[labels] + 0.1 * torch.randn(60, 3, generator=generator)
     noise = torch.randn(60, 400, generator=generator)
-    found = probe(signal[:40], signal[40:], labels[:40], labels[40:], 3)
+    found = fit_probe(signal[:40], signal[40:], labels[:40], labels[40:], 3)
     assert found.accuracy == 1 and (signal.double() @ found.weight.T + found.bias).argmax(1).equal(labels)
-    assert probe(noise[:40], noise[40:], labels[:40], labels[40:], 3).accuracy < 0.7
-    assert probe(torch.zeros(40, 5), torch.zeros(20, 5), labels[:40], labels[40:], 3).accuracy <= 0.5  # a dead encoder
+    assert fit_probe(noise[:40], noise[40:], labels[:40], labels[40:], 3).accuracy < 0.7
+    assert fit_probe(torch.zeros(40, 5), torch.zeros(20, 5), labels[:40], labels[40:], 3).accuracy <= 0.5  # a dead encoder
 
 
 def test_the_probe_is_ridge_regression() -> None:
@@ -110,7 +110,7 @@ def test_the_probe_is_ridge_regression() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(50) % 4
     x = torch.eye(4)[labels] @ torch.randn(4, 7, generator=generator) + 0.5 * torch.randn(50, 7, generator=generator)
-    found = probe(x[:30], x[30:], labels[:30], labels[30:], 4)
+    found = fit_probe(x[:30], x[30:], labels[:30], labels[30:], 4)
     standard = (x[:30].double() - x[:30].double().mean(0)) / x[:30].double().std(0)
     codes = torch.eye(4).double()[labels[:30]]
     outputs = x[:30].double() @ found.weight.T + found.bias
@@ -129,27 +129,27 @@ def test_an_encoder_worse_than_pixels_is_not_accepted(task: Task) -> None:
     rows = run(phase)
     assert rows[0]["probe/encoder"] < rows[0]["probe/pixels"]
     with pytest.raises(BadRequest, match=r"the encoder is not accepted: a linear probe names .*% of persons from the encoder's features"):
-        phase.end(rows)
-    assert AcceptancePhase(made, needed=False).end(rows)[0].startswith("weak encoder: ")
+        phase.list_warnings(rows)
+    assert AcceptancePhase(made, needed=False).list_warnings(rows)[0].startswith("weak encoder: ")
 
 
 def test_a_weights_file_is_loaded_and_nothing_is_trained(task: Task, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    theirs = build("pk", channels=1, size=32, width=1 / 16)
+    theirs = build_encoder("pk", channels=1, size=32, width=1 / 16)
     torch.save(theirs.state_dict(), tmp_path / "pk.pt")
     for name in ("identity", "adversarial_autoencoder"):
         made = method(name, task, weights=str(tmp_path / "pk.pt"))
-        (phase,) = made.phases()
+        (phase,) = made.build_phases()
         run(phase)
         assert all(torch.equal(value, made.modules["encoder"].state_dict()[key]) for key, value in theirs.state_dict().items())
 
 
 @pytest.fixture(scope="module")
 def roles() -> dict[str, Data]:
-    from trainables.data.source import Source, load
+    from trainables.data.source import Source, load_faces
 
     source = Source("faces", "clips")
-    faces = load(source, 32, "grey")
+    faces = load_faces(source, 32, "grey")
     return {"persons": Data(source, faces.fingerprint, faces.title)}
 
 
@@ -159,11 +159,11 @@ def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
 
     def of(name: str, **settings: Any) -> Cell:
         kind = METHODS.find(name)
-        task = resolve(TASKS.find("identity").settings, {"size": 32, "colour": "grey"}, "task")
+        task = resolve_settings(TASKS.find("identity").settings, {"size": 32, "colour": "grey"}, "task")
         return replace(
             Cell("s", "pocket", {"method": name, "seed": 0}, "identity", {}, name, {}, 1, roles),
             task_settings=task.model_dump(mode="json"),
-            method_settings=resolve(kind.Settings, TINY | {"batch": 64} | settings, name).model_dump(mode="json"),
+            method_settings=resolve_settings(kind.Settings, TINY | {"batch": 64} | settings, name).model_dump(mode="json"),
         )
 
     return of
@@ -171,10 +171,10 @@ def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
 
 @pytest.mark.parametrize("name", ["identity", "adversarial_autoencoder"])
 def test_stopped_now_and_then_it_ends_in_the_same_bits(cell: Callable[..., Cell], tmp_path: Path, monkeypatch: Any, name: str) -> None:
-    monkeypatch.setattr(AcceptancePhase, "end", lambda self, rows: [])  # so short a training is nothing to accept
+    monkeypatch.setattr(AcceptancePhase, "list_warnings", lambda self, rows: [])  # so short a training is nothing to accept
     one = cell(name, epochs=1, **({"encoder": "pocket", "encoder_settings": {}} if name == "identity" else {"width": 1 / 16}))
     there, back = RunFolder(str(tmp_path / "a")), RunFolder(str(tmp_path / "b"))
-    result = train(one, there)
+    result = train_cell(one, there)
     stops = 0
     while True:
         left = 4
@@ -185,11 +185,11 @@ def test_stopped_now_and_then_it_ends_in_the_same_bits(cell: Callable[..., Cell]
             return not left
 
         try:
-            train(one, back, halt=halt)
+            train_cell(one, back, halt=halt)
             break
         except Stopped:
             stops += 1
     assert stops > 1 and everything(there, one) == everything(back, one)
     assert len(result["classes"]) == 40 and "confusion" in result
-    probes = there.history(one.key)[-1]
+    probes = there.get_history(one.key)[-1]
     assert 0 <= probes["probe/encoder"] <= 1 and 0 <= probes["probe/pixels"] <= 1

@@ -27,22 +27,22 @@ def made(roles: dict[str, Data]) -> Make:
 
 
 def trained(method: Method, epochs: int) -> list[bytes]:
-    (phase,) = method.phases()
-    phase.begin()
+    (phase,) = method.build_phases()
+    phase.begin_phase()
     for epoch in range(epochs):
-        steps = phase.start(epoch)
+        steps = phase.start_epoch(epoch)
         phase.model.train()
         for step in range(steps):
-            phase.step(step)
+            phase.train_step(step)
     return [each.contiguous().numpy().tobytes() for name, each in method.modules.state_dict().items() if "num_batches" not in name]
 
 
 def test_the_weight_is_lees_ramp() -> None:
     recipe = PseudoLabelRecipe(epochs=1000)
-    assert [recipe.weight_at(epoch) for epoch in (0, 100, 350, 600, 999)] == pytest.approx([0, 0, 1.5, 3, 3])
+    assert [recipe.get_weight(epoch) for epoch in (0, 100, 350, 600, 999)] == pytest.approx([0, 0, 1.5, 3, 3])
     at_once = PseudoLabelRecipe(epochs=10, ramp=(0, 0), weight=2)
-    assert [at_once.weight_at(epoch) for epoch in range(10)] == [2.0] * 10
-    weights = [PseudoLabelRecipe(epochs=20).weight_at(epoch) for epoch in range(20)]
+    assert [at_once.get_weight(epoch) for epoch in range(10)] == [2.0] * 10
+    weights = [PseudoLabelRecipe(epochs=20).get_weight(epoch) for epoch in range(20)]
     assert weights == sorted(weights) and weights[12:] == [3.0] * 8
 
 
@@ -62,7 +62,7 @@ def test_the_gates_labels_can_be_trained_on(made: Make) -> None:
 
 def test_the_rate_falls_to_a_tenth_twice() -> None:
     recipe = TransferRecipe()
-    assert [recipe.rate(epoch) for epoch in (0, 49, 50, 99, 100, 149)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+    assert [recipe.get_learning_rate(epoch) for epoch in (0, 49, 50, 99, 100, 149)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
 
 
 def test_an_epoch_sees_each_image_once_before_any_again(made: Make) -> None:

@@ -10,7 +10,7 @@ import torch
 from search_spaces.study import STUDIES, Study
 from tests import tiny
 from trainables.cell import Cell, Data
-from trainables.loop import Stopped, train
+from trainables.loop import Stopped, train_cell
 from trainables.store import RunFolder
 
 Roles = dict[str, Data]
@@ -32,18 +32,18 @@ def study(encoder: str = "pocket", **settings: Any) -> Study:
 
 
 def cells(roles: Roles, *given: Any, **settings: Any) -> dict[str, Cell]:
-    return {str(cell.axes["method"]): cell for cell in study(*given, **settings).cells(roles)}
+    return {str(cell.axes["method"]): cell for cell in study(*given, **settings).make_cells(roles)}
 
 
 def bits(folder: RunFolder, cell: Cell) -> dict[str, bytes]:
-    return {name: each.numpy().tobytes() for name, each in folder.checkpoint(cell.key)["modules"].items()}
+    return {name: each.numpy().tobytes() for name, each in folder.get_checkpoint(cell.key)["modules"].items()}
 
 
 @pytest.mark.parametrize(("encoder", "dense"), [("pocket", ("classifier.",)), ("ronnet", ("classifier.", "encoder.connected."))])
 def test_transfer_moves_the_dense_part_alone(roles: Roles, tmp_path: Path, encoder: str, dense: tuple[str, ...]) -> None:
     mine, folder = cells(roles, encoder), RunFolder(str(tmp_path))
     for arm in ("adults(lab)", "transfer"):
-        train(mine[arm], folder)
+        train_cell(mine[arm], folder)
     before, after = bits(folder, mine["adults(lab)"]), bits(folder, mine["transfer"])
     moved = {name for name in before if before[name] != after[name]}
     assert moved == {name for name in before if name.startswith(dense)}
@@ -52,7 +52,7 @@ def test_transfer_moves_the_dense_part_alone(roles: Roles, tmp_path: Path, encod
 def test_a_fresh_dense_part_takes_only_the_convolutions_over(roles: Roles, tmp_path: Path) -> None:
     mine, folder = cells(roles, "ronnet", dense="fresh", lr=1e-30), RunFolder(str(tmp_path))
     for cell in mine.values():
-        train(cell, folder)
+        train_cell(cell, folder)
     adults, transfer, children = (bits(folder, mine[arm]) for arm in ("adults(lab)", "transfer", "children"))
     connected = {name for name in adults if not name.startswith("encoder.convolutions.")}
     assert {name: transfer[name] for name in connected} == {name: children[name] for name in connected}  # of one seed, one start
@@ -61,9 +61,9 @@ def test_a_fresh_dense_part_takes_only_the_convolutions_over(roles: Roles, tmp_p
 
 def test_one_test_split_serves_every_route(roles: Roles, tmp_path: Path) -> None:
     mine, folder = cells(roles), RunFolder(str(tmp_path))
-    found = {arm: train(cell, folder) for arm, cell in mine.items()}
+    found = {arm: train_cell(cell, folder) for arm, cell in mine.items()}
     assert len({result["split_hash"] for result in found.values()}) == 1
-    tests = [folder.predictions(cell.key) for cell in mine.values()]
+    tests = [folder.get_predictions(cell.key) for cell in mine.values()]
     assert all((each["index"] == tests[0]["index"]).all() and (each["label"] == tests[0]["label"]).all() for each in tests)
     scores = {arm: result["metrics"] for arm, result in found.items()}
     assert scores["children"]["own/accuracy"] == scores["children"]["test/accuracy"]
@@ -76,27 +76,29 @@ def test_a_route_resumed_anywhere_ends_in_the_same_bits(roles: Roles, tmp_path: 
     mine = cells(roles, "ronnet", batch=6)  # with dropout: the random state must come along
     whole, broken = RunFolder(str(tmp_path / "whole")), RunFolder(str(tmp_path / "broken"))
     for folder in (whole, broken):
-        train(mine["adults(lab)"], folder)
-    train(mine[arm], whole)
+        train_cell(mine["adults(lab)"], folder)
+    train_cell(mine[arm], whole)
     for stop in (1, 2):
         steps = iter(range(100))
         with pytest.raises(Stopped):
-            train(mine[arm], broken, halt=lambda steps=steps, stop=stop: next(steps) == stop)
-    train(mine[arm], broken)
+            train_cell(mine[arm], broken, halt=lambda steps=steps, stop=stop: next(steps) == stop)
+    train_cell(mine[arm], broken)
     assert bits(whole, mine[arm]) == bits(broken, mine[arm])
-    assert (whole.result(mine[arm].key) or {})["metrics"] == (broken.result(mine[arm].key) or {})["metrics"]
+    assert (whole.get_result(mine[arm].key) or {})["metrics"] == (broken.get_result(mine[arm].key) or {})["metrics"]
 
 
 def test_the_rate_falls_with_the_steps(roles: Roles, tmp_path: Path) -> None:
     cell, folder = cells(roles, decay=0.5, lr=0.01, epochs=3)["children"], RunFolder(str(tmp_path))
-    train(cell, folder)
-    steps = sum((folder.result(cell.key) or {})["counts"]["train"]) // 16
-    assert [row["lr"] for row in folder.history(cell.key)] == pytest.approx([0.01 / (1 + 0.5 * (e * steps + steps - 1)) for e in range(3)])
+    train_cell(cell, folder)
+    steps = sum((folder.get_result(cell.key) or {})["counts"]["train"]) // 16
+    assert [row["lr"] for row in folder.get_history(cell.key)] == pytest.approx(
+        [0.01 / (1 + 0.5 * (e * steps + steps - 1)) for e in range(3)]
+    )
 
 
 def test_what_can_be_learnt_is_learnt(roles: Roles, tmp_path: Path) -> None:
     cell = cells(roles, epochs=25, lr=0.01)["children"]
-    assert train(cell, RunFolder(str(tmp_path)))["metrics"]["test/accuracy"] > 0.7, "chance is .33"
+    assert train_cell(cell, RunFolder(str(tmp_path)))["metrics"]["test/accuracy"] > 0.7, "chance is .33"
 
 
 def test_a_frozen_encoder_needs_no_gradient(roles: Roles, tmp_path: Path) -> None:
@@ -104,10 +106,10 @@ def test_a_frozen_encoder_needs_no_gradient(roles: Roles, tmp_path: Path) -> Non
 
     cell = cells(roles, "ronnet")["transfer"]
     method = make_method(cell, make_task(cell, torch.device("cpu")))
-    (phase,) = method.phases()
-    phase.begin()
-    phase.start(0)
+    (phase,) = method.build_phases()
+    phase.begin_phase()
+    phase.start_epoch(0)
     phase.model.train()
-    phase.step(0)
+    phase.train_step(0)
     assert all(each.grad is None for each in method.modules["encoder"].convolutions.parameters())
     assert not method.modules["encoder"].convolutions.training and method.modules["encoder"].connected.training

@@ -30,7 +30,7 @@ with lock_run(folder):
     print("held", flush=True)
     while True:
         if sys.argv[2] == "verify":
-            folder.verify()
+            folder.verify_owner()
         time.sleep(0.05)
 """
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -71,7 +71,7 @@ def test_a_second_driver_is_told_of_the_first(tmp_path: Path, start: Start) -> N
     assert f"process {first.pid} on " in str(caught.value) and "since 20" in str(caught.value) and "\n" not in str(caught.value)
     end(first)
     with lock_run(folder):
-        assert json.loads(Path(folder.path(DRIVER)).read_text())["pid"] == os.getpid()
+        assert json.loads(Path(folder.get_path(DRIVER)).read_text())["pid"] == os.getpid()
 
 
 def test_it_is_free_again_after_an_end_and_after_an_error(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_deleted_lock_file_frees_nothing(tmp_path: Path, start: Start, does: s
     folder = RunFolder(str(tmp_path / "run"))
     first = start(folder, does)
     assert said(first) == "held\n"
-    os.unlink(folder.path(DRIVER))
+    os.unlink(folder.get_path(DRIVER))
     with pytest.raises(BadRequest) as caught, lock_run(RunFolder(folder.uri)):
         pass
     assert (f"process {first.pid} on " if does == "verify" else "(another process)") in str(caught.value)
@@ -113,8 +113,8 @@ def test_a_second_driver_waits_for_one_whose_supervisor_is_dead(tmp_path: Path, 
     try:
         first = start(folder, supervisor=supervisor.pid)
         assert said(first) == "held\n"
-        record = json.loads(Path(folder.path(DRIVER)).read_text())
-        assert record["supervisor"] == {"pid": supervisor.pid, "born": driver_record.born(supervisor.pid)}
+        record = json.loads(Path(folder.get_path(DRIVER)).read_text())
+        assert record["supervisor"] == {"pid": supervisor.pid, "born": driver_record.get_process_start(supervisor.pid)}
         refused = start(folder)
         assert refused.wait() == 1 and "a driver works on it" in refused.communicate()[1]
     finally:
@@ -124,7 +124,7 @@ def test_a_second_driver_waits_for_one_whose_supervisor_is_dead(tmp_path: Path, 
     supervisor.wait()
     end(first)
     assert said(second) == "held\n"
-    assert json.loads(Path(folder.path(DRIVER)).read_text())["pid"] == second.pid
+    assert json.loads(Path(folder.get_path(DRIVER)).read_text())["pid"] == second.pid
 
 
 def test_it_does_not_wait_without_end(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,10 +153,10 @@ def test_without_locks_the_lock_is_a_record_that_is_renewed(store: RunFolder, mo
         first = store.get_json(DRIVER)["beat"]
         while store.get_json(DRIVER)["beat"] <= first:
             time.sleep(0.01)
-        store.verify()
+        store.verify_owner()
         with pytest.raises(BadRequest, match=f"process {os.getpid()} on "), lock_run(RunFolder(store.uri)):
             pass
-        store.verify()
+        store.verify_owner()
     assert store.get_json(DRIVER) is None
 
 

@@ -12,14 +12,14 @@ import pytest
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
-from platform.application import application
+from platform.application import make_application
 from platform.grid import main
 from platform.run_lock import lock_run
 from tests import tiny
 from tests.faults import processes
 from tests.forking import SharedRay
 from tests.s3 import BUCKET, LISTED, environment, free_port
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.owner import DRIVER
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
@@ -50,7 +50,7 @@ def test_a_reader_never_sees_half_a_file_though_writers_are_killed(s3: str) -> N
                     continue
                 reads, before = reads + 1, content
                 assert content in whole
-                assert folder.result("k") in (None, *({"key": "k", "letter": ord(letter)} for letter in "ab"))
+                assert folder.get_result("k") in (None, *({"key": "k", "letter": ord(letter)} for letter in "ab"))
         finally:
             writer.send_signal(signal.SIGKILL)
             writer.wait()
@@ -59,11 +59,11 @@ def test_a_reader_never_sees_half_a_file_though_writers_are_killed(s3: str) -> N
 
 def test_what_others_write_is_seen_at_once(s3: str) -> None:
     mine, theirs = RunFolder(s3), RunFolder(s3)
-    assert mine.done() == set() and mine.result("k") is None
+    assert mine.list_done() == set() and mine.get_result("k") is None
     theirs.put_result("k", {"key": "k"})
-    assert mine.done() == {"k"} and mine.result("k") == {"key": "k"}
+    assert mine.list_done() == {"k"} and mine.get_result("k") == {"key": "k"}
     theirs.remove("cells", "k", "result.json")
-    assert mine.done() == set()
+    assert mine.list_done() == set()
 
 
 def test_more_cells_than_one_listing_holds(s3: str) -> None:
@@ -72,7 +72,7 @@ def test_more_cells_than_one_listing_holds(s3: str) -> None:
         folder.put(b"{}", "cells", f"{number:020}", "result.json")
     client = boto3.client("s3")
     assert client.list_objects_v2(Bucket=BUCKET, Prefix=s3.partition(f"{BUCKET}/")[2])["IsTruncated"]
-    assert len(folder.done()) == LISTED + 10 and folder.kept() == set()
+    assert len(folder.list_done()) == LISTED + 10 and folder.list_kept() == set()
 
 
 def test_a_lock_holds_against_another_driver_and_is_given_back(s3: str) -> None:
@@ -85,13 +85,13 @@ def test_a_lock_holds_against_another_driver_and_is_given_back(s3: str) -> None:
 def test_a_training_in_a_bucket_is_the_training_on_a_disk(s3: str, tmp_path: Path) -> None:
     cell = tiny.cell(tiny.data(tiny.files(tmp_path / "data")))
     folders = [RunFolder(f"{s3}/run"), RunFolder(str(tmp_path / "run"))]
-    results = [train(cell, folder) for folder in folders]
+    results = [train_cell(cell, folder) for folder in folders]
     assert results[0]["metrics"] == results[1]["metrics"]
     kept = [
-        ({name: array.tolist() for name, array in folder.predictions(cell.key).items()}, len(folder.history(cell.key)))
+        ({name: array.tolist() for name, array in folder.get_predictions(cell.key).items()}, len(folder.get_history(cell.key)))
         for folder in folders
     ]
-    assert kept[0] == kept[1] and folders[0].kept() == {cell.key}
+    assert kept[0] == kept[1] and folders[0].list_kept() == {cell.key}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_is_wrong_with_a_bucket_is_one_line(s3: str, uri: str, variables: d
     try:
         with environment(filled):
             S3FileSystem.clear_instance_cache()  # it would go on with the server that it knows
-            outcome = CliRunner().invoke(application(main), ["--seeds", "1", "--runs", uri])
+            outcome = CliRunner().invoke(make_application(main), ["--seeds", "1", "--runs", uri])
     finally:
         S3FileSystem.clear_instance_cache()
     assert outcome.exit_code == 2 and len(outcome.output.splitlines()) == 1, outcome.output
@@ -123,11 +123,11 @@ GRID += ["--set", "per_class=8", "--set", "probe_epochs=5", "--set", "precision=
 def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, shared_ray: SharedRay, tmp_path: Path) -> None:
     folder = RunFolder(f"{s3}/adults_as_augmentation-pocket")
     first = shared_ray.start("platform.grid", *GRID, "--runs", s3)
-    first.wait_for(folder.done)
+    first.wait_for(folder.list_done)
     processes.kill(processes.driver_of(first.pid))
     assert first.end()[0] == 2
-    finished = {key: folder.get("cells", key, "result.json") for key in folder.done()}
-    cells = folder.grid()
+    finished = {key: folder.get("cells", key, "result.json") for key in folder.list_done()}
+    cells = folder.get_cells()
     assert 0 < len(finished) < len(cells) == 4, "the kill came too late to test anything"
     code, output = shared_ray.run("platform.grid", *GRID, "--runs", s3)
     assert code == 0 and "4/4 cells done, 0 failed" in output, output
@@ -136,12 +136,12 @@ def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, shared_ray: SharedRay
     numbers = [_numbers(cell.key, folder) for cell in cells]
     alone = RunFolder(str(tmp_path))
     for cell in cells:
-        train(cell, alone)
+        train_cell(cell, alone)
     assert numbers == [_numbers(cell.key, alone) for cell in cells]
 
 
 def _numbers(key: str, folder: RunFolder) -> Any:
-    result = folder.result(key)
+    result = folder.get_result(key)
     assert result is not None
-    rows = [{name: value for name, value in row.items() if name != "time"} for row in folder.history(key)]
+    rows = [{name: value for name, value in row.items() if name != "time"} for row in folder.get_history(key)]
     return [{name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash")}, rows]

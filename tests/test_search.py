@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from typer.testing import CliRunner
 
 from platform import grid, search
-from platform.application import application
+from platform.application import make_application
 from tests.faults import processes
 from tests.forking import SharedRay
 from tests.running import Process
@@ -59,7 +59,7 @@ def run(ray: SharedRay, runs: Path, *options: str) -> tuple[int, str]:
 
 def studies(folder: RunFolder) -> dict[str, optuna.Study]:
     """As optuna-dashboard would open them."""
-    storage = JournalStorage(JournalFileBackend(folder.path("search.journal")))
+    storage = JournalStorage(JournalFileBackend(folder.get_path("search.journal")))
     names = [each.study_name for each in optuna.get_all_study_summaries(storage)]
     return {name.split("#")[0]: optuna.load_study(study_name=name, storage=storage) for name in names}
 
@@ -70,11 +70,11 @@ def searched(shared_ray: SharedRay, small: list[str], tmp_path_factory: pytest.T
     runs = tmp_path_factory.mktemp("runs")
     folder = RunFolder(str(runs / "annealed_label_transfer-pocket-search"))
     first = start(shared_ray, runs, *small, *SEARCH)
-    first.wait_for(lambda: len(folder.done()) >= 5)
+    first.wait_for(lambda: len(folder.list_done()) >= 5)
     processes.kill(processes.driver_of(first.pid))
     assert first.end()[0] == 2
-    before = folder.done()
-    assert not folder.files.exists(folder.path("best.json"))
+    before = folder.list_done()
+    assert not folder.files.exists(folder.get_path("best.json"))
     assert any(trial.state == TrialState.RUNNING for study in studies(folder).values() for trial in study.trials), "killed too late"
     code, output = run(shared_ray, runs, *small, *SEARCH)
     assert code == 0, output
@@ -83,23 +83,23 @@ def searched(shared_ray: SharedRay, small: list[str], tmp_path_factory: pytest.T
 
 def test_a_killed_search_goes_on_to_its_end(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
     _, folder, _, before = searched
-    assert before <= folder.done()
+    assert before <= folder.list_done()
     for study in studies(folder).values():
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * TRIALS
         assert study.trials[0].params == {"temperature": 0.2, "cooling": 0.75, "slope": 0.75, "noise": "scale"}
         for trial in study.trials:
             assert len(trial.user_attrs["scores"]) == 2 and trial.value == pytest.approx(sum(trial.user_attrs["scores"]) / 2)
-    assert len(folder.done()) == 2 * TRIALS * 2, "a seed was trained under two keys, or not at all"
+    assert len(folder.list_done()) == 2 * TRIALS * 2, "a seed was trained under two keys, or not at all"
 
 
 def test_the_scores_are_those_of_the_images_that_select(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
     """Recomputed from the results: val/accuracy by settings and condition, and no test score among them."""
     _, folder, _, _ = searched
     found: dict[Any, list[float]] = {}
-    for key in folder.done():
+    for key in folder.list_done():
         cell = json.loads(folder.get("cells", key, "cell.json") or b"")
         tried = cell["axes"]["scenario"], *(cell["method_settings"][name] for name in ("temperature", "cooling", "slope", "noise"))
-        found.setdefault(tried, []).append(folder.result(key)["metrics"]["val/accuracy"])  # type: ignore[index]
+        found.setdefault(tried, []).append(folder.get_result(key)["metrics"]["val/accuracy"])  # type: ignore[index]
     for name, study in studies(folder).items():
         scenario = name.split("scenario=")[1].split("/")[0]
         for trial in study.trials:
@@ -115,7 +115,7 @@ def test_best_json_pictures_and_the_lines(searched: tuple[Path, RunFolder, str, 
         (study,) = (study for name, study in studies(folder).items() if f"scenario={each['condition']['scenario']}" in name)
         assert each["settings"] == study.best_trial.params and each["mean"] == study.best_value >= each["text"]["mean"]
     for condition in ("encoder=pocket,scenario=wild", "encoder=pocket,scenario=web"):
-        drawn = {path.name for path in Path(folder.path("figures", condition)).iterdir()}
+        drawn = {path.name for path in Path(folder.get_path("figures", condition)).iterdir()}
         assert {"history.svg", "parallel.png"} <= drawn
         assert condition.replace(",", "/") in output
     assert len(output.splitlines()) < 60, output
@@ -125,7 +125,7 @@ def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: t
     _, folder, _, _ = searched
     study = studies(folder)["encoder=pocket/scenario=wild"]
     for trial in study.trials:
-        events = EventAccumulator(folder.path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
+        events = EventAccumulator(folder.get_path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
         events.Reload()
         assert events.Scalars("score/mean")[-1].value == pytest.approx(trial.value)
         assert len(events.Scalars("val/accuracy")) == SETTINGS["epochs"], "one point an epoch"
@@ -138,14 +138,14 @@ def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: t
 
 def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
     _, folder, _, _ = searched
-    fresh = RunFolder(folder.path("fresh"))
-    cells = fresh.grid()
+    fresh = RunFolder(folder.get_path("fresh"))
+    cells = fresh.get_cells()
     assert {cell.seed for cell in cells} == {2, 3} and {cell.axes["method"] for cell in cells} == {"ALT", "ALT(found)"}
     best = folder.get_json("best.json")["found"]
     better = [each["condition"]["scenario"] for each in best if each["settings"] != each["text"]["settings"]]
     assert {cell.axes["scenario"] for cell in cells} == set(better), "the text's own settings need no comparison with themselves"
-    assert fresh.done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
-    report = json.loads(Path(fresh.path("report", "report.json")).read_text())
+    assert fresh.list_done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
+    report = json.loads(Path(fresh.get_path("report", "report.json")).read_text())
     compared = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
     assert len(compared) == len(better) and all({row["a"], row["b"]} == {"ALT", "ALT(found)"} for row in compared)
 
@@ -169,9 +169,9 @@ def test_a_grid_uses_what_was_found(
 ) -> None:
     _, folder, _, _ = searched
     trained: list[Cell] = []
-    monkeypatch.setattr(grid, "carry_out", lambda study, cells, folder, how: trained.extend(cells) or 0)  # what it is given counts here
-    use = ["--use", folder.path("best.json"), *small, "--only", "method=ALT", "--seeds", "1"]
-    outcome = CliRunner().invoke(application(grid.main), ["annealed_label_transfer", "--runs", str(tmp_path), *use])
+    monkeypatch.setattr(grid, "run_grid", lambda study, cells, folder, how: trained.extend(cells) or 0)  # what it is given counts here
+    use = ["--use", folder.get_path("best.json"), *small, "--only", "method=ALT", "--seeds", "1"]
+    outcome = CliRunner().invoke(make_application(grid.main), ["annealed_label_transfer", "--runs", str(tmp_path), *use])
     assert outcome.exit_code == 0 and len(trained) == 2, outcome.output
     best = {each["condition"]["scenario"]: each["settings"] for each in folder.get_json("best.json")["found"]}
     for cell in trained:
@@ -200,11 +200,11 @@ def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray
     ],
 )
 def test_a_bad_request_is_one_line_before_anything_starts(tmp_path: Path, options: list[str], said: str) -> None:
-    outcome = CliRunner().invoke(application(search.main), ["annealed_label_transfer", "--runs", str(tmp_path), *options])
+    outcome = CliRunner().invoke(make_application(search.main), ["annealed_label_transfer", "--runs", str(tmp_path), *options])
     assert outcome.exit_code == 2 and said in outcome.output.splitlines()[-1], outcome.output
     assert "Traceback" not in outcome.output and not list(tmp_path.rglob("result.json"))
 
 
 def test_a_study_without_a_search_names_those_that_have_one() -> None:
-    outcome = CliRunner().invoke(application(search.main), ["adults_as_augmentation"])
+    outcome = CliRunner().invoke(make_application(search.main), ["adults_as_augmentation"])
     assert outcome.exit_code == 2 and "annealed_label_transfer" in outcome.output.splitlines()[-1]

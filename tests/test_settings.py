@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 
 from trainables.data.task import TASKS
 from trainables.methods.method import METHODS
-from trainables.registry import BadRequest, Registry, unknown
-from trainables.settings import Settings, resolve
+from trainables.registry import BadRequest, Registry, make_unknown_error
+from trainables.settings import Settings, resolve_settings
 
 
 class Oven(Settings):
@@ -23,23 +23,23 @@ class Oven(Settings):
     shelves: tuple[int, ...] = (1, 2)
 
 
-OWNERS = [(f"task {name}", kind.settings) for name, kind in TASKS.all().items()]
-OWNERS += [(f"method {name}", kind.Settings) for name, kind in METHODS.all().items()]
+OWNERS = [(f"task {name}", kind.settings) for name, kind in TASKS.import_all().items()]
+OWNERS += [(f"method {name}", kind.Settings) for name, kind in METHODS.import_all().items()]
 
 
 @pytest.mark.parametrize(("of", "kind"), OWNERS)
 def test_every_registered_setting_has_a_default_and_travels(of: str, kind: type[Settings]) -> None:
     """A cell holds them as JSON and makes them again; so there is none without a default, and none that JSON changes."""
-    default = resolve(kind, {}, of)
+    default = resolve_settings(kind, {}, of)
     written = default.model_dump(mode="json")
     assert written.keys() == kind.model_fields.keys()
-    assert resolve(kind, written, of) == default
-    assert resolve(kind, written, of).model_dump(mode="json") == written
+    assert resolve_settings(kind, written, of) == default
+    assert resolve_settings(kind, written, of).model_dump(mode="json") == written
 
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        resolve(Oven, {}, "oven").minutes = 3  # type: ignore[misc]
+        resolve_settings(Oven, {}, "oven").minutes = 3  # type: ignore[misc]
 
 
 def test_a_docstring_is_the_help() -> None:
@@ -62,7 +62,7 @@ def test_a_docstring_is_the_help() -> None:
 )
 def test_a_wrong_setting_is_one_line(values: dict[str, object], message: str) -> None:
     with pytest.raises(BadRequest, match=message) as caught:
-        resolve(Oven, values, "oven")
+        resolve_settings(Oven, values, "oven")
     assert "\n" not in str(caught.value)
 
 
@@ -76,7 +76,7 @@ def test_a_wrong_setting_is_one_line(values: dict[str, object], message: str) ->
 )
 def test_anything_is_taken_or_refused(values: dict[str, object]) -> None:
     try:
-        taken = resolve(Oven, values, "oven")
+        taken = resolve_settings(Oven, values, "oven")
     except BadRequest as error:
         assert "oven" in str(error)
     else:
@@ -89,7 +89,7 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registr
     package = tmp_path / "kitchen"
     package.mkdir()
     (package / "__init__.py").write_text('from trainables.registry import Registry\nTHINGS = Registry("thing", "kitchen")\n')
-    (package / "spoon.py").write_text('from kitchen import THINGS\n\n@THINGS.add("spoon")\ndef spoon(): ...\n')
+    (package / "spoon.py").write_text('from kitchen import THINGS\n\n@THINGS.register("spoon")\ndef spoon(): ...\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     import kitchen  # type: ignore[import-not-found]
 
@@ -99,21 +99,21 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registr
 
 
 def test_a_new_file_is_found_without_an_edit(kitchen: Registry[str], tmp_path: Path) -> None:
-    assert list(kitchen.all()) == ["spoon"]
+    assert list(kitchen.import_all()) == ["spoon"]
     (tmp_path / "kitchen" / "fork.py").write_text('from kitchen import THINGS\nTHINGS.add("fork")("a fork")\n')
-    assert list(kitchen.all()) == ["fork", "spoon"]
+    assert list(kitchen.import_all()) == ["fork", "spoon"]
     assert kitchen.find("fork") == "a fork"
     with pytest.raises(BadRequest, match=r"^unknown thing 'spon'; did you mean spoon\? \(known: fork, spoon\)$"):
         kitchen.find("spon")
 
 
 def test_two_of_one_name_are_an_error(kitchen: Registry[str]) -> None:
-    kitchen.all()
+    kitchen.import_all()
     with pytest.raises(ValueError, match="two things are called spoon"):
-        kitchen.add("spoon")("another")
+        kitchen.register("spoon")("another")
 
 
 @given(st.text(), st.lists(st.text(min_size=1)))
 def test_an_unknown_name_is_refused_whatever_is_known(name: str, known: list[str]) -> None:
-    message = str(unknown("thing", name, known))
+    message = str(make_unknown_error("thing", name, known))
     assert message.startswith(f"unknown thing {name!r}") and all(each in message for each in known)

@@ -16,7 +16,7 @@ from tests import tiny
 from tests.faults import processes
 from tests.forking import ForkServer, SharedRay
 from trainables.cell import Cell, Data
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.models import encoder, encoders
 from trainables.store import RunFolder
 
@@ -24,8 +24,8 @@ MEMBER = """
 import json, os, sys, torch
 torch.set_num_threads(1)
 from trainables.cell import Cell
-from trainables.loop import Diverged, train
-from trainables.sharding import PeerLost, joined
+from trainables.loop import Diverged, train_cell
+from trainables.sharding import PeerLost, join_shards
 from trainables.store import RunFolder
 from tests.test_sharding import plain
 index, size, name, root, leave, cell = sys.argv[1:]
@@ -37,8 +37,8 @@ def halt():
         os._exit(9)
     return False
 try:
-    with joined(int(index), int(size), name, False, 30.0, os.path.dirname(root)) as share:
-        train(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, share=share)
+    with join_shards(int(index), int(size), name, False, 30.0, os.path.dirname(root)) as share:
+        train_cell(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, share=share)
 except (PeerLost, Diverged) as error:
     print(type(error).__name__, error)
     sys.exit(3)
@@ -87,11 +87,11 @@ def finish(together: Together, cell: Cell, folder: RunFolder) -> None:
 
 
 def parameters(folder: RunFolder, cell: Cell) -> torch.Tensor:
-    return torch.cat([each.flatten().double() for each in folder.checkpoint(cell.key)["modules"].values()])
+    return torch.cat([each.flatten().double() for each in folder.get_checkpoint(cell.key)["modules"].values()])
 
 
 def losses(folder: RunFolder, cell: Cell) -> list[float]:
-    return [row["train/loss"] for row in folder.history(cell.key)]
+    return [row["train/loss"] for row in folder.get_history(cell.key)]
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -99,13 +99,13 @@ def test_two_workers_train_as_one_does(together: Together, roles: dict[str, Data
     settings: dict[str, Any] = {"encoder": "plain", "lr": 0.02, "batch": 12}
     one, two = (RunFolder(str(tmp_path / name)) for name in ("one", "two"))
     alone, shared = tiny.cell(roles, arm, **settings), tiny.cell(roles, arm, devices=2, **settings)
-    train(alone, one)
+    train_cell(alone, one)
     finish(together, shared, two)
     np.testing.assert_allclose(losses(two, shared), losses(one, alone), rtol=2e-5)
     torch.testing.assert_close(parameters(two, shared), parameters(one, alone), rtol=1e-3, atol=2e-5)
     for each, cell in ((one, alone), (two, shared)):
-        assert each.whole(cell.key)
-    assert two.result(shared.key)["metrics"]["test/accuracy"] == pytest.approx(one.result(alone.key)["metrics"]["test/accuracy"])
+        assert each.has_whole_result(cell.key)
+    assert two.get_result(shared.key)["metrics"]["test/accuracy"] == pytest.approx(one.get_result(alone.key)["metrics"]["test/accuracy"])
 
 
 def test_with_batch_normalisation_all_hold_to_the_first_ones_statistics(together: Together, roles: dict[str, Data], tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
     finish(together, cell, whole)
     (code, said), (gone, _) = together(cell, broken, 2, leave=4)
     assert gone == 9 and code == 3 and "PeerLost another worker of its 2 has gone" in said
-    assert not broken.whole(cell.key)
+    assert not broken.has_whole_result(cell.key)
     finish(together, cell, broken)
     assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
 
@@ -136,7 +136,7 @@ def test_who_never_comes_is_not_waited_for_long(fork_server: ForkServer, tmp_pat
 import trainables.sharding as share
 share.MEET_S = 1.0
 try:
-    with share.joined(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):
+    with share.join_shards(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):
         print("met nobody")
 except share.PeerLost as error:
     print(error)
@@ -165,7 +165,7 @@ def test_a_grid_whose_cell_has_two_workers_outlives_one_of_them(shared_ray: Shar
     assert code == 0 and "1/1 cells done, 0 failed" in said, said
     assert set(Path(tempfile.gettempdir()).glob("ferray-share-*")) <= before, "where they met is left"
     plainly = RunFolder(str(tmp_path / "plainly"))
-    for cell in folder.grid():
+    for cell in folder.get_cells():
         finish(together, cell, plainly)
         assert losses(folder, cell) == losses(plainly, cell)
         assert torch.equal(parameters(folder, cell), parameters(plainly, cell))

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.power import detectable, needed, power, smallest_p
+from platform.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
 from platform.significance import (
     Difference,
-    across_conditions,
-    benjamini_hochberg,
+    adjust_benjamini_hochberg,
+    adjust_holm,
+    bootstrap_conditions,
+    compute_equivalence_p,
     corrected_t,
-    equivalence,
+    estimate_a12,
     hodges_lehmann,
-    holm,
     mann_whitney,
     mean_difference,
     sign_flip,
     signed_rank,
-    superiority,
     t_interval,
 )
 
@@ -38,18 +38,18 @@ ONE_SAMPLE: dict[str, Use] = {
 }
 FIRST_OF_TWO: dict[str, Use] = {
     "mann_whitney": lambda x: mann_whitney(x, [1.0]),
-    "superiority": lambda x: superiority(x, [1.0]),
+    "superiority": lambda x: estimate_a12(x, [1.0]),
     "mean_difference": lambda x: mean_difference(x, [1.0]),
     "mean_difference paired": lambda x: mean_difference(x, x, paired=True),
     "hodges_lehmann": lambda x: hodges_lehmann(x, [1.0]),
-    "across_conditions": lambda x: across_conditions([([1.0, 2.0], [1.0, 2.0], False), (x, [1.0], False)], NONE, draws=2),
+    "across_conditions": lambda x: bootstrap_conditions([([1.0, 2.0], [1.0, 2.0], False), (x, [1.0], False)], NONE, draws=2),
 }
 SECOND_OF_TWO: dict[str, Use] = {
     "mann_whitney, second": lambda x: mann_whitney([1.0], x),
-    "superiority, second": lambda x: superiority([1.0], x),
+    "superiority, second": lambda x: estimate_a12([1.0], x),
     "mean_difference, second": lambda x: mean_difference([1.0], x),
     "hodges_lehmann, second": lambda x: hodges_lehmann([1.0], x),
-    "across_conditions, second": lambda x: across_conditions([([1.0], x, False)], NONE, draws=2),
+    "across_conditions, second": lambda x: bootstrap_conditions([([1.0], x, False)], NONE, draws=2),
 }
 EVERY = {**ONE_SAMPLE, **FIRST_OF_TWO, **SECOND_OF_TWO}
 SAMPLE = st.lists(st.integers(0, 8), min_size=2, max_size=8)
@@ -68,14 +68,14 @@ def test_unequal_samples_are_no_pairs(paired: Callable[[Any, Any], Any]) -> None
         with pytest.raises(ValueError, match="pairs"):
             paired(x, y)
     with pytest.raises(ValueError):
-        across_conditions([([1.0, 2.0], [1.0, 2.0, 3.0], True)], NONE)
+        bootstrap_conditions([([1.0, 2.0], [1.0, 2.0, 3.0], True)], NONE)
 
 
 @given(SAMPLE, SAMPLE, st.randoms(use_true_random=False))
 def test_the_order_of_replicates_tells_nothing(x: list[int], y: list[int], chance: random.Random) -> None:
     u, v = chance.sample(x, len(x)), chance.sample(y, len(y))
     assert mann_whitney(u, v) == mann_whitney(x, y)
-    assert superiority(u, v) == pytest.approx(superiority(x, y))
+    assert estimate_a12(u, v) == pytest.approx(estimate_a12(x, y))
     assert t_interval(u) == pytest.approx(t_interval(x))
     assert mean_difference(u, v) == pytest.approx(mean_difference(x, y), nan_ok=True)
     assert hodges_lehmann(u, v) == hodges_lehmann(x, y)
@@ -94,7 +94,7 @@ def test_swapped_labels_swap_the_answer(x: list[int], y: list[int]) -> None:
     ours, theirs = mann_whitney(x, y, "greater"), mann_whitney(y, x, "less")
     assert ours.u + theirs.u == len(x) * len(y) and ours.a12 + theirs.a12 == pytest.approx(1) and ours.p == pytest.approx(theirs.p)
     assert mann_whitney(y, x, "two-sided").p == pytest.approx(mann_whitney(x, y, "two-sided").p)
-    over, under = superiority(x, y), superiority(y, x)
+    over, under = estimate_a12(x, y), estimate_a12(y, x)
     assert over == pytest.approx((1 - under.a12, 1 - under.high, 1 - under.low))
     assert hodges_lehmann(y, x) == -hodges_lehmann(x, y)
     d, paired = np.subtract(*zip(*zip(x, y, strict=False), strict=True)), min(len(x), len(y))
@@ -111,7 +111,7 @@ def test_swapped_labels_swap_the_answer(x: list[int], y: list[int]) -> None:
     ):
         mirrored = Difference(-other.mean, -other.high, -other.low, *other[3:])
         assert one == pytest.approx(mirrored, nan_ok=True) and one.low <= one.mean <= one.high
-        assert equivalence(one, 1.5) == pytest.approx(equivalence(other, 1.5))
+        assert compute_equivalence_p(one, 1.5) == pytest.approx(compute_equivalence_p(other, 1.5))
 
 
 def test_the_better_arm_has_the_small_p() -> None:
@@ -121,9 +121,9 @@ def test_the_better_arm_has_the_small_p() -> None:
     assert mann_whitney(high, low, "greater").p == pytest.approx(1 / 70) and mann_whitney(high, low, "less").p == 1
     assert signed_rank(d, "greater").p == pytest.approx(1 / 16) and signed_rank(d, "less").p == 1
     assert sign_flip(d, NONE, "greater").p == pytest.approx(1 / 16) and sign_flip(d, NONE, "less").p == 1
-    assert mann_whitney(high, low).a12 == superiority(high, low).a12 == 1
+    assert mann_whitney(high, low).a12 == estimate_a12(high, low).a12 == 1
     assert min(mean_difference(high, low).mean, hodges_lehmann(high, low), t_interval(d).mean, corrected_t(d, 0.1).mean) > 0
-    assert across_conditions([(high, low, False)], NONE).low > 0
+    assert bootstrap_conditions([(high, low, False)], NONE).low > 0
 
 
 @pytest.mark.parametrize("n", [2, 5, 40, 400])
@@ -134,12 +134,12 @@ def test_equal_numbers_tell_nothing_and_warn_of_nothing(n: int) -> None:
         for side in ("greater", "less", "two-sided"):
             assert mann_whitney(x, x, side)[1:5] == (1, n, n, 0.5)
             assert signed_rank(zeros, side)[:3] == (0, 1, n) and sign_flip(zeros, NONE, side, draws=99)[:3] == (0, 1, n)
-        assert superiority(x, x).a12 == 0.5 and superiority(x, x).low < 0.5 < superiority(x, x).high
+        assert estimate_a12(x, x).a12 == 0.5 and estimate_a12(x, x).low < 0.5 < estimate_a12(x, x).high
         assert t_interval(x)[:4] == (0.5, 0.5, 0.5, 0)
         for difference in (mean_difference(x, x), mean_difference(x, x, paired=True), corrected_t(zeros, 0.1)):
-            assert difference[:5] == (0, 0, 0, 0, 0) and equivalence(difference, 0.1) == 0
-            assert equivalence(difference._replace(mean=0.1), 0.1) == 1
-        assert across_conditions([(x, x, False), (x, x, True)], NONE, draws=20) == pytest.approx((0, 0, 0, 0.5, 0.5, 0.5))
+            assert difference[:5] == (0, 0, 0, 0, 0) and compute_equivalence_p(difference, 0.1) == 0
+            assert compute_equivalence_p(difference._replace(mean=0.1), 0.1) == 1
+        assert bootstrap_conditions([(x, x, False), (x, x, True)], NONE, draws=20) == pytest.approx((0, 0, 0, 0.5, 0.5, 0.5))
 
 
 def test_one_number_has_no_interval() -> None:
@@ -152,12 +152,14 @@ def test_one_number_has_no_interval() -> None:
             mean_difference([0.5], [0.25], paired=True),
             corrected_t([0.25], 0.1),
         ):
-            assert single.mean == 0.25 and all(map(math.isnan, single[1:])) and math.isnan(equivalence(single, 1))
-        assert superiority([2], [1, 2, 3])[0] == 0.5 and all(map(math.isnan, superiority([2], [1, 2, 3])[1:]))
+            assert single.mean == 0.25 and all(map(math.isnan, single[1:])) and math.isnan(compute_equivalence_p(single, 1))
+        assert estimate_a12([2], [1, 2, 3])[0] == 0.5 and all(map(math.isnan, estimate_a12([2], [1, 2, 3])[1:]))
         assert mann_whitney([2], [1])[:2] == (1, 0.5) and mann_whitney([2], [1], "two-sided").p == 1
         assert signed_rank([2], "greater")[:2] == (1, 0.5) and sign_flip([2], NONE, "greater")[:2] == (2, 0.5)
         assert hodges_lehmann([2], [1]) == hodges_lehmann([2], [1], paired=True) == 1
-        assert math.isnan(detectable(1)) and math.isnan(detectable(1, 5)) and math.isnan(detectable(5, 1))
+        assert (
+            math.isnan(find_detectable_effect(1)) and math.isnan(find_detectable_effect(1, 5)) and math.isnan(find_detectable_effect(5, 1))
+        )
 
 
 def test_no_chance_but_the_given_one() -> None:
@@ -170,14 +172,21 @@ def test_no_chance_but_the_given_one() -> None:
     for noise in (3, 4):
         np.random.seed(noise)  # what others did to it changes nothing
         rng = np.random.default_rng(7)
-        answers.append((sign_flip(x - y, rng, draws=500), across_conditions([(x, y, False), (x, y, True)], rng, draws=200)))
+        answers.append((sign_flip(x - y, rng, draws=500), bootstrap_conditions([(x, y, False), (x, y, True)], rng, draws=200)))
     assert answers[0] == answers[1]
     np.random.seed(1)
     for use in EVERY.values():
         use([0.25, 0.5, 0.75])
     sign_flip(x - y, np.random.default_rng(7), draws=50)
     mann_whitney(np.arange(80), np.arange(80) / 2), signed_rank(np.arange(400))
-    holm([0.1, 0.2]), benjamini_hochberg([0.1, 0.2]), smallest_p(3), power(1, 5), detectable(5), needed(1, True)
+    (
+        adjust_holm([0.1, 0.2]),
+        adjust_benjamini_hochberg([0.1, 0.2]),
+        find_smallest_p(3),
+        compute_power(1, 5),
+        find_detectable_effect(5),
+        find_needed_replicates(1, True),
+    )
     after = np.random.get_state(legacy=False)
     assert after["bit_generator"] == before["bit_generator"] and after["has_gauss"] == before["has_gauss"]
     assert after["state"]["pos"] == before["state"]["pos"] and np.array_equal(after["state"]["key"], before["state"]["key"])

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from platform.significance import across_conditions, mann_whitney, mean_difference, mean_of, stratified_permutation, superiority
+from platform.significance import (
+    average_differences,
+    bootstrap_conditions,
+    estimate_a12,
+    mann_whitney,
+    mean_difference,
+    permute_within_conditions,
+)
 
 SAMPLE = st.lists(st.integers(0, 6), min_size=2, max_size=6)
 
@@ -20,7 +27,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_rliable() -> None:
     """rliable's own test: runs by tasks, P(improvement) 1/3; each task counts the same."""
     x, y = np.array([[1, 2], [2, 2], [1, 1], [2, 1]]).T, np.array([[1, 1], [2, 2], [3, 3]]).T
-    ours = across_conditions([(*task, False) for task in zip(x, y, strict=True)], rng())
+    ours = bootstrap_conditions([(*task, False) for task in zip(x, y, strict=True)], rng())
     assert ours.a12 == pytest.approx(1 / 3) and ours.difference == pytest.approx(1.5 - 2)
     assert ours.a12_low < ours.a12 < ours.a12_high and ours.low < ours.difference < ours.high
 
@@ -29,12 +36,12 @@ def test_rliable() -> None:
 @given(st.lists(st.tuples(SAMPLE, SAMPLE, st.booleans()), min_size=1, max_size=4))
 def test_points_are_plain_means_over_conditions(conditions: list[tuple[list[int], list[int], bool]]) -> None:
     pairs = [(x[: len(y)], y[: len(x)], True) if paired else (x, y, False) for x, y, paired in conditions]
-    ours, again = (across_conditions(pairs, rng(), draws=50) for _ in range(2))
+    ours, again = (bootstrap_conditions(pairs, rng(), draws=50) for _ in range(2))
     assert ours == again
     assert ours.difference == pytest.approx(np.mean([mean_difference(x, y).mean for x, y, _ in pairs]))
     assert ours.a12 == pytest.approx(np.mean([mann_whitney(x, y).a12 for x, y, _ in pairs]))
     assert ours.low <= ours.high and 0 <= ours.a12_low <= ours.a12_high <= 1
-    mirrored = across_conditions([(y, x, paired) for x, y, paired in pairs], rng(), draws=50)
+    mirrored = bootstrap_conditions([(y, x, paired) for x, y, paired in pairs], rng(), draws=50)
     assert (mirrored.difference, mirrored.a12) == pytest.approx((-ours.difference, 1 - ours.a12))
     if all(paired for *_, paired in pairs):  # the same draws for both arms: they mirror to the digit
         assert (mirrored.low, mirrored.high) == pytest.approx((-ours.high, -ours.low))
@@ -46,7 +53,7 @@ def test_one_condition_against_scipys_bootstrap(paired: bool) -> None:
     chance = rng(1)
     shared = chance.normal(0, 1, 12)
     x, y = shared + chance.normal(0.5, 1, 12), shared + chance.normal(0, 1, 12)
-    ours = across_conditions([(x, y, paired)], rng(2), draws=20_000)
+    ours = bootstrap_conditions([(x, y, paired)], rng(2), draws=20_000)
     for ends, statistic in (
         (ours[1:3], lambda a, b, axis=-1: a.mean(axis) - b.mean(axis)),
         (
@@ -58,7 +65,7 @@ def test_one_condition_against_scipys_bootstrap(paired: bool) -> None:
     ):
         drawn = stats.bootstrap((x, y), statistic, paired=paired, method="percentile", n_resamples=8000, batch=1000, rng=rng(3))
         assert ends == pytest.approx(drawn.confidence_interval, abs=0.04)
-    narrow = across_conditions([(x, y, paired)], rng(2), draws=20_000, level=0.5)
+    narrow = bootstrap_conditions([(x, y, paired)], rng(2), draws=20_000, level=0.5)
     assert (
         ours.low < narrow.low < ours.difference < narrow.high < ours.high
         and ours.a12_low < narrow.a12_low < narrow.a12_high < ours.a12_high
@@ -70,7 +77,7 @@ def test_draws_stay_within_their_condition() -> None:
     chance = rng(4)
     pairs = [(chance.normal(100 * k, 1, 10), chance.normal(99 * k, 1, 12), False) for k in range(5)]
     variances = [np.var(x) / 10 + np.var(y) / 12 for x, y, _ in pairs]
-    ours = across_conditions(pairs, rng(5))
+    ours = bootstrap_conditions(pairs, rng(5))
     assert ours.high - ours.low == pytest.approx(2 * 1.96 * np.sum(variances) ** 0.5 / 5, rel=0.08)
     assert ours.high - ours.low < 2 * 1.96 * (max(variances)) ** 0.5  # five tell more than one
 
@@ -79,8 +86,8 @@ def test_pairs_are_drawn_together() -> None:
     chance = rng(6)
     hard = chance.normal(0, 5, (3, 10))  # what both arms share: an easy or a hard draw of the data
     x, y = hard + chance.normal(1, 0.5, (3, 10)), hard + chance.normal(0, 0.5, (3, 10))
-    together = across_conditions([(*rows, True) for rows in zip(x, y, strict=True)], rng())
-    apart = across_conditions([(*rows, False) for rows in zip(x, y, strict=True)], rng())
+    together = bootstrap_conditions([(*rows, True) for rows in zip(x, y, strict=True)], rng())
+    apart = bootstrap_conditions([(*rows, False) for rows in zip(x, y, strict=True)], rng())
     assert (together.difference, together.a12) == (apart.difference, apart.a12)
     assert together.high - together.low < 0.25 * (apart.high - apart.low)
     assert together.a12_high - together.a12_low < 0.5 * (apart.a12_high - apart.a12_low)
@@ -92,7 +99,7 @@ def test_the_order_of_replicates_changes_no_more_than_the_draws() -> None:
     x, y = chance.normal(1, 1, 10), chance.normal(0, 1, 10)
     order = chance.permutation(10)
     for paired in (False, True):
-        ours, shuffled = across_conditions([(x, y, paired)], rng(8)), across_conditions([(x[order], y[order], paired)], rng(8))
+        ours, shuffled = bootstrap_conditions([(x, y, paired)], rng(8)), bootstrap_conditions([(x[order], y[order], paired)], rng(8))
         assert ours == pytest.approx(shuffled, abs=0.1) and (ours.difference, ours.a12) == pytest.approx(
             (shuffled.difference, shuffled.a12)
         )
@@ -101,18 +108,18 @@ def test_the_order_of_replicates_changes_no_more_than_the_draws() -> None:
 def test_other_draws_other_ends_same_points() -> None:
     pairs = [([1, 2, 3, 4], [1, 1, 3, 5], False)]
     generator = rng()
-    first, second = across_conditions(pairs, generator, draws=30), across_conditions(pairs, generator, draws=30)
+    first, second = bootstrap_conditions(pairs, generator, draws=30), bootstrap_conditions(pairs, generator, draws=30)
     assert first != second and (first.difference, first.a12) == (second.difference, second.a12)
 
 
 def test_one_number_leaves_no_interval_and_no_condition_no_answer() -> None:
     several, single = ([1.0, 2.0, 4.0], [1.0, 2.0, 2.0], False), ([3.0], [1.0, 2.0], False)
     for pairs in ([single], [several, single], [single, several], [several, ([3.0], [1.0], True)]):
-        ours = across_conditions(pairs, rng(), draws=20)
+        ours = bootstrap_conditions(pairs, rng(), draws=20)
         assert not math.isnan(ours.difference) and not math.isnan(ours.a12)
         assert all(map(math.isnan, (ours.low, ours.high, ours.a12_low, ours.a12_high)))
     with pytest.raises(ValueError, match="condition"):
-        across_conditions([], rng())
+        bootstrap_conditions([], rng())
 
 
 def test_the_average_holds_its_level_nearly() -> None:
@@ -121,30 +128,30 @@ def test_the_average_holds_its_level_nearly() -> None:
     ends = []
     for _ in range(1000):
         x, y = chance.normal(1, 1, (4, 10)), chance.normal(0, 1, (4, 10))
-        ends.append(across_conditions([(*rows, False) for rows in zip(x, y, strict=True)], chance, draws=300))
+        ends.append(bootstrap_conditions([(*rows, False) for rows in zip(x, y, strict=True)], chance, draws=300))
     truth = stats.norm.cdf(1 / 2**0.5)
     assert 0.9 < np.mean([e.low <= 1 <= e.high for e in ends]) < 0.98
     assert 0.9 < np.mean([e.a12_low <= truth <= e.a12_high for e in ends]) < 0.98
-    assert np.mean([e.a12_high - e.a12_low for e in ends]) < 0.6 * (superiority(x[0], y[0]).high - superiority(x[0], y[0]).low) + 0.1
+    assert np.mean([e.a12_high - e.a12_low for e in ends]) < 0.6 * (estimate_a12(x[0], y[0]).high - estimate_a12(x[0], y[0]).low) + 0.1
 
 
 @given(SAMPLE, SAMPLE)
 def test_mean_of_two_is_half_of_welch(x: list[int], y: list[int]) -> None:
     """mean(x) - mean(y) is twice the mean of the two differences x - 0 and 0 - y, and its interval is Welch's."""
     halves = [mean_difference(x, np.zeros(len(x)), paired=True), mean_difference(np.zeros(len(y)), y, paired=True)]
-    assert mean_of(halves[:1])[:3] == pytest.approx(halves[0][:3])
+    assert average_differences(halves[:1])[:3] == pytest.approx(halves[0][:3])
     if min(np.std(x), np.std(y)) > 1e-6:
         oracle = stats.ttest_ind(x, y, equal_var=False)
-        found = mean_of(halves)
+        found = average_differences(halves)
         assert (2 * found.mean, 2 * found.low, 2 * found.high) == pytest.approx((np.mean(x) - np.mean(y), *oracle.confidence_interval()))
         assert found.df == pytest.approx(oracle.df)
 
 
 def test_mean_of_what_has_no_interval() -> None:
     lone = mean_difference([0.3], [0.1])
-    assert mean_of([lone, lone])[0] == pytest.approx(0.2) and np.isnan(mean_of([lone, lone]).low)
+    assert average_differences([lone, lone])[0] == pytest.approx(0.2) and np.isnan(average_differences([lone, lone]).low)
     still = mean_difference([0.5, 0.5], [0.25, 0.25])
-    assert mean_of([still])[:3] == (0.25, 0.25, 0.25)
+    assert average_differences([still])[:3] == (0.25, 0.25, 0.25)
 
 
 def test_permutation_within_one_condition_is_the_known_test() -> None:
@@ -156,14 +163,14 @@ def test_permutation_within_one_condition_is_the_known_test() -> None:
         measure = np.mean if paired else lambda a, b, axis: np.mean(a, axis) - np.mean(b, axis)
         for alternative in ("greater", "less", "two-sided"):
             exact = stats.permutation_test(data, measure, vectorized=True, n_resamples=np.inf, alternative=alternative, **kind)  # type: ignore[call-overload]
-            found = stratified_permutation([(x, y, paired)], rng(1), alternative)  # type: ignore[arg-type]
+            found = permute_within_conditions([(x, y, paired)], rng(1), alternative)  # type: ignore[arg-type]
             assert found.p == pytest.approx(exact.pvalue, abs=0.015) and found.statistic == pytest.approx(x.mean() - y.mean())
 
 
 def test_permutation_stays_within_its_condition() -> None:
     """Conditions far apart, arms hardly: dealing anew over all conditions would see nothing."""
     pairs = [([c + 0.02, c + 0.03, c + 0.025, c + 0.028], [c, c + 0.01, c + 0.005, c + 0.008], False) for c in (0.0, 5.0, 50.0)]
-    found = stratified_permutation(pairs, rng())
+    found = permute_within_conditions(pairs, rng())
     assert found.p <= 2 * 5 / 10_001 and found.n == 24 and found.statistic == pytest.approx(0.02)
-    assert found == stratified_permutation(pairs, rng())
-    assert stratified_permutation([([1, 1], [1, 1], True)], rng()).p == 1
+    assert found == permute_within_conditions(pairs, rng())
+    assert permute_within_conditions([([1, 1], [1, 1], True)], rng()).p == 1

@@ -14,8 +14,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from platform.power import detectable, needed, power, smallest_p
-from platform.significance import Alternative, benjamini_hochberg, holm
+from platform.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
+from platform.significance import Alternative, adjust_benjamini_hochberg, adjust_holm
 
 Adjust = Callable[[ArrayLike], np.ndarray]
 FAMILY = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.01, 0.04]), st.just(math.nan)), max_size=7)
@@ -34,7 +34,7 @@ def by_counting(p: list[float]) -> list[float]:
     return [min(len(p) * bar / sum(other <= bar for other in p) for bar in p if bar >= own) for own in p]
 
 
-@pytest.mark.parametrize(("adjust", "oracle"), [(holm, by_closure), (benjamini_hochberg, by_counting)])
+@pytest.mark.parametrize(("adjust", "oracle"), [(adjust_holm, by_closure), (adjust_benjamini_hochberg, by_counting)])
 @given(raw=FAMILY)
 def test_against_their_definitions(adjust: Adjust, oracle: Callable[[list[float]], list[float]], raw: list[float]) -> None:
     """Trap 6: statsmodels counts a NaN in m and scipy stops at it. No test was made there: it stays NaN, the others do not pay."""
@@ -44,14 +44,14 @@ def test_against_their_definitions(adjust: Adjust, oracle: Callable[[list[float]
     assert adjust(tested) == pytest.approx(ours[~np.isnan(ours)])  # as if it had not been there
 
 
-@pytest.mark.parametrize(("adjust", "name"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+@pytest.mark.parametrize(("adjust", "name"), [(adjust_holm, "holm"), (adjust_benjamini_hochberg, "fdr_bh")])
 def test_against_statsmodels(adjust: Adjust, name: str) -> None:
     for raw in (BH_1995, np.random.default_rng(2).uniform(0, 0.2, 12).round(2)):
         assert adjust(raw) == pytest.approx(multipletests(raw, method=name)[1])
 
 
 @given(raw=FAMILY, order=st.randoms(use_true_random=False))
-@pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
+@pytest.mark.parametrize("adjust", [adjust_holm, adjust_benjamini_hochberg])
 def test_what_an_adjustment_may_do(adjust: Adjust, raw: list[float], order: random.Random) -> None:
     ours = adjust(raw)
     both = [(p, q) for p, q in zip(raw, ours, strict=True) if p == p]
@@ -65,63 +65,74 @@ def test_what_an_adjustment_may_do(adjust: Adjust, raw: list[float], order: rand
 
 def test_printed_adjustments() -> None:
     raw = [0.01, 0.04, 0.03, 0.005]  # R p.adjust
-    assert holm(raw) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert benjamini_hochberg(raw) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert holm([0.01, math.nan, 0.04]) == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)  # statsmodels: .03, NaN, .08
-    assert (np.count_nonzero(benjamini_hochberg(BH_1995) <= 0.05), np.count_nonzero(holm(BH_1995) <= 0.05)) == (4, 3)
-    assert len(holm([])) == len(benjamini_hochberg([])) == 0 and raw == [0.01, 0.04, 0.03, 0.005]
+    assert adjust_holm(raw) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_benjamini_hochberg(raw) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert adjust_holm([0.01, math.nan, 0.04]) == pytest.approx([0.02, math.nan, 0.04], nan_ok=True)  # statsmodels: .03, NaN, .08
+    assert (np.count_nonzero(adjust_benjamini_hochberg(BH_1995) <= 0.05), np.count_nonzero(adjust_holm(BH_1995) <= 0.05)) == (4, 3)
+    assert len(adjust_holm([])) == len(adjust_benjamini_hochberg([])) == 0 and raw == [0.01, 0.04, 0.03, 0.005]
 
 
 def test_holm_holds_the_family_and_bonferroni_only_wastes() -> None:
     p = np.random.default_rng(0).uniform(size=(1500, 5))
     p[:, :2] /= 200  # two of the five are true differences
-    adjusted = np.array([holm(row) for row in p])
+    adjusted = np.array([adjust_holm(row) for row in p])
     wrong, found = np.mean((adjusted[:, 2:] <= 0.05).any(1)), adjusted[:, :2] <= 0.05
     assert 0.02 < wrong < 0.05 + 3 * (0.05 * 0.95 / 1500) ** 0.5 and (found >= (5 * p[:, :2] <= 0.05)).all() and found.mean() > 0.9
 
 
 def test_smallest_p() -> None:
-    assert smallest_p(10, 10, "greater") == pytest.approx(1 / 184756, rel=1e-12)
-    assert smallest_p(10, alternative="greater") == 1 / 1024 and smallest_p(10) == 1 / 512
-    assert smallest_p(5, 5, "less") == pytest.approx(1 / 252, rel=1e-12) and smallest_p(5, alternative="less") == 1 / 32
-    assert smallest_p(3, 7) == smallest_p(7, 3) == pytest.approx(2 / 120)
-    assert smallest_p(1, 1) == smallest_p(1) == 1 and smallest_p(1, 1, "greater") == smallest_p(1, alternative="greater") == 0.5
+    assert find_smallest_p(10, 10, "greater") == pytest.approx(1 / 184756, rel=1e-12)
+    assert find_smallest_p(10, alternative="greater") == 1 / 1024 and find_smallest_p(10) == 1 / 512
+    assert find_smallest_p(5, 5, "less") == pytest.approx(1 / 252, rel=1e-12) and find_smallest_p(5, alternative="less") == 1 / 32
+    assert find_smallest_p(3, 7) == find_smallest_p(7, 3) == pytest.approx(2 / 120)
+    assert (
+        find_smallest_p(1, 1) == find_smallest_p(1) == 1
+        and find_smallest_p(1, 1, "greater") == find_smallest_p(1, alternative="greater") == 0.5
+    )
 
 
 def test_a_bar_out_of_reach() -> None:
     """Trap 11: five pairs, two tests: the clearest result there can be is not significant after Holm, and nobody said so."""
-    clearest = smallest_p(5, alternative="greater")
-    assert clearest <= 0.05 < min(holm([clearest, clearest])) and holm([smallest_p(5), 1])[0] > 0.05 < smallest_p(5)
-    assert holm([smallest_p(5, 5, "greater")] + [1] * 11)[0] <= 0.05 < holm([smallest_p(5, 5, "greater")] + [1] * 12)[0]
+    clearest = find_smallest_p(5, alternative="greater")
+    assert clearest <= 0.05 < min(adjust_holm([clearest, clearest])) and adjust_holm([find_smallest_p(5), 1])[0] > 0.05 < find_smallest_p(5)
+    assert (
+        adjust_holm([find_smallest_p(5, 5, "greater")] + [1] * 11)[0]
+        <= 0.05
+        < adjust_holm([find_smallest_p(5, 5, "greater")] + [1] * 12)[0]
+    )
 
 
 @pytest.mark.parametrize(("n", "two", "paired"), [(5, 1.725, 1.359), (10, 1.156, 0.853), (20, 0.801, 0.577), (30, 0.650, 0.465)])
 def test_what_can_be_detected(n: int, two: float, paired: float) -> None:
-    assert detectable(n, n, 0.05, "greater") == pytest.approx(two, abs=5e-4)
-    assert detectable(n, None, 0.05, "greater") == pytest.approx(paired, abs=5e-4)
-    assert needed(two, False, 0.05, "greater") == pytest.approx(n, rel=2e-3)
-    assert needed(paired, True, 0.05, "greater") == pytest.approx(n, rel=2e-3)
+    assert find_detectable_effect(n, n, 0.05, "greater") == pytest.approx(two, abs=5e-4)
+    assert find_detectable_effect(n, None, 0.05, "greater") == pytest.approx(paired, abs=5e-4)
+    assert find_needed_replicates(two, False, 0.05, "greater") == pytest.approx(n, rel=2e-3)
+    assert find_needed_replicates(paired, True, 0.05, "greater") == pytest.approx(n, rel=2e-3)
 
 
 def test_as_r_prints_it() -> None:
-    assert power(1, 20, 20) == pytest.approx(0.8689528, abs=3e-7)  # power.t.test(n = 20, delta = 1), which leaves out the wrong tail
-    assert power(0.5, 20, 20) == pytest.approx(0.3379, abs=1e-4)
-    assert needed(1, False, wanted=0.9) == pytest.approx(22.02110, abs=5e-5)
+    assert compute_power(1, 20, 20) == pytest.approx(
+        0.8689528, abs=3e-7
+    )  # power.t.test(n = 20, delta = 1), which leaves out the wrong tail
+    assert compute_power(0.5, 20, 20) == pytest.approx(0.3379, abs=1e-4)
+    assert find_needed_replicates(1, False, wanted=0.9) == pytest.approx(22.02110, abs=5e-5)
 
 
 @pytest.mark.parametrize("side", ["greater", "two-sided"])
 def test_power_against_statsmodels(side: Alternative) -> None:
     two, one = TTestIndPower(), TTestPower()
     for n1, n2, d, alpha in ((5, 5, 0.4, 0.05), (10, 30, 0.6, 0.05), (30, 8, 0.3, 0.01), (20, 20, 0.0, 0.05)):
-        assert power(d, n1, n2, alpha, side) == pytest.approx(two.power(d, n1, alpha, n2 / n1, alternative=SIDES[side]))
-        assert power(d, n1, None, alpha, side) == pytest.approx(one.power(d, n1, alpha, alternative=SIDES[side]))
+        assert compute_power(d, n1, n2, alpha, side) == pytest.approx(two.power(d, n1, alpha, n2 / n1, alternative=SIDES[side]))
+        assert compute_power(d, n1, None, alpha, side) == pytest.approx(one.power(d, n1, alpha, alternative=SIDES[side]))
     for n1, n2, wanted in ((10, 10, 0.8), (12, 6, 0.9)):
         asked = {"alpha": 0.05, "power": wanted, "alternative": SIDES[side]}
-        assert detectable(n1, n2, 0.05, side, wanted) == pytest.approx(two.solve_power(nobs1=n1, ratio=n2 / n1, **asked), abs=1e-4)
-        assert detectable(n1, None, 0.05, side, wanted) == pytest.approx(one.solve_power(nobs=n1, **asked), abs=1e-4)
+        assert find_detectable_effect(n1, n2, 0.05, side, wanted) == pytest.approx(
+            two.solve_power(nobs1=n1, ratio=n2 / n1, **asked), abs=1e-4
+        )
+        assert find_detectable_effect(n1, None, 0.05, side, wanted) == pytest.approx(one.solve_power(nobs=n1, **asked), abs=1e-4)
     asked = {"effect_size": 0.7, "alpha": 0.05, "power": 0.8, "alternative": SIDES[side]}
-    assert needed(0.7, False, 0.05, side) == pytest.approx(two.solve_power(**asked), rel=1e-4)
-    assert needed(0.7, True, 0.05, side) == pytest.approx(one.solve_power(**asked), rel=1e-4)
+    assert find_needed_replicates(0.7, False, 0.05, side) == pytest.approx(two.solve_power(**asked), rel=1e-4)
+    assert find_needed_replicates(0.7, True, 0.05, side) == pytest.approx(one.solve_power(**asked), rel=1e-4)
 
 
 def test_power_is_how_often_the_test_rejects() -> None:
@@ -129,8 +140,10 @@ def test_power_is_how_often_the_test_rejects() -> None:
     x, y = rng.normal(0.8, 1, (4000, 8)), rng.normal(0, 1, (4000, 12))
     for side in ("greater", "less", "two-sided"):
         seen = np.mean(stats.ttest_ind(x if side != "less" else -x, y, axis=1, alternative=side).pvalue <= 0.05)
-        assert power(0.8, 8, 12, 0.05, side) == pytest.approx(seen, abs=0.025)  # type: ignore[arg-type]
-        assert power(0.0, 8, 12, 0.03, side) == pytest.approx(0.03) and power(0.0, 8, None, 0.03, side) == pytest.approx(0.03)  # type: ignore[arg-type]
+        assert compute_power(0.8, 8, 12, 0.05, side) == pytest.approx(seen, abs=0.025)  # type: ignore[arg-type]
+        assert compute_power(0.0, 8, 12, 0.03, side) == pytest.approx(0.03) and compute_power(0.0, 8, None, 0.03, side) == pytest.approx(
+            0.03
+        )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("side", ["greater", "two-sided"])
@@ -139,10 +152,14 @@ def test_holms_levels_are_answered_at_every_size(alpha: float, side: Alternative
     """scipy's nct.cdf, asked for the wrong tail, is NaN for most of these."""
     found = []
     for n in (3, 5, 10, 30, 100, 1000):
-        found.append((detectable(n, n, alpha, side), detectable(n, None, alpha, side)))
-        assert power(found[-1][0], n, n, alpha, side) == pytest.approx(power(found[-1][1], n, None, alpha, side)) == pytest.approx(0.8)
+        found.append((find_detectable_effect(n, n, alpha, side), find_detectable_effect(n, None, alpha, side)))
+        assert (
+            compute_power(found[-1][0], n, n, alpha, side)
+            == pytest.approx(compute_power(found[-1][1], n, None, alpha, side))
+            == pytest.approx(0.8)
+        )
         for d in (0.1, 2.0, 5.0, 50.0):
-            assert 0 <= power(d, n, n, alpha, side) <= 1 and 2 <= needed(d, True, alpha, side) < math.inf
+            assert 0 <= compute_power(d, n, n, alpha, side) <= 1 and 2 <= find_needed_replicates(d, True, alpha, side) < math.inf
     assert (np.diff(found, axis=0) < 0).all()
-    assert math.isnan(detectable(2, None, 1e-6, side)) and needed(1e-6, True, alpha, side) == math.inf
-    assert needed(1000, False, alpha, side) == 2
+    assert math.isnan(find_detectable_effect(2, None, 1e-6, side)) and find_needed_replicates(1e-6, True, alpha, side) == math.inf
+    assert find_needed_replicates(1000, False, alpha, side) == 2

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from platform.significance import corrected_t, equivalence, mann_whitney, mean_difference, superiority, t_interval
+from platform.significance import compute_equivalence_p, corrected_t, estimate_a12, mann_whitney, mean_difference, t_interval
 
 SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 SAMPLE = st.lists(st.floats(0, 1), min_size=2, max_size=12).filter(lambda x: np.std(x) > 1e-6)
@@ -61,11 +61,11 @@ def test_small_variances_do_not_divide_by_zero() -> None:
 
 @given(SAMPLE, SAMPLE, st.floats(0.01, 0.5))
 def test_equivalence_against_statsmodels(x: list[float], y: list[float], rope: float) -> None:
-    assert equivalence(mean_difference(x, y), rope) == pytest.approx(ttost_ind(x, y, -rope, rope, usevar="unequal")[0], abs=1e-9)
+    assert compute_equivalence_p(mean_difference(x, y), rope) == pytest.approx(ttost_ind(x, y, -rope, rope, usevar="unequal")[0], abs=1e-9)
     n = min(len(x), len(y))
     d = np.subtract(x[:n], y[:n])
     if np.std(d) > 1e-6:
-        ours = equivalence(mean_difference(x[:n], y[:n], paired=True), rope)
+        ours = compute_equivalence_p(mean_difference(x[:n], y[:n], paired=True), rope)
         assert ours == pytest.approx(ttost_paired(np.array(x[:n]), np.array(y[:n]), -rope, rope)[0], abs=1e-9)
         interval = mean_difference(x[:n], y[:n], paired=True, level=0.9)
         assert (ours <= 0.05) == (-rope <= interval.low and interval.high <= rope)  # the 90% interval lies within
@@ -73,18 +73,18 @@ def test_equivalence_against_statsmodels(x: list[float], y: list[float], rope: f
 
 @given(FEW_VALUES, FEW_VALUES)
 def test_superiority_against_statsmodels_and_counting(x: list[int], y: list[int]) -> None:
-    ours = superiority(x, y)
+    ours = estimate_a12(x, y)
     assert ours.a12 == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a in x for b in y])) == mann_whitney(x, y).a12
     assert 0 <= ours.low <= ours.a12 <= ours.high <= 1
-    wide = superiority(x, y, 0.99)
+    wide = estimate_a12(x, y, 0.99)
     assert wide.low <= ours.low and ours.high <= wide.high
-    assert superiority(np.exp(x), np.exp(y)) == ours
+    assert estimate_a12(np.exp(x), np.exp(y)) == ours
     if 0 < ours.a12 < 1 and min(np.std(x), np.std(y)) > 0:
         assert rank_compare_2indep(x, y).prob1 == pytest.approx(ours.a12)
 
 
 def test_superiority_as_r_prints_it() -> None:
-    cliff = superiority([10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50])  # effsize::cliff.delta
+    cliff = estimate_a12([10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50])  # effsize::cliff.delta
     assert [2 * end - 1 for end in cliff] == pytest.approx([-0.25, -0.7265846, 0.3890062], abs=5e-8)
 
 
@@ -92,7 +92,7 @@ def test_superiority_of_many_is_brunner_and_munzels() -> None:
     rng = np.random.default_rng(0)
     for shift in (0.0, 0.5):
         x, y = rng.normal(shift, 1, 60), rng.normal(0, 2, 50)
-        assert superiority(x, y)[1:] == pytest.approx(rank_compare_2indep(x, y).conf_int(), abs=0.012)
+        assert estimate_a12(x, y)[1:] == pytest.approx(rank_compare_2indep(x, y).conf_int(), abs=0.012)
 
 
 @pytest.mark.parametrize(("n", "level", "bound"), [(10, 0.90, 0.741), (10, 0.95, 0.692), (30, 0.90, 0.905)])
@@ -101,10 +101,10 @@ def test_samples_that_do_not_overlap(n: int, level: float, bound: float) -> None
     above, below = np.arange(n, 2 * n), np.arange(n)
     with np.errstate(all="ignore"):
         assert np.isnan(rank_compare_2indep(above, below).conf_int()).any()
-    apart = superiority(above, below, level)
+    apart = estimate_a12(above, below, level)
     assert apart == (1, pytest.approx(bound, abs=5e-4), 1) and apart.low**n == pytest.approx((1 - level) / 2)
-    assert superiority(below, above, level) == pytest.approx((0, 0, 1 - apart.low))
-    assert superiority(np.arange(n, 3 * n), below, level).low == apart.low  # as many disjoint pairs as the smaller sample has numbers
+    assert estimate_a12(below, above, level) == pytest.approx((0, 0, 1 - apart.low))
+    assert estimate_a12(np.arange(n, 3 * n), below, level).low == apart.low  # as many disjoint pairs as the smaller sample has numbers
 
 
 def covered(ends: list[tuple[float, float]], truth: float) -> float:
@@ -126,6 +126,6 @@ def test_t_intervals_hold_their_level_at_ten() -> None:
 def test_superiority_holds_its_level_at_ten(shift: float) -> None:
     rng, truth = np.random.default_rng(3), stats.norm.cdf(shift / 2**0.5)
     rows = zip(rng.normal(shift, 1, (2000, 10)), rng.normal(0, 1, (2000, 10)), strict=True)
-    ends = [superiority(x, y)[1:] for x, y in rows]
+    ends = [estimate_a12(x, y)[1:] for x, y in rows]
     assert 0.94 < covered(ends, truth) < 0.975
     assert np.mean([high - low for low, high in ends]) < 0.5  # and is not simply wide

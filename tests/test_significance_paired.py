@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from platform.power import smallest_p
+from platform.power import find_smallest_p
 from platform.significance import Alternative, corrected_t, hodges_lehmann, mean_difference, sign_flip, signed_rank
 
 SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
@@ -112,7 +112,7 @@ def test_a_larger_size_of_the_same_rank_is_no_news(d: list[int]) -> None:
 def test_no_p_is_below_the_smallest(n: int) -> None:
     d = np.arange(1.0, n + 1)
     for side in ("greater", "two-sided"):
-        assert signed_rank(d, side).p == sign_flip(d, unused(), side).p == pytest.approx(smallest_p(n, alternative=side), rel=1e-12)
+        assert signed_rank(d, side).p == sign_flip(d, unused(), side).p == pytest.approx(find_smallest_p(n, alternative=side), rel=1e-12)
 
 
 def test_beyond_exact_signed_ranks() -> None:

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.rounding import find_largest, measure_correlation, measure_spread, merge_ties, subtract
+from platform.rounding import find_largest, measure_correlation, measure_spread, merge_ties, subtract_exactly
 from platform.significance import (
-    across_conditions,
+    average_differences,
+    bootstrap_conditions,
+    compute_equivalence_p,
     corrected_t,
-    equivalence,
+    estimate_a12,
     hodges_lehmann,
     mann_whitney,
     mean_difference,
-    mean_of,
-    paired_differences,
+    permute_within_conditions,
     sign_flip,
     signed_rank,
-    spearman,
-    stratified_permutation,
-    superiority,
+    spearman_correlation,
+    subtract_pairs,
     t_interval,
 )
 
@@ -45,16 +45,16 @@ def perturbed(x: np.ndarray, seed: int) -> np.ndarray:
 def test_last_digits_change_no_test(counts: list[tuple[int, int]], seed: int) -> None:
     exact = np.array(counts).T / 140
     (x, y), (u, v) = exact, perturbed(exact, seed)
-    assert mann_whitney(u, v) == mann_whitney(x, y) and superiority(u, v) == superiority(x, y)
-    d, e = paired_differences(x, y), paired_differences(u, v)
+    assert mann_whitney(u, v) == mann_whitney(x, y) and estimate_a12(u, v) == estimate_a12(x, y)
+    d, e = subtract_pairs(x, y), subtract_pairs(u, v)
     for side in ("greater", "two-sided"):
         assert sign_flip(e, rng(), side).p == sign_flip(d, rng(), side).p and signed_rank(e, side) == signed_rank(d, side)
     for paired in (True, False):
         one, other = ([(*pair, paired), (*pair[::-1], paired)] for pair in ((x, y), (u, v)))
-        assert stratified_permutation(other[:1], rng(), draws=200).p == stratified_permutation(one[:1], rng(), draws=200).p
-        assert across_conditions(other, rng(), 50) == pytest.approx(across_conditions(one, rng(), 50), abs=1e-9)
+        assert permute_within_conditions(other[:1], rng(), draws=200).p == permute_within_conditions(one[:1], rng(), draws=200).p
+        assert bootstrap_conditions(other, rng(), 50) == pytest.approx(bootstrap_conditions(one, rng(), 50), abs=1e-9)
         assert mean_difference(u, v, paired)[:5] == pytest.approx(mean_difference(x, y, paired)[:5], abs=1e-9)
-    assert spearman(u, v) == pytest.approx(spearman(x, y), nan_ok=True)
+    assert spearman_correlation(u, v) == pytest.approx(spearman_correlation(x, y), nan_ok=True)
     assert measure_correlation(u, v) == pytest.approx(measure_correlation(x, y), abs=1e-6, nan_ok=True)
 
 
@@ -62,12 +62,12 @@ def test_last_digits_change_no_test(counts: list[tuple[int, int]], seed: int) ->
 def test_equal_scores_do_not_differ(counts: list[int], seed: int) -> None:
     x = np.array(counts) / 140
     y = perturbed(x, seed)
-    d = paired_differences(x, y)
+    d = subtract_pairs(x, y)
     assert not d.any() and sign_flip(d, rng()).p == signed_rank(d).p == 1 and mann_whitney(x, y, "two-sided").a12 == 0.5
     assert mean_difference(x, y, paired=True)[:5] == corrected_t(d, 0.5)[:5] == (0, 0, 0, 0, 0)
     assert mean_difference(x, y).mean == hodges_lehmann(x, y, paired=True) == 0
-    assert stratified_permutation([(x, y, True)], rng(), draws=99).p == 1
-    assert across_conditions([(x, y, True)], rng(), 20)[:3] == (0, 0, 0)
+    assert permute_within_conditions([(x, y, True)], rng(), draws=99).p == 1
+    assert bootstrap_conditions([(x, y, True)], rng(), 20)[:3] == (0, 0, 0)
 
 
 @given(st.lists(st.floats(0.1, 1), min_size=2, max_size=9).filter(lambda x: max(x) - min(x) > 1e-3), st.sampled_from([1e300, 1e-300, 1e-8]))
@@ -79,15 +79,17 @@ def test_a_scale_scales(x: list[float], scale: float) -> None:
         for one, other in (
             (t_interval(x), t_interval(big_x)),
             (mean_difference(x, y)[:5], mean_difference(big_x, big_y)[:5]),
-            (mean_of([mean_difference(x, y)] * 2)[:5], mean_of([mean_difference(big_x, big_y)] * 2)[:5]),
+            (average_differences([mean_difference(x, y)] * 2)[:5], average_differences([mean_difference(big_x, big_y)] * 2)[:5]),
             (corrected_t(x, 0.2)[:5], corrected_t(big_x, 0.2)[:5]),
         ):
             assert [part / scale for part in other[:4]] == pytest.approx(list(one[:4]), abs=1e-12)
         assert mean_difference(big_x, big_y).df == pytest.approx(mean_difference(x, y).df)
-        assert equivalence(mean_difference(big_x, big_y), 0.1 * scale) == pytest.approx(equivalence(mean_difference(x, y), 0.1))
+        assert compute_equivalence_p(mean_difference(big_x, big_y), 0.1 * scale) == pytest.approx(
+            compute_equivalence_p(mean_difference(x, y), 0.1)
+        )
         for paired in (True, False):
             one, other = ([(a, b[: len(a)], paired)] for a, b in ((x, y), (big_x, big_y)))
-            assert stratified_permutation(other, rng(), draws=99).p == stratified_permutation(one, rng(), draws=99).p
+            assert permute_within_conditions(other, rng(), draws=99).p == permute_within_conditions(one, rng(), draws=99).p
     assert measure_spread(big_x) / scale == pytest.approx(statistics.stdev(x))
 
 
@@ -107,13 +109,15 @@ def test_numbers_of_all_sizes_at_once() -> None:
 
 def test_a_difference_at_the_margin_is_not_equivalent_in_any_arithmetic() -> None:
     for noise in (-1e-13, 0.0, 1e-13):
-        assert equivalence(mean_difference([0.81 + noise, 0.71], [0.80, 0.70], paired=True), 0.01) == 1
-    assert equivalence(mean_difference([0.805, 0.705], [0.80, 0.70], paired=True), 0.01) == 0
+        assert compute_equivalence_p(mean_difference([0.81 + noise, 0.71], [0.80, 0.70], paired=True), 0.01) == 1
+    assert compute_equivalence_p(mean_difference([0.805, 0.705], [0.80, 0.70], paired=True), 0.01) == 0
 
 
 def test_ties() -> None:
     assert merge_ties([0.3, 0.1 + 0.2, 0.7, math.inf, math.inf, -math.inf]).tolist() == [0.3, 0.3, 0.7, math.inf, math.inf, -math.inf]
     assert merge_ties([1.0, 2.0, 2.5, 9.0], slack=0.6).tolist() == [1.0, 2.0, 2.0, 9.0] and len(merge_ties([])) == 0
     assert merge_ties([1.0, 1.00000001]).tolist() == [1.0, 1.00000001]  # eight digits are a difference
-    assert subtract(0.1 + 0.2, 0.3) == 0 and subtract(math.inf, 1.0) == math.inf and np.isnan(subtract(math.nan, 1.0))
+    assert (
+        subtract_exactly(0.1 + 0.2, 0.3) == 0 and subtract_exactly(math.inf, 1.0) == math.inf and np.isnan(subtract_exactly(math.nan, 1.0))
+    )
     assert find_largest(np.array([[0.1, 0.3, 0.1 + 0.2], [0.0, 0.0, 0.0], [0.2, 0.1, 0.7]])).tolist() == [1, 0, 2]

@@ -32,10 +32,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
 
 
 def test_an_empty_run_has_nothing(folder: RunFolder) -> None:
-    assert folder.done() == set() and folder.grid() == [] and folder.history(KEY) == []
-    assert folder.get("grid.json") is folder.result(KEY) is folder.error(KEY) is folder.checkpoint(KEY) is None
+    assert folder.list_done() == set() and folder.get_cells() == [] and folder.get_history(KEY) == []
+    assert folder.get("grid.json") is folder.get_result(KEY) is folder.get_error(KEY) is folder.get_checkpoint(KEY) is None
     with pytest.raises(FileNotFoundError, match=rf"{KEY}/predictions.npz: no predictions; run the grid again"):
-        folder.predictions(KEY)
+        folder.get_predictions(KEY)
     folder.remove("cells", KEY, "result.json")
 
 
@@ -49,19 +49,19 @@ def test_all_files_of_a_cell_come_back(folder: RunFolder) -> None:
     folder.put_checkpoint(key, state)
     folder.put_history(key, rows)
     folder.put_predictions(key, **arrays)
-    assert folder.done() == set()
+    assert folder.list_done() == set()
     folder.put_error(key, {"reason": "why"})
-    assert folder.error(key) == {"reason": "why"} and folder.done() == set()
+    assert folder.get_error(key) == {"reason": "why"} and folder.list_done() == set()
     folder.put_result(key, {"key": key, "metrics": {"test/accuracy": 1 / 3}})
 
     again = RunFolder(folder.uri)
-    assert again.done() == {key} and again.error(key) is None
-    assert again.grid() == [CELL]
-    assert again.history(key) == rows
-    assert again.result(key) == {"key": key, "metrics": {"test/accuracy": 1 / 3}}
-    read = again.predictions(key)
+    assert again.list_done() == {key} and again.get_error(key) is None
+    assert again.get_cells() == [CELL]
+    assert again.get_history(key) == rows
+    assert again.get_result(key) == {"key": key, "metrics": {"test/accuracy": 1 / 3}}
+    read = again.get_predictions(key)
     assert read.keys() == arrays.keys() and all(np.array_equal(read[name], arrays[name]) for name in arrays)
-    checkpoint = again.checkpoint(key)
+    checkpoint = again.get_checkpoint(key)
     assert torch.equal(checkpoint.pop("modules")["w"], state["modules"]["w"])
     assert checkpoint == {name: value for name, value in state.items() if name != "modules"}
 
@@ -71,7 +71,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     folder = RunFolder(str(tmp_path / name))
     folder.put_result(KEY, {"key": KEY})
     assert (tmp_path / name / "cells" / KEY / "result.json").exists()
-    assert folder.done() == {KEY} and folder.result(KEY) == {"key": KEY}
+    assert folder.list_done() == {KEY} and folder.get_result(KEY) == {"key": KEY}
 
 
 def test_home_and_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_the_last_content_put_is_there(tmp_path_factory: pytest.TempPathFactory,
     for content in (first, second):
         folder.put(content, "cells", "k", "file")
         assert folder.get("cells", "k", "file") == content
-    assert os.listdir(folder.path("cells", "k")) == ["file"]
+    assert os.listdir(folder.get_path("cells", "k")) == ["file"]
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
     assert (
         not isinstance(error, OSError) or str(caught.value) == f"[Errno 28] No space left on device: '{tmp_path}/cells/{KEY}/result.json'"
     )
-    assert folder.done() == set() and os.listdir(tmp_path / "cells" / KEY) == []
+    assert folder.list_done() == set() and os.listdir(tmp_path / "cells" / KEY) == []
 
 
 WRITER = """
@@ -161,7 +161,7 @@ def test_a_reader_never_sees_half_a_file_though_writers_are_killed(tmp_path: Pat
                     continue
                 reads += 1
                 assert content in (b"a" * 1_000_000, b"b" * 1_000_000)
-                assert folder.result("k") in (None, {"letter": ord("a")}, {"letter": ord("b")})
+                assert folder.get_result("k") in (None, {"letter": ord("a")}, {"letter": ord("b")})
                 seen.add(content[:1])
                 before = content
         finally:
@@ -176,9 +176,9 @@ def test_what_a_killed_writer_left_is_no_result(tmp_path: Path) -> None:
     (tmp_path / "cells" / KEY).mkdir(parents=True)
     for name in ("result.json", "checkpoint.pt", "history.jsonl"):
         (tmp_path / "cells" / KEY / f"{name}.0badcafe.aside").write_bytes(b'{"metrics": ')
-    assert folder.done() == set() and folder.result(KEY) is folder.checkpoint(KEY) is None and folder.history(KEY) == []
+    assert folder.list_done() == set() and folder.get_result(KEY) is folder.get_checkpoint(KEY) is None and folder.get_history(KEY) == []
     folder.put_result(KEY, {"key": KEY, "metrics": {}})
-    assert folder.done() == {KEY} and folder.result(KEY) == {"key": KEY, "metrics": {}}
+    assert folder.list_done() == {KEY} and folder.get_result(KEY) == {"key": KEY, "metrics": {}}
 
 
 def test_a_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) 
     try:
         for _ in range(3):
             left = stopped_in_a_file()
-            folder.sweep()
+            folder.remove_leftovers()
             assert list(tmp_path.rglob("*.aside")) == left
             writer.send_signal(signal.SIGCONT)
             before = folder.get("cells", "k", "checkpoint.pt")
@@ -211,13 +211,13 @@ def test_a_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) 
         writer.wait()
     assert left
     content = folder.get("cells", "k", "checkpoint.pt")
-    folder.sweep()
+    folder.remove_leftovers()
     assert not list(tmp_path.rglob("*.aside")) and folder.get("cells", "k", "checkpoint.pt") == content
 
 
 def test_a_sweep_finds_nothing_where_nothing_is(folder: RunFolder) -> None:
-    folder.sweep()
-    assert folder.grid() == []
+    folder.remove_leftovers()
+    assert folder.get_cells() == []
 
 
 class Malicious:
@@ -231,7 +231,7 @@ class Malicious:
 def test_a_checkpoint_runs_no_code(folder: RunFolder, tmp_path: Path) -> None:
     trap = str(tmp_path / "trap")
     folder.put_checkpoint(KEY, {"modules": Malicious(trap)})
-    assert folder.checkpoint(KEY) is None
+    assert folder.get_checkpoint(KEY) is None
     assert not os.path.exists(trap)
 
 
@@ -243,7 +243,7 @@ def test_predictions_run_no_code(folder: RunFolder, tmp_path: Path) -> None:
         np.savez(file, subject=np.array([Malicious(trap)], dtype=object))
     folder.put((tmp_path / "malicious.npz").read_bytes(), "cells", KEY, "predictions.npz")
     with pytest.raises(FileNotFoundError, match="cannot be read"):
-        folder.predictions(KEY)
+        folder.get_predictions(KEY)
     assert not os.path.exists(trap)
 
 
@@ -263,16 +263,16 @@ def test_what_was_changed_later_is_not_whole(tmp_path: Path) -> None:
         ("result.json", b'"digest"', b'"digests"'),
     ):
         write()
-        assert folder.done() == {KEY} and folder.whole(KEY)
+        assert folder.list_done() == {KEY} and folder.has_whole_result(KEY)
         file = tmp_path / "cells" / KEY / name
         file.write_bytes(file.read_bytes().replace(old, new))
-        assert folder.done() == set() and not folder.whole(KEY), name
-        assert (folder.result(KEY) is None) == (name == "result.json")
+        assert folder.list_done() == set() and not folder.has_whole_result(KEY), name
+        assert (folder.get_result(KEY) is None) == (name == "result.json")
     write()
     file = tmp_path / "cells" / KEY / "checkpoint.pt"
     number = torch.tensor(500.0).numpy().tobytes()
     assert file.read_bytes().count(number) == 1
     file.write_bytes(file.read_bytes().replace(number, torch.tensor(501.0).numpy().tobytes()))
-    assert folder.checkpoint(KEY) is None and folder.whole(KEY)
+    assert folder.get_checkpoint(KEY) is None and folder.has_whole_result(KEY)
     folder.put_checkpoint(KEY, {"modules": {"w": torch.zeros(3)}})
-    assert folder.checkpoint(KEY) is not None
+    assert folder.get_checkpoint(KEY) is not None

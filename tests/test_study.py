@@ -19,14 +19,14 @@ ADULTS = STUDIES.find("adults_as_augmentation")
 
 def every(make: Make, scale: Scale) -> list[Cell]:
     study = make(scale)
-    return study.cells({role: Data(Source("faces"), role, role) for role in study.roles})
+    return study.make_cells({role: Data(Source("faces"), role, role) for role in study.roles})
 
 
 def keys(study: Study) -> list[str]:
-    return [cell.key for cell in study.cells(DATA)]
+    return [cell.key for cell in study.make_cells(DATA)]
 
 
-@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.all().items()])
+@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.import_all().items()])
 def test_pocket_is_the_paper_made_smaller(make: Make) -> None:
     paper, pocket = make("paper"), make("pocket")
     assert (paper.scale, pocket.scale) == ("paper", "pocket")
@@ -37,13 +37,13 @@ def test_pocket_is_the_paper_made_smaller(make: Make) -> None:
         assert set(values) <= set(paper.axes[axis])
     for field in ("name", "title", "source", "task", "roles", "compared", "replicated", "largest", "published", "claims", "printed"):
         assert getattr(pocket, field) == getattr(paper, field)
-    assert {pocket.compared, pocket.replicated} <= set(pocket.axes) and (pocket.largest is None or pocket.largest in pocket.conditions)
+    assert {pocket.compared, pocket.replicated} <= set(pocket.axes) and (pocket.largest is None or pocket.largest in pocket.condition_axes)
 
 
-@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.all().items()])
+@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.import_all().items()])
 def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
     study = make("paper")
-    known = {study.compared: tuple(study.arms), **study.conditions}
+    known = {study.compared: tuple(study.arms), **study.condition_axes}
     for claim in study.claims:
         assert claim.a != claim.b and (claim.a_from is None) == (claim.b_from is None)
         for place in claim.places:
@@ -51,16 +51,16 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
         assert set(claim.a) == set(claim.b)  # what one side leaves open the other does too
     for row in study.published:
         assert {row.best, row.runner_up} <= set(study.arms)
-        assert all(value in study.conditions[axis] for axis, value in row.condition.items())
+        assert all(value in study.condition_axes[axis] for axis, value in row.condition.items())
     for number in study.printed:
         assert number.arm in study.axes[study.compared]
-        assert all(value in study.conditions[axis] for axis, value in number.condition.items())
+        assert all(value in study.condition_axes[axis] for axis, value in number.condition.items())
     assert study.baseline is None or study.baseline in study.arms
-    assert study.fewer is None or study.fewer in study.conditions
+    assert study.fewer is None or study.fewer in study.condition_axes
 
 
 @pytest.mark.parametrize("scale", ["pocket", "paper"])
-@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.all().items()])
+@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in STUDIES.import_all().items()])
 def test_every_cell_is_another_and_one_seed_of_everything_comes_first(make: Make, scale: Scale) -> None:
     study, cells = make(scale), every(make, scale)
     number = 1
@@ -70,7 +70,7 @@ def test_every_cell_is_another_and_one_seed_of_everything_comes_first(make: Make
     assert all(list(cell.axes) == list(study.axes) for cell in cells)
     places = {cell.key: place for place, cell in enumerate(cells)}
     assert all(cell.parent is None or places[cell.parent] < places[cell.key] for cell in cells)
-    shown = [cell for cell in cells if not study.is_step(cell)]
+    shown = [cell for cell in cells if not study.is_prerequisite(cell)]
     assert len(shown) == number
     each = number // len(study.axes[study.replicated])
     seeds = [cell.axes[study.replicated] for cell in shown]
@@ -105,8 +105,8 @@ def test_axes_and_arms_reach_the_cell() -> None:
 
 def test_narrowed_keeps_the_keys() -> None:
     pocket = ADULTS("pocket")
-    small = pocket.narrowed("method", ["SC(c<-a)", "SC(c)"]).narrowed("split", [".9"]).narrowed("ratio", ["5.0"]).with_seeds(2)
-    assert [cell.name for cell in small.cells(DATA)] == [
+    small = pocket.narrow_axis("method", ["SC(c<-a)", "SC(c)"]).narrow_axis("split", [".9"]).narrow_axis("ratio", ["5.0"]).with_seeds(2)
+    assert [cell.name for cell in small.make_cells(DATA)] == [
         f"{arm}/split=0.9/ratio=5/seed={seed}" for seed in (0, 1) for arm in ("SC(c)", "SC(c<-a)")
     ]
     assert set(keys(small)) < set(keys(pocket))
@@ -130,7 +130,7 @@ def test_settings_reach_the_cells_they_belong_to() -> None:
     pocket = ADULTS("pocket")
     changed = pocket.with_setting("augmentation.flip", 0).with_setting("augmentation.scale", [0.5, 1]).with_setting("probe_lr", 0.5)
     changed = changed.with_setting("size", 64).with_setting("momentum", 0)
-    for cell, before in zip(changed.cells(DATA), pocket.cells(DATA), strict=True):
+    for cell, before in zip(changed.make_cells(DATA), pocket.make_cells(DATA), strict=True):
         assert cell.key != before.key
         augmentation = before.method_settings["augmentation"] | {"flip": 0.0, "scale": [0.5, 1.0]}
         expected = before.method_settings | {"augmentation": augmentation, "momentum": 0.0}
@@ -140,7 +140,7 @@ def test_settings_reach_the_cells_they_belong_to() -> None:
 
 def test_a_setting_of_one_method_leaves_the_others_keys() -> None:
     before, after = ADULTS("pocket"), ADULTS("pocket").with_setting("probe_lr", 0.5)
-    for old, new in zip(before.cells(DATA), after.cells(DATA), strict=True):
+    for old, new in zip(before.make_cells(DATA), after.make_cells(DATA), strict=True):
         assert (old.key == new.key) == (old.method == "supervised")
 
 
@@ -149,9 +149,9 @@ def test_a_setting_written_as_its_default_changes_nothing() -> None:
 
 
 def test_a_networks_own_setting() -> None:
-    cell = ADULTS("paper").with_setting("encoder_settings.stem", "imagenet").cells(DATA)[0]
+    cell = ADULTS("paper").with_setting("encoder_settings.stem", "imagenet").make_cells(DATA)[0]
     assert cell.method_settings["encoder_settings"] == {"stem": "imagenet"}
-    cell = ADULTS("pocket").with_setting("encoder", "resnet18").with_setting("encoder_settings.stem", "imagenet").cells(DATA)[0]
+    cell = ADULTS("pocket").with_setting("encoder", "resnet18").with_setting("encoder_settings.stem", "imagenet").make_cells(DATA)[0]
     assert (cell.method_settings["encoder"], cell.method_settings["encoder_settings"]) == ("resnet18", {"stem": "imagenet"})
 
 
@@ -159,19 +159,19 @@ def test_data_are_told_by_their_content() -> None:
     moved = {role: replace(data, source=Source("cafe", "/elsewhere")) for role, data in DATA.items()}
     changed = DATA | {"adults": replace(DATA["adults"], fingerprint="another")}
     study = ADULTS("pocket")
-    assert [cell.key for cell in study.cells(moved)] == keys(study)
-    assert not {cell.key for cell in study.cells(changed)} & set(keys(study))
+    assert [cell.key for cell in study.make_cells(moved)] == keys(study)
+    assert not {cell.key for cell in study.make_cells(changed)} & set(keys(study))
 
 
 WRONG: list[tuple[Callable[[Study], Any], str]] = [
     (
-        lambda s: s.narrowed("methods", ["SC(c)"]),
+        lambda s: s.narrow_axis("methods", ["SC(c)"]),
         r"^unknown axis of adults_as_augmentation 'methods'; did you mean method\? \(known: .*\)$",
     ),
-    (lambda s: s.narrowed("method", ["SC(c)", "SC(c-a)"]), r"^unknown value of axis method 'SC\(c-a\)'; did you mean SC\(c<?[+-]a\)\?"),
-    (lambda s: s.narrowed("split", ["0.7"]), r"^unknown value of axis split '0\.7'.* \(known: 0\.5, 0\.9\)$"),
-    (lambda s: s.narrowed("ratio", ["0"]), r"^unknown value of axis ratio '0'.* \(known: 1, 5\)$"),
-    (lambda s: s.narrowed("ratio", [""]), r"^unknown value of axis ratio ''"),
+    (lambda s: s.narrow_axis("method", ["SC(c)", "SC(c-a)"]), r"^unknown value of axis method 'SC\(c-a\)'; did you mean SC\(c<?[+-]a\)\?"),
+    (lambda s: s.narrow_axis("split", ["0.7"]), r"^unknown value of axis split '0\.7'.* \(known: 0\.5, 0\.9\)$"),
+    (lambda s: s.narrow_axis("ratio", ["0"]), r"^unknown value of axis ratio '0'.* \(known: 1, 5\)$"),
+    (lambda s: s.narrow_axis("ratio", [""]), r"^unknown value of axis ratio ''"),
     (lambda s: s.with_seeds(0), r"^--seeds 0: at least one$"),
     (lambda s: s.with_seeds(-3), r"^--seeds -3: at least one$"),
     (
@@ -202,5 +202,5 @@ WRONG: list[tuple[Callable[[Study], Any], str]] = [
 @pytest.mark.parametrize(("ask", "message"), WRONG)
 def test_a_wrong_request_is_one_line(ask: Callable[[Study], Study], message: str) -> None:
     with pytest.raises(BadRequest, match=message) as caught:
-        ask(ADULTS("pocket")).cells(DATA)
+        ask(ADULTS("pocket")).make_cells(DATA)
     assert "\n" not in str(caught.value)

@@ -12,22 +12,22 @@ from trainables.registry import BadRequest
 
 
 def roles(study: Study) -> dict[str, Data]:
-    return {role: Data(source, f"fingerprint of {source.text()}", role) for role, source in study.roles.items()}
+    return {role: Data(source, f"fingerprint of {source.to_text()}", role) for role, source in study.roles.items()}
 
 
 @pytest.mark.parametrize(("scale", "seeds"), [("paper", 30), ("pocket", 3)])
 def test_the_grid(scale: str, seeds: int) -> None:
     """Six networks, two encoders, six data sets with JAFFE in two ways; two parents, trained once each, first, and never compared."""
     study = STUDIES.find("ciao")(scale)
-    cells = study.cells(roles(study))
-    steps = [cell for cell in cells if study.is_step(cell)]
+    cells = study.make_cells(roles(study))
+    steps = [cell for cell in cells if study.is_prerequisite(cell)]
     assert len(cells) - len(steps) == 6 * 2 * 7 * seeds and [cell.method for cell in steps] == ["identity", "adversarial_autoencoder"]
     assert all(cell.task == "identity" and set(cell.data) == {"persons"} for cell in steps)
     place = {cell.key: number for number, cell in enumerate(cells)}
     assert (steps[0].method_settings["momentum"], steps[0].method_settings["batch"]) == (0.9, 64)
     by_encoder = {"VGG": steps[0].key, "PK": steps[1].key}
     for cell in cells:
-        if not study.is_step(cell):
+        if not study.is_prerequisite(cell):
             assert cell.parent == by_encoder[str(cell.axes["encoder"])] and place[cell.parent] < place[cell.key]
             assert len(cell.data) == 1 and cell.task == "adaptation"
             assert cell.method_settings["regime"] + "+CIAO" * cell.method_settings["mask"] == cell.axes["network"]
@@ -35,7 +35,11 @@ def test_the_grid(scale: str, seeds: int) -> None:
 
 def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> None:
     study = STUDIES.find("ciao")("paper")
-    of = {(cell.axes["data"], cell.axes["encoder"]): cell for cell in study.with_seeds(1).cells(roles(study)) if not study.is_step(cell)}
+    of = {
+        (cell.axes["data"], cell.axes["encoder"]): cell
+        for cell in study.with_seeds(1).make_cells(roles(study))
+        if not study.is_prerequisite(cell)
+    }
     cell = of["FER+", "PK"].method_settings
     assert (cell["head"]["units"], cell["head"]["layers"], cell["head"]["pool"], cell["head"]["dropout"]) == (128, 1, True, 0.5)
     assert (cell["lr"], cell["temperature"], cell["batch"], cell["optimizer"]) == (0.006, 0.23255182441856523, 64, "Adam")
@@ -44,8 +48,8 @@ def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> No
     assert of["JAFFE", "VGG"].task_settings["by"] == "exemplar" and of["JAFFE by person", "VGG"].task_settings["by"] == "subject"
     assert of["EmoReact", "PK"].task_settings["frames"] == 8 and of["EmoReact", "VGG"].method_settings["lr"] < 0.01
     changed = study.with_setting("lr", 0.1).with_seeds(1)
-    assert {cell.method_settings["lr"] for cell in changed.cells(roles(study)) if not study.is_step(cell)} == {0.1}
-    assert [cell.method_settings["lr"] for cell in changed.cells(roles(study)) if study.is_step(cell)] == [0.01, 2e-4]
+    assert {cell.method_settings["lr"] for cell in changed.make_cells(roles(study)) if not study.is_prerequisite(cell)} == {0.1}
+    assert [cell.method_settings["lr"] for cell in changed.make_cells(roles(study)) if study.is_prerequisite(cell)] == [0.01, 2e-4]
 
 
 def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
@@ -56,7 +60,9 @@ def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     found = {"head.layers": 3, "head.units": 256, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16}
     assert found.keys() <= study.search.space.keys()
     one = replace(study.with_seeds(1), found=(TunedSettings(study.search.arm, place, found),))
-    (cell,) = [each for each in one.cells(roles(study)) if each.axes["network"] == study.search.arm and place.items() <= each.axes.items()]
+    (cell,) = [
+        each for each in one.make_cells(roles(study)) if each.axes["network"] == study.search.arm and place.items() <= each.axes.items()
+    ]
     head = cell.method_settings["head"]
     assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16
 
@@ -90,4 +96,4 @@ def test_a_setting_that_is_none(name: str, value: object, message: str) -> None:
 def test_a_value_that_is_none_is_refused_before_anything_starts(name: str, value: object) -> None:
     study = STUDIES.find("ciao")("pocket").with_setting(name, value)
     with pytest.raises(BadRequest, match=f"setting {name}={value!r} of method"):
-        study.cells(roles(study))
+        study.make_cells(roles(study))

@@ -27,7 +27,7 @@ PLAYED = {
 def test_a_cell_holds_the_data_its_scenario_names_and_no_others() -> None:
     """So that another scenario's data may change, or be missing, without touching it."""
     changed = DATA | {"children": replace(DATA["children"], fingerprint="another")}
-    for cell, other in zip(ALT("pocket").cells(DATA), ALT("pocket").cells(changed), strict=True):
+    for cell, other in zip(ALT("pocket").make_cells(DATA), ALT("pocket").make_cells(changed), strict=True):
         scenario = str(cell.axes["scenario"])
         assert set(cell.data) == PLAYED[scenario]
         assert (cell.key == other.key) == ("children" not in PLAYED[scenario])
@@ -37,7 +37,7 @@ def test_a_cell_holds_the_data_its_scenario_names_and_no_others() -> None:
 
 
 def test_the_papers_grid_and_settings() -> None:
-    paper = ALT("paper").cells(DATA)
+    paper = ALT("paper").make_cells(DATA)
     assert len(paper) == 5 * 4 * 6 * 5
     expected = {"lr": 1e-3, "epochs": 150, "weight_decay": 5e-4, "milestones": [1 / 3, 2 / 3]}
     for cell in paper:
@@ -54,7 +54,7 @@ def test_the_papers_grid_and_settings() -> None:
 
 
 def test_the_ablation_sets_what_its_axes_say() -> None:
-    cells = STUDIES.find("annealed_label_transfer_gate")("pocket").cells(DATA)
+    cells = STUDIES.find("annealed_label_transfer_gate")("pocket").make_cells(DATA)
     assert len(cells) == 3 * 3 * 3
     for cell in cells:
         assert cell.method == "annealed_label_transfer"
@@ -79,7 +79,7 @@ WRONG: list[tuple[Callable[[Study], Any], str]] = [
     (lambda s: s.with_setting("labelled", {}), r"^labelled is what sets the values of scenario apart; choose among them with --only scena"),
     (lambda s: s.with_setting("with_gate", True), r"^with_gate is what sets the values of method apart; choose among them with --only me"),
     (lambda s: s.with_setting("encoder", "vgg16"), r"^encoder is an axis of annealed_label_transfer: choose"),
-    (lambda s: s.narrowed("scenario", ["wide"]), r"^unknown value of axis scenario 'wide'; did you mean wild\?"),
+    (lambda s: s.narrow_axis("scenario", ["wide"]), r"^unknown value of axis scenario 'wide'; did you mean wild\?"),
     (
         lambda s: replace(s, meanings=meaning(labeled={"wild": SEVEN})),
         r"^labeled, set by axis scenario of annealed_label_transfer, is a setting of neither task transfer nor method labelled$",
@@ -96,5 +96,5 @@ WRONG: list[tuple[Callable[[Study], Any], str]] = [
 @pytest.mark.parametrize(("ask", "message"), WRONG)
 def test_a_wrong_request_is_one_line(ask: Callable[[Study], Study], message: str) -> None:
     with pytest.raises(BadRequest, match=message) as caught:
-        ask(ALT("pocket")).cells(DATA)
+        ask(ALT("pocket")).make_cells(DATA)
     assert "\n" not in str(caught.value)

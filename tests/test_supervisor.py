@@ -20,7 +20,7 @@ MARK = "ORDEAL_MARK"
 BEGIN = """
 import contextlib, os, signal, subprocess, sys, time
 from platform import supervisor
-supervisor.supervise()
+supervisor.supervise_command()
 stopped = 0
 def count(number, frame):
     global stopped

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests import tiny
 from trainables.cell import Cell, Data
-from trainables.loop import Stopped, train
+from trainables.loop import Stopped, train_cell
 from trainables.store import RunFolder
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -26,13 +26,13 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
     """What a cell left, but for when."""
-    checkpoint = folder.checkpoint(cell.key)["modules"]
-    result = folder.result(cell.key)
+    checkpoint = folder.get_checkpoint(cell.key)["modules"]
+    result = folder.get_result(cell.key)
     assert result is not None
     return {
         "parameters": {name: each.contiguous().numpy().tobytes() for name, each in checkpoint.items()},
-        "history": [{name: value for name, value in row.items() if name != "time"} for row in folder.history(cell.key)],
-        "predictions": {name: each.tobytes() for name, each in folder.predictions(cell.key).items()},
+        "history": [{name: value for name, value in row.items() if name != "time"} for row in folder.get_history(cell.key)],
+        "predictions": {name: each.tobytes() for name, each in folder.get_predictions(cell.key).items()},
         "metrics": result["metrics"],
         "flags": result["flags"],
     }
@@ -46,7 +46,7 @@ def whole(roles: dict[str, Data], tmp_path_factory: pytest.TempPathFactory) -> C
     def of(method: str) -> tuple[Cell, dict[str, Any]]:
         cell = tiny.transfer(roles, method, **{"batch": 8, "epochs": 3, "lr": 0.02} | METHODS[method])
         folder = RunFolder(str(tmp_path_factory.mktemp("whole")))
-        train(cell, folder)
+        train_cell(cell, folder)
         return cell, made(folder, cell)
 
     return of
@@ -67,7 +67,7 @@ def test_halted_anywhere_and_continued_it_ends_in_the_same_bits(whole, tmp_path_
             return left == 0
 
         try:
-            train(cell, folder, halt=halt)
+            train_cell(cell, folder, halt=halt)
             break
         except Stopped:
             torch.rand(chance.randrange(9))  # whatever else the process does meanwhile
@@ -86,5 +86,5 @@ def test_neighbours_change_nothing(whole, tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path))
     for method in METHODS:
         cell, expected = whole(method)
-        train(cell, folder)
+        train_cell(cell, folder)
         assert made(folder, cell) == expected

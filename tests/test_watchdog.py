@@ -27,13 +27,13 @@ def words(tmp_path: Path) -> str:
 
 def test_what_hangs_is_ended_even_where_python_cannot_run(tmp_path: Path) -> None:
     """The C call keeps the interpreter's lock: no Python thread could end it."""
-    done = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(3000)\nwatch.begin(path)\nstuck()")
+    done = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(3000)\nwatch.start_cell(path)\nstuck()")
     assert done.returncode == 1
     assert words(tmp_path).startswith("Timeout (") and "in stuck" in words(tmp_path)
 
 
 def test_a_fault_says_where(tmp_path: Path) -> None:
-    done = run(tmp_path, "def wild():\n    ctypes.string_at(0)\nwatch.begin(path)\nwild()")
+    done = run(tmp_path, "def wild():\n    ctypes.string_at(0)\nwatch.start_cell(path)\nwild()")
     assert done.returncode == -signal.SIGSEGV
     assert words(tmp_path).startswith("Fatal Python error: Segmentation fault") and "in wild" in words(tmp_path)
 
@@ -42,15 +42,15 @@ def test_steps_keep_it_alive_and_an_end_leaves_nothing(tmp_path: Path) -> None:
     done = run(
         tmp_path,
         """
-        watch.begin(path)
+        watch.start_cell(path)
         for _ in range(12):
             time.sleep(0.2)
-            watch.alive()
-        watch.end(path)
+            watch.reset_timer()
+        watch.end_cell(path)
         time.sleep(1.5)  # between cells nothing is due
-        watch.begin(path)
-        watch.alive()
-        watch.end(path)
+        watch.start_cell(path)
+        watch.reset_timer()
+        watch.end_cell(path)
         print(os.path.exists(path))
         """,
     )
@@ -62,14 +62,14 @@ def test_who_has_no_memory_dies_with_the_error_as_last_words(tmp_path: Path) -> 
         tmp_path,
         """
         import torch
-        from trainables.worker import no_memory
-        watch.begin(path)
+        from trainables.worker import is_out_of_memory
+        watch.start_cell(path)
         try:
             torch.empty(1 << 50, dtype=torch.uint8)
         except RuntimeError as error:
-            assert no_memory(error) and no_memory(MemoryError()) and no_memory(OSError(12, "fork"))
-            assert not no_memory(OSError(28, "full")) and not no_memory(RuntimeError("shapes"))
-            watch.die(error)
+            assert is_out_of_memory(error) and is_out_of_memory(MemoryError()) and is_out_of_memory(OSError(12, "fork"))
+            assert not is_out_of_memory(OSError(28, "full")) and not is_out_of_memory(RuntimeError("shapes"))
+            watch.end_process(error)
         """,
     )
     assert done.returncode == 1, done.stderr

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from trainables.methods.identity import IdentityRecipe
-from trainables.models import build
+from trainables.models import build_encoder
 from trainables.models.weights import Weights
 from trainables.registry import BadRequest
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 
 def encoder(seed: int = 0, name: str = "pk") -> nn.Module:
     torch.manual_seed(seed)
-    return build(name, channels=3, size=32, **({"width": 1 / 16} if name != "pocket" else {}))
+    return build_encoder(name, channels=3, size=32, **({"width": 1 / 16} if name != "pocket" else {}))
 
 
 def safetensors(state: dict[str, torch.Tensor]) -> bytes:
@@ -66,7 +66,7 @@ def saved(path: Path, state: dict[str, torch.Tensor], prefix: str = "") -> Path:
 @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.safetensors", "a.npz", "a.h5"])
 def test_what_was_saved_is_loaded(tmp_path: Path, name: str) -> None:
     theirs, ours = encoder(1), encoder(2)
-    Weights.model_validate(str(saved(tmp_path / name, theirs.state_dict()))).load(ours)
+    Weights.model_validate(str(saved(tmp_path / name, theirs.state_dict()))).load_into(ours)
     for key, value in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[key], value)
 
@@ -76,7 +76,7 @@ def test_a_prefix_and_a_wrapper_are_looked_through(tmp_path: Path, prefix: str) 
     theirs, ours = encoder(1, "pocket"), encoder(2, "pocket")
     named = {f"{prefix}{name}": value for name, value in theirs.state_dict().items()}
     torch.save({"state_dict": named | {"classifier.weight": torch.zeros(3, 128)}}, tmp_path / "a.pt")
-    Weights.model_validate(str(tmp_path / "a.pt")).load(ours)
+    Weights.model_validate(str(tmp_path / "a.pt")).load_into(ours)
     assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
 
 
@@ -85,7 +85,7 @@ def test_vgg_by_other_names_is_filled_in_order(tmp_path: Path) -> None:
     theirs, ours = encoder(1, "vgg_face"), encoder(2, "vgg_face")
     state = {name.replace("layers.", "features."): value for name, value in theirs.state_dict().items()}
     torch.save(state | {"classifier.0.weight": torch.zeros(8, 8), "classifier.0.bias": torch.zeros(8)}, tmp_path / "a.pth")
-    Weights.model_validate(str(tmp_path / "a.pth")).load(ours)
+    Weights.model_validate(str(tmp_path / "a.pth")).load_into(ours)
     assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
 
 
@@ -96,7 +96,7 @@ def test_the_content_is_in_the_setting(tmp_path: Path) -> None:
     assert Weights.model_validate(weights.model_dump(mode="json")) == weights
     saved(path, encoder(3).state_dict())
     with pytest.raises(BadRequest, match=r"a\.pt: changed since this grid was made"):
-        weights.load(encoder())
+        weights.load_into(encoder())
 
 
 class Malicious:
@@ -113,14 +113,14 @@ def test_a_pickle_that_wants_to_run_code_is_refused(tmp_path: Path, monkeypatch:
     else:
         torch.save(Malicious() if how == "torch" else {"a": torch.zeros(1), "b": Malicious()}, path)
     with pytest.raises(BadRequest, match=r"a\.pt: refused: holds objects besides arrays.*torch\.save") as caught:
-        Weights.model_validate(str(path)).load(encoder())
+        Weights.model_validate(str(path)).load_into(encoder())
     assert not (tmp_path / "SHOULD_NOT_BE_HERE").exists() and "\n" not in str(caught.value)
 
 
 def test_an_npz_of_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.array([Malicious()], object))
     with pytest.raises(BadRequest, match=r"a\.npz: cannot be read as weights"):
-        Weights.model_validate(str(tmp_path / "a.npz")).load(encoder())
+        Weights.model_validate(str(tmp_path / "a.npz")).load_into(encoder())
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors", "npz"])
@@ -130,7 +130,7 @@ def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str, share: float)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(BadRequest, match=rf"a\.{suffix}: ") as caught:
-        Weights.model_validate(str(path)).load(encoder())
+        Weights.model_validate(str(path)).load_into(encoder())
     assert "\n" not in str(caught.value)
 
 
@@ -152,16 +152,16 @@ def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str, share: float)
 def test_another_network_is_one_line(tmp_path: Path, change: Callable[..., object], message: str) -> None:
     torch.save(change(encoder(1).state_dict()), tmp_path / "a.pt")
     with pytest.raises(BadRequest, match=message) as caught:
-        Weights.model_validate(str(tmp_path / "a.pt")).load(encoder())
+        Weights.model_validate(str(tmp_path / "a.pt")).load_into(encoder())
     assert "\n" not in str(caught.value)
 
 
 def test_a_normalised_encoder_is_not_guessed_in_order(tmp_path: Path) -> None:
     saved(tmp_path / "a.npz", encoder(1).state_dict())
     with pytest.raises(BadRequest, match=r"has not the encoder's names, such as .*only encoders of convolutions alone"):
-        Weights.model_validate(str(tmp_path / "a.npz")).load(encoder(0, "pocket"))
+        Weights.model_validate(str(tmp_path / "a.npz")).load_into(encoder(0, "pocket"))
 
 
 def test_no_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match=r"of method identity: .*gone\.pt: cannot be read \(No such file"):
-        resolve(IdentityRecipe, {"weights": str(tmp_path / "gone.pt")}, "method identity")
+        resolve_settings(IdentityRecipe, {"weights": str(tmp_path / "gone.pt")}, "method identity")

@@ -42,7 +42,7 @@ class Office:
         worker = self.worker(**options)
         jobs = [{"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0} for cell in cells]
         heard = len(self.events)
-        train_together(jobs, worker.begin, worker.end, 2, worker.note)
+        train_together(jobs, worker.start_job, worker.end_job, 2, worker.send_note)
         return [event for _, event in self.events[heard:] if event["kind"] != "row"]
 
 
@@ -51,7 +51,7 @@ def test_one_chooses_for_all(roles: Roles, tmp_path: Path) -> None:
     cells = [tiny.cell(roles, "SL(c)", seed, precision="auto") for seed in range(3)]
     assert [event["kind"] for event in office.train(*cells[:2]) + office.train(cells[2])] == ["done"] * 3
     assert office.answers == 1
-    said = [folder.result(cell.key) or {} for cell in cells]
+    said = [folder.get_result(cell.key) or {} for cell in cells]
     assert len({each["provenance"]["arithmetic"] for each in said}) == 1
     assert all(each["arithmetic"]["milliseconds"] == said[0]["arithmetic"]["milliseconds"] != {} for each in said)
 
@@ -73,8 +73,8 @@ def test_every_end_is_told_and_failures_are_written(roles: Roles, tmp_path: Path
     office, folder = Office(tmp_path), RunFolder(str(tmp_path))
     nan, fine = tiny.cell(roles, lr=1e30), tiny.cell(roles)
     ends = {event["kind"]: event for event in office.train(nan, fine)}
-    assert ends["failed"]["reason"].startswith("the loss of phase fit is ") and folder.result(fine.key)
-    error = folder.error(nan.key)
+    assert ends["failed"]["reason"].startswith("the loss of phase fit is ") and folder.get_result(fine.key)
+    error = folder.get_error(nan.key)
     assert error and error["epoch"] == 1 and error["axes"] == nan.axes and "Diverged" in error["traceback"]
     (stopped,) = office.train(tiny.cell(roles, seed=1), halted=True)
-    assert stopped["stopped"] and not folder.error(tiny.cell(roles, seed=1).key)
+    assert stopped["stopped"] and not folder.get_error(tiny.cell(roles, seed=1).key)

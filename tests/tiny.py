@@ -14,7 +14,7 @@ from trainables.data.dataset import FaceDataset
 from trainables.data.source import Source
 from trainables.data.task import TASKS
 from trainables.methods.method import METHODS
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 CLASSES = ("anger", "fear", "happiness")
 CODES = {"anger": 0, "fear": 2, "happiness": 3}
@@ -80,7 +80,7 @@ def study(**settings: Any) -> Study:
 def data(sources: dict[str, Source], colour: str = "grey") -> dict[str, Data]:
     """What the sources hold now."""
     size = SETTINGS["size"]
-    read = {role: source.read(size, colour) for role, source in sources.items()}
+    read = {role: source.read_faces(size, colour) for role, source in sources.items()}
     return {role: Data(sources[role], each.fingerprint, each.title) for role, each in read.items()}
 
 
@@ -102,9 +102,9 @@ def transfer(roles: dict[str, Data], method: str = "labelled", seed: int = 0, **
     return replace(
         cell(roles, seed=seed),
         task="transfer",
-        task_settings=resolve(task, TRANSFER, "task").model_dump(mode="json"),
+        task_settings=resolve_settings(task, TRANSFER, "task").model_dump(mode="json"),
         method=method,
-        method_settings=resolve(kind.Settings, wanted, method).model_dump(mode="json"),
+        method_settings=resolve_settings(kind.Settings, wanted, method).model_dump(mode="json"),
         version=kind.version,
     )
 
@@ -112,4 +112,4 @@ def transfer(roles: dict[str, Data], method: str = "labelled", seed: int = 0, **
 def cell(roles: dict[str, Data], arm: str = "SL(c)", seed: int = 0, ratio: int = 1, **settings: Any) -> Cell:
     """One cell of the study, its settings replaced."""
     wanted = replace(study(**settings), axes={"method": (arm,), "split": (0.5,), "ratio": (ratio,), "seed": (seed,)})
-    return wanted.cells(roles)[0]
+    return wanted.make_cells(roles)[0]

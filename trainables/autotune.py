@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainables.execution import REFERENCE, ExecutionConfig, first_line, told_of_compiler
+from trainables.execution import REFERENCE, ExecutionConfig, format_error, is_compiler_error
 from trainables.methods.method import Method, Phase
 
 CLEARLY = 0.95
@@ -46,7 +46,7 @@ class AutotuneResult:
         return cls(**content | {"arithmetic": ExecutionConfig(**content["arithmetic"])})
 
 
-def kind_of(device: torch.device) -> str:
+def get_device_kind(device: torch.device) -> str:
     """What kind of device it is: the same name, the same choice."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -55,20 +55,20 @@ def kind_of(device: torch.device) -> str:
     return f"CPU {model[1].strip()}" if model else "CPU"
 
 
-def choose(make: Callable[[ExecutionConfig], Method], device: torch.device, cells: int = 1) -> AutotuneResult:
+def choose_execution(make: Callable[[ExecutionConfig], Method], device: torch.device, cells: int = 1) -> AutotuneResult:
     """Measure the first phase of the method that `make` makes, in every arithmetic that may pay, and choose the fastest.
 
     `cells` is how many such trainings one worker has before it: whether it pays to compile.
     """
     trial = _Timing(make, device)
-    trial.measure(_plain(device))
-    best = trial.best()
+    trial.time_candidates(_list_uncompiled(device))
+    best = trial.choose_fastest()
     steps = cells * trial.steps
     if steps * trial.took[best] > COMPILE_FROM_S:
         began = time.perf_counter()
-        trial.measure([replace(best, compiled=True)], against=best)
+        trial.time_candidates([replace(best, compiled=True)], against=best)
         cost = time.perf_counter() - began
-        compiled = trial.best()
+        compiled = trial.choose_fastest()
         if compiled.compiled and steps * (trial.took[best] - trial.took[compiled]) < PAID_BACK * cost:
             trial.left_out[str(compiled)] = f"it would not win back the {cost:.0f} s that compiling takes"
             compiled = best
@@ -77,7 +77,7 @@ def choose(make: Callable[[ExecutionConfig], Method], device: torch.device, cell
     return AutotuneResult(best, times, trial.left_out)
 
 
-def _plain(device: torch.device) -> list[ExecutionConfig]:
+def _list_uncompiled(device: torch.device) -> list[ExecutionConfig]:
     """All but the compiled ones, the reference first."""
     layouts: list[Any] = ["channels_last", "contiguous"]
     eager = [ExecutionConfig(precision, layout) for precision in ("fp32", "bf16") for layout in layouts]
@@ -95,61 +95,61 @@ class _Timing:
         self.steps = 0
         """of a whole phase"""
 
-    def best(self) -> ExecutionConfig:
+    def choose_fastest(self) -> ExecutionConfig:
         fastest = min(self.took, key=self.took.__getitem__)
         return fastest if self.took[fastest] < CLEARLY * self.took[REFERENCE] else REFERENCE
 
-    def measure(self, candidates: Iterable[ExecutionConfig], against: ExecutionConfig | None = None) -> None:
+    def time_candidates(self, candidates: Iterable[ExecutionConfig], against: ExecutionConfig | None = None) -> None:
         """Their medians over interleaved rounds; `against` is measured once more beside them."""
         running: dict[ExecutionConfig, Callable[[], None]] = {}
         for each in [*([against] if against else []), *candidates]:
             try:
-                step = self._begin(each)
+                step = self._prepare_step(each)
                 step()
-                second = self._seconds(step)
+                second = self._time_step(step)
             except Exception as error:
-                known = told_of_compiler(error) or (isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError))
+                known = is_compiler_error(error) or (isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError))
                 if not (known and running):  # the first, the reference, must work
                     raise
-                self.left_out[str(each)] = first_line(error)
-                print(f"{each}: not used: {first_line(error)}", file=sys.stderr)
+                self.left_out[str(each)] = format_error(error)
+                print(f"{each}: not used: {format_error(error)}", file=sys.stderr)
                 continue
-            if running and second > HOPELESS * self._seconds(next(iter(running.values()))):
+            if running and second > HOPELESS * self._time_step(next(iter(running.values()))):
                 self.left_out[str(each)] = f"its second step took {1e3 * second:.0f} ms"
                 continue
             running[each] = step
         times: dict[ExecutionConfig, list[float]] = {each: [] for each in running}
         for _ in range(ROUNDS):
             for each, step in running.items():
-                times[each].append(self._seconds(step, ROUND_S))
+                times[each].append(self._time_step(step, ROUND_S))
         self.took |= {each: median(seconds) for each, seconds in times.items()}
 
-    def _begin(self, arithmetic: ExecutionConfig) -> Callable[[], None]:
-        phase: Phase = self.make(arithmetic).phases()[0]
+    def _prepare_step(self, arithmetic: ExecutionConfig) -> Callable[[], None]:
+        phase: Phase = self.make(arithmetic).build_phases()[0]
         with arithmetic.autocast(self.device):
-            phase.begin()
-            steps = phase.start(0)
+            phase.begin_phase()
+            steps = phase.start_epoch(0)
         phase.model.train()
         self.steps = phase.epochs * steps
         made = 0
 
         def step() -> None:
             nonlocal made
-            phase.step(made % steps)
+            phase.train_step(made % steps)
             made += 1
 
         return step
 
-    def _seconds(self, step: Callable[[], None], least: float = 0.0) -> float:
+    def _time_step(self, step: Callable[[], None], least: float = 0.0) -> float:
         """Seconds a step, by as many as take `least` seconds, at least one; a GPU is waited for once, at the end."""
-        self._wait()
+        self._synchronise()
         began, made = time.perf_counter(), 0
         while not made or time.perf_counter() - began < least:
             step()
             made += 1
-        self._wait()
+        self._synchronise()
         return (time.perf_counter() - began) / made
 
-    def _wait(self) -> None:
+    def _synchronise(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()

@@ -49,7 +49,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """Hash of all that decides the numbers: data sets by content, not by place, so a moved copy keeps its results."""
-        content = self._fields() | {"data": {role: data.fingerprint for role, data in self.data.items()}}
+        content = self._get_fields() | {"data": {role: data.fingerprint for role, data in self.data.items()}}
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:20]
 
     @property
@@ -60,9 +60,13 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, which it shares with the cell: to be read."""
-        return self._fields() | {"data": {role: _plain(data) for role, data in self.data.items()}, "key": self.key, "name": self.name}
+        return self._get_fields() | {
+            "data": {role: _make_plain(data) for role, data in self.data.items()},
+            "key": self.key,
+            "name": self.name,
+        }
 
-    def _fields(self) -> dict[str, Any]:
+    def _get_fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # `asdict` copies everything, ten times as slowly
 
     @classmethod
@@ -76,6 +80,6 @@ class Cell:
 
 
 @lru_cache(maxsize=256)
-def _plain(data: Data) -> dict[str, Any]:
+def _make_plain(data: Data) -> dict[str, Any]:
     """One for all the cells that it plays a role of."""
     return asdict(data)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.execution import first_line
+from trainables.execution import format_error
 
 Logs = dict[str, Tensor]
 WARM_UP = 3
@@ -26,7 +26,7 @@ class CUDAGraphStep:
 
     The step is recorded at its first call and then tried: from the same state the replayed step must leave the same parameters as the
     step itself, to rounding. If it does not, or cannot be recorded, the step is made plainly for ever after, with one line that says why.
-    The learning rate must be a tensor on the GPU (a number would be recorded with the rest); `rate` sees to it.
+    The learning rate must be a tensor on the GPU (a number would be recorded with the rest); `set_learning_rate` sees to it.
     """
 
     def __init__(self, step: Callable[..., Logs], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -36,30 +36,30 @@ class CUDAGraphStep:
 
     def __call__(self, *batch: Tensor) -> Logs:
         if self.graph is None and not self.plain:
-            self._prepare(batch)
+            self._prepare_graph(batch)
         if self.plain or [each.shape for each in batch] != [each.shape for each in self.batch]:
             return self.step(*batch)
-        return self._replay(batch)
+        return self._replay_graph(batch)
 
-    def _prepare(self, batch: tuple[Tensor, ...]) -> None:
+    def _prepare_graph(self, batch: tuple[Tensor, ...]) -> None:
         before = _TrainingState(self.model, self.optimizer)
         try:
-            self._record(batch)
-            before.restore()
+            self._capture_graph(batch)
+            before.restore_in_place()
             self.step(*batch)
             expected = _TrainingState(self.model, self.optimizer)
-            before.restore()
-            self._replay(batch)
-            if not (apart := expected.apart(before)) < TOLERANCE:
+            before.restore_in_place()
+            self._replay_graph(batch)
+            if not (apart := expected.measure_deviation(before)) < TOLERANCE:
                 raise RuntimeError(f"replayed, the step is off by {apart:.0%} of its length")
         except (RuntimeError, AssertionError) as error:  # what CUDA says, or its absence
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             self.plain, self.graph = True, None
-            print(f"not recorded, and slower for it: {first_line(error)}", file=sys.stderr)
-        before.restore()
+            print(f"not recorded, and slower for it: {format_error(error)}", file=sys.stderr)
+        before.restore_in_place()
 
-    def _record(self, batch: tuple[Tensor, ...]) -> None:
+    def _capture_graph(self, batch: tuple[Tensor, ...]) -> None:
         self.batch = tuple(each.clone() for each in batch)
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
@@ -72,7 +72,7 @@ class CUDAGraphStep:
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.logs = self.step(*self.batch)
 
-    def _replay(self, batch: tuple[Tensor, ...]) -> Logs:
+    def _replay_graph(self, batch: tuple[Tensor, ...]) -> Logs:
         for place, value in zip(self.batch, batch, strict=True):
             place.copy_(value, non_blocking=True)
         assert self.graph is not None
@@ -85,10 +85,10 @@ class _TrainingState:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.model, self.optimizer = model, optimizer
-        self.copies = {key: value.detach().clone() for key, value in self._tensors().items()}
+        self.copies = {key: value.detach().clone() for key, value in self._collect_tensors().items()}
         self.rng = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
 
-    def _tensors(self) -> dict[tuple[str, str], Tensor]:
+    def _collect_tensors(self) -> dict[tuple[str, str], Tensor]:
         found: dict[tuple[str, str], Tensor] = {("parameter", name): value for name, value in self.model.named_parameters()}
         found |= {("buffer", name): value for name, value in self.model.named_buffers()}
         for place, parameter in enumerate(each for group in self.optimizer.param_groups for each in group["params"]):
@@ -98,26 +98,26 @@ class _TrainingState:
         return found
 
     @torch.no_grad()
-    def restore(self) -> None:
+    def restore_in_place(self) -> None:
         """Put back in place, for a graph keeps the places. A moment that was not there is 0, with which a first step gives the same."""
-        for key, value in self._tensors().items():
+        for key, value in self._collect_tensors().items():
             value.copy_(self.copies[key]) if key in self.copies else value.zero_()
         if self.rng is not None:
             torch.cuda.set_rng_state(self.rng)
 
     @torch.no_grad()
-    def apart(self, before: "_TrainingState") -> float:
+    def measure_deviation(self, before: "_TrainingState") -> float:
         """How far things are now from this copy, as a share of the way from `before` to it; the worst kind of tensor decides."""
         off: dict[str, float] = defaultdict(float)
         way: dict[str, float] = defaultdict(float)
-        for key, value in self._tensors().items():
+        for key, value in self._collect_tensors().items():
             copy = self.copies[key].double()
             off[key[0]] += float((value - copy).square().sum())
             way[key[0]] += float((copy - before.copies.get(key, torch.zeros_like(copy))).square().sum())
         return max(math.sqrt(off[kind] / way[kind]) if way[kind] else (math.inf if off[kind] else 0.0) for kind in off)
 
 
-def rate(optimizer: torch.optim.Optimizer, value: float, step: Any) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float, step: Any) -> None:
     """Set the learning rate of `step`: where that is recorded on a GPU in place, in a tensor that it reads; else as a number."""
     for group in optimizer.param_groups:
         device = group["params"][0].device

@@ -20,7 +20,7 @@ ENDS = ("done", "failed")
 """kinds of event that end a cell; the others are `row`, an epoch, and `note`, a line for whoever watches"""
 
 
-def devices(method_settings: dict[str, Any]) -> int:
+def count_devices(method_settings: dict[str, Any]) -> int:
     """How many workers of one machine train a cell of these settings together."""
     return int(method_settings.get("devices", 1))
 
@@ -46,7 +46,7 @@ class QueuedCell:
 
     @property
     def devices(self) -> int:
-        return devices(self.cell.get("method_settings", {}))
+        return count_devices(self.cell.get("method_settings", {}))
 
 
 class WakeUp:
@@ -76,7 +76,7 @@ class PostedTrial:
     bell: WakeUp = field(default_factory=WakeUp)
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return len(self.ends) == len(self.keys)
 
 
@@ -114,7 +114,7 @@ class Dispatcher:
         self._stop = WakeUp()
 
     # what a slot says
-    async def post(self, trial: str, cells: list[dict[str, Any]], slot_pid: int = 0, sizes: Sequence[int] = ()) -> None:
+    async def post_trial(self, trial: str, cells: list[dict[str, Any]], slot_pid: int = 0, sizes: Sequence[int] = ()) -> None:
         """Queue a trial's cells. A slot that died and came back posts again: it is told what ended meanwhile, and nothing runs twice.
 
         `sizes` are of the packs that the cells are, one behind the other, of which a worker takes no two at once; without it they are one.
@@ -130,18 +130,18 @@ class Dispatcher:
             self._ahead.difference_update(keys)
         self._work.ring()
 
-    async def events(self, trial: str, pause: float = 0.25, slot_pid: int = 0) -> list[dict[str, Any]]:
+    async def poll_events(self, trial: str, pause: float = 0.25, slot_pid: int = 0) -> list[dict[str, Any]]:
         """All events since the last call: at least one, and what the next moments bring, so that quick epochs come as one list."""
         mine = self._trials[trial]
         queue = mine.events[slot_pid]
         await mine.bell.wait(lambda: bool(queue) or self._closed)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(mine.bell.wait(lambda: mine.over), pause)
+            await asyncio.wait_for(mine.bell.wait(lambda: mine.is_over), pause)
         events = list(queue)
         queue.clear()
         return events
 
-    async def leave(self, trial: str, slot_pid: int = 0) -> None:
+    async def leave_trial(self, trial: str, slot_pid: int = 0) -> None:
         """The slot is done with this trial, or a scheduler ended it: what is left of it is dropped, its running cells are stopped.
 
         Not where another slot has posted it, too: Tune starts a slot for a trial, gives the trial to one that is free, and ends the first.
@@ -152,23 +152,23 @@ class Dispatcher:
         if known.events:
             return
         del self._trials[trial]
-        if known.over:
+        if known.is_over:
             return
         dropped = [job for job in self._queue if job.trial == trial]
         self._queue = deque(job for job in self._queue if job.trial != trial)
         for job in dropped:
-            self._done_with(job)
+            self._finish_job(job)
         known.bell.ring()
 
     # what a worker says
-    async def take(self, rank: int, most: int = 1, crew: int = 0, size: int = 1) -> list[dict[str, Any]]:
+    async def take_cell(self, rank: int, most: int = 1, crew: int = 0, size: int = 1) -> list[dict[str, Any]]:
         """The next {trial, cell, slot_pid, deaths}, waiting for one; none when there will be no more and the worker may go.
 
         With it come others of its trial, up to so many; but a cell that has lost a worker comes alone, for it may have been the cause.
         A cell for several workers comes alone, too, with each one's `share` [index, size, name], when so many of a crew, which has
         `size` of them, are free; until they are, those that are wait for the others and take nothing else.
         """
-        self._gone(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
+        self._drop_worker(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
         self._calls[rank] += 1
         call = self._calls[rank]
 
@@ -176,22 +176,22 @@ class Dispatcher:
             return self._closed or self._calls[rank] != call
 
         while True:
-            await self._work.wait(lambda: over() or crew in self._gathering or bool(self._ready(1, size)))
+            await self._work.wait(lambda: over() or crew in self._gathering or bool(self._find_ready(1, size)))
             if over():
                 return []
-            jobs = [job] if (job := self._gathering.get(crew)) else self._ready(most, size)
+            jobs = [job] if (job := self._gathering.get(crew)) else self._find_ready(most, size)
             taken = {id(job) for job in jobs}
             self._queue = deque(job for job in self._queue if id(job) not in taken)
             self._busy[rank] = {job.key: job for job in jobs}
             for job in jobs:
                 job.ranks.append(rank)
-            if jobs[0].devices == 1 or await self._meet(jobs[0], crew, over):
-                return [self._told(job, rank) for job in jobs]
+            if jobs[0].devices == 1 or await self._await_partners(jobs[0], crew, over):
+                return [self._describe_job(job, rank) for job in jobs]
             if self._closed and self._calls[rank] == call:
                 self._busy.pop(rank, None)
                 self._work.ring()
 
-    async def _meet(self, job: QueuedCell, crew: int, over: Callable[[], bool]) -> bool:
+    async def _await_partners(self, job: QueuedCell, crew: int, over: Callable[[], bool]) -> bool:
         """Wait until as many workers have the job as it wants; whether that came about."""
         ranks = job.ranks
         if len(ranks) < job.devices:
@@ -204,11 +204,11 @@ class Dispatcher:
         await self._work.wait(lambda: over() or job.ranks is not ranks or bool(job.met))
         return not over() and job.ranks is ranks
 
-    def _told(self, job: QueuedCell, rank: int) -> dict[str, Any]:
+    def _describe_job(self, job: QueuedCell, rank: int) -> dict[str, Any]:
         share = {"share": [job.ranks.index(rank), job.devices, job.met]} if job.met else {}
         return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | share
 
-    async def report(self, rank: int, key: str, event: dict[str, Any]) -> bool:
+    async def report_event(self, rank: int, key: str, event: dict[str, Any]) -> bool:
         """Pass a cell's row or end on to its trial; the answer says whether the worker should go on with the cell."""
         if (job := self._busy.get(rank, {}).get(key)) is None:
             return False
@@ -217,16 +217,16 @@ class Dispatcher:
             self._work.ring()
             return True
         if event["kind"] == "parted":
-            self._released(job)
-            self._again(job, event["reason"], False)
+            self._release_job(job)
+            self._requeue_job(job, event["reason"], False)
             return True
         if event["kind"] in ENDS:
-            self._released(job)
-            self._done_with(job)
-        self._tell(job, event)
+            self._release_job(job)
+            self._finish_job(job)
+        self._send_event(job, event)
         return job.trial in self._trials and not self._halted
 
-    async def choice(self, rank: int, device: str) -> Any:
+    async def get_choice(self, rank: int, device: str) -> Any:
         """What was chosen for this kind of device; None to the one worker that is to choose, while the others wait."""
         await self._work.wait(lambda: not isinstance(self._choices.get(device), int))
         if device not in self._choices:
@@ -234,34 +234,34 @@ class Dispatcher:
             return None
         return self._choices[device]
 
-    async def chose(self, device: str, choice: Any) -> None:
+    async def set_choice(self, device: str, choice: Any) -> None:
         self._choices[device] = choice
         self._work.ring()
 
-    async def refuse(self, rank: int, reason: str) -> None:
+    async def refuse_work(self, rank: int, reason: str) -> None:
         """The worker's machine is not fit to train: it takes no cell, and this is why."""
         self._refused[rank] = reason
 
-    async def halted(self) -> bool:
+    async def wait_for_halt(self) -> bool:
         """Answers when everybody is to stop."""
         await self._stop.wait(lambda: self._halted)
         return True
 
     # what the driver says
-    async def died(self, reasons: dict[int, str], lost: bool = False) -> None:
+    async def report_deaths(self, reasons: dict[int, str], lost: bool = False) -> None:
         """Workers of these ranks are gone: their cells go to the head of the queue, or have failed for good.
 
         Of workers that were `lost` with their machines no cell is to blame.
         """
         for rank, reason in reasons.items():
             self._calls[rank] += 1
-            self._gone(rank, reason, lost)
+            self._drop_worker(rank, reason, lost)
 
-    async def refusals(self) -> dict[int, str]:
+    async def list_refusals(self) -> dict[int, str]:
         """Why which workers take no cell."""
         return self._refused
 
-    async def halt(self) -> bool:
+    async def halt_workers(self) -> bool:
         """Everybody stops: cells in flight write their checkpoints. Answers when no worker holds a cell any more."""
         self._halted = True
         self._queue.clear()
@@ -275,7 +275,7 @@ class Dispatcher:
         for bell in (self._work, self._stop, *(trial.bell for trial in self._trials.values())):
             bell.ring()
 
-    def _ready(self, most: int, size: int) -> list[QueuedCell]:
+    def _find_ready(self, most: int, size: int) -> list[QueuedCell]:
         """The first job, for at most `size` workers, whose parent is not still to be done, and those of its pack that may come along."""
         jobs: list[QueuedCell] = []
         for job in self._queue:  # as long as the packs of all slots, of which the first is as good as always free
@@ -287,17 +287,17 @@ class Dispatcher:
                 jobs.append(job)
         return jobs
 
-    def _gone(self, rank: int, reason: str, lost: bool = False) -> None:
+    def _drop_worker(self, rank: int, reason: str, lost: bool = False) -> None:
         """The worker of this rank is dead: its cells go to the head of the queue, its choice is anyone's."""
         for job in reversed(self._busy.pop(rank, {}).values()):
             begun = job.devices == 1 or bool(job.met)
-            self._released(job)
-            self._again(job, reason, lost or not begun)
+            self._release_job(job)
+            self._requeue_job(job, reason, lost or not begun)
         if rank in self._choices.values():
             self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
         self._work.ring()
 
-    def _released(self, job: QueuedCell) -> None:
+    def _release_job(self, job: QueuedCell) -> None:
         """Nobody has the job any more."""
         for rank in job.ranks:
             self._busy.get(rank, {}).pop(job.key, None)
@@ -305,26 +305,26 @@ class Dispatcher:
         job.ranks, job.met = [], ""
         self._work.ring()
 
-    def _again(self, job: QueuedCell, reason: str, lost: bool) -> None:
+    def _requeue_job(self, job: QueuedCell, reason: str, lost: bool) -> None:
         if job.trial not in self._trials:  # nobody waits for it any more
-            self._done_with(job)
+            self._finish_job(job)
             return
         job.deaths += not lost
         if job.deaths < TRIES:
             self._queue.appendleft(job)
         else:
-            self._done_with(job)
+            self._finish_job(job)
             said = f"its worker died {TRIES} times; the last time: {reason}"
-            self._tell(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": said})
+            self._send_event(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": said})
 
-    def _done_with(self, job: QueuedCell) -> None:
+    def _finish_job(self, job: QueuedCell) -> None:
         """Its children, and whoever waits for the last cell to end, may go on."""
         self._coming[job.key] -= 1
         if self._coming[job.key] <= 0:
             del self._coming[job.key]
         self._work.ring()
 
-    def _tell(self, job: QueuedCell, event: dict[str, Any]) -> None:
+    def _send_event(self, job: QueuedCell, event: dict[str, Any]) -> None:
         if trial := self._trials.get(job.trial):
             for queue in trial.events.values():
                 queue.append({"key": job.key, **event})

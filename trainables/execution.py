@@ -32,7 +32,7 @@ class ExecutionConfig:
         """A context for forward passes."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def call(self, function: Callable[..., Answer], *given: Any) -> Answer:
+    def call_compiled(self, function: Callable[..., Answer], *given: Any) -> Answer:
         """The function's answer: compiled, if so chosen and as long as that works.
 
         `function` is a plain function, one object for all cells: what it closes over would be compiled for each anew.
@@ -40,12 +40,12 @@ class ExecutionConfig:
         if not self.compiled or function in _FAILED:
             return function(*given)
         try:
-            return _compiled(function)(*given)
+            return _compile_function(function)(*given)
         except Exception as error:
-            if not told_of_compiler(error):
+            if not is_compiler_error(error):
                 raise
             _FAILED.add(function)
-            print(f"not compiled, and slower for it: {first_line(error)}", file=sys.stderr)
+            print(f"not compiled, and slower for it: {format_error(error)}", file=sys.stderr)
             return function(*given)
 
     def to_json(self) -> dict[str, Any]:
@@ -63,18 +63,18 @@ _FAILED: set[Callable[..., Any]] = set()
 
 
 @cache
-def _compiled(function: Callable[..., Answer]) -> Callable[..., Answer]:
+def _compile_function(function: Callable[..., Answer]) -> Callable[..., Answer]:
     import torch._dynamo as dynamo
 
     dynamo.config.recompile_limit = 64  # a method, a batch and a number of classes each take one; beyond the limit it is eager, unsaid
     return torch.compile(function, dynamic=False)
 
 
-def told_of_compiler(error: Exception) -> bool:
+def is_compiler_error(error: Exception) -> bool:
     """Whether it is the compiler that failed, not what was to be compiled."""
     module = type(error).__module__
     return module.startswith(("torch._dynamo", "torch._inductor", "torch._functorch"))
 
 
-def first_line(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().partition("\n")[0]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from trainables.data.augment import normalise
+from trainables.data.augment import normalise_images
 
 BATCH = 64
 """images at once: as a step's, so that a matrix product's kernel, and with it its rounding, is that of a step"""
@@ -21,7 +21,7 @@ SHARE = 0.25
 _KEPT: OrderedDict[str, tuple[Tensor, ...]] = OrderedDict()
 
 
-def digest(tensors: Iterable[Tensor]) -> str:
+def hash_tensors(tensors: Iterable[Tensor]) -> str:
     """Of their shapes, types and bytes."""
     found = hashlib.blake2b(digest_size=16)
     for tensor in tensors:
@@ -31,40 +31,40 @@ def digest(tensors: Iterable[Tensor]) -> str:
 
 
 @torch.no_grad()
-def keep(name: str, pixels: Tensor, part: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
+def get_or_compute(name: str, pixels: Tensor, part: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...] | None:
     """`part` of all images (uint8 [n, ..., c, s, s]): tensors [n, ...]. `name` says which part it is.
 
     A part maps float images to tensors, an image for itself. None where what it makes of so many images is too large to keep.
     """
-    name = f"{name} {pixels.device} {digest([pixels])}"
+    name = f"{name} {pixels.device} {hash_tensors([pixels])}"
     if name in _KEPT:
         _KEPT.move_to_end(name)
         return _KEPT[name]
-    first = part(normalise(pixels[:1]))
-    if sum(size(each) for each in first) * len(pixels) > (most := SHARE * memory(pixels.device)):
+    first = part(normalise_images(pixels[:1]))
+    if sum(count_bytes(each) for each in first) * len(pixels) > (most := SHARE * measure_memory(pixels.device)):
         return None
-    made = tuple(_room(len(pixels), each) for each in first)
+    made = tuple(_allocate_like(len(pixels), each) for each in first)
     for start in range(0, len(pixels), BATCH):
-        for place, each in zip(made, part(normalise(pixels[start : start + BATCH])), strict=True):
+        for place, each in zip(made, part(normalise_images(pixels[start : start + BATCH])), strict=True):
             place[start : start + BATCH] = each
     _KEPT[name] = made
-    while sum(size(each) for tensors in _KEPT.values() for each in tensors) > most:
+    while sum(count_bytes(each) for tensors in _KEPT.values() for each in tensors) > most:
         _KEPT.popitem(last=False)
     return made
 
 
-def _room(n: int, one: Tensor) -> Tensor:
+def _allocate_like(n: int, one: Tensor) -> Tensor:
     """For n like `one`; maps in the layout that convolutions are fast in."""
     layout = torch.channels_last if one.ndim == 4 else torch.contiguous_format
     return torch.empty((n, *one.shape[1:]), dtype=one.dtype, device=one.device, memory_format=layout)
 
 
-def size(tensor: Tensor) -> int:
+def count_bytes(tensor: Tensor) -> int:
     """Bytes."""
     return tensor.numel() * tensor.element_size()
 
 
-def memory(device: torch.device) -> int:
+def measure_memory(device: torch.device) -> int:
     """Bytes of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory

@@ -9,7 +9,7 @@ from trainables.registry import BadRequest
 from trainables.store import RunFolder
 
 
-def unfit(runs: str, mark: str, paths: Iterable[str], patience_s: float = 10.0) -> str:
+def check_host(runs: str, mark: str, paths: Iterable[str], patience_s: float = 10.0) -> str:
     """Why no cell can be trained on this machine, in one line; empty where nothing speaks against it.
 
     `mark` is what the driver has written into the run folder, `paths` are where the cells' data lie. A shared folder may show a new file
@@ -18,7 +18,7 @@ def unfit(runs: str, mark: str, paths: Iterable[str], patience_s: float = 10.0) 
     host = socket.gethostname()
     try:
         until = time.monotonic() + patience_s
-        while (seen := RunFolder(runs).mark()) != mark:
+        while (seen := RunFolder(runs).get_mark()) != mark:
             if time.monotonic() > until:
                 what = "another run's files" if seen else "nothing"
                 return f"{host} sees {what} in {runs}: it must be one folder that all machines share under this path, or a bucket"

@@ -32,21 +32,21 @@ def train_together(jobs: list[Job], begin: Begin[Job], end: End[Job], most: int,
     left = list(jobs)
     while left:
         together, left = left[:most], left[most:]
-        if cut_short := _turns(together, begin, end):
+        if cut_short := _take_turns(together, begin, end):
             most = max(1, len(together) // 2)
             say(cut_short[0], f"the GPU has no memory for {len(together)} trainings side by side: {most} at once from now on")
             left = cut_short + left
     return most
 
 
-def _turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
+def _take_turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
     """All jobs in turns, to their ends. Should memory be too small for several: those that had not ended, to begin again."""
     members = [Member(job, begin(job)) for job in jobs]
     while members:
         for member in list(members):
             error: Exception | None = None
             try:
-                with member.own():
+                with member.use_own_state():
                     next(member.training)
                 continue
             except StopIteration:
@@ -77,22 +77,22 @@ class Member(Generic[Job]):
         self.job, self.training = job, training
         self.gpu = torch.cuda.is_available()
         self.stream = torch.cuda.Stream() if self.gpu else None
-        self.states = self._states()
+        self.states = self._get_states()
 
     @contextmanager
-    def own(self) -> Iterator[None]:
+    def use_own_state(self) -> Iterator[None]:
         """Its stream and its random state are the current ones."""
-        self._set(self.states)
+        self._set_states(self.states)
         try:
             with torch.cuda.stream(self.stream):  # does nothing without one
                 yield
         finally:
-            self.states = self._states()
+            self.states = self._get_states()
 
-    def _states(self) -> tuple[torch.Tensor, ...]:
+    def _get_states(self) -> tuple[torch.Tensor, ...]:
         return (torch.get_rng_state(), torch.cuda.get_rng_state()) if self.gpu else (torch.get_rng_state(),)
 
-    def _set(self, states: tuple[torch.Tensor, ...]) -> None:
+    def _set_states(self, states: tuple[torch.Tensor, ...]) -> None:
         torch.set_rng_state(states[0])
         if self.gpu:
             torch.cuda.set_rng_state(states[1])

@@ -14,19 +14,19 @@ import torch
 
 import platform
 from trainables import metrics
-from trainables.autotune import AutotuneResult, choose, kind_of
+from trainables.autotune import AutotuneResult, choose_execution, get_device_kind
 from trainables.cell import Cell
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.source import load
+from trainables.data.source import load_faces
 from trainables.data.targets import TARGETS
 from trainables.data.task import TASKS, Images, Task
 from trainables.execution import REFERENCE, ExecutionConfig
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.registry import BadRequest
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 from trainables.sharding import ALONE, ShardContext
 from trainables.store import RunFolder
-from trainables.streams import torch_seed
+from trainables.streams import make_torch_seed
 
 Row = dict[str, Any]
 MANY = 100
@@ -46,9 +46,9 @@ class Stopped(Exception):
     """Asked to stop; the checkpoint to go on from is written."""
 
 
-def train(cell: Cell, folder: RunFolder, *given: Any, **options: Any) -> dict[str, Any]:
-    """Train one cell to its result; takes what `training` takes."""
-    steps = training(cell, folder, *given, **options)
+def train_cell(cell: Cell, folder: RunFolder, *given: Any, **options: Any) -> dict[str, Any]:
+    """Train one cell to its result; takes what `iterate_training` takes."""
+    steps = iterate_training(cell, folder, *given, **options)
     while True:
         try:
             next(steps)
@@ -56,7 +56,7 @@ def train(cell: Cell, folder: RunFolder, *given: Any, **options: Any) -> dict[st
             return end.value
 
 
-def training(
+def iterate_training(
     cell: Cell,
     folder: RunFolder,
     report: Callable[[Row], bool] = lambda row: True,
@@ -77,25 +77,25 @@ def training(
     Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
     began = time.time()
-    device = device_here()
-    if share.first:
+    device = get_device()
+    if share.is_first:
         folder.put_cell(cell)
     task = make_task(cell, device)
-    choice = AutotuneResult(asked) if (asked := asked_arithmetic(cell)) else choice or AutotuneResult(REFERENCE)
+    choice = AutotuneResult(asked) if (asked := get_requested_execution(cell)) else choice or AutotuneResult(REFERENCE)
     arithmetic = choice.arithmetic if share.size == 1 else replace(choice.arithmetic, compiled=False, recorded=False)
     method = make_method(cell, task, arithmetic)
     method.share = share
     run = Run(cell, folder, method, checkpoint_s, halt, keep)
     if not run.resume() and cell.parent:
-        method.inherit(inheritance(cell.parent, folder))
-    phases = method.phases()
+        method.inherit_parameters(load_parent(cell.parent, folder))
+    phases = method.build_phases()
     for number in range(run.phase, len(phases)):
         yield from _train_phase(phases[number], run, report)
         run.next_phase()
 
     with arithmetic.autocast(device):
-        (val, _), (test, predictions) = _evaluate(method, task, task.val), _evaluate(method, task, task.test)
-        others = {name: _evaluate(method, task, images)[0] for name, images in task.tests.items()}
+        (val, _), (test, predictions) = _evaluate_images(method, task, task.val), _evaluate_images(method, task, task.test)
+        others = {name: _evaluate_images(method, task, images)[0] for name, images in task.tests.items()}
     rows = [row for row in run.history if row["phase"] == phases[-1].name]
     if not np.isfinite(predictions).all():  # the last step of all may have been the one too many
         raise Diverged(phases[-1].name, rows[-1]["epoch"], math.nan)
@@ -106,19 +106,19 @@ def training(
         | {f"test/{name}": value for name, value in test.items()}
         | {f"{other}/{name}": value for other, scores in others.items() for name, value in scores.items()}
         | {"train/loss": rows[-1]["train/loss"]}
-        | phases[-1].summary(rows),
+        | phases[-1].summarise_phase(rows),
         "selected_epoch": run.selected,
         "flags": run.flags,
         "classes": list(task.classes),
-        **_by_class(task, predictions),
-        **method.about(),
+        **_count_by_class(task, predictions),
+        **method.describe_training(),
         "split_hash": task.split_hash,
         "arithmetic": choice.to_json(),
-        "provenance": provenance(device, arithmetic) | (context or {}),
+        "provenance": collect_provenance(device, arithmetic) | (context or {}),
         "seconds": round(run.seconds + time.time() - began, 3),
     }
-    if share.first:
-        run.finish(task, predictions, result)
+    if share.is_first:
+        run.write_result(task, predictions, result)
     return result
 
 
@@ -140,7 +140,7 @@ class Run:
 
     def resume(self) -> bool:
         """Take up the checkpoint, if there is one to go on from; whether there was."""
-        state = self.folder.checkpoint(self.cell.key)
+        state = self.folder.get_checkpoint(self.cell.key)
         if not state or "phase" not in state:  # a finished cell keeps parameters only
             return False
         self.method.modules.load_state_dict(state["modules"])
@@ -151,9 +151,9 @@ class Run:
             torch.cuda.set_rng_state(state["cuda_rng"])
         return True
 
-    def save(self, optimizer: torch.optim.Optimizer | None) -> None:
+    def save_checkpoint(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it. Of several the first does."""
-        if not self.method.share.first:
+        if not self.method.share.is_first:
             self._saved = time.time()
             return
         self.folder.put_history(self.cell.key, self.history)
@@ -168,15 +168,15 @@ class Run:
         self.folder.put_checkpoint(self.cell.key, state)
         self._saved = time.time()
 
-    def due(self) -> bool:
+    def is_save_due(self) -> bool:
         return time.time() - self._saved >= self.checkpoint_s
 
     def next_phase(self) -> None:
         self.phase, self.epoch, self.step, self.sums, self.best, self.optimizer = self.phase + 1, 0, 0, {}, None, None
-        if self.due():
-            self.save(None)
+        if self.is_save_due():
+            self.save_checkpoint(None)
 
-    def finish(self, task: Task, predictions: np.ndarray, result: dict[str, Any]) -> None:
+    def write_result(self, task: Task, predictions: np.ndarray, result: dict[str, Any]) -> None:
         """Write what is kept of the cell; the result last."""
         key = self.cell.key
         self.folder.put_history(key, self.history)
@@ -195,77 +195,77 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
     share = run.method.share
     autocast = run.method.arithmetic.autocast(run.method.task.device)  # a step opens its own, for its forward pass alone
     with autocast:
-        phase.begin()
+        phase.begin_phase()
     if run.optimizer is not None:
         phase.optimizer.load_state_dict(run.optimizer)
         run.sums = {name: value.to(next(phase.model.parameters()).device) for name, value in run.sums.items()}
     while run.epoch < phase.epochs:
         with autocast:
-            steps = phase.start(run.epoch)
+            steps = phase.start_epoch(run.epoch)
         phase.model.train()
         while run.step < steps:
-            for name, value in phase.step(run.step).items():
+            for name, value in phase.train_step(run.step).items():
                 run.sums[name] = run.sums[name] + value if name in run.sums else value.clone()  # the next step may use its place
             run.step += 1
-            if run.due():
-                run.save(phase.optimizer)
-            if share.agree(run.halt()):
-                run.save(phase.optimizer)
+            if run.is_save_due():
+                run.save_checkpoint(phase.optimizer)
+            if share.agree_to_stop(run.halt()):
+                run.save_checkpoint(phase.optimizer)
                 raise Stopped
             yield
         row: Row = {"phase": phase.name, "epoch": run.epoch, "step": len(run.history)}
         row |= {name: float(total) / steps for name, total in run.sums.items()}
         if not math.isfinite(row["train/loss"]):
             raise Diverged(phase.name, run.epoch, row["train/loss"])
-        share.alike(phase.model)
+        share.sync_buffers(phase.model)
         with autocast:
-            row |= phase.finish(run.epoch) | {"time": time.time()}
-        row = share.told(row)
+            row |= phase.finish_epoch(run.epoch) | {"time": time.time()}
+        row = share.broadcast_value(row)
         score = row.get("val/score", row.get("val/accuracy"))
         if score is not None and (run.best is None or score > run.best["accuracy"]):
-            run.best = {"accuracy": score, "epoch": run.epoch, "state": _copy(phase.model.state_dict())}
+            run.best = {"accuracy": score, "epoch": run.epoch, "state": _copy_state(phase.model.state_dict())}
         run.history.append(row)
         run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
-        if share.agree(not report(row)):
-            run.save(phase.optimizer)
+        if share.agree_to_stop(not report(row)):
+            run.save_checkpoint(phase.optimizer)
             raise Stopped
     if run.keep == "all":
-        run.last = _copy(run.method.modules.state_dict())
+        run.last = _copy_state(run.method.modules.state_dict())
     if run.best is not None:
         phase.model.load_state_dict(run.best["state"])
         run.selected = run.best["epoch"]
-    run.flags += phase.end([row for row in run.history if row["phase"] == phase.name])
+    run.flags += phase.list_warnings([row for row in run.history if row["phase"] == phase.name])
 
 
-def inheritance(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
+def load_parent(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
     """The parameters that a finished parent kept."""
-    state = folder.checkpoint(parent)
-    if folder.result(parent) is None or not state:
+    state = folder.get_checkpoint(parent)
+    if folder.get_result(parent) is None or not state:
         raise BadRequest(f"its parent {parent} has left no parameters to start from; run the grid again")
     return state["modules"]
 
 
-def device_here() -> torch.device:
+def get_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def asked_arithmetic(cell: Cell) -> ExecutionConfig | None:
+def get_requested_execution(cell: Cell) -> ExecutionConfig | None:
     """What the cell's own settings ask for; None where the fastest is to be chosen."""
     precision = cell.method_settings.get("precision", "auto")
     return None if precision == "auto" else ExecutionConfig(precision)
 
 
-def chosen(cell: Cell, folder: RunFolder, cells: int = 1) -> AutotuneResult:
+def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> AutotuneResult:
     """The run folder's choice for this kind of device; made now, with this cell, where there is none.
 
     `cells` is how many such trainings one process has before it.
     """
-    device = device_here()
-    kind = kind_of(device)
-    if known := folder.choice(kind):
+    device = get_device()
+    kind = get_device_kind(device)
+    if known := folder.get_choice(kind):
         return AutotuneResult.from_json(known)
     task = make_task(cell, device)
-    choice = choose(lambda arithmetic: make_method(cell, task, arithmetic), device, cells)
+    choice = choose_execution(lambda arithmetic: make_method(cell, task, arithmetic), device, cells)
     folder.put_choice(kind, choice.to_json())
     return choice
 
@@ -273,27 +273,29 @@ def chosen(cell: Cell, folder: RunFolder, cells: int = 1) -> AutotuneResult:
 def make_task(cell: Cell, device: torch.device) -> Task:
     """The cell's images. DataError where a data set is no longer what it was when the grid was made."""
     kind = TASKS.find(cell.task)
-    settings: Any = resolve(kind.settings, cell.task_settings, f"task {cell.task}")
+    settings: Any = resolve_settings(kind.settings, cell.task_settings, f"task {cell.task}")
     faces: dict[str, FaceDataset] = {}
     for role, data in cell.data.items():
-        faces[role] = load(data.source, settings.size, settings.colour)
+        faces[role] = load_faces(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
-            raise DataError(f"{data.source.text()}: changed since this grid was made; run the grid again to begin with what is there now")
+            raise DataError(
+                f"{data.source.to_text()}: changed since this grid was made; run the grid again to begin with what is there now"
+            )
     return kind.build(settings, faces, cell.seed, device)
 
 
 def make_method(cell: Cell, task: Task, arithmetic: ExecutionConfig = REFERENCE) -> Method:
     """The cell's method, freshly initialised from the cell's seed."""
     kind = METHODS.find(cell.method)
-    settings = resolve(kind.Settings, cell.method_settings, f"method {cell.method}")
-    torch.manual_seed(torch_seed(cell.seed, "init"))
+    settings = resolve_settings(kind.Settings, cell.method_settings, f"method {cell.method}")
+    torch.manual_seed(make_torch_seed(cell.seed, "init"))
     method = kind(settings, task, cell.seed)
     method.modules.to(task.device).to(memory_format=arithmetic.memory_format)
     method.arithmetic = arithmetic
     return method
 
 
-def provenance(device: torch.device, arithmetic: ExecutionConfig) -> dict[str, Any]:
+def collect_provenance(device: torch.device, arithmetic: ExecutionConfig) -> dict[str, Any]:
     """Where and with what a result was computed."""
     packages = ("torch", "torchvision", "ray", "numpy", "pandas")
     return {
@@ -308,11 +310,11 @@ def provenance(device: torch.device, arithmetic: ExecutionConfig) -> dict[str, A
     }
 
 
-def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _copy_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
-def _by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
+def _count_by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
     """Where each image has one class, and there are not too many: images by class, and the confusion matrix [classes, classes]."""
     if not TARGETS[task.target].one_class or len(task.classes) > MANY:
         return {}
@@ -320,12 +322,12 @@ def _by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
     parts = {part: images.labels for part in ("train", "gate", "val", "test") if (images := getattr(task, part)) is not None}
     return {
         "counts": {part: torch.bincount(labels, minlength=classes).tolist() for part, labels in parts.items()},
-        "confusion": metrics.confusion(parts["test"].cpu().numpy(), predictions.argmax(1), classes).tolist(),
+        "confusion": metrics.count_confusion(parts["test"].cpu().numpy(), predictions.argmax(1), classes).tolist(),
     }
 
 
 @torch.no_grad()
-def _evaluate(method: Method, task: Task, images: Images) -> tuple[dict[str, float], np.ndarray]:
+def _evaluate_images(method: Method, task: Task, images: Images) -> tuple[dict[str, float], np.ndarray]:
     """Scores of some images, and predictions float32 [n, outputs]."""
-    predictions = TARGETS[task.target].predict(method.logits(images.pixels).float()).cpu().numpy()
-    return task.scores(predictions, images), predictions
+    predictions = TARGETS[task.target].compute_predictions(method.compute_logits(images.pixels).float()).cpu().numpy()
+    return task.compute_scores(predictions, images), predictions

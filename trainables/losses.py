@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 
-def _unit(features: Tensor) -> Tensor:
+def _normalise_features(features: Tensor) -> Tensor:
     return normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=1)
 
 
-def supcon(features: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def supcon_loss(features: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """SupCon with the logarithm inside the mean over positives (L_out; Khosla et al. 2020, eq. 2), averaged over anchors.
 
     `features` [n, d] are projections, normalised here; `labels` [n]. For anchor i with positives P(i), the other images of its label:
@@ -19,7 +19,7 @@ def supcon(features: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor
     alone, too) the loss is 0 and its gradient exists and is 0. There is no factor t / t_base: it would make t a learning rate.
     """
     with torch.autocast(features.device.type, enabled=False):
-        z = _unit(features)
+        z = _normalise_features(features)
         itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
         # A finite floor, not -inf: the row of an image alone would be all -inf, whose log-sum-exp has a NaN gradient.
         logits = (z @ z.T / temperature).masked_fill(itself, torch.finfo(z.dtype).min / 2)
@@ -31,16 +31,16 @@ def supcon(features: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor
         return each.sum() / anchor.sum().clamp(min=1), 1 - anchor.mean()
 
 
-def simclr(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def simclr_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """NT-Xent (Chen et al. 2020, eq. 1): two views [n, d] of n images, projections, normalised here; mean over the 2n anchors.
 
     It is SupCon where each image is a class of its own: one positive, the 2n - 2 views of other images as negatives.
     """
     image = torch.arange(len(first), device=first.device)
-    return supcon(torch.cat((first, second)), torch.cat((image, image)), temperature)[0]
+    return supcon_loss(torch.cat((first, second)), torch.cat((image, image)), temperature)[0]
 
 
-def ciao(
+def ciao_loss(
     features: Tensor, labels: Tensor, temperature: float, denominator: str = "negatives", reduction: str = "mean"
 ) -> tuple[Tensor, Tensor]:
     """CIAO's contrastive loss (Barros & Sciutti 2022, equations 2 to 4). `features` [n, d] are normalised here; `labels` [n].
@@ -53,7 +53,7 @@ def ciao(
     exists and is 0.
     """
     with torch.autocast(features.device.type, enabled=False):
-        z = _unit(features)
+        z = _normalise_features(features)
         itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
         alike = labels[:, None] == labels[None, :]
         among = ~alike if denominator == "negatives" else ~itself
@@ -65,8 +65,8 @@ def ciao(
         return each.sum() if reduction == "sum" else each.mean(), 1 - positive.any(dim=1).to(z.dtype).mean()
 
 
-def spread(features: Tensor) -> Tensor:
+def measure_feature_spread(features: Tensor) -> Tensor:
     """Mean per-dimension standard deviation of the normalised features [n, d], times sqrt(d): 0 = collapsed, 1 = spread over the sphere."""
     with torch.autocast(features.device.type, enabled=False):
-        z = _unit(features)
+        z = _normalise_features(features)
         return z.std(dim=0, correction=0).mean() * z.shape[1] ** 0.5

@@ -14,7 +14,7 @@ class BadRequest(ValueError):
     """What a person asked for cannot be done; the message is one line: what, where, what to do."""
 
 
-def unknown(noun: str, name: str, known: Iterable[str]) -> BadRequest:
+def make_unknown_error(noun: str, name: str, known: Iterable[str]) -> BadRequest:
     """The error for a name nobody knows, with the near one."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.4)
@@ -28,7 +28,7 @@ class Registry(Generic[Thing]):
         self.noun, self.package = noun, package
         self._things: dict[str, Thing] = {}
 
-    def add(self, name: str) -> Callable[[Thing], Thing]:
+    def register(self, name: str) -> Callable[[Thing], Thing]:
         """Decorator: register under `name`; a second thing of that name is an error."""
 
         def register(thing: Thing) -> Thing:
@@ -39,7 +39,7 @@ class Registry(Generic[Thing]):
 
         return register
 
-    def all(self) -> dict[str, Thing]:
+    def import_all(self) -> dict[str, Thing]:
         for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
             importlib.import_module(f"{self.package}.{module.name}")
         return dict(sorted(self._things.items()))
@@ -48,7 +48,7 @@ class Registry(Generic[Thing]):
         """The thing of this name. Where its file is called like it, no other file is imported: a worker starts seconds earlier."""
         if name.isidentifier() and importlib.util.find_spec(f"{self.package}.{name}"):
             importlib.import_module(f"{self.package}.{name}")
-        things = self._things if name in self._things else self.all()
+        things = self._things if name in self._things else self.import_all()
         if name not in things:
-            raise unknown(self.noun, name, things)
+            raise make_unknown_error(self.noun, name, things)
         return things[name]

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trainables.registry import BadRequest, unknown
+from trainables.registry import BadRequest, make_unknown_error
 
 
 class Settings(BaseModel):
@@ -16,7 +16,7 @@ class Settings(BaseModel):
 Kind = TypeVar("Kind", bound=Settings)
 
 
-def resolve(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
+def resolve_settings(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
     """Settings of this kind from plain values; `of` names the owner in an error."""
     try:
         return kind.model_validate(values)
@@ -24,7 +24,7 @@ def resolve(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise unknown(f"setting of {of}", name, kind.model_fields) from None
+            raise make_unknown_error(f"setting of {of}", name, kind.model_fields) from None
         said = first.get("ctx", {}).get("error", first["msg"].lower())  # what a validator of ours says stays as it is
         what = f"setting {name}={first['input']!r} of {of}" if name else f"settings of {of}"  # without a name: of several together
         raise BadRequest(f"{what}: {said}") from None

@@ -35,15 +35,15 @@ class ShardContext:
     size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Of all shares this one writes and reports."""
         return self.index == 0
 
-    def part(self, rows: Tensor) -> Tensor:
+    def get_part(self, rows: Tensor) -> Tensor:
         """This share's items of a batch's."""
         return rows[self.index :: self.size] if self.size > 1 else rows
 
-    def gathered(self, features: Tensor, labels: Tensor, views: int) -> tuple[Tensor, Tensor]:
+    def gather_features(self, features: Tensor, labels: Tensor, views: int) -> tuple[Tensor, Tensor]:
         """Features [views * n, d] (all first views, then the second) and labels [n] of the whole batch, its items in another order."""
         if self.size == 1:
             return features, labels
@@ -55,7 +55,7 @@ class ShardContext:
         dist.all_gather(names, labels.contiguous())
         return every.transpose(0, 1).flatten(0, 2), torch.cat(names)
 
-    def average(self, parameters: Iterable[nn.Parameter], logs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def average_gradients(self, parameters: Iterable[nn.Parameter], logs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each gradient, and each scalar of the logs, becomes its mean over the shares.
 
         Of a loss of the whole batch, or of a mean over equal parts, that is the gradient that one worker would have.
@@ -70,23 +70,23 @@ class ShardContext:
             each.copy_(mean.view_as(each))
         return dict(zip(logs, said, strict=True))
 
-    def agree(self, stop: bool) -> bool:
+    def agree_to_stop(self, stop: bool) -> bool:
         """Whether any share says so."""
         if self.size == 1:
             return stop
-        flag = torch.tensor([float(stop)], device=_device())
+        flag = torch.tensor([float(stop)], device=_get_device())
         dist.all_reduce(flag)
         return bool(flag.item())
 
-    def told(self, what: Told) -> Told:
+    def broadcast_value(self, what: Told) -> Told:
         """What the first share says, a plain value."""
         if self.size == 1:
             return what
         box = [what]
-        dist.broadcast_object_list(box, src=0, device=_device())
+        dist.broadcast_object_list(box, src=0, device=_get_device())
         return box[0]
 
-    def alike(self, module: nn.Module) -> None:
+    def sync_buffers(self, module: nn.Module) -> None:
         """Running statistics become the first share's."""
         for buffer in module.buffers() if self.size > 1 else ():
             dist.broadcast(buffer, src=0)
@@ -95,12 +95,12 @@ class ShardContext:
 ALONE = ShardContext()
 
 
-def _device() -> torch.device:
+def _get_device() -> torch.device:
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 @contextlib.contextmanager
-def joined(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[ShardContext]:
+def join_shards(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[ShardContext]:
     """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come, or go.
 
     `patience_s`: so long a share may be waited for afterwards. `scratch` is the folder where they meet, in which those that are killed

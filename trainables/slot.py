@@ -19,7 +19,7 @@ from ray.train.v2.api.callback import UserCallback
 from trainables.dispatcher import ENDS
 
 
-def slot() -> type:
+def build_trial_class() -> type:
     """The class of the trial actors. A function, for ray.tune takes a second to import, which no worker should wait for."""
     from ray import tune
 
@@ -40,27 +40,27 @@ def slot() -> type:
             packs = json.loads(config["packs"])
             cells = [cell for pack in packs for cell in pack]
             self.left = {cell["key"] for cell in cells}
-            ray.get(self.mailbox.post.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
+            ray.get(self.mailbox.post_trial.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
 
         def step(self) -> dict[str, Any]:
             """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
-            events = ray.get(self.mailbox.events.remote(self.posted, slot_pid=os.getpid()))
+            events = ray.get(self.mailbox.poll_events.remote(self.posted, slot_pid=os.getpid()))
             self.left -= {event["key"] for event in events if event["kind"] in ENDS}
             latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
             numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
             return numbers | {"events": events, tune.result.DONE: not self.left}
 
         def cleanup(self) -> None:
-            ray.get(self.mailbox.leave.remote(self.posted, os.getpid()))
+            ray.get(self.mailbox.leave_trial.remote(self.posted, os.getpid()))
 
     return Slot
 
 
-def serve(config: dict[str, Any]) -> None:
+def run_worker(config: dict[str, Any]) -> None:
     """A worker's life: take as many cells as fit, train them, take the next, until the mailbox closes."""
     import torch
 
-    from trainables.host import unfit
+    from trainables.host import check_host
     from trainables.interleave import train_together
     from trainables.worker import Worker
 
@@ -68,13 +68,13 @@ def serve(config: dict[str, Any]) -> None:
     mailbox = ray.get_actor(config["mailbox"])
     world = ray.train.get_context()
     rank = config["first"] + world.get_world_rank()  # of all machines' workers
-    if reason := unfit(config["runs"], config["mailbox"], config["paths"]):
-        ray.get(mailbox.refuse.remote(rank, reason))
+    if reason := check_host(config["runs"], config["mailbox"], config["paths"]):
+        ray.get(mailbox.refuse_work.remote(rank, reason))
         return
     halted = threading.Event()
 
     def listen() -> None:
-        ray.get(mailbox.halted.remote())
+        ray.get(mailbox.wait_for_halt.remote())
         halted.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -82,9 +82,9 @@ def serve(config: dict[str, Any]) -> None:
     worker = Worker(
         config["runs"],
         context,
-        report=lambda key, event: ray.get(mailbox.report.remote(rank, key, event)),
-        ask=lambda device: ray.get(mailbox.choice.remote(rank, device)),
-        answer=lambda device, choice: ray.get(mailbox.chose.remote(device, choice)),
+        report=lambda key, event: ray.get(mailbox.report_event.remote(rank, key, event)),
+        ask=lambda device: ray.get(mailbox.get_choice.remote(rank, device)),
+        answer=lambda device, choice: ray.get(mailbox.set_choice.remote(device, choice)),
         halt=halted.is_set,
         checkpoint_s=config["checkpoint_s"],
         cells=config["cells_each"],
@@ -96,8 +96,8 @@ def serve(config: dict[str, Any]) -> None:
         owner=config["owner"],
     )
     most = config["pack"]
-    while jobs := ray.get(mailbox.take.remote(rank, most, config["first"], config["size"])):
-        most = train_together(jobs, worker.begin, worker.end, most, worker.note)
+    while jobs := ray.get(mailbox.take_cell.remote(rank, most, config["first"], config["size"])):
+        most = train_together(jobs, worker.start_job, worker.end_job, most, worker.send_note)
 
 
 class WorkerDeathCallback(UserCallback):
@@ -109,12 +109,12 @@ class WorkerDeathCallback(UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         mailbox = ray.get_actor(self.mailbox)
         for lost in (False, True):
-            of_those = {rank: error for rank, error in worker_exceptions.items() if with_its_machine(error) is lost}
+            of_those = {rank: error for rank, error in worker_exceptions.items() if died_with_machine(error) is lost}
             reasons = {self.first + rank: str(error).splitlines()[0] for rank, error in of_those.items()}
-            ray.get(mailbox.died.remote(reasons, lost))
+            ray.get(mailbox.report_deaths.remote(reasons, lost))
 
 
-def with_its_machine(error: Exception) -> bool:
+def died_with_machine(error: Exception) -> bool:
     """Did a worker die because its whole machine did?"""
     return getattr(error, "preempted", False) or "its node has died" in str(error)
 

@@ -74,35 +74,35 @@ class RunFolder:
         self.owner = owner
         self._verify = verify
 
-    def verify(self) -> None:
+    def verify_owner(self) -> None:
         """Raise FolderLost where the folder is no longer its owner's."""
         if self._verify:
             self._verify()
         else:
             require_owner(self)
 
-    def path(self, *parts: str) -> str:
+    def get_path(self, *parts: str) -> str:
         return "/".join((self.root, *parts))
 
     # whole files
     def put(self, content: bytes, *parts: str) -> None:
         """Write a file so that it is there whole or not at all, whatever dies."""
-        path = self.path(*parts)
+        path = self.get_path(*parts)
         if not self.local:
-            with self._named(path):
+            with self._name_errors(path):
                 self.files.pipe_file(path, content)
             return
         try:
             self._put_on_disk(content, path)
         except (FileNotFoundError, NotADirectoryError):
-            self.verify()  # the folder may have gone between the check and the write
+            self.verify_owner()  # the folder may have gone between the check and the write
             raise
 
     def _put_on_disk(self, content: bytes, path: str) -> None:
         folder = self.make_folder(os.path.dirname(path))
         aside = ""
         try:
-            file, aside = _aside(path)
+            file, aside = _open_temporary(path)
             with file:
                 file.write(content)
                 file.flush()
@@ -122,7 +122,7 @@ class RunFolder:
 
     def make_folder(self, path: str) -> str:
         """Make a folder of the run on this disk, where it is missing; its path. A run folder that has an owner is not itself made again."""
-        self.verify()
+        self.verify_owner()
         if self.owner:
             self._make_below(path)
         else:
@@ -142,7 +142,7 @@ class RunFolder:
             self._make_below(os.path.dirname(path))
             self._make_below(path)
 
-    def sweep(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what killed writers left aside. A writer that lives, be it an orphan of a killed driver, holds a lock and is spared."""
         for path in Path(self.root).rglob("*.aside") if self.local else ():
             with contextlib.suppress(OSError), path.open("rb") as file:  # another sweeper was here, or the file system knows no locks
@@ -150,23 +150,23 @@ class RunFolder:
                 path.unlink()
 
     def get(self, *parts: str) -> bytes | None:
-        path = self.path(*parts)
+        path = self.get_path(*parts)
         try:
-            with self._named(path):
+            with self._name_errors(path):
                 return self.files.cat_file(path)
         except FileNotFoundError:
             return None
 
     def remove(self, *parts: str) -> None:
         if self.local:
-            self.verify()
-        path = self.path(*parts)
-        with contextlib.suppress(FileNotFoundError), self._named(path):
+            self.verify_owner()
+        path = self.get_path(*parts)
+        with contextlib.suppress(FileNotFoundError), self._name_errors(path):
             if self.files.exists(path):
                 self.files.rm_file(path)
 
     @contextlib.contextmanager
-    def _named(self, path: str) -> Iterator[None]:
+    def _name_errors(self, path: str) -> Iterator[None]:
         """What an object store's driver raises is its own business: here it is an OSError that says where."""
         try:
             yield
@@ -182,7 +182,7 @@ class RunFolder:
         """An object is written with its digest, so that it is known whether it is still what was written."""
         text = json.dumps(content)
         if isinstance(content, dict):
-            content = content | {"digest": _digest(text.encode())}
+            content = content | {"digest": _compute_digest(text.encode())}
         large = len(text) > INDENTED  # to indent ten thousand cells takes seconds and a hundred MB
         self.put((json.dumps(content, indent=None if large else 1) + "\n").encode(), *parts)
 
@@ -192,11 +192,11 @@ class RunFolder:
         content = None if text is None else json.loads(text, object_hook=hook)
         if isinstance(content, dict):
             said = content.pop("digest", None)
-            if (signed or said is not None) and said != _digest(json.dumps(content).encode()):
+            if (signed or said is not None) and said != _compute_digest(json.dumps(content).encode()):
                 raise ValueError("it was changed after it was written")
         return content
 
-    def _object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
+    def _get_object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
         try:
             content = self.get_json(*parts, signed=signed)
         except (ValueError, RecursionError):
@@ -209,16 +209,16 @@ class RunFolder:
         content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
         self.put_json(content, "grid.json")
 
-    def grid(self) -> list[Cell]:
+    def get_cells(self) -> list[Cell]:
         """Every cell of the run, in order; empty where there is no grid."""
-        return self._cells()[0]
+        return self._read_cells()[0]
 
-    def shown(self) -> list[Cell]:
+    def get_shown_cells(self) -> list[Cell]:
         """The grid's cells without those that are trained for their children alone."""
-        cells, steps = self._cells()
+        cells, steps = self._read_cells()
         return [cell for cell in cells if cell.key not in steps]
 
-    def _cells(self) -> tuple[list[Cell], set[str]]:
+    def _read_cells(self) -> tuple[list[Cell], set[str]]:
         known: dict[str, dict[str, Any]] = {}
 
         def one(found: dict[str, Any]) -> dict[str, Any]:
@@ -231,15 +231,15 @@ class RunFolder:
     def put_mark(self, mark: str) -> None:
         self.put(mark.encode(), "mark.txt")
 
-    def mark(self) -> str:
+    def get_mark(self) -> str:
         return (self.get("mark.txt") or b"").decode(errors="replace")
 
     # a kind of device
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
-        self.put_json({"device": kind} | choice, "arithmetic", _file_name(kind))
+        self.put_json({"device": kind} | choice, "arithmetic", _make_file_name(kind))
 
-    def choice(self, kind: str) -> dict[str, Any] | None:
-        content = self._object("arithmetic", _file_name(kind))
+    def get_choice(self, kind: str) -> dict[str, Any] | None:
+        content = self._get_object("arithmetic", _make_file_name(kind))
         return content and {name: value for name, value in content.items() if name != "device"}
 
     # a cell's files
@@ -253,7 +253,7 @@ class RunFolder:
         torch.save(content, buffer)
         self.put(buffer.getvalue(), "cells", key, "checkpoint.pt")
 
-    def checkpoint(self, key: str) -> Any:
+    def get_checkpoint(self, key: str) -> Any:
         """The last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled.
 
         A finished cell's: `modules`, the parameters of the selected epoch, and `last`, those of the last one, where they are kept.
@@ -274,7 +274,7 @@ class RunFolder:
     def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
         self.put("".join(json.dumps(row) + "\n" for row in rows).encode(), "cells", key, "history.jsonl")
 
-    def history(self, key: str) -> list[dict[str, Any]]:
+    def get_history(self, key: str) -> list[dict[str, Any]]:
         """One row an epoch: phase, epoch, step (counted over all phases), metrics; empty before the first checkpoint."""
         rows = []
         for line in (self.get("cells", key, "history.jsonl") or b"").splitlines():
@@ -289,42 +289,42 @@ class RunFolder:
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         self.put(buffer.getvalue(), "cells", key, "predictions.npz")
 
-    def predictions(self, key: str) -> dict[str, np.ndarray]:
+    def get_predictions(self, key: str) -> dict[str, np.ndarray]:
         """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
 
-        Also `sex`, `age`, `ethnicity`, `mouth_open` [n] where the data set knows them, as `trainables.data.task.known` gives them; older
+        Also `sex`, `age`, `ethnicity`, `mouth_open` [n] where the data set knows them, as `task.get_known_metadata` gives them; older
         runs lack these. Nothing in it is pickled.
         """
         content = self.get("cells", key, "predictions.npz")
         if content is None:
-            raise FileNotFoundError(f"{self.path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
+            raise FileNotFoundError(f"{self.get_path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
         try:
             with np.load(io.BytesIO(content)) as arrays:
                 return dict(arrays)
         except SPOILT:
-            where = self.path("cells", key)
+            where = self.get_path("cells", key)
             raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
         self._verify_remote()
-        files = {name: _digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
+        files = {name: _compute_digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
         self.put_json(result | {"files": files}, "cells", key, "result.json")
         self.remove("cells", key, "error.json")
 
-    def result(self, key: str) -> dict[str, Any] | None:
+    def get_result(self, key: str) -> dict[str, Any] | None:
         """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
-        result = self._object("cells", key, "result.json", signed=True)
+        result = self._get_object("cells", key, "result.json", signed=True)
         if not result or result.get("key") != key:
             return None
         result.pop("files", None)
         return result
 
-    def whole(self, key: str) -> bool:
+    def has_whole_result(self, key: str) -> bool:
         """There is a result, and on a disk the files beside it are what they were when it was written."""
-        result = self._object("cells", key, "result.json", signed=True)
+        result = self._get_object("cells", key, "result.json", signed=True)
         if not result or result.get("key") != key:
             return False
-        return all(_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
+        return all(_compute_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
         self._verify_remote()
@@ -332,55 +332,55 @@ class RunFolder:
 
     def _verify_remote(self) -> None:
         if not self.local:
-            self.verify()
+            self.verify_owner()
 
-    def error(self, key: str) -> dict[str, Any] | None:
-        error = self._object("cells", key, "error.json")
+    def get_error(self, key: str) -> dict[str, Any] | None:
+        error = self._get_object("cells", key, "error.json")
         return error if error and "reason" in error else None
 
-    def words_path(self, key: str) -> str:
+    def get_crash_log_path(self, key: str) -> str:
         """Where a worker that dies says of what, on a disk."""
-        return self.path("cells", key, "last-words.txt")
+        return self.get_path("cells", key, "last-words.txt")
 
-    def words(self, key: str) -> list[str]:
+    def get_crash_log(self, key: str) -> list[str]:
         """The last lines that a cell's worker left; none where it left none."""
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
-    def done(self) -> set[str]:
+    def list_done(self) -> set[str]:
         """Keys of all cells that have a result. On a disk each is read, with what lies beside it: elsewhere a file is whole by itself."""
-        there = self._having("result.json")
-        return {key for key in there if self.whole(key)} if self.local else there
+        there = self._list_cells_with("result.json")
+        return {key for key in there if self.has_whole_result(key)} if self.local else there
 
-    def kept(self) -> set[str]:
+    def list_kept(self) -> set[str]:
         """Keys of all cells that have a checkpoint."""
-        return self._having("checkpoint.pt")
+        return self._list_cells_with("checkpoint.pt")
 
-    def _having(self, name: str) -> set[str]:
-        cells = self.path("cells")
+    def _list_cells_with(self, name: str) -> set[str]:
+        cells = self.get_path("cells")
         if self.local:
             with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
                 return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
             return set()
-        with contextlib.suppress(FileNotFoundError), self._named(cells):
+        with contextlib.suppress(FileNotFoundError), self._name_errors(cells):
             files = self.files.find(cells)  # a thousand at a time; folder by folder would be a question a cell
             return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
         return set()
 
 
-def _digest(content: bytes) -> str:
+def _compute_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _file_name(kind: str) -> str:
+def _make_file_name(kind: str) -> str:
     return re.sub(r"\W+", "-", kind).strip("-").lower() + ".json"
 
 
-def _aside(path: str) -> tuple[BinaryIO, str]:
+def _open_temporary(path: str) -> tuple[BinaryIO, str]:
     """A new file beside `path`, locked until it is closed or its writer dies; its name."""
     while True:
         name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
         file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-        with contextlib.suppress(OSError):  # a file system without locks, which `sweep` leaves alone
+        with contextlib.suppress(OSError):  # a file system without locks, which `remove_leftovers` leaves alone
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file, name

@@ -5,15 +5,15 @@ from zlib import crc32
 import numpy as np
 
 
-def _sequence(seed: int, name: tuple[object, ...]) -> np.random.SeedSequence:
+def _make_sequence(seed: int, name: tuple[object, ...]) -> np.random.SeedSequence:
     return np.random.SeedSequence([seed, crc32("/".join(map(str, name)).encode())])
 
 
-def stream(seed: int, *name: object) -> np.random.Generator:
-    """The generator called `name` under `seed` (0 or more): `stream(3, "crop", epoch)` is the same wherever it is asked for."""
-    return np.random.default_rng(_sequence(seed, name))
+def make_generator(seed: int, *name: object) -> np.random.Generator:
+    """The generator called `name` under `seed` (0 or more): `make_generator(3, "crop", epoch)` is the same wherever it is asked for."""
+    return np.random.default_rng(_make_sequence(seed, name))
 
 
-def torch_seed(seed: int, *name: object) -> int:
+def make_torch_seed(seed: int, *name: object) -> int:
     """A seed in [0, 2^63) for `torch.manual_seed` or a `torch.Generator`, by the same rule."""
-    return int(_sequence(seed, name).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return int(_make_sequence(seed, name).generate_state(1, np.uint64)[0] >> np.uint64(1))

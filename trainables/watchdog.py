@@ -23,29 +23,29 @@ class Watchdog:
         self._file: BinaryIO | None = None
         self._set = 0.0
 
-    def begin(self, path: str, join: bool = False) -> None:
+    def start_cell(self, path: str, join: bool = False) -> None:
         """In a folder that is there. `join`: the file is another worker's, who trains the same cell."""
         before, self._file = self._file, open(path, "ab" if join else "wb", buffering=0)  # noqa: SIM115  open for as long as a fault may write to it
         faulthandler.enable(self._file)
         self._set = 0.0
-        self.alive()
+        self.reset_timer()
         if before:
             before.close()
 
-    def alive(self) -> None:
+    def reset_timer(self) -> None:
         """A step was made. Setting the clock costs some microseconds: once a second will do."""
         if self._file and time.monotonic() - self._set > min(1.0, self.hang_s / 4):
             faulthandler.dump_traceback_later(self.hang_s, exit=True, file=self._file)
             self._set = time.monotonic()
 
-    def die(self, error: Exception) -> NoReturn:
+    def end_process(self, error: Exception) -> NoReturn:
         """End the process at once: its last words are the error's."""
         if self._file:
             with contextlib.suppress(OSError):
-                self._file.write("".join([f"{_line(error)}\n", *traceback.format_exception(error)]).encode(errors="replace"))
+                self._file.write("".join([f"{_format_error(error)}\n", *traceback.format_exception(error)]).encode(errors="replace"))
         os._exit(1)
 
-    def end(self, path: str, join: bool = False) -> None:
+    def end_cell(self, path: str, join: bool = False) -> None:
         """The cell of this file has ended; whatever else goes on in the process sets the clock again."""
         faulthandler.cancel_dump_traceback_later()
         self._set = 0.0
@@ -54,5 +54,5 @@ class Watchdog:
                 os.unlink(path)
 
 
-def _line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.autotune import AutotuneResult, kind_of
+from trainables.autotune import AutotuneResult, get_device_kind
 from trainables.cell import Cell
 from trainables.interleave import PackOutOfMemory
-from trainables.loop import Diverged, Keep, Stopped, asked_arithmetic, chosen, device_here, training
+from trainables.loop import Diverged, Keep, Stopped, get_device, get_or_choose_execution, get_requested_execution, iterate_training
 from trainables.owner import FolderLost
 from trainables.registry import BadRequest
-from trainables.sharding import ALONE, PeerLost, ShardContext, joined
+from trainables.sharding import ALONE, PeerLost, ShardContext, join_shards
 from trainables.store import RunFolder
 from trainables.watchdog import HANG_S, Watchdog
 
@@ -55,56 +55,56 @@ class Worker:
         self.choice: AutotuneResult | None = None
         self.watch = Watchdog(self.hang_s)
 
-    def begin(self, job: Job) -> Generator[None, None, Any]:
+    def start_job(self, job: Job) -> Generator[None, None, Any]:
         """The job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
         cell = Cell.from_json(job["cell"])
-        if cell.parent and self.folder.result(cell.parent) is None:
-            raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.error(cell.parent) or {}).get('reason', 'no result')}")
+        if cell.parent and self.folder.get_result(cell.parent) is None:
+            raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.get_error(cell.parent) or {}).get('reason', 'no result')}")
         if "share" not in job:
-            yield from self._train(job, cell, ALONE)
+            yield from self._train_cell(job, cell, ALONE)
             return
         index, size, name = job["share"]
-        with joined(index, size, name, self.own_gpu, self.hang_s, self.scratch) as share:
-            yield from self._train(job, cell, share)
+        with join_shards(index, size, name, self.own_gpu, self.hang_s, self.scratch) as share:
+            yield from self._train_cell(job, cell, share)
 
-    def _train(self, job: Job, cell: Cell, share: ShardContext) -> Generator[None, None, Any]:
-        if share.told(self.folder.whole(cell.key)):
+    def _train_cell(self, job: Job, cell: Cell, share: ShardContext) -> Generator[None, None, Any]:
+        if share.broadcast_value(self.folder.has_whole_result(cell.key)):
             return
         if self.folder.local:
-            self.folder.make_folder(self.folder.path("cells", cell.key))
-            self.watch.begin(self.folder.words_path(cell.key), join=not share.first)
+            self.folder.make_folder(self.folder.get_path("cells", cell.key))
+            self.watch.start_cell(self.folder.get_crash_log_path(cell.key), join=not share.is_first)
         context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
-        if asked_arithmetic(cell) is None and self.choice is None:
-            self.choice = self._choose(cell)
+        if get_requested_execution(cell) is None and self.choice is None:
+            self.choice = self._choose_execution(cell)
 
         def report(row: dict[str, Any]) -> bool:
-            return not share.first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
+            return not share.is_first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
 
         keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
-        for _ in training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, share):
-            self.watch.alive()
+        for _ in iterate_training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, share):
+            self.watch.reset_timer()
             yield
 
-    def _choose(self, cell: Cell) -> AutotuneResult:
-        kind = kind_of(device_here())
+    def _choose_execution(self, cell: Cell) -> AutotuneResult:
+        kind = get_device_kind(get_device())
         if known := self.ask(kind):
             return AutotuneResult.from_json(known)
-        choice = chosen(cell, self.folder, self.cells)
+        choice = get_or_choose_execution(cell, self.folder, self.cells)
         self.answer(kind, choice.to_json())
         return choice
 
-    def end(self, job: Job, error: Exception | None) -> None:
+    def end_job(self, job: Job, error: Exception | None) -> None:
         """Write and tell how the job ended. A process that has no memory left dies of it, and a fresh one tries the cell again: the
         shortage may be another's doing, and this one would fail whatever it was given next.
         """
         cell = Cell.from_json(job["cell"])
-        if error is not None and no_memory(error):
-            self.watch.die(error)
+        if error is not None and is_out_of_memory(error):
+            self.watch.end_process(error)
         helps = "share" in job and job["share"][0] > 0
-        self.watch.end(self.folder.words_path(cell.key), join=helps)
+        self.watch.end_cell(self.folder.get_crash_log_path(cell.key), join=helps)
         event: dict[str, Any]
         if isinstance(error, FolderLost):
-            event = _lost(error)
+            event = _make_lost_end(error)
         elif isinstance(error, PeerLost):
             event = {"kind": "parted", "reason": str(error)}
         elif helps and (error is None or isinstance(error, Stopped)):
@@ -114,7 +114,7 @@ class Worker:
         elif isinstance(error, Stopped):
             event = {"kind": "failed", "stopped": True, "reason": "stopped"}
         elif isinstance(error, OSError):
-            where = error.filename or self.folder.path("cells", cell.key)
+            where = error.filename or self.folder.get_path("cells", cell.key)
             event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
         else:
             known = isinstance(error, BadRequest | Diverged | PackOutOfMemory)
@@ -124,20 +124,20 @@ class Worker:
             try:
                 self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace} | event | epoch)
             except FolderLost as lost:
-                event = _lost(lost)
+                event = _make_lost_end(lost)
         self.report(cell.key, event | {"time": time.time()})
 
-    def note(self, job: Job, text: str) -> None:
+    def send_note(self, job: Job, text: str) -> None:
         """A line for whoever watches."""
         self.report(job["cell"]["key"], {"kind": "note", "text": text})
 
 
-def _lost(error: FolderLost) -> dict[str, Any]:
+def _make_lost_end(error: FolderLost) -> dict[str, Any]:
     """The end of a cell whose run folder is another command's: it did not fail, and the driver has to end."""
     return {"kind": "failed", "stopped": True, "fatal": True, "reason": str(error)}
 
 
-def no_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """The machine's memory, not a GPU's, is what lacks."""
     if isinstance(error, MemoryError):
         return not isinstance(error, PackOutOfMemory)

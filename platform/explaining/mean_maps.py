@@ -8,9 +8,9 @@ import torch
 
 from platform.explaining.maps import SaliencyMaps
 from platform.explaining.networks import LoadedNetwork
-from platform.explaining.regions import MapEnergy, alike, energy, masks
-from platform.explaining.selection import RoleImages, adults_of, facts_of
-from trainables.streams import stream
+from platform.explaining.regions import MapEnergy, compute_energy_shares, correlate_maps, make_region_masks
+from platform.explaining.selection import RoleImages, find_metadata, select_adults
+from trainables.streams import make_generator
 
 MOST = 128
 """test images of a training, at most"""
@@ -33,34 +33,34 @@ class MeanMap(NamedTuple):
     """int64 [classes]"""
 
 
-def measured(networks: list[LoadedNetwork], sets: list[RoleImages], look: MapFunction) -> tuple[list[MeanMap], list[MapEnergy]]:
+def measure_maps(networks: list[LoadedNetwork], sets: list[RoleImages], look: MapFunction) -> tuple[list[MeanMap], list[MapEnergy]]:
     """Means and shares; no shares where the data know no face regions."""
     classes = networks[0].task.classes
-    adults = adults_of(sets, classes, OF_A_CLASS)
+    adults = select_adults(sets, classes, OF_A_CLASS)
     means: list[MeanMap] = []
     looked: list[MapEnergy] = []
     for arm in dict.fromkeys(one.arm for one in networks):
         shown: dict[str, list[tuple[torch.Tensor, torch.Tensor, np.ndarray]]] = {}
         for one in (each for each in networks if each.arm == arm):
-            rows = np.sort(stream(0, "explain", "measured").permutation(len(one.task.test.rows))[:MOST])
+            rows = np.sort(make_generator(0, "explain", "measured").permutation(len(one.task.test.rows))[:MOST])
             pixels, labels = one.task.test.pixels[rows], one.task.test.labels[rows]
             found, blank = look(one, pixels, labels, False), look(one, pixels, labels, True)
-            facts, populations = facts_of(pixels, sets)
+            facts, populations = find_metadata(pixels, sets)
             whom = max(populations, key=populations.count) or "test images"
             shown.setdefault(whom, []).append((pixels, labels, found.maps))
-            where = masks(facts, pixels.shape[-1])
+            where = make_region_masks(facts, pixels.shape[-1])
             if where is not None:
                 right = found.probabilities.argmax(1) == labels.numpy()
-                parts = energy(found.maps, where), energy(blank.maps, where), where.mean((2, 3))
-                looked.append(MapEnergy(arm, one.replicate, right, *parts, alike(found.maps, blank.maps)))
+                parts = compute_energy_shares(found.maps, where), compute_energy_shares(blank.maps, where), where.mean((2, 3))
+                looked.append(MapEnergy(arm, one.replicate, right, *parts, correlate_maps(found.maps, blank.maps)))
             if adults is not None:
                 whole, pixels, labels = adults
                 shown.setdefault(f"adults ({whole.role})", []).append((pixels, labels, look(one, pixels, labels, False).maps))
-        means += [_mean(arm, whom, parts, len(classes)) for whom, parts in shown.items()]
+        means += [_average_maps(arm, whom, parts, len(classes)) for whom, parts in shown.items()]
     return means, looked
 
 
-def _mean(arm: str, whom: str, parts: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]], classes: int) -> MeanMap:
+def _average_maps(arm: str, whom: str, parts: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]], classes: int) -> MeanMap:
     pixels, labels = (torch.cat([part[k] for part in parts]) for k in range(2))  # type: ignore[misc]
     maps = np.concatenate([part[2] for part in parts])
     one_hot = torch.nn.functional.one_hot(labels, classes).float()

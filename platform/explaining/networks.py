@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from trainables.cell import Cell, Value
-from trainables.data.augment import normalise
+from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.loop import make_method, make_task
-from trainables.registry import BadRequest, unknown
+from trainables.registry import BadRequest, make_unknown_error
 from trainables.store import RunFolder
 
 CPU = torch.device("cpu")
@@ -31,12 +31,12 @@ class LoadedNetwork:
     untrained: nn.Module
     """the same before its first step: what does not depend on the weights is seen there, too"""
     seen: set[bytes] = field(repr=False)
-    """`prints` of the images it was trained or selected on"""
+    """`hash_images` of the images it was trained or selected on"""
 
 
-def opened(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> LoadedNetwork:
+def load_networks(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> LoadedNetwork:
     """BadRequest where the cell has kept no parameters."""
-    state = folder.checkpoint(cell.key)
+    state = folder.get_checkpoint(cell.key)
     if not state or "modules" not in state or "phase" in state:
         raise BadRequest(f"{cell.name} has kept no parameters")
     task = make_task(cell, CPU)
@@ -44,18 +44,23 @@ def opened(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> Loa
         raise BadRequest(f"{cell.name} answers for clips, of which there are no maps; --only leaves it out")
     trained, untrained = make_method(cell, task), make_method(cell, task)
     trained.modules.load_state_dict(state["modules"])
-    known = {print_ for images in (task.train, task.val) for print_ in prints(images.pixels)}
+    known = {print_ for images in (task.train, task.val) for print_ in hash_images(images.pixels)}
     return LoadedNetwork(
-        str(cell.axes[compared]), cell.axes[replicated], task, _still(trained.network()), _still(untrained.network()), known
+        str(cell.axes[compared]),
+        cell.axes[replicated],
+        task,
+        _freeze_network(trained.build_network()),
+        _freeze_network(untrained.build_network()),
+        known,
     )
 
 
-def prints(pixels: torch.Tensor) -> list[bytes]:
+def hash_images(pixels: torch.Tensor) -> list[bytes]:
     """What tells images apart, whichever data set, part or row they come from: hashes of their bytes."""
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels.numpy()]
 
 
-def layer_of(network: nn.Module, image: torch.Tensor, wanted: str | None) -> tuple[str, nn.Module, int]:
+def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> tuple[str, nn.Module, int]:
     """The layer a map is taken from, its name, and its map's side; `image` [1, c, s, s] shows what the layers give.
 
     Without a wish: the end of the last stage of convolutions whose maps are COARSEST or more a side, or else of the finest. BadRequest
@@ -72,13 +77,13 @@ def layer_of(network: nn.Module, image: torch.Tensor, wanted: str | None) -> tup
 
         hooks.append(module.register_forward_hook(note))
     with torch.no_grad():
-        network(normalise(image))
+        network(normalise_images(image))
     for hook in hooks:
         hook.remove()
     names = {name.removeprefix("encoder."): name for name in found if name}
     if wanted is not None:
         if wanted.removeprefix("encoder.") not in names:
-            raise unknown("layer", wanted, names)
+            raise make_unknown_error("layer", wanted, names)
         name = names[wanted.removeprefix("encoder.")]
         return (name, *found[name])
     sides = [side for module, side in found.values() if isinstance(module, nn.Conv2d)]
@@ -89,7 +94,7 @@ def layer_of(network: nn.Module, image: torch.Tensor, wanted: str | None) -> tup
     return (name, *found[name])
 
 
-def _still(network: nn.Module) -> nn.Module:
+def _freeze_network(network: nn.Module) -> nn.Module:
     """In evaluation mode; nothing in it overwrites a map that was just taken."""
     for module in network.modules():
         if getattr(module, "inplace", False):

@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from trainables.data.dataset import SUFFIXES, DataError, decode, square
+from trainables.data.dataset import SUFFIXES, DataError
+from trainables.data.decode import crop_square, decode_picture
 from trainables.registry import BadRequest
 
 SMALLEST, LONGEST = 24, 1.6
@@ -16,7 +17,7 @@ SMALLEST, LONGEST = 24, 1.6
 KINDS = SUFFIXES | {".gif", ".webp"}
 
 
-def read(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tensor, list[str]]:
+def read_pictures(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tensor, list[str]]:
     """Names within the folder, images uint8 [n, channels, size, size], and a line for each picture that was left out.
 
     BadRequest where there is no such folder, or nothing in it can be used.
@@ -29,8 +30,8 @@ def read(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tenso
     names, images, left_out = [], [], []
     for file in files:
         try:
-            _check(file)
-            images.append(square(decode(file, size), size, "grey" if channels == 1 else "rgb"))
+            _check_picture(file)
+            images.append(crop_square(decode_picture(file, size), size, "grey" if channels == 1 else "rgb"))
             names.append(file.relative_to(folder).as_posix())
         except DataError as error:
             left_out.append(str(error))
@@ -39,12 +40,12 @@ def read(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tenso
     return names, torch.from_numpy(np.stack(images)), left_out
 
 
-def truth(name: str, classes: tuple[str, ...]) -> str:
+def find_true_class(name: str, classes: tuple[str, ...]) -> str:
     """The class that the picture's folder is called after; empty where it is none."""
     return next((part for part in reversed(Path(name).parts[:-1]) if part in classes), "")
 
 
-def predictions(
+def tabulate_predictions(
     names: list[str], said: Sequence[tuple[str, object, np.ndarray]], classes: tuple[str, ...], compared: str, replicated: str
 ) -> pd.DataFrame:
     """A row a picture, an arm and a replicate, and one of the arm's mean; `said` holds probabilities [n, classes] of each."""
@@ -55,7 +56,7 @@ def predictions(
             for name, share in zip(names, shares, strict=True):
                 row = {
                     "picture": name,
-                    "true": truth(name, classes),
+                    "true": find_true_class(name, classes),
                     compared: arm,
                     replicated: replicate,
                     "answer": classes[int(share.argmax())],
@@ -64,7 +65,7 @@ def predictions(
     return pd.DataFrame(rows).sort_values("picture", kind="stable")
 
 
-def _check(file: Path) -> None:
+def _check_picture(file: Path) -> None:
     """DataError for what would be read as something else than it is, and for what is no picture of a face by its shape."""
     try:
         with Image.open(file) as picture:

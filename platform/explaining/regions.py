@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from platform.significance import Interval, spearman, t_interval
+from platform.significance import Interval, spearman_correlation, t_interval
 from trainables.cell import Value
 from trainables.data.render.faces_archive import REGIONS as BOXES
 from trainables.data.render.faces_archive import SIZE
@@ -45,7 +45,7 @@ class EnergyShare:
     area: float
 
 
-def masks(facts: pd.DataFrame, size: int) -> np.ndarray | None:
+def make_region_masks(facts: pd.DataFrame, size: int) -> np.ndarray | None:
     """Bool [n, 4, size, size] of images with these facts: which pixels are of which region. None where the boxes are not known."""
     if not {f"{box}_x0" for box in BOXES} <= set(facts):
         return None
@@ -63,18 +63,18 @@ def masks(facts: pd.DataFrame, size: int) -> np.ndarray | None:
     return np.stack(found, axis=1)
 
 
-def energy(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def compute_energy_shares(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Shares [n, regions] of the sum of maps [n, s, s] within masks [n, regions, s, s]."""
     total = maps.sum((1, 2))[:, None]
     return np.where(total > 0, (maps[:, None] * masks).sum((2, 3)) / np.where(total > 0, total, 1), np.nan)
 
 
-def alike(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+def correlate_maps(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Rank correlation [n] of each map [n, s, s] with its other; NaN where one is the same everywhere."""
-    return np.array([spearman(one.ravel(), other.ravel()) for one, other in zip(maps, others, strict=True)])
+    return np.array([spearman_correlation(one.ravel(), other.ravel()) for one, other in zip(maps, others, strict=True)])
 
 
-def summed_up(looked: list[MapEnergy]) -> list[EnergyShare]:
+def summarise_energy(looked: list[MapEnergy]) -> list[EnergyShare]:
     """By arm, answer and region; intervals over replicates of each one's mean over its images."""
     found = []
     for arm in dict.fromkeys(each.arm for each in looked):
@@ -82,21 +82,21 @@ def summed_up(looked: list[MapEnergy]) -> list[EnergyShare]:
             parts = [(each, each.right == wanted) for each in looked if each.arm == arm]
             parts = [(each, which) for each, which in parts if np.isfinite(each.shares[which]).any()]
             for number, region in enumerate(REGIONS if parts else ()):
-                trained = _interval([each.shares[which, number] for each, which in parts])
-                untrained = _interval([each.untrained[which, number] for each, which in parts])
+                trained = _compute_interval([each.shares[which, number] for each, which in parts])
+                untrained = _compute_interval([each.untrained[which, number] for each, which in parts])
                 area = float(np.mean([each.area[which, number].mean() for each, which in parts]))
                 images = float(np.mean([which.sum() for _, which in parts]))
                 found.append(EnergyShare(arm, answer, region, images, trained, untrained, area))
     return found
 
 
-def likeness(looked: list[MapEnergy]) -> dict[str, Interval]:
+def summarise_likeness(looked: list[MapEnergy]) -> dict[str, Interval]:
     """By arm, how alike trained and untrained maps are: the mean rank correlation over images, its interval over replicates."""
     arms = dict.fromkeys(each.arm for each in looked)
-    return {arm: _interval([each.alike for each in looked if each.arm == arm]) for arm in arms}
+    return {arm: _compute_interval([each.alike for each in looked if each.arm == arm]) for arm in arms}
 
 
-def tidy(rows: list[EnergyShare]) -> pd.DataFrame:
+def tabulate_shares(rows: list[EnergyShare]) -> pd.DataFrame:
     """As data, a row an arm, an answer and a region."""
     return pd.DataFrame(
         [
@@ -108,7 +108,7 @@ def tidy(rows: list[EnergyShare]) -> pd.DataFrame:
     )
 
 
-def _interval(samples: list[np.ndarray]) -> Interval:
+def _compute_interval(samples: list[np.ndarray]) -> Interval:
     """Over replicates, of each one's mean of what is a number; a replicate where nothing is says nothing."""
     means = [float(known.mean()) for values in samples if len(known := values[np.isfinite(values)])]
     return t_interval(means) if means else Interval(np.nan, np.nan, np.nan, np.nan, 0)

@@ -29,18 +29,18 @@ class Sheet:
     _width: float = 0.0
     _height: float = 0.0
 
-    def tile(self, x: float, y: float, picture: np.ndarray, border: str = "", dashed: bool = False) -> None:
+    def add_tile(self, x: float, y: float, picture: np.ndarray, border: str = "", dashed: bool = False) -> None:
         """A picture uint8 [h, w, 3] with its upper left corner at x, y; a dashed border is for what is to be read with care."""
         self._tiles.append((x, y, picture, border, dashed))
         self._width, self._height = max(self._width, x + TILE + GAP), max(self._height, y + TILE + GAP)
 
-    def text(self, x: float, y: float, text: str, size: float = 11, colour: str = INK, anchor: Anchor = "l") -> None:
+    def add_text(self, x: float, y: float, text: str, size: float = 11, colour: str = INK, anchor: Anchor = "l") -> None:
         """A line of text, y its middle."""
         self._texts.append((x, y, text, size, colour, anchor))
-        end = x + width(text, size) * {"l": 1, "m": 0.5, "r": 0}[anchor]
+        end = x + measure_text(text, size) * {"l": 1, "m": 0.5, "r": 0}[anchor]
         self._width, self._height = max(self._width, end + GAP), max(self._height, y + LINE)
 
-    def png(self) -> bytes:
+    def render_png(self) -> bytes:
         image = Image.new("RGB", (round(self._width * SHARP), round(self._height * SHARP)), "white")
         draw = ImageDraw.Draw(image)
         for x, y, picture, border, dashed in self._tiles:
@@ -48,14 +48,14 @@ class Sheet:
             large = cv2.resize(picture, (TILE * SHARP, TILE * SHARP), interpolation=cv2.INTER_CUBIC)
             image.paste(Image.fromarray(large), (box[0], box[1]))
             if border:
-                _frame(draw, box, border, dashed)
+                _draw_frame(draw, box, border, dashed)
         for x, y, text, size, colour, anchor in self._texts:
             draw.text((SHARP * x, SHARP * y), text, colour, ImageFont.load_default(SHARP * size), anchor=f"{anchor}m")
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=6)
         return buffer.getvalue()
 
-    def svg(self) -> bytes:
+    def render_svg(self) -> bytes:
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width:.0f} {self._height:.0f}" '
             f'width="{self._width:.0f}" font-family="Helvetica, Arial, sans-serif">'
@@ -80,33 +80,33 @@ class Sheet:
         return "\n".join([*parts, "</svg>\n"]).encode()
 
 
-def width(text: str, size: float = 11) -> float:
+def measure_text(text: str, size: float = 11) -> float:
     return ImageFont.load_default(SHARP * size).getlength(text) / SHARP
 
 
-def face(pixels: np.ndarray, side: int = TILE) -> np.ndarray:
+def render_face(pixels: np.ndarray, side: int = TILE) -> np.ndarray:
     """An image uint8 [c, s, s] as a picture uint8 [side, side, 3]."""
     picture = np.repeat(pixels, 3, axis=0) if len(pixels) == 1 else pixels
     large = cv2.resize(np.ascontiguousarray(picture.transpose(1, 2, 0)), (side, side), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, np.uint8)
 
 
-def overlay(pixels: np.ndarray, found: np.ndarray, side: int = TILE) -> np.ndarray:
+def render_overlay(pixels: np.ndarray, found: np.ndarray, side: int = TILE) -> np.ndarray:
     """A map float [s, s], 0 to 1, over its image uint8 [c, s, s]: the face stays grey where the map is low, and glows where it is high."""
-    grey = face(pixels, side).astype(np.float32).mean(2, keepdims=True)
+    grey = render_face(pixels, side).astype(np.float32).mean(2, keepdims=True)
     level = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)[:, :, None]
     glow = 255 * matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0])[:, :, :3]
     weight = 0.8 * level**1.3
     return np.clip((1 - weight) * grey + weight * glow, 0, 255).astype(np.uint8)
 
 
-def heat(found: np.ndarray, side: int = TILE) -> np.ndarray:
+def render_heat_map(found: np.ndarray, side: int = TILE) -> np.ndarray:
     """A map float [s, s], 0 to 1, alone: uint8 [side, side, 3]."""
     large = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_NEAREST), 0, 1)
     return np.asarray(255 * matplotlib.colormaps["inferno"](large)[:, :, :3], np.uint8)
 
 
-def _frame(draw: ImageDraw.ImageDraw, box: list[int], colour: str, dashed: bool, thick: int = 3 * SHARP) -> None:
+def _draw_frame(draw: ImageDraw.ImageDraw, box: list[int], colour: str, dashed: bool, thick: int = 3 * SHARP) -> None:
     left, top, right, bottom = box[0] - thick // 2, box[1] - thick // 2, box[2] + thick // 2 - 1, box[3] + thick // 2 - 1
     if not dashed:
         draw.rectangle((left, top, right, bottom), outline=colour, width=thick)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from platform.reporting.comparisons import ALPHA
-from platform.reporting.runs import Condition, Runs, label
+from platform.reporting.runs import Condition, Runs, format_condition
 from platform.rounding import find_largest
-from platform.significance import Difference, Interval, equivalence, mean_difference, t_interval
+from platform.significance import Difference, Interval, compute_equivalence_p, mean_difference, t_interval
 from trainables.cell import Value
 from trainables.store import RunFolder
 
@@ -46,7 +46,7 @@ class ClassSubsetGain:
             return "a real gain"
         if self.same_images.high < 0:
             return "a loss"
-        return "no gain" if equivalence(self.same_images, self.rope) <= ALPHA else "no gain shown"
+        return "no gain" if compute_equivalence_p(self.same_images, self.rope) <= ALPHA else "no gain shown"
 
 
 def compare_class_subsets(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
@@ -57,7 +57,7 @@ def compare_class_subsets(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain
         return []
     more, less = max(values), min(values)
     others = ({name: value for name, value in each.items() if name != axis} for each in runs.conditions)
-    panels = list({label(panel): panel for panel in others}.values())
+    panels = list({format_condition(panel): panel for panel in others}.values())
     rows = []
     for panel in panels:
         for arm in runs.arms:
@@ -74,10 +74,10 @@ Answers = tuple[list[str], dict[str, np.ndarray]]
 
 def _read_replicates(runs: Runs, folder: RunFolder, arm: str, condition: Condition) -> dict[Value, Answers]:
     found = {}
-    for row in runs.done(arm, {axis: condition[axis] for axis in runs.axes}):
+    for row in runs.find_done_rows(arm, {axis: condition[axis] for axis in runs.axes}):
         result = (runs.results or [])[row]
         if result:
-            found[runs.table[runs.design.replicated].iloc[row]] = (result["classes"], folder.predictions(runs.table["key"].iloc[row]))
+            found[runs.table[runs.design.replicated].iloc[row]] = (result["classes"], folder.get_predictions(runs.table["key"].iloc[row]))
     return found
 
 

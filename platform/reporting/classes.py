@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from platform.reporting.runs import Condition, Runs
-from platform.reporting.summary import results
+from platform.reporting.summary import list_results
 from platform.rounding import ROUNDING
-from platform.significance import Interval, t_interval, wilson
+from platform.significance import Interval, t_interval, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def compute_class_recalls(runs: Runs) -> list[ClassRecalls]:
     """Every arm at every condition where a result holds a confusion matrix."""
     rows = []
     for condition in runs.conditions:
-        by_arm = {arm: [result for result in results(runs, condition, arm) if "confusion" in result] for arm in runs.arms}
+        by_arm = {arm: [result for result in list_results(runs, condition, arm) if "confusion" in result] for arm in runs.arms}
         classes = merge_names(result["classes"] for found in by_arm.values() for result in found)
         for arm, found in by_arm.items():
             if found:
@@ -60,7 +60,7 @@ def summarise_confusions(arm: str, condition: Condition, classes: list[str], cou
     recall = [t_interval(right[images[:, k] > 0, k]) if having[k] else None for k in range(len(classes))]
     there = images.any(1)
     average = t_interval(right[there].sum(1) / (images[there] > 0).sum(1)) if there.any() else None
-    highs = [wilson(r.mean, images[:, k].sum())[1] if r.n == 1 else r.high for k, r in enumerate(recall) if r]
+    highs = [wilson_interval(r.mean, images[:, k].sum())[1] if r.n == 1 else r.high for k, r in enumerate(recall) if r]
     present = [name for name, r in zip(classes, recall, strict=True) if r]
     return ClassRecalls(
         arm=arm,
@@ -80,7 +80,7 @@ def summarise_confusions(arm: str, condition: Condition, classes: list[str], cou
 def select_drawn_matrices(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
     """Every arm at the one condition that matrices are drawn for: the last that tables are read at, or else the last with any matrix."""
     there = [row.condition for row in rows]
-    condition = next((c for c in (*reversed(runs.last), *reversed(runs.conditions)) if c in there), None)
+    condition = next((c for c in (*reversed(runs.table_conditions), *reversed(runs.conditions)) if c in there), None)
     return [row for row in rows if row.condition == condition]
 
 

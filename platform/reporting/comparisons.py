@@ -12,7 +12,7 @@ import numpy as np
 
 from platform import power
 from platform import significance as s
-from platform.reporting.runs import Condition, Runs, Sample, matched
+from platform.reporting.runs import Condition, Runs, Sample, match_samples
 from platform.rounding import is_constant, measure_correlation
 
 ALPHA = 0.05
@@ -77,7 +77,7 @@ def compare_arms(
     `companions` are what stands beside the test: other tests of the same pair, equivalence, correlation.
     """
     (name_a, all_a), (name_b, all_b) = sides
-    (x, y, paired), notes = matched(all_a, all_b), []
+    (x, y, paired), notes = match_samples(all_a, all_b), []
     if paired and (lost := len(all_a.values) + len(all_b.values) - 2 * len(x)):
         notes.append(f"{lost} without a partner left out")
     elif not paired and any(all_a.splits.values()) and any(all_b.splits.values()):
@@ -96,18 +96,18 @@ def compare_arms(
             strict=True,
         )
     )
-    base |= dict(zip(("a12", "a12_low", "a12_high"), s.superiority(up, down), strict=True))
+    base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(up, down), strict=True))
     base |= {"diff": difference.mean, "diff_low": difference.low, "diff_high": difference.high, "sd": difference.sd}
     base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
     if runs.design.rope:
-        base["p_equivalence"] = s.equivalence(difference, runs.design.rope)
+        base["p_equivalence"] = s.compute_equivalence_p(difference, runs.design.rope)
     if companions:
         base["p_rank"] = s.mann_whitney(up, down, alternative).p
         if paired:
-            base["p_signed_rank"] = s.signed_rank(s.paired_differences(up, down), alternative).p
+            base["p_signed_rank"] = s.signed_rank(s.subtract_pairs(up, down), alternative).p
             base["correlation"] = measure_correlation(x, y)
             if share := _compute_test_share(runs, condition, name_a):
-                base["corrected_low"], base["corrected_high"] = s.corrected_t(s.paired_differences(x, y), share)[1:3]
+                base["corrected_low"], base["corrected_high"] = s.corrected_t(s.subtract_pairs(x, y), share)[1:3]
     if min(len(x), len(y)) < FEWEST:
         base |= dict.fromkeys(("p", "p_rank", "p_signed_rank"), np.nan)
         notes.append(f"fewer than {FEWEST} replicates: no test")
@@ -121,13 +121,15 @@ def run_rank_test(
 ) -> tuple[str, float, float]:
     """Name, statistic and p of the test that the pairing calls for, of two samples of which more is better."""
     if paired:
-        flip = s.sign_flip(s.paired_differences(up, down), rng, alternative)
+        flip = s.sign_flip(s.subtract_pairs(up, down), rng, alternative)
         return f"sign flip, {flip.method}", flip.statistic, flip.p
     rank = s.mann_whitney(up, down, alternative)
     return f"Mann-Whitney, {rank.method}", rank.u, rank.p
 
 
-def settle_family(family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None = s.holm, strict: bool = True) -> list[Comparison]:
+def settle_family(
+    family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None = s.adjust_holm, strict: bool = True
+) -> list[Comparison]:
     """Adjust a family's p, and say what each comparison found. `strict`: the level of the family's first step counts for power."""
     p_adj = adjust([row.p for row in family]) if adjust else np.full(len(family), np.nan)
     m = sum(not np.isnan(row.p) for row in family)
@@ -139,11 +141,11 @@ def settle_family(family: list[Comparison], adjust: Callable[[Any], np.ndarray] 
 
 def _judge_comparison(row: Comparison, p_adj: float, m: int, level: float) -> Comparison:
     n_b = None if row.paired else row.n_b
-    mde = power.detectable(row.n_a, n_b, level, row.alternative) * row.sd if min(row.n_a, row.n_b) else np.nan
+    mde = power.find_detectable_effect(row.n_a, n_b, level, row.alternative) * row.sd if min(row.n_a, row.n_b) else np.nan
     ahead = row.a12 - 0.5 if row.test.startswith("Mann-Whitney") else row.statistic  # oriented, as `diff` is not where less is more
     found = (row.p if np.isnan(p_adj) else p_adj) <= ALPHA
     equivalent = row.p_equivalence <= ALPHA
-    unattainable = min(row.n_a, row.n_b) < FEWEST or power.smallest_p(row.n_a, n_b, row.alternative) > level
+    unattainable = min(row.n_a, row.n_b) < FEWEST or power.find_smallest_p(row.n_a, n_b, row.alternative) > level
     verdict = "unattainable at this n" if unattainable else "inconclusive"
     if found:
         verdict = "better" if ahead > 0 else "worse"
@@ -182,7 +184,7 @@ def _compute_test_share(runs: Runs, condition: Condition, arm: str) -> float | N
     """n_test / n_train of an arm's trainings, where they are known."""
     if not {"n_train", "n_test"} <= set(runs.table):
         return None
-    rows = runs.done(arm, condition) if set(condition) == set(runs.axes) else []
+    rows = runs.find_done_rows(arm, condition) if set(condition) == set(runs.axes) else []
     counts = runs.table.iloc[rows][["n_test", "n_train"]].dropna()
     return float((counts["n_test"] / counts["n_train"]).mean()) if len(counts) else None
 

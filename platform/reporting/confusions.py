@@ -10,7 +10,7 @@ from scipy import special
 
 from platform.reporting.comparisons import ALPHA
 from platform.reporting.runs import Condition, Runs
-from platform.significance import Interval, holm, t_interval, wilson
+from platform.significance import Interval, adjust_holm, t_interval, wilson_interval
 from trainables.cell import Value
 
 ALL = "all"
@@ -64,10 +64,10 @@ def test_confusions(runs: Runs) -> list[ConfusionTest]:
     rows, whole = [], []
     for named in runs.design.confusions:
         by_replicate: dict[Value, list[Part]] = {}
-        for condition in runs.last:
+        for condition in runs.table_conditions:
             for arm in runs.arms:
                 parts = {}
-                for row in runs.done(arm, condition):
+                for row in runs.find_done_rows(arm, condition):
                     result = runs.results[row] if runs.results else None
                     if result and (part := _extract_part(result, named.true, named.answered)):
                         parts[runs.table[runs.design.replicated].iloc[row]] = part
@@ -80,7 +80,9 @@ def test_confusions(runs: Runs) -> list[ConfusionTest]:
                 _summarise_confusion(ALL, {}, named.true, named.answered, [_average_parts(parts) for parts in by_replicate.values()])
             )
     return [
-        replace(row, p_adj=float(p)) for family in (whole, rows) for row, p in zip(family, holm([row.p for row in family]), strict=True)
+        replace(row, p_adj=float(p))
+        for family in (whole, rows)
+        for row, p in zip(family, adjust_holm([row.p for row in family]), strict=True)
     ]
 
 
@@ -110,7 +112,7 @@ def _summarise_confusion(arm: str, condition: Condition, true: str, answered: st
     shares, errors, tendencies, spread = zip(*parts, strict=True)
     share, chance = t_interval(shares), 1 / len(spread[0])
     mean = np.mean(spread, axis=0)
-    low, high = wilson(share.mean, float(np.mean(errors)))
+    low, high = wilson_interval(share.mean, float(np.mean(errors)))
     p = nan
     if share.n > 2 and share.sd > 0:
         p = float(special.stdtr(share.n - 1, -(share.mean - chance) / (share.sd / share.n**0.5)))

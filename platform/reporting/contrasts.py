@@ -9,7 +9,7 @@ import numpy as np
 
 from platform.reporting.comparisons import Comparison, compare_arms, settle_family
 from platform.reporting.runs import Condition, Runs
-from platform.reporting.summary import results
+from platform.reporting.summary import list_results
 from platform.significance import Interval, t_interval
 from search_spaces.claims import Contrast, ReportedScore
 
@@ -46,13 +46,13 @@ def compute_contrasts(runs: Runs) -> list[ContrastRow]:
     asked = []
     for contrast in runs.design.contrasts:
         for condition in runs.conditions:
-            sides = [(arm, runs.sample(arm, condition)) for arm in (contrast.a, contrast.b)]
+            sides = [(arm, runs.get_sample(arm, condition)) for arm in (contrast.a, contrast.b)]
             if all(sample.values for _, sample in sides):
                 asked.append((contrast, sides, compare_arms(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
     settled = settle_family([comparison for _, _, comparison in asked])
     rows = []
     for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
-        a, b = (t_interval(sample.array()) for _, sample in sides)
+        a, b = (t_interval(sample.to_array()) for _, sample in sides)
         printed = (_find_reported_score(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
         rows.append(ContrastRow(contrast, comparison, a, b, *printed))
     return rows
@@ -63,8 +63,8 @@ def compute_training_costs(runs: Runs) -> list[TrainingCost]:
     rows = []
     for condition in runs.conditions:
         for arm in runs.arms:
-            moved = [result["updated_parameters"] for result in results(runs, condition, arm) if "updated_parameters" in result]
-            scores = runs.sample(arm, condition).array()
+            moved = [result["updated_parameters"] for result in list_results(runs, condition, arm) if "updated_parameters" in result]
+            scores = runs.get_sample(arm, condition).to_array()
             if moved and len(scores):
                 rows.append(TrainingCost(arm, condition, float(np.mean(moved)), t_interval(scores)))
     return rows

@@ -28,10 +28,10 @@ def compute_cross_dataset_scores(runs: Runs) -> list[CrossDatasetScore]:
     others = [column.partition("/")[0] for column in map(str, runs.table) if slash and column.endswith(f"/{name}")]
     others = [each for each in others if each not in ("val", part)]
     rows = []
-    for condition in runs.last if others else []:
+    for condition in runs.table_conditions if others else []:
         for arm in runs.arms:
             for on in (*others, part):
-                values = runs.sample(arm, condition, f"{on}/{name}").array()
+                values = runs.get_sample(arm, condition, f"{on}/{name}").to_array()
                 said = [
                     each.score
                     for each in runs.design.printed
@@ -45,7 +45,7 @@ def list_conditions_not_run(runs: Runs) -> list[tuple[Condition, list[tuple[str,
     """What the text printed for conditions that are not in this grid: (arm, test set, score) by condition."""
     conditions = []
     for each in runs.design.printed:
-        if each.condition not in conditions and not any(each.condition.items() <= condition.items() for condition in runs.last):
+        if each.condition not in conditions and not any(each.condition.items() <= condition.items() for condition in runs.table_conditions):
             conditions.append(each.condition)
     return [(where, [(each.arm, each.on, each.score) for each in runs.design.printed if each.condition == where]) for where in conditions]
 

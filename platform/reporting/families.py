@@ -11,14 +11,14 @@ import numpy as np
 
 from platform import significance as s
 from platform.reporting.comparisons import FEWEST, Comparison, compare_arms, make_pair_generator, mirror_comparison, settle_family
-from platform.reporting.runs import Condition, Runs, Sample, matched
-from platform.rounding import merge_ties, subtract
+from platform.reporting.runs import Condition, Runs, Sample, match_samples
+from platform.rounding import merge_ties, subtract_exactly
 from search_spaces.claims import Claim
 
 
 def rank_arms(runs: Runs, condition: Condition, metric: str | None = None) -> list[str]:
     """The arms with a number at a condition, best mean first; ties, to nine digits, in the grid's order."""
-    samples = {arm: runs.sample(arm, condition, metric).array() for arm in runs.arms}
+    samples = {arm: runs.get_sample(arm, condition, metric).to_array() for arm in runs.arms}
     means = {arm: float(np.mean(values)) for arm, values in samples.items() if len(values)}
     means = dict(zip(means, merge_ties(list(means.values())).tolist(), strict=True))
     return sorted(means, key=lambda arm: -runs.sign * means[arm])
@@ -27,10 +27,10 @@ def rank_arms(runs: Runs, condition: Condition, metric: str | None = None) -> li
 def compare_as_published(runs: Runs) -> list[Comparison]:
     """As the text: best against runner-up by mean test score at the largest value, one-sided Mann-Whitney test, nothing adjusted."""
     rows = []
-    for condition in runs.last:
+    for condition in runs.table_conditions:
         best = rank_arms(runs, condition)[:2]
         if len(best) == 2:
-            unpaired = [Sample(runs.sample(arm, condition).values, dict.fromkeys(runs.replicates, "")) for arm in best]
+            unpaired = [Sample(runs.get_sample(arm, condition).values, dict.fromkeys(runs.replicates, "")) for arm in best]
             sides = zip(best, unpaired, strict=True)
             rows.append(compare_arms(runs, "published", condition, sides, "greater", runs.design.metric))
     return settle_family(rows, adjust=None, strict=False)
@@ -39,7 +39,7 @@ def compare_as_published(runs: Runs) -> list[Comparison]:
 def compare_confirmatory(runs: Runs) -> list[Comparison]:
     """The winner on validation against the study's baseline, or else against the runner-up; two-sided, Holm over the panels."""
     rows = []
-    for condition in runs.last:
+    for condition in runs.table_conditions:
         picked_by = runs.design.selector
         order = rank_arms(runs, condition, picked_by) if picked_by else []
         if len(order) < 2:
@@ -47,7 +47,7 @@ def compare_confirmatory(runs: Runs) -> list[Comparison]:
         rivals = [runs.design.baseline] if runs.design.baseline in order else order[1:2]
         rivals = [arm for arm in rivals if arm != order[0]] or order[1:2]
         if rivals:
-            sides = ((arm, runs.sample(arm, condition)) for arm in (order[0], rivals[0]))
+            sides = ((arm, runs.get_sample(arm, condition)) for arm in (order[0], rivals[0]))
             row = compare_arms(runs, "confirmatory", condition, sides, "two-sided", picked_by or f"{runs.design.metric} itself")
             if out := [arm for arm in rank_arms(runs, condition) if arm not in order]:
                 row = replace(row, note="; ".join(filter(None, [row.note, f"without {picked_by}, so not picked from: {', '.join(out)}"])))
@@ -79,7 +79,7 @@ def test_claims(runs: Runs) -> list[ClaimAnswer]:
     """Each claim as a whole, tested by permutation within its conditions, Holm over claims; its conditions are a family of their own."""
     answers = []
     for claim in runs.design.claims:
-        places = [runs.resolve(place) for place in claim.places]
+        places = [runs.resolve_place(place) for place in claim.places]
         asked: list[tuple[Condition, list[tuple[str, Sample]]]] = []
         if None not in places:
             fixed = {axis for place in places for axis in place or {}}
@@ -101,12 +101,12 @@ def test_claims(runs: Runs) -> list[ClaimAnswer]:
 
 def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[tuple[str, Sample]]]) -> Comparison:
     """A claim's comparisons as one; what is permuted or resampled stays within its condition."""
-    pairs = [matched(a, b) for (_, a), (_, b) in sides]
+    pairs = [match_samples(a, b) for (_, a), (_, b) in sides]
     oriented = [(runs.sign * x, runs.sign * y, paired) for x, y, paired in pairs]
     first, a, b = parts[0], [part.a for part in parts], [part.b for part in parts]
-    difference = s.mean_of([s.mean_difference(*pair) for pair in pairs])
-    across = s.across_conditions(oriented, make_pair_generator({}, first.family, "bootstrap"))
-    test = s.stratified_permutation(oriented, make_pair_generator({}, first.family, "permutation"))
+    difference = s.average_differences([s.mean_difference(*pair) for pair in pairs])
+    across = s.bootstrap_conditions(oriented, make_pair_generator({}, first.family, "bootstrap"))
+    test = s.permute_within_conditions(oriented, make_pair_generator({}, first.family, "permutation"))
     few = min(min(part.n_a, part.n_b) for part in parts) < FEWEST and len(parts) < FEWEST
     return replace(
         first,
@@ -131,7 +131,7 @@ def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[t
         hodges_lehmann=np.nan,
         p_rank=np.nan,
         p_signed_rank=np.nan,
-        p_equivalence=s.equivalence(difference, runs.design.rope) if runs.design.rope else np.nan,
+        p_equivalence=s.compute_equivalence_p(difference, runs.design.rope) if runs.design.rope else np.nan,
         correlation=np.nan,
         corrected_low=np.nan,
         corrected_high=np.nan,
@@ -141,7 +141,9 @@ def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[t
 def find_reference_arm(runs: Runs) -> str | None:
     """The arm that all others are shown against: the study's baseline, else the one most often best, by the metric that picks winners."""
     firsts = [
-        order[0] for condition in runs.last if (order := rank_arms(runs, condition, runs.design.selector) or rank_arms(runs, condition))
+        order[0]
+        for condition in runs.table_conditions
+        if (order := rank_arms(runs, condition, runs.design.selector) or rank_arms(runs, condition))
     ]
     return runs.design.baseline or (max(runs.arms, key=firsts.count) if firsts else None)
 
@@ -152,10 +154,18 @@ def compare_with_reference(runs: Runs, reference: str | None) -> list[Comparison
     for condition in runs.conditions:
         family = [
             compare_arms(
-                runs, "against", condition, [(name, runs.sample(name, condition)) for name in (arm, reference)], "two-sided", "all shown"
+                runs,
+                "against",
+                condition,
+                [(name, runs.get_sample(name, condition)) for name in (arm, reference)],
+                "two-sided",
+                "all shown",
             )
             for arm in runs.arms
-            if reference and arm != reference and len(runs.sample(arm, condition).values) and len(runs.sample(reference, condition).values)
+            if reference
+            and arm != reference
+            and len(runs.get_sample(arm, condition).values)
+            and len(runs.get_sample(reference, condition).values)
         ]
         rows += settle_family(family)
     return rows
@@ -165,7 +175,7 @@ def compare_all_pairs(runs: Runs) -> list[Comparison]:
     """Every ordered pair of arms at every condition, one-sided (a over b) and two-sided; exploratory: Benjamini-Hochberg in a condition."""
     rows = []
     for condition in runs.conditions:
-        samples = {arm: runs.sample(arm, condition) for arm in runs.arms}
+        samples = {arm: runs.get_sample(arm, condition) for arm in runs.arms}
         arms = [arm for arm in runs.arms if samples[arm].values]
         both, one = [], []
         for a, b in combinations(arms, 2):
@@ -173,8 +183,8 @@ def compare_all_pairs(runs: Runs) -> list[Comparison]:
             more, less = (compare_arms(runs, "pairwise", condition, sides, way, "all shown", companions=False) for way in WAYS)
             one += [more, mirror_comparison(less)]
             both.append(replace(more, alternative="two-sided", p=min(1.0, 2 * min(more.p, less.p))))  # as every test here defines it
-        both = settle_family(both, s.benjamini_hochberg, strict=False)
-        rows += settle_family(one, s.benjamini_hochberg, strict=False)
+        both = settle_family(both, s.adjust_benjamini_hochberg, strict=False)
+        rows += settle_family(one, s.adjust_benjamini_hochberg, strict=False)
         rows += [side for row in both for side in (row, mirror_comparison(row))]
     return rows
 
@@ -184,19 +194,19 @@ def _build_claim_side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[
     metric = runs.design.selector if claim.on == "validation" else None
     samples = []
     for place in filter(None, (to, since)):
-        axes = {**free, **(runs.resolve(place) or {})}
+        axes = {**free, **(runs.resolve_place(place) or {})}
         condition = {axis: axes[axis] for axis in runs.axes}
-        samples.append(runs.sample(str(axes[runs.design.compared]), condition, metric))
-    name = _name_place(runs, runs.resolve(to) or {})
+        samples.append(runs.get_sample(str(axes[runs.design.compared]), condition, metric))
+    name = _name_place(runs, runs.resolve_place(to) or {})
     if since is None:
         return name, samples[0]
     now, before = samples
     shared = [rep for rep in now.values if rep in before.values]
     splits = {rep: now.splits[rep] if now.splits[rep] == before.splits[rep] else "" for rep in shared}
-    fixed, start = runs.resolve(to) or {}, runs.resolve(since) or {}
+    fixed, start = runs.resolve_place(to) or {}, runs.resolve_place(since) or {}
     moved = {axis: f"{start[axis]} to {value}" if start.get(axis) != value else value for axis, value in fixed.items()}
     return f"gain at {_name_place(runs, moved)}", Sample(
-        {rep: float(subtract(now.values[rep], before.values[rep])) for rep in shared}, splits
+        {rep: float(subtract_exactly(now.values[rep], before.values[rep])) for rep in shared}, splits
     )
 
 

@@ -20,9 +20,9 @@ from platform.reporting import inline_svg
 from platform.reporting.classes import ClassRecalls
 from platform.reporting.comparisons import Comparison
 from platform.reporting.contrasts import TrainingCost
-from platform.reporting.runs import Condition, Runs, label
+from platform.reporting.runs import Condition, Runs, format_condition
 from platform.reporting.summary import ConditionSummary
-from platform.reporting.words import spoken
+from platform.reporting.words import spell_metric
 from platform.rounding import ROUNDING
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
@@ -84,7 +84,8 @@ def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
             for axes, where in zip(row, runs.panels, strict=True):
                 _plot_means(axes, runs, cells, where, part, [])
             row[0].set_ylabel(
-                spoken(runs.design.metric if part == "metric" else runs.design.selector or "") + (", %" if runs.design.percent else "")
+                spell_metric(runs.design.metric if part == "metric" else runs.design.selector or "")
+                + (", %" if runs.design.percent else "")
             )
         figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(runs.arms)), frameon=False)
 
@@ -96,9 +97,9 @@ def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str,
     factor = 100 if runs.design.percent else 1
 
     def draw(figure: Figure) -> None:
-        grid = figure.subplots(1, len(runs.last), sharex=True, sharey=True, squeeze=False)[0]
+        grid = figure.subplots(1, len(runs.table_conditions), sharex=True, sharey=True, squeeze=False)[0]
         arms = [arm for arm in runs.arms if arm != reference]
-        for axes, condition in zip(grid, runs.last, strict=True):
+        for axes, condition in zip(grid, runs.table_conditions, strict=True):
             if runs.design.rope:
                 axes.axvspan(-factor * runs.design.rope, factor * runs.design.rope, color="#e8ecef", zorder=0)
             axes.axvline(0, color="#888888", linewidth=0.8)
@@ -106,12 +107,12 @@ def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str,
                 y, number = arms.index(row.a), runs.arms.index(row.a)
                 axes.plot([factor * row.diff_low, factor * row.diff_high], [y, y], color=get_arm_colour(number))
                 axes.plot([factor * row.diff], [y], color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none")
-            axes.set_title(_format_heading(runs.last, condition), fontsize=7.5)
+            axes.set_title(_format_heading(runs.table_conditions, condition), fontsize=7.5)
             axes.set_yticks(range(len(arms)), arms)
             axes.set_ylim(len(arms) - 0.5, -0.5)
         figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)
 
-    return _draw_whole_figure(draw, (1.3 * len(runs.last) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
+    return _draw_whole_figure(draw, (1.3 * len(runs.table_conditions) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
 
 
 def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
@@ -128,8 +129,8 @@ def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes
             ) if mine else None
         ends = [factor * score.mean for _, val, test in pairs for score in (val, test)]
         axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", linewidth=0.8, zorder=0)
-        axes.set_xlabel(f"mean {spoken(runs.design.selector or '')}{', %' if runs.design.percent else ''}")
-        axes.set_ylabel(f"mean {spoken(runs.design.metric)}{', %' if runs.design.percent else ''}")
+        axes.set_xlabel(f"mean {spell_metric(runs.design.selector or '')}{', %' if runs.design.percent else ''}")
+        axes.set_ylabel(f"mean {spell_metric(runs.design.metric)}{', %' if runs.design.percent else ''}")
         figure.legend(loc="outside right center", frameon=False)
 
     return _draw_whole_figure(draw, (3.9, 2.8)) if pairs else {}
@@ -161,7 +162,7 @@ def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
             axes.axis("off")
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(runs.arms)), frameon=False)
         figure.supxlabel("updated parameters", fontsize=8.5)
-        figure.supylabel(f"mean {spoken(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
+        figure.supylabel(f"mean {spell_metric(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
 
     return _draw_whole_figure(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
 
@@ -190,7 +191,7 @@ def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, byte
         axes.set_xticks([wide * column + at for column in last for at in middles], names * len(last), rotation=90)
         axes.set_yticks([high * line + at for line in range(lines) for at in middles], names * lines)
         axes.set(xlim=(0, wide * columns - 0.6), ylim=(high * lines - 1.5, -1.1), aspect="equal", xlabel="answered", ylabel="true")
-        where = f"{label(rows[0].condition)}: " if rows[0].condition else ""
+        where = f"{format_condition(rows[0].condition)}: " if rows[0].condition else ""
         axes.set_title(f"{where}percent of each true class, mean over {replicated}s", fontsize=8, loc="left")
 
     longest = 0.06 * max(map(len, names))
@@ -200,7 +201,7 @@ def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, byte
 def _format_heading(panels: Sequence[Condition], where: Condition) -> str:
     """What tells this panel from the others, in lines as wide as a panel; a panel alone says all."""
     telling = {axis: value for axis, value in where.items() if len({panel.get(axis) for panel in panels}) > 1}
-    return "\n".join(line for axis, value in (telling or where).items() for line in textwrap.wrap(label({axis: value}), WIDE))
+    return "\n".join(line for axis, value in (telling or where).items() for line in textwrap.wrap(format_condition({axis: value}), WIDE))
 
 
 def get_arm_colour(arm: int) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from platform.reporting import class_subsets, classes, confusions, cross_dataset, figures, formats, page, tables, words
 from platform.reporting.comparisons import Comparison
 from platform.reporting.findings import Findings
-from platform.reporting.runs import Runs, label
+from platform.reporting.runs import Runs, format_condition
 
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
@@ -32,12 +32,12 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
     """By path within the report's folder; the page last, so that where it is all else is. Drawing the figures takes most of the time."""
     drawn = draw_figures(runs, found) if with_figures else {}
     taken = [
-        tables.readings(runs, found.published, found.confirmatory),
-        tables.means(runs, found.cells, found.floors, found.tied),
-        *([tables.answers(runs, found.answers)] if found.answers else []),
-        *([tables.contrasts(runs, found.contrasts)] if found.contrasts else []),
-        *([tables.recall(runs, found.classes, found.cells)] if found.classes else []),
-        tables.completeness(runs, found.cells),
+        tables.build_readings_table(runs, found.published, found.confirmatory),
+        tables.build_means_table(runs, found.cells, found.floors, found.tied),
+        *([tables.build_claims_table(runs, found.answers)] if found.answers else []),
+        *([tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts else []),
+        *([tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
+        tables.build_completeness_table(runs, found.cells),
     ]
     every, methods = list_comparisons(found), page.describe_methods(runs, found)
     parquet = io.BytesIO()
@@ -90,11 +90,12 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "baseline": d.baseline,
         "axes": {d.compared: runs.arms, **runs.axes, d.replicated: runs.replicates},
         "data": runs.data,
-        "runs": runs.counts,
+        "runs": runs.state_counts,
         "notes": runs.notes,
         "not_done": page.list_unfinished_trainings(runs),
-        "seconds": runs.seconds,
-        "findings": [words.sentence(row, runs) for row in found.confirmatory] + words.unread(runs, found.classes),
+        "seconds": runs.total_seconds,
+        "findings": [words.describe_comparison(row, runs) for row in found.confirmatory]
+        + words.describe_unread_classes(runs, found.classes),
         "comparisons": every,
         "claims": [
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
@@ -139,7 +140,7 @@ def render_markdown(runs: Runs, found: Findings, taken: list[tables.Table], meth
     """The page in short, for a README or a pull request."""
     head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
     head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
-    sentences = [words.sentence(row, runs) for row in found.confirmatory] + words.unread(runs, found.classes)
+    sentences = [words.describe_comparison(row, runs) for row in found.confirmatory] + words.describe_unread_classes(runs, found.classes)
     said = [f"- {formats.escape_markdown(text)}" for text in sentences]
     notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
@@ -175,7 +176,7 @@ def _encode_csv(table: pd.DataFrame) -> bytes:
 
 
 def _flatten_comparison(row: Comparison) -> dict[str, Any]:
-    return {field.name: getattr(row, field.name) for field in fields(row)} | {"condition": label(row.condition)}
+    return {field.name: getattr(row, field.name) for field in fields(row)} | {"condition": format_condition(row.condition)}
 
 
 def _flatten_condition_summary(runs: Runs, row: Any) -> dict[str, Any]:

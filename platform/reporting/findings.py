@@ -42,10 +42,10 @@ class Findings:
 
 def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     """Everything there is to say; `run` is where ferray's own runs keep their predictions."""
-    cells, floors = summary.cells(runs), summary.floors(runs)
+    cells, floors = summary.summarise_conditions(runs), summary.compute_chance_levels(runs)
     confirmatory, reference = families.compare_confirmatory(runs), families.find_reference_arm(runs)
     pairs = families.compare_all_pairs(runs)
-    explained, damaged = saliency_summary.read_looks(run) if run else ([], [])
+    explained, damaged = saliency_summary.read_saliency_summaries(run) if run else ([], [])
     return Findings(
         cells=cells,
         floors=floors,
@@ -57,9 +57,9 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         contrasts=compute_contrasts(runs),
         costs=compute_training_costs(runs),
         pairwise=pairs,
-        overall=summary.overall(runs, reference),
-        agreement=summary.agreement(runs),
-        power=summary.power(runs, confirmatory),
+        overall=summary.summarise_overall(runs, reference),
+        agreement=summary.measure_agreement(runs),
+        power=summary.tabulate_power(runs, confirmatory),
         groups=groups.compute_subgroup_accuracies(runs, run) if run else [],
         classes=classes.compute_class_recalls(runs),
         elsewhere=cross_dataset.compute_cross_dataset_scores(runs),
@@ -69,6 +69,6 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         damaged=damaged,
         flags=folder.list_flags(runs),
         origins=folder.list_origins(runs),
-        far_below=summary.far_below(runs, cells, floors),
-        tied=summary.tied(runs, pairs),
+        far_below=summary.find_weak_arms(runs, cells, floors),
+        tied=summary.find_tied_arms(runs, pairs),
     )

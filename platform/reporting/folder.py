@@ -42,7 +42,7 @@ def make_design(study: Study) -> Design:
         source=study.source,
         compared=study.compared,
         replicated=study.replicated,
-        conditions=tuple(study.conditions),
+        conditions=tuple(study.condition_axes),
         along=study.largest,
         metric=f"test/{study.metric}",
         selector=f"val/{study.metric}" if study.one_validation else None,
@@ -68,11 +68,11 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     rows, found = [], []
     known: dict[str, Any] = {}
     for cell in cells:
-        result = folder.result(cell.key)
+        result = folder.get_result(cell.key)
         rows.append(_make_row(folder, cell, result))
         found.append(result and _keep_needed_result(result, known))
     played = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
-    data = {role: asdict(played[role]) | {"source": played[role].source.text()} for role in study.roles if role in played}
+    data = {role: asdict(played[role]) | {"source": played[role].source.to_text()} for role in study.roles if role in played}
     shown = make_design(study)
     table = pd.DataFrame(rows)
     table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})
@@ -82,9 +82,11 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
 def read_cells(folder: RunFolder) -> list[Cell]:
     """The cells that a run shows. BadRequest where it has no grid.json, or a damaged one."""
     try:
-        cells = folder.shown()
+        cells = folder.get_shown_cells()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadRequest(f"{folder.path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it again") from None
+        raise BadRequest(
+            f"{folder.get_path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it again"
+        ) from None
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
     return cells
@@ -96,9 +98,9 @@ def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> d
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
         rest = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
         return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | rest
-    if error := folder.error(cell.key):
+    if error := folder.get_error(cell.key):
         return row | {"state": "failed", "reason": error["reason"]}
-    epochs = len(folder.history(cell.key))
+    epochs = len(folder.get_history(cell.key))
     return row | {"state": "missing", "reason": f"interrupted after {epochs} epochs" if epochs else "not begun"}
 
 
@@ -116,7 +118,7 @@ def list_flags(runs: Runs) -> list[Flag]:
         for flag in (result or {}).get("flags", []):
             kind, _, text = flag.partition(": ")
             arm = str(runs.table[runs.design.compared].iloc[row])
-            kinds.setdefault(kind, {}).setdefault(arm, []).append(f"{runs.name(row)}: {text}")
+            kinds.setdefault(kind, {}).setdefault(arm, []).append(f"{runs.get_training_name(row)}: {text}")
     return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
 
 

@@ -13,7 +13,7 @@ CODE = Path(__file__).resolve().parents[2]
 
 
 def is_current(folder: RunFolder, drawn: str) -> bool:
-    """`drawn` tells of all results, as `Board.complete` gives it; empty where something is unfinished, or the
+    """`drawn` tells of all results, as `Board.complete_runs` gives it; empty where something is unfinished, or the
     folder not on a disk: then nothing is current.
     """
     return bool(drawn) and folder.get(MARK) == _hash_state(folder, drawn)
@@ -34,7 +34,7 @@ def _hash_state(folder: RunFolder, drawn: str) -> bytes:
     """Of the results, the grid, the code that makes reports, and the files of the report and of what it shows besides."""
     seen = hashlib.sha256(drawn.encode())
     seen.update(folder.get("grid.json") or b"")
-    for place in (CODE / "platform", CODE / "search_spaces", Path(folder.path("report")), Path(folder.path("explain"))):
+    for place in (CODE / "platform", CODE / "search_spaces", Path(folder.get_path("report")), Path(folder.get_path("explain"))):
         for path, about in sorted(_hash_files(place)):
             seen.update(f"{path} {about.st_mtime_ns} {about.st_size}\n".encode())
     return seen.hexdigest().encode()

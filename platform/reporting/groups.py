@@ -8,7 +8,7 @@ import numpy as np
 
 from platform.reporting.runs import Condition, Runs
 from platform.rounding import find_largest
-from platform.significance import Interval, t_interval, wilson
+from platform.significance import Interval, t_interval, wilson_interval
 from trainables.store import RunFolder
 
 FACTS = ("sex", "ethnicity", "age", "mouth_open")
@@ -36,9 +36,9 @@ def compute_subgroup_accuracies(runs: Runs, folder: RunFolder) -> list[Group]:
     Years are cut in three parts of about equal size. Empty where the predictions know nothing of the persons.
     """
     rows = []
-    condition = runs.last[-1]
+    condition = runs.table_conditions[-1]
     classified = [row for row, result in enumerate(runs.results or []) if result and "confusion" in result]
-    read = {arm: sorted({*runs.done(arm, condition)} & {*classified}) for arm in runs.arms}
+    read = {arm: sorted({*runs.find_done_rows(arm, condition)} & {*classified}) for arm in runs.arms}
     known: dict[bytes, np.ndarray] = {}
     by_arm = {arm: [_read_answers(folder, runs.table["key"].iloc[row], known) for row in rows_] for arm, rows_ in read.items()}
     for fact in FACTS:
@@ -55,7 +55,7 @@ def compute_subgroup_accuracies(runs: Runs, folder: RunFolder) -> list[Group]:
             for name in sorted(right):
                 sizes, scores = zip(*right[name], strict=True)
                 images = float(np.mean(sizes))
-                low, high = wilson(float(np.mean(scores)), images)
+                low, high = wilson_interval(float(np.mean(scores)), images)
                 rows.append(Group(arm, condition, fact, name, images, t_interval(scores), low, high))
     return rows if len({(row.fact, row.group) for row in rows}) > 1 else []
 
@@ -65,7 +65,7 @@ def _read_answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -
 
     Facts are as those of other trainings with the same test set, of which there may be thousands: one array in `known`.
     """
-    found = folder.predictions(key)
+    found = folder.get_predictions(key)
     facts = {fact: known.setdefault(found[fact].dtype.str.encode() + found[fact].tobytes(), found[fact]) for fact in FACTS if fact in found}
     return {"correct": find_largest(found["probabilities"]) == found["label"]} | facts
 

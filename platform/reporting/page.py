@@ -15,7 +15,7 @@ from platform.reporting import classes, cross_dataset, figures, inline_svg, word
 from platform.reporting.comparisons import Comparison
 from platform.reporting.families import rank_arms
 from platform.reporting.findings import Findings
-from platform.reporting.runs import Runs, label
+from platform.reporting.runs import Runs, format_condition
 from platform.reporting.summary import SIZES, SPREADS
 from platform.reporting.words import Unit
 
@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 
 def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
     """The page of a report; `drawn` holds its whole figures by name, `methods` its paragraphs, `beside` names the files beside it."""
-    unit, d = Unit.of(runs), runs.design
-    places = {(row.arm, label(row.condition)): row for row in found.cells}
+    unit, d = Unit.from_runs(runs), runs.design
+    places = {(row.arm, format_condition(row.condition)): row for row in found.cells}
     titles = [data["title"] for data in runs.data.values()]
     return (
         _make_environment(runs)
@@ -35,20 +35,22 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             d=d,
             f=found,
             unit=unit,
-            counts=runs.counts,
+            counts=runs.state_counts,
             heading=f"{d.title}{f' ({d.scale})' if d.scale else ''}: {'; '.join(titles) or d.source}",
             css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
             rendered=any("rendered" in title.lower() for title in titles),
             notes=runs.notes,
             not_done=list_unfinished_trainings(runs),
-            seconds=runs.seconds,
+            seconds=runs.total_seconds,
             keys={arm: Markup(figures.draw_legend_key(number)) for number, arm in enumerate(runs.arms)},
             by_place=places,
-            leaders={label(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))},
-            floors={label(floor.condition): floor for floor in found.floors},
-            unmatched=[row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.last)],
-            figure=_build_accuracy_figure(runs, found) if runs.counts["done"] else [],
-            pair_of={(label(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
+            leaders={format_condition(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))},
+            floors={format_condition(floor.condition): floor for floor in found.floors},
+            unmatched=[
+                row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.table_conditions)
+            ],
+            figure=_build_accuracy_figure(runs, found) if runs.state_counts["done"] else [],
+            pair_of={(format_condition(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
             bar=inline_svg.render_interval_bar,
             strip=_build_strips(runs),
             claims_reach=_find_reach(_list_interval_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
@@ -56,10 +58,10 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
             against_reach=_find_reach(_list_interval_ends(found.against)),
             overall_reach=_find_reach(end for row in found.overall for end in row.across[:3]),
-            power_sizes=[unit.value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
+            power_sizes=[unit.format_value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
             agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
             average=words.AVERAGE,
-            unread=words.unread(runs, found.classes),
+            unread=words.describe_unread_classes(runs, found.classes),
             images=classes.count_class_images,
             matrices=classes.select_drawn_matrices(runs, found.classes),
             matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
@@ -82,7 +84,7 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             own=runs.results is not None,
             n=n if len(n) < 2 else [n[0], n[-1]],
             tests=len(found.confirmatory),
-            margin=Unit.of(runs).amount(runs.design.rope or 0),
+            margin=Unit.from_runs(runs).format_amount(runs.design.rope or 0),
             claims=bool(found.answers),
             by_class=bool(found.classes),
             average=words.AVERAGE,
@@ -95,7 +97,11 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
 def list_unfinished_trainings(runs: Runs) -> list[dict[str, str]]:
     """Every training that is not done, by its name, with its state and reason."""
     told = zip(runs.table["state"], runs.table["reason"], strict=True)
-    return [{"training": runs.name(row), "state": state, "reason": reason} for row, (state, reason) in enumerate(told) if state != "done"]
+    return [
+        {"training": runs.get_training_name(row), "state": state, "reason": reason}
+        for row, (state, reason) in enumerate(told)
+        if state != "done"
+    ]
 
 
 class _TemplateCache(BytecodeCache):
@@ -116,7 +122,7 @@ COMPILED = _TemplateCache()
 
 
 def _make_environment(runs: Runs) -> Environment:
-    unit = Unit.of(runs)
+    unit = Unit.from_runs(runs)
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=lambda name: "html" in (name or ""),
@@ -126,18 +132,18 @@ def _make_environment(runs: Runs) -> Environment:
         bytecode_cache=COMPILED,
     )
     environment.filters |= {
-        "value": unit.value,
-        "difference": unit.difference,
-        "share": Unit(True).value,
-        "points": Unit(True).difference,
-        "probability": words.probability,
-        "chance": words.chance,
-        "replicates": words.replicates,
-        "duration": words.duration,
-        "label": label,
-        "spoken": words.spoken,
-        "defined": words.defined,
-        "sentence": lambda row: words.sentence(row, runs),
+        "value": unit.format_value,
+        "difference": unit.format_difference,
+        "share": Unit(True).format_value,
+        "points": Unit(True).format_difference,
+        "probability": words.format_probability,
+        "chance": words.format_a12,
+        "replicates": words.format_replicates,
+        "duration": words.format_hours,
+        "label": format_condition,
+        "spoken": words.spell_metric,
+        "defined": words.define_metric,
+        "sentence": lambda row: words.describe_comparison(row, runs),
     }
     return environment
 
@@ -145,7 +151,7 @@ def _make_environment(runs: Runs) -> Environment:
 def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
     """Rows of the accuracy figure: all arms, and again without those far below where there are some."""
     parts = [
-        (f"{words.spoken(metric).capitalize()}{Unit.of(runs).sign}", part)
+        (f"{words.spell_metric(metric).capitalize()}{Unit.from_runs(runs).sign}", part)
         for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
         if metric
     ]
@@ -167,7 +173,7 @@ def _build_strips(runs: Runs) -> Any:
     column = column[np.isfinite(column)]
     low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
     return lambda arm, condition: inline_svg.render_dot_strip(
-        runs.sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
+        runs.get_sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
     )
 
 

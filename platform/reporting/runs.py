@@ -59,11 +59,11 @@ class Sample(NamedTuple):
     splits: dict[Any, str]
     """the hash of the data split of each; empty where unknown"""
 
-    def array(self) -> np.ndarray:
+    def to_array(self) -> np.ndarray:
         return np.array(list(self.values.values()))
 
 
-def matched(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray, bool]:
+def match_samples(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray, bool]:
     """Two samples as arrays, and whether they are paired: by replicate, where both know their data splits and most of them are shared.
 
     Paired ones keep the shared replicates alone. Equal seeds by themselves pair nothing: they need not mean equal images.
@@ -71,7 +71,7 @@ def matched(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray, bool]:
     shared = [rep for rep in a.values if rep in b.values and a.splits[rep] and a.splits[rep] == b.splits[rep]]
     if shared and 2 * len(shared) > min(len(a.values), len(b.values)):
         return np.array([a.values[rep] for rep in shared]), np.array([b.values[rep] for rep in shared]), True
-    return a.array(), b.array(), False
+    return a.to_array(), b.to_array(), False
 
 
 @dataclass
@@ -96,10 +96,10 @@ class Runs:
         self.axes: dict[str, list[Value]] = {}
         for axis in design.conditions:
             values = table[axis].unique().tolist()
-            self.axes[axis] = sorted(values) if all(map(_number, values)) else values
+            self.axes[axis] = sorted(values) if all(map(_is_number, values)) else values
         self.along = design.along if design.along in self.axes else next(iter(self.axes), None)
         self.points: list[Value] = self.axes[self.along] if self.along else [None]
-        self.numeric = self.along is not None and all(map(_number, self.points))
+        self.numeric = self.along is not None and all(map(_is_number, self.points))
         there = {tuple(row) for row in table[list(design.conditions)].itertuples(index=False)}
         every = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
         self.conditions: list[Condition] = [condition for condition in every if tuple(condition.values()) in there]
@@ -123,50 +123,50 @@ class Runs:
         return 1 if self.design.higher_is_better else -1
 
     @property
-    def counts(self) -> dict[str, int]:
+    def state_counts(self) -> dict[str, int]:
         """Trainings by state."""
         return {state: int((self.table["state"] == state).sum()) for state in STATES}
 
     @property
-    def seconds(self) -> float | None:
+    def total_seconds(self) -> float | None:
         """Of training in all, where it is known."""
         return math.fsum(self.table["seconds"].dropna()) if "seconds" in self.table else None
 
-    def name(self, row: int) -> str:
+    def get_training_name(self, row: int) -> str:
         """A training as `SC(c)/split=0.5/ratio=5/seed=3`, as its cell is called."""
         first, *rest = (values[row] for values in self._places.values())
         return "/".join([str(first), *(f"{axis}={value}" for axis, value in zip(list(self._places)[1:], rest, strict=True))])
 
     @property
-    def last(self) -> list[Condition]:
+    def table_conditions(self) -> list[Condition]:
         """The conditions that the text's table is read at: every panel at the largest point; all, where points are names."""
         if not self.numeric:
             return self.conditions
         return [condition for condition in self.conditions if not self.along or condition[self.along] == self.points[-1]]
 
-    def at(self, panel: Condition, point: Value) -> Condition:
+    def get_condition(self, panel: Condition, point: Value) -> Condition:
         """The condition of a panel and a point, its axes in order."""
         return {axis: point if axis == self.along else panel[axis] for axis in self.axes}
 
-    def rows(self, arm: str, condition: Condition) -> list[int]:
+    def find_rows(self, arm: str, condition: Condition) -> list[int]:
         """Where in the table an arm's replicates at a condition are."""
         return self._rows.get((arm, *condition.values()), [])
 
-    def done(self, arm: str, condition: Condition) -> list[int]:
-        return [row for row in self.rows(arm, condition) if self._done[row]]
+    def find_done_rows(self, arm: str, condition: Condition) -> list[int]:
+        return [row for row in self.find_rows(arm, condition) if self._done[row]]
 
-    def sample(self, arm: str, condition: Condition, metric: str | None = None) -> Sample:
+    def get_sample(self, arm: str, condition: Condition, metric: str | None = None) -> Sample:
         name = metric or self.design.metric
         if name not in self._columns:
             column = self.table[name] if name in self.table else pd.Series(np.nan, self.table.index)
             self._columns[name] = column.to_numpy(float)
-        rows = [row for row in self.done(arm, condition) if np.isfinite(self._columns[name][row])]
+        rows = [row for row in self.find_done_rows(arm, condition) if np.isfinite(self._columns[name][row])]
         return Sample(
             {self._replicates[row]: float(self._columns[name][row]) for row in rows},
             {self._replicates[row]: self._splits[row] for row in rows},
         )
 
-    def resolve(self, place: dict[str, Any]) -> dict[str, Any] | None:
+    def resolve_place(self, place: dict[str, Any]) -> dict[str, Any] | None:
         """A claim's place with FIRST and LAST replaced; None where this grid has no such value."""
         known: dict[str, Sequence[Any]] = {self.design.compared: self.arms, **self.axes}
         resolved = {}
@@ -182,9 +182,9 @@ class Runs:
         return resolved
 
 
-def label(condition: Condition) -> str:
+def format_condition(condition: Condition) -> str:
     return ", ".join(f"{axis} = {value}" for axis, value in condition.items())
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

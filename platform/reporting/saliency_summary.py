@@ -85,22 +85,22 @@ class ExplainFile(ExplainModel):
         return self
 
 
-def read_looks(folder: RunFolder) -> tuple[list[SaliencySummary], list[str]]:
+def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], list[str]]:
     """What was explained, empty where nothing was; and a line on each explain.json that is damaged, which is left out."""
     found, damaged = [], []
     for place, how in HOWS.items():
         try:
-            said = _read(folder, place)
+            said = _read_explain_file(folder, place)
         except (ValueError, RecursionError, OSError) as error:
-            path = folder.path("explain", place, "explain.json")
-            damaged.append(f"{path} is damaged: {_describe(error)}; run python -m platform.explain again with --how {how}")
+            path = folder.get_path("explain", place, "explain.json")
+            damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with --how {how}")
             continue
         if said is not None:
-            found.append(_opened(folder, place, said))
+            found.append(_build_summary(folder, place, said))
     return found, damaged
 
 
-def _read(folder: RunFolder, place: str) -> dict[str, Any] | None:
+def _read_explain_file(folder: RunFolder, place: str) -> dict[str, Any] | None:
     """A checked explain.json; None where there is none. ValueError where a page could not be made from it."""
     said = folder.get_json("explain", place, "explain.json", signed=True)
     if said is None and folder.get("explain", place, "explain.json") is None:
@@ -111,21 +111,21 @@ def _read(folder: RunFolder, place: str) -> dict[str, Any] | None:
     return said
 
 
-def _opened(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
+def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
     names = [name for name in said["sheets"] if name.startswith("sheet-")]
     names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
-    pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _uri(folder, place, name))}
+    pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _make_data_uri(folder, place, name))}
     averages = pictures.pop("averages", "")
     facts = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
     return SaliencySummary(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures))
 
 
-def _uri(folder: RunFolder, place: str, name: str) -> str:
+def _make_data_uri(folder: RunFolder, place: str, name: str) -> str:
     content = folder.get("explain", place, f"{name}.svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" if content else ""
 
 
-def _describe(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What is wrong with a file, without line breaks."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from platform.reporting.runs import Design, Runs
-from platform.reporting.tablefile import FEW, TableFile, open_table, unknown_name
+from platform.reporting.tablefile import FEW, TableFile, make_name_error, open_table
 
 METHOD, SEED, STUDY = "method", "seed", "study"
 RESERVED = (METHOD, SEED, STUDY, "state", "reason", "split_hash")
@@ -36,57 +36,61 @@ def read_table(
     higher is better, `val/accuracy`. Others are not read. Rows count as in a spreadsheet, the header being row 1 (in parquet too); where
     quoted line breaks put the row elsewhere in an editor, its line is given besides. Rows without any value are not there.
 
-    Which trainings are missing: see `_missing`.
+    Which trainings are missing: see `_add_missing_rows`.
     """
     file = open_table(path)
-    names, conditions = file.names, list(dict.fromkeys(conditions))
+    names, conditions = file.column_names, list(dict.fromkeys(conditions))
     for name, role in ((METHOD, "what is compared"), (SEED, "the replicates")):
         if name not in names:
-            raise file.lacks(name, f"call the column of {role} {name}")
+            raise file.make_column_error(name, f"call the column of {role} {name}")
     score = next((name for name in (metric, f"{metric}/accuracy") if name in names), None)
     if score is None or score in RESERVED:
-        raise file.lacks(metric, "name the column of the numbers: --metric NAME")
+        raise file.make_column_error(metric, "name the column of the numbers: --metric NAME")
     selectors = [score.replace("test", "val", 1), "val", *(["val/accuracy"] if higher_is_better else [])]
     selector = next((name for name in selectors if name in names and name != score), "")
     for name in conditions:
         if name not in names:
-            raise file.error(unknown_name("condition", name, names))
+            raise file.make_error(make_name_error("condition", name, names))
         if name in {*RESERVED, score, selector, SECONDARY} - {STUDY}:
-            raise file.error(f"column {name} cannot be a condition, it has a part of its own; leave it out of --condition")
+            raise file.make_error(f"column {name} cannot be a condition, it has a part of its own; leave it out of --condition")
     notes = list(file.notes)
     for name in sorted({*RESERVED, *COUNTS, "val"} - {*names}):
         notes += [f"column {other} is not read; if it is the {name}, call it {name}" for other in names if other.lower() == name]
 
-    studies = file.text(STUDY).unique().tolist() if STUDY in names and (file.frame[STUDY].astype(str).fillna("") != "").any() else []
+    studies = (
+        file.read_text_column(STUDY).unique().tolist() if STUDY in names and (file.frame[STUDY].astype(str).fillna("") != "").any() else []
+    )
     conditions = [*([STUDY] if len(studies) > 1 else []), *(name for name in conditions if name != STUDY)]
-    columns: dict[str, Any] = {METHOD: file.text(METHOD)}
-    columns |= {name: file.text(name) if name == STUDY else file.values(name) for name in conditions}
-    columns[SEED] = file.values(SEED, mixed=True)
+    columns: dict[str, Any] = {METHOD: file.read_text_column(METHOD)}
+    columns |= {name: file.read_text_column(name) if name == STUDY else file.read_value_column(name) for name in conditions}
+    columns[SEED] = file.read_value_column(SEED, mixed=True)
     wanted = [name for name in (score, selector, SECONDARY, *COUNTS) if name in names and name not in columns]
-    numbers = {name: file.numbers(name) for name in wanted}
+    numbers = {name: file.read_number_column(name) for name in wanted}
     for name in wanted:
         if name != score and not np.isfinite(numbers[name]).any():
             notes.append(f"column {name} holds no number: not used")
             del numbers[name]
-    state, reason = _state(file, score, numbers[score])
-    columns |= {"state": state, "reason": reason, "split_hash": file.text("split_hash", empty=True), **numbers}
+    state, reason = _read_states(file, score, numbers[score])
+    columns |= {"state": state, "reason": reason, "split_hash": file.read_text_column("split_hash", empty=True), **numbers}
     table = pd.DataFrame(columns, index=file.frame.index)
 
     place = [METHOD, *conditions, SEED]
-    table = _once(file, table, place, conditions, notes)
+    table = _drop_duplicates(file, table, place, conditions, notes)
     if failed := int((table["state"] == "failed").sum()):
         notes.append(f"{failed} of {len(table)} trainings failed or have no number: they count as failed")
     arms = table[METHOD].unique().tolist()
     if baseline is not None and baseline not in arms:
-        raise file.error(unknown_name("baseline", baseline, arms))
+        raise file.make_error(make_name_error("baseline", baseline, arms))
     if len(arms) == 1:
         notes.append("one method only: there is nothing to compare it with")
     if table[SEED].nunique() == 1:
         notes.append("one seed only: nothing is known of the spread")
     sizes = table.groupby([METHOD, *conditions], sort=False).size()
     if (largest := int(sizes.max())) > REPLICATES:
-        raise file.error(f"{largest} seeds of one method under one condition, more than {REPLICATES}; name conditions, or average first")
-    table = _missing(table, conditions, notes)
+        raise file.make_error(
+            f"{largest} seeds of one method under one condition, more than {REPLICATES}; name conditions, or average first"
+        )
+    table = _add_missing_rows(table, conditions, notes)
     numeric = [name for name in conditions if table[name].nunique() > 1 and not isinstance(table[name].iloc[0], str)]
     design = Design(
         title=studies[0] if len(studies) == 1 else Path(path).stem,
@@ -106,22 +110,24 @@ def read_table(
     return Runs(design, table, notes)
 
 
-def _state(file: TableFile, score: str, numbers: np.ndarray) -> tuple[pd.Series, pd.Series]:
+def _read_states(file: TableFile, score: str, numbers: np.ndarray) -> tuple[pd.Series, pd.Series]:
     """State and reason of each row: done only with a number, and only if a `state` column agrees."""
-    given = file.text("state", empty=True)
+    given = file.read_text_column("state", empty=True)
     state = given.where(given.isin(["done", "missing"]), "failed") if "state" in file.frame else given.where(given != "", "done")
     if not (state == "done").any():
         states = ", ".join(given.unique().tolist()[:FEW])
-        raise file.error(f"column state: no row is done (states: {states}); write done where a training ended well, or drop the column")
-    reason = file.text("reason", empty=True)
+        raise file.make_error(
+            f"column state: no row is done (states: {states}); write done where a training ended well, or drop the column"
+        )
+    reason = file.read_text_column("reason", empty=True)
     reason = reason.where(reason != "", ("state " + given).where(given != "", "no state")).where(state != "done", "")
     lost = (state == "done").to_numpy() & ~np.isfinite(numbers)
     if lost.sum() == (state == "done").sum():
-        raise file.error(f"column {score} holds no number; name the column of the numbers: --metric NAME")
+        raise file.make_error(f"column {score} holds no number; name the column of the numbers: --metric NAME")
     return state.mask(lost, "failed"), reason.mask(lost, f"no number in column {score}")
 
 
-def _once(file: TableFile, table: pd.DataFrame, place: list[str], conditions: list[str], notes: list[str]) -> pd.DataFrame:
+def _drop_duplicates(file: TableFile, table: pd.DataFrame, place: list[str], conditions: list[str], notes: list[str]) -> pd.DataFrame:
     """Each training once. BadRequest where two rows of one place differ, with the columns that might tell them apart."""
     twice = table[table.duplicated(place, keep=False)]
     again = twice.duplicated([name for name in table if name != "reason"])
@@ -135,7 +141,7 @@ def _once(file: TableFile, table: pd.DataFrame, place: list[str], conditions: li
     first, second = twice.index[(twice[place] == where).all(axis=1)][:2]
     rows, training = file.frame.loc[twice.index], twice.groupby(place, sort=False).ngroup()
     few = min(FEW, max(2, len(table) // 2))
-    others = [name for name in file.names if name not in {*RESERVED, *table} and rows[name].dtype != object]
+    others = [name for name in file.column_names if name not in {*RESERVED, *table} and rows[name].dtype != object]
     columns = [name for name in others if 1 < rows[name].nunique() <= few]
 
     def apart(names: list[str]) -> bool:
@@ -147,11 +153,13 @@ def _once(file: TableFile, table: pd.DataFrame, place: list[str], conditions: li
             found = fewer
     named = f"if another column tells them apart, name it: --condition {','.join([*conditions, *found])}"
     todo = named if found else "keep one, or give each its seed"
-    both = f"rows {file.row(first)} and {file.row(second)} are both {', '.join(f'{name} {value}' for name, value in where.items())}"
-    raise file.error(f"{both}, with different numbers; {todo}")
+    both = (
+        f"rows {file.find_row(first)} and {file.find_row(second)} are both {', '.join(f'{name} {value}' for name, value in where.items())}"
+    )
+    raise file.make_error(f"{both}, with different numbers; {todo}")
 
 
-def _missing(table: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
+def _add_missing_rows(table: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
     """The table with a row for each training that should be there and is not, study by study.
 
     Expected is every method under every condition seen, with every seed of a pool. The pool is the study, where its samples (a method
@@ -161,13 +169,13 @@ def _missing(table: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd
     have conditions of their own are no grid.
     """
     parts = [part for _, part in table.groupby(STUDY, sort=False)] if STUDY in conditions else [table]
-    added = [_expected(part, conditions, notes) for part in parts]
+    added = [_list_missing_rows(part, conditions, notes) for part in parts]
     if absent := sum(map(len, added)):
         notes.append(f"{absent} of {len(table) + absent} expected trainings are not in the table: they count as missing")
     return pd.concat([table, *(rows for rows in added if len(rows))], ignore_index=True)
 
 
-def _expected(part: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
+def _list_missing_rows(part: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
     """What is missing of one study."""
     (arm, arms), (seed, seeds) = pd.factorize(part[METHOD]), pd.factorize(part[SEED])
     place = part.groupby(conditions, sort=False).ngroup().to_numpy() if conditions else 0 * arm

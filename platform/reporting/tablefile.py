@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from trainables.cell import Value
-from trainables.registry import BadRequest, unknown
+from trainables.registry import BadRequest, make_unknown_error
 
 NOTHING = ("", "-", "na", "n/a", "#n/a", "<na>", "null", "nan", "-nan", "inf", "+inf", "-inf", "infinity", "-infinity")
 """how a cell without a number is written"""
@@ -37,73 +37,73 @@ class TableFile:
     """of text"""
 
     @property
-    def names(self) -> list[str]:
+    def column_names(self) -> list[str]:
         return [str(name) for name in self.frame.columns]
 
-    def error(self, says: str) -> BadRequest:
+    def make_error(self, says: str) -> BadRequest:
         return BadRequest(f"{self.path}: {' '.join(says.split())}")
 
-    def lacks(self, name: str, todo: str) -> BadRequest:
-        near = near_name(name, self.names)
-        shown = ", ".join(self.names[:FEW]) + (", ..." if len(self.names) > FEW else "")
-        return self.error(f"no column {name}{f'; did you mean {near}?' if near else ';'} {todo} (columns: {shown})")
+    def make_column_error(self, name: str, todo: str) -> BadRequest:
+        near = find_near_name(name, self.column_names)
+        shown = ", ".join(self.column_names[:FEW]) + (", ..." if len(self.column_names) > FEW else "")
+        return self.make_error(f"no column {name}{f'; did you mean {near}?' if near else ';'} {todo} (columns: {shown})")
 
-    def at(self, record: int, column: str, says: str) -> BadRequest:
-        return self.error(f"row {self.row(record)}, column {column}: {says}")
+    def make_cell_error(self, record: int, column: str, says: str) -> BadRequest:
+        return self.make_error(f"row {self.find_row(record)}, column {column}: {says}")
 
-    def row(self, record: int) -> str:
+    def find_row(self, record: int) -> str:
         """Only ever asked for an error: counting lines costs a pass over the file."""
         if not self.separator:
             return str(record + 2)
-        row, line, _ = next(islice(_records(self.path, self.encoding, self.separator), record + 1, None))
+        row, line, _ = next(islice(_split_records(self.path, self.encoding, self.separator), record + 1, None))
         return f"{row}" + (f" (line {line} in an editor)" if line != row else "")
 
-    def text(self, name: str, empty: bool = False) -> pd.Series:
+    def read_text_column(self, name: str, empty: bool = False) -> pd.Series:
         """A column as text, stripped. BadRequest for an empty cell, unless it may be `empty` or absent."""
         if empty and name not in self.frame:
             return pd.Series("", self.frame.index, dtype="str")
         text = self.frame[name].astype("str").fillna("").str.strip()
         if not empty and (text == "").any():
-            raise self.at(text.index[text == ""][0], name, f"is empty; every training needs its {name}")
+            raise self.make_cell_error(text.index[text == ""][0], name, f"is empty; every training needs its {name}")
         return text
 
-    def values(self, name: str, mixed: bool = False) -> pd.Series:
+    def read_value_column(self, name: str, mixed: bool = False) -> pd.Series:
         """A column as numbers where all its values are, as text otherwise; 1 and 1.0 are the same, in `mixed` company too.
 
         BadRequest for an empty cell, and for a nan or NA among numbers.
         """
-        text = self.text(name)
+        text = self.read_text_column(name)
         codes, distinct = pd.factorize(text)
         texts = distinct.tolist()
-        values = [_value(plain) for plain in self.plain(pd.Series(texts, dtype="str"))]
+        values = [_parse_value(plain) for plain in self.normalise_decimals(pd.Series(texts, dtype="str"))]
         odd = [code for code, value in enumerate(values) if isinstance(value, str)]
         if odd and len(odd) < len(values) and all(texts[code].lower() in NOTHING for code in odd):
             says = f"is {texts[odd[0]]} among numbers; every training needs its {name}"
-            raise self.at(text.index[codes == odd[0]][0], name, says)
+            raise self.make_cell_error(text.index[codes == odd[0]][0], name, says)
         if odd:
             values = [str(value) for value in values] if mixed else texts
         same = len({type(value) for value in values}) == 1  # pandas would make 5 of .5 and 5 a 5.0
         return pd.Series(values, dtype=None if same else object).take(codes).set_axis(self.frame.index)
 
-    def numbers(self, name: str) -> np.ndarray:
+    def read_number_column(self, name: str) -> np.ndarray:
         """A column as numbers, NaN where there is none. BadRequest for true and false, and for text that is no number."""
         column = self.frame[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             return column.to_numpy(float, na_value=np.nan)
-        text = self.plain(self.text(name, empty=True))
+        text = self.normalise_decimals(self.read_text_column(name, empty=True))
         written = text.str.fullmatch(NUMBER.pattern).to_numpy(bool)
         rest = text[~written].str.lower()
         if len(rest) and not written.any() and rest.isin(["true", "false", *NOTHING]).all() and rest.isin(["true", "false"]).any():
-            raise self.error(f"column {name} holds true and false, not numbers; name the column of the numbers: --metric NAME")
+            raise self.make_error(f"column {name} holds true and false, not numbers; name the column of the numbers: --metric NAME")
         odd = rest.index[~rest.isin([*NOTHING, "none"])]
         if len(odd):
             says = f"{str(self.frame[name][odd[0]])[:60]!r} is no number; write one like 0.85, or leave it empty where the training failed"
-            raise self.at(odd[0], name, says)
+            raise self.make_cell_error(odd[0], name, says)
         numbers = np.full(len(text), np.nan)
         numbers[written] = text[written].to_numpy(object).astype(float)  # python's parser is exact to the last digit
         return numbers
 
-    def plain(self, text: pd.Series) -> pd.Series:
+    def normalise_decimals(self, text: pd.Series) -> pd.Series:
         """Numbers with a decimal point, where a decimal comma can be told from a separator."""
         return text.str.replace(",", ".", regex=False) if self.separator == ";" else text
 
@@ -117,12 +117,12 @@ def open_table(path: str) -> TableFile:
     try:
         file = _open_parquet(path) if kind == ".parquet" else _open_text(path, "\t" if kind == ".tsv" else None)
     except OSError as error:
-        raise BadRequest(f"{path}: cannot be read ({error.strerror or _line(error)})") from None
+        raise BadRequest(f"{path}: cannot be read ({error.strerror or _join_lines(error)})") from None
     except (pa.ArrowException, csv.Error, UnicodeError) as error:
-        raise BadRequest(f"{path}: is no {kind} table ({_line(error)}); save it anew") from None
+        raise BadRequest(f"{path}: is no {kind} table ({_join_lines(error)}); save it anew") from None
     names = [" ".join(str(name).split()) for name in file.frame.columns]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise file.error(f"row 1: two columns are called {twice[0]}; rename one")
+        raise file.make_error(f"row 1: two columns are called {twice[0]}; rename one")
     file.frame.columns = pd.Index(names)
     file.frame = file.frame[[name for name in names if name]]
     blank = np.ones(len(file.frame), bool)
@@ -130,7 +130,7 @@ def open_table(path: str) -> TableFile:
         blank &= (column.isna() | ((column == "") if column.dtype == "str" else False)).to_numpy(bool)
     file.frame = file.frame[~blank] if blank.any() else file.frame
     if file.frame.empty:
-        raise file.error("has a header and no row; nothing to report on")
+        raise file.make_error("has a header and no row; nothing to report on")
     return file
 
 
@@ -142,10 +142,10 @@ def _open_parquet(path: str) -> TableFile:
 
 def _open_text(path: str, separator: str | None) -> TableFile:
     """Every cell as the text that stands there: what is a number is decided by column, not guessed."""
-    data, encoding = _decode(path)
+    data, encoding = _decode_file(path)
     header = re.sub(r'"[^"]*"', "", data[:100_000].decode(errors="replace")).strip().partition("\n")[0]
     separator = separator or max(",;\t", key=header.count)
-    _, _, names = next(_records(path, encoding, separator), (0, 0, []))
+    _, _, names = next(_split_records(path, encoding, separator), (0, 0, []))
     if not names:
         raise BadRequest(f"{path}: is empty; nothing to report on")
     try:
@@ -160,7 +160,7 @@ def _open_text(path: str, separator: str | None) -> TableFile:
             convert_options=arrow_csv.ConvertOptions(column_types={f"f{column}": pa.string() for column in range(len(names))}),
         )
     except pa.ArrowInvalid:
-        for row, _, fields in _records(path, encoding, separator):
+        for row, _, fields in _split_records(path, encoding, separator):
             if len(fields) != len(names):
                 fault = f"row {row} has {len(fields)} fields, the header {len(names)}"
                 raise BadRequest(f"{path}: {fault}; a separator or a quote is amiss, or the file cut off") from None
@@ -170,7 +170,7 @@ def _open_text(path: str, separator: str | None) -> TableFile:
     return TableFile(path, frame, notes, encoding, separator)
 
 
-def _decode(path: str) -> tuple[bytes, str]:
+def _decode_file(path: str) -> tuple[bytes, str]:
     """A file's text in UTF-8, and its own encoding. latin-1 takes anything, so what no text holds is refused first."""
     data = Path(path).read_bytes()
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -185,7 +185,7 @@ def _decode(path: str) -> tuple[bytes, str]:
     raise BadRequest(f"{path}: begins as UTF-16 and is not; save it as UTF-8")
 
 
-def _records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
+def _split_records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
     """Row in a spreadsheet, line in an editor and fields of each record that is not blank, the header first."""
     limit = csv.field_size_limit(1 << 30)  # of the whole process; counting rows must not stop at a long cell
     try:
@@ -199,7 +199,7 @@ def _records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, in
         csv.field_size_limit(limit)
 
 
-def _value(text: str) -> Value:
+def _parse_value(text: str) -> Value:
     """The number that a text is, an int where it is whole; other text as it stands."""
     if not NUMBER.fullmatch(text):
         return text
@@ -210,21 +210,21 @@ def _value(text: str) -> Value:
     return int(number) if number.is_integer() else number if math.isfinite(number) else text
 
 
-def near_name(name: str, known: Sequence[str]) -> str:
+def find_near_name(name: str, known: Sequence[str]) -> str:
     """The known name that may be meant, capitals aside; empty where none is near."""
     folded = {other.lower(): other for other in known}
     return next((folded[other] for other in get_close_matches(name.strip().lower(), folded, n=1, cutoff=0.4)), "")
 
 
-def unknown_name(noun: str, name: str, known: Sequence[str]) -> str:
-    """The line of `unknown`, for which capitals are other letters."""
-    same = near_name(name, known)
+def make_name_error(noun: str, name: str, known: Sequence[str]) -> str:
+    """The line of `make_unknown_error`, for which capitals are other letters."""
+    same = find_near_name(name, known)
     return (
         f"unknown {noun} {name!r}; did you mean {same}?"
         if same and same.lower() == name.strip().lower()
-        else str(unknown(noun, name, known))
+        else str(make_unknown_error(noun, name, known))
     )
 
 
-def _line(error: BaseException) -> str:
+def _join_lines(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]

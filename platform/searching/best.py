@@ -10,7 +10,7 @@ from search_spaces.study import Study
 from trainables.registry import BadRequest
 
 
-def read(file: str, study: Study) -> tuple[TunedSettings, ...]:
+def read_best_file(file: str, study: Study) -> tuple[TunedSettings, ...]:
     """The entries of a best.json that speak of this study's arms and conditions. BadRequest where none does, or it is no such file."""
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -24,13 +24,15 @@ def read(file: str, study: Study) -> tuple[TunedSettings, ...]:
         raise BadRequest(f"{file}: is no best.json of a search ({type(error).__name__}: {error})") from None
     if of != study.name:
         raise BadRequest(f"{file}: was found for {of}, not for {study.name}; python -m platform.search {study.name} makes one")
-    fits = tuple(each for each in found if each.arm in study.axes[study.compared] and _within(each, study))
+    fits = tuple(each for each in found if each.arm in study.axes[study.compared] and _is_within_study(each, study))
     if not fits:
-        raise BadRequest(f"{file}: speaks of no arm and condition of this grid; it knows {'; '.join(map(_said, found)) or 'none'}")
+        raise BadRequest(
+            f"{file}: speaks of no arm and condition of this grid; it knows {'; '.join(map(_describe_settings, found)) or 'none'}"
+        )
     return fits
 
 
-def against_text(study: Study, found: list[TunedSettings], seeds: range) -> Study:
+def make_comparison_study(study: Study, found: list[TunedSettings], seeds: range) -> Study:
     """The searched arm with the settings found and with the text's, on these seeds, under the study's conditions."""
     arm = found[0].arm
     tuned = f"{arm}(found)"
@@ -47,9 +49,9 @@ def against_text(study: Study, found: list[TunedSettings], seeds: range) -> Stud
     )
 
 
-def _within(found: TunedSettings, study: Study) -> bool:
+def _is_within_study(found: TunedSettings, study: Study) -> bool:
     return all(value in study.axes.get(axis, ()) for axis, value in found.condition.items())
 
 
-def _said(found: TunedSettings) -> str:
+def _describe_settings(found: TunedSettings) -> str:
     return ", ".join([found.arm, *(f"{axis}={value}" for axis, value in found.condition.items())])

@@ -7,8 +7,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
 
-from platform.board import Row, means
-from platform.events import begin, curves, end, experiment, write_run
+from platform.board import Row, average_replicates
+from platform.events import encode_curves, encode_experiment, encode_run_end, encode_run_start, write_run
 from platform.searching.driver import ConditionSearch, SearchDriver
 from search_spaces.space import OneOf
 from trainables.cell import Cell
@@ -19,22 +19,22 @@ SCORES = ("score/mean", "score/sd")
 
 def draw_table(folder: RunFolder, hunt: SearchDriver) -> None:
     """The head of the HParams table: a column a condition's axis and a searched setting."""
-    search = hunt.quests[0].search
-    axes = {axis: tuple(dict.fromkeys(quest.condition[axis] for quest in hunt.quests)) for axis in hunt.quests[0].condition}
+    search = hunt.searches[0].search
+    axes = {axis: tuple(dict.fromkeys(quest.condition[axis] for quest in hunt.searches)) for axis in hunt.searches[0].condition}
     searched = {name: each.values if isinstance(each, OneOf) else () for name, each in search.space.items()}
-    write_run(Path(folder.make_folder(folder.path("tb"))), experiment(f"search of {search.arm}", axes | searched, SCORES))
+    write_run(Path(folder.make_folder(folder.get_path("tb"))), encode_experiment(f"search of {search.arm}", axes | searched, SCORES))
 
 
 def draw_suggestion(folder: RunFolder, quest: ConditionSearch, trial: FrozenTrial, cells: list[Cell]) -> None:
     """Its run: mean and SD over the seeds for each epoch, and of the score."""
-    begun: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.history(cell.key))]
+    begun: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.get_history(cell.key))]
     if not begun:
         return
-    rows = list(means(begun))
+    rows = list(average_replicates(begun))
     scores = trial.user_attrs.get("scores", [])
     spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     scored = {tag: value for tag, value in zip(SCORES, (trial.value, spread), strict=True) if value is not None}
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scored.items()]
     status = api_pb2.STATUS_SUCCESS if trial.state == TrialState.COMPLETE else api_pb2.STATUS_FAILURE
-    content = begin(quest.condition | trial.params, rows[0]) + curves(rows) + end(rows[-1], values, status)
-    write_run(Path(folder.make_folder(folder.path("tb", quest.where, f"{trial.number:04d}"))), content)
+    content = encode_run_start(quest.condition | trial.params, rows[0]) + encode_curves(rows) + encode_run_end(rows[-1], values, status)
+    write_run(Path(folder.make_folder(folder.get_path("tb", quest.where, f"{trial.number:04d}"))), content)

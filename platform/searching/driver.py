@@ -26,34 +26,34 @@ class ConditionSearch:
         axes: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in condition.items()}
         axes |= {study.compared: (search.arm,), study.replicated: tuple(range(search.seeds))}
         self.study, self.search, self.condition, self.data = replace(study, axes=study.axes | axes), search, condition, data
-        every = self.study.cells(data)
-        self.steps = [cell for cell in every if self.study.is_step(cell)]
+        every = self.study.make_cells(data)
+        self.steps = [cell for cell in every if self.study.is_prerequisite(cell)]
         """what the cells of every suggestion start from"""
-        base = [cell for cell in every if not self.study.is_step(cell)]
-        self.text = {name: value for name in search.space if (value := _reach(base[0].method_settings, name)) is not None}
-        self._check()
+        base = [cell for cell in every if not self.study.is_prerequisite(cell)]
+        self.text = {name: value for name in search.space if (value := _get_nested(base[0].method_settings, name)) is not None}
+        self._check_ranges()
         what = json.dumps([[cell.key for cell in base], {name: repr(each) for name, each in search.space.items()}])
         self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
         self.name = f"{self.where}#{hashlib.sha256(what.encode()).hexdigest()[:8]}"
         """changes with settings, data and seeds: what was suggested for others says nothing here"""
         self.record: SearchRecord
 
-    def cells(self, settings: Settings) -> list[Cell]:
+    def make_cells(self, settings: Settings) -> list[Cell]:
         """One for each seed of a search."""
         study = replace(self.study, found=(TunedSettings(self.search.arm, self.condition, dict(settings)),))
-        return [cell for cell in study.cells(self.data) if not study.is_step(cell)]
+        return [cell for cell in study.make_cells(self.data) if not study.is_prerequisite(cell)]
 
-    def _check(self) -> None:
+    def _check_ranges(self) -> None:
         """A range whose ends the method would not take is said before anything starts."""
         for end in (0, -1):
             ends = {
                 name: each.values[end] if isinstance(each, OneOf) else (each.low, each.high)[end]
                 for name, each in self.search.space.items()
             }
-            self.cells(ends)
+            self.make_cells(ends)
 
-    def found(self) -> TunedSettings | None:
-        best = self.record.best
+    def get_best_settings(self) -> TunedSettings | None:
+        best = self.record.best_trial
         return TunedSettings(self.search.arm, self.condition, dict(best.params)) if best else None
 
 
@@ -63,7 +63,7 @@ class SearchDriver:
     def __init__(
         self, quests: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt
     ) -> None:
-        self.quests, self.folder, self.trials = quests, folder, trials
+        self.searches, self.folder, self.trials = quests, folder, trials
         self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda quest, trial, cells: None
         """is told of each suggestion with what came of it"""
         for quest in quests:
@@ -71,26 +71,26 @@ class SearchDriver:
         self._open: dict[str, tuple[ConditionSearch, int, list[Cell]]] = {}
 
     @property
-    def left(self) -> int:
+    def suggestions_left(self) -> int:
         """Suggestions still to be made."""
-        return sum(max(0, self.trials - quest.record.made) for quest in self.quests)
+        return sum(max(0, self.trials - quest.record.started_trials) for quest in self.searches)
 
-    def ask(self, trial: str) -> list[Cell] | None:
-        quest = min(self.quests, key=lambda quest: quest.record.made)
+    def suggest_cells(self, trial: str) -> list[Cell] | None:
+        quest = min(self.searches, key=lambda quest: quest.record.started_trials)
         if (suggested := quest.record.ask(self.trials)) is None:
             return None
         number, settings = suggested
-        cells = quest.cells(settings)
+        cells = quest.make_cells(settings)
         self._open[trial] = quest, number, cells
         return cells
 
-    def tell(self, trial: str) -> None:
+    def complete_trial(self, trial: str) -> None:
         """The trial's cells have ended: what they scored, each by the epoch it picked on the images that select, is the suggestion's."""
         if trial not in self._open:
             return
         quest, number, cells = self._open.pop(trial)
-        results = [self.folder.result(cell.key) for cell in cells]
-        errors = [None if result else self.folder.error(cell.key) for cell, result in zip(cells, results, strict=True)]
+        results = [self.folder.get_result(cell.key) for cell in cells]
+        errors = [None if result else self.folder.get_error(cell.key) for cell, result in zip(cells, results, strict=True)]
         if any(not result and not error for result, error in zip(results, errors, strict=True)):
             self._open[trial] = quest, number, cells  # stopped in the middle
             return
@@ -99,27 +99,27 @@ class SearchDriver:
         quest.record.tell(number, scores, reasons[0] if reasons else "")
         self.ended(quest, quest.record.study.trials[number], cells)
 
-    def release(self) -> None:
-        for quest in self.quests:
-            quest.record.release()
+    def release_all(self) -> None:
+        for quest in self.searches:
+            quest.record.release_running()
         self._open.clear()
 
 
-def quests(study: Study, search: Search, data: dict[str, Data]) -> list[ConditionSearch]:
+def make_condition_searches(study: Study, search: Search, data: dict[str, Data]) -> list[ConditionSearch]:
     """One for each combination of the study's conditions."""
     if search.arm not in study.axes[study.compared]:
         raise BadRequest(f"{search.arm} is what is searched in {study.name}: --only {study.compared}=... must not leave it out")
-    every = [dict(zip(study.conditions, values, strict=True)) for values in product(*study.conditions.values())]
+    every = [dict(zip(study.condition_axes, values, strict=True)) for values in product(*study.condition_axes.values())]
     return [ConditionSearch(study, search, condition, data) for condition in every]
 
 
-def best_json(study: Study, hunt: SearchDriver) -> dict[str, Any]:
+def build_best_json(study: Study, hunt: SearchDriver) -> dict[str, Any]:
     """What `--use` reads: by condition the settings with the highest mean, and what they were compared with."""
     found = []
-    for quest in hunt.quests:
-        if (best := quest.record.best) is None:
+    for quest in hunt.searches:
+        if (best := quest.record.best_trial) is None:
             continue
-        text = next((trial for trial in quest.record.finished if trial.user_attrs.get("searcher") == "the text"), None)
+        text = next((trial for trial in quest.record.finished_trials if trial.user_attrs.get("searcher") == "the text"), None)
         found.append(
             {
                 "arm": quest.search.arm,
@@ -130,22 +130,22 @@ def best_json(study: Study, hunt: SearchDriver) -> dict[str, Any]:
                 "suggestion": best.number,
                 "by": best.user_attrs["searcher"],
                 "text": {"settings": quest.text, "mean": text.value if text else None},
-                "finished": len(quest.record.finished),
-                "failed": len(quest.record.failed),
+                "finished": len(quest.record.finished_trials),
+                "failed": len(quest.record.failed_trials),
             }
         )
-    space = {name: {"kind": type(each).__name__} | asdict(each) for name, each in hunt.quests[0].search.space.items()}
+    space = {name: {"kind": type(each).__name__} | asdict(each) for name, each in hunt.searches[0].search.space.items()}
     return {
         "study": study.name,
         "scale": study.scale,
-        "objective": f"mean val/{study.metric} over seeds 0 to {hunt.quests[0].search.seeds - 1}",
+        "objective": f"mean val/{study.metric} over seeds 0 to {hunt.searches[0].search.seeds - 1}",
         "space": space,
         "tpe": TPE,
         "found": found,
     }
 
 
-def _reach(settings: dict[str, Any], name: str) -> Any:
+def _get_nested(settings: dict[str, Any], name: str) -> Any:
     value: Any = settings
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None

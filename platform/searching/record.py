@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import STARTUP, OneOf, Range, Real, Search, Whole
 from trainables.cell import Value
-from trainables.registry import BadRequest, unknown
-from trainables.streams import torch_seed
+from trainables.registry import BadRequest, make_unknown_error
+from trainables.streams import make_torch_seed
 
 Settings = dict[str, Value]
 TPE = {"n_startup_trials": STARTUP, "multivariate": True, "constant_liar": True}
@@ -43,7 +43,7 @@ class Journal(JournalStorage):
     def __init__(self, path: str, verify: Callable[[], None] = lambda: None) -> None:
         """`verify` is called before every write; it raises where the file is no longer this driver's."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        _mend(path)
+        _cut_partial_line(path)
         try:
             super().__init__(JournalFileBackend(path, _Held(verify)))
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
@@ -64,7 +64,7 @@ class _Held(BaseJournalFileLock):
         pass
 
 
-def _mend(path: str) -> None:
+def _cut_partial_line(path: str) -> None:
     """Cut off a last line without an end: its writer was killed in the middle of it, and what comes after must not be joined to it."""
     with open(path, "ab+") as file:
         file.seek(0)
@@ -94,24 +94,24 @@ class SearchRecord:
     ) -> None:
         """`text` is what is tried first: the study's own settings, as far as the space holds them; `hyperopt` makes its suggestions."""
         if searcher not in SAMPLERS:
-            raise unknown("searcher", searcher, SAMPLERS)
+            raise make_unknown_error("searcher", searcher, SAMPLERS)
         self.name, self.search, self.searcher, self.hyperopt = name, search, searcher, hyperopt
-        self.distributions = {setting: _distribution(each) for setting, each in search.space.items()}
+        self.distributions = {setting: _make_distribution(each) for setting, each in search.space.items()}
         self.study = optuna.create_study(storage=journal, study_name=name, direction="maximize", load_if_exists=True)
-        for trial in self._trials(TrialState.RUNNING):  # of a search that was killed: to be taken up again
+        for trial in self._list_trials(TrialState.RUNNING):  # of a search that was killed: to be taken up again
             journal.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        if not self.study.trials and all(name in text and _holds(each, text[name]) for name, each in search.space.items()):
+        if not self.study.trials and all(name in text and _contains_value(each, text[name]) for name, each in search.space.items()):
             self.study.enqueue_trial({name: text[name] for name in search.space}, user_attrs={"searcher": "the text"})
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, trials: int) -> tuple[int, Settings] | None:
         """The next suggestion's number and settings; None where `trials` have been made."""
-        waiting, made = self._trials(TrialState.WAITING), self.made
+        waiting, made = self._list_trials(TrialState.WAITING), self.started_trials
         if made >= trials:
             return None
-        seed = torch_seed(made, f"search {self.name}") % 2**31
+        seed = make_torch_seed(made, f"search {self.name}") % 2**31
         if not waiting and self.searcher == "hyperopt":
-            past = [(trial.params, float(trial.value or 0)) for trial in self.finished]
+            past = [(trial.params, float(trial.value or 0)) for trial in self.finished_trials]
             self.study.enqueue_trial(self.hyperopt(self.search.space, past, seed))
         self.study.sampler = SAMPLERS[self.searcher](seed)
         trial = self.study.ask(self.distributions)
@@ -131,35 +131,35 @@ class SearchRecord:
         trial.set_user_attr("sd", stdev(scores) if len(scores) > 1 else None)
         self.study.tell(trial, mean(scores))
 
-    def release(self) -> None:
+    def release_running(self) -> None:
         """Nothing is being trained any more: what was goes back to those that wait."""
         for trial in self._asked.values():
             self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         self._asked.clear()
 
     @property
-    def made(self) -> int:
+    def started_trials(self) -> int:
         """Suggestions that are, or were, in training."""
-        return len(self.study.get_trials(deepcopy=False)) - len(self._trials(TrialState.WAITING))
+        return len(self.study.get_trials(deepcopy=False)) - len(self._list_trials(TrialState.WAITING))
 
     @property
-    def finished(self) -> list[FrozenTrial]:
-        return self._trials(TrialState.COMPLETE)
+    def finished_trials(self) -> list[FrozenTrial]:
+        return self._list_trials(TrialState.COMPLETE)
 
     @property
-    def failed(self) -> list[FrozenTrial]:
-        return self._trials(TrialState.FAIL)
+    def failed_trials(self) -> list[FrozenTrial]:
+        return self._list_trials(TrialState.FAIL)
 
     @property
-    def best(self) -> FrozenTrial | None:
+    def best_trial(self) -> FrozenTrial | None:
         """The one with the highest mean; of equals the first."""
-        return max(self.finished, key=lambda trial: (trial.value or 0, -trial.number), default=None)
+        return max(self.finished_trials, key=lambda trial: (trial.value or 0, -trial.number), default=None)
 
-    def _trials(self, state: TrialState) -> list[FrozenTrial]:
+    def _list_trials(self, state: TrialState) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(state,))
 
 
-def _distribution(each: Range) -> BaseDistribution:
+def _make_distribution(each: Range) -> BaseDistribution:
     if isinstance(each, Real):
         return FloatDistribution(each.low, each.high, log=each.log)
     if isinstance(each, Whole):
@@ -167,7 +167,7 @@ def _distribution(each: Range) -> BaseDistribution:
     return CategoricalDistribution(each.values)
 
 
-def _holds(each: Range, value: Value) -> bool:
+def _contains_value(each: Range, value: Value) -> bool:
     if isinstance(each, OneOf):
         return value in each.values
     return isinstance(value, int | float) and not isinstance(value, bool) and each.low <= value <= each.high

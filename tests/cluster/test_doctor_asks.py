@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from platform import doctor
-from platform.application import application
+from platform.application import make_application
 from tests.cluster.conftest import Cluster, configuration
 from tests.cluster.hosts import CHECKOUT
 
@@ -95,5 +95,5 @@ def test_a_key_that_opens_nothing(hosts: Cluster) -> None:
 )
 def test_a_file_that_is_none(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(content)
-    done = CliRunner().invoke(application(doctor.main), ["--cluster", str(tmp_path / "cluster.yaml")])
+    done = CliRunner().invoke(make_application(doctor.main), ["--cluster", str(tmp_path / "cluster.yaml")])
     assert done.exit_code == 1 and len([line for line in done.stdout.splitlines() if "✗" in line]) == 1 and said in done.stdout

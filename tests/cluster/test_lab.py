@@ -72,14 +72,14 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     wait_for(lambda: not thread.is_alive() or hosts_of(folder) == {"head", "worker"})
     assert thread.is_alive(), said[1][-3000:]
     cluster.worker.pull_plug()
-    done = len(folder.done())
+    done = len(folder.list_done())
     thread.join()
     code, output = said
     output = "\n".join(line for line in output.splitlines() if "a cell," not in line and not line.endswith(WAITING))
     print(output)
     assert code == "0", output[-9000:]
     assert done < 16, "the plug was pulled too late to test anything"
-    assert len(folder.done()) == 16 and "16/16 cells done, 0 failed" in output
+    assert len(folder.list_done()) == 16 and "16/16 cells done, 0 failed" in output
     assert f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in output
     assert "worker is gone: its cells go to other machines" in output
 
@@ -93,4 +93,4 @@ def test_down(cluster: Cluster) -> None:
 
 def hosts_of(folder: RunFolder) -> set[str]:
     """Where the cells that are done were trained."""
-    return {result["provenance"]["host"] for key in folder.done() if (result := folder.result(key))}
+    return {result["provenance"]["host"] for key in folder.list_done() if (result := folder.get_result(key))}

@@ -10,7 +10,7 @@ import torch
 from tests import tiny
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.task import TASKS, Task
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,9 @@ def faces(split: list[str] | None = None, n: int = 60, persons: int | None = 10,
 def task(given: FaceDataset, seed: int = 0, kind: str = "adaptation", **settings: Any) -> Task:
     found = TASKS.find(kind)
     fields = {"role": "x", "classes": tiny.CLASSES} if kind == "adaptation" else {"persons": ("x",)}
-    return found.build(resolve(found.settings, {"size": 32, "colour": "grey", **fields, **settings}, kind), {"x": given}, seed, CPU)
+    return found.build(
+        resolve_settings(found.settings, {"size": 32, "colour": "grey", **fields, **settings}, kind), {"x": given}, seed, CPU
+    )
 
 
 def persons(given: FaceDataset, rows: np.ndarray) -> set[str]:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.data.affine import Affine, draw, move
+from trainables.data.affine import Affine, apply_affine, draw_affine
 
 STILL: dict[str, Any] = {"rotation": 0.0, "shift": 0.0, "scale": (1.0, 1.0), "shear": 0.0, "flip": 0.0}
 
@@ -27,17 +27,17 @@ def centre(image: torch.Tensor) -> np.ndarray:
 
 
 def moved(**settings: Any) -> torch.Tensor:
-    return move(picture(), draw(1, Affine(**STILL | settings), np.random.default_rng(0)))
+    return apply_affine(picture(), draw_affine(1, Affine(**STILL | settings), np.random.default_rng(0)))
 
 
 def test_nothing_to_do_changes_nothing() -> None:
     images = torch.randint(0, 256, (7, 3, 20, 20), dtype=torch.uint8)
-    assert torch.equal(move(images, draw(7, Affine(**STILL), np.random.default_rng(1))), images)
+    assert torch.equal(apply_affine(images, draw_affine(7, Affine(**STILL), np.random.default_rng(1))), images)
 
 
 def test_a_flip_is_a_flip() -> None:
     images = torch.randint(0, 256, (5, 3, 20, 20), dtype=torch.uint8)
-    assert torch.equal(move(images, draw(5, Affine(**STILL | {"flip": 1.0}), np.random.default_rng(1))), images.flip(3))
+    assert torch.equal(apply_affine(images, draw_affine(5, Affine(**STILL | {"flip": 1.0}), np.random.default_rng(1))), images.flip(3))
 
 
 @pytest.mark.parametrize("angle", [-30.0, 12.0, 45.0])
@@ -49,7 +49,7 @@ def test_a_rotation_keeps_the_distance_from_the_middle(angle: float, monkeypatch
         def random(self, size: Any) -> np.ndarray:
             return np.ones(size)
 
-    turned = centre(move(picture(), draw(1, Affine(**STILL | {"rotation": angle}), Fixed()))[0])  # type: ignore[arg-type]
+    turned = centre(apply_affine(picture(), draw_affine(1, Affine(**STILL | {"rotation": angle}), Fixed()))[0])  # type: ignore[arg-type]
     before = centre(picture()[0])
     radians = np.deg2rad(angle)  # places of the output ask the input turned by it: what is seen turns back
     expected = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]]) @ before
@@ -59,7 +59,7 @@ def test_a_rotation_keeps_the_distance_from_the_middle(angle: float, monkeypatch
 @given(st.integers(0, 2**32 - 1))
 def test_the_drawn_stay_within_what_is_allowed(seed: int) -> None:
     affine = Affine()
-    theta = draw(50, affine, np.random.default_rng(seed)).double().numpy()
+    theta = draw_affine(50, affine, np.random.default_rng(seed)).double().numpy()
     area = np.abs(np.linalg.det(theta[:, :, :2]))
     assert theta.shape == (50, 2, 3) and np.all(np.abs(theta[:, :, 2]) <= 2 * affine.shift + 1e-6)
     assert np.all(area >= 1 / affine.scale[1] ** 2 - 1e-6) and np.all(area <= 1 / affine.scale[0] ** 2 + 1e-6)
@@ -67,8 +67,8 @@ def test_the_drawn_stay_within_what_is_allowed(seed: int) -> None:
 
 def test_each_sample_has_its_own_and_stays_itself_in_any_batch() -> None:
     images = torch.randint(0, 256, (1200, 1, 16, 16), dtype=torch.uint8)
-    parameters = draw(1200, Affine(), np.random.default_rng(3))
-    together = move(images, parameters)
+    parameters = draw_affine(1200, Affine(), np.random.default_rng(3))
+    together = apply_affine(images, parameters)
     assert len(torch.unique(parameters.flatten(1), dim=0)) == 1200 and 0.45 < (parameters[:, 0, 0] < 0).float().mean() < 0.55
     for row in (0, 511, 512, 1199):
-        assert torch.equal(move(images[row : row + 1], parameters[row : row + 1])[0], together[row])
+        assert torch.equal(apply_affine(images[row : row + 1], parameters[row : row + 1])[0], together[row])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from trainables.data.augment import Augmentation, Parameters, augment, draw, normalise
+from trainables.data.augment import Augmentation, Parameters, augment_images, draw_parameters, normalise_images
 
 STRONG = Augmentation(scale=(0.1, 1.0), ratio=(0.5, 2.0), brightness=0.9, contrast=0.9, saturation=0.9, hue=0.5, jitter=0.8)
 CASES = {"n": st.integers(1, 6), "channels": st.sampled_from([1, 3]), "size": st.sampled_from([32, 48, 64]), "seed": st.integers(0, 2**32)}
@@ -53,8 +53,8 @@ def test_equals_torchvision_image_by_image(
 ) -> None:
     """Within half a level, the one rounding we do, and .05 for float32: four operations amplify its error a few times."""
     images = pictures(n, channels, size, seed)
-    parameters = draw(n, size, augmentation, np.random.default_rng(seed))
-    ours = augment(images, parameters)
+    parameters = draw_parameters(n, size, augmentation, np.random.default_rng(seed))
+    ours = augment_images(images, parameters)
     assert ours.dtype == torch.uint8 and ours.shape == images.shape
     for i in range(n):
         expected = torchvisions(images[i], parameters, i, antialias)
@@ -66,9 +66,9 @@ def test_equals_torchvision_image_by_image(
 def test_crop_and_flip_equal_torchvision_on_uint8(n: int, channels: int, size: int, seed: int) -> None:
     """Within one level: torchvision resizes bytes in fixed point."""
     images = pictures(n, channels, size, seed)
-    drawn = draw(n, size, STRONG, np.random.default_rng(seed))
+    drawn = draw_parameters(n, size, STRONG, np.random.default_rng(seed))
     parameters = neutral(n, size, **{name: getattr(drawn, name) for name in ("top", "left", "height", "width", "flip")})
-    ours = augment(images, parameters)
+    ours = augment_images(images, parameters)
     for i in range(n):
         expected = tv.resized_crop(images[i], *(int(each[i]) for each in drawn[:4]), [size, size])
         expected = tv.horizontal_flip(expected) if drawn.flip[i] else expected
@@ -85,7 +85,7 @@ def test_each_colour_operation_equals_torchvision_on_uint8(
     factor = strength - 0.5 if operation == 3 else 2 * strength
     parameters = neutral(n, size)
     parameters.factors[:, operation] = factor
-    ours = augment(images, parameters)
+    ours = augment_images(images, parameters)
     adjust = [tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue][operation]
     for i in range(n):
         expected = adjust(images[i], parameters.factors[i, operation].item())
@@ -96,31 +96,33 @@ def test_each_colour_operation_equals_torchvision_on_uint8(
 @settings(deadline=None)
 def test_a_sample_depends_on_its_own_parameters_only(n: int, channels: int, size: int, seed: int) -> None:
     images = pictures(n, channels, size, seed)
-    parameters = draw(n, size, STRONG, np.random.default_rng(seed))
-    together = augment(images, parameters)
+    parameters = draw_parameters(n, size, STRONG, np.random.default_rng(seed))
+    together = augment_images(images, parameters)
     for i in range(n):
-        alone = augment(images[i : i + 1], Parameters._make(each[i : i + 1] for each in parameters))
+        alone = augment_images(images[i : i + 1], Parameters._make(each[i : i + 1] for each in parameters))
         assert (together[i].int() - alone[0].int()).abs().max() <= 1  # a batched product may sum in another order
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_nothing_to_do_is_the_identity(channels: int) -> None:
     images = pictures(300, channels, 48, 0)  # more than one chunk
-    assert torch.equal(augment(images, neutral(300, 48)), images)
-    flipped = augment(images, neutral(300, 48, flip=torch.ones(300, dtype=torch.bool)))
+    assert torch.equal(augment_images(images, neutral(300, 48)), images)
+    flipped = augment_images(images, neutral(300, 48, flip=torch.ones(300, dtype=torch.bool)))
     assert torch.equal(flipped, images.flip(-1))
 
 
 def test_hue_and_saturation_do_nothing_to_grey() -> None:
     images = pictures(50, 1, 48, 1)
-    parameters = draw(50, 48, STRONG, np.random.default_rng(1))
+    parameters = draw_parameters(50, 48, STRONG, np.random.default_rng(1))
     colourless = parameters.factors.clone()
     colourless[:, 2:] = torch.tensor([1.0, 0.0])
-    assert torch.equal(augment(images, parameters), augment(images, parameters._replace(factors=colourless)))
+    assert torch.equal(augment_images(images, parameters), augment_images(images, parameters._replace(factors=colourless)))
 
 
 def test_an_empty_batch_stays_empty() -> None:
-    assert augment(torch.empty(0, 1, 48, 48, dtype=torch.uint8), draw(0, 48, Augmentation(), np.random.default_rng(0))).shape == (
+    assert augment_images(
+        torch.empty(0, 1, 48, 48, dtype=torch.uint8), draw_parameters(0, 48, Augmentation(), np.random.default_rng(0))
+    ).shape == (
         0,
         1,
         48,
@@ -139,7 +141,7 @@ def test_boxes_are_distributed_as_torchvisions(size: int, scale: tuple[float, fl
     transform = v2.RandomResizedCrop(size, scale=scale, ratio=ratio)
     image = torch.zeros(1, size, size)
     theirs = [transform.make_params([image]) for _ in range(n)]
-    drawn = draw(n, size, Augmentation(scale=scale, ratio=ratio), np.random.default_rng(0))
+    drawn = draw_parameters(n, size, Augmentation(scale=scale, ratio=ratio), np.random.default_rng(0))
     for name in ("top", "left", "height", "width"):
         ours, expected = getattr(drawn, name).numpy(), np.array([each[name] for each in theirs])
         assert ks_2samp(ours, expected).pvalue > 0.001, name
@@ -154,7 +156,7 @@ def test_colours_are_distributed_as_torchvisions() -> None:
     torch.manual_seed(0)
     jitter = v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
     theirs = [jitter.make_params([]) for _ in range(n)]
-    drawn = draw(n, 48, Augmentation(jitter=1.0), np.random.default_rng(0))
+    drawn = draw_parameters(n, 48, Augmentation(jitter=1.0), np.random.default_rng(0))
     for k, name in enumerate(("brightness", "contrast", "saturation", "hue")):
         assert ks_2samp(drawn.factors[:, k].numpy(), np.array([each[f"{name}_factor"] for each in theirs])).pvalue > 0.001, name
     permutations, counts = torch.unique(drawn.order, dim=0, return_counts=True)
@@ -163,7 +165,7 @@ def test_colours_are_distributed_as_torchvisions() -> None:
 
 def test_rates() -> None:
     n = 10_000
-    drawn = draw(n, 48, Augmentation(flip=0.3, jitter=0.8), np.random.default_rng(0))
+    drawn = draw_parameters(n, 48, Augmentation(flip=0.3, jitter=0.8), np.random.default_rng(0))
     assert drawn.flip.float().mean().item() == pytest.approx(0.3, abs=0.02)
     untouched = (drawn.factors == torch.tensor([1.0, 1, 1, 0])).all(dim=1)
     assert untouched.float().mean().item() == pytest.approx(0.2, abs=0.02)
@@ -171,11 +173,11 @@ def test_rates() -> None:
 
 
 def test_strong_factors_stop_at_zero_as_torchvisions() -> None:
-    assert (draw(500, 48, Augmentation(brightness=1.5, jitter=1), np.random.default_rng(0)).factors[:, 0] >= 0).all()
+    assert (draw_parameters(500, 48, Augmentation(brightness=1.5, jitter=1), np.random.default_rng(0)).factors[:, 0] >= 0).all()
 
 
 def test_a_seed_gives_the_parameters() -> None:
-    first, again, other = (draw(20, 48, Augmentation(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    first, again, other = (draw_parameters(20, 48, Augmentation(), np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first.factors, other.factors)
 
@@ -186,5 +188,5 @@ def test_normalise_is_torchvisions(n: int, channels: int, size: int, seed: int) 
     images = pictures(n, channels, size, seed)
     kept = images.clone()
     expected = tv.normalize(tv.to_dtype(images, torch.float32, scale=True), [0.5] * channels, [0.5] * channels)
-    torch.testing.assert_close(normalise(images), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(normalise_images(images), expected, rtol=0, atol=1e-6)
     assert torch.equal(images, kept)

@@ -15,7 +15,7 @@ from tests.data.tree import film, portrait, save
 from tests.data.trees import TREES
 from trainables.data import cache, mapped
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.decode import BLOCK, DecodeOptions, Item, blocks, cut, decode, frames, square
+from trainables.data.decode import BLOCK, DecodeOptions, Item, crop_square, cut_box, decode_frames, decode_picture, split_blocks
 from trainables.data.source import Source
 
 
@@ -39,11 +39,11 @@ def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
     items = pictures(tmp_path / "set", 300)
     (tmp_path / "set/0007.png").write_bytes(b"broken")
     (tmp_path / "set/0250.png").unlink()
-    alone = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    alone = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     monkeypatch.setattr(cache, "ALONE", 50)
-    monkeypatch.setattr(cache, "_cores", lambda: 3)
+    monkeypatch.setattr(cache, "_count_cores", lambda: 3)
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "other"))
-    several = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    several = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     good = [number for number in range(300) if number not in (7, 250)]
     for rows in (alone, several):
         assert rows.kept.tolist() == good
@@ -54,17 +54,17 @@ def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
 
 def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
-    first = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    first = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert len(entries(own_cache)) == 2
     stamps = {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
-    again = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    again = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.key == first.key and isinstance(again.values, np.memmap)
     assert stamps == {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
     save(tmp_path / "set/0001.png", np.full((8, 8), 200, np.uint8))  # of the same size, a moment later
-    changed = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    changed = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert changed.key != first.key and changed.values[:, 0, 0, 0].tolist() == [0, 200, 2]
     keys = {
-        cache.rows(tmp_path / "set", items, how).key
+        cache.decode_rows(tmp_path / "set", items, how).key
         for how in (DecodeOptions(4), DecodeOptions(5), DecodeOptions(4, "rgb"), DecodeOptions(0))
     }
     assert len(keys) == 4
@@ -72,35 +72,37 @@ def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_ca
 
 def test_a_read_image_may_be_written_to_and_the_cache_stays(tmp_path):
     items = pictures(tmp_path / "set", 2)
-    cache.rows(tmp_path / "set", items, DecodeOptions(4)).values[:] = 99
-    assert cache.rows(tmp_path / "set", items, DecodeOptions(4)).values[:, 0, 0, 0].tolist() == [0, 1]
+    cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values[:] = 99
+    assert cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values[:, 0, 0, 0].tolist() == [0, 1]
 
 
 def test_what_is_large_is_mapped_to_be_read_alone(tmp_path, monkeypatch):
     """Linux maps no more to be written to than the machine has memory for: AffectNet at 224 pixels would not open."""
     items = pictures(tmp_path / "set", 2)
-    assert cache.rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
+    assert cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
     monkeypatch.setattr(mapped, "LARGE", 0)
-    assert not cache.rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
+    assert not cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
 
 
 def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
-    rows = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    rows = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     (own_cache / f"{rows.key}.json").unlink()  # written last
     (own_cache / f"{rows.key}.bytes").write_bytes(b"half")
     (own_cache / "another.partial").write_bytes(b"left by one that was killed")
-    again = cache.rows(tmp_path / "set", items, DecodeOptions(4))
+    again = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.values[:, 0, 0, 0].tolist() == [0, 1, 2] and not list(own_cache.glob("*.partial"))
 
 
 def test_two_at_once_decode_once(tmp_path, monkeypatch):
     items = pictures(tmp_path / "set", 100)
     made = []
-    decoding = cache._decode
-    monkeypatch.setattr(cache, "_decode", lambda *given: made.append(1) or decoding(*given))
+    decoding = cache._decode_into
+    monkeypatch.setattr(cache, "_decode_into", lambda *given: made.append(1) or decoding(*given))
     found = []
-    threads = [threading.Thread(target=lambda: found.append(cache.rows(tmp_path / "set", items, DecodeOptions(4)))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: found.append(cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -112,20 +114,20 @@ def test_a_cache_in_the_data_set_or_that_cannot_be_written_is_refused(tmp_path, 
     items = pictures(tmp_path / "set", 1)
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "set" / "cache"))
     with pytest.raises(DataError, match="lies in the data set's own folder"):
-        cache.rows(tmp_path / "set", items, DecodeOptions(4))
+        cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"cannot keep what was decoded .*; set FERRAY_CACHE to another place"):
-        cache.rows(tmp_path / "set", items, DecodeOptions(4))
+        cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
 
 
 def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(OSError, match="GiB are needed there"):
-        cache.allocate(tmp_path / "huge", 2**60)
+        cache.allocate_file(tmp_path / "huge", 2**60)
 
 
 def test_the_cache_is_its_owners_alone(tmp_path, own_cache):
-    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 1), DecodeOptions(4))
+    cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 1), DecodeOptions(4))
     assert own_cache.stat().st_mode & 0o077 == 0
 
 
@@ -142,20 +144,20 @@ def test_known_fingerprints(tmp_path):
     """Those of before there was a cache: cells keep their keys."""
     for number, name in enumerate(("b/2.png", "a.png", "b/1.png")):
         save(tmp_path / "pool" / name, np.full((20, 30, 3), (10 * number, 50, 200), np.uint8))
-    assert Source("images", str(tmp_path / "pool")).read(16, "rgb").fingerprint == "37cee6e20d2a343f"
-    assert Source("images", str(tmp_path / "pool")).read(16, "grey").fingerprint == "6577eec286948f0f"
+    assert Source("images", str(tmp_path / "pool")).read_faces(16, "rgb").fingerprint == "37cee6e20d2a343f"
+    assert Source("images", str(tmp_path / "pool")).read_faces(16, "grey").fingerprint == "6577eec286948f0f"
 
 
 def test_parts_are_read_without_a_copy(tmp_path):
-    faces = Source("images", str(TREES["images"](tmp_path).path)).read(16, "grey")
-    part = faces.take(np.array([1, 2]))
-    assert np.shares_memory(part.images, faces.images) and not np.shares_memory(faces.take(np.array([0, 2])).images, faces.images)
+    faces = Source("images", str(TREES["images"](tmp_path).path)).read_faces(16, "grey")
+    part = faces.take_rows(np.array([1, 2]))
+    assert np.shares_memory(part.images, faces.images) and not np.shares_memory(faces.take_rows(np.array([0, 2])).images, faces.images)
 
 
 def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
     tree = TREES["cafe"](tmp_path)
     first = tree.read()
-    code = "import sys; from trainables.data.source import Source; f = Source('cafe', sys.argv[1]).read(32, 'grey')"
+    code = "import sys; from trainables.data.source import Source; f = Source('cafe', sys.argv[1]).read_faces(32, 'grey')"
     code += "; print(f.fingerprint, f.origin)"
     done = subprocess.run([sys.executable, "-c", code, str(tree.path)], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert done.stdout.split() == [first.fingerprint, first.origin]
@@ -163,7 +165,7 @@ def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
 
 
 def test_what_is_kept_says_of_what(tmp_path, own_cache):
-    cache.rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
+    cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
     known = json.loads(next(own_cache.glob("*.json")).read_text())
     assert known.pop("state").startswith("96 ")
     assert known == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}
@@ -185,28 +187,28 @@ def test_what_was_harmed_is_made_anew(tmp_path, own_cache, ending, harm):
         content[middle : middle + 4] = b"\xff\x00{a"
         file.write_bytes(content)
     again = tree.read()
-    assert np.array_equal(again.images, pixels) and again.fingerprint == fingerprint
+    assert np.array_equal(again.decode_images, pixels) and again.fingerprint == fingerprint
     assert np.array_equal(tree.read().images, pixels)
 
 
 def test_blocks_never_cut_a_clip():
     items = [Item(f"{number // 30}.mp4", number % 30, 30) for number in range(10 * 30)]
-    cuts = blocks(items)
+    cuts = split_blocks(items)
     assert [first for first, _ in cuts][1:] == [last for _, last in cuts][:-1] and cuts[-1][1] == 300
     assert all(first % 30 == 0 for first, _ in cuts) and all(last - first <= BLOCK + 30 for first, last in cuts)
-    assert blocks([]) == [(0, 0)]
+    assert split_blocks([]) == [(0, 0)]
 
 
 def test_frames_are_evenly_spaced_and_a_short_clip_repeats(tmp_path):
     faces = [portrait("anger", number) for number in range(5)]
     film(tmp_path / "clip.mp4", faces)  # each four times
-    three = frames(tmp_path / "clip.mp4", 3)
+    three = decode_frames(tmp_path / "clip.mp4", 3)
     for face, frame in zip((faces[0], faces[2], faces[4]), three, strict=True):
         assert np.abs(face.astype(int) - frame).mean() < 12
-    assert len(frames(tmp_path / "clip.mp4", 50)) == 50
+    assert len(decode_frames(tmp_path / "clip.mp4", 50)) == 50
     (tmp_path / "none.mp4").write_bytes(b"no clip")
     with pytest.raises(DataError, match=r"none\.mp4: no frame of this clip can be decoded"):
-        frames(tmp_path / "none.mp4", 3)
+        decode_frames(tmp_path / "none.mp4", 3)
 
 
 def test_grey_files_are_decoded_as_grey_to_the_same_pixels(tmp_path):
@@ -214,7 +216,7 @@ def test_grey_files_are_decoded_as_grey_to_the_same_pixels(tmp_path):
     save(tmp_path / "grey.png", grey)
     save(tmp_path / "colour.png", np.repeat(grey[..., None], 3, axis=2))
     for colour in ("grey", "rgb"):
-        one, other = (square(decode(tmp_path / name, 8), 8, colour) for name in ("grey.png", "colour.png"))
+        one, other = (crop_square(decode_picture(tmp_path / name, 8), 8, colour) for name in ("grey.png", "colour.png"))
         np.testing.assert_array_equal(one, other)
 
 
@@ -223,17 +225,17 @@ def test_every_kind_of_picture_is_read(tmp_path, mode):
     colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8))
     file = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     (Image.fromarray(np.arange(81, dtype=np.uint16).reshape(9, 9)) if mode == "I;16" else colours.convert(mode)).save(file)
-    assert square(decode(file, 4), 4, "rgb").shape == (3, 4, 4)
+    assert crop_square(decode_picture(file, 4), 4, "rgb").shape == (3, 4, 4)
 
 
 def test_boxes_are_squares_within_the_picture():
     picture = np.arange(100 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 80, 3)
-    np.testing.assert_array_equal(cut(picture, (10, 20, 30, 30), 1, ""), picture[20:50, 10:40])
-    assert cut(picture, (70, -5, 20, 10), 1, "").shape == (20, 20, 3)
-    assert cut(picture, (0, 0, 500, 500), 1, "").shape == (80, 80, 3)
+    np.testing.assert_array_equal(cut_box(picture, (10, 20, 30, 30), 1, ""), picture[20:50, 10:40])
+    assert cut_box(picture, (70, -5, 20, 10), 1, "").shape == (20, 20, 3)
+    assert cut_box(picture, (0, 0, 500, 500), 1, "").shape == (80, 80, 3)
     for box in ((90, 0, 5, 5), (0, 0, 0, 5), (0, 0, float("nan"), 5), (-50, 0, 40, 40)):
         with pytest.raises(DataError, match=r"the box .* lies outside the picture"):
-            cut(picture, box, 1, "f.png")
+            cut_box(picture, box, 1, "f.png")
 
 
 def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
@@ -244,7 +246,7 @@ def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
 
     faces = TREES["affectnet"](tmp_path).read()
     train = np.flatnonzero(faces.facts["split"] == "train")
-    images = Images.of(faces.only(faces.classes), train, torch.device("cpu"))
+    images = Images.from_faces(faces.select_classes(faces.classes), train, torch.device("cpu"))
     assert np.shares_memory(images.pixels.numpy(), faces.images) and isinstance(faces.images, np.memmap)
     with open("/proc/self/maps") as maps:
         assert str(own_cache / f"{faces.origin}.bytes") in maps.read()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data import layouts
-from trainables.data.dataset import DataError, FaceDataset, find_reader, square
-from trainables.data.readers.cafe import _NAME, _facts
+from trainables.data.dataset import DataError, FaceDataset, find_reader
+from trainables.data.decode import crop_square
+from trainables.data.readers.cafe import _NAME, _parse_name
 
 PHOTOGRAPHS = {
     "6280/9977-angry_F-AA-01.jpg": ("anger", "F-AA-01", False),
@@ -68,13 +69,13 @@ def test_images_are_the_decoded_files_cut_and_resized(root, colour):
     faces = read(root, size=24, colour=colour)
     for image, source in zip(faces.images, faces.facts["source"], strict=True):
         decoded = cv2.cvtColor(cv2.imread(str(root / source)), cv2.COLOR_BGR2RGB)
-        np.testing.assert_array_equal(image, square(decoded, 24, colour))
+        np.testing.assert_array_equal(image, crop_square(decoded, 24, colour))
 
 
 def test_a_large_photograph_is_the_same_decoded_small(tmp_path):
     root = layouts.cafe(tmp_path, {"6401/10541-happy_F-EA-14.jpg": picture(1, 1500, 1200)})
     image = read(root, size=24, colour="rgb").images[0].astype(float)
-    whole = square(picture(1, 1500, 1200), 24, "rgb").astype(float)
+    whole = crop_square(picture(1, 1500, 1200), 24, "rgb").astype(float)
     assert np.abs(image - whole).max() < 8  # of 255
     assert np.abs(image - whole).mean() < 1
 
@@ -168,7 +169,7 @@ def test_every_name_of_the_pattern_has_facts_or_is_refused(stem):
     token = stem.split("_")[0].split("-")[-1].lower()
     known = token.startswith(("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprise"))
     try:
-        facts = _facts(file, _NAME.fullmatch(stem))
+        facts = _parse_name(file, _NAME.fullmatch(stem))
     except DataError as error:
         assert str(file) in str(error)
     else:

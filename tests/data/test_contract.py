@@ -13,7 +13,7 @@ import pytest
 from tests.data.tree import Tree, known
 from tests.data.trees import TREES
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, readers
-from trainables.data.decode import square
+from trainables.data.decode import crop_square
 
 CLIPS = ("liris_cse", "emoreact")
 ONE_FILE = ("fer2013",)
@@ -65,7 +65,7 @@ def test_classes_stand_in_the_canonical_order(tree):
 def test_pictures_are_those_of_their_rows(tree):
     """Each image is nearer to the face that was written for its row than to any other's."""
     faces = tree.read(size=24, colour="rgb")
-    written = np.stack([square(tree.pictures[source], 24, "rgb") for source in faces.facts["source"]]).astype(float)
+    written = np.stack([crop_square(tree.pictures[source], 24, "rgb") for source in faces.facts["source"]]).astype(float)
     if tree.kind == "fer2013":  # it was written in grey
         written = np.repeat(written.mean(axis=1, keepdims=True), 3, axis=1)
     difference = np.abs(faces.images[:, None].astype(float) - written[None]).mean(axis=(2, 3, 4))

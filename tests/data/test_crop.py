@@ -9,8 +9,8 @@ import pytest
 from tests.data.tree import portrait, save, write
 from trainables.data import cache
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.decode import DecodeOptions, Item, cut, find_face, square
-from trainables.data.landmarks import read as landmarks
+from trainables.data.decode import DecodeOptions, Item, crop_square, cut_box, find_face
+from trainables.data.landmarks import read_boxes as landmarks
 from trainables.data.source import Source
 
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pool(folder: Path, **options: str) -> FaceDataset:
-    return Source("images", str(folder), None, tuple(options.items())).read(48, "grey")
+    return Source("images", str(folder), None, tuple(options.items())).read_faces(48, "grey")
 
 
 def test_the_installed_opencv_has_its_cascades_and_finds_rendered_faces():
@@ -51,16 +51,16 @@ def test_faces_are_cut_out_and_who_shows_none_is_left_out(folder):
         picture = scene(int(source[0]), left=60 * int(source[0]))
         box = find_face(picture)
         assert box
-        np.testing.assert_array_equal(image, square(cut(picture, tuple(map(float, np.float32(box))), 1, ""), 48, "grey"))
+        np.testing.assert_array_equal(image, crop_square(cut_box(picture, tuple(map(float, np.float32(box))), 1, ""), 48, "grey"))
 
 
 def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
-    Source("images", str(folder), None, (("crop", "haar"),)).read(48, "grey")
+    Source("images", str(folder), None, (("crop", "haar"),)).read_faces(48, "grey")
     items = [Item(name) for name in sorted(file.name for file in folder.iterdir())]
-    boxes = cache.rows(folder, items, DecodeOptions(0, crop="haar"))
-    decoding, made = cache._decode, []
-    monkeypatch.setattr(cache, "_decode", lambda *given: made.append(given[2].size) or decoding(*given))
-    Source("images", str(folder), None, (("crop", "haar"),)).read(32, "rgb")
+    boxes = cache.decode_rows(folder, items, DecodeOptions(0, crop="haar"))
+    decoding, made = cache._decode_into, []
+    monkeypatch.setattr(cache, "_decode_into", lambda *given: made.append(given[2].size) or decoding(*given))
+    Source("images", str(folder), None, (("crop", "haar"),)).read_faces(32, "rgb")
     assert made == [32]
     assert boxes.values.shape == (5, 4) and boxes.values[-1].tolist() == [-1] * 4
 
@@ -68,7 +68,7 @@ def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
 def test_a_large_photograph_has_its_box_in_its_own_pixels(tmp_path):
     number = next(number for number in range(10) if find_face(scene(number)))
     save(tmp_path / "set/a.jpg", cv2.resize(scene(number), None, fx=6, fy=6))
-    box = cache.rows(tmp_path / "set", [Item("a.jpg")], DecodeOptions(0, crop="haar")).values[0] / 6
+    box = cache.decode_rows(tmp_path / "set", [Item("a.jpg")], DecodeOptions(0, crop="haar")).values[0] / 6
     small = find_face(scene(number))
     assert small and np.abs(box - np.array(small)).max() < 12
 
@@ -107,16 +107,16 @@ def test_what_cannot_be_asked_for(folder, tmp_path):
     with pytest.raises(DataError, match="are both given"):
         pool(folder, crop="haar", landmarks=str(tmp_path / "marks.csv"))
     with pytest.raises(DataError, match="rafdb has no option 'crop'"):
-        Source("rafdb", str(folder), None, (("crop", "haar"),)).read(48, "grey")
+        Source("rafdb", str(folder), None, (("crop", "haar"),)).read_faces(48, "grey")
 
 
 def test_an_opencv_without_cascades_is_one_line(monkeypatch):
     from trainables.data import decode
 
-    decode._cascade.cache_clear()
+    decode._load_cascade.cache_clear()
     monkeypatch.setattr(decode.cv2.data, "haarcascades", "/nowhere/")
     try:
         with pytest.raises(ValueError, match="comes without its face cascades; install opencv-python-headless<5"):
             find_face(scene(0))
     finally:
-        decode._cascade.cache_clear()
+        decode._load_cascade.cache_clear()

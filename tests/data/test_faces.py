@@ -16,7 +16,7 @@ ADULTS = ("adults/posed", "adults/wild", "adults/game")
 
 @pytest.fixture(scope="module")
 def content():
-    return faces_archive.read()
+    return faces_archive.read_archive()
 
 
 def of(content, domain):
@@ -84,7 +84,7 @@ def test_regions_lie_in_the_picture_and_where_they_should(content):
 
 def test_pictures_are_faces_not_blanks(content):
     rows = np.arange(0, len(content.facts), 37)
-    images = content.images(rows).astype(float)
+    images = content.decode_images(rows).astype(float)
     brightness, contrast = images.mean(axis=(1, 2, 3)), images.std(axis=(1, 2, 3))
     assert (brightness > 25).all() and (brightness < 235).all() and (contrast > 12).all()
 
@@ -118,7 +118,7 @@ def test_labels_survive_the_reader(content):
     known = of(content, "children")
     assert got.classes == (*CLASSES, "anxiety")
     assert [got.classes[label] for label in got.labels] == known["label"].tolist()
-    assert (got.images.transpose(0, 2, 3, 1) == content.images(known.index.to_numpy())).all()
+    assert (got.images.transpose(0, 2, 3, 1) == content.decode_images(known.index.to_numpy())).all()
     assert got.fingerprint == find_reader("faces").read("children", size=64, colour="rgb").fingerprint
 
 
@@ -141,22 +141,22 @@ def test_an_unknown_path_names_the_known_ones(path):
 
 def test_a_missing_pack_is_one_clear_line(tmp_path):
     with pytest.raises(DataError, match=r"gone\.pack: cannot be read.*rebuild") as error:
-        faces_archive.read(tmp_path / "gone.pack")
+        faces_archive.read_archive(tmp_path / "gone.pack")
     assert "\n" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A pack of three pictures, its bytes and where it lies."""
-    full = faces_archive.read()
+    full = faces_archive.read_archive()
     path = tmp_path_factory.mktemp("pack") / "small.pack"
-    faces_archive.write(path, full.facts.head(3).drop(columns="bytes"), [full.coded(k) for k in range(3)])
+    faces_archive.write_archive(path, full.facts.head(3).drop(columns="bytes"), [full.get_coded(k) for k in range(3)])
     return path
 
 
 def test_what_is_written_is_read(small, content):
-    again = faces_archive.read(small)
-    assert (again.images(np.arange(3)) == content.images(np.arange(3))).all()
+    again = faces_archive.read_archive(small)
+    assert (again.decode_images(np.arange(3)) == content.decode_images(np.arange(3))).all()
     assert again.facts["name"].tolist() == content.facts["name"].head(3).tolist()
     assert [path.name for path in small.parent.iterdir()] == ["small.pack"]
 
@@ -175,5 +175,5 @@ def test_a_cut_or_altered_pack_is_refused(small, tmp_path_factory, data):
     path = tmp_path_factory.mktemp("broken") / "faces.pack"
     path.write_bytes(broken)
     with pytest.raises(DataError, match=r"faces\.pack: .*rebuild") as error:
-        faces_archive.read(path)
+        faces_archive.read_archive(path)
     assert "\n" not in str(error.value)

@@ -13,7 +13,7 @@ from tests import tiny
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import Split, fold_split, left_out_split, official_split
 from trainables.data.task import TASKS, Task
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 
 def data(people: int, images: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ def faces(**facts: object) -> FaceDataset:
 def built(given: FaceDataset, seed: int = 0, **settings: object) -> Task:
     kind = TASKS.find("held_out")
     values = {"classes": ("anger", "fear"), "size": 32, **settings}
-    return kind.build(resolve(kind.settings, values, "task"), {"adults": given}, seed, torch.device("cpu"))
+    return kind.build(resolve_settings(kind.settings, values, "task"), {"adults": given}, seed, torch.device("cpu"))
 
 
 def test_seeds_cover_all_folds_and_subjects():

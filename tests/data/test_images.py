@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.source import parse
+from trainables.data.source import parse_role
 
 
 def write(folder: Path, *names: str) -> Path:
@@ -18,7 +18,7 @@ def write(folder: Path, *names: str) -> Path:
 
 
 def read(folder: Path, options: str = "", colour: str = "grey") -> FaceDataset:
-    return parse(f"pool=images:{folder}{options}")[1].read(16, colour)
+    return parse_role(f"pool=images:{folder}{options}")[1].read_faces(16, colour)
 
 
 @pytest.mark.parametrize(("colour", "channels"), [("grey", 1), ("rgb", 3)])

@@ -16,9 +16,9 @@ from tests.running import PATIENCE_S
 from tests.test_transfer_resume import METHODS, made
 from trainables.cell import Cell, Data
 from trainables.data import mapped, pixels
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.methods import method
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 from trainables.store import RunFolder
 
 
@@ -37,28 +37,28 @@ class TestRows:
         rows, mask = np.array(first), np.array([chance.random() < 0.5 for _ in first])
         for second in (mask, np.flatnonzero(mask)):
             found, expected = mapped.MappedRows(images, rows), images[rows][second]
-            each = mapped.piece(found, second)
+            each = mapped.select_images(found, second)
             assert np.array_equal(np.asarray(each), expected) and each.shape == expected.shape and len(each) == len(expected)
             assert [image.tolist() for image in each] == expected.tolist()
 
     def test_what_follows_each_other_is_no_copy_and_what_is_small_an_array(self, large: np.memmap) -> None:
-        assert np.shares_memory(mapped.piece(large, np.arange(3, 9)), large)
-        assert isinstance(mapped.piece(large, np.array([1, 5])), mapped.MappedRows)
-        assert isinstance(mapped.piece(np.array(large), np.array([1, 5])), np.ndarray)
+        assert np.shares_memory(mapped.select_images(large, np.arange(3, 9)), large)
+        assert isinstance(mapped.select_images(large, np.array([1, 5])), mapped.MappedRows)
+        assert isinstance(mapped.select_images(np.array(large), np.array([1, 5])), np.ndarray)
         mapped.LARGE = 24
-        assert isinstance(mapped.piece(large, np.array([1, 5])), np.ndarray)
+        assert isinstance(mapped.select_images(large, np.array([1, 5])), np.ndarray)
 
     def test_what_wants_an_array_gets_one(self, large: np.memmap) -> None:
-        rows = mapped.piece(large, np.array([7, 2, 7]))
+        rows = mapped.select_images(large, np.array([7, 2, 7]))
         assert np.array_equal(np.concatenate([rows, large]), np.concatenate([large[[7, 2, 7]], large]))
-        assert mapped.together([rows]) is rows and rows.nbytes == 36 and rows.ndim == 4 and rows.dtype == np.uint8
+        assert mapped.join_images([rows]) is rows and rows.nbytes == 36 and rows.ndim == 4 and rows.dtype == np.uint8
 
     def test_pixels_serve_as_a_tensor_by_batches(self, large: np.memmap) -> None:
         whole, device = torch.from_numpy(large[[9, 3, 30, 31]]), torch.device("cpu")
-        gathered = pixels.pixels(mapped.piece(large, np.array([9, 3, 30, 31])), device)
+        gathered = pixels.load_pixels(mapped.select_images(large, np.array([9, 3, 30, 31])), device)
         assert isinstance(gathered, pixels.Pixels) and (gathered.shape, gathered.ndim, gathered.device) == (whole.shape, 4, device)
         assert torch.equal(gathered[torch.tensor([3, 0])], whole[[3, 0]]) and torch.equal(gathered[1:3], whole[1:3])
-        assert torch.equal(torch.cat(list(gathered.split(3))), whole) and torch.equal(pixels.held(gathered), whole)
+        assert torch.equal(torch.cat(list(gathered.split(3))), whole) and torch.equal(pixels.to_tensor(gathered), whole)
 
 
 def cells(roles: dict[str, Data]) -> dict[str, Cell]:
@@ -66,7 +66,7 @@ def cells(roles: dict[str, Data]) -> dict[str, Cell]:
     found = {name: tiny.transfer(roles, name, **{"batch": 8, "lr": 0.02} | settings) for name, settings in METHODS.items()}
     scratch = method.METHODS.find("from_scratch")
     settings = {name: value for name, value in (tiny.SETTINGS | {"batch": 8}).items() if name in scratch.Settings.model_fields}
-    plain = resolve(scratch.Settings, settings, "from_scratch").model_dump(mode="json")
+    plain = resolve_settings(scratch.Settings, settings, "from_scratch").model_dump(mode="json")
     found["from_scratch"] = replace(found["labelled"], method="from_scratch", method_settings=plain, version=scratch.version)
     return found | {arm: tiny.cell(roles, arm) for arm in ("SL(c+a)", "SC(c<-a)")}
 
@@ -82,17 +82,17 @@ def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tm
         return indexed(self, which)
 
     held, batches = (RunFolder(str(tmp_path / place)) for place in ("held", "batches"))
-    train(cell, held, keep="all")
+    train_cell(cell, held, keep="all")
     monkeypatch.setattr(mapped, "LARGE", 0)
     monkeypatch.setattr(pixels.Pixels, "__getitem__", counted)
-    train(cell, batches, keep="all")
+    train_cell(cell, batches, keep="all")
     assert gathered > 1 and made(batches, cell) == made(held, cell)
 
 
 TRAIN = """
 import resource, sys, numpy as np, pandas as pd, torch
 from trainables.data.dataset import FaceDataset
-from trainables.data.tasks.held_out import HeldOutTaskSettings, build
+from trainables.data.tasks.held_out import HeldOutTaskSettings, build_task
 from trainables.methods.from_scratch import FromScratch, CNNRecipe
 from trainables.methods.labelled import Labelled, LabelledRecipe
 torch.set_num_threads(1)
@@ -104,14 +104,14 @@ images = np.memmap(sys.argv[1], np.uint8, "r", shape=(count, 3, 224, 224))
 facts = pd.DataFrame({"split": ["train"] * (count - 70) + ["test"] * 70, "subject": [str(row) for row in range(count)]})
 faces = FaceDataset(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), facts, "large")
 before = own()
-task = build(HeldOutTaskSettings(target="x", size=224, colour="rgb"), {"x": faces}, 0, torch.device("cpu"))
+task = build_task(HeldOutTaskSettings(target="x", size=224, colour="rgb"), {"x": faces}, 0, torch.device("cpu"))
 for method in (FromScratch(CNNRecipe(encoder="pocket", batch=8), task, 0), Labelled(LabelledRecipe(encoder="pocket", batch=8), task, 0)):
-    phase = method.phases()[0]
-    phase.begin()
-    phase.start(0)
+    phase = method.build_phases()[0]
+    phase.begin_phase()
+    phase.start_epoch(0)
     for step in range(3):
-        phase.step(step)
-    method.logits(task.test.pixels[:8])
+        phase.train_step(step)
+    method.compute_logits(task.test.pixels[:8])
 print(own() - before)
 """
 

@@ -8,7 +8,7 @@ from tests.data.tree import edit, portrait, refused, save, write
 from tests.data.trees import TREES
 from trainables.data.dataset import DataError, Doubt, find_reader
 from trainables.data.readers import ddcf, nimh_chefs, rafd
-from trainables.data.readers.liris_cse import _participants
+from trainables.data.readers.liris_cse import _read_participants
 
 # JAFFE, CK+
 
@@ -125,10 +125,10 @@ def test_liris_participants_from_a_spreadsheet(tmp_path):
     with zipfile.ZipFile(tmp_path / "summaryParticipansts.xlsx", "w") as book:
         book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{name}">{shared}</sst>')
         book.writestr("xl/worksheets/sheet1.xml", f'<worksheet xmlns="{name}"><sheetData>{rows}</sheetData></worksheet>')
-    assert _participants(tmp_path) == {"S1": {"sex": "F", "age": 9.0}}
+    assert _read_participants(tmp_path) == {"S1": {"sex": "F", "age": 9.0}}
     (tmp_path / "summaryParticipansts.xlsx").write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"summaryParticipansts\.xlsx: cannot be read as a spreadsheet"):
-        _participants(tmp_path)
+        _read_participants(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def by_the_published_steps(votes: list[int], rule: str) -> tuple[int, list[int]]
 
 @given(VOTES, st.sampled_from(ferplus.RULES))
 def test_ferplus_rules_are_the_published_ones(votes, rule):
-    label, kept = ferplus.label(np.array(votes), rule)
+    label, kept = ferplus.decide_label(np.array(votes), rule)
     expected, left = by_the_published_steps(votes, rule)
     assert label == expected
     if label < 8:
@@ -122,8 +122,8 @@ def test_ferplus_rules_are_the_published_ones(votes, rule):
     ],
 )
 def test_ferplus_labels(votes, majority, probability):
-    assert ferplus.label(np.array(votes), "majority")[0] == majority
-    assert ferplus.label(np.array(votes), "probability")[0] == probability
+    assert ferplus.decide_label(np.array(votes), "majority")[0] == majority
+    assert ferplus.decide_label(np.array(votes), "probability")[0] == probability
 
 
 def joined(folder: Path, *, names: bool = True) -> tuple[Path, list[str | None]]:

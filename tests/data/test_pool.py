@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trainables.data.augment import Augmentation
 from trainables.data.dataset import DataError
-from trainables.data.pool import Domain, Pool, craft
+from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Images
 
 NOTHING = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0)
@@ -27,7 +27,7 @@ LABELS = {level: label for each, first in ((TRAIN, 0), (PARTNER, 100)) for level
 
 
 def crafted(domain: Domain, passes: int = 3, views: int = 2, seed: int = 0, partner: Images | None = PARTNER) -> Pool:
-    return craft(TRAIN, partner, domain, passes, views, NOTHING, np.random.default_rng(seed))
+    return build_pool(TRAIN, partner, domain, passes, views, NOTHING, np.random.default_rng(seed))
 
 
 def levels(views: torch.Tensor) -> np.ndarray:
@@ -76,18 +76,18 @@ def test_more_images_than_partners() -> None:
 
 @pytest.mark.parametrize(("domain", "views"), [("c", 2), ("c+a", 2), ("c<-a", 1)])
 def test_a_probe_is_given_the_targets_crafted_images_alone(domain: Domain, views: int) -> None:
-    pixels, labels = crafted(domain, passes=3).target_views()
+    pixels, labels = crafted(domain, passes=3).get_target_views()
     assert np.bincount(levels(pixels)).tolist() == [3 * views] * 6
     assert [LABELS[level] for level in levels(pixels)] == labels.tolist()
 
 
 def test_every_view_of_every_pass_is_augmented_anew() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 1, 16, 16), dtype=np.uint8))
-    pool = craft(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
+    pool = build_pool(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
     views = pool.views.unflatten(0, (3, 6)).transpose(0, 1).flatten(1, 2)  # by image
     for each in views:
         assert len({view.numpy().tobytes() for view in each}) == 6
-    again = craft(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
+    again = build_pool(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
     assert torch.equal(again.views, pool.views)
 
 

@@ -12,7 +12,7 @@ from tests import tiny
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.task import TASKS, Images, Task
 from trainables.registry import BadRequest
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 CPU = torch.device("cpu")
 COUNTS = {"anger": 40, "contempt": 20, "fear": 45, "happiness": 38}
@@ -26,7 +26,7 @@ def roles(**more: FaceDataset) -> dict[str, FaceDataset]:
 def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("populations")
     wanted = {"classes": CLASSES, "size": 32, "test_share": 0.25, "validation": 0.2} | settings
-    return kind.build(resolve(kind.settings, wanted, "task"), faces or roles(), seed, CPU)
+    return kind.build(resolve_settings(kind.settings, wanted, "task"), faces or roles(), seed, CPU)
 
 
 def rows(images: Images) -> set[int]:

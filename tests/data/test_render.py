@@ -51,7 +51,7 @@ coordinate = st.integers(-16, 4 * SIZE + 16).map(lambda k: k / 4)
 def test_the_nearest_triangle_wins_every_pixel_it_covers(points, data):
     corner = st.integers(0, len(points) - 1)
     triangles = np.array(data.draw(st.lists(st.tuples(corner, corner, corner), min_size=1, max_size=6)))
-    buffer = raster.rasterise(np.array(points), triangles, SIZE)
+    buffer = raster.rasterise_triangles(np.array(points), triangles, SIZE)
     expected = by_loops(np.array(points), triangles, SIZE)
     # A centre within rounding of an edge may fall on either side: such pixels are compared where both drew.
     exact = {pixel for pixel in range(SIZE * SIZE) if not on_an_edge(np.array(points)[triangles], pixel)}
@@ -80,16 +80,16 @@ def test_a_fan_of_triangles_covers_its_outline_without_holes():
     for _ in range(20):
         outline = 10 + rng.uniform(4, 12, (9, 1)) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         fan = np.array([(k, (k + 1) % 9, 9) for k in range(9)])
-        buffer = raster.rasterise(np.concatenate([np.c_[outline, np.zeros(9)], [[10.0, 10.0, 1.0]]]), fan, 20)
+        buffer = raster.rasterise_triangles(np.concatenate([np.c_[outline, np.zeros(9)], [[10.0, 10.0, 1.0]]]), fan, 20)
         assert set(buffer.pixel.tolist()) == set(np.flatnonzero(Polygon(outline).contains_points(centres)).tolist())
 
 
 def test_interpolation_gives_back_a_linear_function_of_the_screen():
     points = np.array([(0.0, 0.0, 0.0), (16.0, 1.0, 2.0), (3.0, 15.0, 4.0)])
     triangles = np.array([(0, 1, 2)])
-    buffer = raster.rasterise(points, triangles, 16)
+    buffer = raster.rasterise_triangles(points, triangles, 16)
     column, row = buffer.pixel % 16 + 0.5, buffer.pixel // 16 + 0.5
-    assert np.allclose(buffer.interpolate(points[:, :2], triangles), np.stack([column, row], axis=1), atol=1e-5)
+    assert np.allclose(buffer.interpolate_values(points[:, :2], triangles), np.stack([column, row], axis=1), atol=1e-5)
     assert np.allclose(buffer.weights.sum(axis=1), 1, atol=1e-6)
 
 
@@ -100,13 +100,13 @@ def test_normals_of_a_sphere_point_outwards():
     a, b, c, d = index[:-1], index[1:], np.roll(index[1:], -1, 1), np.roll(index[:-1], -1, 1)
     triangles = np.concatenate([np.stack(t, axis=-1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
     inner = index[1:-1].ravel()
-    normals = raster.normals(sphere.reshape(-1, 3), triangles)[inner]
+    normals = raster.compute_normals(sphere.reshape(-1, 3), triangles)[inner]
     assert ((normals * sphere.reshape(-1, 3)[inner]).sum(axis=1) > 0.99).all()
 
 
 @given(st.floats(0.6, 79))
 def test_age_weights_blend_two_neighbours(age):
-    weights = list(people.age_weights(age).values())
+    weights = list(people.weigh_ages(age).values())
     assert sum(weights) == pytest.approx(1)
     assert sum(weight > 0 for weight in weights) <= 2
     assert np.dot(weights, people.AGE_KNOTS) == pytest.approx(age)
@@ -114,7 +114,7 @@ def test_age_weights_blend_two_neighbours(age):
 
 @given(st.sampled_from(sorted(expressions.PRESETS)), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32))
 def test_ten_raters_vote(label, intensity, noise, seed):
-    votes = expressions.votes(label, intensity, noise, np.random.default_rng(seed))
+    votes = expressions.simulate_votes(label, intensity, noise, np.random.default_rng(seed))
     assert votes.shape == (8,) and votes.sum() == 10 and (votes >= 0).all()
 
 
@@ -122,10 +122,10 @@ def test_a_turned_head_shows_where_it_looks():
     """Signs of the pose, on the tip of a nose two lengths before the head's centre."""
     rng = np.random.default_rng(0)
     nose = np.array([[0.0, -0.34, 2.0]])
-    level = replace(scene.draw(scene.CAMERAS["posed"], rng), yaw=0.0, pitch=0.0, roll=0.0, shift=(0.0, 0.0))
+    level = replace(scene.draw_scene(scene.CAMERAS["posed"], rng), yaw=0.0, pitch=0.0, roll=0.0, shift=(0.0, 0.0))
 
     def seen(pose: scene.Scene, point: np.ndarray) -> np.ndarray:
-        return pose.project(point, 1.0, 64)[0, :2]
+        return pose.project_points(point, 1.0, 64)[0, :2]
 
     assert np.allclose(seen(level, nose), 32)
     assert seen(replace(level, yaw=20.0), nose)[0] > 33
@@ -135,38 +135,38 @@ def test_a_turned_head_shows_where_it_looks():
 
 
 def test_every_stream_is_named():
-    shots = corpus.plan()
+    shots = corpus.plan_pictures()
     assert len({shot.name for shot in shots}) == len(shots)
-    assert corpus.stream("a").random() == corpus.stream("a").random() != corpus.stream("b").random()
+    assert corpus.make_stream("a").random() == corpus.make_stream("a").random() != corpus.make_stream("b").random()
 
 
 @needs_mesh
 def test_every_preset_names_units_of_the_mesh():
     from trainables.data.render import mesh
 
-    units = mesh.load().unit_names
+    units = mesh.load_head().unit_names
     assert len(units) == 52
     for variants in expressions.PRESETS.values():
         for variant in variants:
-            assert set(expressions.sided(variant, units)) <= set(units)
-    assert set(expressions.sided(dict.fromkeys(expressions.NUISANCE, 0.1), units)) <= set(units)
+            assert set(expressions.split_sides(variant, units)) <= set(units)
+    assert set(expressions.split_sides(dict.fromkeys(expressions.NUISANCE, 0.1), units)) <= set(units)
 
 
 @needs_mesh
 @pytest.mark.parametrize("name", ["children/17", "adults/wild/400", "unlabelled/8", "clips/5/3"])
 def test_a_picture_is_rendered_byte_for_byte_as_committed(name):
     """Holds for one libwebp and one numpy on one kind of processor: what the pack's rebuild promises."""
-    shot = next(shot for shot in corpus.plan() if shot.name == name)
-    coded, facts = corpus.render(shot)
-    assert corpus.render(shot) == (coded, facts)
-    committed = faces_archive.read()
+    shot = next(shot for shot in corpus.plan_pictures() if shot.name == name)
+    coded, facts = corpus.render_shot(shot)
+    assert corpus.render_shot(shot) == (coded, facts)
+    committed = faces_archive.read_archive()
     row = int(np.flatnonzero(committed.facts["name"] == name)[0])
-    assert committed.coded(row) == coded
+    assert committed.get_coded(row) == coded
     assert {key: committed.facts[key].iat[row] for key in facts} == facts
 
 
 def test_the_contact_sheet_shows_every_class_of_every_domain():
-    picture = sheet.draw(faces_archive.read())
+    picture = sheet.draw_sheet(faces_archive.read_archive())
     lines = 2 * len(sheet.ROWS) + len(sheet.CLIPS)
     assert picture.shape == (sheet.HEAD + lines * sheet.TILE, sheet.MARGIN + 8 * sheet.TILE, 3)
     tiles = picture[sheet.HEAD :, sheet.MARGIN :].reshape(lines, sheet.TILE, 8, sheet.TILE, 3)

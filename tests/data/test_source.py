@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.data import layouts
 from trainables.data.dataset import DataError
-from trainables.data.source import Source, load, parse, parse_file
+from trainables.data.source import Source, load_faces, parse_role, parse_role_file
 
 paths = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20).map(
     lambda name: os.path.abspath("/" + name)
@@ -33,9 +33,9 @@ def csv(tmp_path: Path) -> Path:
 @given(sources)
 @example(Source("fer2013", "/a,b=c\\,d:e", None, (("ages", "/x,ages=\\"),)))
 def test_text_and_parse_are_inverse(source):
-    assert parse(f"pool={source.text()}") == ("pool", source)
+    assert parse_role(f"pool={source.text()}") == ("pool", source)
     if source.population:
-        assert parse(f"{source.population}={source.text()}") == (source.population, source)
+        assert parse_role(f"{source.population}={source.text()}") == (source.population, source)
 
 
 @given(sources)
@@ -45,33 +45,33 @@ def test_yaml_holds_any_path(tmp_path_factory, source):
         {"population": source.population} if source.population else {}
     )
     file.write_text(yaml.safe_dump({"pool": entry}), encoding="utf-8")
-    assert parse_file(file) == {"pool": source}
+    assert parse_role_file(file) == {"pool": source}
 
 
 def test_the_documented_form():
-    role, source = parse("children=fer2013:/p/fer2013.csv,ages=/p/ages.csv")
+    role, source = parse_role("children=fer2013:/p/fer2013.csv,ages=/p/ages.csv")
     assert role == "children"
     assert source == Source("fer2013", "/p/fer2013.csv", "children", (("ages", "/p/ages.csv"),))
-    assert parse("pool = cafe:/p ") == ("pool", Source("cafe", "/p "))
-    assert parse("adults=cafe") == ("adults", Source("cafe", "", "adults"))
-    assert parse(r"pool=cafe:/p/a\,b,population=children") == ("pool", Source("cafe", "/p/a,b", "children"))
+    assert parse_role("pool = cafe:/p ") == ("pool", Source("cafe", "/p "))
+    assert parse_role("adults=cafe") == ("adults", Source("cafe", "", "adults"))
+    assert parse_role(r"pool=cafe:/p/a\,b,population=children") == ("pool", Source("cafe", "/p/a,b", "children"))
 
 
 def test_a_domain_of_the_embedded_faces_is_no_path():
-    role, source = parse("adults=faces:adults/posed")
-    assert source == Source("faces", "adults/posed", "adults") and parse(f"{role}={source.text()}") == (role, source)
-    assert source.read(16, "grey").title == "rendered faces, adults 20-70, posed (embedded)"
+    role, source = parse_role("adults=faces:adults/posed")
+    assert source == Source("faces", "adults/posed", "adults") and parse_role(f"{role}={source.to_text()}") == (role, source)
+    assert source.read_faces(16, "grey").title == "rendered faces, adults 20-70, posed (embedded)"
 
 
 def test_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/someone")
-    _, source = parse("pool=fer2013:data/f.csv,ages=~/ages.csv")
+    _, source = parse_role("pool=fer2013:data/f.csv,ages=~/ages.csv")
     assert source == Source("fer2013", str(tmp_path / "data" / "f.csv"), None, (("ages", "/home/someone/ages.csv"),))
-    assert parse("pool=cafe:s3://bucket/cafe")[1].path == "s3://bucket/cafe"
+    assert parse_role("pool=cafe:s3://bucket/cafe")[1].path == "s3://bucket/cafe"
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "sources.yaml").write_text("pool: fer2013:f.csv,ages=ages.csv\nother: {kind: cafe, path: ../cafe}\n")
-    found = parse_file("lab/sources.yaml")
+    found = parse_role_file("lab/sources.yaml")
     assert found["pool"] == Source("fer2013", str(tmp_path / "lab" / "f.csv"), None, (("ages", str(tmp_path / "lab" / "ages.csv")),))
     assert found["other"] == Source("cafe", str(tmp_path / "cafe"))
 
@@ -99,7 +99,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
 )
 def test_a_malformed_source_says_what_is_expected(text, message):
     with pytest.raises(DataError, match=message) as caught:
-        parse(text)
+        parse_role(text)
     assert "\n" not in str(caught.value)
 
 
@@ -124,7 +124,7 @@ def test_a_malformed_file_is_named(tmp_path, content, message):
     file = tmp_path / "sources.yaml"
     file.write_text(content)
     with pytest.raises(DataError, match=rf"sources\.yaml.*{message}") as caught:
-        parse_file(file)
+        parse_role_file(file)
     assert "\n" not in str(caught.value)
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"children: \xff\n")
     for name in ("none.yaml", "latin.yaml", "."):
         with pytest.raises(DataError, match="cannot be read as YAML"):
-            parse_file(tmp_path / name)
+            parse_role_file(tmp_path / name)
 
 
 @given(st.text(max_size=40))
@@ -140,25 +140,25 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 def test_any_text_is_a_source_or_refused(text):
     for whole in (text, f"pool={text}", f"pool=fer2013:{text}"):
         try:
-            role, source = parse(whole)
+            role, source = parse_role(whole)
         except DataError:
             continue
-        assert parse(f"{role}={source.text()}") == (role, source)
+        assert parse_role(f"{role}={source.to_text()}") == (role, source)
 
 
 def test_read_goes_through_the_reader(csv):
-    _, source = parse(f"children=fer2013:{csv},ages={csv.with_name('ages.csv')}")
-    faces = source.read(24, "rgb")
+    _, source = parse_role(f"children=fer2013:{csv},ages={csv.with_name('ages.csv')}")
+    faces = source.read_faces(24, "rgb")
     assert faces.images.shape == (2, 3, 24, 24)
     assert faces.facts["source"].tolist() == ["fer2013.csv row 0", "fer2013.csv row 2"]
     with pytest.raises(DataError, match=r"fer2013 has no option 'votes' \(known: population, ages\)"):
-        Source("fer2013", str(csv), options=(("votes", "/v.csv"),)).read(24, "grey")
+        Source("fer2013", str(csv), options=(("votes", "/v.csv"),)).read_faces(24, "grey")
 
 
 def test_load_reads_a_source_once(csv):
-    _, source = parse(f"pool=fer2013:{csv}")
-    first = load(source, 48, "grey")
+    _, source = parse_role(f"pool=fer2013:{csv}")
+    first = load_faces(source, 48, "grey")
     csv.unlink()
-    assert load(parse(f"pool=fer2013:{csv}")[1], 48, "grey") is first
+    assert load_faces(parse_role(f"pool=fer2013:{csv}")[1], 48, "grey") is first
     with pytest.raises(DataError, match="cannot be read"):
-        load(source, 24, "grey")
+        load_faces(source, 24, "grey")

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trainables.data.dataset import DataError
-from trainables.data.splits import Split, balanced_split, split_hash
+from trainables.data.splits import Split, balanced_split, hash_split
 
 SHARES = st.sampled_from([0.1, 0.25, 0.5, 0.7, 0.9])
 SEEDS = st.integers(0, 2**32)
@@ -110,7 +110,7 @@ def test_a_seed_gives_the_split_whatever_subjects_are_called(cohort: tuple[np.nd
 @pytest.mark.parametrize("groups", [None, np.arange(300) // 4])
 def test_another_seed_gives_another_split(groups: np.ndarray | None) -> None:
     labels = np.arange(300) % 5
-    assert len({split_hash(balanced_split(labels, 0.5, rng(seed), groups=groups), "") for seed in range(10)}) == 10
+    assert len({hash_split(balanced_split(labels, 0.5, rng(seed), groups=groups), "") for seed in range(10)}) == 10
 
 
 def test_the_unlabelled_need_no_subject() -> None:
@@ -122,9 +122,9 @@ def test_the_unlabelled_need_no_subject() -> None:
 def test_hash_names_rows_parts_and_content() -> None:
     one = Split(np.array([0, 1]), np.array([2]), np.array([3]))
     others = [Split(np.array([0]), np.array([1, 2]), np.array([3])), Split(np.array([0, 1]), np.array([3]), np.array([2]))]
-    hashes = {split_hash(one, "a"), split_hash(one, "b"), *(split_hash(other, "a") for other in others)}
+    hashes = {hash_split(one, "a"), hash_split(one, "b"), *(hash_split(other, "a") for other in others)}
     assert len(hashes) == 4 and all(len(each) == 16 for each in hashes)
-    assert split_hash(one, "a") == split_hash(Split(*(rows.astype(np.int32) for rows in one)), "a")
+    assert hash_split(one, "a") == hash_split(Split(*(rows.astype(np.int32) for rows in one)), "a")
 
 
 TWENTY = np.arange(40) % 2

@@ -13,7 +13,7 @@ from sklearn import metrics as oracle
 from tests import tiny
 from trainables import metrics
 from trainables.data.dataset import CLASSES, DataError, FaceDataset, find_reader
-from trainables.data.targets import TARGETS, clips
+from trainables.data.targets import TARGETS, list_clips
 
 THREE = ("anger", "fear", "happiness")
 
@@ -28,14 +28,14 @@ def voted(labels: list[int], votes: list[tuple[float, ...]]) -> FaceDataset:
 
 
 def test_votes_are_shares_and_the_label_is_their_majority() -> None:
-    found = TARGETS["votes"].read(voted([0, 1, 2, -1], [(8, 2, 0), (5, 5, 0), (1, 0, 0), (9, 0, 0)]), THREE)
+    found = TARGETS["votes"].read_answers(voted([0, 1, 2, -1], [(8, 2, 0), (5, 5, 0), (1, 0, 0), (9, 0, 0)]), THREE)
     assert found.names == THREE and found.faces.labels.tolist() == [0, 1, 0]  # a tie goes to its own label; no label, no use
     np.testing.assert_allclose(found.values, [[0.8, 0.2, 0], [0.5, 0.5, 0], [1, 0, 0]])
     assert found.values.dtype == np.float32 and found.faces.facts["source"].tolist() == ["picture 0", "picture 1", "picture 2"]
 
 
 def test_votes_for_other_classes_do_not_count() -> None:
-    found = TARGETS["votes"].read(voted([0, 1, 2], [(1, 3, 6), (0, 0, 9), (2, 0, 3)]), ("anger", "fear"))
+    found = TARGETS["votes"].read_answers(voted([0, 1, 2], [(1, 3, 6), (0, 0, 9), (2, 0, 3)]), ("anger", "fear"))
     assert found.faces.labels.tolist() == [1, 0]
     np.testing.assert_allclose(found.values, [[0.25, 0.75], [1, 0]])
 
@@ -50,11 +50,11 @@ def test_votes_for_other_classes_do_not_count() -> None:
 )
 def test_votes_that_are_none_are_refused(votes: tuple[float, ...], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        TARGETS["votes"].read(voted([0, 1], [(1, 0, 0), votes]), THREE)
+        TARGETS["votes"].read_answers(voted([0, 1], [(1, 0, 0), votes]), THREE)
 
 
 def test_affect_is_two_numbers_and_alike_are_those_of_one_bin() -> None:
-    found = TARGETS["affect"].read(faces([-1] * 5, valence=[-1, 1, 0.05, 0.1, np.nan], arousal=[-1, 1, 0.55, 0.59, 0]), ())
+    found = TARGETS["affect"].read_answers(faces([-1] * 5, valence=[-1, 1, 0.05, 0.1, np.nan], arousal=[-1, 1, 0.55, 0.59, 0]), ())
     assert found.names == ("valence", "arousal") and len(found.faces) == 4
     assert found.faces.labels.tolist() == [0, 99, 57, 57]
     np.testing.assert_allclose(found.values, [[-1, -1], [1, 1], [0.05, 0.55], [0.1, 0.59]], rtol=1e-6)
@@ -63,28 +63,28 @@ def test_affect_is_two_numbers_and_alike_are_those_of_one_bin() -> None:
 @pytest.mark.parametrize("arousal", [-2, 1.001, np.inf])
 def test_affect_out_of_range_is_refused(arousal: float) -> None:
     with pytest.raises(DataError, match=rf"some faces, picture 1: valence 0, arousal {arousal:g}; both must lie between -1 and 1"):
-        TARGETS["affect"].read(faces([0, 0], valence=[0, 0], arousal=[0, arousal]), ())
+        TARGETS["affect"].read_answers(faces([0, 0], valence=[0, 0], arousal=[0, arousal]), ())
 
 
 def test_labels_are_sets() -> None:
-    found = TARGETS["labels"].read(faces([0] * 4, emoreact_joy=[1, 0, 1, 1], emoreact_fear=[1, 0, 1, 0]), ())
+    found = TARGETS["labels"].read_answers(faces([0] * 4, emoreact_joy=[1, 0, 1, 1], emoreact_fear=[1, 0, 1, 0]), ())
     assert found.names == ("joy", "fear") and found.faces.labels.tolist() == [3, 0, 3, 1]
     np.testing.assert_array_equal(found.values, [[1, 1], [0, 0], [1, 1], [1, 0]])
     with pytest.raises(DataError, match="picture 0: a label is neither 0 nor 1"):
-        TARGETS["labels"].read(faces([0], emoreact_joy=[2]), ())
+        TARGETS["labels"].read_answers(faces([0], emoreact_joy=[2]), ())
 
 
 @pytest.mark.parametrize(("target", "lacks"), [("votes", "votes_anger"), ("affect", "valence, arousal"), ("labels", "emoreact_")])
 def test_a_data_set_that_does_not_know_is_refused(target: str, lacks: str) -> None:
     with pytest.raises(DataError, match=f"some faces: knows no .*{lacks}"):
-        TARGETS[target].read(faces([0, 1, 2]), THREE)
+        TARGETS[target].read_answers(faces([0, 1, 2]), THREE)
 
 
 def test_clips_are_frames_in_order() -> None:
     order = faces([0] * 7, clip=["b", "a", "a", "b", "a", "c", "b"], frame=[2, 1, 0, 0, 2, 0, 1])
-    assert clips(order, 3).tolist() == [[3, 6, 0], [2, 1, 4], [5, 5, 5]]
-    assert clips(order, 1).tolist() == [[3], [2], [5]]
-    assert clips(faces([0, 1]), 8).tolist() == [[0], [1]]
+    assert list_clips(order, 3).tolist() == [[3, 6, 0], [2, 1, 4], [5, 5, 5]]
+    assert list_clips(order, 1).tolist() == [[3], [2], [5]]
+    assert list_clips(faces([0, 1]), 8).tolist() == [[0], [1]]
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_clips_are_frames_in_order() -> None:
 )
 def test_clips_that_are_none_are_refused(facts: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        clips(faces([0, 0], **facts), 2)
+        list_clips(faces([0, 0], **facts), 2)
 
 
 def test_the_embedded_faces_know_all_of_them() -> None:
     read = find_reader("faces").read
-    votes = TARGETS["votes"].read(read("adults/game", size=32, colour="grey"), CLASSES)
+    votes = TARGETS["votes"].read_answers(read("adults/game", size=32, colour="grey"), CLASSES)
     assert len(votes.faces) == 1212 and np.allclose(votes.values.sum(1), 1)
     assert 0.5 < (votes.faces.labels == read("adults/game", size=32, colour="grey").labels).mean() < 1
-    labels = TARGETS["labels"].read(read("clips", size=32, colour="grey"), ())
-    rows = clips(labels.faces, 8)
+    labels = TARGETS["labels"].read_answers(read("clips", size=32, colour="grey"), ())
+    rows = list_clips(labels.faces, 8)
     assert rows.shape == (120, 8) and labels.values.shape == (960, 8) and (labels.values[rows] == labels.values[rows[:, :1]]).all()
 
 
@@ -113,29 +113,29 @@ def test_the_embedded_faces_know_all_of_them() -> None:
 def test_ccc_and_mse_against_other_formulas(data: st.DataObject, n: int) -> None:
     numbers = st.lists(st.floats(-1, 1, width=16), min_size=n, max_size=n)
     x, y = np.array(data.draw(numbers)), np.array(data.draw(numbers))
-    assert metrics.mse(x, y) == pytest.approx(oracle.mean_squared_error(y, x), abs=1e-12)
+    assert metrics.mean_squared_error(x, y) == pytest.approx(oracle.mean_squared_error(y, x), abs=1e-12)
     if x.std() > 1e-3 and y.std() > 1e-3:  # Lin's by Pearson's
         expected = 2 * np.corrcoef(x, y)[0, 1] * x.std() * y.std() / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
-        assert metrics.ccc(x, y) == pytest.approx(expected, abs=1e-9)
-    assert metrics.ccc(x, x) == (pytest.approx(1) if np.ptp(x) else 0)
+        assert metrics.concordance_correlation(x, y) == pytest.approx(expected, abs=1e-9)
+    assert metrics.concordance_correlation(x, x) == (pytest.approx(1) if np.ptp(x) else 0)
 
 
 @given(st.integers(2, 5), st.integers(1, 20), st.integers(0, 99))
 def test_f1_is_scikit_learns(labels: int, n: int, seed: int) -> None:
     predicted, true = np.random.default_rng(seed).random((2, n, labels)) < 0.4
-    np.testing.assert_allclose(metrics.f1(predicted, true), oracle.f1_score(true, predicted, average=None, zero_division=0))
+    np.testing.assert_allclose(metrics.compute_f1_scores(predicted, true), oracle.f1_score(true, predicted, average=None, zero_division=0))
 
 
 def test_scores_start_with_the_one_that_selects() -> None:
     n, rng = 40, np.random.default_rng(0)
     values = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
-    found = TARGETS["affect"].score(values, np.zeros(n), values, ("valence", "arousal"))
+    found = TARGETS["affect"].compute_scores(values, np.zeros(n), values, ("valence", "arousal"))
     assert next(iter(found)) == "ccc" and found["ccc"] == pytest.approx(1) and found["mse_arousal"] == 0
     sets = (rng.random((n, 3)) < 0.5).astype(np.float32)
-    found = TARGETS["labels"].score(sets * 0.9, np.zeros(n), sets, THREE)
+    found = TARGETS["labels"].compute_scores(sets * 0.9, np.zeros(n), sets, THREE)
     assert next(iter(found)) == "f1" and found["f1"] == 1 and found["f1_fear"] == 1
     labels = rng.integers(0, 3, n)
-    found = TARGETS["label"].score(np.eye(3)[labels], labels, None, THREE)
+    found = TARGETS["label"].compute_scores(np.eye(3)[labels], labels, None, THREE)
     assert found == {"accuracy": 1.0, "balanced_accuracy": 1.0}
 
 
@@ -149,11 +149,11 @@ def test_losses_fall_towards_the_answer(target: str) -> None:
     way = torch.optim.Adam([outputs], lr=0.3)
     for _ in range(200):
         way.zero_grad()
-        TARGETS[target].loss(outputs, labels, values).backward()
+        TARGETS[target].compute_loss(outputs, labels, values).backward()
         way.step()
     wanted = torch.eye(3)[labels] if values is None else values
-    torch.testing.assert_close(TARGETS[target].predict(outputs).detach(), wanted, atol=0.03, rtol=0)
+    torch.testing.assert_close(TARGETS[target].compute_predictions(outputs).detach(), wanted, atol=0.03, rtol=0)
 
 
 def test_tiny_faces_have_labels_only() -> None:
-    assert TARGETS["label"].read(tiny.faces({"anger": 3, "fear": 2}), ("fear",)).values is None
+    assert TARGETS["label"].read_answers(tiny.faces({"anger": 3, "fear": 2}), ("fear",)).values is None

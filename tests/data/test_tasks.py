@@ -9,9 +9,9 @@ import torch
 
 from tests import tiny
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.task import TASKS, Task, known
+from trainables.data.task import TASKS, Task, get_known_metadata
 from trainables.registry import BadRequest
-from trainables.settings import resolve
+from trainables.settings import resolve_settings
 
 CPU = torch.device("cpu")
 CHILDREN = {"anger": 30, "contempt": 9, "fear": 41, "happiness": 25}
@@ -23,7 +23,7 @@ CLASSES = ("fear", "anger", "happiness")
 def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("balanced")
     faces = faces or {"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=1)}
-    return kind.build(resolve(kind.settings, {"classes": CLASSES, "size": 32, "split": 0.5} | settings, "task"), faces, seed, CPU)
+    return kind.build(resolve_settings(kind.settings, {"classes": CLASSES, "size": 32, "split": 0.5} | settings, "task"), faces, seed, CPU)
 
 
 def counts(task: Task, part: str) -> list[int]:
@@ -124,7 +124,7 @@ def test_facts_are_those_of_the_test_images_and_never_objects() -> None:
 def test_numbers_all_known_stay_what_they_are(values: Any, kind: str) -> None:
     children = tiny.faces(CHILDREN)
     children.facts["mouth_open"] = pd.Series(values).iloc[children.facts.index % 2].array
-    found = known(children, np.array([3, 0]))["mouth_open"]
+    found = get_known_metadata(children, np.array([3, 0]))["mouth_open"]
     assert found.dtype.kind == kind and found.tolist() == list(values)[::-1]
 
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from platform.application import application
+from platform.application import make_application
 from platform.explain import main
 from search_spaces.study import Study
 from tests import tiny
-from trainables.loop import train
+from trainables.loop import train_cell
 from trainables.store import RunFolder
 
 
@@ -28,11 +28,11 @@ def study(**settings: Any) -> Study:
 def made(place: Path, **settings: Any) -> RunFolder:
     """A run of both methods and seeds at the larger ratio; of the other nothing is done."""
     wanted, folder = study(**settings), RunFolder(str(place / "run"))
-    cells = wanted.cells(tiny.data(tiny.files(place / "data")))
+    cells = wanted.make_cells(tiny.data(tiny.files(place / "data")))
     folder.put_grid(wanted.name, wanted.scale, cells)
     for cell in cells:
         if cell.axes["ratio"] == 2:
-            train(cell, folder)
+            train_cell(cell, folder)
     return folder
 
 
@@ -42,11 +42,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def explain(folder: RunFolder, *options: str) -> Result:
-    return CliRunner().invoke(application(main), [folder.root, *options])
+    return CliRunner().invoke(make_application(main), [folder.root, *options])
 
 
 def files(folder: RunFolder, *place: str) -> dict[str, bytes]:
-    here = Path(folder.path("explain", *place))
+    here = Path(folder.get_path("explain", *place))
     return {path.name: path.read_bytes() for path in sorted(here.iterdir())}
 
 
@@ -65,17 +65,17 @@ def test_sheets_board_and_report(run: RunFolder, how: str) -> None:
     assert "the data know no face regions" in result.output
     sheet = found[next(name for name in found if name.startswith("sheet-01") and name.endswith(".svg"))].decode()
     assert sheet.count("<image") == 1 + 2 * 2 and "true class: " in sheet and "SC(c)" in sheet and "seed 1" in sheet
-    page = Path(run.path("report", "index.html")).read_text()
+    page = Path(run.get_path("report", "index.html")).read_text()
     assert f"Where the networks look: {how}" in page and page.count("data:image/svg+xml;base64,") >= 5 and "These are photographs" in page
-    assert list(Path(run.path("tb", "explain", place)).glob("events.*"))
+    assert list(Path(run.get_path("tb", "explain", place)).glob("events.*"))
     assert explain(run, "--how", how, "--count", "4").exit_code == 0 and files(run, place) == found  # the same run, the same bytes
 
 
 def test_borders_say_what_the_predictions_say(run: RunFolder) -> None:
     """Of the test images of one seed alone, the answers on the sheet are those that the run stored."""
     assert explain(run, "--only", "seed=0", "--only", "method=SL(c)", "--count", "20").exit_code == 0
-    cell = next(cell for cell in run.grid() if cell.axes == {"method": "SL(c)", "split": 0.5, "ratio": 2, "seed": 0})
-    stored = run.predictions(cell.key)
+    cell = next(cell for cell in run.get_cells() if cell.axes == {"method": "SL(c)", "split": 0.5, "ratio": 2, "seed": 0})
+    stored = run.get_predictions(cell.key)
     right = int((stored["probabilities"].argmax(1) == stored["label"]).sum())
     sheets = [content.decode() for name, content in files(run, "gradcam").items() if name.startswith("sheet-") and name.endswith(".svg")]
     green = sum("#1a9641" in sheet for sheet in sheets)
@@ -90,11 +90,11 @@ def test_ones_own_pictures(run: RunFolder, tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         Image.fromarray(picture).save(folder / "face.png")
     Image.fromarray(np.zeros((40, 40, 4), np.uint8), "CMYK").save(tmp_path / "mine" / "print.jpg")
-    report = Path(run.path("report", "index.html")).read_bytes() if Path(run.path("report", "index.html")).exists() else None
+    report = Path(run.get_path("report", "index.html")).read_bytes() if Path(run.get_path("report", "index.html")).exists() else None
     result = explain(run, "--images", str(tmp_path / "mine"))
     assert result.exit_code == 0, result.output
     assert "print.jpg: is in CMYK" in result.output
-    table = pd.read_csv(run.path("explain", "pictures", "predictions.csv"), keep_default_na=False)
+    table = pd.read_csv(run.get_path("explain", "pictures", "predictions.csv"), keep_default_na=False)
     assert len(table) == 3 * 2 * 3 and set(table["method"]) == {"SL(c)", "SC(c)"} and set(table["seed"]) == {"0", "1", "mean"}
     assert dict(zip(table["picture"], table["true"], strict=True)) == {
         "fear/face.png": "fear",
@@ -106,7 +106,7 @@ def test_ones_own_pictures(run: RunFolder, tmp_path: Path) -> None:
     sheets = files(run, "pictures")
     assert len([name for name in sheets if name.endswith(".png")]) == 3 and "not known" in sheets["003-face.svg"].decode()
     if report is not None:
-        assert Path(run.path("report", "index.html")).read_bytes() == report  # own pictures stay out of it
+        assert Path(run.get_path("report", "index.html")).read_bytes() == report  # own pictures stay out of it
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path
     for content in (b"", b"[1]", (run.get("grid.json") or b"").replace(b"SL(c)", b"SM(c)", 1)):
         damaged.put(content, "grid.json")
         result = explain(damaged)
-        assert result.exit_code == 2 and f"{damaged.path('grid.json')}: is no grid" in result.output and result.output.count("\n") == 1
-    kept = run.kept()
+        assert result.exit_code == 2 and f"{damaged.get_path('grid.json')}: is no grid" in result.output and result.output.count("\n") == 1
+    kept = run.list_kept()
     bare = RunFolder(str(tmp_path / "bare"))
     for key in kept:
         for name in ("result.json", "history.jsonl", "predictions.npz"):
@@ -150,7 +150,7 @@ def test_some_without_parameters_are_left_out_and_said(run: RunFolder, tmp_path:
     for path in Path(run.root).rglob("*"):
         if path.is_file() and path.relative_to(run.root).parts[0] in ("cells", "grid.json"):
             some.put(path.read_bytes(), *path.relative_to(run.root).parts)
-    cell = next(cell for cell in some.grid() if cell.key in some.kept())
+    cell = next(cell for cell in some.get_cells() if cell.key in some.list_kept())
     some.remove("cells", cell.key, "checkpoint.pt")
     result = explain(some, "--count", "1")
     assert result.exit_code == 0 and "1 of 4 trainings are not finished or have kept no parameters: left out" in result.output

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from platform.explaining.pictures import predictions, read, truth
+from platform.explaining.pictures import find_true_class, read_pictures, tabulate_predictions
 from trainables.registry import BadRequest
 
 RNG = np.random.default_rng(0)
@@ -64,10 +64,10 @@ def test_what_cannot_be_used_is_one_line_and_the_others_go_on(make: Callable[[Pa
     make(tmp_path / "bad")
     (bad,) = tmp_path.iterdir()
     with pytest.raises(BadRequest, match="none of 1 pictures can be used; the first: ") as caught:
-        read(tmp_path, 48, 1)
+        read_pictures(tmp_path, 48, 1)
     assert message in str(caught.value) and "\n" not in str(caught.value)
     photo().save(tmp_path / "fine.png")
-    names, images, left_out = read(tmp_path, 48, 3)
+    names, images, left_out = read_pictures(tmp_path, 48, 3)
     assert names == ["fine.png"] and images.shape == (1, 3, 48, 48) and images.dtype == torch.uint8
     assert len(left_out) == 1 and left_out[0].startswith(f"{bad}: ") and message in left_out[0] and "\n" not in left_out[0]
 
@@ -77,9 +77,9 @@ def test_pictures_are_cut_and_turned_as_the_networks_are_used_to(tmp_path: Path)
     photo(60, 90).convert("L").save(tmp_path / "fear" / "grey.png")
     photo(48, 48).convert("RGBA").save(tmp_path / "clear.webp", lossless=True)
     photo(48, 48).convert("P").save(tmp_path / "palette.gif")
-    names, images, left_out = read(tmp_path, 32, 1)
+    names, images, left_out = read_pictures(tmp_path, 32, 1)
     assert names == ["clear.webp", "fear/grey.png", "palette.gif"] and images.shape == (3, 1, 32, 32) and not left_out
-    assert [truth(name, ("anger", "fear")) for name in names] == ["", "fear", ""]
+    assert [find_true_class(name, ("anger", "fear")) for name in names] == ["", "fear", ""]
 
 
 @pytest.mark.parametrize("make", ["nothing", "file", "empty"])
@@ -91,12 +91,12 @@ def test_no_folder_of_pictures_is_one_line(make: str, tmp_path: Path) -> None:
         place.mkdir()
     said = {"nothing": "no such folder", "file": "is a file, not a folder of pictures", "empty": r"holds no picture \(\.bmp, .*\)"}
     with pytest.raises(BadRequest, match=rf"^--images {place}: {said[make]}$"):
-        read(place, 48, 1)
+        read_pictures(place, 48, 1)
 
 
 def test_predictions_are_a_row_a_training_and_the_mean() -> None:
     shares = [np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.3, 0.7], [0.2, 0.8]])]
-    table = predictions(["fear/a.png", "b.png"], [("SL", 0, shares[0]), ("SL", 1, shares[1])], ("anger", "fear"), "method", "seed")
+    table = tabulate_predictions(["fear/a.png", "b.png"], [("SL", 0, shares[0]), ("SL", 1, shares[1])], ("anger", "fear"), "method", "seed")
     assert list(table) == ["picture", "true", "method", "seed", "answer", "p_anger", "p_fear"] and len(table) == 6
     mean = table[(table["seed"] == "mean") & (table["picture"] == "fear/a.png")].iloc[0]
     assert mean["answer"] == "anger" and mean["p_anger"] == 0.6 and mean["true"] == "fear"

@@ -79,7 +79,7 @@ def kill_in_life(ordeal: Ordeal, name: str, length_ms: float) -> list[Outcome]:
 
 def begin(ordeal: Ordeal) -> None:
     """Start the command so that it has two cells to train."""
-    missing = ordeal.seeds * len(ordeal.arms) - len(ordeal.folder.done())
+    missing = ordeal.seeds * len(ordeal.arms) - len(ordeal.folder.list_done())
     ordeal.seeds += max(0, 2 - missing)
     ordeal.start()
 
@@ -103,7 +103,7 @@ def wait_for_target(ordeal: Ordeal, target: str, due: Callable[[], bool]) -> int
 def find_stage(ordeal: Ordeal, done_before: int) -> str:
     with open(ordeal.output.name) as output:
         said = output.read()
-    done = len(ordeal.folder.done()) - done_before
+    done = len(ordeal.folder.list_done()) - done_before
     if "curves: " in said:
         return "exit"
     if done >= 2:
@@ -154,7 +154,7 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
 
 def read_results(ordeal: Ordeal) -> dict[str, bytes | None]:
     """The finished results as they stand in the run folder, by key."""
-    return {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.done()}
+    return {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.list_done()}
 
 
 def find_lost(before: dict[str, bytes | None], ordeal: Ordeal) -> str:
@@ -191,10 +191,10 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float
     Between two kills a cell must be done: the third death of a worker in the same cell is that cell's failure.
     """
     chance, kill, before = random.Random(f"{seed} {name}"), KILLS[name], read_results(ordeal)
-    ordeal.seeds = len(ordeal.folder.done()) + kills + 1
+    ordeal.seeds = len(ordeal.folder.list_done()) + kills + 1
     ordeal.start()
     for _ in range(kills):
-        done, pause = len(ordeal.folder.done()), chance.uniform(0, 1.5)
+        done, pause = len(ordeal.folder.list_done()), chance.uniform(0, 1.5)
         if not ordeal.wait(ordeal.training):
             break
         time.sleep(pause)
@@ -203,7 +203,7 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float
             break
         leave_half_written(ordeal)
         ordeal.began = time.time()  # a step is awaited that was made after the kill
-        ordeal.wait(lambda done=done: len(ordeal.folder.done()) > done)  # type: ignore[misc]
+        ordeal.wait(lambda done=done: len(ordeal.folder.list_done()) > done)  # type: ignore[misc]
     code, output, left, _ = finish(ordeal, gone_s)
     half_written = [str(path) for path in Path(ordeal.folder.root).rglob("*.aside")]
     broken = find_broken(kill, code, output, left) or find_lost(before, ordeal)
@@ -212,5 +212,5 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float
 
 def leave_half_written(ordeal: Ordeal) -> None:
     """Leave what a worker that is killed in the middle of a file leaves. A kill at a random moment seldom meets one."""
-    for folder in Path(ordeal.folder.path("cells")).iterdir():
+    for folder in Path(ordeal.folder.get_path("cells")).iterdir():
         (folder / "checkpoint.pt.0badcafe.aside").write_bytes(b"PK")

@@ -162,7 +162,7 @@ def disk_full(ordeal: Ordeal, chance: random.Random) -> str:
 
 @kind("the cells' folder becomes read-only", mounts=True)
 def read_only(ordeal: Ordeal, chance: random.Random) -> str:
-    cells = ordeal.folder.path("cells")
+    cells = ordeal.folder.get_path("cells")
     if not os.path.isdir(cells):
         return ""
     subprocess.run(["mount", "--bind", cells, cells], check=True)
@@ -221,7 +221,7 @@ def _file_harmed(stem: str, files: Callable[[Ordeal], list[Path]]) -> None:
 
 
 def _of_cells(name: str) -> Callable[[Ordeal], list[Path]]:
-    return lambda it: [Path(it.folder.path("cells", cell.key, name)) for cell in it.folder.grid() if cell.axes["method"] in WELL]
+    return lambda it: [Path(it.folder.get_path("cells", cell.key, name)) for cell in it.folder.get_cells() if cell.axes["method"] in WELL]
 
 
 for _name in ("checkpoint.pt", "history.jsonl", "result.json", "predictions.npz"):
@@ -263,10 +263,10 @@ HANG_S = 25.0
 def check_ill(ordeal: Ordeal, illness: str) -> str:
     """The ill arm's seed 0 has failed with its reason, the others are done."""
     reason, words = ILL[illness]
-    for cell in ordeal.folder.grid():
+    for cell in ordeal.folder.get_cells():
         if cell.axes["method"] != illness:
             continue
-        error, result = ordeal.folder.error(cell.key), ordeal.folder.result(cell.key)
+        error, result = ordeal.folder.get_error(cell.key), ordeal.folder.get_result(cell.key)
         if cell.seed and not result:
             raise Broken(f"{cell.name} died with its neighbour: {error}")
         if cell.seed == 0:

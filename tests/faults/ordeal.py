@@ -62,16 +62,16 @@ def check_whole(folder: RunFolder, cells: Iterable[Cell]) -> None:
     root = Path(folder.root)
     if aside := list(root.rglob("*.aside")):
         raise Broken(f"left aside: {aside}")
-    for cell in folder.grid():
+    for cell in folder.get_cells():
         for path in root.glob(f"cells/{cell.key}/*.json"):
             try:
                 json.loads(path.read_bytes())
             except ValueError as error:
                 raise Broken(f"{path}: {error}") from None
     for cell in cells:
-        curves = EventAccumulator(folder.path("tb", cell.name)).Reload()
+        curves = EventAccumulator(folder.get_path("tb", cell.name)).Reload()
         steps = [event.step for event in curves.Scalars("train/loss")]
-        if steps != [row["step"] for row in folder.history(cell.key)]:
+        if steps != [row["step"] for row in folder.get_history(cell.key)]:
             raise Broken(f"{cell.name}: its curve has the steps {steps}")
 
 
@@ -168,7 +168,7 @@ class Ordeal:
         """Changes while anything goes on."""
         size = self.steps.stat().st_size if self.steps.exists() else 0
         with suppress(OSError):
-            return size, len(list(Path(self.folder.path("cells")).glob("*/*.json")))
+            return size, len(list(Path(self.folder.get_path("cells")).glob("*/*.json")))
         return size, 0
 
     def end(self) -> int:
@@ -219,26 +219,26 @@ class Ordeal:
     def numbers(self) -> dict[str, object]:
         """Every number of every cell of the healthy arms: what no fault may change."""
         found: dict[str, object] = {}
-        for cell in self.folder.grid():
+        for cell in self.folder.get_cells():
             if cell.axes["method"] not in WELL:
                 continue
-            result = self.folder.result(cell.key)
+            result = self.folder.get_result(cell.key)
             if result is None:
-                raise Broken(f"{cell.name} has no result: {self.folder.error(cell.key)}")
+                raise Broken(f"{cell.name} has no result: {self.folder.get_error(cell.key)}")
             kept = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
-            rows = [{name: value for name, value in row.items() if name not in CLOCK} for row in self.folder.history(cell.key)]
-            found[cell.key] = [kept, rows, {name: array.tolist() for name, array in self.folder.predictions(cell.key).items()}]
+            rows = [{name: value for name, value in row.items() if name not in CLOCK} for row in self.folder.get_history(cell.key)]
+            found[cell.key] = [kept, rows, {name: array.tolist() for name, array in self.folder.get_predictions(cell.key).items()}]
         return found
 
     def alone(self, place: Path, seeds: int) -> "Ordeal":
         """The healthy cells of the first seeds trained one after another in one process, without Ray: what their numbers are."""
         code = (
             "import sys, torch; torch.set_num_threads(1)\n"
-            "from trainables.loop import train; from trainables.store import RunFolder\n"
+            "from trainables.loop import train_cell; from trainables.store import RunFolder\n"
             "grid, folder = RunFolder(sys.argv[1]), RunFolder(sys.argv[2])\n"
-            "cells = [cell for cell in grid.grid() if cell.axes['method'] in sys.argv[4:] and cell.seed < int(sys.argv[3])]\n"
+            "cells = [cell for cell in grid.get_cells() if cell.axes['method'] in sys.argv[4:] and cell.seed < int(sys.argv[3])]\n"
             "folder.put_grid('ordeal', 'pocket', cells)\n"
-            "for cell in cells: train(cell, folder)"
+            "for cell in cells: train_cell(cell, folder)"
         )
         other = Ordeal(self.checkout, place)
         subprocess.run([sys.executable, "-c", code, self.folder.root, other.folder.root, str(seeds), *WELL], cwd=self.checkout, check=True)
@@ -252,7 +252,7 @@ class Ordeal:
         assert len(alone) == seeds * len([arm for arm in self.arms if arm in WELL]) and {key: numbers[key] for key in alone} == alone
 
     def whole(self) -> None:
-        check_whole(self.folder, [cell for cell in self.folder.grid() if cell.axes["method"] in WELL])
+        check_whole(self.folder, [cell for cell in self.folder.get_cells() if cell.axes["method"] in WELL])
 
     def repeated(self, arms: Sequence[str] = ("no",)) -> int:
         """Steps of the method that were made more than once."""

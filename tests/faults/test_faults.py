@@ -78,11 +78,11 @@ def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_dis
         assert f"{ordeal.folder.root}/" in line, line
         assert "No space left on device; what was finished is kept: the same command again" in line, line
         assert not list(Path(ordeal.folder.root).rglob("*.aside"))
-        for file in Path(ordeal.folder.path("cells")).rglob("*.json"):
+        for file in Path(ordeal.folder.get_path("cells")).rglob("*.json"):
             json.loads(file.read_text())
     else:
         ordeal.end()
-    done = ordeal.folder.done()
+    done = ordeal.folder.list_done()
     for name in BETWEEN:
         assert KINDS[name].inflict(ordeal, random.Random(name)), f"{name} found nothing to harm"
     whole = read_results(ordeal)
@@ -126,6 +126,6 @@ def test_sessions_of_the_dead_are_capped_and_those_of_the_living_spared(tmp_path
         (tmp_path / name / "logs").mkdir(parents=True)
         if not name.endswith("304"):
             (tmp_path / name / sessions.MARK).touch()
-    sessions.sweep(tmp_path)
+    sessions.remove_dead_sessions(tmp_path)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted([*dead[-3:], f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"])

@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from platform import driver_record
-from platform.grid import undone
-from platform.progress import printable
+from platform.grid import list_cells_to_train
+from platform.progress import make_printable
 from platform.reporting.findings import compute_findings
 from platform.reporting.folder import read_folder
 from platform.reporting.table import read_table
 from platform.run_lock import lock_run
-from platform.searching.best import read
+from platform.searching.best import read_best_file
 from search_spaces.study import STUDIES
 from tests import tiny
 from tests.fake_run import fake_run
 from tests.faults.mutations import spoilt_bytes, spoilt_json
 from trainables.cell import Cell, Data
-from trainables.data.source import Source, parse_file
+from trainables.data.source import Source, parse_role_file
 from trainables.registry import BadRequest
 from trainables.store import RunFolder
 
@@ -46,7 +46,7 @@ def outcome(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except (BadRequest, FileNotFoundError) as error:
-        assert printable(str(error)).isprintable() and len(str(error)) < 2000, str(error)
+        assert make_printable(str(error)).isprintable() and len(str(error)) < 2000, str(error)
         return None
 
 
@@ -61,7 +61,7 @@ def test_fer2013(place: Path, content: bytes) -> None:
     (file := place / "fer2013.csv").write_bytes(content)
     ages = place / "whole-ages.csv"
     ages.write_bytes(AGES)
-    faces = outcome(lambda: Source("fer2013", str(file), "children", (("ages", str(ages)),)).read(32, "grey"))
+    faces = outcome(lambda: Source("fer2013", str(file), "children", (("ages", str(ages)),)).read_faces(32, "grey"))
     assert faces is None or (len(faces) and faces.fingerprint)
 
 
@@ -69,7 +69,7 @@ def test_fer2013(place: Path, content: bytes) -> None:
 @given(spoilt_bytes(AGES))
 def test_ages(place: Path, content: bytes) -> None:
     (file := place / "ages.csv").write_bytes(content)
-    faces = outcome(lambda: Source("fer2013", SOURCE.path, "children", (("ages", str(file)),)).read(32, "grey"))
+    faces = outcome(lambda: Source("fer2013", SOURCE.path, "children", (("ages", str(file)),)).read_faces(32, "grey"))
     assert faces is None or len(faces)
 
 
@@ -84,7 +84,7 @@ def picture() -> bytes:
 def test_pictures(place: Path, content: bytes, name: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=place) as folder:
         Path(folder, name.decode(errors="surrogateescape")).write_bytes(content)
-        faces = outcome(lambda: Source("images", folder).read(32, "rgb"))
+        faces = outcome(lambda: Source("images", folder).read_faces(32, "rgb"))
     assert faces is None or faces.fingerprint
 
 
@@ -104,7 +104,7 @@ ODD_YAML = [
 @given(spoilt_bytes(ROLES) | st.sampled_from(ODD_YAML))
 def test_roles_in_yaml(place: Path, content: bytes) -> None:
     (file := place / "roles.yaml").write_bytes(content)
-    roles = outcome(lambda: parse_file(file))
+    roles = outcome(lambda: parse_role_file(file))
     assert roles is None or all(isinstance(source, Source) for source in roles.values())
 
 
@@ -121,10 +121,10 @@ DATA = {role: Data(Source("faces"), f"print of {role}", role) for role in STUDY.
 @given(spoilt_json(BEST))
 def test_best_json(place: Path, content: bytes) -> None:
     (file := place / "best.json").write_bytes(content)
-    found = outcome(lambda: read(str(file), STUDY))
-    cells = found and outcome(lambda: replace(STUDY, found=found).cells(DATA))
+    found = outcome(lambda: read_best_file(str(file), STUDY))
+    cells = found and outcome(lambda: replace(STUDY, found=found).make_cells(DATA))
     if cells and json.loads(content)["found"][0].get("settings") != BEST["found"][0]["settings"]:  # type: ignore[index]
-        assert cells != replace(STUDY, found=read(written(place, BEST), STUDY)).cells(DATA)
+        assert cells != replace(STUDY, found=read_best_file(written(place, BEST), STUDY)).make_cells(DATA)
 
 
 def written(place: Path, content: Any) -> str:
@@ -152,7 +152,9 @@ def test_parquet(place: Path, content: bytes) -> None:
     outcome(lambda: compute_findings(read_table(str(file), conditions=["split"])))
 
 
-POCKET = STUDIES.find("adults_as_augmentation")("pocket").narrowed("method", ["SL(c)", "SC(c)"]).narrowed("split", ["0.5"]).with_seeds(3)
+POCKET = (
+    STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("method", ["SL(c)", "SC(c)"]).narrow_axis("split", ["0.5"]).with_seeds(3)
+)
 RUN, CELLS = fake_run(Path(FACES) / "run", POCKET)
 KEY = CELLS[0].key
 RUN.put_checkpoint(KEY, {"modules": {"weight": torch.arange(500.0)}})
@@ -166,7 +168,7 @@ def harmed(*parts: str, content: bytes) -> RunFolder:
     """The run with this file of its; the next call gives it back."""
     for path, whole in WHOLE.items():
         path.write_bytes(whole)
-    path = Path(RUN.path(*parts))
+    path = Path(RUN.get_path(*parts))
     WHOLE.setdefault(path, path.read_bytes() if path.exists() else b"")
     path.write_bytes(content)
     return RUN
@@ -180,7 +182,7 @@ WHOLE: dict[Path, bytes] = {}
 @given(st.data())
 def test_what_is_not_as_it_was_written_is_not_done(name: str, data: st.DataObject) -> None:
     """A digit that a disk turned is not a result."""
-    before = content_of(name) if Path(RUN.path("cells", KEY, name)) not in WHOLE else WHOLE[Path(RUN.path("cells", KEY, name))]
+    before = content_of(name) if Path(RUN.get_path("cells", KEY, name)) not in WHOLE else WHOLE[Path(RUN.get_path("cells", KEY, name))]
     mutate = spoilt_json(json.loads(before)) if name == "result.json" and data.draw(st.booleans()) else spoilt_bytes(before)
     content = data.draw(mutate)
     folder = harmed("cells", KEY, name, content=content)
@@ -189,16 +191,16 @@ def test_what_is_not_as_it_was_written_is_not_done(name: str, data: st.DataObjec
     except ValueError:
         same = False
     if content != before and not same:
-        assert KEY not in folder.done() and [cell.key for cell in undone(CELLS, folder)] == [KEY]
+        assert KEY not in folder.list_done() and [cell.key for cell in list_cells_to_train(CELLS, folder)] == [KEY]
     outcome(lambda: read_folder(folder))
 
 
 @many
 @given(st.data())
 def test_checkpoint(data: st.DataObject) -> None:
-    path = Path(RUN.path("cells", KEY, "checkpoint.pt"))
+    path = Path(RUN.get_path("cells", KEY, "checkpoint.pt"))
     before = WHOLE.get(path) or path.read_bytes()
-    state = harmed("cells", KEY, "checkpoint.pt", content=data.draw(spoilt_bytes(before))).checkpoint(KEY)
+    state = harmed("cells", KEY, "checkpoint.pt", content=data.draw(spoilt_bytes(before))).get_checkpoint(KEY)
     assert state is None or torch.equal(state["modules"]["weight"], torch.arange(500.0))
 
 
@@ -223,7 +225,7 @@ def test_driver_json(content: bytes) -> None:
     RUN.put(content, "driver.json")
     driver = driver_record.read_driver(RUN)
     assert driver_record.is_alive(driver) in (True, False) and driver_record.is_ending(driver) in (True, False)
-    assert isinstance(driver_record.describe(driver), str)
+    assert isinstance(driver_record.describe_driver(driver), str)
 
 
 @many
@@ -231,4 +233,4 @@ def test_driver_json(content: bytes) -> None:
 def test_cell_of_another_shape(content: bytes) -> None:
     """Of cells only the grid's list is read."""
     harmed("cells", KEY, "cell.json", content=content)
-    assert RUN.grid() == CELLS and isinstance(RUN.grid()[0], Cell)
+    assert RUN.get_cells() == CELLS and isinstance(RUN.get_cells()[0], Cell)

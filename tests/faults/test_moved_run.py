@@ -14,7 +14,7 @@ def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(shared_ra
     folder = RunFolder(str(tmp_path / "adults_as_augmentation-pocket"))
     run, elsewhere = Path(folder.root), tmp_path / "elsewhere"
     command = shared_ray.start("platform.grid", *GRID, "--runs", str(tmp_path))
-    command.wait_for(folder.done)
+    command.wait_for(folder.list_done)
     run.rename(elsewhere)
     code, said = command.end()
     assert code == 2, said
@@ -24,9 +24,9 @@ def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(shared_ra
     assert not run.exists()
 
     elsewhere.rename(run)
-    finished = {key: folder.get("cells", key, "result.json") for key in folder.done()}
-    assert 0 < len(finished) < len(folder.grid()) == 4, "it was moved too late to test anything"
+    finished = {key: folder.get("cells", key, "result.json") for key in folder.list_done()}
+    assert 0 < len(finished) < len(folder.get_cells()) == 4, "it was moved too late to test anything"
     code, said = shared_ray.run("platform.grid", *GRID, "--runs", str(tmp_path))
     assert code == 0 and "4/4 cells done, 0 failed" in said, said
     assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained again"
-    check_whole(folder, folder.grid())
+    check_whole(folder, folder.get_cells())

@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from platform import grid
-from platform.application import application
+from platform.application import make_application
 from platform.board import Board
-from platform.progress import printable
+from platform.progress import make_printable
 from platform.reporting.files import build_report_files
 from platform.reporting.findings import compute_findings
 from platform.reporting.table import read_table
@@ -24,7 +24,7 @@ from search_spaces.study import STUDIES
 from tests.fake_run import fake_run
 from tests.running import PATIENCE_S
 from trainables.data.decode import DataError
-from trainables.data.files import within
+from trainables.data.files import resolve_within
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = [
@@ -117,15 +117,15 @@ def test_no_name_becomes_a_path_outside(report: tuple[dict[str, bytes], Path]) -
 
 def test_a_boards_runs_stay_in_its_folder(tmp_path: Path) -> None:
     """Axis values are a study's, but a study may take them from data."""
-    study = STUDIES.find("adults_as_augmentation")("pocket").narrowed("method", ["SL(c)"]).narrowed("split", ["0.5"]).with_seeds(2)
+    study = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("method", ["SL(c)"]).narrow_axis("split", ["0.5"]).with_seeds(2)
     folder, cells = fake_run(tmp_path / "runs" / "run", study)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     from dataclasses import replace
 
     for number, name in enumerate(["../../../escaped", "/escaped", "a/../../..", "..", ".", "\0", "a\nb", "x" * 300]):
         cell = replace(cells[0], axes=cells[0].axes | {"method": name})
-        folder.put_history(cell.key, folder.history(cells[0].key))
-        Board(folder, study).complete([cell])
+        folder.put_history(cell.key, folder.get_history(cells[0].key))
+        Board(folder, study).complete_runs([cell])
         new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
         assert all(path.is_relative_to(tmp_path / "runs" / "run") for path in new), (number, new)
 
@@ -136,14 +136,16 @@ def test_a_boards_runs_stay_in_its_folder(tmp_path: Path) -> None:
 def test_a_name_in_a_table_leads_nowhere_else(name: str) -> None:
     """Links in a data set's folder are its owner's, and followed; names in its tables may be anybody's."""
     with pytest.raises(DataError, match="is no file within the data set"):
-        within(name, "labels.csv, line 2")
+        resolve_within(name, "labels.csv, line 2")
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "\x07", "\udcff", "\u202egnp.exe"])
 def test_a_terminal_is_told_nothing(name: str, tmp_path: Path) -> None:
-    assert printable(name).isprintable() and printable("plain, ü, ≥") == "plain, ü, ≥"
+    assert make_printable(name).isprintable() and make_printable("plain, ü, ≥") == "plain, ü, ≥"
     (tmp_path / "here").mkdir()
-    outcome = CliRunner().invoke(application(grid.main), ["--data", f"children=images:{tmp_path}/{name}", "--runs", str(tmp_path / "here")])
+    outcome = CliRunner().invoke(
+        make_application(grid.main), ["--data", f"children=images:{tmp_path}/{name}", "--runs", str(tmp_path / "here")]
+    )
     assert outcome.exit_code == 2 and outcome.output.strip().isprintable(), outcome.output
 
 

@@ -17,7 +17,7 @@ Run = tuple[RunFolder, list[Cell]]
 @pytest.fixture(scope="session")
 def study() -> Study:
     pocket = STUDIES.find("adults_as_augmentation")("pocket")
-    return pocket.narrowed("method", ["SL(c)", "UC(c)", "SC(c)", "SC(c<-a)"]).with_seeds(8)
+    return pocket.narrow_axis("method", ["SL(c)", "UC(c)", "SC(c)", "SC(c<-a)"]).with_seeds(8)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ class Report:
 def made(folder: RunFolder, study: Study | None = None, with_figures: bool = False) -> Report:
     """Write a run's report and read it; with the figures, which take most of the time, as `python -m platform.report` does it."""
     if with_figures:
-        report.write(folder, study)
+        report.write_report(folder, study)
     else:
         runs = read_folder(folder, study)
         for name, data in build_report_files(runs, compute_findings(runs, folder), with_figures=False).items():

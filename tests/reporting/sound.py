@@ -22,7 +22,7 @@ TEXT = (".html", ".csv", ".json", ".md", ".tex", ".svg")
 def rewrite_metrics(folder: RunFolder, cells: list[Cell], change: Callable[[Cell, dict[str, Any]], dict[str, Any]]) -> None:
     """Put `change` of each result's metrics in their place."""
     for cell in cells:
-        result = folder.result(cell.key) or {}
+        result = folder.get_result(cell.key) or {}
         folder.put_result(cell.key, result | {"metrics": change(cell, result["metrics"])})
 
 
@@ -32,7 +32,7 @@ def write_soundly(folder: RunFolder, study: Study | None = None) -> Report:
     with contextlib.redirect_stderr(said), warnings.catch_warnings(action="error"):
         report = made(folder, study, with_figures=True)
     assert said.getvalue() == ""
-    root = Path(folder.path("report"))
+    root = Path(folder.get_path("report"))
     for path in root.rglob("*.*"):
         if path.suffix in TEXT and path.name != "runs.csv":  # that one holds what was trained, as it is
             text = path.read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ def written(folder: Path, content: str | bytes, name: str = "any.csv") -> str:
 
 
 def sample(runs: Runs, arm: str, **condition: object) -> dict[object, float]:
-    return runs.sample(arm, condition).values
+    return runs.get_sample(arm, condition).values
 
 
 def refused(path: str, *says: str, **options: object) -> None:

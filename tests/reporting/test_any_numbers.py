@@ -15,7 +15,7 @@ from reporting.sound import rewrite_metrics, write_soundly
 from platform.reporting.comparisons import FEWEST
 from platform.reporting.findings import Findings, compute_findings
 from platform.reporting.folder import read_folder
-from platform.reporting.words import replicates
+from platform.reporting.words import format_replicates
 from search_spaces.claims import Claim, Contrast
 from search_spaces.study import STUDIES, Study
 from trainables.store import RunFolder
@@ -48,9 +48,9 @@ def numbers(draw: st.DrawFn) -> Numbers:
 
 
 def run_of(folder: str | Path, given: Numbers) -> tuple[RunFolder, Study]:
-    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrowed("split", ["0.9"]).narrowed("ratio", ["5"])
+    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("split", ["0.9"]).narrow_axis("ratio", ["5"])
     study = replace(
-        pocket.narrowed("method", list(given.by_arm)).with_seeds(given.seeds),
+        pocket.narrow_axis("method", list(given.by_arm)).with_seeds(given.seeds),
         published=(),
         rope=given.rope,
         contrasts=(Contrast("UC(c)", "SL(c)"),),
@@ -60,7 +60,7 @@ def run_of(folder: str | Path, given: Numbers) -> tuple[RunFolder, Study]:
     rewrite_metrics(run, cells, lambda cell, old: old | taken(given, str(cell.axes["method"]), int(cell.axes["seed"] or 0)))
     left_out = () if given.with_classes else ("counts", "confusion")
     for cell in cells:
-        result = run.result(cell.key) or {}
+        result = run.get_result(cell.key) or {}
         result |= {"updated_parameters": 1000} | ({} if given.paired else {"split_hash": ""})
         run.put_result(cell.key, {name: value for name, value in result.items() if name not in left_out})
     return run, study
@@ -119,7 +119,7 @@ def test_a_report_says_how_many_seeds_are_needed_where_two_are_and_where_no_stud
     (power,) = report.data["power"]
     assert power["paired"] and set(power["needed"].values()) == {2} and "UC(c) against SL(c), paired" in report.page.text
     (power,) = examined(Numbers(4, plain(*WIDE))).power
-    assert set(power.needed.values()) == {math.inf} and replicates(math.inf) == "more than 1,000,000"
+    assert set(power.needed.values()) == {math.inf} and format_replicates(math.inf) == "more than 1,000,000"
 
 
 @pytest.mark.parametrize("score", [1e300, 0.7, 1e-300])

@@ -15,7 +15,7 @@ WIDER = """return [...document.querySelectorAll('body *')].filter(e => !e.closes
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_person_sees_the_page(whole: Report, width: int) -> None:
-    address = Path(whole.folder.path("report", "index.html")).as_uri()
+    address = Path(whole.folder.get_path("report", "index.html")).as_uri()
     with browser(width) as driver:
         driver.get(address)
         assert requested(driver) == [address] and complaints(driver) == []

@@ -45,7 +45,7 @@ def rows_of(report: Report, name: str) -> list[dict[str, str]]:
 
 def counted(folder: RunFolder, key: str) -> list[list[int]]:
     """A test set's answers, image by image."""
-    found, matrix = folder.predictions(key), [[0] * 7 for _ in range(7)]
+    found, matrix = folder.get_predictions(key), [[0] * 7 for _ in range(7)]
     for label, probabilities in zip(found["label"].tolist(), found["probabilities"].tolist(), strict=True):
         matrix[label][probabilities.index(max(probabilities))] += 1
     return matrix
@@ -128,7 +128,7 @@ def frame(trainings: int) -> pd.DataFrame:
 def said_of(runs: Runs, row: Any) -> list[str]:
     """The entries of its line in the table."""
     cell = ConditionSummary("A", {}, row.n, 0, 0, None, None, None, np.nan, np.nan, np.nan)
-    (line, _) = tables.recall(runs, [row], [cell]).rows
+    (line, _) = tables.build_recall_table(runs, [row], [cell]).rows
     assert line[0].text == "A"
     return [entry.text for entry in line[1:]]
 
@@ -253,12 +253,12 @@ def test_the_figure_says_what_has_no_images() -> None:
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_person_reads_the_matrices(study: Study, tmp_path: Path, width: int) -> None:
     """With long names, one of them odd, and a class without images."""
-    folder, cells = fake_run(tmp_path / "run", study.with_seeds(3).narrowed("split", ["0.9"]))
+    folder, cells = fake_run(tmp_path / "run", study.with_seeds(3).narrow_axis("split", ["0.9"]))
     names = ["anger", "<b>&contempt", "a very long name of a class", *CLASSES[2:]]
     for cell in cells:
         counts = np.insert(np.insert(np.array(result(folder, cell)["confusion"]), 1, 0, 0), 1, 0, 1)
         with_confusion(folder, cell, counts, names)
-    address = Path(made(folder).folder.path("report", "index.html")).as_uri()
+    address = Path(made(folder).folder.get_path("report", "index.html")).as_uri()
     with browser(width) as driver:
         driver.get(address)
         assert complaints(driver) == [] and driver.execute_script(OUTSIDE) == []

@@ -34,7 +34,7 @@ def at(cells: list[Cell], **axes: Any) -> list[Cell]:
 
 
 def result(folder: RunFolder, cell: Cell) -> dict[str, Any]:
-    return folder.result(cell.key) or {}
+    return folder.get_result(cell.key) or {}
 
 
 def change(folder: RunFolder, cell: Cell, **what: Any) -> None:
@@ -42,7 +42,7 @@ def change(folder: RunFolder, cell: Cell, **what: Any) -> None:
 
 
 def test_every_file_is_there(whole: Report) -> None:
-    files = {path.split("/report/")[1] for path in whole.folder.files.find(whole.folder.path("report"))}
+    files = {path.split("/report/")[1] for path in whole.folder.files.find(whole.folder.get_path("report"))}
     tables = {f"tables/{name}.tex" for name in ("readings", "means", "claims", "recall", "completeness")}
     figures = {f"figures/{name}.{kind}" for name in ("means", "forest", "agreement", "confusions") for kind in ("svg", "pdf")}
     tidy = {f"{name}.csv" for name in ("runs", "cells", "comparisons", "recall", "confusions")}
@@ -59,7 +59,7 @@ def test_the_table_holds_every_cell(whole: Report, finished: Run) -> None:
         assert {axis: row[axis] for axis in cell.axes} == {axis: str(value) for axis, value in cell.axes.items()}
         assert {metric: float(row[metric]) for metric in found["metrics"]} == found["metrics"]
         assert (row["state"], row["split_hash"]) == ("done", found["split_hash"])
-    parquet = pyarrow.parquet.read_table(folder.path("report", "runs.parquet"))
+    parquet = pyarrow.parquet.read_table(folder.get_path("report", "runs.parquet"))
     assert parquet.column_names == list(whole.table[0]) and parquet.num_rows == len(cells)
     comparisons = list(csv.DictReader(io.StringIO(whole.text("comparisons.csv"))))
     assert len(comparisons) == len(whole.data["comparisons"]) + len(whole.data["pairwise"])
@@ -76,7 +76,7 @@ def test_the_same_runs_give_the_same_bytes(finished: Run, whole: Report, tmp_pat
     subprocess.run(["rm", "-r", copy / "report"], check=True)
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-m", "platform.report", copy], cwd=ROOT, env=environment, check=True, capture_output=True)
-    for path in folder.files.find(folder.path("report")):
+    for path in folder.files.find(folder.get_path("report")):
         name = path.split("/report/")[1]
         assert (copy / "report" / name).read_bytes() == Path(path).read_bytes(), name
 
@@ -113,7 +113,7 @@ def test_what_a_text_did_not_print_is_a_dash(name: str, tmp_path: Path) -> None:
 
 
 def test_other_data_carry_no_banner(tmp_path: Path, study: Study) -> None:
-    folder, _ = fake_run(tmp_path / "run", study.with_seeds(1).narrowed("split", ["0.5"]), title="FER2013, {role}")
+    folder, _ = fake_run(tmp_path / "run", study.with_seeds(1).narrow_axis("split", ["0.5"]), title="FER2013, {role}")
     text = made(folder).page.text
     assert "FER2013, children" in text and "Rendered" not in text
 
@@ -287,7 +287,7 @@ def test_no_condition_and_nothing_to_compare_with(tmp_path: Path, study: Study) 
 
 
 def test_only_what_the_grid_holds_is_reported(tmp_path: Path, study: Study) -> None:
-    folder, _ = fake_run(tmp_path / "run", study.narrowed("ratio", ["5"]).narrowed("method", ["SC(c)", "SC(c<-a)"]))
+    folder, _ = fake_run(tmp_path / "run", study.narrow_axis("ratio", ["5"]).narrow_axis("method", ["SC(c)", "SC(c<-a)"]))
     assert made(folder).data["axes"] == {
         "method": ["SC(c)", "SC(c<-a)"],
         "split": [0.5, 0.9],
@@ -311,9 +311,9 @@ def test_what_is_no_run_is_one_line(there: str | None, tmp_path: Path, capsys: p
 def test_several_runs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadRequest, match="no run under runs"):
-        report.only_run()
+        report.find_only_run()
     for name in ("one", "two"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "grid.json").write_text("{}")
     with pytest.raises(BadRequest, match=r"which run\? runs has one, two"):
-        report.only_run()
+        report.find_only_run()

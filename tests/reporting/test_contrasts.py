@@ -28,7 +28,7 @@ def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     asked = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(PriorModel("another", {"split": 0.5}, 61.5, "as quoted"),))
     folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", asked)
     for cell in cells:
-        result = folder.result(cell.key) or {}
+        result = folder.get_result(cell.key) or {}
         folder.put_result(cell.key, result | {"updated_parameters": 1000 * (1 + list(study.arms).index(str(cell.axes["method"])))})
     return made(folder, asked, with_figures=True), folder, asked
 
@@ -38,8 +38,8 @@ def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Repor
     rows = report.rows("contrasts")
     assert [(row["a"], row["b"]) for row in rows] == [("SC(c)", "SL(c)")] * 4 + [("UC(c)", "SL(c)")] * 4
     assert all(row["m"] == 8 and row["paired"] and row["alternative"] == "two-sided" for row in rows)
-    np.testing.assert_allclose([row["p_adj"] for row in rows], significance.holm([row["p"] for row in rows]))
-    scores = {tuple(cell.axes.values()): (folder.result(cell.key) or {})["metrics"]["test/accuracy"] for cell in folder.grid()}
+    np.testing.assert_allclose([row["p_adj"] for row in rows], significance.adjust_holm([row["p"] for row in rows]))
+    scores = {tuple(cell.axes.values()): (folder.get_result(cell.key) or {})["metrics"]["test/accuracy"] for cell in folder.get_cells()}
     for row in rows:
         place = row["condition"].values()
         pairs = [(scores[(row["a"], *place, seed)], scores[(row["b"], *place, seed)]) for seed in study.axes["seed"]]
@@ -80,7 +80,7 @@ def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> N
     asked = replace(study, metric="score")
     folder, cells = fake_run(tmp_path / "run", asked)
     for cell in cells:
-        result = folder.result(cell.key) or {}
+        result = folder.get_result(cell.key) or {}
         for name in ("counts", "confusion"):
             del result[name]
         accuracy = result["metrics"]["test/accuracy"]

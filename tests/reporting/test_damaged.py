@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from reporting.pages import Report
 
 from platform import report
-from platform.grid import draw
-from platform.reporting.saliency_summary import SaliencySummary, read_looks
+from platform.grid import draw_results
+from platform.reporting.saliency_summary import SaliencySummary, read_saliency_summaries
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.store import RunFolder
@@ -43,27 +43,27 @@ class Run:
 
     @property
     def file(self) -> Path:
-        return Path(self.folder.path("explain", "gradcam", "explain.json"))
+        return Path(self.folder.get_path("explain", "gradcam", "explain.json"))
 
     def explain(self, place: str = "gradcam", **said: Any) -> bytes:
         """The file as `python -m platform.explain` writes it, with these changes."""
         for name in ("averages", "sheet-01-fear"):
             self.folder.put(b"<svg/>", "explain", place, f"{name}.svg")
         self.folder.put_json(SAID | said, "explain", place, "explain.json")
-        return Path(self.folder.path("explain", place, "explain.json")).read_bytes()
+        return Path(self.folder.get_path("explain", place, "explain.json")).read_bytes()
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrowed("split", ["0.9"]).narrowed("ratio", ["5"])
-    study = pocket.narrowed("method", ["SL(c)"]).with_seeds(1)
+    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("split", ["0.9"]).narrow_axis("ratio", ["5"])
+    study = pocket.narrow_axis("method", ["SL(c)"]).with_seeds(1)
     return Run(study, *fake_run(tmp_path_factory.mktemp("damaged") / "run", study))
 
 
 def refused(run: Run, content: bytes) -> bool:
     """It is left out, with one line that names the file and what to do; or it says what it said."""
     run.file.write_bytes(content)
-    found, lines = read_looks(run.folder)
+    found, lines = read_saliency_summaries(run.folder)
     if found:
         assert (found, lines) == (whole(run), [])
         return False
@@ -76,7 +76,7 @@ def refused(run: Run, content: bytes) -> bool:
 def whole(run: Run) -> list[SaliencySummary]:
     content = run.file.read_bytes()
     run.explain()
-    found, lines = read_looks(run.folder)
+    found, lines = read_saliency_summaries(run.folder)
     run.file.write_bytes(content)
     assert lines == [] and [each.likeness for each in found] == [{"SL(c)": MEAN}]
     return found
@@ -106,7 +106,7 @@ def test_any_bytes(run: Run, content: bytes) -> None:
 @pytest.mark.parametrize("value", [None, 7, "text", [7], {"fear": 7}, [None], [{"arm": "SL(c)"}]], ids=str)
 def test_a_wrong_type_is_named(run: Run, name: str, value: Any) -> None:
     run.explain(**{name: value})
-    found, lines = read_looks(run.folder)
+    found, lines = read_saliency_summaries(run.folder)
     right = (name in ("how", "layer") and value == "text") or (name == "condition" and value == {"fear": 7})
     assert len(found) == right and len(lines) == (not right)
     assert right or f" is damaged: {name}" in lines[0]
@@ -115,13 +115,13 @@ def test_a_wrong_type_is_named(run: Run, name: str, value: Any) -> None:
 def test_each_kind_of_map_is_read_by_itself(run: Run) -> None:
     run.explain()
     run.explain("saliency", how="saliency")
-    Path(run.folder.path("explain", "saliency", "explain.json")).write_bytes(b"{")
-    Path(run.folder.path("explain", "gradcampp")).mkdir()
-    Path(run.folder.path("explain", "gradcampp", "explain.json")).mkdir()
-    found, lines = read_looks(run.folder)
+    Path(run.folder.get_path("explain", "saliency", "explain.json")).write_bytes(b"{")
+    Path(run.folder.get_path("explain", "gradcampp")).mkdir()
+    Path(run.folder.get_path("explain", "gradcampp", "explain.json")).mkdir()
+    found, lines = read_saliency_summaries(run.folder)
     assert [each.how for each in found] == ["gradcam"] and found[0].averages and list(found[0].sheets) == ["sheet-01-fear"]
     assert [line.rpartition(" ")[2] for line in lines] == ["gradcam++", "saliency"]
-    Path(run.folder.path("explain", "gradcampp", "explain.json")).rmdir()
+    Path(run.folder.get_path("explain", "gradcampp", "explain.json")).rmdir()
     run.folder.remove("explain", "saliency", "explain.json")
 
 
@@ -130,7 +130,7 @@ def by_command(run: Run) -> None:
 
 
 def by_grid(run: Run) -> None:
-    draw(run.study, run.cells, run.folder)
+    draw_results(run.study, run.cells, run.folder)
 
 
 @pytest.mark.parametrize("make", [by_command, by_grid])
@@ -153,6 +153,6 @@ def test_a_whole_one_is_on_the_page(run: Run, capsys: pytest.CaptureFixture[str]
 
 def test_no_line_for_a_run_that_is_not_explained(run: Run) -> None:
     run.folder.remove("explain", "gradcam", "explain.json")
-    assert read_looks(run.folder) == ([], [])
+    assert read_saliency_summaries(run.folder) == ([], [])
     with pytest.raises(typer.Exit):
-        report.main(run.folder.path("explain"))
+        report.main(run.folder.get_path("explain"))

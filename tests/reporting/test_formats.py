@@ -48,7 +48,7 @@ def compiled(folder: Path, *tables: Path) -> str:
 def test_a_paper_takes_the_tables_over(whole: Report, study: Study, tmp_path: Path) -> None:
     strange, _ = fake_run(tmp_path / "strange", other(study))
     made(strange, other(study), with_figures=True)
-    paths = [Path(folder.path("report", "tables")) for folder in (whole.folder, strange)]
+    paths = [Path(folder.get_path("report", "tables")) for folder in (whole.folder, strange)]
     log = compiled(tmp_path, *(file for path in paths for file in sorted(path.glob("*.tex"))))
     assert "Output written on paper.pdf" in log and "Missing character" not in log
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from platform.grid import draw
-from platform.report import write
+from platform.grid import draw_results
+from platform.report import write_report
 from search_spaces.study import STUDIES, Study
 from tests.fake_run import fake_run, finish
 from trainables.cell import Cell
@@ -18,17 +18,22 @@ Run = tuple[Study, list[Cell], RunFolder]
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(2).narrowed("method", ["SL(c)", "SC(c)"]).narrowed("split", [".5"])
+    study = (
+        STUDIES.find("adults_as_augmentation")("pocket")
+        .with_seeds(2)
+        .narrow_axis("method", ["SL(c)", "SC(c)"])
+        .narrow_axis("split", [".5"])
+    )
     folder, cells = fake_run(tmp_path_factory.mktemp("current") / "run", study)
-    draw(study, cells, folder)
+    draw_results(study, cells, folder)
     return study, cells, folder
 
 
 def drawn_anew(run: Run) -> bool:
     study, cells, folder = run
-    page = Path(folder.path("report", "index.html"))
+    page = Path(folder.get_path("report", "index.html"))
     before = page.stat().st_mtime_ns if page.exists() else 0
-    draw(study, cells, folder)
+    draw_results(study, cells, folder)
     return page.stat().st_mtime_ns != before
 
 
@@ -42,16 +47,16 @@ def other_result(run: Run) -> None:
 
 
 def lost_file(run: Run) -> None:
-    os.remove(run[2].path("report", "runs.csv"))
+    os.remove(run[2].get_path("report", "runs.csv"))
 
 
 def edited_page(run: Run) -> None:
-    with open(run[2].path("report", "index.html"), "a") as page:
+    with open(run[2].get_path("report", "index.html"), "a") as page:
         page.write("<p>mine</p>")
 
 
 def other_baseline(run: Run) -> None:
-    write(run[2], baseline="SL(c)")
+    write_report(run[2], baseline="SL(c)")
 
 
 def other_grid(run: Run) -> None:

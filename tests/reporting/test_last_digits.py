@@ -27,7 +27,7 @@ Run = tuple[RunFolder, list[Cell], Study]
 
 def run_of(folder: Path) -> Run:
     """UC(c) scores what SL(c) does, image for image; SC(c) is better; all are multiples of 1/140 at validation too."""
-    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrowed("ratio", ["5"]).narrowed("method", list(ARMS))
+    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("ratio", ["5"]).narrow_axis("method", list(ARMS))
     study = replace(
         pocket.with_seeds(8),
         contrasts=(Contrast("UC(c)", "SL(c)"), Contrast("SC(c)", "SL(c)")),
@@ -58,9 +58,9 @@ def perturb(run: Run, seed: int) -> None:
         return x * (1 + rng.choice([-1, 1], np.shape(x)) * 10 ** rng.uniform(-16, -12, np.shape(x)))
 
     for cell in cells:
-        result = folder.result(cell.key) or {}
+        result = folder.get_result(cell.key) or {}
         metrics = {name: float(noisy(value)) for name, value in result["metrics"].items()}
-        arrays = folder.predictions(cell.key)
+        arrays = folder.get_predictions(cell.key)
         folder.put_predictions(cell.key, **arrays | {"probabilities": noisy(arrays["probabilities"])})
         folder.put_result(cell.key, result | {"metrics": metrics, "seconds": float(noisy(result["seconds"]))})
 
@@ -113,4 +113,4 @@ def test_an_arm_at_the_bar_is_not_far_below() -> None:
     table = pd.DataFrame({"method": ["A", "B", "B"], "seed": [0, 0, 1], "state": "done", "reason": "", "split_hash": ""})
     for noise in (-1e-13, 0.0, 1e-13):
         runs = Runs(Design("t", "t", "method", "seed", (), metric="test", selector=None), table.assign(test=[0.6, 0.3, 0.4 + noise]))
-        assert summary.far_below(runs, summary.cells(runs), [summary.ChanceLevel({}, 0.1, 0.1, 0.1)]) == []
+        assert summary.find_weak_arms(runs, summary.summarise_conditions(runs), [summary.ChanceLevel({}, 0.1, 0.1, 0.1)]) == []

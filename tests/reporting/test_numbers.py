@@ -145,7 +145,7 @@ def test_by_who_is_on_the_image(whole: Report, finished: Any) -> None:
         shares, images = [], []
         for cell in cells:
             if cell.axes | {"method": row["arm"], "split": 0.9, "ratio": 5} == cell.axes:
-                found = folder.predictions(cell.key)
+                found = folder.get_predictions(cell.key)
                 mine = found["sex"] == row["group"]
                 shares.append(float((found["probabilities"].argmax(1) == found["label"])[mine].mean()))
                 images.append(int(mine.sum()))

@@ -23,9 +23,11 @@ SEEDS = 6
 
 def study() -> Study:
     pocket = (
-        STUDIES.find("children_cnn")("pocket").narrowed("method", ["adults(lab)", "transfer", "children"]).narrowed("augment", ["affine"])
+        STUDIES.find("children_cnn")("pocket")
+        .narrow_axis("method", ["adults(lab)", "transfer", "children"])
+        .narrow_axis("augment", ["affine"])
     )
-    return pocket.narrowed("colour", ["grey", "rgb"]).with_seeds(SEEDS)
+    return pocket.narrow_axis("colour", ["grey", "rgb"]).with_seeds(SEEDS)
 
 
 def answers(cell: Cell, labels: np.ndarray) -> np.ndarray:
@@ -51,9 +53,9 @@ def put(folder: RunFolder, cell: Cell) -> None:
     labels = np.array([names.index(SEVEN[label]) for label in whole[mine]])
     index, shares = np.flatnonzero(mine), shares[mine]
     folder.put_predictions(cell.key, index=index, subject=index, label=labels, probabilities=shares)
-    confusion = metrics.confusion(labels, shares.argmax(1), len(names))
-    result = folder.result(cell.key) or {}
-    numbers = {"test/accuracy": metrics.accuracy(confusion), "own/accuracy": 0.9, "own/balanced_accuracy": 0.9}
+    confusion = metrics.count_confusion(labels, shares.argmax(1), len(names))
+    result = folder.get_result(cell.key) or {}
+    numbers = {"test/accuracy": metrics.compute_accuracy(confusion), "own/accuracy": 0.9, "own/balanced_accuracy": 0.9}
     result |= {"classes": list(names), "confusion": confusion.tolist(), "metrics": result["metrics"] | numbers}
     folder.put_result(cell.key, result)
 
@@ -61,7 +63,7 @@ def put(folder: RunFolder, cell: Cell) -> None:
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> Report:
     wanted = study()
-    cells = wanted.cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
+    cells = wanted.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
     folder = RunFolder(str(tmp_path_factory.mktemp("routes") / "run"))
     folder.put_grid(wanted.name, wanted.scale, cells)
     for cell in cells:
@@ -86,7 +88,7 @@ def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Re
 
 def confusions(report: Report, arm: str, colour: str) -> list[np.ndarray]:
     keys = [row["key"] for row in report.table if (row["method"], row["colour"], row["classes"]) == (arm, colour, "7")]
-    return [np.array((report.folder.result(key) or {})["confusion"]) for key in keys]
+    return [np.array((report.folder.get_result(key) or {})["confusion"]) for key in keys]
 
 
 def test_named_confusions_against_a_t_test_of_their_own(routes: Report) -> None:
@@ -132,10 +134,10 @@ def test_other_studies_have_none_of_these_sections(whole: Report) -> None:
 
 
 def test_a_steps_training_is_not_in_the_table(routes: Report, tmp_path: Path) -> None:
-    wanted = study().narrowed("method", ["transfer"])
-    cells = wanted.cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
+    wanted = study().narrow_axis("method", ["transfer"])
+    cells = wanted.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
     folder = RunFolder(str(tmp_path / "run"))
-    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_step(cell)])
+    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_prerequisite(cell)])
     for cell in cells:
         put(folder, cell)
     report = made(folder)  # as `python -m platform.report` does, which knows no options of the grid

@@ -84,7 +84,7 @@ def test_one_written_by_a_spreadsheet_in_western_europe(losses: pd.DataFrame, tm
 
 
 def test_our_own_table_makes_our_own_report_again(whole: Report, tmp_path: Path) -> None:
-    words = ["--table", whole.folder.path("report", "runs.csv"), "--out", str(tmp_path), "--condition", "split,ratio"]
+    words = ["--table", whole.folder.get_path("report", "runs.csv"), "--out", str(tmp_path), "--condition", "split,ratio"]
     run = command(*words)
     assert (run.exit_code, run.stderr) == (0, "")
     told = Report(RunFolder(str(tmp_path)))

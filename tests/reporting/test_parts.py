@@ -8,8 +8,8 @@ import pytest
 from platform.reporting.comparisons import compare_arms
 from platform.reporting.figures import _find_axis_span
 from platform.reporting.inline_svg import MOST_DOTS, render_dot_strip
-from platform.reporting.runs import Design, Runs, Sample, matched
-from platform.reporting.words import Unit, defined, duration, probability, replicates, spoken
+from platform.reporting.runs import Design, Runs, Sample, match_samples
+from platform.reporting.words import Unit, define_metric, format_hours, format_probability, format_replicates, spell_metric
 from platform.significance import t_interval
 
 
@@ -24,7 +24,7 @@ def runs(**columns: list) -> Runs:
 
 def test_pairs_are_found_by_replicate_not_by_place() -> None:
     a, b = sample({0: 0.0, 1: 10.0, 2: 20.0}), sample({2: 21.0, 1: 11.0, 0: 1.0})
-    x, y, paired = matched(a, b)
+    x, y, paired = match_samples(a, b)
     assert paired and (x - y).tolist() == [-1, -1, -1]
     row = compare_arms(runs(method=["A"], seed=[0], test=[1.0]), "f", {}, [("A", a), ("B", b)], "two-sided", "all shown")
     assert (row.diff, row.diff_low, row.diff_high, row.sd) == (-1, -1, -1, 0)
@@ -32,10 +32,12 @@ def test_pairs_are_found_by_replicate_not_by_place() -> None:
 
 def test_equal_seeds_on_other_splits_are_no_pairs() -> None:
     a = sample({0: 0.1, 1: 0.2, 2: 0.3})
-    assert not matched(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, "other {}"))[2]
-    assert not matched(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, ""))[2] and not matched(sample({0: 0.1}, ""), sample({0: 0.1}, ""))[2]
+    assert not match_samples(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, "other {}"))[2]
+    assert (
+        not match_samples(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, ""))[2] and not match_samples(sample({0: 0.1}, ""), sample({0: 0.1}, ""))[2]
+    )
     few = Sample({0: 0.1, 1: 0.2, 2: 0.3}, {0: "s0", 1: "x", 2: "y"})  # one of three is shared: most would be thrown away
-    assert not matched(a, few)[2] and len(matched(a, few)[1]) == 3
+    assert not match_samples(a, few)[2] and len(match_samples(a, few)[1]) == 3
 
 
 @pytest.mark.parametrize(
@@ -52,32 +54,38 @@ def test_equal_seeds_on_other_splits_are_no_pairs() -> None:
     ],
 )
 def test_no_p_is_ever_zero(p: float | None, written: str) -> None:
-    assert probability(p) == written
+    assert format_probability(p) == written
 
 
 def test_digits_follow_the_spread() -> None:
     for spread, written in ((1.5, "2.0"), (0.015, "2.000"), (150.0, "2")):
         table = runs(method=["A"] * 40, seed=list(range(40)), test=[2 - spread, 2 + spread] * 20)
-        assert Unit.of(table).value(2.0) == written
+        assert Unit.from_runs(table).format_value(2.0) == written
     still = runs(method=["A"] * 3, seed=[0, 1, 2], test=[2.0] * 3)
-    assert Unit.of(still).value(2.0) == "2.00"
+    assert Unit.from_runs(still).format_value(2.0) == "2.00"
     for score, sd, parts in ((2e-9, 1e-9, ("2e−09", "+2e−09")), (1e300, 1e299, ("1e+300", "+1e+300")), (1e300, 0.0, ("1e+300", "+1e+300"))):
-        unit = Unit.of(runs(method=["A"] * 2, seed=[0, 1], test=[score - sd, score + sd]))
-        assert (unit.value(score), unit.difference(score)) == parts and unit.interval(-score, score) == f"−{parts[0]} to {parts[1]}"
-    assert Unit(True).value(1e300) == "1e+302" and Unit(True).value(-1e-9) == "0.0" and Unit(True).difference(-0.0) == "+0.0"
-    assert replicates(12345.0) == "12,345" and replicates(math.inf) == "more than 1,000,000" and duration(math.inf) == "–"
-    assert Unit(True).difference(-0.0123) == "−1.2" and Unit(True).interval(math.nan, 1.0) == "–"
+        unit = Unit.from_runs(runs(method=["A"] * 2, seed=[0, 1], test=[score - sd, score + sd]))
+        assert (unit.format_value(score), unit.format_difference(score)) == parts and unit.format_interval(
+            -score, score
+        ) == f"−{parts[0]} to {parts[1]}"
+    assert (
+        Unit(True).format_value(1e300) == "1e+302"
+        and Unit(True).format_value(-1e-9) == "0.0"
+        and Unit(True).format_difference(-0.0) == "+0.0"
+    )
+    assert format_replicates(12345.0) == "12,345" and format_replicates(math.inf) == "more than 1,000,000" and format_hours(math.inf) == "–"
+    assert Unit(True).format_difference(-0.0123) == "−1.2" and Unit(True).format_interval(math.nan, 1.0) == "–"
 
 
 def test_metrics_are_spoken() -> None:
-    assert [spoken(name) for name in ("test/accuracy", "val/balanced_accuracy", "val", "my_loss")] == [
+    assert [spell_metric(name) for name in ("test/accuracy", "val/balanced_accuracy", "val", "my_loss")] == [
         "test accuracy",
         "validation balanced accuracy",
         "validation",
         "my_loss",
     ]
-    assert defined("test/balanced_accuracy") == "test average accuracy (mean recall over classes, balanced accuracy)"
-    assert defined("test/loss") == "test loss"
+    assert define_metric("test/balanced_accuracy") == "test average accuracy (mean recall over classes, balanced accuracy)"
+    assert define_metric("test/loss") == "test loss"
 
 
 def test_a_few_replicates_are_dots_and_very_many_their_quartiles() -> None:

@@ -198,7 +198,7 @@ def test_ferrays_own_runs(tmp_path):
     assert (design.conditions, design.along) == (("split", "ratio"), "ratio")
     assert runs.axes == {"split": [0.5, 0.9], "ratio": [1, 5]} and all(type(ratio) is int for ratio in runs.axes["ratio"])
     assert sample(runs, "SL(c)", split=0.5, ratio=5) == {0: 3 / 64, 2: 5 / 64}
-    assert runs.sample("SL(c)", {"split": 0.5, "ratio": 1}).splits == {0: "h0", 1: "h1", 2: "h2"}
+    assert runs.get_sample("SL(c)", {"split": 0.5, "ratio": 1}).splits == {0: "h0", 1: "h1", 2: "h2"}
     assert runs.table["reason"][4] == "boom" and len(runs.table) == 24
 
 

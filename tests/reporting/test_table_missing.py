@@ -28,7 +28,7 @@ def test_what_is_not_there_is_missing(tmp_path):
     runs = grid(tmp_path, [row for row in full if row not in gone])
     assert missing(runs) == gone and len(runs.table) == 24
     assert "6 of 24 expected trainings are not in the table: they count as missing" in runs.notes
-    assert len(runs.rows("C", {"ratio": 5})) == 4 and sample(runs, "C", ratio=5) == {}
+    assert len(runs.find_rows("C", {"ratio": 5})) == 4 and sample(runs, "C", ratio=5) == {}
 
 
 def test_few_seeds_of_the_many_are_missing_the_rest(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform.searching.best import against_text, read
+from platform.searching.best import make_comparison_study, read_best_file
 from search_spaces.space import TunedSettings
 from search_spaces.study import STUDIES
 from trainables.cell import Data
@@ -29,8 +29,8 @@ def written(folder: Path, **changed: Any) -> str:
 
 
 def test_it_changes_the_arm_where_it_was_found_and_nothing_else(tmp_path: Path) -> None:
-    (found,) = read(written(tmp_path), STUDY)
-    plain, tuned = STUDY.cells(DATA), replace(STUDY, found=(found,)).cells(DATA)
+    (found,) = read_best_file(written(tmp_path), STUDY)
+    plain, tuned = STUDY.make_cells(DATA), replace(STUDY, found=(found,)).make_cells(DATA)
     for before, after in zip(plain, tuned, strict=True):
         if before.axes["method"] == "ALT" and before.axes["scenario"] == "wild":
             assert after.method_settings == before.method_settings | {"temperature": 0.03, "noise": "logits"}
@@ -41,8 +41,8 @@ def test_it_changes_the_arm_where_it_was_found_and_nothing_else(tmp_path: Path) 
 
 def test_against_the_text_each_condition_has_both_on_the_same_seeds() -> None:
     found = [TunedSettings("ALT", WILD, {"slope": 0.0})]
-    study = against_text(STUDY.narrowed("scenario", ["wild"]), found, range(2, 5))
-    cells = study.cells(DATA)
+    study = make_comparison_study(STUDY.narrow_axis("scenario", ["wild"]), found, range(2, 5))
+    cells = study.make_cells(DATA)
     assert [(cell.axes["method"], cell.seed) for cell in cells] == [(arm, seed) for seed in (2, 3, 4) for arm in ("ALT", "ALT(found)")]
     slopes = {cell.axes["method"]: cell.method_settings["slope"] for cell in cells}
     assert slopes == {"ALT": 0.75, "ALT(found)": 0.0}
@@ -50,11 +50,11 @@ def test_against_the_text_each_condition_has_both_on_the_same_seeds() -> None:
 
 
 def test_against_the_text_what_they_start_from_is_trained_first() -> None:
-    ciao = STUDIES.find("ciao")("pocket").narrowed("encoder", ["VGG"]).narrowed("data", ["FER2013"])
+    ciao = STUDIES.find("ciao")("pocket").narrow_axis("encoder", ["VGG"]).narrow_axis("data", ["FER2013"])
     data = {role: Data(Source("faces"), f"print-{role}", role) for role in ciao.roles}
-    study = against_text(ciao, [TunedSettings("DL+CIAO", {"encoder": "VGG", "data": "FER2013"}, {"lr": 0.002})], range(2, 4))
-    cells = study.cells(data)
-    steps, compared = [cell for cell in cells if study.is_step(cell)], [cell for cell in cells if not study.is_step(cell)]
+    study = make_comparison_study(ciao, [TunedSettings("DL+CIAO", {"encoder": "VGG", "data": "FER2013"}, {"lr": 0.002})], range(2, 4))
+    cells = study.make_cells(data)
+    steps, compared = [cell for cell in cells if study.is_prerequisite(cell)], [cell for cell in cells if not study.is_prerequisite(cell)]
     assert [cell.axes["network"] for cell in compared] == ["DL+CIAO", "DL+CIAO(found)"] * 2
     assert len(steps) == 1 and {cell.parent for cell in compared} == {steps[0].key}
     assert study.contrasts == ()
@@ -74,20 +74,20 @@ def test_against_the_text_what_they_start_from_is_trained_first() -> None:
 )
 def test_what_does_not_fit_is_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read(written(tmp_path, **changed), STUDY)
+        read_best_file(written(tmp_path, **changed), STUDY)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_setting_that_the_method_has_not_names_the_near_one(tmp_path: Path) -> None:
-    found = read(written(tmp_path, found=[ENTRY | {"settings": {"temprature": 0.1}}]), STUDY)
+    found = read_best_file(written(tmp_path, found=[ENTRY | {"settings": {"temprature": 0.1}}]), STUDY)
     with pytest.raises(BadRequest, match="did you mean temperature"):
-        replace(STUDY, found=found).cells(DATA)
+        replace(STUDY, found=found).make_cells(DATA)
 
 
 def test_a_value_out_of_range_is_one_line(tmp_path: Path) -> None:
-    found = read(written(tmp_path, found=[ENTRY | {"settings": {"cooling": 1.5}}]), STUDY)
+    found = read_best_file(written(tmp_path, found=[ENTRY | {"settings": {"cooling": 1.5}}]), STUDY)
     with pytest.raises(BadRequest, match=r"cooling=1\.5"):
-        replace(STUDY, found=found).cells(DATA)
+        replace(STUDY, found=found).make_cells(DATA)
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,7 +105,7 @@ def test_no_file_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, conten
     file = tmp_path_factory.mktemp("best") / "best.json"
     file.write_text(json.dumps(content))
     with pytest.raises(BadRequest):
-        read(str(file), STUDY)
+        read_best_file(str(file), STUDY)
 
 
 def test_no_file_no_json_no_text(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_no_file_no_json_no_text(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name in ("missing", "broken", "binary", ""):
         with pytest.raises(BadRequest):
-            read(str(tmp_path / name), STUDY)
+            read_best_file(str(tmp_path / name), STUDY)

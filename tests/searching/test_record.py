@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from platform.run_lock import lock_run
-from platform.schedule import hyperopt_suggestion
+from platform.schedule import suggest_by_hyperopt
 from platform.searching.record import Journal, SearchRecord
 from search_spaces.space import STARTUP, OneOf, Real, Search, Whole
 from tests.forking import ForkServer
@@ -29,7 +29,7 @@ TEXT = {"rate": 0.1, "share": 0.0, "depth": 2, "how": "b"}
 def record(
     journal: Journal, searcher: str = "optuna", name: str = "here", text: dict[str, Any] = TEXT, search: Search = SEARCH
 ) -> SearchRecord:
-    return SearchRecord(journal, name, search, searcher, text, hyperopt_suggestion)
+    return SearchRecord(journal, name, search, searcher, text, suggest_by_hyperopt)
 
 
 def score(params: dict[str, Any]) -> float:
@@ -99,7 +99,7 @@ def test_a_score_that_is_no_number_or_a_reason_fails_the_suggestion(journal: Jou
         each.tell(number, scores, reason)
     assert [trial.state for trial in each.study.trials] == [TrialState.FAIL] * 4 + [TrialState.COMPLETE]
     assert each.study.trials[3].user_attrs["reason"] == "seed=1: the loss is nan"
-    best = each.best
+    best = each.best_trial
     assert best is not None and best.value == pytest.approx(0.6) and best.user_attrs["sd"] == pytest.approx(0.1 * 2**0.5)
 
 
@@ -107,11 +107,11 @@ def test_what_was_in_training_waits_and_comes_first_again(journal: Journal) -> N
     each = record(journal)
     asked = [each.ask(9) for _ in range(3)]
     each.tell(asked[1][0], [0.5])  # type: ignore[index]
-    each.release()
+    each.release_running()
     assert [trial.state for trial in each.study.trials] == [TrialState.WAITING, TrialState.COMPLETE, TrialState.WAITING]
     again = record(journal)
     assert [again.ask(9), again.ask(9)] == [asked[0], asked[2]]
-    assert again.made == 3
+    assert again.started_trials == 3
 
 
 KILLED = """
@@ -144,15 +144,15 @@ def test_killed_in_the_middle_of_a_line(fork_server: ForkServer, tmp_path: Path)
     number, again = each.ask(99) or pytest.fail("nothing taken up")
     assert (number, again) == (4, params)
     go_on(each, 8)
-    each.release()
+    each.release_running()
     states = [trial.state for trial in read_by_optuna(path).trials]
     assert TrialState.RUNNING not in states and states.count(TrialState.COMPLETE) == 7
 
 
 def test_other_settings_are_another_search(journal: Journal) -> None:
     go_on(record(journal, name="here#1"), 3)
-    assert record(journal, name="here#2").made == 0
-    assert record(journal, name="here#1").made == 3
+    assert record(journal, name="here#2").started_trials == 0
+    assert record(journal, name="here#1").started_trials == 3
 
 
 @settings(max_examples=40, deadline=None)
@@ -183,7 +183,7 @@ def test_the_record_of_a_lost_folder_is_not_written(tmp_path: Path) -> None:
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     folder = RunFolder(str(run))
     with pytest.raises(FolderLost, match="was moved or deleted"), lock_run(folder):
-        each = record(Journal(folder.path("search.journal"), folder.verify))
+        each = record(Journal(folder.get_path("search.journal"), folder.verify_owner))
         assert each.ask(2)
         run.rename(elsewhere)
         run.mkdir()

@@ -1,6 +1,6 @@
 """Affine augmentation of whole batches: each sample rotated, shifted, scaled, sheared and flipped by its own parameters.
 
-What is random is drawn first, on the CPU, from a numpy generator (`draw`); applying it is deterministic, on any device (`move`).
+`draw_affine` draws what is random, on the CPU, from a numpy generator. `apply_affine` is deterministic, on any device.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Affine:
     """probability of a horizontal flip"""
 
 
-def draw(n: int, affine: Affine, rng: np.random.Generator) -> Tensor:
+def draw_affine(n: int, affine: Affine, rng: np.random.Generator) -> Tensor:
     """Float32 [n, 2, 3]: for each sample the map from places of the output to places of the input, both in [-1, 1]."""
     angle, shear = (np.deg2rad(rng.uniform(-reach, reach, n)) for reach in (affine.rotation, affine.shear))
     scale = rng.uniform(*affine.scale, n)
@@ -43,8 +43,8 @@ def draw(n: int, affine: Affine, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32))
 
 
-def move(images: Tensor, parameters: Tensor) -> Tensor:
-    """Uint8 [n, c, s, s] moved by `draw`'s parameters [n, 2, 3], bilinear, the border's pixels going on beyond it; the same shape."""
+def apply_affine(images: Tensor, parameters: Tensor) -> Tensor:
+    """Uint8 [n, c, s, s] moved by `draw_affine`'s parameters [n, 2, 3], bilinear, the border's pixels repeated; the same shape."""
     out = torch.empty_like(images)
     parameters = parameters.to(images.device)
     for start in range(0, len(images), _IMAGES):

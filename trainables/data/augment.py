@@ -1,6 +1,6 @@
 """Augmentation of whole batches, a sample with its own parameters each: random resized crop, flip and colour jitter as torchvision's.
 
-What is random is drawn first, on the CPU, from a numpy generator (`draw`); applying it is deterministic, on any device (`augment`).
+`draw_parameters` draws what is random, on the CPU, from a numpy generator. `augment_images` is deterministic, on any device.
 """
 
 from dataclasses import dataclass
@@ -49,13 +49,13 @@ class Parameters(NamedTuple):
     order: Tensor
     """int64 [n, 4]: which of the four is applied first, second, ..."""
 
-    def to(self, device: torch.device | str) -> "Parameters":
+    def to_device(self, device: torch.device | str) -> "Parameters":
         return Parameters._make(each.to(device, non_blocking=True) for each in self)
 
 
-def draw(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> Parameters:
+def draw_parameters(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> Parameters:
     """The parameters of n samples of size x size, distributed as torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter."""
-    top, left, height, width = _boxes(n, size, augmentation, rng)
+    top, left, height, width = _draw_boxes(n, size, augmentation, rng)
     flip = rng.random(n) < augmentation.flip
     jitter = rng.random((n, 1)) < augmentation.jitter
     reach = np.array([augmentation.brightness, augmentation.contrast, augmentation.saturation, augmentation.hue])
@@ -67,7 +67,7 @@ def draw(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator
     return Parameters._make(map(torch.from_numpy, (top, left, height, width, flip, factors, order)))
 
 
-def _boxes(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _draw_boxes(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """Crops [n] each of top, left, height, width: the first of ten tries that fits, else the largest central box of an allowed ratio."""
     (low, high), (narrow, wide) = augmentation.scale, augmentation.ratio
     area = size * size * rng.uniform(low, high, (n, 10))
@@ -82,40 +82,40 @@ def _boxes(n: int, size: int, augmentation: Augmentation, rng: np.random.Generat
     return top, left, height, width
 
 
-def augment(images: Tensor, parameters: Parameters) -> Tensor:
+def augment_images(images: Tensor, parameters: Parameters) -> Tensor:
     """Uint8 [n, c, s, s] (c 1 or 3) to the same shape: each sample cropped, resized back bilinearly, flipped and jittered by its row.
 
     Computed in float32 and rounded once, at the end.
     """
     out = torch.empty_like(images)
-    parameters = parameters.to(images.device)
+    parameters = parameters.to_device(images.device)
     step = max(1, _PIXELS // images[0].numel()) if len(images) else 1
     for start in range(0, len(images), step):
         chunk = slice(start, start + step)
         each = Parameters._make(parameter[chunk] for parameter in parameters)
-        x = _jitter(_resample(images[chunk].float(), each), each)
+        x = _jitter_colours(_resample_images(images[chunk].float(), each), each)
         out[chunk] = x.round_().to(torch.uint8)
     return out
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalise_images(images: Tensor) -> Tensor:
     """Uint8 levels to float32 in [-1, 1]: (x / 255 - .5) / .5."""
     return images.float().div_(127.5).sub_(1)
 
 
-def _resample(x: Tensor, each: Parameters) -> Tensor:
+def _resample_images(x: Tensor, each: Parameters) -> Tensor:
     """Crop, resize and flip as one separable resample: rows @ x @ columns, a matrix for each sample.
 
     A crop never shrinks when it is resized back, so antialiasing would change nothing.
     """
-    rows = _interpolation(each.top, each.height, torch.zeros_like(each.flip), x.shape[-1])
-    columns = _interpolation(each.left, each.width, each.flip, x.shape[-1]).mT
+    rows = _make_interpolation(each.top, each.height, torch.zeros_like(each.flip), x.shape[-1])
+    columns = _make_interpolation(each.left, each.width, each.flip, x.shape[-1]).mT
     if x.shape[1] == 1:
         return torch.bmm(torch.bmm(rows, x[:, 0]), columns)[:, None]
     return rows[:, None] @ x @ columns[:, None]
 
 
-def _interpolation(start: Tensor, length: Tensor, flip: Tensor, size: int) -> Tensor:
+def _make_interpolation(start: Tensor, length: Tensor, flip: Tensor, size: int) -> Tensor:
     """Float32 [n, size, size]: row o holds the bilinear weights of output pixel o, of which at most two are not 0."""
     pixel = torch.arange(size, device=start.device, dtype=torch.float32)
     output = torch.where(flip[:, None], size - 1 - pixel, pixel)
@@ -123,7 +123,7 @@ def _interpolation(start: Tensor, length: Tensor, flip: Tensor, size: int) -> Te
     return (1 - (source + start[:, None])[..., None].sub(pixel).abs_()).clamp_(min=0)
 
 
-def _jitter(x: Tensor, each: Parameters) -> Tensor:
+def _jitter_colours(x: Tensor, each: Parameters) -> Tensor:
     """Up to four colour operations, in each sample's own order. Levels 0 to 255."""
     order = each.order
     if x.shape[1] == 1:  # a grey image has no hue or saturation: only the order of the other two matters
@@ -132,11 +132,11 @@ def _jitter(x: Tensor, each: Parameters) -> Tensor:
     for operation in order.unbind(dim=1):
         if x.shape[1] == 3 and len(rows := (operation == HUE).nonzero()[:, 0]):
             x[rows] = _shift_hue(x[rows], each.factors[rows, HUE])
-        x = _blend(x, operation, each.factors)
+        x = _blend_images(x, operation, each.factors)
     return x
 
 
-def _blend(x: Tensor, operation: Tensor, factors: Tensor) -> Tensor:
+def _blend_images(x: Tensor, operation: Tensor, factors: Tensor) -> Tensor:
     """f x + (1 - f) towards: black for brightness, the mean luma for contrast, the own luma for saturation."""
     luma = x if x.shape[1] == 1 else 0.2989 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     which = operation[:, None, None, None]

@@ -47,11 +47,11 @@ class DecodedRows(NamedTuple):
     key: str
 
 
-def folder() -> Path:
+def get_cache_folder() -> Path:
     return Path(os.environ.get("FERRAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferray")
 
 
-def rows(root: Path, items: Sequence[Item], how: DecodeOptions) -> DecodedRows:
+def decode_rows(root: Path, items: Sequence[Item], how: DecodeOptions) -> DecodedRows:
     """Every item's picture (or box) below `root`, decoded by all cores, or taken from the cache where no file has changed since."""
     items = list(items)
     failed = {}
@@ -59,30 +59,30 @@ def rows(root: Path, items: Sequence[Item], how: DecodeOptions) -> DecodedRows:
     known: dict[str, tuple[str, str]] = {}
     for row, item in enumerate(items):
         if item.file not in known:
-            known[item.file] = _state(f"{root}/{item.file}")
+            known[item.file] = _check_file(f"{root}/{item.file}")
         state, fault = known[item.file]
         digest.update(f"{tuple(item)} {state}\n".encode("utf-8", "surrogateescape"))
         if fault:
             failed[row] = f"{root / item.file}: {fault}"
-    key = name(root, tuple(how), Path(decode.__file__).read_bytes(), cv2.__version__, PIL.__version__, digest.digest())
+    key = make_key(root, tuple(how), Path(decode.__file__).read_bytes(), cv2.__version__, PIL.__version__, digest.digest())
     good = [row for row in range(len(items)) if row not in failed]
-    values, info = stored(key, lambda file: _decode(root, [items[row] for row in good], how, file), root)
+    values, info = get_or_make(key, lambda file: _decode_into(root, [items[row] for row in good], how, file), root)
     kept = np.delete(np.array(good, np.int64), [int(row) for row, _ in info["failed"]])
     failed |= {good[int(row)]: why for row, why in info["failed"]}
     return DecodedRows(values, kept, dict(sorted(failed.items())), key)
 
 
-def name(root: Path, *parts: object) -> str:
+def make_key(root: Path, *parts: object) -> str:
     """The key of what is made of the files in `root` and of all `parts`."""
     return hashlib.sha256(repr((FORMAT, os.path.abspath(root), *parts)).encode()).hexdigest()[:32]
 
 
-def state_of(file: Path | str) -> str:
+def get_file_state(file: Path | str) -> str:
     """What changes when a file does: its size and its time of change."""
-    return _state(file)[0]
+    return _check_file(file)[0]
 
 
-def _state(file: Path | str) -> tuple[str, str]:
+def _check_file(file: Path | str) -> tuple[str, str]:
     """Size and time of change, and what is wrong with the file, if anything."""
     try:
         found = os.stat(file)
@@ -94,21 +94,21 @@ def _state(file: Path | str) -> tuple[str, str]:
     return f"{found.st_size} {found.st_mtime_ns}", "" if stat.S_ISREG(found.st_mode) else "is no file"
 
 
-def stored(key: str, make: Callable[[Path], dict[str, Any]], root: Path) -> tuple[np.ndarray, dict[str, Any]]:
+def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The array of this key, and what is known of it; `make(file)` writes it, as plain bytes, where it is not there yet.
 
     What `make` returns has its `shape` and `dtype`, and whatever else is JSON. DataError where the cache cannot be written, or lies
     within `root`, the data set's own folder.
     """
-    place = folder().absolute()
+    place = get_cache_folder().absolute()
     base = place / key
-    if (known := _known(base)) is None:
+    if (known := _read_entry(base)) is None:
         if place.resolve().is_relative_to(root.resolve()):
             raise DataError(f"FERRAY_CACHE={place} lies in the data set's own folder {root}; set it to another place")
         try:
-            with _locked(place):
-                if (known := _known(base)) is None:
-                    known = _write(base, make)
+            with _lock_decoding(place):
+                if (known := _read_entry(base)) is None:
+                    known = _write_entry(base, make)
         except OSError as error:
             why = error.strerror or error
             raise DataError(f"{place}: cannot keep what was decoded ({why}); set FERRAY_CACHE to another place") from None
@@ -120,16 +120,16 @@ def stored(key: str, make: Callable[[Path], dict[str, Any]], root: Path) -> tupl
     return np.memmap(base.with_suffix(".bytes"), known["dtype"], mode, shape=shape), known
 
 
-def _known(base: Path) -> dict[str, Any] | None:
+def _read_entry(base: Path) -> dict[str, Any] | None:
     """What is known of a key's array; None where it is not there, or not as it was written: cut off, or changed by somebody else."""
     try:
         known: dict[str, Any] = json.loads(base.with_suffix(".json").read_bytes())
-        return known if known["state"] == state_of(base.with_suffix(".bytes")) else None
+        return known if known["state"] == get_file_state(base.with_suffix(".bytes")) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def _write_entry(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Write both files of a key, the one that says that they are there last."""
     partial = base.with_suffix(".partial")
     for left in base.parent.glob("*.partial"):  # by one that was killed: we hold the lock
@@ -139,7 +139,7 @@ def _write(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
         os.replace(partial, base.with_suffix(".bytes"))
-        known["state"] = state_of(base.with_suffix(".bytes"))
+        known["state"] = get_file_state(base.with_suffix(".bytes"))
         partial.write_text(json.dumps(known))
         os.replace(partial, base.with_suffix(".json"))
         return known
@@ -148,7 +148,7 @@ def _write(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]
 
 
 @contextlib.contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _lock_decoding(place: Path) -> Iterator[None]:
     """One process of a machine decodes at a time: it has all cores, and what two want is made once."""
     import fcntl
 
@@ -158,7 +158,7 @@ def _locked(place: Path) -> Iterator[None]:
         yield
 
 
-def allocate(file: Path, size: int) -> None:
+def allocate_file(file: Path, size: int) -> None:
     """A file of so many bytes that are really there: a full disk is an error now, not a crash in the middle."""
     with open(file, "wb") as out:
         try:
@@ -169,13 +169,13 @@ def allocate(file: Path, size: int) -> None:
             out.truncate(size)
 
 
-def _decode(root: Path, items: list[Item], how: DecodeOptions, file: Path) -> dict[str, Any]:
+def _decode_into(root: Path, items: list[Item], how: DecodeOptions, file: Path) -> dict[str, Any]:
     """Decode into the file, then close the gaps of what could not be decoded."""
     each = int(np.prod(how.shape)) * how.dtype.itemsize
     failed: dict[int, str] = {}
     if items:
-        allocate(file, each * len(items))
-        failed = dict(_parallel(root, items, how, file, min(_cores(), -(-len(items) // ALONE)) - 1))
+        allocate_file(file, each * len(items))
+        failed = dict(_decode_in_parallel(root, items, how, file, min(_count_cores(), -(-len(items) // ALONE)) - 1))
         if failed:
             _close_gaps(file, [row for row in range(len(items)) if row not in failed], len(items), each)
     else:
@@ -184,14 +184,14 @@ def _decode(root: Path, items: list[Item], how: DecodeOptions, file: Path) -> di
     return {"shape": shape, "dtype": how.dtype.str, "root": str(root), "failed": sorted(failed.items())}
 
 
-def _parallel(root: Path, items: list[Item], how: DecodeOptions, file: Path, helpers: int) -> Iterator[tuple[int, str]]:
+def _decode_in_parallel(root: Path, items: list[Item], how: DecodeOptions, file: Path, helpers: int) -> Iterator[tuple[int, str]]:
     """Decode here, and in so many processes that start in a third of a second: a fork of this one would take its threads' locks along."""
     here = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", "from trainables.data.decode import main; main()"]
     running = []
     with tempfile.TemporaryFile(buffering=0) as queue:
-        queue.write(np.arange(len(decode.blocks(items)), dtype=np.int32).tobytes())
+        queue.write(np.arange(len(decode.split_blocks(items)), dtype=np.int32).tobytes())
         queue.seek(0)
         job = pickle.dumps((root.absolute(), items, how, file.absolute(), queue.fileno()))
         try:
@@ -202,8 +202,8 @@ def _parallel(root: Path, items: list[Item], how: DecodeOptions, file: Path, hel
                 assert process.stdin is not None
                 process.stdin.write(job)
                 process.stdin.close()
-            yield from decode.fill(root, items, how, file, queue.fileno())
-            yield from _failures(running, root)
+            yield from decode.fill_rows(root, items, how, file, queue.fileno())
+            yield from _collect_failures(running, root)
         finally:
             for process in running:
                 if process.poll() is None:
@@ -211,7 +211,7 @@ def _parallel(root: Path, items: list[Item], how: DecodeOptions, file: Path, hel
                     process.wait()
 
 
-def _failures(running: list[subprocess.Popen[bytes]], root: Path) -> Iterator[tuple[int, str]]:
+def _collect_failures(running: list[subprocess.Popen[bytes]], root: Path) -> Iterator[tuple[int, str]]:
     """What the processes could not decode; they have ended."""
     for process in running:
         assert process.stdout is not None
@@ -234,25 +234,25 @@ def _close_gaps(file: Path, good: list[int], count: int, each: int) -> None:
     os.truncate(file, len(good) * each)
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def remembered(key: str, make: Callable[[], str]) -> str:
+def get_or_make_text(key: str, make: Callable[[], str]) -> str:
     """A short text of this key, made once on this machine; where the cache cannot be written, or was changed, made anew."""
-    file = folder() / f"{key}.text"
+    file = get_cache_folder() / f"{key}.text"
     with contextlib.suppress(OSError, ValueError):
         text, check = file.read_text().split()
-        if check == _check(text):
+        if check == _digest_text(text):
             return text
     text = make()
     with contextlib.suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}")
-        partial.write_text(f"{text} {_check(text)}")
+        partial.write_text(f"{text} {_digest_text(text)}")
         os.replace(partial, file)
     return text
 
 
-def _check(text: str) -> str:
+def _digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]

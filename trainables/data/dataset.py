@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from trainables.data import cache, twins
-from trainables.data.decode import DataError, decode, square
+from trainables.data.decode import DataError
 from trainables.data.files import SUFFIXES
-from trainables.data.mapped import piece
+from trainables.data.mapped import select_images
 from trainables.registry import Registry
 
-__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "FaceDataset", "Reader", "Release", "decode", "square"]
+__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "FaceDataset", "Reader", "Release"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
@@ -85,12 +85,12 @@ class FaceDataset:
     def fingerprint(self) -> str:
         """Hash of everything a training can see: same content, same fingerprint, wherever the files lie."""
         if not self.origin:
-            return self._fingerprint()
+            return self._compute_fingerprint()
         rest = hashlib.sha256(repr((self.images.shape, self.classes, self.labels.tolist())).encode())
         rest.update(self.facts.to_csv(index=False).encode())
-        return cache.remembered(f"{self.origin}-{rest.hexdigest()[:16]}", self._fingerprint)
+        return cache.get_or_make_text(f"{self.origin}-{rest.hexdigest()[:16]}", self._compute_fingerprint)
 
-    def _fingerprint(self) -> str:
+    def _compute_fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
         for start in range(0, len(self), 4096):  # in pieces: the whole may be larger than the memory
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
@@ -104,18 +104,18 @@ class FaceDataset:
         persons = np.array([f"image {row}" for row in range(len(self))], object)
         named = self.facts["subject"].notna().to_numpy() if "subject" in self.facts else np.zeros(len(self), bool)
         if not named.all():
-            for rows in twins.identical(self.images):
+            for rows in twins.find_identical(self.images):
                 persons[rows] = persons[rows[0]]
         if named.any():
             persons[named] = self.facts["subject"].to_numpy(object)[named]
         return persons
 
-    def take(self, rows: np.ndarray) -> "FaceDataset":
+    def take_rows(self, rows: np.ndarray) -> "FaceDataset":
         """The images in `rows` (indices or a mask), in that order."""
         facts = self.facts.loc[rows] if rows.dtype == bool else self.facts.iloc[rows]
-        return FaceDataset(piece(self.images, rows), self.labels[rows], self.classes, facts, self.title, self.notes)
+        return FaceDataset(select_images(self.images, rows), self.labels[rows], self.classes, facts, self.title, self.notes)
 
-    def only(self, classes: tuple[str, ...]) -> "FaceDataset":
+    def select_classes(self, classes: tuple[str, ...]) -> "FaceDataset":
         """The images of these classes, labels renumbered to them."""
         if missing := [name for name in classes if name not in self.classes]:
             raise DataError(f"{self.title}: has no class {', '.join(missing)}; it has {', '.join(self.classes)}")
@@ -124,7 +124,7 @@ class FaceDataset:
             code[self.classes.index(name)] = new
         labels = code[self.labels]
         keep = labels >= 0
-        return FaceDataset(piece(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
+        return FaceDataset(select_images(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Reader:
 _READERS: Registry[Reader] = Registry("kind of data set", "trainables.data.readers")
 
 
-def reader(
+def register_reader(
     kind: str,
     summary: str,
     options: tuple[str, ...] = (),
@@ -165,12 +165,12 @@ def reader(
     """Register a function as the reader of `kind`."""
 
     def register(read: Callable[..., FaceDataset]) -> Callable[..., FaceDataset]:
-        _READERS.add(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk))
+        _READERS.register(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk))
         return read
 
     return register
 
 
-readers = _READERS.all
+readers = _READERS.import_all
 """Every reader, by kind"""
 find_reader = _READERS.find

@@ -65,7 +65,7 @@ class DecodeOptions(NamedTuple):
         return np.dtype(np.uint8 if self.size else np.float32)
 
 
-def square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
+def crop_square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
     """A picture (uint8 [h, w] or [h, w, 3] RGB) cut to 1:1 about its centre and resized: uint8 [channels, size, size]."""
     height, width = image.shape[:2]
     side = min(height, width)
@@ -80,7 +80,7 @@ def square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
     return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
-def decode(file: Path, size: int, box: Box | None = None) -> np.ndarray:
+def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
     """A file's picture, upright, or the square about `box` in it: uint8 [h, w, 3] RGB, or [h, w] where the file is grey.
 
     It is decoded no larger than `size` needs it to be. DataError for what cannot be decoded, and for a box outside the picture.
@@ -98,10 +98,10 @@ def decode(file: Path, size: int, box: Box | None = None) -> np.ndarray:
         raise
     except Exception as error:  # what a decoder raises at a damaged file is its own business
         raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split()) or type(error).__name__})") from None
-    return cut(image, box, max(image.shape[:2]) / whole, str(file)) if box else image
+    return cut_box(image, box, max(image.shape[:2]) / whole, str(file)) if box else image
 
 
-def cut(image: np.ndarray, box: Box, scale: float, where: str) -> np.ndarray:
+def cut_box(image: np.ndarray, box: Box, scale: float, where: str) -> np.ndarray:
     """The square about a box (in pixels of the picture before it was scaled), moved inside the picture, shrunk to it where too large."""
     left, top, width, height = (scale * edge for edge in box)
     bottom, right = image.shape[:2]
@@ -114,7 +114,7 @@ def cut(image: np.ndarray, box: Box, scale: float, where: str) -> np.ndarray:
 
 
 @lru_cache
-def _cascade() -> cv2.CascadeClassifier:
+def _load_cascade() -> cv2.CascadeClassifier:
     folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
     file = os.path.join(folder, "haarcascade_frontalface_default.xml")
     if not folder or not os.path.exists(file):
@@ -129,14 +129,14 @@ def find_face(image: np.ndarray) -> Box | None:
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     least = max(24, min(grey.shape) // 6)
-    found = _cascade().detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4, minSize=(least, least))
+    found = _load_cascade().detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4, minSize=(least, least))
     if not len(found):
         return None
     x, y, width, height = max(found, key=lambda each: (each[2] * each[3], -each[0], -each[1])) / scale
     return x - MARGIN * width, y - MARGIN * height, width * (1 + 2 * MARGIN), height * (1 + 2 * MARGIN)
 
 
-def frames(file: Path, of: int) -> list[np.ndarray]:
+def decode_frames(file: Path, of: int) -> list[np.ndarray]:
     """`of` evenly spaced frames of a clip, first and last among them: uint8 [h, w, 3] RGB each. DataError for a clip without any."""
     total = int(cv2.VideoCapture(str(file)).get(cv2.CAP_PROP_FRAME_COUNT))
     for _ in range(2):  # what a clip's header says of its length may be wrong: then once more with what was counted
@@ -156,7 +156,7 @@ def frames(file: Path, of: int) -> list[np.ndarray]:
     raise DataError(f"{file}: no frame of this clip can be decoded")
 
 
-def make(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[np.ndarray | str]:
+def decode_items(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[np.ndarray | str]:
     """What is made of each item, in order; a text says why one cannot be made. Frames of a clip follow each other."""
     clip: tuple[str, list[np.ndarray] | str] = ("", "")
     for item in items:
@@ -165,24 +165,24 @@ def make(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[np.ndarr
             if item.of:
                 if clip[0] != item.file:
                     try:
-                        clip = item.file, frames(file, item.of)
+                        clip = item.file, decode_frames(file, item.of)
                     except DataError as error:
                         clip = item.file, str(error)
                 if isinstance(clip[1], str):
                     raise DataError(clip[1])
                 image = clip[1][item.frame]
-                image = cut(image, item.box, 1, item.file) if item.box else image
+                image = cut_box(image, item.box, 1, item.file) if item.box else image
             else:
-                image = decode(file, how.size or DETECT, item.box)
+                image = decode_picture(file, how.size or DETECT, item.box)
             if how.size:
-                yield square(image, how.size, how.colour)
+                yield crop_square(image, how.size, how.colour)
             else:
-                yield np.array(_unscaled(find_face(image), image, file, item), np.float32)
+                yield np.array(_unscale_box(find_face(image), image, file, item), np.float32)
         except DataError as error:
             yield str(error)
 
 
-def _unscaled(box: Box | None, image: np.ndarray, file: Path, item: Item) -> Box:
+def _unscale_box(box: Box | None, image: np.ndarray, file: Path, item: Item) -> Box:
     """A box found in a picture that was decoded smaller, in pixels of the whole one."""
     if box is None:
         return (-1, -1, -1, -1)
@@ -193,7 +193,7 @@ def _unscaled(box: Box | None, image: np.ndarray, file: Path, item: Item) -> Box
     return (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
 
 
-def blocks(items: list[Item]) -> list[tuple[int, int]]:
+def split_blocks(items: list[Item]) -> list[tuple[int, int]]:
     """Where to cut the items into blocks of about BLOCK, no clip in two: (first, after the last) of each."""
     cuts = [0]
     for row in range(1, len(items)):
@@ -202,18 +202,18 @@ def blocks(items: list[Item]) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(items)], strict=True))
 
 
-def fill(root: Path, items: list[Item], how: DecodeOptions, file: Path, queue: int, parent: int = 0) -> Iterator[tuple[int, str]]:
+def fill_rows(root: Path, items: list[Item], how: DecodeOptions, file: Path, queue: int, parent: int = 0) -> Iterator[tuple[int, str]]:
     """Take blocks from a queue that several processes share and fill their rows of the file; gives rows that cannot be made, and why.
 
     The queue is an open file of block numbers (int32): processes that share it share the place they read from, so each gets others.
     A process that works for `parent` ends when that is no more.
     """
-    every = blocks(items)
+    every = split_blocks(items)
     with warnings.catch_warnings(action="ignore"), open(file, "r+b", buffering=0) as out:  # a damaged file is an error, or fine
         while (not parent or os.getppid() == parent) and (taken := os.read(queue, 4)):
             first, last = every[int.from_bytes(taken, sys.byteorder)]
             block = np.zeros((last - first, *how.shape), how.dtype)  # written at once: a page fault for each page of a mapped file is dear
-            for row, made in enumerate(make(root, items[first:last], how)):
+            for row, made in enumerate(decode_items(root, items[first:last], how)):
                 if isinstance(made, str):
                     yield first + row, made
                 else:
@@ -226,7 +226,7 @@ def main() -> None:
     """A process of `trainables.data.cache`: its job comes on standard input, failures go out as lines of JSON."""
     root, items, how, file, queue = pickle.load(sys.stdin.buffer)  # from our own parent
     cv2.setNumThreads(1)
-    for failure in fill(root, items, how, file, queue, os.getppid()):
+    for failure in fill_rows(root, items, how, file, queue, os.getppid()):
         print(json.dumps(failure), flush=True)
 
 

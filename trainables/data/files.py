@@ -16,7 +16,7 @@ JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
 """what operating systems and archives leave among files, in small letters; hidden files are passed over, too"""
 
 
-def folder(path: str | Path, holds: str) -> Path:
+def require_folder(path: str | Path, holds: str) -> Path:
     """The folder of that name; DataError where there is none. `holds` says what it should hold."""
     place = Path(path)
     if not place.is_dir():
@@ -24,7 +24,7 @@ def folder(path: str | Path, holds: str) -> Path:
     return place
 
 
-def inside(place: Path, *names: str) -> str:
+def find_folder(place: Path, *names: str) -> str:
     """The first of these folders that is in `place`, however its letters are set, or ""; `A/B` is B in A."""
     for name in names:
         found = place
@@ -38,30 +38,30 @@ def inside(place: Path, *names: str) -> str:
     return ""
 
 
-def root_of(path: str | Path, holds: str, *names: str) -> Path:
+def find_root(path: str | Path, holds: str, *names: str) -> Path:
     """The given folder, or the one folder in it, that has one of the folders or files `names`; DataError says what is there instead."""
-    place = folder(path, holds)
-    found = [each for each in (place, *sorted(entry for entry in place.iterdir() if entry.is_dir())) if _has(each, names)]
+    place = require_folder(path, holds)
+    found = [each for each in (place, *sorted(entry for entry in place.iterdir() if entry.is_dir())) if _has_any(each, names)]
     if not found:
-        there = ", ".join(sorted(entry.name for entry in place.iterdir() if not junk(entry.name))[:3]) or "nothing: it is empty"
+        there = ", ".join(sorted(entry.name for entry in place.iterdir() if not is_junk(entry.name))[:3]) or "nothing: it is empty"
         raise DataError(f"{place}: has no {' or '.join(names)} (expected {holds}); it has {there}")
     if found[0] != place and len(found) > 1:
         raise DataError(f"{place}: has {found[0].name} and {found[1].name}, which both hold {holds}; name the one that is meant")
     return found[0]
 
 
-def _has(place: Path, names: Sequence[str]) -> bool:
+def _has_any(place: Path, names: Sequence[str]) -> bool:
     try:
-        return any(inside(place, name) or (place / name).is_file() for name in names)
+        return any(find_folder(place, name) or (place / name).is_file() for name in names)
     except OSError:
         return False
 
 
-def junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
-def walk(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "") -> list[str]:
+def list_files(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "") -> list[str]:
     """Files with these suffixes in `place/below`, relative to `place`, sorted; each folder once, whatever links point at it.
 
     Links to elsewhere are followed; those to somewhere in `place` are not: what they lead to is read where it lies.
@@ -73,9 +73,9 @@ def walk(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "") -> 
             folders.clear()
             continue
         seen.add((state.st_dev, state.st_ino))
-        folders[:] = sorted(each for each in folders if not junk(each) and not _leads_back(Path(here, each), whole))
+        folders[:] = sorted(each for each in folders if not is_junk(each) and not _leads_back(Path(here, each), whole))
         start = Path(here).relative_to(place)
-        found += [(start / each).as_posix() for each in names if not junk(each) and os.path.splitext(each)[1].lower() in suffixes]
+        found += [(start / each).as_posix() for each in names if not is_junk(each) and os.path.splitext(each)[1].lower() in suffixes]
     return sorted(found)
 
 
@@ -83,7 +83,7 @@ def _leads_back(place: Path, whole: Path) -> bool:
     return place.is_symlink() and (place.resolve().is_relative_to(whole) or whole.is_relative_to(place.resolve()))
 
 
-def within(name: str, where: str) -> str:
+def resolve_within(name: str, where: str) -> str:
     """A file's name from a table as a path within the data set; DataError for one that leads out of it."""
     if _PLAIN.fullmatch(name):  # nearly every one of hundreds of thousands
         return name
@@ -93,7 +93,7 @@ def within(name: str, where: str) -> str:
     return path.as_posix()
 
 
-def lines(file: Path) -> list[tuple[int, str]]:
+def read_lines(file: Path) -> list[tuple[int, str]]:
     """A text file's lines that are not empty, stripped, each with its number from 1."""
     try:
         content = file.read_bytes().decode("utf-8-sig")
@@ -104,7 +104,7 @@ def lines(file: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
 
 
-def table(file: Path, columns: Sequence[str], header: bool | None = True, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
+def read_columns(file: Path, columns: Sequence[str], header: bool | None = True, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Each record's line number and its fields of `columns`, stripped. A file may have other columns, too.
 
     `header` False: the file has none, and its fields are `columns` in that order; None: it has one if its first line names the columns.
@@ -136,7 +136,7 @@ def table(file: Path, columns: Sequence[str], header: bool | None = True, separa
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
 
 
-def number(text: str, where: str, what: str, low: float, high: float) -> float:
+def parse_number(text: str, where: str, what: str, low: float, high: float) -> float:
     """A number from `low` to `high`; DataError for anything else."""
     try:
         value = float(text)

@@ -13,8 +13,8 @@ import pandas as pd
 from trainables.data import cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release
 from trainables.data.decode import CROPS, Box, DecodeOptions, Item
-from trainables.data.files import number, table, walk
-from trainables.data.landmarks import upright
+from trainables.data.files import list_files, parse_number, read_columns
+from trainables.data.landmarks import assign_boxes
 
 PARTS = ("train", "val", "test")
 UNREADABLE = 0.05
@@ -40,13 +40,13 @@ class FoundPicture:
     box: Box | None = None
 
 
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
+def order_classes(names: Iterable[str]) -> tuple[str, ...]:
     """Class names in the canonical order, then a data set's own by the alphabet."""
     every = set(names)
     return tuple(name for name in CLASSES if name in every) + tuple(sorted(every - set(CLASSES)))
 
 
-def gather(
+def build_data_set(
     root: Path,
     found: Sequence[FoundPicture],
     *,
@@ -69,47 +69,47 @@ def gather(
     if any("split" in each.facts for each in found):
         found = sorted(found, key=lambda each: PARTS.index(each.facts["split"]))  # so that a part is one piece of the file it lies in
     items = [Item(each.file, each.frame, each.of, each.box) for each in found]
-    rows, faceless = pictures(root, items, size, colour, crop, landmarks)
-    notes += _left_out(root, items, rows, faceless)
+    rows, faceless = decode_pictures(root, items, size, colour, crop, landmarks)
+    notes += _describe_left_out(root, items, rows, faceless)
     kept = [found[row] for row in rows.kept]
     facts = pd.DataFrame([{"source": f"{each.file}#{each.frame}" if each.of else each.file, **each.facts} for each in kept])
     for name in ("mouth_open",):
         if name in facts:
             facts[name] = facts[name].astype("boolean")
     facts = facts.dropna(axis="columns", how="all")
-    names = in_order(classes)
+    names = order_classes(classes)
     code = {name: number for number, name in enumerate(names)} | {None: -1}
     labels = np.array([code[each.emotion] for each in kept], np.int64)
     return FaceDataset(rows.values, labels, names, facts, title, tuple(notes), origin=rows.key)
 
 
-def pictures(
+def decode_pictures(
     root: Path, items: Sequence[Item], size: int, colour: str, crop: str = "", landmarks: Path | None = None
 ) -> tuple[cache.DecodedRows, set[int]]:
     """The items' pictures, and those of the items in which no face was found, where `crop` asks for one.
 
-    `crop` is one of CROPS; `landmarks` is a file of boxes or eyes instead (`landmarks.upright`).
+    `crop` is one of CROPS; `landmarks` is a file of boxes or eyes instead (`landmarks.assign_boxes`).
     """
     if crop not in CROPS:
         raise DataError(f"crop={crop}: no such way to cut faces out (known: {', '.join(CROPS[1:])}; or landmarks=FILE)")
     if crop and landmarks:
         raise DataError(f"crop={crop} and landmarks={landmarks} are both given; one of them decides what is cut out")
     if crop:
-        boxes = cache.rows(root, items, DecodeOptions(0, crop=crop))
+        boxes = cache.decode_rows(root, items, DecodeOptions(0, crop=crop))
         found = [(int(row), box.tolist()) for row, box in zip(boxes.kept, boxes.values, strict=True)]
         faces = [items[row]._replace(box=tuple(box)) for row, box in found if box[2] > 0]
         where = np.array([row for row, box in found if box[2] > 0], np.int64)
         faceless = {row for row, box in found if box[2] <= 0}
-        rows = cache.rows(root, faces, DecodeOptions(size, colour))
+        rows = cache.decode_rows(root, faces, DecodeOptions(size, colour))
         failed = boxes.failed | {int(where[row]): why for row, why in rows.failed.items()}
         failed |= {row: f"{root / items[row].file}: no face is found in it" for row in faceless}
         return cache.DecodedRows(rows.values, where[rows.kept], dict(sorted(failed.items())), rows.key), faceless
     if landmarks:
-        items = upright(landmarks, items)
-    return cache.rows(root, items, DecodeOptions(size, colour)), set()
+        items = assign_boxes(landmarks, items)
+    return cache.decode_rows(root, items, DecodeOptions(size, colour)), set()
 
 
-def _left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRows, faceless: set[int]) -> list[str]:
+def _describe_left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRows, faceless: set[int]) -> list[str]:
     broken = {items[row].file: why for row, why in rows.failed.items() if row not in faceless}
     files = len({item.file for item in items})
     notes: list[str] = []
@@ -127,13 +127,13 @@ def _left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRows, facele
     return notes
 
 
-def only(path: str, asked: str | None, has: str, who: str) -> None:
+def require_population(path: str, asked: str | None, has: str, who: str) -> None:
     """DataError where a set that has only children (or adults) is asked for the others."""
     if asked not in (None, has):
         raise DataError(f"{path}: has no population {asked!r}: it has only {who}")
 
 
-def lacking(found: Sequence[FoundPicture], release: Release) -> list[str]:
+def describe_lacking(found: Sequence[FoundPicture], release: Release) -> list[str]:
     """What the official release has and this copy lacks, by number of files, subjects, splits and classes."""
     files = {each.file: each for each in found}.values()
     subjects = len({each.facts.get("subject") for each in files} - {None})
@@ -144,7 +144,7 @@ def lacking(found: Sequence[FoundPicture], release: Release) -> list[str]:
     return [Doubt(f"{here:,} {what}, where the release has {count:,}") for what, count, here in wanted if count and here != count]
 
 
-def contradictions(root: Path, said: Sequence[tuple[str, str]], files: int) -> list[str]:
+def describe_contradictions(root: Path, said: Sequence[tuple[str, str]], files: int) -> list[str]:
     """A note on the files whose names contradict what decides their labels; DataError where they are many. `said`: (file, how)."""
     if not said:
         return []
@@ -155,35 +155,39 @@ def contradictions(root: Path, said: Sequence[tuple[str, str]], files: int) -> l
     return [Doubt(f"{len(said):,} of {files:,} files contradict their folders or tables, which are believed; the first: {first}")]
 
 
-def unnamed(names: Sequence[str], example: str) -> list[str]:
+def describe_unnamed(names: Sequence[str], example: str) -> list[str]:
     """A note on files that are not named as the release names them, and are left out."""
     if not names:
         return []
     return [Doubt(f"{len(names):,} images are not named like {example} and are left out; the first: {names[0]}")]
 
 
-def clip(root: Path, file: str, emotion: str | None, facts: dict[str, Any], frames: str) -> list[FoundPicture]:
+def list_clip_frames(root: Path, file: str, emotion: str | None, facts: dict[str, Any], frames: str) -> list[FoundPicture]:
     """The `frames` evenly spaced frames of a clip, which is a file, or a folder of its frames as pictures, in the order of their names."""
     if not frames.isdecimal() or not int(frames):
         raise DataError(f"{root}: frames={frames!r} is no number of frames, 1 or more")
     count = int(frames)
     if (root / file).is_dir():
-        every = sorted(walk(root, below=file), key=lambda each: [int(part) if part.isdecimal() else part for part in _digits(each)])
+        every = sorted(
+            list_files(root, below=file), key=lambda each: [int(part) if part.isdecimal() else part for part in _make_natural_key(each)]
+        )
         chosen = [every[place] for place in np.linspace(0, len(every) - 1, count).round().astype(int)]
         return [FoundPicture(each, emotion, facts | {"frame": number}) for number, each in enumerate(chosen)]
     return [FoundPicture(file, emotion, facts | {"frame": number}, number, count) for number in range(count)]
 
 
-def _digits(name: str) -> list[str]:
+def _make_natural_key(name: str) -> list[str]:
     return re.split(r"(\d+)", name)
 
 
-def ages_of(file: Path, found: Sequence[FoundPicture], population: str | None, title: str) -> tuple[list[FoundPicture], str, list[str]]:
+def select_by_age(
+    file: Path, found: Sequence[FoundPicture], population: str | None, title: str
+) -> tuple[list[FoundPicture], str, list[str]]:
     """The images of a population by a csv `file,age` (years): 12 or under, 25 or over. Also the data set's title, and notes.
 
     `file` is as in `source`, or the file's name alone. DataError for an image without an age.
     """
-    ages = {name: number(age, f"{file}, line {line}", "age", -1, 130) for line, (name, age) in table(file, ("file", "age"))}
+    ages = {name: parse_number(age, f"{file}, line {line}", "age", -1, 130) for line, (name, age) in read_columns(file, ("file", "age"))}
     aged = []
     for each in found:
         age = ages.get(each.file, ages.get(Path(each.file).name))

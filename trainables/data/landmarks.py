@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.data.decode import Box, DataError, Item
-from trainables.data.files import number, table, within
+from trainables.data.files import parse_number, read_columns, resolve_within
 
 BOXES = ("file", "x", "y", "width", "height")
 EYES = ("file", "left_x", "left_y", "right_x", "right_y")
@@ -14,34 +14,34 @@ SIDE, BELOW = 2.2, 0.4
 FAR = 1e6
 
 
-def upright(file: Path, items: Sequence[Item]) -> list[Item]:
+def assign_boxes(file: Path, items: Sequence[Item]) -> list[Item]:
     """The items, each with its box of the file: a csv of BOXES or of EYES (pixels of the upright picture, files as in `source`).
 
     DataError for a file without a line of one of the items, or a line that is none.
     """
-    boxes = read(file)
+    boxes = read_boxes(file)
     if missing := [item.file for item in items if item.file not in boxes]:
         raise DataError(f"{file}: {len(missing):,} of {len(items):,} images have no line; the first: {missing[0]}")
     return [item._replace(box=boxes[item.file]) for item in items]
 
 
-def read(file: Path) -> dict[str, Box]:
+def read_boxes(file: Path) -> dict[str, Box]:
     """The box of each file that the table names."""
     try:
-        eyes = next(iter(table(file, EYES)), None) is not None
+        eyes = next(iter(read_columns(file, EYES)), None) is not None
     except DataError:
         eyes = False
     boxes: dict[str, Box] = {}
-    for line, (name, *rest) in table(file, EYES if eyes else BOXES):
+    for line, (name, *rest) in read_columns(file, EYES if eyes else BOXES):
         where = f"{file}, line {line}"
-        if (key := within(name, where)) in boxes:
+        if (key := resolve_within(name, where)) in boxes:
             raise DataError(f"{where}: {key} is given a second time")
-        a, b, c, d = (number(text, where, "coordinate", -FAR, FAR) for text in rest)
-        boxes[key] = _about(a, b, c, d, where) if eyes else (a, b, c, d)
+        a, b, c, d = (parse_number(text, where, "coordinate", -FAR, FAR) for text in rest)
+        boxes[key] = _box_about_eyes(a, b, c, d, where) if eyes else (a, b, c, d)
     return boxes
 
 
-def _about(x1: float, y1: float, x2: float, y2: float, where: str) -> Box:
+def _box_about_eyes(x1: float, y1: float, x2: float, y2: float, where: str) -> Box:
     """The square about two eyes."""
     apart = ((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5
     if not apart:

@@ -47,20 +47,20 @@ class MappedRows:
         return np.asarray(self[:], dtype)
 
 
-def piece(images: np.ndarray | MappedRows, rows: np.ndarray) -> Any:
+def select_images(images: np.ndarray | MappedRows, rows: np.ndarray) -> Any:
     """The images in `rows` (indices or a mask), in that order; without a copy where they follow each other, or are many of a mapped file.
 
     What comes back is an array, or indexed as one: see Rows.
     """
     places = np.flatnonzero(rows) if rows.dtype == bool else rows
     if isinstance(images, MappedRows):
-        return piece(images.array, images.rows[places])
+        return select_images(images.array, images.rows[places])
     if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
         return images[places[0] : places[0] + len(places)]
     found = MappedRows(images, places)
     return found if isinstance(images, np.memmap) and found.nbytes > LARGE else images[places]
 
 
-def together(parts: list[Any]) -> Any:
+def join_images(parts: list[Any]) -> Any:
     """Images end to end; a single part is not copied."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

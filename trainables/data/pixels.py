@@ -31,7 +31,7 @@ class Pixels:
         return (self[start : start + count] for start in range(0, len(self), count))
 
 
-def pixels(images: np.ndarray | MappedRows, device: torch.device) -> torch.Tensor:
+def load_pixels(images: np.ndarray | MappedRows, device: torch.device) -> torch.Tensor:
     """The images on the device; where they are too large for it, Pixels, which serve as a tensor does to what takes them by batches."""
     large = mapped.LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
     if (isinstance(images, MappedRows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
@@ -41,6 +41,6 @@ def pixels(images: np.ndarray | MappedRows, device: torch.device) -> torch.Tenso
         return torch.from_numpy(np.asarray(images)).to(device)
 
 
-def held(images: torch.Tensor) -> torch.Tensor:
+def to_tensor(images: torch.Tensor) -> torch.Tensor:
     """A tensor, for what needs all of it at once: of Pixels a copy of all."""
     return images[:] if isinstance(images, Pixels) else images

@@ -31,22 +31,22 @@ class Source:
     options: tuple[tuple[str, str], ...] = ()
     """the reader's own options, such as ("ages", "/p/ages.csv")"""
 
-    def text(self) -> str:
-        """`KIND:PATH[,OPTION=VALUE]`, from which `parse` makes an equal Source again; commas of a path are written `\\,`."""
+    def to_text(self) -> str:
+        """`KIND:PATH[,OPTION=VALUE]`, from which `parse_role` makes an equal Source again; commas of a path are written `\\,`."""
         head = f"{self.kind}:{self.path}" if self.path else self.kind
         population = [("population", self.population)] if self.population else []
-        return ",".join(_escape(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
+        return ",".join(_escape_commas(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
 
-    def files(self) -> list[str]:
+    def list_files(self) -> list[str]:
         """The files and folders of a disk that it names."""
-        options = [value for name, value in self.options if name in _paths(find_reader(self.kind))]
+        options = [value for name, value in self.options if name in _list_path_options(find_reader(self.kind))]
         return [path for path in (self.path, *options) if os.path.isabs(path)]
 
-    def read(self, size: int, colour: str) -> FaceDataset:
+    def read_faces(self, size: int, colour: str) -> FaceDataset:
         """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
         reader = find_reader(self.kind)
         _check_options(reader, self.options, self.kind)
-        paths = _paths(reader)
+        paths = _list_path_options(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
         try:
             faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
@@ -56,12 +56,12 @@ class Source:
 
 
 @lru_cache(maxsize=4)
-def load(source: Source, size: int, colour: str) -> FaceDataset:
-    """`source.read`, once in a process: a warm worker reads each set once. Files changed since are not seen."""
-    return source.read(size, colour)
+def load_faces(source: Source, size: int, colour: str) -> FaceDataset:
+    """`source.read_faces`, once in a process: a warm worker reads each set once. Files changed since are not seen."""
+    return source.read_faces(size, colour)
 
 
-def parse(text: str) -> tuple[str, Source]:
+def parse_role(text: str) -> tuple[str, Source]:
     """`children=fer2013:/p/fer2013.csv,ages=/p/ages.csv` as its role and Source; a bare kind (`children=faces`) will do.
 
     The roles "children" and "adults" mean that population unless `population=` says another. Paths are made absolute (a worker runs
@@ -69,11 +69,11 @@ def parse(text: str) -> tuple[str, Source]:
     """
     role, given, spec = text.partition("=")
     if not given or not spec.strip():
-        raise DataError(f"{text!r} is no data source; {_expected()}")
-    return _role(role, text), _source(role.strip(), spec, text, Path.cwd())
+        raise DataError(f"{text!r} is no data source; {_describe_form()}")
+    return _check_role(role, text), _parse_spec(role.strip(), spec, text, Path.cwd())
 
 
-def parse_file(path: str | os.PathLike[str]) -> dict[str, Source]:
+def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
     """A YAML file's sources by role: `ROLE: KIND:PATH[,OPTION=VALUE]`, or `ROLE: {kind: KIND, path: PATH, OPTION: VALUE}`.
 
     Relative paths start at the file's own folder. In the second form, commas and equal signs are nothing special.
@@ -92,17 +92,17 @@ def parse_file(path: str | os.PathLike[str]) -> dict[str, Source]:
     sources = {}
     for role, entry in entries.items():
         where = f"{file}, {role}"
-        name = _role(str(role), where)
+        name = _check_role(str(role), where)
         if isinstance(entry, dict):
-            sources[name] = _build(name, {str(key): value for key, value in entry.items()}, where, file.absolute().parent)
+            sources[name] = _build_source(name, {str(key): value for key, value in entry.items()}, where, file.absolute().parent)
         elif isinstance(entry, str):
-            sources[name] = _source(name, entry, where, file.absolute().parent)
+            sources[name] = _parse_spec(name, entry, where, file.absolute().parent)
         else:
             raise DataError(f"{where}: {entry!r} is neither KIND:PATH nor a mapping with kind and path")
     return sources
 
 
-def _source(role: str, spec: str, where: str, folder: Path) -> Source:
+def _parse_spec(role: str, spec: str, where: str, folder: Path) -> Source:
     """KIND:PATH[,OPTION=VALUE] as a Source."""
     head, *rest = [re.sub(r"\\([\\,])", r"\1", part) for part in re.findall(r"(?s)(?:^|,)((?:\\[\\,]|[^,])*)", spec)]
     kind, _, path = head.partition(":")
@@ -111,14 +111,14 @@ def _source(role: str, spec: str, where: str, folder: Path) -> Source:
         name, given, value = part.partition("=")
         name = name.strip()
         if not given or not name or not value:
-            raise DataError(f"{where}: {part!r} is no OPTION=VALUE (a comma in a path is written \\,); {_expected()}")
+            raise DataError(f"{where}: {part!r} is no OPTION=VALUE (a comma in a path is written \\,); {_describe_form()}")
         if name in fields:
             raise DataError(f"{where}: {name} is given twice")
         fields[name] = value
-    return _build(role, fields, where, folder)
+    return _build_source(role, fields, where, folder)
 
 
-def _build(role: str, fields: dict[str, object], where: str, folder: Path) -> Source:
+def _build_source(role: str, fields: dict[str, object], where: str, folder: Path) -> Source:
     """The Source of these fields, checked against the reader of their kind."""
     for name, value in fields.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -128,17 +128,19 @@ def _build(role: str, fields: dict[str, object], where: str, folder: Path) -> So
     values = {name: str(value) for name, value in fields.items()}
     kind = values.pop("kind", "")
     if not kind:
-        raise DataError(f"{where}: names no kind of data set; {_expected()}")
+        raise DataError(f"{where}: names no kind of data set; {_describe_form()}")
     try:
         reader = find_reader(kind)
     except BadRequest as error:
         raise DataError(f"{where}: {error}; expected {FORM}") from None
     path = values.pop("path", "")
-    path = _absolute(path, folder) if reader.on_disk else path.strip()
+    path = _make_absolute(path, folder) if reader.on_disk else path.strip()
     population = values.pop("population", role if role in POPULATIONS else None)
     if population not in (None, *POPULATIONS):
         raise DataError(f"{where}: unknown population {population!r} (known: {', '.join(POPULATIONS)})")
-    options = tuple((name, _absolute(value, folder) if name in _paths(reader) else value) for name, value in values.items())
+    options = tuple(
+        (name, _make_absolute(value, folder) if name in _list_path_options(reader) else value) for name, value in values.items()
+    )
     _check_options(reader, options, where)
     return Source(kind, path, population, options)
 
@@ -149,25 +151,25 @@ def _check_options(reader: Reader, options: tuple[tuple[str, str], ...], where: 
             raise DataError(f"{where}: {reader.kind} has no option {name!r} (known: {', '.join(('population', *reader.options))})")
 
 
-def _paths(reader: Reader) -> set[str]:
+def _list_path_options(reader: Reader) -> set[str]:
     """The options of a reader that name files: those its function annotates as Path."""
     hints = get_type_hints(reader.read)
     return {name for name in reader.options if hints.get(name) in (Path, Path | None)}
 
 
-def _absolute(path: str, folder: Path) -> str:
+def _make_absolute(path: str, folder: Path) -> str:
     return path if not path or "://" in path else os.path.abspath(folder / os.path.expanduser(path))
 
 
-def _escape(part: str) -> str:
+def _escape_commas(part: str) -> str:
     return re.sub(r"[\\,]", r"\\\g<0>", part)
 
 
-def _role(role: str, where: str) -> str:
+def _check_role(role: str, where: str) -> str:
     if not re.fullmatch(r"\w[\w-]*", role.strip()):
-        raise DataError(f"{where!r}: {role!r} is no role; {_expected()}")
+        raise DataError(f"{where!r}: {role!r} is no role; {_describe_form()}")
     return role.strip()
 
 
-def _expected() -> str:
+def _describe_form() -> str:
     return f"expected {FORM} with KIND one of {', '.join(readers())}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.data.dataset import DataError
-from trainables.data.stratified_group_split import deal
+from trainables.data.stratified_group_split import split_groups
 
 TRAIN, VAL, TEST = range(3)
 
@@ -23,7 +23,7 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def split_hash(split: Iterable[np.ndarray], fingerprint: str) -> str:
+def hash_split(split: Iterable[np.ndarray], fingerprint: str) -> str:
     """Names the split of one data set, given as its parts' rows: same rows of the same content, same hash (16 hex digits)."""
     digest = hashlib.sha256(fingerprint.encode())
     for rows in split:
@@ -66,9 +66,9 @@ def balanced_split(
     base = min(int(sizes.min()), per_class or len(labels))
     wanted = math.floor(Fraction(str(float(share))) * base + Fraction(1, 2))  # as a decimal: .7 x 45 is 31.5, in binary it is less
     if groups is None:
-        split = _by_image(labels, len(names), wanted, rng)
+        split = _split_images(labels, len(names), wanted, rng)
     else:
-        split = _by_person(labels, names, wanted, _persons(labels, groups), rng)
+        split = _split_persons(labels, names, wanted, _number_persons(labels, groups), rng)
     for part, rows in split._asdict().items():
         count = np.bincount(labels[rows], minlength=len(names))
         if not count.all():
@@ -86,7 +86,7 @@ def official_split(labels: np.ndarray, parts: np.ndarray, persons: np.ndarray, v
     held = [name for name in ("test", "val") if ((parts == name) & (labels >= 0)).any()]
     if not held:
         raise DataError("there is no official split to go by: no image is in a part called val or test")
-    return _held_out(labels, parts == held[0], persons, validation, rng, parts == "val" if len(held) > 1 else None)
+    return _hold_out(labels, parts == held[0], persons, validation, rng, parts == "val" if len(held) > 1 else None)
 
 
 def fold_split(labels: np.ndarray, persons: np.ndarray, fold: int, folds: int, validation: float, rng: np.random.Generator) -> Split:
@@ -100,11 +100,11 @@ def fold_split(labels: np.ndarray, persons: np.ndarray, fold: int, folds: int, v
     if not 0 <= fold < folds or people < folds:
         raise DataError(f"fold {fold} of {folds}: there are folds 0 to {folds - 1}, and {people} persons to deal to them")
     part = np.full(len(labels), -1)
-    part[labelled] = _folds(labels[labelled], persons[labelled], folds, rng)
-    return _held_out(labels, part == fold, persons, validation, rng)
+    part[labelled] = _assign_folds(labels[labelled], persons[labelled], folds, rng)
+    return _hold_out(labels, part == fold, persons, validation, rng)
 
 
-def _folds(labels: np.ndarray, persons: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+def _assign_folds(labels: np.ndarray, persons: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
     """The fold of each row: as many persons in each as in any other, give or take one; each class spread as evenly as that allows."""
     codes = pd.factorize(persons)[0]
     counts = np.zeros((codes.max() + 1, labels.max() + 1))
@@ -136,10 +136,10 @@ def left_out_split(
     test = groups == names[which]
     if set(persons[test]) & set(persons[~test & (labels >= 0)]):
         persons = np.arange(len(labels))
-    return _held_out(labels, test, persons, validation, rng)
+    return _hold_out(labels, test, persons, validation, rng)
 
 
-def _held_out(
+def _hold_out(
     labels: np.ndarray, test: np.ndarray, persons: np.ndarray, validation: float, rng: np.random.Generator, val: np.ndarray | None = None
 ) -> Split:
     """Test as given, validation as given or dealt from the rest, training the rest of it."""
@@ -149,7 +149,7 @@ def _held_out(
         if not 0 < validation < 1:
             raise DataError(f"the validation share must lie between 0 and 1, not be {validation}")
         chosen = np.zeros(len(labels), bool)
-        chosen[rest] = deal(labels[rest], persons[rest], (1 - validation, validation), rng) == 1
+        chosen[rest] = split_groups(labels[rest], persons[rest], (1 - validation, validation), rng) == 1
         val, rest = chosen, rest[~chosen[rest]]
     split = Split(rest, np.flatnonzero(labelled & val), np.flatnonzero(labelled & test))
     for part, rows in split._asdict().items():
@@ -158,11 +158,11 @@ def _held_out(
     return split
 
 
-def _split(train: list[np.ndarray], val: list[np.ndarray], test: list[np.ndarray]) -> Split:
+def _make_split(train: list[np.ndarray], val: list[np.ndarray], test: list[np.ndarray]) -> Split:
     return Split(*(np.sort(np.concatenate(part)).astype(np.int64) for part in (train, val, test)))
 
 
-def _by_image(labels: np.ndarray, classes: int, wanted: int, rng: np.random.Generator) -> Split:
+def _split_images(labels: np.ndarray, classes: int, wanted: int, rng: np.random.Generator) -> Split:
     train, val, test = [], [], []
     odd = 0
     for k in range(classes):
@@ -173,10 +173,10 @@ def _by_image(labels: np.ndarray, classes: int, wanted: int, rng: np.random.Gene
         odd += len(rest) % 2
         val.append(rest[:half])
         test.append(rest[half:])
-    return _split(train, val, test)
+    return _make_split(train, val, test)
 
 
-def _persons(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _number_persons(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """A number for each row's subject, -1 where the row has no label; by order of appearance, whatever subjects are called."""
     codes = pd.factorize(pd.Series(groups))[0]
     unknown = np.flatnonzero((codes < 0) & (labels >= 0))
@@ -185,7 +185,7 @@ def _persons(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.where(labels >= 0, codes, -1)
 
 
-def _by_person(labels: np.ndarray, names: Sequence[str], wanted: int, persons: np.ndarray, rng: np.random.Generator) -> Split:
+def _split_persons(labels: np.ndarray, names: Sequence[str], wanted: int, persons: np.ndarray, rng: np.random.Generator) -> Split:
     labelled = np.flatnonzero(labels >= 0)
     counts = np.zeros((persons.max(initial=-1) + 1, len(names)), np.int64)
     np.add.at(counts, (persons[labelled], labels[labelled]), 1)
@@ -195,17 +195,17 @@ def _by_person(labels: np.ndarray, names: Sequence[str], wanted: int, persons: n
         raise DataError(f"class {names[rare]} has {counts[:, rare].sum()} images of {having[rare]} subjects: a split by subject needs 3")
 
     for remain in range(2, having.min()):  # the more persons stay out of training, the surer both halves get every class
-        part = _assign(counts, wanted, remain, rng)
+        part = _assign_persons(counts, wanted, remain, rng)
         reached, *halves = (counts[part == side].sum(axis=0) for side in (TRAIN, VAL, TEST))
         if np.all(halves):
             break
     each = min(wanted, int(reached.min()))
     where = np.where(persons >= 0, part[persons], -1)
     train = [rng.permutation(np.flatnonzero((where == TRAIN) & (labels == k)))[:each] for k in range(len(names))]
-    return _split(train, [np.flatnonzero(where == VAL)], [np.flatnonzero(where == TEST)])
+    return _make_split(train, [np.flatnonzero(where == VAL)], [np.flatnonzero(where == TEST)])
 
 
-def _assign(counts: np.ndarray, wanted: int, remain: int, rng: np.random.Generator) -> np.ndarray:
+def _assign_persons(counts: np.ndarray, wanted: int, remain: int, rng: np.random.Generator) -> np.ndarray:
     """The part of each person (`counts` [persons, classes]): training filled in random order while `remain` persons of each class stay."""
     order = rng.permutation(len(counts))
     part = np.full(len(counts), -1)

@@ -7,7 +7,7 @@ ROUNDS = 3
 """times that everybody is placed: once in turn, then again with all the others in place"""
 
 
-def deal(labels: np.ndarray, persons: np.ndarray, shares: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
+def split_groups(labels: np.ndarray, persons: np.ndarray, shares: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
     """The part of each row, an index into `shares`: int64 [n]. A person's rows are in one part.
 
     Each class is cut in proportion to `shares` (they sum to 1), as nearly as whole persons allow; where each person has one image that
@@ -20,7 +20,7 @@ def deal(labels: np.ndarray, persons: np.ndarray, shares: tuple[float, ...], rng
     sizes = np.maximum(counts.sum(axis=0), 1)
     weights = counts / sizes  # a person's share of each class
     open_ = np.array(shares) > 0
-    lacking = np.stack([_at_least_one(np.array(shares), size) for size in sizes], axis=1) / sizes
+    lacking = np.stack([_count_wanted(np.array(shares), size) for size in sizes], axis=1) / sizes
     part = np.full(len(counts), -1)
     for person in np.tile(rng.permutation(len(counts)), ROUNDS):
         if part[person] >= 0:
@@ -31,7 +31,7 @@ def deal(labels: np.ndarray, persons: np.ndarray, shares: tuple[float, ...], rng
     return part[codes]
 
 
-def _at_least_one(shares: np.ndarray, size: float) -> np.ndarray:
+def _count_wanted(shares: np.ndarray, size: float) -> np.ndarray:
     """How many of a class's images each part is to have: its share of them, but one where that is less, at the others' cost."""
     small = np.zeros(len(shares), bool)
     for _ in shares:  # what the small ones take may make another one small

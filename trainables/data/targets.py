@@ -38,19 +38,21 @@ class Target(ABC):
     """an image has one of the classes"""
 
     @abstractmethod
-    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
+    def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """The answers in a data set, of these classes where there are classes. DataError for what is no answer, naming the image."""
 
     @abstractmethod
-    def predict(self, outputs: Tensor) -> Tensor:
+    def compute_predictions(self, outputs: Tensor) -> Tensor:
         """Predictions [n, k] from outputs."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
+    def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         """The mean loss of a batch."""
 
     @abstractmethod
-    def score(self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]) -> dict[str, float]:
+    def compute_scores(
+        self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]
+    ) -> dict[str, float]:
         """Scores by name; the first selects, and is what a table of several targets compares."""
 
 
@@ -59,35 +61,37 @@ class Label(Target):
 
     one_class = True
 
-    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        return Answers(faces.only(classes), classes, None)
+    def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
+        return Answers(faces.select_classes(classes), classes, None)
 
-    def predict(self, outputs: Tensor) -> Tensor:
+    def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(1)
 
-    def loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
+    def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         return functional.cross_entropy(outputs, labels)
 
-    def score(self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]) -> dict[str, float]:
-        confusion = metrics.confusion(labels, predictions.argmax(1), len(names))
-        return {"accuracy": metrics.accuracy(confusion), "balanced_accuracy": metrics.balanced_accuracy(confusion)}
+    def compute_scores(
+        self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]
+    ) -> dict[str, float]:
+        confusion = metrics.count_confusion(labels, predictions.argmax(1), len(names))
+        return {"accuracy": metrics.compute_accuracy(confusion), "balanced_accuracy": metrics.compute_balanced_accuracy(confusion)}
 
 
 class Votes(Label):
     """A distribution over classes, as raters gave it; the label is what most of them said (FER+, Barsoum et al. 2016)."""
 
-    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
+    def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images that have a label. A tie goes to the data set's own label, if it is among the first, else to the first class."""
         columns = [f"{VOTES}{name}" for name in classes]
-        _need(faces, columns)
-        every = faces.facts[_columns(faces, VOTES)].to_numpy(float)
+        _require_columns(faces, columns)
+        every = faces.facts[_list_columns(faces, VOTES)].to_numpy(float)
         if (empty := np.flatnonzero((faces.labels >= 0) & ~(every.sum(1) > 0))).size:
-            raise DataError(f"{_source(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
+            raise DataError(f"{_name_row(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
         if (wrong := np.flatnonzero(~(np.isfinite(every).all(1) & (every >= 0).all(1)))).size:
-            raise DataError(f"{_source(faces, wrong[0])}: votes must be numbers of 0 or more")
+            raise DataError(f"{_name_row(faces, wrong[0])}: votes must be numbers of 0 or more")
         given = faces.facts[columns].to_numpy(float)
         keep = (faces.labels >= 0) & (given.sum(1) > 0)
-        faces, given = faces.take(keep), given[keep]
+        faces, given = faces.take_rows(keep), given[keep]
         own = np.array([classes.index(name) if name in classes else -1 for name in faces.classes])[faces.labels]
         first = given == given.max(1, keepdims=True)
         tied = (own >= 0) & first[np.arange(len(own)), own]
@@ -95,8 +99,8 @@ class Votes(Label):
         values = (given / given.sum(1, keepdims=True)).astype(np.float32)
         return Answers(FaceDataset(faces.images, labels, classes, faces.facts, faces.title, faces.notes), classes, values)
 
-    def loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
-        return functional.cross_entropy(outputs, _given(values))
+    def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
+        return functional.cross_entropy(outputs, _require_values(values))
 
 
 class Affect(Target):
@@ -104,28 +108,30 @@ class Affect(Target):
 
     kept = "predicted"
 
-    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
+    def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images that have both; alike are those in one bin of 10 x 10."""
-        _need(faces, AFFECT)
+        _require_columns(faces, AFFECT)
         values = faces.facts[list(AFFECT)].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
-        faces, values = faces.take(keep), values[keep]
+        faces, values = faces.take_rows(keep), values[keep]
         if (outside := np.flatnonzero((np.abs(values) > 1).any(1))).size:
             said = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
-            raise DataError(f"{_source(faces, outside[0])}: {said}; both must lie between -1 and 1 ({outside.size} such images)")
+            raise DataError(f"{_name_row(faces, outside[0])}: {said}; both must lie between -1 and 1 ({outside.size} such images)")
         bins = np.minimum(((values + 1) * BINS / 2).astype(np.int64), BINS - 1)
         return Answers(FaceDataset(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.facts, faces.title, faces.notes), AFFECT, values)
 
-    def predict(self, outputs: Tensor) -> Tensor:
+    def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.tanh()
 
-    def loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
-        return functional.mse_loss(outputs.tanh(), _given(values))
+    def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
+        return functional.mse_loss(outputs.tanh(), _require_values(values))
 
-    def score(self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]) -> dict[str, float]:
+    def compute_scores(
+        self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]
+    ) -> dict[str, float]:
         assert values is not None
-        ccc = [metrics.ccc(predictions[:, k], values[:, k]) for k in range(len(names))]
-        mse = [metrics.mse(predictions[:, k], values[:, k]) for k in range(len(names))]
+        ccc = [metrics.concordance_correlation(predictions[:, k], values[:, k]) for k in range(len(names))]
+        mse = [metrics.mean_squared_error(predictions[:, k], values[:, k]) for k in range(len(names))]
         each = {f"ccc_{name}": value for name, value in zip(names, ccc, strict=True)}
         return {"ccc": float(np.mean(ccc)), **each, **{f"mse_{name}": value for name, value in zip(names, mse, strict=True)}}
 
@@ -133,35 +139,37 @@ class Affect(Target):
 class Labels(Target):
     """Any number of labels at once (EmoReact, Nojavanasghari et al. 2016)."""
 
-    def read(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
+    def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images of which the labels are known; alike are those with the same set."""
-        if not (columns := _columns(faces, SHOWN)):
+        if not (columns := _list_columns(faces, SHOWN)):
             raise DataError(f"{faces.title}: knows no labels {SHOWN}...; this target needs a data set with several labels an image")
         values = faces.facts[columns].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
-        faces, values = faces.take(keep), values[keep]
+        faces, values = faces.take_rows(keep), values[keep]
         if (odd := np.flatnonzero(((values != 0) & (values != 1)).any(1))).size:
-            raise DataError(f"{_source(faces, odd[0])}: a label is neither 0 nor 1 ({odd.size} such images)")
+            raise DataError(f"{_name_row(faces, odd[0])}: a label is neither 0 nor 1 ({odd.size} such images)")
         codes = (values.astype(np.int64) << np.arange(len(columns))).sum(1)
         names = tuple(column.removeprefix(SHOWN) for column in columns)
         return Answers(FaceDataset(faces.images, codes, (), faces.facts, faces.title, faces.notes), names, values)
 
-    def predict(self, outputs: Tensor) -> Tensor:
+    def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()
 
-    def loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(outputs, _given(values))
+    def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(outputs, _require_values(values))
 
-    def score(self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]) -> dict[str, float]:
+    def compute_scores(
+        self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]
+    ) -> dict[str, float]:
         assert values is not None
-        f1 = metrics.f1(predictions >= 0.5, values > 0.5)
+        f1 = metrics.compute_f1_scores(predictions >= 0.5, values > 0.5)
         return {"f1": float(f1.mean()), **{f"f1_{name}": float(value) for name, value in zip(names, f1, strict=True)}}
 
 
 TARGETS: dict[str, Target] = {"label": Label(), "votes": Votes(), "affect": Affect(), "labels": Labels()}
 
 
-def clips(faces: FaceDataset, frames: int) -> np.ndarray:
+def list_clips(faces: FaceDataset, frames: int) -> np.ndarray:
     """Rows int64 [clips, frames] of each clip's frames, evenly spaced, in the order of `frame`; a shorter clip's are repeated.
 
     A data set without the fact `clip` has clips of one image. DataError for an image of no clip, and for a clip of two persons or answers.
@@ -170,32 +178,32 @@ def clips(faces: FaceDataset, frames: int) -> np.ndarray:
         return np.arange(len(faces))[:, None]
     clip, names = pd.factorize(faces.facts["clip"])
     if (lost := np.flatnonzero(clip < 0)).size:
-        raise DataError(f"{_source(faces, lost[0])}: is of no clip ({lost.size} such images)")
+        raise DataError(f"{_name_row(faces, lost[0])}: is of no clip ({lost.size} such images)")
     order = np.lexsort((faces.facts["frame"].to_numpy(), clip))
     starts = np.flatnonzero(np.r_[True, np.diff(clip[order]) > 0])
     found = []
     for rows in np.split(order, starts[1:]):  # by when each clip first comes
         if len(np.unique(faces.labels[rows])) > 1 or ("subject" in faces.facts and faces.facts["subject"].iloc[rows].nunique() > 1):
-            raise DataError(f"{_source(faces, rows[0])}: the frames of clip {names[clip[rows[0]]]} have several persons or answers")
+            raise DataError(f"{_name_row(faces, rows[0])}: the frames of clip {names[clip[rows[0]]]} have several persons or answers")
         found.append(rows[np.linspace(0, len(rows) - 1, frames).round().astype(int)])
     return np.stack(found)
 
 
-def _columns(faces: FaceDataset, prefix: str) -> list[str]:
+def _list_columns(faces: FaceDataset, prefix: str) -> list[str]:
     return [str(name) for name in faces.facts if str(name).startswith(prefix)]
 
 
-def _need(faces: FaceDataset, columns: list[str] | tuple[str, ...]) -> None:
+def _require_columns(faces: FaceDataset, columns: list[str] | tuple[str, ...]) -> None:
     if lost := [name for name in columns if name not in faces.facts]:
         raise DataError(f"{faces.title}: knows no {', '.join(lost)}; choose another target or another data set")
 
 
-def _source(faces: FaceDataset, row: int) -> str:
+def _name_row(faces: FaceDataset, row: int) -> str:
     named = str(faces.facts["source"].iat[row]) if "source" in faces.facts else f"row {faces.facts.index[row]}"
     return f"{faces.title}, {named}"
 
 
-def _given(values: Tensor | None) -> Tensor:
+def _require_values(values: Tensor | None) -> Tensor:
     if values is None:
         raise ValueError("this target is trained on values, and there are none")
     return values

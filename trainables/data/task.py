@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 
 from trainables.data.dataset import FaceDataset
-from trainables.data.mapped import piece
-from trainables.data.pixels import held, pixels
+from trainables.data.mapped import select_images
+from trainables.data.pixels import load_pixels, to_tensor
 from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
@@ -19,7 +19,7 @@ FACTS = ("subject", "sex", "age", "ethnicity", "mouth_open")
 """of those that a data set may know, the ones that results are broken down by"""
 
 
-def known(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+def get_known_metadata(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """FACTS of the images in `rows`, each [n], without those of which the data set knows nothing.
 
     Texts are str, empty where unknown; `subject` is always there. Numbers are float, NaN where unknown; truth values and whole
@@ -51,15 +51,17 @@ class Images(NamedTuple):
     """float32 [n, outputs]: the answers beyond one label, as the task's target has them"""
 
     @classmethod
-    def of(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
+    def from_faces(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
         labels = torch.from_numpy(faces.labels[rows]).to(device)
-        return cls(pixels(piece(faces.images, rows), device), labels, faces.facts.index.to_numpy()[rows])
+        return cls(load_pixels(select_images(faces.images, rows), device), labels, faces.facts.index.to_numpy()[rows])
 
-    def joined(self, others: "Images") -> "Images":
+    def join_images(self, others: "Images") -> "Images":
         """These images and then the others."""
         labels = torch.cat((self.labels, others.labels))
         values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
-        return Images(torch.cat((held(self.pixels), held(others.pixels))), labels, np.concatenate((self.rows, others.rows)), values)
+        return Images(
+            torch.cat((to_tensor(self.pixels), to_tensor(others.pixels))), labels, np.concatenate((self.rows, others.rows)), values
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Task:
     test: Images
     split_hash: str
     facts: dict[str, np.ndarray]
-    """`known` of the test images"""
+    """`get_known_metadata` of the test images"""
     partners: dict[str, Images] = field(default_factory=dict)
     """images of other roles, such as adults"""
     gate: Images | None = None
@@ -85,10 +87,10 @@ class Task:
     scored: bool = False
     """results hold the target's first score as `score`, too: by it tasks with several targets stand in one table"""
 
-    def scores(self, predictions: np.ndarray, images: Images) -> dict[str, float]:
+    def compute_scores(self, predictions: np.ndarray, images: Images) -> dict[str, float]:
         """Scores by name of predictions [n, outputs] of some images."""
         values = None if images.values is None else images.values.cpu().numpy()
-        found = TARGETS[self.target].score(predictions, images.labels.cpu().numpy(), values, self.classes)
+        found = TARGETS[self.target].compute_scores(predictions, images.labels.cpu().numpy(), values, self.classes)
         return {"score": next(iter(found.values())), **found} if self.scored else found
 
     @property

@@ -13,7 +13,7 @@ ALIKE = 0.985
 BLOCK = 4096
 
 
-def identical(images: np.ndarray) -> list[np.ndarray]:
+def find_identical(images: np.ndarray) -> list[np.ndarray]:
     """Rows of images (uint8 [n, ...]) that are the same to the last bit: groups of two or more, in the order of their first rows."""
     groups: dict[bytes, list[int]] = {}
     for row, image in enumerate(images):
@@ -21,13 +21,13 @@ def identical(images: np.ndarray) -> list[np.ndarray]:
     return [np.array(rows) for rows in groups.values() if len(rows) > 1]
 
 
-def near(images: np.ndarray) -> list[np.ndarray]:
+def find_near(images: np.ndarray) -> list[np.ndarray]:
     """Rows of images (uint8 [n, c, s, s]) that show nearly the same, identical ones among them: groups of two or more.
 
     Two are near twins where their perceptual hashes (signs of the 63 lowest frequencies of a cosine transform about their median) differ
     in at most BITS bits and small copies of them correlate by ALIKE; a group is what is linked so.
     """
-    hashes, small = _hashes(images)
+    hashes, small = _hash_images(images)
     parent = np.arange(len(images))
 
     def root(row: int) -> int:
@@ -36,7 +36,7 @@ def near(images: np.ndarray) -> list[np.ndarray]:
             row = parent[row]
         return row
 
-    for first, second in _pairs(hashes, small):
+    for first, second in _find_pairs(hashes, small):
         a, b = root(first), root(second)
         parent[max(a, b)] = min(a, b)
     roots = np.array([root(row) for row in range(len(images))])
@@ -45,7 +45,7 @@ def near(images: np.ndarray) -> list[np.ndarray]:
     return [group for group in groups if len(group) > 1]
 
 
-def _hashes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _hash_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Perceptual hashes uint64 [n], and pictures of 16 x 16 as unit vectors float32 [n, 256]."""
     hashes, small = np.empty(len(images), np.uint64), np.empty((len(images), 256), np.float32)
     powers = np.uint64(1) << np.arange(63, dtype=np.uint64)
@@ -59,7 +59,7 @@ def _hashes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return hashes, small
 
 
-def _pairs(hashes: np.ndarray, small: np.ndarray) -> Iterator[tuple[int, int]]:
+def _find_pairs(hashes: np.ndarray, small: np.ndarray) -> Iterator[tuple[int, int]]:
     for band in range(4):
         keys = (hashes >> np.uint64(16 * band)) & np.uint64(0xFFFF)
         order = np.argsort(keys, kind="stable")

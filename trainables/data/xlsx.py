@@ -12,7 +12,7 @@ LARGEST = 2**24
 """bytes of a part: a table of facts is small, and an archive may claim anything"""
 
 
-def cells(file: Path) -> list[list[str]]:
+def read_sheet(file: Path) -> list[list[str]]:
     """Rows of text, from the first sheet; cells that are empty are "". DataError for what is no spreadsheet."""
     try:
         with zipfile.ZipFile(file) as book:
@@ -27,7 +27,7 @@ def cells(file: Path) -> list[list[str]]:
                 values: dict[int, str] = {}
                 for place, cell in enumerate(row.iter(f"{_SPACE}c")):
                     text = "".join(cell.itertext())
-                    values[_column(cell.get("r", ""), place)] = texts[int(text)] if cell.get("t") == "s" else text
+                    values[_parse_column(cell.get("r", ""), place)] = texts[int(text)] if cell.get("t") == "s" else text
                 rows.append([values.get(column, "").strip() for column in range(max(values, default=-1) + 1)])
             return rows
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, ElementTree.ParseError) as error:
@@ -36,7 +36,7 @@ def cells(file: Path) -> list[list[str]]:
         raise DataError(f"{file}: cannot be read as a spreadsheet ({error})") from None
 
 
-def _column(reference: str, place: int) -> int:
+def _parse_column(reference: str, place: int) -> int:
     """The column of a cell such as B7, from 0; `place` where it does not say."""
     letters = re.match(r"[A-Z]{1,3}", reference)
     number = 0

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainables.data.augment import normalise
-from trainables.data.pixels import held
+from trainables.data.augment import normalise_images
+from trainables.data.pixels import to_tensor
 from trainables.data.task import Images
 from trainables.methods.method import Logs, Method, Phase
-from trainables.methods.recipe import accuracy, encode
+from trainables.methods.recipe import encode_images, measure_accuracy
 from trainables.registry import BadRequest
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 MOST = 1500
 """images that a probe is fitted to, and as many at most to score it on"""
@@ -37,35 +37,35 @@ class AcceptancePhase(Phase):
         self.method, self.needed = method, needed
         self.model = method.modules["classifier"]
 
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.0)  # the probe is solved for
         task = self.method.task
-        train, val = self._some("train", task.train), self._some("val", task.val)
+        train, val = self._sample_images("train", task.train), self._sample_images("val", task.val)
         classes, encoder = len(task.classes), self.method.modules["encoder"]
-        features = (encode(encoder, train.pixels), encode(encoder, val.pixels))
-        pixels = (normalise(held(train.pixels)).flatten(1), normalise(held(val.pixels)).flatten(1))
-        self.found, self.pixels = (probe(a, b, train.labels, val.labels, classes) for a, b in (features, pixels))
+        features = (encode_images(encoder, train.pixels), encode_images(encoder, val.pixels))
+        pixels = (normalise_images(to_tensor(train.pixels)).flatten(1), normalise_images(to_tensor(val.pixels)).flatten(1))
+        self.found, self.pixels = (fit_probe(a, b, train.labels, val.labels, classes) for a, b in (features, pixels))
 
-    def _some(self, name: str, images: Images) -> Images:
-        rows = stream(self.method.seed, "acceptance", name).permutation(len(images.rows))[:MOST]
+    def _sample_images(self, name: str, images: Images) -> Images:
+        rows = make_generator(self.method.seed, "acceptance", name).permutation(len(images.rows))[:MOST]
         return Images(images.pixels[rows], images.labels[rows], images.rows[rows])
 
-    def start(self, epoch: int) -> int:
+    def start_epoch(self, epoch: int) -> int:
         return 1
 
     @torch.no_grad()
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         assert isinstance(self.model, nn.Linear)
         self.model.weight.copy_(self.found.weight)
         self.model.bias.copy_(self.found.bias)
         return {"train/loss": torch.tensor(1 - self.found.accuracy, device=self.model.weight.device)}
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         val = self.method.task.val
         scores = {"probe/encoder": self.found.accuracy, "probe/pixels": self.pixels.accuracy}
-        return scores | {"val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+        return scores | {"val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}
 
-    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+    def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
         encoder, pixels = rows[-1]["probe/encoder"], rows[-1]["probe/pixels"]
         if encoder > pixels:
             return []
@@ -75,7 +75,7 @@ class AcceptancePhase(Phase):
         return [f"weak encoder: {said}"]
 
 
-def probe(train: Tensor, val: Tensor, labels: Tensor, truth: Tensor, classes: int) -> LinearProbe:
+def fit_probe(train: Tensor, val: Tensor, labels: Tensor, truth: Tensor, classes: int) -> LinearProbe:
     """The best ridge regression from `train` [n, d] to one-hot codes of `labels` [n], by its accuracy on `val` [m, d] with `truth` [m].
 
     Features are standardised first. Solved in the images' space: d may be much larger than n.

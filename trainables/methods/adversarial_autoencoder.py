@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables import models
-from trainables.data.augment import normalise
+from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.methods.acceptance import AcceptancePhase
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
-from trainables.methods.recipe import encode
+from trainables.methods.recipe import encode_images
 from trainables.models.autoencoder import CODE, Code, CodeDiscriminator, Decoder, ImageDiscriminator
 from trainables.models.weights import Weights
-from trainables.streams import stream, torch_seed
+from trainables.streams import make_generator, make_torch_seed
 
 DISCRIMINATORS = ("prior", "image", "sample", "person")
 
@@ -40,7 +40,7 @@ class AutoencoderRecipe(MethodSettings):
     """of Adam's first moment"""
 
 
-@METHODS.add("adversarial_autoencoder")
+@METHODS.register("adversarial_autoencoder")
 class AdversarialAutoencoder(Method):
     """Reconstruction, and four discriminators that encoder and decoder are trained against.
 
@@ -55,9 +55,9 @@ class AdversarialAutoencoder(Method):
 
     def __init__(self, settings: AutoencoderRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
         if settings.weights:
-            settings.weights.load(encoder)
+            settings.weights.load_into(encoder)
         features = cast(int, encoder.features)
         self.modules["encoder"] = encoder
         self.modules["code"] = Code(features)
@@ -68,13 +68,13 @@ class AdversarialAutoencoder(Method):
             self.modules[name] = ImageDiscriminator(task.channels, 1, settings.width)
         self.modules["classifier"] = nn.Linear(features, len(task.classes))
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         accepted = AcceptancePhase(self, needed=not self.settings.weights)
         return [accepted] if self.settings.weights else [AdversarialPhase(self), accepted]
 
-    def logits(self, pixels: Tensor) -> Tensor:
+    def compute_logits(self, pixels: Tensor) -> Tensor:
         """Of a linear layer on the frozen encoder: what its features know of persons."""
-        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
+        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
 
 
 class AdversarialPhase(Phase):
@@ -86,47 +86,51 @@ class AdversarialPhase(Phase):
         self.method, self.epochs = method, method.settings.epochs
         self.model = nn.ModuleDict({name: module for name, module in method.modules.items() if name != "classifier"})
 
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         settings, modules = self.method.settings, self.method.modules
         self.makers = [each for name in ("encoder", "code", "decoder") for each in modules[name].parameters()]
         self.judges = [each for name in DISCRIMINATORS for each in modules[name].parameters()]
         self.optimizer = torch.optim.Adam([*self.makers, *self.judges], lr=settings.lr, betas=(settings.beta, 0.999), fused=True)
 
-    def start(self, epoch: int) -> int:
+    def start_epoch(self, epoch: int) -> int:
         method, train = self.method, self.method.task.train
         self.batch = min(method.settings.batch, len(train.labels))
-        order = stream(method.seed, "order", self.name, epoch).permutation(len(train.labels))
+        order = make_generator(method.seed, "order", self.name, epoch).permutation(len(train.labels))
         self.order = torch.from_numpy(order).to(method.task.device)
         steps = len(order) // self.batch
-        drawn = torch.Generator().manual_seed(torch_seed(method.seed, "prior", epoch))
+        drawn = torch.Generator().manual_seed(make_torch_seed(method.seed, "prior", epoch))
         self.drawn = (2 * torch.rand(steps, self.batch, CODE, generator=drawn) - 1).to(method.task.device)
         return steps
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         train, modules, settings = self.method.task.train, self.method.modules, self.method.settings
         rows = self.order[step * self.batch : (step + 1) * self.batch]
-        images, persons, drawn = normalise(train.pixels[rows]), train.labels[rows], self.drawn[step]
+        images, persons, drawn = normalise_images(train.pixels[rows]), train.labels[rows], self.drawn[step]
         with self.method.arithmetic.autocast(images.device):
             code = modules["code"](modules["encoder"](images))
             rebuilt, sampled = modules["decoder"](code), modules["decoder"](drawn)
             judged = {
-                "prior": _told_apart(modules["prior"], drawn, code),
-                "image": _told_apart(modules["image"], images, rebuilt),
-                "sample": _told_apart(modules["sample"], images, sampled),
+                "prior": _discriminator_loss(modules["prior"], drawn, code),
+                "image": _discriminator_loss(modules["image"], images, rebuilt),
+                "sample": _discriminator_loss(modules["sample"], images, sampled),
                 "person": functional.cross_entropy(modules["person"](code.detach()).float(), persons),
             }
-        self.descend(torch.stack(list(judged.values())).sum(), self.judges)
+        self.update_parameters(torch.stack(list(judged.values())).sum(), self.judges)
         with self.method.arithmetic.autocast(images.device):
             reconstruction = (images - rebuilt).abs().mean()
-            mistaken = _real(modules["prior"](code)) + _real(modules["image"](rebuilt)) + _real(modules["sample"](sampled))
+            mistaken = (
+                _generator_loss(modules["prior"](code))
+                + _generator_loss(modules["image"](rebuilt))
+                + _generator_loss(modules["sample"](sampled))
+            )
             person = functional.cross_entropy(modules["person"](code).float(), persons)
         loss = reconstruction + settings.adversarial * mistaken + settings.identity * person
-        self.descend(loss, self.makers)
+        self.update_parameters(loss, self.makers)
         logs = {"train/reconstruction": reconstruction, "train/person": person}
         logs |= {f"discriminator/{name}": value for name, value in judged.items()}
         return {"train/loss": loss.detach(), **{name: value.detach() for name, value in logs.items()}}
 
-    def descend(self, loss: Tensor, parameters: list[nn.Parameter]) -> None:
+    def update_parameters(self, loss: Tensor, parameters: list[nn.Parameter]) -> None:
         """A step of these parameters alone: the optimiser passes over what has no gradient."""
         self.optimizer.zero_grad(set_to_none=True)
         gradients = torch.autograd.grad(loss, parameters)
@@ -135,12 +139,12 @@ class AdversarialPhase(Phase):
         self.optimizer.step()
 
 
-def _told_apart(judge: nn.Module, real: Tensor, made: Tensor) -> Tensor:
+def _discriminator_loss(judge: nn.Module, real: Tensor, made: Tensor) -> Tensor:
     """A discriminator's loss; what was made is not moved by it."""
     taken, refused = judge(real).float(), judge(made.detach()).float()
-    return 0.5 * (_real(taken) + functional.binary_cross_entropy_with_logits(refused, torch.zeros_like(refused)))
+    return 0.5 * (_generator_loss(taken) + functional.binary_cross_entropy_with_logits(refused, torch.zeros_like(refused)))
 
 
-def _real(answers: Tensor) -> Tensor:
+def _generator_loss(answers: Tensor) -> Tensor:
     """The loss of one who wants to be taken for real."""
     return functional.binary_cross_entropy_with_logits(answers.float(), torch.ones_like(answers, dtype=torch.float32))

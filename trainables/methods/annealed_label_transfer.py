@@ -10,7 +10,7 @@ from torch.nn import functional
 from trainables.data.task import Task
 from trainables.methods.method import METHODS, Logs, Phase
 from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 ACTED = 0.01
 """share of attempts kept below which the method was none: it did what supervised learning does"""
@@ -35,60 +35,60 @@ class AnnealedPhase(TransferPhase):
 
     method: "AnnealedLabelTransfer"
 
-    def begin(self) -> None:
-        super().begin()
+    def begin_phase(self) -> None:
+        super().begin_phase()
         self.method.measure_reference()
 
-    def start(self, epoch: int) -> int:
-        steps, method, recipe = super().start(epoch), self.method, self.method.settings
+    def start_epoch(self, epoch: int) -> int:
+        steps, method, recipe = super().start_epoch(epoch), self.method, self.method.settings
         self.warmth = recipe.temperature * max(0.0, 1 - epoch / (recipe.cooling * recipe.epochs))
         self.temperature = self.warmth * method.reference
         self.beta = recipe.slope * self.temperature
         shape = (steps, recipe.batch, len(method.task.classes)) if recipe.noise == "logits" else (steps,)
-        xi = stream(method.seed, "noise", epoch).uniform(-1, 1, shape)
+        xi = make_generator(method.seed, "noise", epoch).uniform(-1, 1, shape)
         self.xi = torch.from_numpy(xi).float().to(method.task.device)
         return steps
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
-        loss = functional.cross_entropy(self.method.score(images), labels)
-        self.descend(loss)
-        before = self.method.gate_loss()
+        loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
+        self.update_parameters(loss)
+        before = self.method.compute_gate_loss()
 
-        state = self.state()
+        state = self.copy_state()
         kept = [each.clone() for each in state]
-        scores = self.method.score(others)
+        scores = self.method.compute_class_scores(others)
         pseudo = scores.detach().argmax(1)
-        unlabelled = self.noisy(scores, pseudo, self.xi[step])
-        self.descend(unlabelled)
-        margin = before - self.method.gate_loss()
+        unlabelled = self.compute_noisy_loss(scores, pseudo, self.xi[step])
+        self.update_parameters(unlabelled)
+        margin = before - self.method.compute_gate_loss()
         accepted = margin > self.beta  # False, too, where the attempt made the loss NaN
         for each, old in zip(state, kept, strict=True):
             each.copy_(torch.where(accepted, each, old))  # on the device: nothing waits for the answer
 
         logs = {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
-        return {"train/loss": loss.detach(), "pool/loss": unlabelled.detach(), **logs, **self.right(pseudo, truth)}
+        return {"train/loss": loss.detach(), "pool/loss": unlabelled.detach(), **logs, **self.measure_pseudo_accuracy(pseudo, truth)}
 
-    def noisy(self, scores: torch.Tensor, pseudo: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
+    def compute_noisy_loss(self, scores: torch.Tensor, pseudo: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
         """The loss of pseudo-labels [n] given scores [n, classes], with the noise xi of this step."""
         if self.method.settings.noise == "logits":
             return functional.cross_entropy(scores + self.temperature * xi, pseudo)
         loss = functional.cross_entropy(scores, pseudo)
         return loss + self.temperature * xi if self.method.settings.noise == "literal" else loss * (1 + self.warmth * xi)
 
-    def state(self) -> list[torch.Tensor]:
+    def copy_state(self) -> list[torch.Tensor]:
         """All that an attempted step moves: weights, running statistics, momentum."""
         momenta = [each for state in self.optimizer.state.values() for each in state.values() if isinstance(each, torch.Tensor)]
         return [*(each.detach() for each in self.model.parameters()), *self.model.buffers(), *momenta]
 
-    def finish(self, epoch: int) -> dict[str, float]:
-        return super().finish(epoch) | {"temperature": self.temperature.item(), "beta": self.beta.item()}
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
+        return super().finish_epoch(epoch) | {"temperature": self.temperature.item(), "beta": self.beta.item()}
 
-    def summary(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarise_phase(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         return {"gate/accepted": sum(row["gate/accepted"] for row in rows) / len(rows)}
 
-    def end(self, rows: list[dict[str, Any]]) -> list[str]:
-        share = self.summary(rows)["gate/accepted"]
+    def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
+        share = self.summarise_phase(rows)["gate/accepted"]
         return [f"ALT did not act: it kept {share:.2%} of its attempted steps"] if share < ACTED else []
 
 
@@ -102,7 +102,7 @@ class ReferenceNetwork(nn.Module):
         self.register_buffer("loss", torch.tensor(torch.nan))
 
 
-@METHODS.add("annealed_label_transfer")
+@METHODS.register("annealed_label_transfer")
 class AnnealedLabelTransfer(TransferMethod):
     """Pseudo-labels of another domain, kept from doing harm by a gate that is strict while it is warm."""
 
@@ -114,7 +114,7 @@ class AnnealedLabelTransfer(TransferMethod):
         self.modules["reference"] = ReferenceNetwork()
         _ = self.gate  # a task without one is refused before anything starts
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         return [AnnealedPhase(self)]
 
     @property
@@ -123,10 +123,10 @@ class AnnealedLabelTransfer(TransferMethod):
 
     def measure_reference(self) -> None:
         if self.reference.isnan():
-            self.reference.copy_(self.gate_loss())
+            self.reference.copy_(self.compute_gate_loss())
 
     @torch.no_grad()
-    def gate_loss(self) -> torch.Tensor:
+    def compute_gate_loss(self) -> torch.Tensor:
         """Cross-entropy on the whole gate set, in evaluation mode; in fp32: bf16 does not see what a step does to most weights."""
         with torch.autocast(self.task.device.type, enabled=False):
-            return functional.cross_entropy(self.logits(self.gate.pixels), self.gate.labels)
+            return functional.cross_entropy(self.compute_logits(self.gate.pixels), self.gate.labels)

@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from trainables.data.augment import normalise
+from trainables.data.augment import normalise_images
 from trainables.data.task import Task
-from trainables.losses import spread
+from trainables.losses import measure_feature_spread
 from trainables.methods.method import Logs, Phase
-from trainables.methods.recipe import Encoding, PoolPhase, Recipe, SGDPhase, accuracy, encode
+from trainables.methods.recipe import Encoding, PoolPhase, Recipe, SGDPhase, encode_images, measure_accuracy
 from trainables.models.heads import Projection
 
 COLLAPSED = 0.1
@@ -39,16 +39,16 @@ class ContrastivePhase(PoolPhase):
     method: "Contrastive"
     views = 2
 
-    def batch_of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """First views, then second views, uint8 [2n, c, s, s]; labels [n]."""
         return self.pool.views[rows].transpose(0, 1).flatten(0, 1), self.pool.labels[rows]
 
-    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        projections, labels = self.method.share.gathered(self.model(normalise(inputs)), labels, self.views)
-        loss, logs = self.method.compare(projections, labels)
-        return loss, {"train/spread": spread(projections.detach())} | logs
+    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        projections, labels = self.method.share.gather_features(self.model(normalise_images(inputs)), labels, self.views)
+        loss, logs = self.method.compare_projections(projections, labels)
+        return loss, {"train/spread": measure_feature_spread(projections.detach())} | logs
 
-    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+    def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
         last, level = rows[-1], math.log(self.batch * 2 - 1)
         if last["train/spread"] < COLLAPSED:
             return [f"collapsed: spread {last['train/spread']:.2f}, loss {last['train/loss']:.2f} of ln(b-1) = {level:.2f}"]
@@ -61,34 +61,34 @@ class LinearProbePhase(SGDPhase):
     method: "Contrastive"
     compiles = False
 
-    def begin(self) -> None:
-        super().begin()
+    def begin_phase(self) -> None:
+        super().begin_phase()
         encoder = self.method.modules["encoder"]
-        self.features, self.labels = self._features(0)
-        self.val = encode(encoder, self.method.task.val.pixels)
+        self.features, self.labels = self._compute_features(0)
+        self.val = encode_images(encoder, self.method.task.val.pixels)
 
-    def _features(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        views, labels = self.method.craft(views=2, epoch=epoch).target_views()
-        return encode(self.method.modules["encoder"], views), labels
+    def _compute_features(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        views, labels = self.method.build_pool(views=2, epoch=epoch).get_target_views()
+        return encode_images(self.method.modules["encoder"], views), labels
 
-    def items(self, epoch: int) -> int:
+    def prepare_items(self, epoch: int) -> int:
         if self.method.settings.pool == "fresh":
-            self.features, self.labels = self._features(epoch)
+            self.features, self.labels = self._compute_features(epoch)
         return len(self.labels)
 
-    def batch_of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features[rows], self.labels[rows]
 
-    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         with torch.autocast(inputs.device.type, enabled=False):  # one small product: a cast takes longer than it saves
             return functional.cross_entropy(self.model(inputs), labels), {}
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         with torch.no_grad():
             logits = self.model(self.val)
-        return super().finish(epoch) | {"val/accuracy": accuracy(logits, self.method.task.val.labels)}
+        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(logits, self.method.task.val.labels)}
 
-    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+    def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
         """Not converged: at full rate the last fifth of the epochs, on average, won a tenth of all that was won."""
         fall = round(min(self.method.settings.milestones, default=1.0) * self.epochs)
         losses = [row["train/loss"] for row in rows[:fall]]
@@ -114,10 +114,10 @@ class Contrastive(Encoding):
         self.modules["projection"] = Projection(cast(int, self.modules["encoder"].features), settings.hidden, settings.projection)
 
     @abstractmethod
-    def compare(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+    def compare_projections(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         """The loss of projections [2n, d] (first views, then second views) of items with labels [n], and what else to log."""
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         settings = self.settings
         model = nn.Sequential(self.modules["encoder"], self.modules["projection"])
         return [

@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional
 
 from trainables import models
-from trainables.data.affine import Affine, draw, move
-from trainables.data.augment import normalise
+from trainables.data.affine import Affine, apply_affine, draw_affine
+from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
-from trainables.methods.recipe import accuracy, encode
-from trainables.streams import stream
+from trainables.methods.recipe import encode_images, measure_accuracy
+from trainables.streams import make_generator
 
 
 class CNNRecipe(MethodSettings):
@@ -43,45 +43,48 @@ class AdamPhase(Phase):
     def __init__(self, method: "FromScratch", model: nn.Module) -> None:
         self.method, self.epochs, self.model = method, method.settings.epochs, model
 
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         for parameter in self.method.modules.parameters():
             parameter.requires_grad_(False)
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.method.settings.lr, fused=True)
 
-    def start(self, epoch: int) -> int:
+    def start_epoch(self, epoch: int) -> int:
         recipe, images, seed = self.method.settings, self.method.task.train, self.method.seed
         count = len(images.rows)
-        self.order = torch.from_numpy(stream(seed, "order", epoch).permutation(count)).to(images.labels.device)
-        moves = draw(count, recipe.affine, stream(seed, "affine", epoch)) if recipe.augment == "affine" else None
+        self.order = torch.from_numpy(make_generator(seed, "order", epoch).permutation(count)).to(images.labels.device)
+        moves = draw_affine(count, recipe.affine, make_generator(seed, "affine", epoch)) if recipe.augment == "affine" else None
         self.moves = None if moves is None else moves.to(images.labels.device)
         self.steps = max(1, count // recipe.batch)
         self.past = epoch * self.steps
         self.method.modules.eval()  # what does not move computes as in evaluation; the loop sets what moves to training
         return self.steps
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         recipe, train = self.method.settings, self.method.task.train
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr / (1 + recipe.decay * (self.past + step))
         some = slice(step * recipe.batch, (step + 1) * recipe.batch)
         rows = self.order[some]
-        pixels = train.pixels[rows] if self.moves is None else move(train.pixels[rows], self.moves[some])
+        pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], self.moves[some])
         with self.method.arithmetic.autocast(self.method.task.device):
-            scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise(pixels)))
+            scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise_images(pixels)))
         loss = functional.cross_entropy(scores.float(), train.labels[rows])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         return {"train/loss": loss.detach()}
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         val = self.method.task.val
-        return {"lr": self.optimizer.param_groups[0]["lr"], "val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+        return {
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels),
+        }
 
 
-@METHODS.add("from_scratch")
+@METHODS.register("from_scratch")
 class FromScratch(Method):
     """The whole network, from random weights, on one population: adults only or children only, as the task says."""
 
@@ -90,12 +93,12 @@ class FromScratch(Method):
 
     def __init__(self, settings: CNNRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
         self.modules["encoder"] = encoder
         self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         return [AdamPhase(self, self.modules)]
 
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
+    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))

@@ -16,7 +16,7 @@ class FrozenRecipe(CNNRecipe):
     """whether the dense part starts as the parent's or from random weights"""
 
 
-@METHODS.add("frozen")
+@METHODS.register("frozen")
 class Frozen(FromScratch):
     """The dense layers alone move: of an encoder its part `connected`, where it has one, and the classifier.
 
@@ -26,12 +26,12 @@ class Frozen(FromScratch):
     Settings: ClassVar[type[FrozenRecipe]] = FrozenRecipe
     settings: FrozenRecipe
 
-    def inherit(self, modules: dict[str, torch.Tensor]) -> None:
+    def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
         dense = ("encoder.connected.", "classifier.")
         fresh = self.modules.state_dict() if self.settings.dense == "fresh" else {}
         self.modules.load_state_dict(modules | {name: value for name, value in fresh.items() if name.startswith(dense)})
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         encoder = self.modules["encoder"]
         moving = nn.ModuleDict({"classifier": self.modules["classifier"]})
         if isinstance(connected := getattr(encoder, "connected", None), nn.Module):

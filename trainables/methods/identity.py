@@ -23,7 +23,7 @@ class IdentityRecipe(Recipe):
     """a file of the encoder's weights (state dict, safetensors, Keras' npz or h5): it is loaded, and nothing of it is trained"""
 
 
-@METHODS.add("identity")
+@METHODS.register("identity")
 class IdentityPretraining(Supervised):
     """Cross-entropy over persons; the encoder that results is accepted only if it tells them apart better than raw pixels."""
 
@@ -35,8 +35,8 @@ class IdentityPretraining(Supervised):
             raise DataError("identity: c<-a pairs two views of one label, which only supcon compares; choose c or c+a")
         super().__init__(settings, *rest)
         if settings.weights:
-            settings.weights.load(self.modules["encoder"])
+            settings.weights.load_into(self.modules["encoder"])
 
-    def phases(self) -> list[Phase]:
-        trained = [] if self.settings.weights else super().phases()
+    def build_phases(self) -> list[Phase]:
+        trained = [] if self.settings.weights else super().build_phases()
         return [*trained, AcceptancePhase(self, needed=not self.settings.weights)]

@@ -17,14 +17,14 @@ class LabelledRecipe(TransferRecipe):
 class LabelledPhase(TransferPhase):
     """One step on the loss of a labelled batch."""
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         images, labels = self.labelled[step]
-        loss = functional.cross_entropy(self.method.score(images), labels)
-        self.descend(loss)
+        loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
+        self.update_parameters(loss)
         return {"train/loss": loss.detach()}
 
 
-@METHODS.add("labelled")
+@METHODS.register("labelled")
 class Labelled(TransferMethod):
     """Cross-entropy on labelled images; the unlabelled ones are not looked at."""
 
@@ -34,7 +34,7 @@ class Labelled(TransferMethod):
 
     @property
     def labelled(self) -> Images:
-        return self.task.train.joined(self.gate) if self.settings.with_gate else self.task.train
+        return self.task.train.join_images(self.gate) if self.settings.with_gate else self.task.train
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         return [LabelledPhase(self)]

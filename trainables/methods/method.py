@@ -27,36 +27,37 @@ class MethodSettings(Settings):
 class Phase(ABC):
     """Part of a training: some epochs in which one module moves. The loop drives it; it never reads a clock or a file.
 
-    The order of calls is `begin`, then for each epoch `start`, `step` (as often as `start` says), `finish`; then `end`.
+    The order of calls is `begin_phase`; for each epoch `start_epoch`, which returns the number of steps, `train_step` that often, and
+    `finish_epoch`; then `list_warnings`.
     """
 
     name: str
     epochs: int
     model: nn.Module
-    """what moves; of it the epoch with the best validation accuracy is kept, where `finish` gives one"""
+    """what moves; of it the epoch with the best validation accuracy is kept, where `finish_epoch` gives one"""
     optimizer: torch.optim.Optimizer
 
     @abstractmethod
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         """Make the optimiser, and what an epoch needs. The modules already hold the values to begin (or to go on) with."""
 
     @abstractmethod
-    def start(self, epoch: int) -> int:
+    def start_epoch(self, epoch: int) -> int:
         """Make ready an epoch, the same whenever it is asked for; returns its number of steps."""
 
     @abstractmethod
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         """One optimisation step. Returns scalars on the device (0-d tensors): reading them here would make a GPU wait."""
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         """Measure at an epoch's end; `val/score`, or else `val/accuracy`, selects, where it is given."""
         return {}
 
-    def summary(self, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def summarise_phase(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         """Numbers about the phase as a whole that belong into the result; asked of the last phase. `rows` is its history."""
         return {}
 
-    def end(self, rows: list[dict[str, Any]]) -> list[str]:
+    def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
         """Warnings a reader of the result must see; `rows` is the history of this phase."""
         return []
 
@@ -78,23 +79,23 @@ class Method(ABC):
         """all that a checkpoint holds"""
 
     @abstractmethod
-    def phases(self) -> list[Phase]:
-        """In order. Built before the first begins: what one takes over from another it takes in `begin`."""
+    def build_phases(self) -> list[Phase]:
+        """In order. Built before the first begins: what one takes over from another it takes in `begin_phase`."""
 
-    def inherit(self, modules: dict[str, torch.Tensor]) -> None:
+    def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
         """Take over the parameters that the parent's checkpoint holds, by their names in `modules`, before the first phase begins."""
-        raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit`")
+        raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit_parameters`")
 
-    def network(self) -> nn.Module:
+    def build_network(self) -> nn.Module:
         """What maps float images as networks take them to class scores, gradients and all: for pictures of what it looks at."""
         return nn.Sequential(OrderedDict(encoder=self.modules["encoder"], classifier=self.modules["classifier"]))
 
-    def about(self) -> dict[str, Any]:
+    def describe_training(self) -> dict[str, Any]:
         """What a result tells of this training besides: plain values by name."""
         return {}
 
     @abstractmethod
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Class scores, or what else the task's target predicts from, [n, outputs], of images (uint8 [n, c, s, s]; of clips
         [n, frames, c, s, s]) in evaluation mode."""
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch.nn import functional
 
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe, statistics_kept
+from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe, keep_running_statistics
 
 
 class PseudoLabelRecipe(TransferRecipe):
@@ -18,7 +18,7 @@ class PseudoLabelRecipe(TransferRecipe):
     ramp: tuple[float, float] = (0.1, 0.6)
     """shares of the epochs at which the weight leaves 0 and is reached; Lee's epochs 100 and 600, taken as of 1,000"""
 
-    def weight_at(self, epoch: int) -> float:
+    def get_weight(self, epoch: int) -> float:
         low, high = (share * self.epochs for share in self.ramp)
         return self.weight * min(1.0, max(0.0, (epoch - low) / (high - low) if high > low else float(epoch >= high)))
 
@@ -28,28 +28,33 @@ class RampPhase(TransferPhase):
 
     method: "PseudoLabel"
 
-    def start(self, epoch: int) -> int:
-        steps = super().start(epoch)
-        self.weight = torch.tensor(self.method.settings.weight_at(epoch), device=self.method.task.device)
+    def start_epoch(self, epoch: int) -> int:
+        steps = super().start_epoch(epoch)
+        self.weight = torch.tensor(self.method.settings.get_weight(epoch), device=self.method.task.device)
         return steps
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
-        loss = functional.cross_entropy(self.method.score(images), labels)
-        with statistics_kept(self.method.modules):
-            scores = self.method.score(others)
+        loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
+        with keep_running_statistics(self.method.modules):
+            scores = self.method.compute_class_scores(others)
         pseudo = scores.detach().argmax(1)
         unlabelled = functional.cross_entropy(scores, pseudo)
-        self.descend(loss + self.weight * unlabelled)
-        return {"train/loss": loss.detach(), "pool/loss": unlabelled.detach(), "pool/weight": self.weight, **self.right(pseudo, truth)}
+        self.update_parameters(loss + self.weight * unlabelled)
+        return {
+            "train/loss": loss.detach(),
+            "pool/loss": unlabelled.detach(),
+            "pool/weight": self.weight,
+            **self.measure_pseudo_accuracy(pseudo, truth),
+        }
 
 
-@METHODS.add("pseudo_label")
+@METHODS.register("pseudo_label")
 class PseudoLabel(TransferMethod):
     """Labelled and pseudo-labelled images together, whatever domain the latter are of."""
 
     Settings: ClassVar[type[PseudoLabelRecipe]] = PseudoLabelRecipe
     settings: PseudoLabelRecipe
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         return [RampPhase(self)]

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from trainables.methods.method import METHODS, Logs, Phase
 from trainables.methods.pseudo_label import PseudoLabel, PseudoLabelRecipe, RampPhase
-from trainables.methods.transfer import statistics_kept
-from trainables.streams import stream
+from trainables.methods.transfer import keep_running_statistics
+from trainables.streams import make_generator
 
 
 class AlraoRecipe(PseudoLabelRecipe):
@@ -45,16 +45,16 @@ class Parallel(nn.Module):
         self.register_buffer("log_weights", self.prior.expand(2, layers).clone())
         self.register_buffer("seen", torch.tensor(1.0))
 
-    def each(self, features: torch.Tensor, learns: bool) -> torch.Tensor:
+    def compute_each(self, features: torch.Tensor, learns: bool) -> torch.Tensor:
         """Log-probabilities [n, layers, classes]; where the layers do not learn, only the features get a gradient."""
         weight, bias = (self.weight, self.bias) if learns else (self.weight.detach(), self.bias.detach())
         return (torch.einsum("nf,lcf->nlc", features, weight) + bias).float().log_softmax(2)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return (self.each(features, learns=False) + self.log_weights.logsumexp(0)[:, None]).logsumexp(1)
+        return (self.compute_each(features, learns=False) + self.log_weights.logsumexp(0)[:, None]).logsumexp(1)
 
     @torch.no_grad()
-    def update(self, losses: torch.Tensor) -> None:
+    def update_switch(self, losses: torch.Tensor) -> None:
         """What the switch learns from each layer's loss [layers] on a batch (van Erven et al. 2008, algorithm 1)."""
         weighed = self.log_weights - losses
         leaves = 1 / (self.seen + 1)
@@ -65,7 +65,7 @@ class Parallel(nn.Module):
         self.seen += 1
 
 
-def unit_rates(network: nn.Module, low: float, high: float, rng: np.random.Generator) -> list[torch.Tensor]:
+def draw_unit_rates(network: nn.Module, low: float, high: float, rng: np.random.Generator) -> list[torch.Tensor]:
     """A log-uniform rate for each unit of a network, shaped to multiply its gradients; in the order of its parameters.
 
     The weights and the bias of one output of a linear or convolutional layer are one unit; of other layers each number is one.
@@ -90,18 +90,18 @@ class AlraoRampPhase(RampPhase):
 
     method: "PseudoLabelAlrao"
 
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         settings, device = self.method.settings, self.method.task.device
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1.0)  # the rates are in the gradients
         low, high = settings.rates
         spaced = torch.logspace(math.log10(low), math.log10(high), settings.layers)
-        rates = unit_rates(self.method.modules["encoder"], low, high, stream(self.method.seed, "rates"))
+        rates = draw_unit_rates(self.method.modules["encoder"], low, high, make_generator(self.method.seed, "rates"))
         self.rates = [each.to(device) for each in (*rates, spaced[:, None, None], spaced[:, None])]
 
-    def rate(self, epoch: int) -> float:
+    def get_learning_rate(self, epoch: int) -> float:
         return 1.0
 
-    def descend(self, loss: torch.Tensor) -> None:
+    def update_parameters(self, loss: torch.Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for parameter, rate in zip(self.model.parameters(), self.rates, strict=True):
@@ -109,28 +109,33 @@ class AlraoRampPhase(RampPhase):
             parameter.grad.add_(parameter.detach(), alpha=self.method.settings.weight_decay).mul_(rate)
         self.optimizer.step()
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
         encoder, head = self.method.modules["encoder"], self.method.head
         with self.method.arithmetic.autocast(self.method.task.device):
             features = encoder(images).float()
-            with statistics_kept(encoder):
+            with keep_running_statistics(encoder):
                 further = encoder(others).float()
         averaged = head(further)
         pseudo = averaged.detach().argmax(1)
-        loss, own = functional.nll_loss(head(features), labels), self.each_loss(features, labels)
+        loss, own = functional.nll_loss(head(features), labels), self.compute_each_loss(features, labels)
         unlabelled = functional.nll_loss(averaged, pseudo)
-        self.descend(loss + own.sum() + self.weight * (unlabelled + self.each_loss(further, pseudo).sum()))
-        head.update(own)
-        return {"train/loss": loss.detach(), "pool/loss": unlabelled.detach(), "pool/weight": self.weight, **self.right(pseudo, truth)}
+        self.update_parameters(loss + own.sum() + self.weight * (unlabelled + self.compute_each_loss(further, pseudo).sum()))
+        head.update_switch(own)
+        return {
+            "train/loss": loss.detach(),
+            "pool/loss": unlabelled.detach(),
+            "pool/weight": self.weight,
+            **self.measure_pseudo_accuracy(pseudo, truth),
+        }
 
-    def each_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def compute_each_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Each last layer's own loss [layers], of which the network feels nothing."""
-        each = self.method.head.each(features.detach(), learns=True)
+        each = self.method.head.compute_each(features.detach(), learns=True)
         return -each.gather(2, labels[:, None, None].expand(-1, each.shape[1], 1)).mean(dim=(0, 2))
 
 
-@METHODS.add("pseudo_label_alrao")
+@METHODS.register("pseudo_label_alrao")
 class PseudoLabelAlrao(PseudoLabel):
     """Pseudo-labels with a learning rate of its own for each unit, and the last layers' averaged."""
 
@@ -146,5 +151,5 @@ class PseudoLabelAlrao(PseudoLabel):
         assert isinstance(head, Parallel)
         return head
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         return [AlraoRampPhase(self)]

@@ -8,13 +8,13 @@ from pydantic import Field
 from torch import nn
 
 from trainables import models
-from trainables.cuda_graph import CUDAGraphStep, rate
-from trainables.data.augment import Augmentation, normalise
-from trainables.data.pool import Domain, Pool, craft
+from trainables.cuda_graph import CUDAGraphStep, set_learning_rate
+from trainables.data.augment import Augmentation, normalise_images
+from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Task
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
 from trainables.registry import BadRequest
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 
 class Recipe(MethodSettings):
@@ -43,7 +43,7 @@ class Recipe(MethodSettings):
     milestones: tuple[float, ...] = (0.7, 0.8, 0.9)
     """after these shares of the epochs the rate falls to a tenth"""
 
-    def rate(self, epoch: int, epochs: int, lr: float) -> float:
+    def get_learning_rate(self, epoch: int, epochs: int, lr: float) -> float:
         return lr * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
 
 
@@ -54,32 +54,32 @@ class Encoding(Method):
 
     def __init__(self, settings: Recipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
         self.modules["encoder"] = encoder
         self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
 
-    def craft(self, views: int, epoch: int) -> Pool:
+    def build_pool(self, views: int, epoch: int) -> Pool:
         """The pool of an epoch; a fixed one is the same for all."""
         settings, task = self.settings, self.task
-        rng = stream(self.seed, "pool", "fixed" if settings.pool == "fixed" else epoch)
+        rng = make_generator(self.seed, "pool", "fixed" if settings.pool == "fixed" else epoch)
         partner = next(iter(task.partners.values()), None)
-        return craft(task.train, partner, settings.domain, settings.ratio, views, settings.augmentation, rng)
+        return build_pool(task.train, partner, settings.domain, settings.ratio, views, settings.augmentation, rng)
 
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
+    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
 
 
 @torch.no_grad()
-def encode(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
+def encode_images(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
     """Features float32 [n, d] of images (uint8 [n, c, s, s]); evaluation mode, nothing in the encoder changes."""
     training = encoder.training
     encoder.eval()
-    features = torch.cat([encoder(normalise(part)) for part in pixels.split(batch)]).float()
+    features = torch.cat([encoder(normalise_images(part)) for part in pixels.split(batch)]).float()
     encoder.train(training)
     return features
 
 
-def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+def measure_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return (logits.argmax(1) == labels).float().mean().item()
 
 
@@ -92,49 +92,53 @@ class SGDPhase(Phase):
     def __init__(self, name: str, method: Encoding, model: nn.Module, epochs: int, lr: float, batch: int) -> None:
         self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
 
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         settings, recorded = self.method.settings, self.method.arithmetic.recorded
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
-        self.descend = CUDAGraphStep(self._descend, self.model, self.optimizer) if recorded else self._descend
+        self.update_parameters = CUDAGraphStep(self._update_parameters, self.model, self.optimizer) if recorded else self._update_parameters
 
     @abstractmethod
-    def items(self, epoch: int) -> int:
+    def prepare_items(self, epoch: int) -> int:
         """Make ready the epoch's items; returns how many."""
 
     @abstractmethod
-    def batch_of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and labels of the items in `rows`, as `loss` takes them: of the same shapes for every batch."""
+    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and labels of the items in `rows`, as `compute_loss` takes them: of the same shapes for every batch."""
 
     @abstractmethod
-    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         """The loss of a batch, and what else to log (detached)."""
 
-    def start(self, epoch: int) -> int:
-        items = self.items(epoch)
-        rate(self.optimizer, self.method.settings.rate(epoch, self.epochs, self.lr), self.descend)
+    def start_epoch(self, epoch: int) -> int:
+        items = self.prepare_items(epoch)
+        set_learning_rate(self.optimizer, self.method.settings.get_learning_rate(epoch, self.epochs, self.lr), self.update_parameters)
         size = self.method.share.size
         if min(items, self.batch) % size:
             raise BadRequest(f"devices={size}: {min(items, self.batch)} items a step cannot be shared evenly")
-        order = stream(self.method.seed, "order", self.name, epoch).permutation(items)
+        order = make_generator(self.method.seed, "order", self.name, epoch).permutation(items)
         self.order = torch.from_numpy(order).to(self.method.task.device)
         return max(1, items // self.batch)
 
-    def step(self, step: int) -> Logs:
-        return self.descend(*self.batch_of(self.method.share.part(self.order[step * self.batch : (step + 1) * self.batch])))
+    def train_step(self, step: int) -> Logs:
+        return self.update_parameters(*self.get_batch(self.method.share.get_part(self.order[step * self.batch : (step + 1) * self.batch])))
 
-    def _descend(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
+    def _update_parameters(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
         arithmetic = self.method.arithmetic
         self.optimizer.zero_grad(set_to_none=True)
         with arithmetic.autocast(self.method.task.device):
-            loss, logs = arithmetic.call(type(self).loss, self, inputs, labels) if self.compiles else self.loss(inputs, labels)
+            loss, logs = (
+                arithmetic.call_compiled(type(self).compute_loss, self, inputs, labels)
+                if self.compiles
+                else self.compute_loss(inputs, labels)
+            )
         loss.backward()
-        logs = self.method.share.average(self.model.parameters(), {"train/loss": loss.detach(), **logs})
+        logs = self.method.share.average_gradients(self.model.parameters(), {"train/loss": loss.detach(), **logs})
         self.optimizer.step()
         return logs
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         return {"lr": float(self.optimizer.param_groups[0]["lr"])}
 
 
@@ -144,7 +148,7 @@ class PoolPhase(SGDPhase):
     views: int
     pool: Pool
 
-    def items(self, epoch: int) -> int:
+    def prepare_items(self, epoch: int) -> int:
         if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
-            self.pool = self.method.craft(self.views, epoch)
+            self.pool = self.method.build_pool(self.views, epoch)
         return len(self.pool)

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 
 from trainables.data.dataset import DataError
-from trainables.losses import simclr
+from trainables.losses import simclr_loss
 from trainables.methods.contrastive import Contrastive, ContrastiveRecipe
 from trainables.methods.method import METHODS, Logs
 
 
-@METHODS.add("simclr")
+@METHODS.register("simclr")
 class SimCLR(Contrastive):
     """The two views of an image attract each other; labels are not looked at."""
 
@@ -21,6 +21,6 @@ class SimCLR(Contrastive):
             raise DataError("simclr: c<-a pairs images by label, which this loss does not look at; choose c or c+a")
         super().__init__(settings, *rest)
 
-    def compare(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+    def compare_projections(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         first, second = projections.chunk(2)
-        return simclr(first, second, self.settings.temperature), {}
+        return simclr_loss(first, second, self.settings.temperature), {}

@@ -2,17 +2,17 @@
 
 import torch
 
-from trainables.losses import supcon
+from trainables.losses import supcon_loss
 from trainables.methods.contrastive import Contrastive, ContrastiveRecipe
 from trainables.methods.method import METHODS, Logs
 
 
-@METHODS.add("supcon")
+@METHODS.register("supcon")
 class SupCon(Contrastive):
     """All views of one label attract each other; in the domain c<-a the second view is an adult's."""
 
     Settings = ContrastiveRecipe
 
-    def compare(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        loss, alone = supcon(projections, labels.repeat(2), self.settings.temperature)
+    def compare_projections(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        loss, alone = supcon_loss(projections, labels.repeat(2), self.settings.temperature)
         return loss, {"train/alone": alone}

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables.data.augment import normalise
+from trainables.data.augment import normalise_images
 from trainables.data.dataset import DataError
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.recipe import Encoding, PoolPhase, Recipe, accuracy
+from trainables.methods.recipe import Encoding, PoolPhase, Recipe, measure_accuracy
 
 
 class SupervisedPhase(PoolPhase):
@@ -18,18 +18,18 @@ class SupervisedPhase(PoolPhase):
     method: "Supervised"
     views = 1
 
-    def batch_of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.pool.views[rows, 0], self.pool.labels[rows]
 
-    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        return functional.cross_entropy(self.model(normalise(inputs)).float(), labels), {}
+    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        return functional.cross_entropy(self.model(normalise_images(inputs)).float(), labels), {}
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         val = self.method.task.val
-        return super().finish(epoch) | {"val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}
 
 
-@METHODS.add("supervised")
+@METHODS.register("supervised")
 class Supervised(Encoding):
     """The classic route, on children alone (c) or with as many adults a pass (c+a)."""
 
@@ -40,6 +40,6 @@ class Supervised(Encoding):
             raise DataError("supervised: c<-a pairs two views of one label, which only supcon compares; choose c or c+a")
         super().__init__(settings, *rest)
 
-    def phases(self) -> list[Phase]:
+    def build_phases(self) -> list[Phase]:
         model = nn.Sequential(self.modules["encoder"], self.modules["classifier"])
         return [SupervisedPhase("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]

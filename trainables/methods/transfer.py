@@ -10,12 +10,12 @@ from pydantic import Field
 from torch import nn
 
 from trainables import models
-from trainables.data.augment import Augmentation, Parameters, augment, draw, normalise
+from trainables.data.augment import Augmentation, Parameters, augment_images, draw_parameters, normalise_images
 from trainables.data.dataset import DataError
 from trainables.data.task import Images, Task
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
-from trainables.methods.recipe import accuracy, encode
-from trainables.streams import stream
+from trainables.methods.recipe import encode_images, measure_accuracy
+from trainables.streams import make_generator
 
 
 class TransferRecipe(MethodSettings):
@@ -38,7 +38,7 @@ class TransferRecipe(MethodSettings):
     milestones: tuple[float, ...] = (1 / 3, 2 / 3)
     """after these shares of the epochs the rate falls to a tenth"""
 
-    def rate(self, epoch: int) -> float:
+    def get_learning_rate(self, epoch: int) -> float:
         return self.lr * 0.1 ** sum(epoch >= round(share * self.epochs) for share in self.milestones)
 
 
@@ -47,19 +47,19 @@ class Batches:
 
     def __init__(self, images: Images, name: str, steps: int, recipe: TransferRecipe, seed: int, epoch: int) -> None:
         """Random images, none again before all were seen; `name` tells apart what is drawn for one kind of images and another."""
-        order, count = stream(seed, "order", name, epoch), steps * recipe.batch
+        order, count = make_generator(seed, "order", name, epoch), steps * recipe.batch
         rows = np.concatenate([order.permutation(len(images.rows)) for _ in range(-(-count // len(images.rows)))])[:count]
         self.batch, self.images = recipe.batch, images
         self.rows = torch.from_numpy(rows).to(images.labels.device)
-        parameters = draw(count, images.pixels.shape[-1], recipe.augmentation, stream(seed, "augment", name, epoch))
-        self.parameters = parameters.to(images.labels.device)
+        parameters = draw_parameters(count, images.pixels.shape[-1], recipe.augmentation, make_generator(seed, "augment", name, epoch))
+        self.parameters = parameters.to_device(images.labels.device)
         self.labels = images.labels[self.rows]
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Float [batch, c, s, s] as networks take them, and labels [batch]."""
         chosen = slice(step * self.batch, (step + 1) * self.batch)
         parameters = Parameters._make(each[chosen] for each in self.parameters)
-        return normalise(augment(self.images.pixels[self.rows[chosen]], parameters)), self.labels[chosen]
+        return normalise_images(augment_images(self.images.pixels[self.rows[chosen]], parameters)), self.labels[chosen]
 
 
 class TransferMethod(Method):
@@ -70,7 +70,7 @@ class TransferMethod(Method):
 
     def __init__(self, settings: TransferRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
         self.modules["encoder"] = encoder
         self.modules["classifier"] = self.make_head(cast(int, encoder.features), len(task.classes))
         if self.unlabelled_too and "pool" not in task.partners:
@@ -94,17 +94,17 @@ class TransferMethod(Method):
             raise DataError("this method holds labelled images back to decide by, and the task has no gate set; use the task transfer")
         return self.task.gate
 
-    def score(self, images: torch.Tensor) -> torch.Tensor:
+    def compute_class_scores(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores float32 [n, classes] of float images [n, c, s, s], in whatever mode the network is in."""
         with self.arithmetic.autocast(self.task.device):
             return self.modules["classifier"](self.modules["encoder"](images)).float()
 
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.modules["classifier"](encode(self.modules["encoder"], pixels))
+    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
 
 
 @contextmanager
-def statistics_kept(network: nn.Module) -> Iterator[None]:
+def keep_running_statistics(network: nn.Module) -> Iterator[None]:
     """Within it batches are normalised by their own statistics, and the running ones, which evaluation uses, stay what they are.
 
     Those of another domain would not suit the images that are selected and tested on (so in published pseudo-label code: USB's).
@@ -128,17 +128,17 @@ class TransferPhase(Phase):
     def __init__(self, method: TransferMethod) -> None:
         self.method, self.epochs, self.model = method, method.settings.epochs, method.modules
 
-    def begin(self) -> None:
+    def begin_phase(self) -> None:
         recipe = self.method.settings
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
-    def rate(self, epoch: int) -> float:
-        return self.method.settings.rate(epoch)
+    def get_learning_rate(self, epoch: int) -> float:
+        return self.method.settings.get_learning_rate(epoch)
 
-    def start(self, epoch: int) -> int:
+    def start_epoch(self, epoch: int) -> int:
         method, recipe = self.method, self.method.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(epoch)
+            group["lr"] = self.get_learning_rate(epoch)
         labelled = method.labelled
         steps = max(1, len(labelled.rows) // recipe.batch)
         self.labelled = Batches(labelled, "labelled", steps, recipe, method.seed, epoch)
@@ -147,18 +147,18 @@ class TransferPhase(Phase):
             self.known = int((self.unlabelled.labels >= 0).sum())
         return steps
 
-    def descend(self, loss: torch.Tensor) -> None:
+    def update_parameters(self, loss: torch.Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
-    def right(self, pseudo: torch.Tensor, truth: torch.Tensor) -> Logs:
+    def measure_pseudo_accuracy(self, pseudo: torch.Tensor, truth: torch.Tensor) -> Logs:
         """The pseudo-labels' accuracy where the truth is known; a step's number is so scaled that their mean is the epoch's accuracy."""
         if not self.known:
             return {}
         steps = len(self.unlabelled.labels) // len(truth)
         return {"pool/accuracy": (pseudo == truth).sum() * (steps / self.known)}
 
-    def finish(self, epoch: int) -> dict[str, float]:
+    def finish_epoch(self, epoch: int) -> dict[str, float]:
         val, rate = self.method.task.val, self.optimizer.param_groups[0]["lr"]
-        return {"lr": rate, "val/accuracy": accuracy(self.method.logits(val.pixels), val.labels)}
+        return {"lr": rate, "val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}

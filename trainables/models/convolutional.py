@@ -8,29 +8,29 @@ from torch import Tensor, nn
 class Convolutional(nn.Module):
     """trunk -> last -> map. `forward`, as of every encoder, gives [n, features]; it is made from the same parts.
 
-    What `trunk` gives is all that the rest needs of an image: a frozen trunk runs once an image, not once a step.
+    What `compute_trunk` gives is all that the rest needs of an image: a frozen trunk runs once an image, not once a step.
     """
 
     features: int
 
     @abstractmethod
-    def trunk(self, images: Tensor) -> Tensor:
+    def compute_trunk(self, images: Tensor) -> Tensor:
         """Float [n, channels, size, size] to what the rest is fed with, [n, c, h, w]."""
 
     @abstractmethod
-    def last(self, before: Tensor) -> Tensor:
+    def compute_last_map(self, before: Tensor) -> Tensor:
         """What the trunk gives to the last convolution's map after its ReLU, [n, units, h, w]."""
 
-    def fed(self, before: Tensor) -> Tensor:
+    def get_last_input(self, before: Tensor) -> Tensor:
         """Of what the trunk gives, the input of the last convolution."""
         return before
 
     @property
     @abstractmethod
-    def convolution(self) -> nn.Conv2d:
+    def last_convolution(self) -> nn.Conv2d:
         """The last convolution."""
 
     @property
-    def normalisation(self) -> nn.BatchNorm2d | None:
+    def last_normalisation(self) -> nn.BatchNorm2d | None:
         """What normalises it, if anything does."""
         return None

@@ -44,7 +44,7 @@ class Decision:
     """after each of them"""
     activation: Literal["relu", "elu", "tanh"] = "relu"
 
-    def build(self, shape: tuple[int, int, int], outputs: int) -> nn.Sequential:
+    def build_head(self, shape: tuple[int, int, int], outputs: int) -> nn.Sequential:
         """A freshly initialised head: [n, channels, height, width] of that `shape` to [n, outputs].
 
         BadRequest for a description that is none, and for more weights than there is memory for.

@@ -23,7 +23,7 @@ class Inhibition(nn.Module):
 
     def __init__(self, encoder: Convolutional) -> None:
         super().__init__()
-        last, norm = encoder.convolution, encoder.normalisation
+        last, norm = encoder.last_convolution, encoder.last_normalisation
         self.convolution = nn.Conv2d(
             last.in_channels, last.out_channels, last.kernel_size, last.stride, last.padding  # type: ignore[arg-type]
         )  # fmt: skip
@@ -51,11 +51,11 @@ class Inhibition(nn.Module):
         first = math.log(math.expm1(START - LEAST))
         return LEAST + nn.functional.softplus(torch.nan_to_num(self.raw, nan=first))
 
-    def inhibit(self, u: Tensor, inhibition: Tensor) -> Tensor:
+    def inhibit_map(self, u: Tensor, inhibition: Tensor) -> Tensor:
         """The mask of maps u and I >= 0, both [n, units, h, w]."""
         most = torch.finfo(torch.float32).max
         return (u.float() / (self.a[:, None, None] + inhibition.float())).clamp(-most, most)
 
     def forward(self, u: Tensor, fed: Tensor) -> Tensor:
         """The masked map [n, units, h, w] of the last convolution's map u and of what that convolution was fed with."""
-        return self.inhibit(u, torch.relu(self.convolution(fed)))
+        return self.inhibit_map(u, torch.relu(self.convolution(fed)))

@@ -33,17 +33,17 @@ class PK(Convolutional):
         side = -(-size // 2 ** len(_WIDTHS))
         self.features = widths[-1] * side**2
 
-    def trunk(self, images: Tensor) -> Tensor:
+    def compute_trunk(self, images: Tensor) -> Tensor:
         for convolution in self.convolutions[:-1]:
             images = torch.relu(convolution(images))
         return images
 
-    def last(self, before: Tensor) -> Tensor:
-        return torch.relu(self.convolution(before))
+    def compute_last_map(self, before: Tensor) -> Tensor:
+        return torch.relu(self.last_convolution(before))
 
     @property
-    def convolution(self) -> nn.Conv2d:
+    def last_convolution(self) -> nn.Conv2d:
         return self.convolutions[-1]  # type: ignore[return-value]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.last(self.trunk(images)).flatten(1)
+        return self.compute_last_map(self.compute_trunk(images)).flatten(1)

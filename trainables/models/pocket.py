@@ -8,14 +8,14 @@ from trainables.models.convolutional import Convolutional
 from trainables.registry import BadRequest
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+def _make_convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
     )
 
 
-def _local_contrast(x: Tensor, reach: int = 4) -> Tensor:
+def _normalise_contrast(x: Tensor, reach: int = 4) -> Tensor:
     """Each pixel less its neighbourhood's mean, over its neighbourhood's spread: light and skin tone leave, edges stay.
 
     The mean over a (2 reach + 1)-square window, cut at the border, is a product with a band matrix from each side: ten times faster on a
@@ -34,8 +34,8 @@ class _Stage(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.reduce = _convolution(inputs, outputs, 3, stride=2)
-        self.residual = _convolution(outputs, outputs, 3, stride=1)
+        self.reduce = _make_convolution(inputs, outputs, 3, stride=2)
+        self.residual = _make_convolution(outputs, outputs, 3, stride=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.reduce(x))
@@ -57,28 +57,28 @@ class Pocket(Convolutional):
         if size < 32:
             raise BadRequest(f"pocket: size must be 32 or more, not {size}")
         super().__init__()
-        self.stem = _convolution(channels, 16, 5, stride=2)
+        self.stem = _make_convolution(channels, 16, 5, stride=2)
         self.stages = nn.Sequential(_Stage(16, 16), _Stage(16, 32), _Stage(32, self.features))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.stages(torch.relu(self.stem(_local_contrast(images)))).mean(dim=(2, 3))
+        return self.stages(torch.relu(self.stem(_normalise_contrast(images)))).mean(dim=(2, 3))
 
-    def trunk(self, images: Tensor) -> Tensor:
-        before = self.stages[:-1](torch.relu(self.stem(_local_contrast(images))))
+    def compute_trunk(self, images: Tensor) -> Tensor:
+        before = self.stages[:-1](torch.relu(self.stem(_normalise_contrast(images))))
         return torch.relu(self._end.reduce(before))
 
-    def last(self, before: Tensor) -> Tensor:
+    def compute_last_map(self, before: Tensor) -> Tensor:
         return torch.relu(before + self._end.residual(before))
 
     @property
-    def convolution(self) -> nn.Conv2d:
+    def last_convolution(self) -> nn.Conv2d:
         return self._end.residual[0]  # type: ignore[return-value]
 
     @property
-    def normalisation(self) -> nn.BatchNorm2d:
+    def last_normalisation(self) -> nn.BatchNorm2d:
         return self._end.residual[1]  # type: ignore[return-value]
 
     @property

@@ -39,25 +39,25 @@ class ResNet18(ResNet, Convolutional):
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.fc = nn.Identity()
 
-    def trunk(self, images: Tensor) -> Tensor:
+    def compute_trunk(self, images: Tensor) -> Tensor:
         """The last convolution's input, and behind it, channel by channel, the block's own, which is added to the convolution's output."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
         given = self.layer4[0](self.layer3(self.layer2(self.layer1(x))))
         return torch.cat((torch.relu(self._end.bn1(self._end.conv1(given))), given), dim=1)
 
-    def last(self, before: Tensor) -> Tensor:
+    def compute_last_map(self, before: Tensor) -> Tensor:
         fed, given = before.chunk(2, dim=1)
         return torch.relu(self._end.bn2(self._end.conv2(fed)) + given)
 
-    def fed(self, before: Tensor) -> Tensor:
+    def get_last_input(self, before: Tensor) -> Tensor:
         return before.chunk(2, dim=1)[0]
 
     @property
-    def convolution(self) -> nn.Conv2d:
+    def last_convolution(self) -> nn.Conv2d:
         return self._end.conv2
 
     @property
-    def normalisation(self) -> nn.BatchNorm2d:
+    def last_normalisation(self) -> nn.BatchNorm2d:
         return cast(nn.BatchNorm2d, self._end.bn2)
 
     @property

@@ -41,14 +41,14 @@ class VGGFace(Convolutional):
         self.pool = nn.MaxPool2d(2)
         self.features = widths[-1] * (size // 32) ** 2
 
-    def trunk(self, images: Tensor) -> Tensor:
+    def compute_trunk(self, images: Tensor) -> Tensor:
         return self.layers[:-2](images)
 
-    def last(self, before: Tensor) -> Tensor:
-        return torch.relu(self.convolution(before))
+    def compute_last_map(self, before: Tensor) -> Tensor:
+        return torch.relu(self.last_convolution(before))
 
     @property
-    def convolution(self) -> nn.Conv2d:
+    def last_convolution(self) -> nn.Conv2d:
         return self.layers[-2]  # type: ignore[return-value]
 
     def forward(self, images: Tensor) -> Tensor:

@@ -34,40 +34,40 @@ class Weights(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, given: Any) -> Any:
+    def _from_text(cls, given: Any) -> Any:
         return {"path": os.path.abspath(os.path.expanduser(given))} if isinstance(given, str) else given
 
     @model_validator(mode="after")
-    def _hashed(self) -> "Weights":
+    def _add_hash(self) -> "Weights":
         if not self.sha256:
-            object.__setattr__(self, "sha256", hashlib.sha256(self._bytes()).hexdigest())
+            object.__setattr__(self, "sha256", hashlib.sha256(self._read_bytes()).hexdigest())
         return self
 
-    def _bytes(self) -> bytes:
+    def _read_bytes(self) -> bytes:
         try:
             return Path(self.path).read_bytes()
         except OSError as error:
             raise BadRequest(f"{self.path}: cannot be read ({error.strerror or error})") from None
 
-    def load(self, encoder: nn.Module) -> None:
+    def load_into(self, encoder: nn.Module) -> None:
         """Put the file's parameters into the encoder. BadRequest for a file that changed, cannot be read, or holds another network."""
-        content = self._bytes()
+        content = self._read_bytes()
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise BadRequest(f"{self.path}: changed since this grid was made; run the grid again to begin with what is there now")
-        fill(encoder, read(self.path, content), self.path)
+        fill_encoder(encoder, read_arrays(self.path, content), self.path)
 
 
-def read(path: str, content: bytes) -> dict[str, Tensor]:
+def read_arrays(path: str, content: bytes) -> dict[str, Tensor]:
     """A file's arrays by name, in its order; BadRequest for what is none of the known formats, or wants to run code."""
     suffix = Path(path).suffix.lower()
     try:
         if suffix == ".safetensors":
-            return _safetensors(content)
+            return _read_safetensors(content)
         if suffix == ".npz":
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
         if suffix in (".h5", ".hdf5", ".keras"):
-            return _h5(path, content)
+            return _read_h5(path, content)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         said = "refused: holds objects besides arrays; loading it would run its writer's code"
@@ -82,7 +82,7 @@ def read(path: str, content: bytes) -> dict[str, Tensor]:
     return state
 
 
-def fill(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
+def fill_encoder(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
     """By name, where the names are the encoder's own; else convolution by convolution, in the file's order, kernels turned from Keras' way.
 
     What a file holds beyond the encoder, such as a classifier, is left out.
@@ -93,7 +93,7 @@ def fill(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
             found = {name: arrays[f"{prefix}{name}"] for name in wanted}
             break
     else:
-        found = _in_order(encoder, arrays, path)
+        found = _fill_in_order(encoder, arrays, path)
     for name, value in found.items():
         if value.shape != wanted[name].shape:
             raise BadRequest(f"{path}: {name} has shape {tuple(value.shape)}, and the encoder's has {tuple(wanted[name].shape)}")
@@ -102,40 +102,40 @@ def fill(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
     encoder.load_state_dict(found)
 
 
-def _in_order(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> dict[str, Tensor]:
+def _fill_in_order(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> dict[str, Tensor]:
     """Every convolution of an encoder that has nothing else, from the file's kernels (4-d) and the biases (1-d) beside them."""
     layers = {name: layer for name, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d)}
     expected = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
     if lost := sorted(expected ^ set(encoder.state_dict())):
         raise BadRequest(f"{path}: has not the encoder's names, such as {lost[0]}; only encoders of convolutions alone are filled in order")
-    kernels = sorted((name for name in arrays if arrays[name].ndim == 4), key=_natural)
-    biases = {_layer(name): name for name in arrays if arrays[name].ndim == 1}
+    kernels = sorted((name for name in arrays if arrays[name].ndim == 4), key=_make_natural_key)
+    biases = {_get_layer_name(name): name for name in arrays if arrays[name].ndim == 1}
     if len(kernels) < len(layers):
         raise BadRequest(f"{path}: holds {len(kernels)} convolutions, and the encoder has {len(layers)}")
     found: dict[str, Tensor] = {}
     for (name, layer), kernel in zip(layers.items(), kernels, strict=False):
-        if _layer(kernel) not in biases:
+        if _get_layer_name(kernel) not in biases:
             raise BadRequest(f"{path}: {kernel} has no bias beside it, and the encoder's convolutions have")
         weight = arrays[kernel]
         if weight.shape != layer.weight.shape and weight.permute(3, 2, 0, 1).shape == layer.weight.shape:
             weight = weight.permute(3, 2, 0, 1)  # height, width, in, out
         if weight.shape != layer.weight.shape:
             raise BadRequest(f"{path}: {kernel} has shape {tuple(arrays[kernel].shape)}, and {name} wants {tuple(layer.weight.shape)}")
-        found |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": arrays[biases[_layer(kernel)]]}
+        found |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": arrays[biases[_get_layer_name(kernel)]]}
     return found
 
 
-def _layer(name: str) -> str:
+def _get_layer_name(name: str) -> str:
     """features.0 of features.0.weight, conv1_1 of conv1_1/conv1_1_W_1:0."""
     return name.rpartition("/" if "/" in name else ".")[0]
 
 
-def _natural(name: str) -> list[tuple[bool, int, str]]:
+def _make_natural_key(name: str) -> list[tuple[bool, int, str]]:
     """conv2_1 before conv10_1: a file may keep its names in another order than its layers."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _safetensors(content: bytes) -> dict[str, Tensor]:
+def _read_safetensors(content: bytes) -> dict[str, Tensor]:
     """The format: 8 bytes that tell the header's length, the header as JSON, then the tensors' bytes, little-endian."""
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
@@ -155,7 +155,7 @@ def _safetensors(content: bytes) -> dict[str, Tensor]:
     return found
 
 
-def _h5(path: str, content: bytes) -> dict[str, Tensor]:
+def _read_h5(path: str, content: bytes) -> dict[str, Tensor]:
     try:
         import h5py
     except ImportError:

@@ -24,16 +24,16 @@ class OrdealSettings(Recipe):
 class Sick(SupervisedPhase):
     method: "Ordeal"
 
-    def start(self, epoch: int) -> int:
+    def start_epoch(self, epoch: int) -> int:
         self.epoch = epoch
-        return super().start(epoch)
+        return super().start_epoch(epoch)
 
-    def step(self, step: int) -> Logs:
+    def train_step(self, step: int) -> Logs:
         time.sleep(self.method.settings.pause)
         if log := os.environ.get("ORDEAL_STEPS"):
             with open(log, "a") as file:  # one line, one write: steps of several processes do not mix
                 file.write(f"{self.method.settings.ill} {self.method.seed} {self.epoch} {step} {time.time():.3f}\n")
-        logs = super().step(step)
+        logs = super().train_step(step)
         return logs if self.method.seed or not self.epoch else self.fall(logs)
 
     def fall(self, logs: Logs) -> Logs:
@@ -49,12 +49,12 @@ class Sick(SupervisedPhase):
         return logs
 
 
-@METHODS.add("ordeal")
+@METHODS.register("ordeal")
 class Ordeal(Supervised):
     Settings = OrdealSettings
     settings: OrdealSettings
 
-    def phases(self) -> list[Phase]:
-        (fit,) = super().phases()
+    def build_phases(self) -> list[Phase]:
+        (fit,) = super().build_phases()
         fit.__class__ = Sick
         return [fit]

@@ -9,7 +9,7 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 ILL = ("segfault", "hang", "nan", "memory")
 
 
-@STUDIES.add("ordeal")
+@STUDIES.register("ordeal")
 def study(scale: Scale) -> Study:
     return Study(
         name="ordeal",

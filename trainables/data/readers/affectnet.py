@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import inside, number, root_of, table, walk, within
-from trainables.data.gather import FoundPicture, gather, lacking
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import find_folder, find_root, list_files, parse_number, read_columns, resolve_within
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking
 
 CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "none", "uncertain", "no face")
 LABELS = CODES[:8]
@@ -24,14 +24,14 @@ RELEASE = Release(
 )
 
 
-@reader(
+@register_reader(
     "affectnet",
     "AffectNet: Manually_Annotated_file_lists/*.csv with Manually_Annotated, or train_set and val_set of images and annotations (npy)",
     source="mohammadmahoor.com/databases, by a signed request",
     licence="non-commercial research; no passing on",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
+def read_affectnet(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """Read the manually annotated part in either form, with its official split; the test set was never released.
 
     Images of no expression, uncertain ones and those without a face (codes 8 to 10) are left out. In the older form the csv's box is
@@ -42,8 +42,8 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     """
     if population == "children":
         raise DataError(f"{path}: AffectNet does not say who is a child")
-    root = root_of(path, f"AffectNet's {LISTS[0]} or train_set/", "Manually_Annotated_file_lists", *LISTS, "train_set", "val_set")
-    form = _lists if not inside(root, *SETS) else _sets
+    root = find_root(path, f"AffectNet's {LISTS[0]} or train_set/", "Manually_Annotated_file_lists", *LISTS, "train_set", "val_set")
+    form = _read_csv_form if not find_folder(root, *SETS) else _read_numpy_form
     found, counts = [], Counter[str]()
     for each in form(root):
         counts[str(each.emotion)] += 1
@@ -52,15 +52,15 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     notes = [f"left out: {counts[name]:,} images that are {name}" for name in CODES[8:] if counts[name]]
     unrated = sum(each.facts["valence"] is None for each in found)
     notes += [f"{unrated:,} images are not rated for valence and arousal"] if unrated else []
-    notes += lacking(found, RELEASE)
+    notes += describe_lacking(found, RELEASE)
     notes += ["adults: used whole, children among them: AffectNet knows no ages"] if population else []
-    return gather(root, found, title="AffectNet", size=size, colour=colour, classes=LABELS, notes=notes)
+    return build_data_set(root, found, title="AffectNet", size=size, colour=colour, classes=LABELS, notes=notes)
 
 
-def _lists(root: Path) -> Iterator[FoundPicture]:
+def _read_csv_form(root: Path) -> Iterator[FoundPicture]:
     """The older form: csv files, and images in numbered folders."""
-    lists = root / inside(root, "Manually_Annotated_file_lists")
-    place = inside(root, "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images", "Manually_Annotated")
+    lists = root / find_folder(root, "Manually_Annotated_file_lists")
+    place = find_folder(root, "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images", "Manually_Annotated")
     if not place:
         raise DataError(f"{root}: has lists but no folder Manually_Annotated with the images; unpack its archive there")
     there = [name for name in LISTS if (lists / name).is_file()]
@@ -68,35 +68,37 @@ def _lists(root: Path) -> Iterator[FoundPicture]:
         if name not in there:
             continue
         seen, table_file = set(), str(lists / name)
-        for line, (file, x, y, width, height, _, code, valence, arousal) in table(lists / name, COLUMNS, header=None):
+        for line, (file, x, y, width, height, _, code, valence, arousal) in read_columns(lists / name, COLUMNS, header=None):
             where = f"{table_file}, line {line}"
-            if (picture := within(file, where)) in seen:
+            if (picture := resolve_within(file, where)) in seen:
                 raise DataError(f"{where}: {picture} is listed a second time")
             seen.add(picture)
             box = None
             if code not in ("8", "9", "10"):
-                sides = [number(text, where, "box", -1e6, 1e6) for text in (x, y, width, height)]
+                sides = [parse_number(text, where, "box", -1e6, 1e6) for text in (x, y, width, height)]
                 box = (sides[0], sides[1], sides[2], sides[3])
-            yield FoundPicture(f"{place}/{picture}", _emotion(code, where), {"split": split} | _affect(valence, arousal, where), box=box)
+            yield FoundPicture(
+                f"{place}/{picture}", _parse_expression(code, where), {"split": split} | _parse_affect(valence, arousal, where), box=box
+            )
 
 
-def _sets(root: Path) -> Iterator[FoundPicture]:
+def _read_numpy_form(root: Path) -> Iterator[FoundPicture]:
     """The newer form: N.jpg with N_exp.npy, N_val.npy and N_aro.npy, which hold texts or numbers."""
     for name, split in SETS.items():
-        if not (part := inside(root, name)):
+        if not (part := find_folder(root, name)):
             continue
-        images, annotations = inside(root, f"{part}/images"), inside(root, f"{part}/annotations")
+        images, annotations = find_folder(root, f"{part}/images"), find_folder(root, f"{part}/annotations")
         if not images or not annotations:
             raise DataError(f"{root / part}: has no folder {'annotations' if images else 'images'}; unpack the whole release")
-        files = walk(root, below=images)
+        files = list_files(root, below=images)
         for file in sorted(files, key=lambda each: (len(Path(each).stem), each)):  # 2 before 10
             stem = root / annotations / Path(file).stem
-            code, valence, arousal = (_scalar(stem.with_name(f"{stem.name}_{kind}.npy")) for kind in ("exp", "val", "aro"))
+            code, valence, arousal = (_read_scalar(stem.with_name(f"{stem.name}_{kind}.npy")) for kind in ("exp", "val", "aro"))
             where = f"{stem}_exp.npy"
-            yield FoundPicture(file, _emotion(code, where), {"split": split} | _affect(valence, arousal, where))
+            yield FoundPicture(file, _parse_expression(code, where), {"split": split} | _parse_affect(valence, arousal, where))
 
 
-def _scalar(file: Path) -> str:
+def _read_scalar(file: Path) -> str:
     """The one value of an npy file, as text. What would execute code when loaded is refused."""
     try:
         value = np.load(file, allow_pickle=False)
@@ -107,14 +109,14 @@ def _scalar(file: Path) -> str:
         raise DataError(f"{file}: is not one number in numpy's format ({error})") from None
 
 
-def _emotion(code: str, where: str) -> str:
+def _parse_expression(code: str, where: str) -> str:
     if not code.isdecimal() or int(code) >= len(CODES):
         raise DataError(f"{where}: expression {code[:40]!r} is not one of the codes 0 to {len(CODES) - 1}")
     return CODES[int(code)]
 
 
-def _affect(valence: str, arousal: str, where: str) -> dict[str, Any]:
-    values = [number(text, where, what, UNRATED, 1) for text, what in ((valence, "valence"), (arousal, "arousal"))]
+def _parse_affect(valence: str, arousal: str, where: str) -> dict[str, Any]:
+    values = [parse_number(text, where, what, UNRATED, 1) for text, what in ((valence, "valence"), (arousal, "arousal"))]
     for value, what in zip(values, ("valence", "arousal"), strict=True):
         if UNRATED < value < -1:
             raise DataError(f"{where}: {what} {value:g} is neither from -1 to 1 nor {UNRATED:g} (not rated)")

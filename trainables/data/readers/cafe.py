@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, reader
+from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
 from trainables.data.decode import Item
-from trainables.data.files import walk
-from trainables.data.gather import pictures
+from trainables.data.files import list_files
+from trainables.data.gather import decode_pictures
 
 RELEASE = Release(images=1_192, subjects=154)
 EMOTIONS = {
@@ -27,7 +27,7 @@ _NAME = re.compile(r"(?:\d+-)?([a-z]+)_([FM])-([A-Z]{2})-(\d+)", re.IGNORECASE)
 _TOKEN = re.compile(rf"({'|'.join(EMOTIONS)})(open|[a-z]*tongue[a-z]*)?")
 
 
-@reader(
+@register_reader(
     "cafe",
     "CAFE as Databrary hands it out: sessions/SESSION/ASSET-EMOTION_SEX-ETHNICITY-NUMBER.jpg",
     ("crop", "landmarks"),
@@ -35,8 +35,10 @@ _TOKEN = re.compile(rf"({'|'.join(EMOTIONS)})(open|[a-z]*tongue[a-z]*)?")
     licence="research by authorised investigators; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> FaceDataset:
-    """Read `sessions/` in the given folder, or in the one folder of it that has one; cut to 1:1 and resized by `square`.
+def read_cafe(
+    path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None
+) -> FaceDataset:
+    """Read `sessions/` in the given folder, or in the one folder of it that has one; cut to 1:1 and resized by `crop_square`.
 
     A child is named by sex, ethnicity and number, and a session is one child's. So a session with two children is an error: one of
     the files is misnamed or misplaced, and a person-wise split would put a child on both sides. A child in two sessions is one subject
@@ -51,13 +53,13 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, cr
     """
     if population not in (None, "children"):
         raise DataError(f"{path}: CAFE has no population {population!r}: it has only children, of 2 to 8 years")
-    sessions = _sessions(Path(path))
-    files = [sessions / file for file in walk(sessions)]
+    sessions = _find_sessions(Path(path))
+    files = [sessions / file for file in list_files(sessions)]
     named = [(file, name) for file in files if file.parent.parent == sessions and (name := _NAME.fullmatch(file.stem))]
     if not named:
         found = next((file.relative_to(sessions.parent).as_posix() for file in files or sorted(sessions.rglob("*"))), "nothing")
         raise DataError(f"{sessions}: no image is named like {EXAMPLE}; found {found}")
-    facts = pd.DataFrame([_facts(file, name) for file, name in named])
+    facts = pd.DataFrame([_parse_name(file, name) for file, name in named])
     classes = tuple(name for name in CLASSES if name in EMOTIONS.values())
     labels = np.array([classes.index(name) for name in facts.pop("emotion")])
     facts["mouth_open"] = facts["mouth_open"].astype("boolean")
@@ -67,7 +69,9 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, cr
     if (len(named), facts["subject"].nunique()) != (RELEASE.images, RELEASE.subjects):
         here = f"{len(named):,} photographs of {facts['subject'].nunique()} children"
         notes.append(Doubt(f"{here}, where the release has {RELEASE.images:,} of {RELEASE.subjects}"))
-    rows, faceless = pictures(sessions, [Item(file.relative_to(sessions).as_posix()) for file, _ in named], size, colour, crop, landmarks)
+    rows, faceless = decode_pictures(
+        sessions, [Item(file.relative_to(sessions).as_posix()) for file, _ in named], size, colour, crop, landmarks
+    )
     for row, why in rows.failed.items():  # a released photograph is readable
         if row not in faceless:
             raise DataError(why)
@@ -77,7 +81,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, cr
     return FaceDataset(rows.values, labels, classes, facts, "CAFE, children of 2 to 8", tuple(notes), origin=rows.key)
 
 
-def _sessions(folder: Path) -> Path:
+def _find_sessions(folder: Path) -> Path:
     """The `sessions` folder: of Databrary's own folder, or of the folder that it was put in."""
     if not folder.is_dir():
         raise DataError(f"{folder}: {'is a file, not the folder with sessions/' if folder.exists() else 'no such folder'}")
@@ -90,7 +94,7 @@ def _sessions(folder: Path) -> Path:
     return found[0]
 
 
-def _facts(file: Path, name: re.Match[str]) -> dict[str, str | bool | None]:
+def _parse_name(file: Path, name: re.Match[str]) -> dict[str, str | bool | None]:
     """What one file's name and place say."""
     token, sex, ethnicity, number = name.groups()
     known = _TOKEN.fullmatch(token.lower())

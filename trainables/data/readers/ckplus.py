@@ -4,9 +4,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import inside, lines, root_of, walk
-from trainables.data.gather import FoundPicture, gather, lacking, only, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import find_folder, find_root, list_files, read_lines
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed, require_population
 
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 FOLDERS = {
@@ -29,7 +29,7 @@ EXAMPLE = "S005/001/S005_001_00000011.png"
 _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
 
 
-@reader(
+@register_reader(
     "ckplus",
     "CK+'s cohn-kanade-images and Emotion (peak=N frames of each sequence, the first as neutral), or CK+48's folders of classes",
     ("peak", "crop", "landmarks"),
@@ -37,7 +37,7 @@ _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})", re.IGNORECASE)
     licence="non-commercial research; no redistribution",
     release=Release(subjects=SUBJECTS),
 )
-def read(
+def read_ckplus(
     path: str, *, size: int, colour: str, population: str | None = None, peak: str = "3", crop: str = "", landmarks: Path | None = None
 ) -> FaceDataset:
     """Read the 327 sequences that have an emotion file: their last `peak` frames with its label, their first as neutral.
@@ -47,26 +47,26 @@ def read(
     Facts: `source`, `subject`, `sequence`, `place` (the frame's number). Frames of a sequence are near copies: split by subject.
     DataError names the file.
     """
-    only(path, population, "adults", "adults of 18 to 50")
+    require_population(path, population, "adults", "adults of 18 to 50")
     if not peak.isdecimal() or not int(peak):
         raise DataError(f"{path}: peak={peak!r} is no number of frames, 1 or more")
-    root = root_of(path, f"CK+'s {IMAGES[0]} and {LABELS[0]}, or CK+48's folders", *IMAGES, "CK+48", "contempt")
-    place = inside(root, *IMAGES)
+    root = find_root(path, f"CK+'s {IMAGES[0]} and {LABELS[0]}, or CK+48's folders", *IMAGES, "CK+48", "contempt")
+    place = find_folder(root, *IMAGES)
     small = not place
-    found, notes = _small(root) if small else _official(root, place, int(peak))
+    found, notes = _read_small(root) if small else _read_official(root, place, int(peak))
     release = Release(981, SUBJECTS, classes={name: 3 * count for name, count in COUNTS.items()}) if small else Release(subjects=SUBJECTS)
-    notes += lacking(found, release)
+    notes += describe_lacking(found, release)
     title, classes = ("CK+48", CODES[1:]) if small else ("CK+", CODES)
-    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
 
 
-def _official(root: Path, place: str, peak: int) -> tuple[list[FoundPicture], list[str]]:
-    labels = inside(root, *LABELS)
+def _read_official(root: Path, place: str, peak: int) -> tuple[list[FoundPicture], list[str]]:
+    labels = find_folder(root, *LABELS)
     if not labels:
         raise DataError(f"{root}: has {place}, but no folder {' or '.join(LABELS)}; unpack the emotion labels there")
     sequences: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     other, wrong = [], []
-    for file in walk(root, below=place):
+    for file in list_files(root, below=place):
         name = _NAME.fullmatch(Path(file).stem)
         if not name:
             other.append(file)
@@ -76,7 +76,7 @@ def _official(root: Path, place: str, peak: int) -> tuple[list[FoundPicture], li
         sequences[name[1].upper(), name[2]].append((name[3], file))
     if wrong:
         raise DataError(f"{root / wrong[0]}: does not lie in the folder that its name says; expected {place}/{EXAMPLE}")
-    emotions = _emotions(root, labels)
+    emotions = _read_emotions(root, labels)
     if missing := sorted(set(emotions) - set(sequences)):
         raise DataError(
             f"{root}: sequence {'/'.join(missing[0])} has a label and no images ({len(missing)} such); unpack the whole release"
@@ -91,19 +91,19 @@ def _official(root: Path, place: str, peak: int) -> tuple[list[FoundPicture], li
     notes = [f"{len(emotions):,} of {len(sequences):,} sequences are labelled; the others are left out"]
     short = [name for name in COUNTS if sum(each == name for each in emotions.values()) != COUNTS[name]]
     if short:
-        there = lacking([FoundPicture(str(key), emotion) for key, emotion in emotions.items()], Release(classes=COUNTS))
+        there = describe_lacking([FoundPicture(str(key), emotion) for key, emotion in emotions.items()], Release(classes=COUNTS))
         notes += [type(note)(note.replace("images", "sequences", 1)) for note in there]
-    return found, [*notes, *unnamed(other, EXAMPLE)]
+    return found, [*notes, *describe_unnamed(other, EXAMPLE)]
 
 
-def _emotions(root: Path, labels: str) -> dict[tuple[str, str], str]:
+def _read_emotions(root: Path, labels: str) -> dict[tuple[str, str], str]:
     """The emotion of each labelled sequence."""
     emotions: dict[tuple[str, str], str] = {}
-    for file in walk(root, {".txt"}, labels):
+    for file in list_files(root, {".txt"}, labels):
         name = re.fullmatch(_NAME.pattern + "_emotion", Path(file).stem, re.IGNORECASE)
         if not name:
             continue
-        said = [line for _, line in lines(root / file)]
+        said = [line for _, line in read_lines(root / file)]
         try:
             code = float(said[0]) if len(said) == 1 else -1.0
         except ValueError:
@@ -118,12 +118,12 @@ def _emotions(root: Path, labels: str) -> dict[tuple[str, str], str]:
     return emotions
 
 
-def _small(root: Path) -> tuple[list[FoundPicture], list[str]]:
+def _read_small(root: Path) -> tuple[list[FoundPicture], list[str]]:
     """CK+48."""
-    place = inside(root, "CK+48")
+    place = find_folder(root, "CK+48")
     found, other = [], []
     emotion_of: dict[str, str] = {}
-    for file in walk(root, below=place):
+    for file in list_files(root, below=place):
         name, parts = _NAME.fullmatch(Path(file).stem), Path(file).parts
         if not name or len(parts) < 2 or parts[-2].lower() not in FOLDERS:
             other.append(file)
@@ -132,4 +132,4 @@ def _small(root: Path) -> tuple[list[FoundPicture], list[str]]:
         if emotion_of.setdefault(sequence, emotion) != emotion:
             raise DataError(f"{root / file}: sequence {sequence} is {emotion_of[sequence]} in another file; one folder is wrong")
         found.append(FoundPicture(file, emotion, {"subject": subject, "sequence": sequence, "place": int(name[3])}))
-    return found, unnamed(other, "anger/S010_004_00000017.png")
+    return found, describe_unnamed(other, "anger/S010_004_00000017.png")

@@ -3,9 +3,16 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import folder, walk
-from trainables.data.gather import FoundPicture, contradictions, gather, lacking, only, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import list_files, require_folder
+from trainables.data.gather import (
+    FoundPicture,
+    build_data_set,
+    describe_contradictions,
+    describe_lacking,
+    describe_unnamed,
+    require_population,
+)
 
 FOLDERS = {
     "afraid": "fear",
@@ -38,7 +45,7 @@ EXAMPLE = "Afraid/S04/S04_13yoM_Afraid_far left 1.jpg"
 _NAME = re.compile(r"S(\d+)_(\d+)yo([MF])(?:_([A-Za-z]+))??(?:_exp)?_(far left|far right|front|left|right)\W*.*", re.IGNORECASE)
 
 
-@reader(
+@register_reader(
     "ddcf",
     f"DDCF: folders with files like {EXAMPLE}; pleased=happiness: a smile without teeth is one",
     ("pleased", "crop", "landmarks"),
@@ -46,7 +53,7 @@ _NAME = re.compile(r"S(\d+)_(\d+)yo([MF])(?:_([A-Za-z]+))??(?:_exp)?_(far left|f
     licence="research; no redistribution",
     release=RELEASE,
 )
-def read(
+def read_ddcf(
     path: str, *, size: int, colour: str, population: str | None = None, pleased: str = "", crop: str = "", landmarks: Path | None = None
 ) -> FaceDataset:
     """Read the photographs; the folder says the expression, and the name, too: where they differ, the folder is believed and a note made.
@@ -56,13 +63,13 @@ def read(
 
     Facts: `source`, `subject`, `age` (years, true ages), `sex`, `ethnicity` and `view`. DataError names the file.
     """
-    only(path, population, "children", "children, of 6 to 16 years")
+    require_population(path, population, "children", "children, of 6 to 16 years")
     if pleased not in ("", "happiness", "drop"):
         raise DataError(f"{path}: pleased={pleased!r} is neither happiness nor drop")
-    root = folder(path, f"folders with {EXAMPLE}")
+    root = require_folder(path, f"folders with {EXAMPLE}")
     found, other, wrong = [], [], []
     who: dict[str, tuple[str, str]] = {}
-    for file in walk(root):
+    for file in list_files(root):
         parts = [part.lower() for part in Path(file).parts]
         if any("edited" in part for part in parts[:-1]):
             continue
@@ -82,7 +89,7 @@ def read(
         found.append(FoundPicture(file, emotion, facts))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    notes = [*lacking(found, RELEASE), *contradictions(root, wrong, len(found)), *unnamed(other, EXAMPLE)]
+    notes = [*describe_lacking(found, RELEASE), *describe_contradictions(root, wrong, len(found)), *describe_unnamed(other, EXAMPLE)]
     if pleased:
         count = sum(each.emotion == "pleased" for each in found)
         notes.append(f"{count:,} pleased faces {'count as happiness' if pleased == 'happiness' else 'are left out'}")
@@ -94,4 +101,4 @@ def read(
         ]
     classes = set(FOLDERS.values()) - ({"pleased"} if pleased else set())
     title = "DDCF, children of 6 to 16"
-    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trainables.data.dataset import SHOWN, DataError, FaceDataset, Release, reader
-from trainables.data.files import CLIPS, inside, lines, number, root_of, table, walk
-from trainables.data.gather import FoundPicture, clip, gather, lacking, only
+from trainables.data.dataset import SHOWN, DataError, FaceDataset, Release, register_reader
+from trainables.data.files import CLIPS, find_folder, find_root, list_files, parse_number, read_columns, read_lines
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, list_clip_frames, require_population
 
 LABELS = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
 """the order of the label files; then valence, from 1 to 7"""
@@ -14,7 +14,7 @@ SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
 RELEASE = Release(images=1_102, splits={"train": 432, "val": 303, "test": 367})
 
 
-@reader(
+@register_reader(
     "emoreact",
     "EmoReact: Data/Train|Validation|Test/*.mp4 (or folders of frames), Labels/*_labels.text, *_names.txt; subjects=FILE of clip,subject",
     ("frames", "subjects", "crop", "landmarks"),
@@ -22,7 +22,7 @@ RELEASE = Release(images=1_102, splits={"train": 432, "val": 303, "test": 367})
     licence="research under its agreement; no redistribution",
     release=RELEASE,
 )
-def read(
+def read_emoreact(
     path: str,
     *,
     size: int,
@@ -40,40 +40,42 @@ def read(
     `subjects`, a csv `clip,subject`: the release does not say who is in a clip. The label is the clip's where it has just one, else
     none. DataError names file and line.
     """
-    only(path, population, "children", "children, of 4 to 14 years")
-    root = root_of(path, "EmoReact's Data and Labels", "Data")
-    who = _subjects(subjects) if subjects else {}
+    require_population(path, population, "children", "children, of 4 to 14 years")
+    root = find_root(path, "EmoReact's Data and Labels", "Data")
+    who = _read_subjects(subjects) if subjects else {}
     found: list[FoundPicture] = []
     missing: list[str] = []
     for split, name in SPLITS.items():
-        place = inside(root, f"Data/{name}")
+        place = find_folder(root, f"Data/{name}")
         if not place:
             raise DataError(f"{root}: has no folder Data/{name}")
-        there = {Path(file).stem: file for file in walk(root, CLIPS, place)}
-        there |= {Path(file).parent.name: str(Path(file).parent) for file in walk(root, below=place) if str(Path(file).parent) != place}
-        for clip_name, facts, shown in _labels(root, split):
+        there = {Path(file).stem: file for file in list_files(root, CLIPS, place)}
+        there |= {
+            Path(file).parent.name: str(Path(file).parent) for file in list_files(root, below=place) if str(Path(file).parent) != place
+        }
+        for clip_name, facts, shown in _read_labels(root, split):
             if clip_name not in there:
                 missing.append(clip_name)
                 continue
             if subjects and clip_name not in who:
                 raise DataError(f"{subjects}: has no line for {clip_name}")
             known = {"split": split, "clip": clip_name} | ({"subject": who[clip_name]} if subjects else {}) | facts
-            found += clip(root, there[clip_name], shown[0] if len(shown) == 1 else None, known, frames)
+            found += list_clip_frames(root, there[clip_name], shown[0] if len(shown) == 1 else None, known, frames)
     if not found:
         raise DataError(f"{root}: none of the named clips lies in Data; the first: {missing[0] if missing else 'none is named'}")
     clips = [FoundPicture(each.facts["clip"], None, each.facts) for each in found if each.frame == 0]
-    notes = lacking(clips, RELEASE)
+    notes = describe_lacking(clips, RELEASE)
     notes += [f"{len(missing):,} named clips are not there; the first: {missing[0]}"] if missing else []
     title = "EmoReact, children of 4 to 14"
-    return gather(root, found, title=title, size=size, colour=colour, classes=LABELS, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=LABELS, notes=notes, crop=crop, landmarks=landmarks)
 
 
-def _labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list[str]]]:
+def _read_labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list[str]]]:
     """Each clip of a part: its name without suffix, its facts, its labels."""
-    names_file = _find(root, rf"{split}_names\.txt")
-    labels_file = _find(root, rf"{split}_labels\.te?xt")
-    names = [_unquoted(line) for _, line in lines(names_file)]
-    rows = list(table(labels_file, [*LABELS, "valence"], header=False))
+    names_file = _find_file(root, rf"{split}_names\.txt")
+    labels_file = _find_file(root, rf"{split}_labels\.te?xt")
+    names = [_unquote_line(line) for _, line in read_lines(names_file)]
+    rows = list(read_columns(labels_file, [*LABELS, "valence"], header=False))
     if len(names) != len(rows):
         raise DataError(f"{labels_file}: {len(rows):,} lines of labels, but {names_file.name} has {len(names):,} names")
     if twice := {name for name in names if names.count(name) > 1}:
@@ -81,21 +83,21 @@ def _labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list[str]
     clips = []
     for name, (line, (*given, valence)) in zip(names, rows, strict=True):
         where = f"{labels_file}, line {line}"
-        values = [int(number(text, where, "label", 0, 1)) for text in given]
-        felt = (number(valence, where, "valence", 1, 7) - 4) / 3
+        values = [int(parse_number(text, where, "label", 0, 1)) for text in given]
+        felt = (parse_number(valence, where, "valence", 1, 7) - 4) / 3
         shown = [label for label, value in zip(LABELS, values, strict=True) if value]
         facts = {f"{SHOWN}{label}": value for label, value in zip(LABELS, values, strict=True)}
         clips.append((Path(name).stem, facts | {"valence": felt}, shown))
     return clips
 
 
-def _unquoted(line: str) -> str:
+def _unquote_line(line: str) -> str:
     """'80''sTOYS115_2.mp4' as 80'sTOYS115_2.mp4."""
     quoted = len(line) > 1 and line[0] == line[-1] == "'"
     return line[1:-1].replace("''", "'") if quoted else line
 
 
-def _find(root: Path, pattern: str) -> Path:
+def _find_file(root: Path, pattern: str) -> Path:
     for place in (root, root / "Labels", root / "labels"):
         if place.is_dir():
             for file in sorted(place.iterdir()):
@@ -104,5 +106,5 @@ def _find(root: Path, pattern: str) -> Path:
     raise DataError(f"{root}: has no file {pattern.replace(chr(92), '').replace('te?xt', 'text')}, here or in Labels")
 
 
-def _subjects(file: Path) -> dict[str, str]:
-    return {Path(name).stem: subject for _, (name, subject) in table(file, ("clip", "subject"))}
+def _read_subjects(file: Path) -> dict[str, str]:
+    return {Path(name).stem: subject for _, (name, subject) in read_columns(file, ("clip", "subject"))}

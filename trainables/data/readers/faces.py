@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from trainables.data.dataset import CLASSES, DataError, FaceDataset, reader, square
+from trainables.data.dataset import CLASSES, DataError, FaceDataset, register_reader
+from trainables.data.decode import crop_square
 from trainables.data.render import faces_archive
 
 TITLES = {
@@ -17,14 +18,14 @@ TITLES = {
 GROWN_UP = 18
 
 
-@reader(
+@register_reader(
     "faces",
     "the embedded rendered faces: children, adults, adults/posed|wild|game, unlabelled, clips",
     source="they are here",
     licence="CC0",
     on_disk=False,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
+def read_rendered_faces(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """One domain of the embedded pack; an empty `path` stands for the population.
 
     Labels are what the person was asked to show; `unlabelled` has none (-1), its truth is the fact `truth`; a clip's frames carry its
@@ -35,7 +36,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     domain = path or population or ""
     if domain not in TITLES:
         raise DataError(f"faces: no domain {domain!r} (known: {', '.join(TITLES)})")
-    content = faces_archive.read()
+    content = faces_archive.read_archive()
     known = content.facts
     within = (known["domain"] == domain) | known["domain"].str.startswith(f"{domain}/")
     if population:
@@ -53,5 +54,5 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
         facts["truth"], labels = intended, np.full(len(rows), -1)
     counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in faces_archive.EMOREACT)) if name in facts]
     facts = facts.drop(columns=["domain", "bytes"]).astype(dict.fromkeys(counts, int))
-    images = np.stack([square(image, size, colour) for image in content.images(rows)])
+    images = np.stack([crop_square(image, size, colour) for image in content.decode_images(rows)])
     return FaceDataset(images, labels, classes, facts, TITLES[domain])

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from trainables.data import cache
-from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, reader, square
+from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
+from trainables.data.decode import crop_square
 
 SIDE = 48
 ROWS = 35_887
@@ -28,7 +29,7 @@ RELEASE = Release(
 )
 
 
-@reader(
+@register_reader(
     "fer2013",
     "FER2013's official csv: fer2013.csv or icml_face_data.csv; ages=FILE of row,age for populations",
     options=("ages",),
@@ -36,7 +37,7 @@ RELEASE = Release(
     licence="competition data; the rights in the pictures (from the web) are unresolved",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
+def read_fer2013(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
 
     A row is a record's 0-based place in the file, in error messages, in `facts.source` and in the ages file alike. `ages` is a csv
@@ -59,8 +60,8 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
     if population == "children" and ages is None:
         raise DataError(f"{path}: FER2013 does not say who is a child; give ages=FILE, a csv row,age with the age of each row of {path}")
     file = Path(path)
-    images, codes, usages, key = rows(file)
-    keep, notes = distinct(images, codes, usages)
+    images, codes, usages, key = read_rows(file)
+    keep, notes = find_distinct(images, codes, usages)
     if len(images) != ROWS:
         there = f"{len(images):,} rows, where the official file has {ROWS:,}"
         notes.insert(0, Doubt(f"{there}: a part of it, or cut off between two rows"))
@@ -68,7 +69,7 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
     facts.insert(1, "split", facts["usage"].map(SPLITS))
     title = TITLES[population]
     if ages is not None:
-        facts["age"] = years = _ages(Path(ages), len(codes))
+        facts["age"] = years = _read_ages(Path(ages), len(codes))
         if population is not None:
             chosen = years <= CHILD if population == "children" else years >= ADULT
             keep &= chosen
@@ -80,39 +81,39 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
         raise DataError(f"{file}: no image is left of {len(codes):,} rows ({'; '.join(notes)})")
     classes = tuple(name for name in CLASSES if name in CODES.values())
     labels = np.array([classes.index(name) for name in CODES.values()])[codes[keep]]
-    pictures, origin = resized(file, key, images, keep, size, colour)
+    pictures, origin = resize_rows(file, key, images, keep, size, colour)
     return FaceDataset(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
 
 
-def rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+def read_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
     """Every row of the csv: images uint8 [n, 48, 48], codes int64 [n], official split names [n], and their key in the cache."""
 
     def make(place: Path) -> dict[str, Any]:
-        images, codes, usages = _images(file)
+        images, codes, usages = _parse_rows(file)
         place.write_bytes(images.data)
         return {"shape": images.shape, "dtype": "|u1", "root": str(file), "codes": codes.tolist(), "usages": usages}
 
-    key = cache.name(file, "fer2013", Path(__file__).read_bytes(), cache.state_of(file))
-    images, known = cache.stored(key, make, file)
+    key = cache.make_key(file, "fer2013", Path(__file__).read_bytes(), cache.get_file_state(file))
+    images, known = cache.get_or_make(key, make, file)
     return images, np.array(known["codes"]), known["usages"], key
 
 
-def resized(file: Path, key: str, images: np.ndarray, keep: np.ndarray, size: int, colour: str) -> tuple[np.ndarray, str]:
+def resize_rows(file: Path, key: str, images: np.ndarray, keep: np.ndarray, size: int, colour: str) -> tuple[np.ndarray, str]:
     """The images of the mask `keep` at another size: uint8 [k, c, size, size], and their key in the cache."""
 
     def make(place: Path) -> dict[str, Any]:
-        pictures = np.stack([square(image, size, colour) for image in images[keep]])
+        pictures = np.stack([crop_square(image, size, colour) for image in images[keep]])
         place.write_bytes(pictures.data)
         return {"shape": pictures.shape, "dtype": "|u1", "root": str(file)}
 
-    own = cache.name(file, key, size, colour, keep.tobytes())
-    return cache.stored(own, make, file)[0], own
+    own = cache.make_key(file, key, size, colour, keep.tobytes())
+    return cache.get_or_make(own, make, file)[0], own
 
 
-def _images(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _parse_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Every row of the file: images uint8 [n, 48, 48], codes int64 [n], official split names [n]."""
     pixels, codes, usages = bytearray(), [], []
-    for row, (line, (emotion, text, usage)) in enumerate(_records(file, ("emotion", "pixels", "Usage"))):
+    for row, (line, (emotion, text, usage)) in enumerate(_read_records(file, ("emotion", "pixels", "Usage"))):
         where = f"{file}, row {row} (line {line})"
         if emotion not in CODES:
             raise DataError(f"{where}: emotion {emotion[:40]!r} is not one of the codes 0 to 6")
@@ -133,7 +134,7 @@ def _images(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE), np.array(codes), usages
 
 
-def distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
+def find_distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
     """Which rows to keep (a mask [n]): one of each picture, and notes on what is dropped."""
     flat = images.reshape(len(images), -1)
     constant = flat.min(axis=1) == flat.max(axis=1)
@@ -158,10 +159,10 @@ def distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[
     return keep, notes
 
 
-def _ages(file: Path, rows: int) -> np.ndarray:
+def _read_ages(file: Path, rows: int) -> np.ndarray:
     """The age of each row in years: float64 [rows]. An estimate below 0 is a newborn's and counts as 0."""
     ages = np.full(rows, np.nan)
-    for line, (row, age) in _records(file, ("row", "age")):
+    for line, (row, age) in _read_records(file, ("row", "age")):
         if not (row.isascii() and row.isdigit()):
             raise DataError(f"{file}, line {line}: row {row[:40]!r} is not a whole number")
         if len(row) > 9 or int(row) >= rows:
@@ -181,7 +182,7 @@ def _ages(file: Path, rows: int) -> np.ndarray:
     return ages
 
 
-def _records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+def _read_records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
     """Each record's line number (1-based) and its fields, stripped, in the order of `columns`, whatever their order in the file."""
     last = ""
 

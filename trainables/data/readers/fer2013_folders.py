@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, Doubt, FaceDataset, reader
-from trainables.data.files import folder, walk
-from trainables.data.gather import FoundPicture, gather, lacking
+from trainables.data.dataset import DataError, Doubt, FaceDataset, register_reader
+from trainables.data.files import list_files, require_folder
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking
 from trainables.data.readers import fer2013
 from trainables.data.readers.folders import NAMES, PARTS
 
@@ -16,14 +16,14 @@ _NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+", re.IGNORECASE)
 _USAGE = {name.lower(): split for name, split in fer2013.SPLITS.items()}
 
 
-@reader(
+@register_reader(
     "fer2013_folders",
     f"FER2013 as folders of pictures: {EXAMPLE}, or train/angry/im0.png",
     source="as fer2013",
     licence="as fer2013",
     release=fer2013.RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
+def read_fer2013_folders(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """Read the pictures of the folders of classes; the split is what the name's beginning says, else the folder's.
 
     Copies and constant images are dropped as the kind fer2013 drops them. The numbers in the names are not the csv's rows, so no ages
@@ -32,9 +32,9 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
     """
     if population == "children":
         raise DataError(f"{path}: FER2013 in folders does not say who is a child; the kind fer2013 takes ages=FILE")
-    root = folder(path, f"folders with {EXAMPLE}")
+    root = require_folder(path, f"folders with {EXAMPLE}")
     found, made = [], 0
-    for file in walk(root):
+    for file in list_files(root):
         parts = file.split("/")
         if re.search(r"\.(jpg|jpeg|png)\d*$", Path(file).stem, re.IGNORECASE):
             made += 1
@@ -50,11 +50,11 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
         found.append(FoundPicture(file, emotion, {"split": split}))
     if not found:
         raise DataError(f"{root}: holds no picture like {EXAMPLE}")
-    notes = lacking(found, fer2013.RELEASE)
+    notes = describe_lacking(found, fer2013.RELEASE)
     notes += [Doubt(f"{made:,} pictures that an augmentation made are left out")] if made else []
     notes += ["adults: used whole, children among them: no ages are known"] if population else []
-    faces = gather(root, found, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
-    keep, dropped = fer2013.distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
+    faces = build_data_set(root, found, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
+    keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
     if keep.all():
         return faces
     facts = faces.facts.loc[keep].reset_index(drop=True)

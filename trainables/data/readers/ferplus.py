@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import CLASSES, VOTES, DataError, Doubt, FaceDataset, Release, reader
-from trainables.data.files import number, root_of, table, within
-from trainables.data.gather import FoundPicture, gather
+from trainables.data.dataset import CLASSES, VOTES, DataError, Doubt, FaceDataset, Release, register_reader
+from trainables.data.files import find_root, parse_number, read_columns, resolve_within
+from trainables.data.gather import FoundPicture, build_data_set
 from trainables.data.readers import fer2013
 
 NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -24,7 +24,7 @@ MAJORITY = {
 """training, validation and test images that the majority rule leaves; the release's two tables differ in the votes of 1,602 pictures"""
 
 
-@reader(
+@register_reader(
     "ferplus",
     "FER+: the folders FER2013Train, FER2013Valid, FER2013Test; or fer2013.csv with votes=fer2013new.csv; rule=majority or probability",
     ("votes", "rule", "copies"),
@@ -32,7 +32,7 @@ MAJORITY = {
     licence="votes MIT; pictures as fer2013",
     release=RELEASE,
 )
-def read(
+def read_ferplus(
     path: str,
     *,
     size: int,
@@ -62,13 +62,13 @@ def read(
         raise DataError(f"{path}: copies={copies!r} is neither drop nor keep")
     if population == "children":
         raise DataError(f"{path}: FER+ does not say who is a child; the kind fer2013 takes ages=FILE")
-    faces = _joined(Path(path), votes, rule, size, colour) if Path(path).is_file() else _folders(path, votes, rule, size, colour)
+    faces = _join_csv(Path(path), votes, rule, size, colour) if Path(path).is_file() else _read_folders(path, votes, rule, size, colour)
     notes = [f"by the {rule} rule", *faces.notes]
     if population == "adults":
         notes.append("adults: used whole, children among them: FER+ knows no ages")
     keep = np.ones(len(faces), bool)
     if copies == "drop":
-        keep, dropped = fer2013.distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
+        keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
         notes += dropped
     facts = faces.facts.loc[keep].reset_index(drop=True)
     origin = faces.origin if keep.all() else ""
@@ -76,7 +76,7 @@ def read(
     return FaceDataset(images, faces.labels[keep], faces.classes, facts, "FER+", tuple(notes), origin=origin)
 
 
-def label(votes: np.ndarray, rule: str) -> tuple[int, np.ndarray]:
+def decide_label(votes: np.ndarray, rule: str) -> tuple[int, np.ndarray]:
     """The label of one picture's ten votes, an index into COLUMNS, and the votes that count: float [10]."""
     votes = np.where(np.asarray(votes, float) <= 1, 0, votes)
     total = votes.sum()
@@ -98,47 +98,47 @@ def label(votes: np.ndarray, rule: str) -> tuple[int, np.ndarray]:
     return (int(kept.argmax()) if good else COLUMNS.index("unknown")), kept
 
 
-def _facts(text: list[str], where: str, rule: str, split: str) -> FoundPicture | None:
+def _make_found(text: list[str], where: str, rule: str, split: str) -> FoundPicture | None:
     """What ten votes say, as a Found without a file; None for no label."""
-    votes = np.array([number(vote, where, "vote", 0, 10) for vote in text])
-    chosen, kept = label(votes, rule)
+    votes = np.array([parse_number(vote, where, "vote", 0, 10) for vote in text])
+    chosen, kept = decide_label(votes, rule)
     if chosen >= len(NAMES):
         return None
     by_name = dict(zip(NAMES, kept, strict=False))
     return FoundPicture("", NAMES[chosen], {"split": split} | {f"{VOTES}{name}": int(by_name[name]) for name in CLASSES})
 
 
-def _folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -> FaceDataset:
-    root = root_of(path, "FER+'s folders FER2013Train, FER2013Valid, FER2013Test", *FOLDERS)
-    newer = _by_name(votes) if votes else {}
+def _read_folders(path: str, votes: Path | None, rule: str, size: int, colour: str) -> FaceDataset:
+    root = find_root(path, "FER+'s folders FER2013Train, FER2013Valid, FER2013Test", *FOLDERS)
+    newer = _read_votes(votes) if votes else {}
     found, counts = [], {}
     for place, split in FOLDERS.items():
         file = root / place / "label.csv"
         if not file.is_file():
             raise DataError(f"{root}: has no {place}/label.csv; the release has one in each of {', '.join(FOLDERS)}")
         seen = set()
-        for line, (name, _, *given) in table(file, ("name", "box", *COLUMNS), header=False):
+        for line, (name, _, *given) in read_columns(file, ("name", "box", *COLUMNS), header=False):
             where = f"{file}, line {line}"
-            if (picture := within(name, where)) in seen:
+            if (picture := resolve_within(name, where)) in seen:
                 raise DataError(f"{where}: {picture} is listed a second time")
             seen.add(picture)
             if votes and picture not in newer:
                 raise DataError(f"{votes}: has no votes for {picture}, which {file} lists")
-            if each := _facts(newer.get(picture, given), where, rule, split):
+            if each := _make_found(newer.get(picture, given), where, rule, split):
                 found.append(FoundPicture(f"{place}/{picture}", each.emotion, each.facts))
         counts[split] = len(seen)
-    return gather(
+    return build_data_set(
         root,
         found,
         title="FER+",
         size=size,
         colour=colour,
         classes=NAMES,
-        notes=_counts(counts, found, rule, list(MAJORITY)[2 if votes else 1]),
+        notes=_describe_counts(counts, found, rule, list(MAJORITY)[2 if votes else 1]),
     )
 
 
-def _counts(pictures: dict[str, int], found: list[FoundPicture], rule: str, of_table: str) -> list[str]:
+def _describe_counts(pictures: dict[str, int], found: list[FoundPicture], rule: str, of_table: str) -> list[str]:
     each = [sum(one.facts["split"] == split for one in found) for split in FOLDERS.values()]
     of = ", ".join(f"{split} {labelled:,} of {pictures.get(split, 0):,}" for split, labelled in zip(FOLDERS.values(), each, strict=True))
     notes = [f"labelled: {of}; the others are unknown or no faces"]
@@ -148,23 +148,23 @@ def _counts(pictures: dict[str, int], found: list[FoundPicture], rule: str, of_t
     return notes
 
 
-def _by_name(file: Path) -> dict[str, list[str]]:
+def _read_votes(file: Path) -> dict[str, list[str]]:
     """The ten votes of each named picture; of a name that stands twice the first."""
     votes: dict[str, list[str]] = {}
-    for _, (name, *given) in table(file, ("Image name", *COLUMNS)):
+    for _, (name, *given) in read_columns(file, ("Image name", *COLUMNS)):
         votes.setdefault(name, given)
     return votes
 
 
-def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -> FaceDataset:
+def _join_csv(file: Path, votes: Path | None, rule: str, size: int, colour: str) -> FaceDataset:
     """FER2013's csv with the votes of fer2013new.csv, row by row."""
     votes = votes or file.with_name("fer2013new.csv")
-    images, _, usages, key = fer2013.rows(file)
+    images, _, usages, key = fer2013.read_rows(file)
     found: list[FoundPicture] = []
     rows: list[int] = []
     pictures = dict.fromkeys(FOLDERS.values(), 0)
     row = -1
-    for row, (line, (usage, name, *given)) in enumerate(table(votes, ("Usage", "Image name", *COLUMNS))):
+    for row, (line, (usage, name, *given)) in enumerate(read_columns(votes, ("Usage", "Image name", *COLUMNS))):
         where = f"{votes}, line {line}"
         if row >= len(usages):
             raise DataError(f"{where}: {file.name} has only {len(usages):,} rows; are these its votes?")
@@ -176,7 +176,7 @@ def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -
             continue
         split = fer2013.SPLITS[usage]
         pictures[split] += 1
-        if each := _facts(given, where, rule, split):
+        if each := _make_found(given, where, rule, split):
             found.append(FoundPicture(f"{file.name} row {row}", each.emotion, each.facts))
             rows.append(row)
     if row + 1 != len(usages):
@@ -187,8 +187,8 @@ def _joined(file: Path, votes: Path | None, rule: str, size: int, colour: str) -
     keep[rows] = True
     blank = keep & (images.min(axis=(1, 2)) == images.max(axis=(1, 2)))
     names = tuple(name for name in CLASSES if name in NAMES)
-    values, origin = fer2013.resized(file, key, images, keep, size, colour)
-    notes = _counts(pictures, found, rule, "fer2013new.csv")
+    values, origin = fer2013.resize_rows(file, key, images, keep, size, colour)
+    notes = _describe_counts(pictures, found, rule, "fer2013new.csv")
     if blank.any():
         notes.append(f"{blank.sum():,} labelled pictures are constant")
     facts = pd.DataFrame([{"source": each.file, **each.facts} for each in found])

@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, reader
-from trainables.data.files import folder, table, walk
-from trainables.data.gather import FoundPicture, gather
+from trainables.data.dataset import DataError, FaceDataset, register_reader
+from trainables.data.files import list_files, read_columns, require_folder
+from trainables.data.gather import FoundPicture, build_data_set
 
 PARTS = {
     "train": "train",
@@ -32,14 +32,14 @@ NAMES = {word: name for name, words in SYNONYMS.items() for word in words}
 """what a folder may be called, in small letters; any other name is a class of its own"""
 
 
-@reader(
+@register_reader(
     "folders",
     "any folder of classes: CLASS/... or train|val|test/CLASS/...; labels=FILE of folder,label; subject=PATTERN finds it in the path",
     ("labels", "subject", "crop", "landmarks"),
     source="any folder (NovaEmotions is no longer public)",
     licence="that of the images",
 )
-def read(
+def read_folders(
     path: str,
     *,
     size: int,
@@ -58,8 +58,8 @@ def read(
 
     Facts: `source`, `split` and `subject` where there are. DataError names the folder or file.
     """
-    root = folder(path, "folders that are classes")
-    renamed = _labels(labels) if labels else {}
+    root = require_folder(path, "folders that are classes")
+    renamed = _read_labels(labels) if labels else {}
     try:
         pattern = re.compile(subject)
     except re.error as error:
@@ -68,12 +68,12 @@ def read(
         raise DataError(f"{path}: subject={subject!r} has no group (...) that is the person")
     found: list[FoundPicture] = []
     parts: dict[str, list[str]] = {}
-    for file in walk(root):
+    for file in list_files(root):
         *places, _ = file.split("/")
         split = PARTS.get(places[0].lower()) if places else None
         if len(places) < 1 + bool(split):
             raise DataError(f"{root / file}: lies in no folder of a class; for unlabelled images use the kind images")
-        emotion = _class(places[bool(split)], renamed, root, labels)
+        emotion = _find_class(places[bool(split)], renamed, root, labels)
         if emotion == "-":
             continue
         facts = {"split": split} if split else {}
@@ -91,10 +91,10 @@ def read(
     own = sorted(set(classes) - set(SYNONYMS))
     notes = [f"classes of its own, beside the eight usual ones: {', '.join(own)}"] if own else []
     title = ", ".join(filter(None, (f"images of {root.name}", population)))
-    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
 
 
-def _class(name: str, renamed: dict[str, str], root: Path, labels: Path | None) -> str:
+def _find_class(name: str, renamed: dict[str, str], root: Path, labels: Path | None) -> str:
     key = name.lower().strip()
     if key in renamed:
         return renamed[key]
@@ -109,9 +109,9 @@ def _class(name: str, renamed: dict[str, str], root: Path, labels: Path | None) 
     return re.sub(r"\W+", "_", key)
 
 
-def _labels(file: Path) -> dict[str, str]:
+def _read_labels(file: Path) -> dict[str, str]:
     names: dict[str, str] = {}
-    for line, (name, label) in table(file, ("folder", "label")):
+    for line, (name, label) in read_columns(file, ("folder", "label")):
         if names.setdefault(name.lower(), label) != label or not label:
             raise DataError(f"{file}, line {line}: the folder {name!r} has {'a second label' if label else 'no label'}")
     return {name: NAMES.get(label.lower(), label) for name, label in names.items()}

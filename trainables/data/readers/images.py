@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import SUFFIXES, DataError, Doubt, FaceDataset, reader
+from trainables.data.dataset import SUFFIXES, DataError, Doubt, FaceDataset, register_reader
 from trainables.data.decode import Item
-from trainables.data.files import walk
-from trainables.data.gather import PARTS, UNREADABLE, pictures
+from trainables.data.files import list_files
+from trainables.data.gather import PARTS, UNREADABLE, decode_pictures
 
 
-@reader(
+@register_reader(
     "images",
     "any folder of cropped face images; unlabelled, or label=NAME for all; train/, val/, test/ in it are its split",
     ("label", "crop", "landmarks"),
     source="any folder (MegaFace was withdrawn by its authors in 2020)",
     licence="that of the images",
 )
-def read(
+def read_images(
     path: str,
     *,
     size: int,
@@ -28,7 +28,7 @@ def read(
     crop: str = "",
     landmarks: Path | None = None,
 ) -> FaceDataset:
-    """Read every image below the folder, cut to 1:1 and resized by `square`, in the order of their paths.
+    """Read every image below the folder, cut to 1:1 and resized by `crop_square`, in the order of their paths.
 
     Without `label` no image has one (-1). Where each image lies in a folder train, val or test of the given one, that is its official
     split. `population` is taken on trust: a folder does not say who is a child. Hidden files and files that are no images by their
@@ -40,14 +40,14 @@ def read(
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
-    files = walk(folder)
+    files = list_files(folder)
     if not files:
         raise DataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
     inside = [file.split("/")[0] in PARTS and "/" in file for file in files]
     if any(inside) and not all(inside):
         raise DataError(f"{folder}: has a split ({', '.join(PARTS)}), but {files[inside.index(False)]} lies outside it")
 
-    rows, faceless = pictures(folder, [Item(file) for file in files], size, colour, crop, landmarks)
+    rows, faceless = decode_pictures(folder, [Item(file) for file in files], size, colour, crop, landmarks)
     kept = [files[row] for row in rows.kept]
     broken = [why for row, why in rows.failed.items() if row not in faceless]
     skipped = f"{len(broken):,} of {len(files):,} images cannot be read"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from trainables.data.dataset import DataError, FaceDataset, reader
-from trainables.data.files import root_of, within
-from trainables.data.gather import FoundPicture, gather
+from trainables.data.dataset import DataError, FaceDataset, register_reader
+from trainables.data.files import find_root, resolve_within
+from trainables.data.gather import FoundPicture, build_data_set
 
 CHILD, ADULT = 12, 18
 """years: children are this old or younger, adults this old or older"""
@@ -19,14 +19,14 @@ COUNTS = {"imdb": 460_723, "wiki": 62_328}
 FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
 
 
-@reader(
+@register_reader(
     "imdb_wiki",
     "IMDB-WIKI: the folder imdb_crop or wiki_crop with imdb.mat or wiki.mat; score=1 is the least a face detector must have said",
     ("score",),
     source="data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki",
     licence="academic research",
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> FaceDataset:
+def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> FaceDataset:
     """Read the cropped faces that have one face, an age from 0 to 100 and a detector's score of `score` or more; unlabelled.
 
     The age is that in the middle of the year in which the photograph was taken. "children" are of 12 years or under, "adults" of 18 or
@@ -38,14 +38,16 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, sc
         least = math.nan
     if math.isnan(least):
         raise DataError(f"{path}: score={score!r} is no number")
-    root = root_of(path, "imdb.mat or wiki.mat with its folders of images", "imdb.mat", "wiki.mat")
+    root = find_root(path, "imdb.mat or wiki.mat with its folders of images", "imdb.mat", "wiki.mat")
     name = "imdb" if (root / "imdb.mat").is_file() else "wiki"
-    rows = _table(root / f"{name}.mat", name)
+    rows = _read_mat_fields(root / f"{name}.mat", name)
     found, dropped = [], {"have no face, or a poor one": 0, "have a second face": 0, f"have no age from 0 to {OLDEST}": 0}
     faceless, several, ageless = dropped
     for row in range(len(rows["full_path"])):
         where = f"{root / name}.mat, row {row}"
-        values = [_number(rows[field][row], where, field) for field in ("dob", "photo_taken", "gender", "face_score", "second_face_score")]
+        values = [
+            _get_number(rows[field][row], where, field) for field in ("dob", "photo_taken", "gender", "face_score", "second_face_score")
+        ]
         born, taken, sex, first, second = values
         if not first >= least:
             dropped[faceless] += 1
@@ -53,22 +55,22 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, sc
         if not math.isnan(second):
             dropped[several] += 1
             continue
-        age = _age(born, taken)
+        age = _compute_age(born, taken)
         if not 0 <= age <= OLDEST:
             dropped[ageless] += 1
             continue
-        file = within(_text(rows["full_path"][row]), where)
-        facts = {"subject": _text(rows["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
+        file = resolve_within(_get_text(rows["full_path"][row]), where)
+        facts = {"subject": _get_text(rows["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
         if population is None or (age <= CHILD if population == "children" else age >= ADULT):
             found.append(FoundPicture(file, None, facts))
     notes = [f"left out: {count:,} images that {why}" for why, count in dropped.items() if count]
     if population:
         notes.append(f"{population}: {len(found):,} images, by the age when they were taken")
     title = ", ".join(filter(None, (f"IMDB-WIKI ({name}), unlabelled", population)))
-    return gather(root, found, title=title, size=size, colour=colour, classes=(), notes=notes)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=(), notes=notes)
 
 
-def _table(file: Path, name: str) -> dict[str, np.ndarray]:
+def _read_mat_fields(file: Path, name: str) -> dict[str, np.ndarray]:
     """The fields of the Matlab file, one value an image."""
     try:
         struct = scipy.io.loadmat(file)[name][0, 0]
@@ -80,7 +82,7 @@ def _table(file: Path, name: str) -> dict[str, np.ndarray]:
     return rows
 
 
-def _text(cell: Any) -> str:
+def _get_text(cell: Any) -> str:
     """What a cell of Matlab's says, which is an array of one text, or an empty one."""
     while isinstance(cell, np.ndarray):
         if not cell.size:
@@ -89,14 +91,14 @@ def _text(cell: Any) -> str:
     return str(cell)
 
 
-def _number(cell: Any, where: str, field: str) -> float:
+def _get_number(cell: Any, where: str, field: str) -> float:
     try:
         return float(np.asarray(cell).flat[0])
     except (IndexError, ValueError, TypeError):
         raise DataError(f"{where}: {field} is no number") from None
 
 
-def _age(born: float, taken: float) -> float:
+def _compute_age(born: float, taken: float) -> float:
     """Years between a date in Matlab's days and the middle of a year; NaN for no date."""
     try:
         birth = datetime.fromordinal(int(born) - 366)

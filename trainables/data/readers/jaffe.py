@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import folder, lines, number, walk
-from trainables.data.gather import FoundPicture, gather, lacking, only, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import list_files, parse_number, read_lines, require_folder
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed, require_population
 
 EMOTIONS = {"AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise"}
 RATED = {"HAP": "happiness", "SAD": "sadness", "SUR": "surprise", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}
@@ -19,26 +19,26 @@ _NAME = re.compile(rf"({'|'.join(WOMEN)})[._-]({'|'.join(EMOTIONS)})(\d)[._-](\d
 _PICTURE = re.compile(rf"({'|'.join(WOMEN)})-({'|'.join(EMOTIONS)})(\d)", re.IGNORECASE)
 
 
-@reader(
+@register_reader(
     "jaffe",
     f"JAFFE: a folder of files like {EXAMPLE}, and the text of the ratings where it is there",
     source="zenodo.org/records/14974867, by request",
     licence="non-commercial research; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
+def read_jaffe(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
     """Read every photograph, wherever in the folder, by its name; the pictures are faces already.
 
     Facts: `source`, `subject`, `sex`, `ethnicity`, `exemplar` (the digit of the name: which of the woman's pictures of that expression)
     and, where a text file has them, the mean ratings `rating_happiness` ... (1 to 5; neutral was not rated). Of the ratings' two
     blocks the first is read: the second was made without fear. DataError names the file and the line.
     """
-    only(path, population, "adults", "adults")
-    root = folder(path, f"files like {EXAMPLE}")
+    require_population(path, population, "adults", "adults")
+    root = require_folder(path, f"files like {EXAMPLE}")
     found, other = [], []
     seen: dict[str, str] = {}
-    ratings = _ratings(root)
-    for file in walk(root):
+    ratings = _read_ratings(root)
+    for file in list_files(root):
         if not (name := _NAME.fullmatch(Path(file).stem)):
             other.append(file)
             continue
@@ -51,38 +51,38 @@ def read(path: str, *, size: int, colour: str, population: str | None = None) ->
         found.append(FoundPicture(file, EMOTIONS[token.upper()], facts | ratings.get(picture, {})))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    notes = [*lacking(found, RELEASE), *unnamed(other, EXAMPLE)]
+    notes = [*describe_lacking(found, RELEASE), *describe_unnamed(other, EXAMPLE)]
     if ratings and (missing := [picture for picture in seen if picture not in ratings]):
         notes.append(f"{len(missing):,} photographs are not rated, such as {missing[0]}")
-    return gather(root, found, title="JAFFE", size=size, colour=colour, classes=EMOTIONS.values(), notes=notes)
+    return build_data_set(root, found, title="JAFFE", size=size, colour=colour, classes=EMOTIONS.values(), notes=notes)
 
 
-def _ratings(root: Path) -> dict[str, dict[str, float]]:
+def _read_ratings(root: Path) -> dict[str, dict[str, float]]:
     """The mean ratings of each picture, from the text file that has them; nothing where none has."""
-    for file in walk(root, {".txt", ""}):
-        for _, line in _readable(root / file):
+    for file in list_files(root, {".txt", ""}):
+        for _, line in _read_text_lines(root / file):
             if re.sub(r"\W+", " ", line).split()[:6] == list(RATED):
-                return dict(_block(root / file))
+                return dict(_find_block(root / file))
     return {}
 
 
-def _readable(file: Path) -> Iterator[tuple[int, str]]:
+def _read_text_lines(file: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file that is text; none of any other."""
     try:
-        yield from lines(file)
+        yield from read_lines(file)
     except DataError:
         return
 
 
-def _block(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
+def _find_block(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
     """The first block of ratings: `1 2.87 2.52 2.16 1.97 2.03 2.06 KM-NE1` after a header line; it ends where the second's text begins."""
     begun = False
-    for line, text in lines(file):
+    for line, text in read_lines(file):
         fields = text.split()
         if not begun:
             begun = re.sub(r"\W+", " ", text).split()[:6] == list(RATED)
         elif len(fields) == 2 + len(RATED) and fields[0].isdecimal() and _PICTURE.fullmatch(fields[-1]):
-            values = [number(value, f"{file}, line {line}", "rating", 1, 5) for value in fields[1:-1]]
+            values = [parse_number(value, f"{file}, line {line}", "rating", 1, 5) for value in fields[1:-1]]
             yield fields[-1].upper(), {f"rating_{name}": value for name, value in zip(RATED.values(), values, strict=True)}
         elif not set(text) <= set("-=_ \t"):
             if fields[0].isdecimal():

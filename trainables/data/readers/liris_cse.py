@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import CLIPS, inside, root_of, table, walk
-from trainables.data.gather import FoundPicture, clip, gather, lacking, only, unnamed
-from trainables.data.xlsx import cells
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import CLIPS, find_folder, find_root, list_files, read_columns
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed, list_clip_frames, require_population
+from trainables.data.xlsx import read_sheet
 
 TOKENS = {
     "happy": "happiness",
@@ -27,7 +27,7 @@ PARTICIPANTS = "summaryParticipansts"
 EXAMPLE = "videos_208/S1_happy_2.mp4"
 
 
-@reader(
+@register_reader(
     "liris_cse",
     f"LIRIS-CSE: clips like {EXAMPLE}, or folders of their frames; frames=8 evenly spaced ones of each",
     ("frames", "crop", "landmarks"),
@@ -35,7 +35,7 @@ EXAMPLE = "videos_208/S1_happy_2.mp4"
     licence="research; no redistribution",
     release=Release(images=208, subjects=12),
 )
-def read(
+def read_liris_cse(
     path: str, *, size: int, colour: str, population: str | None = None, frames: str = "8", crop: str = "", landmarks: Path | None = None
 ) -> FaceDataset:
     """Read `frames` frames of each clip; a clip whose name has two expressions carries the first as its label.
@@ -43,13 +43,13 @@ def read(
     Facts: `source`, `subject` (S1 to S12), `clip`, `frame`, `second` (the other expression), and `age` and `sex` where the table of
     participants (xlsx or csv) is there. DataError names the file.
     """
-    only(path, population, "children", "children, of 4 to 12 years")
-    root = root_of(path, f"the clips {EXAMPLE}", "videos_208")
-    place = inside(root, "videos_208")
-    who = _participants(root)
+    require_population(path, population, "children", "children, of 4 to 12 years")
+    root = find_root(path, f"the clips {EXAMPLE}", "videos_208")
+    place = find_folder(root, "videos_208")
+    who = _read_participants(root)
     found, other = [], []
-    files = walk(root, CLIPS, place)
-    stills = {file.rsplit("/", 1)[0] for file in walk(root, below=place) if file.count("/") > place.count("/") + 1}
+    files = list_files(root, CLIPS, place)
+    stills = {file.rsplit("/", 1)[0] for file in list_files(root, below=place) if file.count("/") > place.count("/") + 1}
     for file in [*files, *sorted(stills)]:
         stem = Path(file).stem if file in files else Path(file).name
         subject, *tokens = stem.split("_")
@@ -61,24 +61,24 @@ def read(
             raise DataError(f"{root / file}: {'_'.join(tokens)!r} is no expression of LIRIS-CSE (known: {', '.join(TOKENS)})")
         shown = [TOKENS[word] for word in words]
         facts: dict[str, Any] = {"subject": subject.upper(), "second": shown[1] if len(shown) > 1 else None, "clip": stem}
-        found += clip(root, file, shown[0], facts | who.get(subject.upper(), {}), frames)
+        found += list_clip_frames(root, file, shown[0], facts | who.get(subject.upper(), {}), frames)
     if not found:
         raise DataError(f"{root}: no clip is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     clips = list({each.facts["clip"]: FoundPicture(each.facts["clip"], each.emotion, each.facts) for each in found}.values())
-    notes = [*lacking(clips, Release(images=208, subjects=12)), *unnamed(other, EXAMPLE)]
+    notes = [*describe_lacking(clips, Release(images=208, subjects=12)), *describe_unnamed(other, EXAMPLE)]
     notes += ["ages and sexes are not known: there is no table of participants"] if not who else []
     title = "LIRIS-CSE, children of 4 to 12"
-    return gather(root, found, title=title, size=size, colour=colour, classes=CLASSES, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=CLASSES, notes=notes, crop=crop, landmarks=landmarks)
 
 
-def _participants(root: Path) -> dict[str, dict[str, Any]]:
+def _read_participants(root: Path) -> dict[str, dict[str, Any]]:
     """Age and sex of each child, from the table of participants, where there is one."""
     columns = ("Sr. No", "Sex", "Age")
     who: dict[str, dict[str, Any]] = {}
     rows: list[tuple[int, list[str]]] = []
     file = next((each for each in sorted(root.iterdir()) if each.stem.lower().startswith(PARTICIPANTS.lower()[:17])), root)
     if file.suffix.lower() == ".xlsx":
-        sheet = cells(file)
+        sheet = read_sheet(file)
         names = [name.lower() for name in sheet[0]] if sheet else []
         if missing := [name for name in columns if name.lower() not in names]:
             raise DataError(f"{file}: has no column {', '.join(missing)}; expected {', '.join(columns)}")
@@ -86,7 +86,7 @@ def _participants(root: Path) -> dict[str, dict[str, Any]]:
         rows = [(line, [row[place] for place in order]) for line, row in enumerate(sheet[1:], 2) if len(row) > max(order)]
     elif file.suffix.lower() == ".csv":
         text = file.read_text(encoding="utf-8-sig", errors="replace")
-        rows = list(table(file, columns, separator=";" if ";" in text.partition("\n")[0] else ","))
+        rows = list(read_columns(file, columns, separator=";" if ";" in text.partition("\n")[0] else ","))
     for line, (name, sex, age) in rows:
         match = re.fullmatch(r"[Ss]?(\d{1,2})(?:\.0)?", name)
         if match and sex[:1].upper() in ("F", "M") and re.fullmatch(r"\d{1,2}(\.\d+)?", age):

@@ -3,9 +3,16 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import folder, walk
-from trainables.data.gather import FoundPicture, contradictions, gather, lacking, only, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import list_files, require_folder
+from trainables.data.gather import (
+    FoundPicture,
+    build_data_set,
+    describe_contradictions,
+    describe_lacking,
+    describe_unnamed,
+    require_population,
+)
 
 FOLDERS = {"afraid": "fear", "angry": "anger", "happy": "happiness", "neutral": "neutral", "sad": "sadness"}
 GAZES = {"direct": "straight", "averted": "averted"}
@@ -20,7 +27,7 @@ _SUBJECT = re.compile(r"([FM])(\d{1,2})(?!\d)", re.IGNORECASE)
 _EMOTION = re.compile(r"[FM]\d{1,2}[_-]?\d?[_-]?([FAHNS])", re.IGNORECASE)
 
 
-@reader(
+@register_reader(
     "nimh_chefs",
     f"NIMH-ChEFS: folders EMOTION_GAZE with files like {EXAMPLE}",
     ("crop", "landmarks"),
@@ -28,16 +35,18 @@ _EMOTION = re.compile(r"[FM]\d{1,2}[_-]?\d?[_-]?([FAHNS])", re.IGNORECASE)
     licence="research; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None) -> FaceDataset:
+def read_nimh_chefs(
+    path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None
+) -> FaceDataset:
     """Read the photographs: the folder says expression and gaze, the name says who; some names of the release are wrong in the rest.
 
     A file whose letter contradicts its folder is noted (many are refused). A name that starts with no child, such as DSC_4644.JPG (a
     copy), is left out. Facts: `source`, `subject` (such as F10), `sex`, `gaze` (straight or averted). DataError names the file.
     """
-    only(path, population, "children", "children, of 10 to 17 years")
-    root = folder(path, f"folders with {EXAMPLE}")
+    require_population(path, population, "children", "children, of 10 to 17 years")
+    root = require_folder(path, f"folders with {EXAMPLE}")
     found, other, wrong = [], [], []
-    for file in walk(root):
+    for file in list_files(root):
         parts, stem = Path(file).parts, Path(file).stem
         place = re.fullmatch(r"([a-z]+)[_ ](direct|averted)", parts[-2].lower()) if len(parts) > 1 else None
         if not place or place[1] not in FOLDERS:
@@ -54,6 +63,6 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, cr
         found.append(FoundPicture(file, emotion, facts))
     if not found:
         raise DataError(f"{root}: no image lies in a folder as in {EXAMPLE}; found {other[0] if other else 'none'}")
-    notes = [*lacking(found, RELEASE), *contradictions(root, wrong, len(found)), *unnamed(other, EXAMPLE)]
+    notes = [*describe_lacking(found, RELEASE), *describe_contradictions(root, wrong, len(found)), *describe_unnamed(other, EXAMPLE)]
     title, classes = "NIMH-ChEFS, children of 10 to 17", FOLDERS.values()
-    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import folder, walk
-from trainables.data.gather import FoundPicture, gather, lacking, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import list_files, require_folder
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed
 
 EMOTIONS = {
     "angry": "anger",
@@ -27,7 +27,7 @@ _NAME = re.compile(
 )
 
 
-@reader(
+@register_reader(
     "rafd",
     f"RaFD: files like {EXAMPLE}; angle=090 for frontal ones alone",
     ("angle", "crop", "landmarks"),
@@ -35,7 +35,7 @@ _NAME = re.compile(
     licence="non-commercial research; publication of a few named models",
     release=RELEASE,
 )
-def read(
+def read_rafd(
     path: str, *, size: int, colour: str, population: str | None = None, angle: str = "", crop: str = "", landmarks: Path | None = None
 ) -> FaceDataset:
     """Read the photographs (681 x 1024, head and shoulders: with `crop`), of all angles or one; the group Kid is "children".
@@ -45,10 +45,10 @@ def read(
     """
     if angle not in ("", *ANGLES):
         raise DataError(f"{path}: angle={angle!r} is none of {', '.join(ANGLES)} ({FRONTAL} is frontal)")
-    root = folder(path, f"files like {EXAMPLE}")
+    root = require_folder(path, f"files like {EXAMPLE}")
     found, other = [], []
     who: dict[str, tuple[str, str]] = {}
-    for file in walk(root):
+    for file in list_files(root):
         if not (name := _NAME.fullmatch(Path(file).stem)):
             other.append(file)
             continue
@@ -59,7 +59,7 @@ def read(
         found.append(FoundPicture(file, EMOTIONS[token], facts | {"group": group, "angle": int(degrees), "gaze": gaze}))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    notes = [*lacking(found, RELEASE), *unnamed(other, EXAMPLE)]
+    notes = [*describe_lacking(found, RELEASE), *describe_unnamed(other, EXAMPLE)]
     if population:
         found = [each for each in found if (each.facts["group"] == "kid") == (population == "children")]
     if angle:
@@ -67,4 +67,4 @@ def read(
         notes.append(f"{len(found):,} images of angle {angle}")
     title = ", ".join(filter(None, ("RaFD", population, f"angle {angle}" if angle else "")))
     classes = EMOTIONS.values()
-    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)

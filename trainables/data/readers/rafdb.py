@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import inside, lines, root_of, walk
-from trainables.data.gather import FoundPicture, ages_of, contradictions, gather, lacking, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import find_folder, find_root, list_files, read_lines
+from trainables.data.gather import FoundPicture, build_data_set, describe_contradictions, describe_lacking, describe_unnamed, select_by_age
 
 CODES = {1: "surprise", 2: "fear", 3: "disgust", 4: "happiness", 5: "sadness", 6: "anger", 7: "neutral"}
 LIST = "EmoLabel/list_patition_label.txt"
@@ -26,7 +26,7 @@ _NAME = re.compile(r"(train_\d{5}|test_\d{4})(_aligned)?", re.IGNORECASE)
 _COMPOUND = re.compile(r"(train_\d{4}|test_\d{3})(_aligned)?", re.IGNORECASE)
 
 
-@reader(
+@register_reader(
     "rafdb",
     "RAF-DB's folder basic (EmoLabel, Image/aligned, Annotation), or folders train/1..7, test/1..7; ages=FILE of file,age",
     ("ages",),
@@ -34,7 +34,7 @@ _COMPOUND = re.compile(r"(train_\d{4}|test_\d{3})(_aligned)?", re.IGNORECASE)
     licence="non-commercial research; no redistribution",
     release=RELEASE,
 )
-def read(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
+def read_rafdb(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the aligned faces (100 x 100) with the official split.
 
     "children" are those of ages 12 or under and "adults" of 25 or over by `ages`, a csv `file,age` (years); without it, by the manual
@@ -43,22 +43,22 @@ def read(path: str, *, size: int, colour: str, population: str | None = None, ag
     Facts: `source`, `split`, and where Annotation/manual is there `sex`, `ethnicity` and `age_group`; `age` by `ages`. The compound
     set, whose files are called alike but whose eleven codes mean other things, is refused. DataError names file and line.
     """
-    root = root_of(path, f"RAF-DB's folder basic ({LIST}, Image/aligned), or train/1, ... test/7", LIST, "train/1")
-    found, notes = _official(root) if (root / LIST).is_file() else _folders(root)
-    notes += lacking(found, RELEASE)
-    found, title, chosen = _chosen(path, found, population, ages)
+    root = find_root(path, f"RAF-DB's folder basic ({LIST}, Image/aligned), or train/1, ... test/7", LIST, "train/1")
+    found, notes = _read_official(root) if (root / LIST).is_file() else _read_folders(root)
+    notes += describe_lacking(found, RELEASE)
+    found, title, chosen = _select_population(path, found, population, ages)
     classes = CODES.values()
-    return gather(root, found, title=title, size=size, colour=colour, classes=classes, notes=[*notes, *chosen])
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=[*notes, *chosen])
 
 
-def _official(root: Path) -> tuple[list[FoundPicture], list[str]]:
-    place = inside(root, "Image/aligned")
+def _read_official(root: Path) -> tuple[list[FoundPicture], list[str]]:
+    place = find_folder(root, "Image/aligned")
     if not place:
         raise DataError(f"{root}: has {LIST}, but no folder Image/aligned; unpack aligned.zip there")
-    files = {Path(file).stem.lower().removesuffix("_aligned"): file for file in walk(root, below=place)}
-    annotations = inside(root, "Annotation/manual")
+    files = {Path(file).stem.lower().removesuffix("_aligned"): file for file in list_files(root, below=place)}
+    annotations = find_folder(root, "Annotation/manual")
     found: dict[str, FoundPicture] = {}
-    for number, line in lines(root / LIST):
+    for number, line in read_lines(root / LIST):
         where = f"{root / LIST}, line {number}"
         name, _, code = line.partition(" ")
         stem = Path(name).stem.lower()
@@ -70,15 +70,15 @@ def _official(root: Path) -> tuple[list[FoundPicture], list[str]]:
             raise DataError(f"{where}: {name[:60]!r} is not named like train_00001.jpg")
         if stem in found:
             raise DataError(f"{where}: {name} is listed a second time")
-        facts = {"split": match[1].split("_")[0]} | (_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {})
+        facts = {"split": match[1].split("_")[0]} | (_read_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {})
         found[stem] = FoundPicture(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], facts)
     return list(found.values()), [f"{len(files):,} images have no line in {LIST} and are left out"] if files else []
 
 
-def _folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
+def _read_folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
     """The form that is handed around: train/1 ... test/7, a folder's name the code."""
     found, other, wrong = [], [], []
-    for file in walk(root):
+    for file in list_files(root):
         parts = file.split("/")
         match = _NAME.fullmatch(Path(file).stem)
         if len(parts) != 3 or parts[0].lower() not in ("train", "test") or not match:
@@ -92,23 +92,25 @@ def _folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
     counts = Counter(Path(each.file).name.lower() for each in found)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(f"{root}: {twice[0]} lies in two folders; only one can be its label")
-    return found, [*contradictions(root, wrong, len(found)), *unnamed(other, f"train/5/{EXAMPLE}")]
+    return found, [*describe_contradictions(root, wrong, len(found)), *describe_unnamed(other, f"train/5/{EXAMPLE}")]
 
 
-def _attributes(file: Path) -> dict[str, str | None]:
+def _read_attributes(file: Path) -> dict[str, str | None]:
     """Sex, ethnicity and age group of an annotation: five lines of landmarks, then three codes. Nothing where there is no file."""
     if not file.exists():
         return {"sex": None, "ethnicity": None, "age_group": None}
-    codes = [line for _, line in lines(file)][-3:]
+    codes = [line for _, line in read_lines(file)][-3:]
     if len(codes) < 3 or codes[0] not in SEX or codes[1] not in ETHNICITY or codes[2] not in map(str, range(len(GROUPS))):
         raise DataError(f"{file}: its last three lines are {', '.join(codes)[:40]!r}, which are no codes of sex, ethnicity and age")
     return {"sex": SEX[codes[0]], "ethnicity": ETHNICITY[codes[1]], "age_group": GROUPS[int(codes[2])]}
 
 
-def _chosen(path: str, found: list[FoundPicture], population: str | None, ages: Path | None) -> tuple[list[FoundPicture], str, list[str]]:
+def _select_population(
+    path: str, found: list[FoundPicture], population: str | None, ages: Path | None
+) -> tuple[list[FoundPicture], str, list[str]]:
     """The images of a population, the data set's title, and notes."""
     if ages:
-        return ages_of(ages, found, population, "RAF-DB")
+        return select_by_age(ages, found, population, "RAF-DB")
     if population is None:
         return found, "RAF-DB", []
     grouped = [each for each in found if each.facts.get("age_group")]

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, reader
-from trainables.data.files import folder, table, walk
-from trainables.data.gather import FoundPicture, gather, lacking, unnamed
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import list_files, read_columns, require_folder
+from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed
 
 RELEASE = Release(subjects=9_131)
 EXAMPLE = "train/n000002/0001_01.jpg"
 META = "identity_meta.csv"
 
 
-@reader(
+@register_reader(
     "vggface2",
     f"VGGFace2, or any folder of subjects: {EXAMPLE} or SUBJECT/NAME.jpg; each=N images of a subject",
     ("each", "crop", "landmarks"),
@@ -19,7 +19,7 @@ META = "identity_meta.csv"
     licence="non-commercial research",
     release=RELEASE,
 )
-def read(
+def read_vggface2(
     path: str, *, size: int, colour: str, population: str | None = None, each: str = "", crop: str = "", landmarks: Path | None = None
 ) -> FaceDataset:
     """Read the images of each subject, or the first `each` of them; unlabelled. Folders train and test are the split, of subjects.
@@ -29,12 +29,12 @@ def read(
     """
     if each and (not each.isdecimal() or not int(each)):
         raise DataError(f"{path}: each={each!r} is no number of images, 1 or more")
-    root = folder(path, f"folders of subjects like {EXAMPLE}")
-    sexes = _sexes(root)
+    root = require_folder(path, f"folders of subjects like {EXAMPLE}")
+    sexes = _read_sexes(root)
     found, other = [], []
     counts: dict[str, int] = {}
     split_of: dict[str, str] = {}
-    for file in walk(root):
+    for file in list_files(root):
         parts = file.split("/")
         split = parts[0] if parts[0] in ("train", "val", "test") else ""
         if len(parts) != (3 if split else 2):
@@ -53,14 +53,14 @@ def read(
     if len(splits := set(split_of.values())) > 1 and "" in splits:
         raise DataError(f"{root}: has a split, but subject {next(name for name, part in split_of.items() if not part)} lies outside it")
     released = (root / META).is_file() or all(name.startswith("n0") for name in split_of)
-    notes = [*(lacking(found, RELEASE) if released else []), *unnamed(other, EXAMPLE)]
+    notes = [*(describe_lacking(found, RELEASE) if released else []), *describe_unnamed(other, EXAMPLE)]
     notes += [f"the first {each} of each subject, of {sum(counts.values()):,} images"] if each else []
     title = ", ".join(filter(None, ("VGGFace2" if released else f"subjects of {root.name}", "unlabelled", population)))
-    return gather(root, found, title=title, size=size, colour=colour, classes=(), notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(root, found, title=title, size=size, colour=colour, classes=(), notes=notes, crop=crop, landmarks=landmarks)
 
 
-def _sexes(root: Path) -> dict[str, str]:
+def _read_sexes(root: Path) -> dict[str, str]:
     """The sex of each subject, by the release's table, where it is there."""
     if not (root / META).is_file():
         return {}
-    return {name: sex.upper() for _, (name, sex) in table(root / META, ("Class_ID", "Gender")) if sex.upper() in ("F", "M")}
+    return {name: sex.upper() for _, (name, sex) in read_columns(root / META, ("Class_ID", "Gender")) if sex.upper() in ("F", "M")}

@@ -20,21 +20,21 @@ def main(
 ) -> None:
     """Render every face anew (five to ten minutes on two cores) and write the pack."""
     if sheet_path:
-        cv2.imwrite(str(sheet_path), cv2.cvtColor(sheet.draw(faces_archive.read(out)), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(sheet_path), cv2.cvtColor(sheet.draw_sheet(faces_archive.read_archive(out)), cv2.COLOR_RGB2BGR))
         return
-    mesh.load()  # before the fork, so that it is read once
+    mesh.load_head()  # before the fork, so that it is read once
     cv2.setNumThreads(1)
-    shots, start = corpus.plan(), time.monotonic()
+    shots, start = corpus.plan_pictures(), time.monotonic()
     coded, rows = [], []
     with get_context("fork").Pool(processes) as pool:
-        for k, (file, facts) in enumerate(pool.imap(corpus.render, shots, chunksize=32), start=1):
+        for k, (file, facts) in enumerate(pool.imap(corpus.render_shot, shots, chunksize=32), start=1):
             coded.append(file)
             rows.append(facts)
             if k % 100 == 0 or k == len(shots):
                 left = (time.monotonic() - start) / k * (len(shots) - k)
                 print(f"\r{k}/{len(shots)} faces, {left:.0f} s left ", end="", file=sys.stderr, flush=True)
     whole = ["clip", "frame", *(f"emoreact_{name}" for name in faces_archive.EMOREACT)]  # counts, though most rows have none
-    faces_archive.write(out, pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64")), coded)
+    faces_archive.write_archive(out, pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64")), coded)
     print(f"\n{out}: {len(shots)} faces, {out.stat().st_size / 1e6:.2f} MB, {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 

@@ -36,19 +36,19 @@ class Shot:
     frame: int = 0
 
 
-def stream(name: str) -> np.random.Generator:
+def make_stream(name: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([SEED, crc32(name.encode())]))
 
 
-def balanced(domain: str, prefix: str, subjects: int, counts: dict[str, int], ages: str, style: str) -> list[Shot]:
+def plan_balanced(domain: str, prefix: str, subjects: int, counts: dict[str, int], ages: str, style: str) -> list[Shot]:
     """`counts` pictures of each expression, dealt round to the subjects: everyone shows nearly every expression."""
     labels = [label for label, count in counts.items() for _ in range(count)]
     return [Shot(f"{domain}/{k}", domain, f"{prefix}{k % subjects:03d}", ages, style, style, label) for k, label in enumerate(labels)]
 
 
-def unlabelled(subjects: int, count: int) -> list[Shot]:
+def plan_unlabelled(subjects: int, count: int) -> list[Shot]:
     """Children and adults by turns, seen by the same camera, in natural proportions."""
-    labels = stream("unlabelled").choice(CLASSES, size=count, p=list(NATURAL.values()))
+    labels = make_stream("unlabelled").choice(CLASSES, size=count, p=list(NATURAL.values()))
     kinds = (("child", "children"), ("adult", "wild"))
     return [
         Shot(f"unlabelled/{k}", "unlabelled", f"U{k % subjects:03d}", kinds[k % 2][0], kinds[k % 2][1], "wild", str(label))
@@ -56,12 +56,12 @@ def unlabelled(subjects: int, count: int) -> list[Shot]:
     ]
 
 
-def clips(subjects: int) -> list[Shot]:
+def plan_clips(subjects: int) -> list[Shot]:
     """CLIPS clips of FRAMES frames; a third of them have a second label."""
     shots = []
     for clip in range(CLIPS):
         label = EMOREACT[clip % len(EMOREACT)]
-        rng = stream(f"clips/{clip}/labels")
+        rng = make_stream(f"clips/{clip}/labels")
         second = str(rng.choice([name for name in EMOREACT if name != label])) if rng.random() < 1 / 3 else ""
         shots += [
             Shot(f"clips/{clip}/{frame}", "clips", f"R{clip % subjects:03d}", "guest", "children", "game", label, second, frame)
@@ -70,59 +70,61 @@ def clips(subjects: int) -> list[Shot]:
     return shots
 
 
-def plan() -> list[Shot]:
+def plan_pictures() -> list[Shot]:
     """Every picture of the pack, in its order."""
     return [
-        *balanced("children", "C", 172, dict.fromkeys(SEVEN, 160) | {"contempt": 130, "anxiety": 126}, "child", "children"),
-        *balanced("adults/posed", "P", 60, dict.fromkeys(SEVEN, 156) | {"contempt": 120}, "adult", "posed"),
-        *balanced("adults/wild", "W", 120, dict.fromkeys(SEVEN, 150) | {"contempt": 120, "anxiety": 90}, "adult", "wild"),
-        *balanced("adults/game", "G", 60, dict.fromkeys(SEVEN, 156) | {"contempt": 120}, "adult", "game"),
-        *unlabelled(300, 3000),
-        *clips(40),
+        *plan_balanced("children", "C", 172, dict.fromkeys(SEVEN, 160) | {"contempt": 130, "anxiety": 126}, "child", "children"),
+        *plan_balanced("adults/posed", "P", 60, dict.fromkeys(SEVEN, 156) | {"contempt": 120}, "adult", "posed"),
+        *plan_balanced("adults/wild", "W", 120, dict.fromkeys(SEVEN, 150) | {"contempt": 120, "anxiety": 90}, "adult", "wild"),
+        *plan_balanced("adults/game", "G", 60, dict.fromkeys(SEVEN, 156) | {"contempt": 120}, "adult", "game"),
+        *plan_unlabelled(300, 3000),
+        *plan_clips(40),
     ]
 
 
 @lru_cache(maxsize=512)
-def person(subject: str, ages: str) -> people.Person:
-    return people.draw(mesh.load(), subject, AGES[ages], stream(f"person/{subject}"))
+def make_person(subject: str, ages: str) -> people.Person:
+    return people.draw_person(mesh.load_head(), subject, AGES[ages], make_stream(f"person/{subject}"))
 
 
-def perform(shot: Shot) -> tuple[np.ndarray, float, float, float]:
+def perform_shot(shot: Shot) -> tuple[np.ndarray, float, float, float]:
     """Facial units [u], intensity, valence and arousal; a clip's come from its own stream, raised and lowered over its frames."""
-    units, acting = mesh.load().unit_names, expressions.ACTING[shot.acting]
+    units, acting = mesh.load_head().unit_names, expressions.ACTING[shot.acting]
     clip = shot.domain == "clips"
-    rng = stream(f"{shot.name.rpartition('/')[0] if clip else shot.name}/face")
+    rng = make_stream(f"{shot.name.rpartition('/')[0] if clip else shot.name}/face")
     intensity = rng.uniform(*acting.intensity)
-    weights = expressions.perform(shot.label, intensity, acting, units, rng)
+    weights = expressions.perform_expression(shot.label, intensity, acting, units, rng)
     if shot.second:
-        weights = np.clip(0.75 * weights + 0.6 * expressions.perform(shot.second, intensity, acting, units, rng), 0, 1)
+        weights = np.clip(0.75 * weights + 0.6 * expressions.perform_expression(shot.second, intensity, acting, units, rng), 0, 1)
     if clip:  # onset, apex, offset
         apex, width = rng.uniform(2.5, 6), rng.uniform(1.8, 3.5)
         height = 0.1 + 0.9 * np.exp(-(((shot.frame - apex) / width) ** 2))
         weights, intensity = weights * height, intensity * height
-    valence, arousal = expressions.affect(shot.label, intensity, rng)
+    valence, arousal = expressions.simulate_affect(shot.label, intensity, rng)
     return weights, intensity, valence, arousal
 
 
-def view(shot: Shot) -> scene.Scene:
+def make_view(shot: Shot) -> scene.Scene:
     """Where the shot is taken; within a clip only the head turns."""
     if shot.domain != "clips":
-        return scene.draw(scene.CAMERAS[shot.camera], stream(f"{shot.name}/scene"))
+        return scene.draw_scene(scene.CAMERAS[shot.camera], make_stream(f"{shot.name}/scene"))
     clip = shot.name.rpartition("/")[0]
-    seen = scene.draw(scene.CAMERAS[shot.camera], stream(f"{clip}/scene"))
-    yaw, pitch, roll = stream(f"{clip}/motion").normal(0, 1.5, (FRAMES, 3)).cumsum(axis=0)[shot.frame]
+    seen = scene.draw_scene(scene.CAMERAS[shot.camera], make_stream(f"{clip}/scene"))
+    yaw, pitch, roll = make_stream(f"{clip}/motion").normal(0, 1.5, (FRAMES, 3)).cumsum(axis=0)[shot.frame]
     return replace(seen, yaw=seen.yaw + yaw, pitch=seen.pitch + pitch, roll=seen.roll + roll)
 
 
-def render(shot: Shot) -> tuple[bytes, dict[str, object]]:
+def render_shot(shot: Shot) -> tuple[bytes, dict[str, object]]:
     """A shot as a WebP file, and its row of facts."""
-    who, where = person(shot.subject, shot.ages), view(shot)
-    weights, intensity, valence, arousal = perform(shot)
-    picture = shade.render(mesh.load(), who, weights, where, stream(f"{shot.name}/grain"))
-    raters = expressions.votes(shot.label, intensity, expressions.ACTING[shot.acting].rater_noise, stream(f"{shot.name}/votes"))
+    who, where = make_person(shot.subject, shot.ages), make_view(shot)
+    weights, intensity, valence, arousal = perform_shot(shot)
+    picture = shade.render_picture(mesh.load_head(), who, weights, where, make_stream(f"{shot.name}/grain"))
+    raters = expressions.simulate_votes(
+        shot.label, intensity, expressions.ACTING[shot.acting].rater_noise, make_stream(f"{shot.name}/votes")
+    )
     coded = BytesIO()
     Image.fromarray(picture.image).save(coded, "WEBP", quality=QUALITY, method=6)
-    units = dict(zip(mesh.load().unit_names, weights, strict=True))
+    units = dict(zip(mesh.load_head().unit_names, weights, strict=True))
     facts: dict[str, object] = {
         "name": shot.name,
         "domain": shot.domain,

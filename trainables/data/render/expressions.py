@@ -108,7 +108,7 @@ CONFUSED = {
 """what raters say when they miss an expression, as odds"""
 
 
-def sided(weights: dict[str, float], units: tuple[str, ...]) -> dict[str, float]:
+def split_sides(weights: dict[str, float], units: tuple[str, ...]) -> dict[str, float]:
     """The same weights by full unit name: `browDown` becomes browDownLeft and browDownRight."""
     full: dict[str, float] = {}
     for name, weight in weights.items():
@@ -117,7 +117,7 @@ def sided(weights: dict[str, float], units: tuple[str, ...]) -> dict[str, float]
     return full
 
 
-def perform(label: str, intensity: float, acting: Acting, units: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+def perform_expression(label: str, intensity: float, acting: Acting, units: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
     """Weights of the facial units [u], 0 to 1, of one attempt at an expression."""
     index = {name: k for k, name in enumerate(units)}
     weights = np.zeros(len(units))
@@ -125,16 +125,16 @@ def perform(label: str, intensity: float, acting: Acting, units: tuple[str, ...]
     preset = variants[int(rng.random() < acting.opened) % len(variants)]
     share = rng.uniform(0, acting.blend) if label in BLENDS else 0.0
     for chosen, amount in ((preset, 1 - share), (PRESETS[BLENDS.get(label, label)][0], share)):
-        for name, weight in sided(chosen, units).items():
+        for name, weight in split_sides(chosen, units).items():
             weights[index[name]] += amount * weight
     weights *= intensity * np.clip(rng.normal(1, acting.wobble, len(units)), 0.2, 1.6)
     for name in rng.choice(NUISANCE, acting.nuisance, replace=False):
-        for unit, amount in sided({name: rng.uniform(0, 0.35)}, units).items():
+        for unit, amount in split_sides({name: rng.uniform(0, 0.35)}, units).items():
             weights[index[unit]] += amount * rng.uniform(0.7, 1.3)
     return np.clip(weights, 0, 1)
 
 
-def votes(label: str, intensity: float, noise: float, rng: np.random.Generator) -> np.ndarray:
+def simulate_votes(label: str, intensity: float, noise: float, rng: np.random.Generator) -> np.ndarray:
     """Ten simulated raters over CLASSES: int [8], sum 10. Weak and noisy expressions (`noise`, 0 to 1) get split votes."""
     odds = np.array([CONFUSED[label].get(name, 0.15) for name in CLASSES], float)
     if label in CLASSES:
@@ -146,7 +146,7 @@ def votes(label: str, intensity: float, noise: float, rng: np.random.Generator) 
     return rng.multinomial(10, chances / chances.sum())
 
 
-def affect(label: str, intensity: float, rng: np.random.Generator) -> tuple[float, float]:
+def simulate_affect(label: str, intensity: float, rng: np.random.Generator) -> tuple[float, float]:
     """Valence and arousal, each -1 to 1: the expression's point on Russell's circle, drawn in by weak intensity, with a rater's noise."""
     valence, arousal = np.clip(np.array(AFFECT[label]) * (0.35 + 0.65 * intensity) + rng.normal(0, 0.08, 2), -1, 1)
     return round(float(valence), 3), round(float(arousal), 3)

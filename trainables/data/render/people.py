@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.data.render.mesh import AGES, ETHNICITIES, WEIGHTS, Head, combine, face_axes
+from trainables.data.render.mesh import AGES, ETHNICITIES, WEIGHTS, Head, combine_shapes, face_axes
 
 AGE_KNOTS = (0.5, 10.0, 21.0, 80.0)
 """years at which a face is exactly MakeHuman's baby, child, young and old; linear between"""
@@ -53,17 +53,17 @@ class Person:
         return ETHNICITIES[int(self.shares.argmax())]
 
 
-def age_weights(age: float) -> dict[str, float]:
+def weigh_ages(age: float) -> dict[str, float]:
     """How much of MakeHuman's baby, child, young and old make a face of that age; sums to 1."""
     return {name: float(np.interp(age, AGE_KNOTS, np.eye(4)[k])) for k, name in enumerate(AGES)}
 
 
-def morph(head: Head, sex: str, age: float, shares: np.ndarray, weight: float, rng: np.random.Generator) -> np.ndarray:
+def morph_face(head: Head, sex: str, age: float, shares: np.ndarray, weight: float, rng: np.random.Generator) -> np.ndarray:
     """A neutral face [v, 3]: macro targets blended by sex, age, ethnicity and weight (-1 to 1), then every face axis jittered."""
     sex = {"F": "female", "M": "male"}[sex]
     parts = {WEIGHTS[0]: max(-weight, 0), WEIGHTS[1]: 1 - abs(weight), WEIGHTS[2]: max(weight, 0)}
     blend = np.zeros(len(head.targets), np.float32)
-    for name, amount in age_weights(age).items():
+    for name, amount in weigh_ages(age).items():
         for share, ethnicity in zip(shares, ETHNICITIES, strict=True):
             blend[head.names[f"{ethnicity}-{sex}-{name}"]] = amount * share
         for build, part in parts.items():
@@ -72,16 +72,16 @@ def morph(head: Head, sex: str, age: float, shares: np.ndarray, weight: float, r
         value = rng.normal(0, 0.1 if age < 16 else 0.16)
         for target in positive if value > 0 else negative:
             blend[head.names[target]] = abs(value) * rng.uniform(0.85, 1.15)  # left and right differ a little
-    return head.rest + combine(blend, head.targets)
+    return head.rest + combine_shapes(blend, head.targets)
 
 
-def draw(head: Head, subject: str, ages: tuple[float, float], rng: np.random.Generator) -> Person:
+def draw_person(head: Head, subject: str, ages: tuple[float, float], rng: np.random.Generator) -> Person:
     """A new person with an age (years) in `ages`; every property comes from `rng`."""
     sex = "FM"[rng.integers(2)]
     age = rng.uniform(*ages)
     shares = rng.dirichlet((0.35, 0.35, 0.45))
     adult = age >= 16
-    shape = morph(head, sex, age, shares, float(np.clip(rng.normal(0, 0.4), -1, 1)), rng)
+    shape = morph_face(head, sex, age, shares, float(np.clip(rng.normal(0, 0.4), -1, 1)), rng)
     shape -= shape[head.part_of_vertex("eye")].mean(axis=0)
     front = np.abs(head.rest[:, 0]) < 0.05
     chin = shape[front & (head.rest[:, 2] > 1.2) & (head.rest[:, 1] < 6.3) & (head.rest[:, 1] > 6.1), 1].min()

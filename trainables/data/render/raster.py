@@ -17,12 +17,12 @@ class Buffer(NamedTuple):
     depth: np.ndarray
     """float32 [p], larger is nearer"""
 
-    def interpolate(self, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    def interpolate_values(self, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         """Vertex values [v, c] at each covered pixel: [p, c]."""
         return np.einsum("pk,pkc->pc", self.weights, values[triangles[self.triangle]])
 
 
-def rasterise(points: np.ndarray, triangles: np.ndarray, size: int) -> Buffer:
+def rasterise_triangles(points: np.ndarray, triangles: np.ndarray, size: int) -> Buffer:
     """Which triangle each pixel centre (column + .5, row + .5) sees.
 
     `points` [v, 3]: column and row in pixels (rows run downwards), and depth (larger is nearer); `triangles` [t, 3]. Both windings
@@ -31,7 +31,7 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, size: int) -> Buffer:
     """
     corners = points[triangles].astype(np.float64)
     x, y, z = corners[..., 0], corners[..., 1], corners[..., 2]
-    area = signed_area(points, triangles)
+    area = compute_signed_area(points, triangles)
     left, top = (np.clip(np.ceil(a.min(axis=1) - 0.5), 0, size).astype(np.int64) for a in (x, y))
     right, bottom = (np.clip(np.floor(a.max(axis=1) - 0.5) + 1, 0, size).astype(np.int64) for a in (x, y))
     width, height = np.maximum(right - left, 0), np.maximum(bottom - top, 0)
@@ -61,13 +61,13 @@ def rasterise(points: np.ndarray, triangles: np.ndarray, size: int) -> Buffer:
     return Buffer(pixel[seen], owner[seen], weights[seen].astype(np.float32), depth[seen].astype(np.float32))
 
 
-def signed_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def compute_signed_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Twice the area of each triangle on the screen, float64 [t]; below 0 when its corners run counter-clockwise as seen."""
     x, y = points[triangles, :2].astype(np.float64).transpose(2, 0, 1)
     return (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
 
 
-def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def compute_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Smooth unit normals of the vertices, float [v, 3]: the mean of the adjoining triangles', weighted by area."""
     a, b, c = vertices[triangles].transpose(1, 0, 2)
     faces = np.cross(b - a, c - a)

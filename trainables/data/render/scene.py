@@ -66,13 +66,13 @@ class Scene:
     blur: float
     grain: float
 
-    def project(self, points: np.ndarray, scale: float, size: int) -> np.ndarray:
+    def project_points(self, points: np.ndarray, scale: float, size: int) -> np.ndarray:
         """Points about the eyes' midpoint (decimetres) as column, row (pixels) and depth: [v, 3]."""
-        x, y, depth = self.axes(points / scale + np.array((0, 0.34, 0))).T
+        x, y, depth = self.rotate_vectors(points / scale + np.array((0, 0.34, 0))).T
         near = self.distance / (self.distance - depth) * size / self.zoom
         return np.stack([size * (0.5 + self.shift[0]) + x * near, size * (0.5 + self.shift[1]) - y * near, depth], axis=1)
 
-    def axes(self, vectors: np.ndarray) -> np.ndarray:
+    def rotate_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """Head coordinates turned to the camera's: [v, 3]."""
         yaw, pitch, roll = np.radians((self.yaw, self.pitch, self.roll))
         turn_yaw = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))
@@ -81,11 +81,11 @@ class Scene:
         return vectors @ (turn_roll @ turn_pitch @ turn_yaw).T
 
 
-def warmth(tint: float) -> np.ndarray:
+def make_warm_light(tint: float) -> np.ndarray:
     return np.array((1 + tint, 1, 1 - tint))
 
 
-def backdrop(cluttered: bool, rng: np.random.Generator) -> np.ndarray:
+def draw_backdrop(cluttered: bool, rng: np.random.Generator) -> np.ndarray:
     """A plain studio gradient, or a blurred room of boxes and blobs: float32 [SIZE, SIZE, 3], 0 to 1."""
     corners = rng.uniform(0.25, 0.9) + rng.normal(0, 0.05, 3) + rng.normal(0, 0.03, (2, 2, 3))
     picture = cv2.resize(np.clip(corners, 0, 1).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
@@ -101,7 +101,7 @@ def backdrop(cluttered: bool, rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
-def draw(camera: Camera, rng: np.random.Generator) -> Scene:
+def draw_scene(camera: Camera, rng: np.random.Generator) -> Scene:
     """A new scene before that camera; every property comes from `rng`."""
     angle = rng.uniform(-1.2, 1.2)
     light = np.array((np.sin(angle), rng.uniform(0.1, 0.9), np.cos(angle) * 0.9))
@@ -116,9 +116,9 @@ def draw(camera: Camera, rng: np.random.Generator) -> Scene:
         shift=(float(rng.normal(0, camera.framing_sd * 0.7)), float(rng.normal(0, camera.framing_sd * 0.7))),
         distance=float(rng.uniform(*camera.distance)),
         light=light / np.linalg.norm(light),
-        key=1.25 * contrast * exposure * warmth(tint),
-        ambient=1.05 * (1 - contrast) * exposure * warmth(rng.normal(0, 0.04)),
-        background=backdrop(bool(rng.random() < camera.clutter), rng) * np.clip(exposure, 0.5, 1.3),
+        key=1.25 * contrast * exposure * make_warm_light(tint),
+        ambient=1.05 * (1 - contrast) * exposure * make_warm_light(rng.normal(0, 0.04)),
+        background=draw_backdrop(bool(rng.random() < camera.clutter), rng) * np.clip(exposure, 0.5, 1.3),
         blur=float(rng.uniform(*camera.blur)),
         grain=float(rng.uniform(*camera.grain)),
     )

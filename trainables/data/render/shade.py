@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from trainables.data.render.faces_archive import SIZE
-from trainables.data.render.mesh import PARTS, Head, combine
+from trainables.data.render.mesh import PARTS, Head, combine_shapes
 from trainables.data.render.people import Person
-from trainables.data.render.raster import normals, rasterise, signed_area
+from trainables.data.render.raster import compute_normals, compute_signed_area, rasterise_triangles
 from trainables.data.render.scene import Scene
 
 SUPERSAMPLE = 2
@@ -49,7 +49,9 @@ def scalp_mask(rest: np.ndarray, person: Person) -> np.ndarray:
     return smoothstep(-0.03, 0.05, y - line) * (y > 6.3)
 
 
-def albedo(person: Person, rest: np.ndarray, lips: np.ndarray, cavity: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def compute_albedo(
+    person: Person, rest: np.ndarray, lips: np.ndarray, cavity: np.ndarray, part: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Colour [p, 3] (display values) and glossiness [p] of surface points, by what they are painted as."""
     x, y, z = rest.T
     blotch = sum(np.sin(rest @ (phase + 4 + 4 * k) * (-1) ** k + 3 * phase[0]) for k, phase in enumerate(person.blotch))
@@ -92,7 +94,7 @@ def albedo(person: Person, rest: np.ndarray, lips: np.ndarray, cavity: np.ndarra
     return np.clip(colour, 0, 1), gloss
 
 
-def occlusion(depth: np.ndarray, reach: float) -> np.ndarray:
+def compute_occlusion(depth: np.ndarray, reach: float) -> np.ndarray:
     """Share of the ambient light that reaches each pixel, [s, s]: a point behind its surroundings is in a crease or a hollow."""
     light = np.ones_like(depth)
     for sigma, strength in ((reach * 0.25, 5.0), (reach, 1.6)):
@@ -101,7 +103,7 @@ def occlusion(depth: np.ndarray, reach: float) -> np.ndarray:
     return np.clip(light, 0.25, 1)
 
 
-def between_strands(hair: np.ndarray, size: int) -> np.ndarray:
+def find_hair_gaps(hair: np.ndarray, size: int) -> np.ndarray:
     """Where more hair hangs behind the strands at these pixels, bool [size, size]: the mesh has gaps that hair has not."""
     mask = np.zeros((size, size), bool)
     mask.ravel()[hair] = True
@@ -109,7 +111,7 @@ def between_strands(hair: np.ndarray, size: int) -> np.ndarray:
     return from_left & from_right
 
 
-def boxes(points: np.ndarray, head: Head) -> np.ndarray:
+def find_region_boxes(points: np.ndarray, head: Head) -> np.ndarray:
     """The REGIONS' boxes from the projected vertices (64-pixel coordinates), inside the picture and never empty: int64 [5, 4]."""
     left = head.rest[:, 0] > 0
     offset = np.stack([np.abs(head.rest[:, 0]) - EYE_APART, head.rest[:, 1] - EYE_HEIGHT, head.rest[:, 2] - EYE_DEPTH], axis=1)
@@ -123,19 +125,19 @@ def boxes(points: np.ndarray, head: Head) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def geometry(head: Head, person: Person, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def build_geometry(head: Head, person: Person, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The person with facial units `weights` and with hair: vertices [v, 3], triangles [t, 3] and their part [t]."""
     amplitude = np.float32(person.scale / 1.1)  # the units were made for an adult's face
-    moved = person.shape + amplitude * combine(weights, head.units)
+    moved = person.shape + amplitude * combine_shapes(weights, head.units)
     kept = head.part != PARTS.index("hair")
     if person.long_hair:
         kept = kept | (head.rest[head.triangles, 2].max(axis=1) < 0.62)  # further forward it would hang over the face
     triangles = head.triangles[kept]
     thickness = (person.hair_volume * amplitude * scalp_mask(head.rest, person))[:, None]
-    return moved + thickness * normals(moved, triangles), triangles, head.part[kept]
+    return moved + thickness * compute_normals(moved, triangles), triangles, head.part[kept]
 
 
-def lit(colour: np.ndarray, gloss: np.ndarray, normal: np.ndarray, openness: np.ndarray, scene: Scene) -> np.ndarray:
+def light_surface(colour: np.ndarray, gloss: np.ndarray, normal: np.ndarray, openness: np.ndarray, scene: Scene) -> np.ndarray:
     """Linear light [p, 3] from surface points: wrapped Lambert key, glint (Blinn 1977) and, as far as `openness` [p, 1], sky."""
     lambert = np.clip((normal @ scene.light + 0.2) / 1.2, 0, 1)[:, None]
     half = scene.light + np.array((0, 0, 1.0))
@@ -144,32 +146,32 @@ def lit(colour: np.ndarray, gloss: np.ndarray, normal: np.ndarray, openness: np.
     return colour**2.2 * (scene.key * lambert * (0.4 + 0.6 * openness) + scene.ambient * sky * openness) + scene.key * glint * openness
 
 
-def render(head: Head, person: Person, weights: np.ndarray, scene: Scene, rng: np.random.Generator) -> Picture:
+def render_picture(head: Head, person: Person, weights: np.ndarray, scene: Scene, rng: np.random.Generator) -> Picture:
     """One picture of a person: `weights` [u] are the facial units, `rng` gives the camera's noise."""
     size, hair = SIZE * SUPERSAMPLE, PARTS.index("hair")
-    vertices, triangles, part = geometry(head, person, weights)
-    facing = scene.axes(normals(vertices, triangles))
-    points = scene.project(vertices, person.scale, size)
-    shown = (signed_area(points, triangles) < 0) | (part == hair)  # closed surfaces have no visible back
+    vertices, triangles, part = build_geometry(head, person, weights)
+    facing = scene.rotate_vectors(compute_normals(vertices, triangles))
+    points = scene.project_points(vertices, person.scale, size)
+    shown = (compute_signed_area(points, triangles) < 0) | (part == hair)  # closed surfaces have no visible back
     triangles, part = triangles[shown], part[shown]
 
-    seen = rasterise(points, triangles, size)
-    values = seen.interpolate(np.concatenate([head.rest, facing, head.lips[:, None], head.cavity[:, None]], axis=1), triangles)
+    seen = rasterise_triangles(points, triangles, size)
+    values = seen.interpolate_values(np.concatenate([head.rest, facing, head.lips[:, None], head.cavity[:, None]], axis=1), triangles)
     rest, normal, lips, cavity = values[:, :3], values[:, 3:6], values[:, 6], values[:, 7]
     normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
     normal *= np.where(normal[:, 2:] < 0, -1, 1)  # hair is seen from both sides
     depth = np.full((size, size), seen.depth.min(), np.float32)
     depth.ravel()[seen.pixel] = seen.depth
-    openness = occlusion(depth, size * 0.05).ravel()[seen.pixel][:, None]
-    linear = lit(*albedo(person, rest, lips, cavity, part[seen.triangle]), normal, openness, scene)
+    openness = compute_occlusion(depth, size * 0.05).ravel()[seen.pixel][:, None]
+    linear = light_surface(*compute_albedo(person, rest, lips, cavity, part[seen.triangle]), normal, openness, scene)
     linear *= (0.55 / person.skin.mean()) ** 0.45  # a camera exposes dark skin longer, though not as much as would make it light
 
     picture = cv2.resize(scene.background.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR) ** 2.2
     if person.long_hair:
-        picture[between_strands(seen.pixel[part[seen.triangle] == hair], size)] = (person.hair * 0.5) ** 2.2
+        picture[find_hair_gaps(seen.pixel[part[seen.triangle] == hair], size)] = (person.hair * 0.5) ** 2.2
     picture.reshape(-1, 3)[seen.pixel] = linear
     small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     if scene.blur > 0.1:
         small = cv2.GaussianBlur(small, (0, 0), scene.blur)
     noisy = 255 * np.clip(small, 0, 1) ** (1 / 2.2) + rng.normal(0, scene.grain, small.shape)
-    return Picture(np.clip(np.rint(noisy), 0, 255).astype(np.uint8), boxes(points / SUPERSAMPLE, head))
+    return Picture(np.clip(np.rint(noisy), 0, 255).astype(np.uint8), find_region_boxes(points / SUPERSAMPLE, head))

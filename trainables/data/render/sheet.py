@@ -11,14 +11,14 @@ CLIPS = (44, 18)
 TILE, MARGIN, HEAD = 88, 124, 24
 
 
-def recognised(pack: Pack, domain: str, label: str) -> np.ndarray:
+def find_recognised(pack: Pack, domain: str, label: str) -> np.ndarray:
     """Rows of two pictures, of two people, that most raters call by their label: the class as it looks when it can be seen."""
     facts = pack.facts[(pack.facts["domain"] == domain) & (pack.facts["label"] == label)]
     facts = facts.sort_values(f"votes_{label}", ascending=False, kind="stable").drop_duplicates("subject")
     return facts.index.to_numpy()[:2]
 
 
-def draw(pack: Pack) -> np.ndarray:
+def draw_sheet(pack: Pack) -> np.ndarray:
     """uint8 [h, w, 3], RGB: two rows of every labelled domain, one column a class, then a row of eight frames for each of CLIPS."""
     canvas = np.full((HEAD + (2 * len(ROWS) + len(CLIPS)) * TILE, MARGIN + len(CLASSES) * TILE, 3), 255, np.uint8)
 
@@ -33,11 +33,11 @@ def draw(pack: Pack) -> np.ndarray:
     for column, label in enumerate(CLASSES):
         write(label, MARGIN + column * TILE + 8, 16)
         for block, (_, domain) in enumerate(ROWS):
-            paste(pack.images(recognised(pack, domain, label)), [(2 * block, column), (2 * block + 1, column)])
+            paste(pack.decode_images(find_recognised(pack, domain, label)), [(2 * block, column), (2 * block + 1, column)])
     for block, (caption, _) in enumerate(ROWS):
         write(caption, 8, HEAD + (2 * block + 1) * TILE)
     for line, clip in enumerate(CLIPS, start=2 * len(ROWS)):
         frames = pack.facts[(pack.facts["domain"] == "clips") & (pack.facts["clip"] == clip)]
-        paste(pack.images(frames.index.to_numpy()), [(line, column) for column in range(len(frames))])
+        paste(pack.decode_images(frames.index.to_numpy()), [(line, column) for column in range(len(frames))])
         write(f"clip: {frames['label'].iloc[0]}", 8, HEAD + line * TILE + TILE // 2)
     return canvas

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
-from trainables.data.splits import split_hash
-from trainables.data.stratified_group_split import deal
-from trainables.data.targets import TARGETS, clips
-from trainables.data.task import TASKS, Images, Task, TaskKind, known
-from trainables.registry import unknown
+from trainables.data.splits import hash_split
+from trainables.data.stratified_group_split import split_groups
+from trainables.data.targets import TARGETS, list_clips
+from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, VAL, TEST = range(3)
@@ -46,31 +46,31 @@ class AdaptationTaskSettings(Settings):
     colour: Literal["grey", "rgb"] = "rgb"
 
 
-def roles(settings: AdaptationTaskSettings) -> tuple[str, ...]:
+def list_roles(settings: AdaptationTaskSettings) -> tuple[str, ...]:
     return (settings.role,)
 
 
-def build(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
+def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """The seed's split is the same for every method. DataError for answers that are none, and for what cannot be split."""
     if settings.role not in faces:
-        raise unknown("role", settings.role, faces)
+        raise make_unknown_error("role", settings.role, faces)
     whole = faces[settings.role]
     target = TARGETS[settings.target]
-    found, names, values = target.read(whole, settings.classes)
-    rows = clips(found, settings.frames) if settings.frames else np.arange(len(found))[:, None]
+    found, names, values = target.read_answers(whole, settings.classes)
+    rows = list_clips(found, settings.frames) if settings.frames else np.arange(len(found))[:, None]
     first = rows[:, 0]
     strata = found.labels[first] if target.one_class else np.zeros(len(rows), np.int64)
-    part = _parts(strata, found.facts.iloc[first], whole.title, settings, seed)
+    part = _assign_parts(strata, found.facts.iloc[first], whole.title, settings, seed)
     train, val, test = (np.flatnonzero(part == each) for each in range(3))
     for name, each in (("training", train), ("selection", val), ("test", test)):
         if not len(each):
             raise DataError(f"{whole.title}: none of {len(rows)} is in the {name} part ({settings.by} split)")
     if settings.images:
-        train = np.sort(stream(seed, "images").permutation(train)[: settings.images])
+        train = np.sort(make_generator(seed, "images").permutation(train)[: settings.images])
 
     def images(chosen: np.ndarray) -> Images:
         frames = rows[chosen]
-        made = Images.of(found, frames[:, 0], device)
+        made = Images.from_faces(found, frames[:, 0], device)
         if settings.frames:
             made = made._replace(pixels=torch.from_numpy(found.images[frames]).to(device))
         return made if values is None else made._replace(values=torch.from_numpy(values[frames[:, 0]]).to(device))
@@ -80,16 +80,16 @@ def build(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], seed:
         train=images(train),
         val=images(val),
         test=images(test),
-        split_hash=split_hash((first[train], first[val], first[test]), whole.fingerprint),
-        facts=known(found, first[test]),
+        split_hash=hash_split((first[train], first[val], first[test]), whole.fingerprint),
+        facts=get_known_metadata(found, first[test]),
         target=settings.target,
         scored=True,
     )
 
 
-def _parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
+def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
     """The part of each image or clip."""
-    rng = stream(seed, "split")
+    rng = make_generator(seed, "split")
     persons = np.array([f"image {row}" for row in range(len(facts))], object)
     if "subject" in facts:
         named = facts["subject"].notna().to_numpy()
@@ -103,26 +103,26 @@ def _parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: Adapta
             if test.any():
                 part[val] = VAL
         else:
-            part[deal(labels, persons, (1 - settings.test, settings.test), rng) == 1] = TEST
+            part[split_groups(labels, persons, (1 - settings.test, settings.test), rng) == 1] = TEST
     elif "subject" not in facts:
         raise DataError(f"{title}: knows no subjects, so by={settings.by} has none to leave out; use by=official")
     elif settings.by == "exemplar":
-        part[_exemplars(labels, facts) == seed % FOLDS + 1] = TEST
+        part[_number_exemplars(labels, facts) == seed % FOLDS + 1] = TEST
         persons = np.arange(len(facts)).astype(object)  # everybody is in training and test: selection is by image, too
     else:
         everybody = sorted(set(persons))
         part[persons == everybody[seed % len(everybody)]] = TEST
     if not (part == VAL).any():
         free = part < 0
-        part[free] = deal(labels[free], persons[free], (1 - settings.validation, settings.validation), rng)
+        part[free] = split_groups(labels[free], persons[free], (1 - settings.validation, settings.validation), rng)
     return np.where(part < 0, TRAIN, part)
 
 
-def _exemplars(labels: np.ndarray, facts: pd.DataFrame) -> np.ndarray:
+def _number_exemplars(labels: np.ndarray, facts: pd.DataFrame) -> np.ndarray:
     """Which of a person's pictures of an expression each is, from 1; in their order where the data set does not number them."""
     if "exemplar" in facts:
         return facts["exemplar"].to_numpy(int)
     return pd.Series(1, index=range(len(labels))).groupby([facts["subject"].to_numpy(object), labels]).cumsum().to_numpy()
 
 
-TASKS.add("adaptation")(TaskKind(AdaptationTaskSettings, build, roles))
+TASKS.register("adaptation")(TaskKind(AdaptationTaskSettings, build_task, list_roles))

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.splits import balanced_split, split_hash
-from trainables.data.task import TASKS, Images, Task, TaskKind, known
-from trainables.registry import unknown
+from trainables.data.splits import balanced_split, hash_split
+from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
@@ -35,33 +35,33 @@ class BalancedTaskSettings(Settings):
     colour: Literal["grey", "rgb"] = "grey"
 
 
-def build(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
+def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split the target role's faces; the seed's split is the same for every method."""
     for role in filter(None, (settings.target, settings.partner)):
         if role not in faces:
-            raise unknown("role", role, faces)
-    target = faces[settings.target].only(settings.classes)
+            raise make_unknown_error("role", role, faces)
+    target = faces[settings.target].select_classes(settings.classes)
     groups = None
     if settings.by == "subject":
         if "subject" not in target.facts:
             raise DataError(f"{target.title}: knows no subjects, so it cannot be split by subject; use by=image")
         groups = target.facts["subject"].to_numpy(object)  # a missing one is refused by the split
     split = balanced_split(
-        target.labels, settings.split, stream(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
+        target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )
     partners = {}
     if settings.partner:
-        partner = faces[settings.partner].only(settings.classes)
-        partners[settings.partner] = Images.of(partner, np.arange(len(partner)), device)
+        partner = faces[settings.partner].select_classes(settings.classes)
+        partners[settings.partner] = Images.from_faces(partner, np.arange(len(partner)), device)
     return Task(
         classes=settings.classes,
-        train=Images.of(target, split.train, device),
-        val=Images.of(target, split.val, device),
-        test=Images.of(target, split.test, device),
-        split_hash=split_hash(split, faces[settings.target].fingerprint),
-        facts=known(target, split.test),
+        train=Images.from_faces(target, split.train, device),
+        val=Images.from_faces(target, split.val, device),
+        test=Images.from_faces(target, split.test, device),
+        split_hash=hash_split(split, faces[settings.target].fingerprint),
+        facts=get_known_metadata(target, split.test),
         partners=partners,
     )
 
 
-TASKS.add("balanced")(TaskKind(BalancedTaskSettings, build))
+TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task))

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.splits import Split, fold_split, left_out_split, official_split, split_hash
-from trainables.data.task import TASKS, Images, Task, TaskKind, known
-from trainables.registry import unknown
+from trainables.data.splits import Split, fold_split, hash_split, left_out_split, official_split
+from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 
 class HeldOutTaskSettings(Settings):
@@ -33,24 +33,24 @@ class HeldOutTaskSettings(Settings):
     colour: Literal["grey", "rgb"] = "grey"
 
 
-def build(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
+def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """The seed's split is the same for every method; the dealing of folds is the same for every seed."""
     if settings.target not in faces:
-        raise unknown("role", settings.target, faces)
+        raise make_unknown_error("role", settings.target, faces)
     whole = faces[settings.target]
-    target = whole.only(settings.classes)
-    split = _cut(settings, target, whole.persons[target.facts.index.to_numpy()], seed)
+    target = whole.select_classes(settings.classes)
+    split = _cut_split(settings, target, whole.persons[target.facts.index.to_numpy()], seed)
     return Task(
         classes=settings.classes,
-        train=Images.of(target, split.train, device),
-        val=Images.of(target, split.val, device),
-        test=Images.of(target, split.test, device),
-        split_hash=split_hash([target.facts.index.to_numpy()[part] for part in split], whole.fingerprint),
-        facts=known(target, split.test),
+        train=Images.from_faces(target, split.train, device),
+        val=Images.from_faces(target, split.val, device),
+        test=Images.from_faces(target, split.test, device),
+        split_hash=hash_split([target.facts.index.to_numpy()[part] for part in split], whole.fingerprint),
+        facts=get_known_metadata(target, split.test),
     )
 
 
-def _cut(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.ndarray, seed: int) -> Split:
+def _cut_split(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.ndarray, seed: int) -> Split:
     facts, labels, share = target.facts, target.labels, settings.validation
     if settings.by == "subject" and "subject" not in facts:
         raise DataError(f"{target.title}: knows no subjects, so none can be left out; use by=official or by=fold")
@@ -59,15 +59,15 @@ def _cut(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.ndarray
         raise DataError(f"{target.title}: has no {'official split' if column == 'split' else 'exemplars'}; use by=fold or by=subject")
     try:
         if settings.by == "official":
-            return official_split(labels, facts["split"].to_numpy(object), persons, share, stream(seed, "split"))
+            return official_split(labels, facts["split"].to_numpy(object), persons, share, make_generator(seed, "split"))
         if settings.by == "fold":
             which = seed % settings.folds if settings.which is None else settings.which
-            return fold_split(labels, persons, which, settings.folds, share, stream(0, "folds"))
+            return fold_split(labels, persons, which, settings.folds, share, make_generator(0, "folds"))
         groups = persons if settings.by == "subject" else facts["exemplar"].to_numpy()
         which = seed % len(set(groups)) if settings.which is None else settings.which
-        return left_out_split(labels, groups, which, persons, share, stream(seed, "split"))
+        return left_out_split(labels, groups, which, persons, share, make_generator(seed, "split"))
     except DataError as error:
         raise DataError(f"{target.title}: {error}") from None
 
 
-TASKS.add("held_out")(TaskKind(HeldOutTaskSettings, build))
+TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task))

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.splits import split_hash
+from trainables.data.splits import hash_split
 from trainables.data.task import TASKS, Images, Task, TaskKind
-from trainables.registry import unknown
+from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 TRAIN, VAL, TEST = range(3)
 PARTS = 3
@@ -32,33 +32,33 @@ class IdentityTaskSettings(Settings):
     colour: Literal["grey", "rgb"] = "rgb"
 
 
-def roles(settings: IdentityTaskSettings) -> tuple[str, ...]:
+def list_roles(settings: IdentityTaskSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(settings.persons))
 
 
-def build(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
+def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Each subject is a class, its images dealt to all three parts. DataError for a data set that knows no subjects, or too few."""
     if settings.test + settings.validation >= 1:
         raise DataError(f"test {settings.test} and validation {settings.validation} leave nothing to train on")
     parts, names = [], []
-    for role in roles(settings):
+    for role in list_roles(settings):
         if role not in faces:
-            raise unknown("role", role, faces)
+            raise make_unknown_error("role", role, faces)
         each = faces[role]
         if "subject" not in each.facts:
             raise DataError(f"{each.title}: knows no subjects, so nobody can be told apart; name a data set that does for role {role}")
-        named = each.take(each.facts["subject"].notna().to_numpy())
+        named = each.take_rows(each.facts["subject"].notna().to_numpy())
         parts.append(named.images)
         names.append(f"{each.title}: " + named.facts["subject"].astype(str).to_numpy(object))  # one name in two sets is two persons
     images, subject = np.concatenate(parts), np.concatenate(names)
     classes, codes, counts = np.unique(subject.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts >= settings.fewest)
     if len(kept) < 2:
-        titles = " and ".join(faces[role].title for role in roles(settings))
+        titles = " and ".join(faces[role].title for role in list_roles(settings))
         raise DataError(f"{titles}: {len(kept)} subjects have {settings.fewest} images or more; nobody to tell apart")
     rows = np.flatnonzero(np.isin(codes, kept))
     labels = np.searchsorted(kept, codes[rows])
-    part = _parts(labels, settings, stream(seed, "split"))
+    part = _assign_parts(labels, settings, make_generator(seed, "split"))
 
     def some(number: int) -> Images:
         mine = np.flatnonzero(part == number)
@@ -66,18 +66,18 @@ def build(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], seed: i
         return Images(pixels.to(device), codes.to(device), rows[mine])
 
     train, val, test = map(some, range(PARTS))  # TRAIN, VAL, TEST
-    fingerprints = "/".join(faces[role].fingerprint for role in roles(settings))
+    fingerprints = "/".join(faces[role].fingerprint for role in list_roles(settings))
     return Task(
         classes=tuple(name.rpartition(": ")[2] for name in classes[kept]),
         train=train,
         val=val,
         test=test,
-        split_hash=split_hash((train.rows, val.rows, test.rows), fingerprints),
+        split_hash=hash_split((train.rows, val.rows, test.rows), fingerprints),
         facts={"subject": subject[test.rows].astype(str)},
     )
 
 
-def _parts(labels: np.ndarray, settings: IdentityTaskSettings, rng: np.random.Generator) -> np.ndarray:
+def _assign_parts(labels: np.ndarray, settings: IdentityTaskSettings, rng: np.random.Generator) -> np.ndarray:
     """The part of each image: of every subject the shares, one image at least to select and to test by. Fast for millions of images."""
     order = np.lexsort((rng.random(len(labels)), labels))
     sizes = np.bincount(labels)
@@ -88,4 +88,4 @@ def _parts(labels: np.ndarray, settings: IdentityTaskSettings, rng: np.random.Ge
     return np.where(rank < test, TEST, np.where(rank < test + val, VAL, TRAIN))
 
 
-TASKS.add("identity")(TaskKind(IdentityTaskSettings, build, roles))
+TASKS.register("identity")(TaskKind(IdentityTaskSettings, build_task, list_roles))

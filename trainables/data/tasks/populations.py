@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.mapped import piece, together
-from trainables.data.pixels import held
-from trainables.data.splits import Split, split_hash
-from trainables.data.stratified_group_split import deal
-from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
-from trainables.registry import unknown
+from trainables.data.mapped import join_images, select_images
+from trainables.data.pixels import to_tensor
+from trainables.data.splits import Split, hash_split
+from trainables.data.stratified_group_split import split_groups
+from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 PARTS = ("training", "selection", "test")
@@ -43,35 +43,35 @@ class PopulationsTaskSettings(Settings):
     """as which images are read"""
 
 
-def roles(settings: PopulationsTaskSettings) -> tuple[str, ...]:
+def list_roles(settings: PopulationsTaskSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.train, *settings.test)))
 
 
-def build(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
+def build_task(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split each union, by person where persons are known; the seed's split is the same for every route. DataError for what is unfit."""
-    for role in roles(settings):
+    for role in list_roles(settings):
         if role not in faces:
-            raise unknown("role", role, faces)
-    _check(settings, faces)
-    trained = tested = _union(settings.test, faces)
-    own = split = _split(tested, settings, stream(seed, "split", *settings.test))
+            raise make_unknown_error("role", role, faces)
+    _check_settings(settings, faces)
+    trained = tested = _join_roles(settings.test, faces)
+    own = split = _split_rows(tested, settings, make_generator(seed, "split", *settings.test))
     if settings.train:
-        trained = _union(settings.train, faces)
-        own = _split(trained, settings, stream(seed, "split", *settings.train))
-    test = _images(tested, split.test, settings, "test", device)
-    shown = tested.only(settings.classes)
+        trained = _join_roles(settings.train, faces)
+        own = _split_rows(trained, settings, make_generator(seed, "split", *settings.train))
+    test = _make_images(tested, split.test, settings, "test", device)
+    shown = tested.select_classes(settings.classes)
     return Task(
         classes=settings.classes,
-        train=_images(trained, own.train, settings, "training", device),
-        val=_images(trained, own.val, settings, "selection", device),
+        train=_make_images(trained, own.train, settings, "training", device),
+        val=_make_images(trained, own.val, settings, "selection", device),
         test=test,
-        split_hash=split_hash(split, tested.fingerprint),
-        facts=known(shown, shown.facts.index.get_indexer(pd.Index(test.rows))),
-        tests={"own": _images(trained, own.test, settings, "test", device)},
+        split_hash=hash_split(split, tested.fingerprint),
+        facts=get_known_metadata(shown, shown.facts.index.get_indexer(pd.Index(test.rows))),
+        tests={"own": _make_images(trained, own.test, settings, "test", device)},
     )
 
 
-def _check(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset]) -> None:
+def _check_settings(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset]) -> None:
     if settings.test_share + settings.validation >= 1:
         raise DataError(f"test_share {settings.test_share} and validation {settings.validation} leave nothing to train on")
     if not settings.test:
@@ -89,14 +89,14 @@ def _check(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset]) -> 
             raise DataError(f"role {role} is trained on and has the images of {same}, which are tested on; leave it out of one of them")
 
 
-def _union(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset:
+def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset:
     """The labelled images of these roles end to end, each data set once; the facts' index counts the rows of the whole data sets."""
     each = list({faces[role].fingerprint: faces[role] for role in names}.values())
     classes = tuple(dict.fromkeys(name for one in each for name in one.classes))
     images, labels, facts, start = [], [], [], 0
     for number, one in enumerate(each):
         rows = np.flatnonzero(one.labels >= 0)
-        images.append(piece(one.images, rows))
+        images.append(select_images(one.images, rows))
         labels.append(np.array([classes.index(name) for name in one.classes])[one.labels[rows]])
         table = one.facts[[name for name in (*FACTS, "split") if name in one.facts]].iloc[rows]
         if "subject" in table and len(each) > 1:
@@ -104,10 +104,10 @@ def _union(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset
         facts.append(table.set_axis(table.index + start))
         start += len(one)
     title = " and ".join(one.title for one in each)
-    return FaceDataset(together(images), np.concatenate(labels), classes, pd.concat(facts), title)
+    return FaceDataset(join_images(images), np.concatenate(labels), classes, pd.concat(facts), title)
 
 
-def _split(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:
+def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:
     """Rows of the union: as an official split says, and what that lacks cut from its training images."""
     count = len(faces)
     official = faces.facts["split"].to_numpy(object) if "split" in faces.facts else np.full(count, None)
@@ -119,26 +119,26 @@ def _split(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random
     part = np.where(test, 2, np.where(val, 1, 0))
     shares = (0.0 if val.any() else settings.validation, 0.0 if test.any() else settings.test_share)
     free = ~(val | test)
-    part[free] = deal(faces.labels[free], persons[free], (1 - sum(shares), *shares), rng)
+    part[free] = split_groups(faces.labels[free], persons[free], (1 - sum(shares), *shares), rng)
     return Split(*(np.flatnonzero(part == each) for each in range(3)))
 
 
-def _images(faces: FaceDataset, rows: np.ndarray, settings: PopulationsTaskSettings, part: str, device: torch.device) -> Images:
+def _make_images(faces: FaceDataset, rows: np.ndarray, settings: PopulationsTaskSettings, part: str, device: torch.device) -> Images:
     """Of these rows the images of the task's classes, grey where it says so."""
-    whole = faces.take(rows).only(settings.classes)
+    whole = faces.take_rows(rows).select_classes(settings.classes)
     counts = np.bincount(whole.labels, minlength=len(settings.classes))
     if not counts.all():
         name = settings.classes[int(counts.argmin())]
         shares = f"test_share {settings.test_share}, validation {settings.validation}"
         raise DataError(f"{faces.title}: class {name} has no image in the {part} part ({shares})")
-    images = Images.of(whole, np.arange(len(whole)), device)
-    return images._replace(pixels=grey(held(images.pixels))) if settings.grey else images
+    images = Images.from_faces(whole, np.arange(len(whole)), device)
+    return images._replace(pixels=convert_to_grey(to_tensor(images.pixels))) if settings.grey else images
 
 
-def grey(pixels: torch.Tensor) -> torch.Tensor:
+def convert_to_grey(pixels: torch.Tensor) -> torch.Tensor:
     """Uint8 [n, 3, s, s] to [n, 1, s, s]."""
     weights = torch.tensor(LUMA, device=pixels.device).view(3, 1, 1)
     return (pixels * weights).sum(1, keepdim=True).round().to(torch.uint8)
 
 
-TASKS.add("populations")(TaskKind(PopulationsTaskSettings, build, roles))
+TASKS.register("populations")(TaskKind(PopulationsTaskSettings, build_task, list_roles))

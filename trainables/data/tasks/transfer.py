@@ -9,14 +9,14 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
-from trainables.data.mapped import together
-from trainables.data.pixels import held, pixels
-from trainables.data.splits import split_hash
-from trainables.data.stratified_group_split import deal
-from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, known
-from trainables.registry import unknown
+from trainables.data.mapped import join_images
+from trainables.data.pixels import load_pixels, to_tensor
+from trainables.data.splits import hash_split
+from trainables.data.stratified_group_split import split_groups
+from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import stream
+from trainables.streams import make_generator
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, GATE, VAL, TEST = range(4)
@@ -53,53 +53,55 @@ class TransferTaskSettings(Settings):
         return (*(name for name in CLASSES if name in given), *sorted(given - set(CLASSES)))
 
 
-def roles(settings: TransferTaskSettings) -> tuple[str, ...]:
+def list_roles(settings: TransferTaskSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.labelled, *settings.extra, *settings.target, *settings.pool)))
 
 
-def build(settings: TransferTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
+def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split the labelled roles' faces; the seed's split is the same for every method. DataError for what cannot be split."""
-    for role in roles(settings):
+    for role in list_roles(settings):
         if role not in faces:
-            raise unknown("role", role, faces)
-    _check(settings, faces)
-    labelled, source = _join(settings.labelled, faces, settings.classes)
+            raise make_unknown_error("role", role, faces)
+    _check_settings(settings, faces)
+    labelled, source = _join_roles(settings.labelled, faces, settings.classes)
     part = np.full(len(labelled), TRAIN)
     for number in np.unique(source):  # two roles may be played by one data set: its persons are dealt once
         rows = np.flatnonzero(source == number)
         facts = labelled.facts.iloc[rows]
-        part[rows] = _parts(labelled.labels[rows], facts, settings, stream(seed, "split", number))
+        part[rows] = _assign_parts(labelled.labels[rows], facts, settings, make_generator(seed, "split", number))
     _check_parts(labelled, part, settings)
     train, gate, val, test = (np.flatnonzero(part == each) for each in range(4))
     tested, unlabelled, held = labelled, None, settings.labelled
     if settings.target:
-        tested, _ = _join(settings.target, faces, settings.classes, start=_rows(settings.labelled, faces) + _rows(settings.extra, faces))
-        test, rest = _aimed(tested, settings, stream(seed, "target"))
-        unlabelled, held = Images.of(tested, rest, device), settings.labelled | settings.target
-    images = Images.of(labelled, train, device)
+        tested, _ = _join_roles(
+            settings.target, faces, settings.classes, start=_count_rows(settings.labelled, faces) + _count_rows(settings.extra, faces)
+        )
+        test, rest = _draw_target_rows(tested, settings, make_generator(seed, "target"))
+        unlabelled, held = Images.from_faces(tested, rest, device), settings.labelled | settings.target
+    images = Images.from_faces(labelled, train, device)
     if settings.extra:
-        extra, _ = _join(settings.extra, faces, settings.classes, start=_rows(settings.labelled, faces))
-        drawn = stream(seed, "extra").permutation(len(extra))[: settings.extra_images]
-        images = images.joined(Images.of(extra, np.sort(drawn), device))
+        extra, _ = _join_roles(settings.extra, faces, settings.classes, start=_count_rows(settings.labelled, faces))
+        drawn = make_generator(seed, "extra").permutation(len(extra))[: settings.extra_images]
+        images = images.join_images(Images.from_faces(extra, np.sort(drawn), device))
     fingerprints = "/".join(faces[role].fingerprint for role in sorted(held))
     return Task(
         classes=settings.classes,
         train=images,
-        val=Images.of(labelled, val, device),
-        test=Images.of(tested, test, device),
-        split_hash=split_hash((train, gate, val, test), fingerprints),
-        facts=known(tested, test),
-        partners={"pool": _pool(settings, faces, device, unlabelled)},
-        gate=Images.of(labelled, gate, device),
+        val=Images.from_faces(labelled, val, device),
+        test=Images.from_faces(tested, test, device),
+        split_hash=hash_split((train, gate, val, test), fingerprints),
+        facts=get_known_metadata(tested, test),
+        partners={"pool": _make_pool(settings, faces, device, unlabelled)},
+        gate=Images.from_faces(labelled, gate, device),
     )
 
 
-def _check(settings: TransferTaskSettings, faces: dict[str, FaceDataset]) -> None:
+def _check_settings(settings: TransferTaskSettings, faces: dict[str, FaceDataset]) -> None:
     if not settings.labelled or not settings.classes:
         raise DataError("labelled: names no role with classes; nothing to learn from")
     if settings.test + settings.validation >= 1:
         raise DataError(f"test {settings.test} and validation {settings.validation} leave nothing to train on")
-    if not settings.target and not _rows(settings.pool, faces):
+    if not settings.target and not _count_rows(settings.pool, faces):
         raise DataError(f"the unlabelled pool is empty: {'role ' + ', '.join(settings.pool) if settings.pool else 'pool names no role'}")
     for role, names in (settings.extra | settings.target).items():
         if lost := [name for name in names if name not in settings.classes]:
@@ -112,7 +114,7 @@ def _check(settings: TransferTaskSettings, faces: dict[str, FaceDataset]) -> Non
             raise DataError(f"role {role} is the same data set as {other}: it would be trained on its test images")
 
 
-def _join(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str, ...], start: int = 0) -> tuple[FaceDataset, np.ndarray]:
+def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str, ...], start: int = 0) -> tuple[FaceDataset, np.ndarray]:
     """The roles' images of the classes they give, end to end in the order of the roles' names, and which data set [n] each is of.
 
     The index of the facts is a row in the whole data sets laid end to end, counted from `start`.
@@ -121,31 +123,31 @@ def _join(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str, ...],
     seen: dict[str, int] = {}
     for role in sorted(gives):
         whole = faces[role]
-        part = whole.only(gives[role])
+        part = whole.select_classes(gives[role])
         parts.append((part.images, np.array([classes.index(name) for name in gives[role]])[part.labels]))
         columns = [name for name in (*FACTS, "split") if name in part.facts]
         facts.append(part.facts[columns].set_axis(part.facts.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
-    images, labels = (together(list(each)) for each in zip(*parts, strict=True))
+    images, labels = (join_images(list(each)) for each in zip(*parts, strict=True))
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
     return FaceDataset(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
 
 
-def _parts(labels: np.ndarray, facts: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
+def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
     """The part of each image of one data set: as its official split says; what that lacks is cut from its training images."""
     official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
-    persons = _persons(facts)
+    persons = _name_persons(facts)
     part = np.full(len(facts), TEST)
     val, test = official == "val", official == "test"
-    part[val] = deal(labels[val], persons[val], (0, 0.5, 0.5, 0), rng)
+    part[val] = split_groups(labels[val], persons[val], (0, 0.5, 0.5, 0), rng)
     half, tested = 0 if val.any() else settings.validation / 2, 0 if test.any() or settings.target else settings.test
     free = ~(val | test)
-    part[free] = deal(labels[free], persons[free], (1 - 2 * half - tested, half, half, tested), rng)
+    part[free] = split_groups(labels[free], persons[free], (1 - 2 * half - tested, half, half, tested), rng)
     return part
 
 
-def _persons(facts: pd.DataFrame) -> np.ndarray:
+def _name_persons(facts: pd.DataFrame) -> np.ndarray:
     """Whose each image is; one of whom nothing is known is a person of his own."""
     persons = np.array([f"image {row}" for row in range(len(facts))], object)
     if "subject" in facts:
@@ -154,16 +156,16 @@ def _persons(facts: pd.DataFrame) -> np.ndarray:
     return persons
 
 
-def _rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
+def _count_rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
     return sum(len(faces[role]) for role in roles)
 
 
-def _aimed(target: FaceDataset, settings: TransferTaskSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _draw_target_rows(target: FaceDataset, settings: TransferTaskSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The rows of the target's images that are tested on, and of the others."""
     official = target.facts["split"].to_numpy(object) == "test" if "split" in target.facts else np.zeros(len(target), bool)
     part = np.where(official, 1, 0)
     if not official.any():
-        part = deal(target.labels, _persons(target.facts), (1 - settings.test, settings.test), rng)
+        part = split_groups(target.labels, _name_persons(target.facts), (1 - settings.test, settings.test), rng)
     for number, name in enumerate(target.classes):
         if (target.labels == number).any() and not (part[target.labels == number] == 1).any():
             raise DataError(f"{target.title}: class {name} has {(target.labels == number).sum()} images, and none is in the test part")
@@ -179,7 +181,7 @@ def _check_parts(labelled: FaceDataset, part: np.ndarray, settings: TransferTask
                 raise DataError(f"{labelled.title}: class {name} has {mine.sum()} images, and none is in the {called} part ({shares})")
 
 
-def _pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device: torch.device, target: Images | None) -> Images:
+def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device: torch.device, target: Images | None) -> Images:
     """The unlabelled images, and for each the class it truly shows where that is known and one of the task's, else -1."""
     images, truths = [], []
     for role in sorted(settings.pool):
@@ -191,9 +193,9 @@ def _pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device:
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
         images.append(each.images)
     if target:
-        images, truths = [*images, held(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
+        images, truths = [*images, to_tensor(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
-    return Images(pixels(together(images), device), truth, np.arange(len(truth)))
+    return Images(load_pixels(join_images(images), device), truth, np.arange(len(truth)))
 
 
-TASKS.add("transfer")(TaskKind(TransferTaskSettings, build, roles))
+TASKS.register("transfer")(TaskKind(TransferTaskSettings, build_task, list_roles))
