@@ -37,7 +37,7 @@ def ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 def folds(faces: FaceDataset) -> np.ndarray:
     """The fold of each image, 0 to FOLDS - 1: every subject in one fold."""
-    subjects, code = np.unique(faces.facts["subject"], return_inverse=True)
+    subjects, code = np.unique(faces.metadata["subject"], return_inverse=True)
     order = np.random.default_rng(0).permutation(len(subjects))
     return (order % FOLDS)[code]
 

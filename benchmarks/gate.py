@@ -49,7 +49,7 @@ def main(
     last_line(figures, here)
 
 
-def one_round(cell: Any, arithmetic: ExecutionConfig) -> tuple[float, float, float]:
+def one_round(cell: Any, execution: ExecutionConfig) -> tuple[float, float, float]:
     """Share of the training's seconds, seconds a pass, seconds a bare forward pass."""
     took: list[float] = []
     measured = AnnealedLabelTransfer.compute_gate_loss
@@ -64,7 +64,7 @@ def one_round(cell: Any, arithmetic: ExecutionConfig) -> tuple[float, float, flo
     try:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            train_cell(cell, RunFolder(folder), choice=AutotuneResult(arithmetic))
+            train_cell(cell, RunFolder(folder), choice=AutotuneResult(execution))
             whole = time.perf_counter() - began
     finally:
         AnnealedLabelTransfer.compute_gate_loss = measured  # type: ignore[method-assign]

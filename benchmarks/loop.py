@@ -52,16 +52,16 @@ def main(
     torch.set_num_threads(1)
     rows: list[tuple[Any, ...]] = []
     figures: dict[str, float] = {}
-    arithmetic = ExecutionConfig(precision)  # type: ignore[arg-type]
+    execution = ExecutionConfig(precision)  # type: ignore[arg-type]
     for name, (label, arm) in itertools.product(encoder or ENCODERS, ARMS.items()):
         (cell,) = pocket_cells(1, seed, {"method": arm, "split": "0.9", "ratio": "5"}, ENCODERS[name] | {"probe_epochs": 1})
-        found = [one_round(cell, arithmetic) for _ in range(rounds)]
+        found = [one_round(cell, execution) for _ in range(rounds)]
         loop, whole, bare = (median(column) for column in zip(*found, strict=True))
         ratio = median(each.bare / each.loop for each in found)
         share = median(each.bare / each.whole for each in found)
         rows.append((f"{label}, {name}", bare, loop, whole, 32e3 / loop, ratio, share))
         figures |= {f"{label}_{name}": round(ratio, 4), f"{label}_{name}_whole": round(share, 4), f"{label}_{name}_images_s": 32e3 / loop}
-    columns = (f"32 images a step, one thread, {arithmetic}", "bare ms", "loop ms", "whole ms", "images/s", "bare/loop", "bare/whole")
+    columns = (f"32 images a step, one thread, {execution}", "bare ms", "loop ms", "whole ms", "images/s", "bare/loop", "bare/whole")
     show(f"the loop against the bare step, medians of {rounds} rounds", columns, rows)
     crafted = crafting(seed, rounds)
     show("augmentation, 48x48", ("", "images/s"), list(crafted.items()))
@@ -69,9 +69,9 @@ def main(
     last_line({"ratio": lowest} | figures | {f"augment_{name}_images_s": value for name, value in crafted.items()}, here)
 
 
-def one_round(cell: Cell, arithmetic: ExecutionConfig) -> Round:
+def one_round(cell: Cell, execution: ExecutionConfig) -> Round:
     """One training by the loop, a bare step after each of its own: a machine that drifts slows both."""
-    bare_step, fitting = bare(cell, CPU, arithmetic), cell.method_settings["epochs"]
+    bare_step, fitting = bare(cell, CPU, execution), cell.method_settings["epochs"]
     rows: list[dict[str, Any]] = []
     took: dict[int, list[float]] = {}
     alone: list[float] = []
@@ -92,14 +92,14 @@ def one_round(cell: Cell, arithmetic: ExecutionConfig) -> Round:
         return True
 
     with tempfile.TemporaryDirectory() as folder:
-        train_cell(cell, RunFolder(folder), report, halt=tick, choice=AutotuneResult(arithmetic))
+        train_cell(cell, RunFolder(folder), report, halt=tick, choice=AutotuneResult(execution))
     epochs = [took[epoch] for epoch in range(1, fitting)]  # in the first all is new
     loop = median(step for epoch in epochs for step in epoch[1:])  # the first of an epoch comes after what lies between two
     whole = sum(map(sum, epochs)) / sum(map(len, epochs))
     return Round(1e3 * loop, 1e3 * whole, 1e3 * median(alone[len(took[0]) :]))
 
 
-def bare(cell: Cell, device: torch.device = CPU, arithmetic: ExecutionConfig = REFERENCE) -> Callable[[], None]:
+def bare(cell: Cell, device: torch.device = CPU, execution: ExecutionConfig = REFERENCE) -> Callable[[], None]:
     """An eager step on one random batch: nothing but forward, loss, backward and step."""
     task = make_task(cell, device)
     method: Any = make_method(cell, task)
@@ -115,7 +115,7 @@ def bare(cell: Cell, device: torch.device = CPU, arithmetic: ExecutionConfig = R
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with arithmetic.autocast(device):
+        with execution.autocast(device):
             output = model(images)
             loss = (
                 torch.nn.functional.cross_entropy(output, labels) if items == len(output) else method.compare_projections(output, labels)[0]

@@ -30,18 +30,18 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None
     here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
-    for arithmetic in (ExecutionConfig("fp32"), ExecutionConfig("bf16")):
-        figures |= one(arithmetic, rounds, seed, device)
+    for execution in (ExecutionConfig("fp32"), ExecutionConfig("bf16")):
+        figures |= one(execution, rounds, seed, device)
     last_line(figures, here)
 
 
-def one(arithmetic: ExecutionConfig, rounds: int, seed: int, device: torch.device) -> dict[str, float]:
+def one(execution: ExecutionConfig, rounds: int, seed: int, device: torch.device) -> dict[str, float]:
     """Measure in one arithmetic and print its table; GFLOP/s by name."""
     peaks = {"matrix product": product(device), "convolution": convolution(device)}
-    work: dict[str, Callable[[], Any]] = {name: autocast(arithmetic, peak, device) for name, peak in peaks.items()}
+    work: dict[str, Callable[[], Any]] = {name: autocast(execution, peak, device) for name, peak in peaks.items()}
     for name, settings in STEPS.items():
         (cell,) = pocket_cells(1, seed, {"method": "SC(c)", "split": "0.9", "ratio": "5"}, settings)
-        work[f"step, {name}"] = bare(cell, device, arithmetic)
+        work[f"step, {name}"] = bare(cell, device, execution)
     flop = {name: operations(step) for name, step in work.items()}
     took: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
@@ -53,14 +53,14 @@ def one(arithmetic: ExecutionConfig, rounds: int, seed: int, device: torch.devic
         (name, flop[name] / 1e9, 1e3 * median(took[name][1:]), speed[name], *(speed[name] / other for other in peak.values()))
         for name in work
     ]
-    title = f"{arithmetic} on {device}, medians of {rounds} rounds"
+    title = f"{execution} on {device}, medians of {rounds} rounds"
     show(title, ("", "GFLOP", "ms", "GFLOP/s", "of product", "of convolution"), rows)
-    return {f"{name}, {arithmetic.precision}": value for name, value in speed.items()}
+    return {f"{name}, {execution.precision}": value for name, value in speed.items()}
 
 
-def autocast(arithmetic: ExecutionConfig, work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+def autocast(execution: ExecutionConfig, work: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
     def cast() -> Any:
-        with arithmetic.autocast(device):
+        with execution.autocast(device):
             return work()
 
     return cast

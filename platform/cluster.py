@@ -76,7 +76,7 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
 
     import ray  # here, for a grid that has nothing to do imports this file, too
 
-    brood.clear()
+    children.clear()
     stuck.clear()
     up, over, heard = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
@@ -96,7 +96,7 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         while not over.wait(0.1):
             if time.monotonic() - looked > 0.5:
                 looked = time.monotonic()
-                _remember_children(brood)
+                _remember_children(children)
             if gone := list_dead_daemons():
                 report_lost(gone[0])
                 if not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
@@ -159,22 +159,22 @@ def must_abandon_ray() -> bool:
     return bool(list_dead_daemons()) or stuck.is_set()
 
 
-brood: dict[int, str] = {}
+children: dict[int, str] = {}
 """processes that our raylet has started, and when each was born: its agents outlive it for minutes where nobody ends them"""
 
 
-def _remember_children(brood: dict[int, str]) -> None:
+def _remember_children(children: dict[int, str]) -> None:
     ray = sys.modules["ray"]
     node = ray._private.worker._global_node
     for raylet in node.all_processes.get("raylet", []) if node else []:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{raylet.process.pid}/task").iterdir():
-                brood.update({int(pid): get_process_start(int(pid)) for pid in (task / "children").read_text().split()})
+                children.update({int(pid): get_process_start(int(pid)) for pid in (task / "children").read_text().split()})
 
 
 def abandon_ray() -> None:
     """End what our Ray has started. Its daemons end with this process, but its agents may take minutes to notice."""
-    for pid, when in list(brood.items()):
+    for pid, when in list(children.items()):
         if when and get_process_start(pid) == when:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

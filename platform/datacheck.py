@@ -52,7 +52,7 @@ def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[D
 def count_images(faces: FaceDataset) -> Iterator[DataFinding]:
     """Images by class and part."""
     names = np.array([*faces.classes, "unlabelled"], object)[faces.labels]
-    parts = faces.facts["split"].fillna("no part").to_numpy(str) if "split" in faces.facts else np.full(len(faces), "all")
+    parts = faces.metadata["split"].fillna("no part").to_numpy(str) if "split" in faces.metadata else np.full(len(faces), "all")
     for part in dict.fromkeys(parts):
         each = Counter(names[parts == part])
         text = ", ".join(f"{name} {each[name]:,}" for name in (*faces.classes, "unlabelled") if each[name])
@@ -64,16 +64,16 @@ def count_images(faces: FaceDataset) -> Iterator[DataFinding]:
 
 def describe_subjects(faces: FaceDataset) -> Iterator[DataFinding]:
     """How many people, with how many images each, and whether somebody is in two parts."""
-    if "subject" not in faces.facts:
+    if "subject" not in faces.metadata:
         return
-    known = faces.facts["subject"].dropna()
+    known = faces.metadata["subject"].dropna()
     each = known.value_counts()
     unknown = len(faces) - len(known)
     yield DataFinding(
         f"{len(each):,} subjects, {each.min():,} to {each.max():,} images each" + (f"; {unknown:,} images of nobody" * bool(unknown))
     )
-    if "split" in faces.facts:
-        parts = faces.facts.groupby("subject")["split"].nunique()
+    if "split" in faces.metadata:
+        parts = faces.metadata.groupby("subject")["split"].nunique()
         if len(torn := parts[parts > 1]):
             yield DataFinding(f"{len(torn):,} subjects are in two parts of the split, such as {torn.index[0]}", True)
 
@@ -81,19 +81,19 @@ def describe_subjects(faces: FaceDataset) -> Iterator[DataFinding]:
 def describe_people(faces: FaceDataset) -> Iterator[DataFinding]:
     """What is known of who is in the images."""
     for fact in ("sex", "age_group", "ethnicity"):
-        if fact in faces.facts:
-            values = ", ".join(f"{value} {count:,}" for value, count in faces.facts[fact].value_counts(dropna=False).items())
+        if fact in faces.metadata:
+            values = ", ".join(f"{value} {count:,}" for value, count in faces.metadata[fact].value_counts(dropna=False).items())
             yield DataFinding(f"{fact}: {values.replace('nan', 'unknown')}")
-    if "age" in faces.facts and len(ages := faces.facts["age"].dropna()):
+    if "age" in faces.metadata and len(ages := faces.metadata["age"].dropna()):
         yield DataFinding(f"ages: {ages.min():g} to {ages.max():g} years, median {ages.median():g}")
 
 
 def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
-    """Sizes of the picture files, where facts name files."""
+    """Sizes of the picture files, where metadata name files."""
     place = Path(source.path)
     found: Counter[str] = Counter()
     places = [place, *(sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else [])]
-    for name in faces.facts["source"]:
+    for name in faces.metadata["source"]:
         file = next((each / name for each in places if (each / name).is_file()), None)
         if file is None:
             return
@@ -106,27 +106,27 @@ def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
 
 def find_copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterator[DataFinding]:
     """Groups of copies, those across parts and those with different labels among them. Frames of one clip are no copies."""
-    facts = faces.facts
-    if (sequence := next((name for name in ("clip", "sequence") if name in facts), None)) is not None:
-        groups = [group for group in groups if facts[sequence].iloc[group].nunique() > 1]
+    metadata = faces.metadata
+    if (sequence := next((name for name in ("clip", "sequence") if name in metadata), None)) is not None:
+        groups = [group for group in groups if metadata[sequence].iloc[group].nunique() > 1]
     if not groups:
         yield DataFinding(f"no two images are {how}")
         return
-    torn = [group for group in groups if _have_different_values(facts, "split", group)]
+    torn = [group for group in groups if _have_different_values(metadata, "split", group)]
     disputed = [group for group in groups if len(set(faces.labels[group])) > 1]
     images = sum(map(len, groups))
-    first = " and ".join(facts["source"].iloc[groups[0][:2]])
+    first = " and ".join(metadata["source"].iloc[groups[0][:2]])
     yield DataFinding(f"{len(groups):,} groups of images are {how} ({images:,} images), such as {first}")
-    parts = facts["split"].to_numpy(object) if "split" in facts else faces.labels
+    parts = metadata["split"].to_numpy(object) if "split" in metadata else faces.labels
     for which, what, values in ((torn, "lie across parts of the split", parts), (disputed, "carry different labels", faces.labels)):
         if which:
             other = next(row for row in which[0] if values[row] != values[which[0][0]])
-            example = " and ".join(facts["source"].iloc[[which[0][0], other]])
+            example = " and ".join(metadata["source"].iloc[[which[0][0], other]])
             yield DataFinding(f"{len(which):,} of these groups {what}, such as {example}", "bit" in how)
 
 
-def _have_different_values(facts: pd.DataFrame, name: str, rows: np.ndarray) -> bool:
-    return name in facts and facts[name].iloc[rows].nunique() > 1
+def _have_different_values(metadata: pd.DataFrame, name: str, rows: np.ndarray) -> bool:
+    return name in metadata and metadata[name].iloc[rows].nunique() > 1
 
 
 def draw_sheets(faces: FaceDataset, place: Path) -> None:
@@ -151,7 +151,7 @@ def save_sheet(images: np.ndarray, file: Path) -> None:
 def draw_rejected(source: Source, faces: FaceDataset, size: int, place: Path) -> Iterator[DataFinding]:
     """The images in which no face was found, on a sheet of their own."""
     whole = replace(source, options=tuple(each for each in source.options if each[0] != "crop")).read_faces(size, "rgb")
-    rows = np.flatnonzero(~whole.facts["source"].isin(faces.facts["source"]).to_numpy())
+    rows = np.flatnonzero(~whole.metadata["source"].isin(faces.metadata["source"]).to_numpy())
     if len(rows):
         save_sheet(whole.images[rows[: 4 * SHOWN]], place / "rejected.png")
         yield DataFinding(f"{len(rows):,} images without a face: {place / 'rejected.png'}")

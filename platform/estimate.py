@@ -104,9 +104,9 @@ def estimate_grid(
     device = get_device()
     if choice is None and any(get_requested_execution(cell) is None for cell in todo):
         task = make_task(todo[0], device)
-        choice = choose_execution(lambda arithmetic: make_method(todo[0], task, arithmetic), device)
+        choice = choose_execution(lambda execution: make_method(todo[0], task, execution), device)
     gpus = torch.cuda.device_count()
-    way = Way(device, choice.arithmetic if choice else REFERENCE, min(pack or (PACK if gpus else 1), len(todo)))
+    way = Way(device, choice.execution if choice else REFERENCE, min(pack or (PACK if gpus else 1), len(todo)))
     sizes, seconds = _measure_combinations(study, todo, way)
 
     rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
@@ -118,9 +118,7 @@ def estimate_grid(
     each = [seconds[_get_combination(study, cell)] for cell in todo]
     slots = min(slots or gpus or os.cpu_count() or 1, math.ceil(len(todo) / way.pack))
     total = max(sum(each) / slots, max(each))
-    how = (
-        f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.arithmetic})" if choice else "")
-    )
+    how = f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.execution})" if choice else "")
     return "\n".join(
         [
             head,
@@ -193,17 +191,17 @@ def _make_constant_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Ten
 
 def measure_rates(cell: Cell, way: Way) -> Rates:
     """The rates of a cell, by the parts of its training at work on a part of its images."""
-    device, arithmetic = way.device, get_requested_execution(cell) or way.chosen
+    device, execution = way.device, get_requested_execution(cell) or way.chosen
     began = _read_clock(device)
     task = make_task(cell, device)
-    methods = [make_method(cell, task, arithmetic) for _ in range(way.pack)]
+    methods = [make_method(cell, task, execution) for _ in range(way.pack)]
     build, images = (_read_clock(device) - began) / way.pack, FEW
     while True:
         began = _read_clock(device)
         for method in methods:
             method.task = _thin_task(task, images)
         alike = zip(*(method.build_phases() for method in methods), strict=True)
-        with arithmetic.autocast(device):
+        with execution.autocast(device):
             rates = Rates(build, tuple(_time_step(phases, methods[0], device) for phases in alike), _time_inference(methods[0], device))
         if images >= len(task.train.labels) or _read_clock(device) - began >= LONG_S:
             return rates

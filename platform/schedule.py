@@ -1,7 +1,7 @@
-"""The Tuner: cells in, events out. The only file here that imports ray.tune.
+"""The Tuner: it takes cells and gives events. The only file here that imports ray.tune.
 
-Crews of Ray Train workers stay warm on every machine, Tune's trial actors post their cells, a mailbox actor stands between them: any worker
-serves any trial. Trial actors and mailbox live on the head, which is the one machine that a grid cannot lose.
+Ray Train workers stay warm on every machine. Tune's trial actors post their cells to a dispatcher actor, and any worker takes cells of any
+trial from it. The trial actors and the dispatcher live on the head, which is the one machine that a grid cannot lose.
 """
 
 import contextlib
@@ -221,11 +221,11 @@ def _serve_cells(
     busy, work = plan(pack)
     number = min(count_slots(resources | most, share, slots), busy)
     todo = work(number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
-    name = f"mailbox-{uuid.uuid4().hex[:8]}"
-    mailbox = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in todo.known])
+    name = f"dispatcher-{uuid.uuid4().hex[:8]}"
+    dispatcher = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in todo.known])
     folder.put_mark(name)
     scratch = tempfile.mkdtemp(prefix="ferray-", dir=get_own_session() or None)
-    config = {"mailbox": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
+    config = {"dispatcher": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,
         "own_gpu": share >= 1,
@@ -240,7 +240,7 @@ def _serve_cells(
         listen({"kind": "note", "text": line})
 
     wanted = number if slots or most else busy  # every machine that comes gets a crew
-    crews = WorkerPool(wanted, share, config, mailbox, scratch, say, crowded=bool(slots))
+    pool = WorkerPool(wanted, share, config, dispatcher, scratch, say, crowded=bool(slots))
     fatal: list[str] = []
     over = threading.Event()
 
@@ -266,7 +266,7 @@ def _serve_cells(
         try:
             tuner = tune.Tuner(
                 tune.with_resources(build_trial_class(), HEAD),
-                param_space={"mailbox": name, **todo.space},
+                param_space={"dispatcher": name, **todo.space},
                 tune_config=tune.TuneConfig(
                     search_alg=todo.algorithm,
                     num_samples=todo.trials if todo.algorithm else 1,
@@ -288,42 +288,42 @@ def _serve_cells(
                 fatal.append(f"the trials cannot go on: {_join_lines(error)}")
 
     trials = threading.Thread(target=tune_all, daemon=True)
-    closed = mailbox.wait_for_halt.remote()  # never answered unless by its death: nobody here halts while it goes well
+    closed = dispatcher.wait_for_halt.remote()  # never answered unless by its death: nobody here halts while it goes well
 
     def lost() -> list[str]:
-        return list_dead_daemons() or (["mailbox"] if ray.wait([closed], timeout=0)[0] else [])
+        return list_dead_daemons() or (["dispatcher"] if ray.wait([closed], timeout=0)[0] else [])
 
     widest = max((count_devices(cell.method_settings) for cell in todo.known), default=1)
-    crews.update_machines()
+    pool.update_machines()
     trials.start()
     verified = time.monotonic()
     try:
-        if 0 < crews.largest_machine < widest and not crews.grows:
-            raise Fatal(f"devices={widest}: no machine has so many slots (the most are {crews.largest_machine}); --slots, or fewer devices")
-        while trials.is_alive() and not (fatal or crews.fatal):
+        if 0 < pool.largest_machine < widest and not pool.grows:
+            raise Fatal(f"devices={widest}: no machine has so many slots (the most are {pool.largest_machine}); --slots, or fewer devices")
+        while trials.is_alive() and not (fatal or pool.fatal):
             trials.join(0.2)
             if gone := lost():  # first: whoever asks a dead Ray waits
                 raise Fatal(f"Ray's {gone[0]} died")
-            crews.update_machines()
+            pool.update_machines()
             tick()
             if time.monotonic() > verified + (VERIFY_S if folder.local else VERIFY_STORE_S):
                 verified = time.monotonic()
                 folder.verify_owner()
-        if fatal or crews.fatal:
+        if fatal or pool.fatal:
             folder.verify_owner()  # a worker that lost its folder knows less of it
-            raise Fatal((fatal or [crews.fatal])[0])
+            raise Fatal((fatal or [pool.fatal])[0])
         if left := sum(cell.key not in ended for cell in todo.known):  # the trials may die of it before it is seen here
             raise Fatal(f"Ray's {gone[0]} died" if (gone := lost()) else f"the trials ended before {left} of their cells")
     except BaseException:
         over.set()
-        _halt_workers(mailbox)
+        _halt_workers(dispatcher)
         trials.join(3)
         if trials.is_alive():
             stuck.set()
         raise
     finally:
-        mailbox.close.remote()
-        crews.close()
+        dispatcher.close.remote()
+        pool.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -331,7 +331,7 @@ def _join_lines(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _halt_workers(mailbox: Any, patience_s: float = 5.0) -> None:
+def _halt_workers(dispatcher: Any, patience_s: float = 5.0) -> None:
     """Give cells in flight the time to write their checkpoints; who does not answer loses what came after its last one."""
     with contextlib.suppress(Exception):
-        ray.get(mailbox.halt_workers.remote(), timeout=patience_s)
+        ray.get(dispatcher.halt_workers.remote(), timeout=patience_s)

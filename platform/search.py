@@ -72,15 +72,15 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
     every = make_condition_searches(study, search, data)
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
-        hunt = SearchDriver(every, folder, journal, search.searcher, search.trials, call_hyperopt)
-        if hunt.suggestions_left:
-            train_suggestions(study, hunt, folder, how)
+        search_driver = SearchDriver(every, folder, journal, search.searcher, search.trials, call_hyperopt)
+        if search_driver.suggestions_left:
+            train_suggestions(study, search_driver, folder, how)
         folder.verify_owner()
-        folder.put_json(build_best_json(study, hunt), "best.json")
-        draw_results(study, hunt, folder)
-        failed = sum(len(quest.record.failed_trials) for quest in every)
-        found = [(quest, each) for quest in every if (each := quest.get_best_settings())]
-        others = [each for quest, each in found if each.settings != quest.text]
+        folder.put_json(build_best_json(study, search_driver), "best.json")
+        draw_results(study, search_driver, folder)
+        failed = sum(len(condition_search.record.failed_trials) for condition_search in every)
+        found = [(condition_search, each) for condition_search in every if (each := condition_search.get_best_settings())]
+        others = [each for condition_search, each in found if each.settings != condition_search.text]
     if not found:
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.get_path('cells')} says why", file=sys.stderr)
         return 1
@@ -94,29 +94,31 @@ def call_hyperopt(*given: Any) -> dict[str, Any]:
     return suggest_by_hyperopt(*given)
 
 
-def train_suggestions(study: Study, hunt: Any, folder: RunFolder, how: dict[str, Any]) -> None:
+def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: dict[str, Any]) -> None:
     """Train what the searches suggest, until each has made its suggestions."""
     from platform.searching.board import draw_suggestion, draw_table
 
     search = study.search
     assert search is not None
-    left = hunt.suggestions_left
-    steps = list_cells_to_train(list({cell.key: cell for quest in hunt.searches for cell in quest.steps}.values()), folder)
-    where = f"{len(hunt.searches)} searches" if len(hunt.searches) > 1 else "one search"
+    left = search_driver.suggestions_left
+    steps = list_cells_to_train(
+        list({cell.key: cell for condition_search in search_driver.searches for cell in condition_search.steps}.values()), folder
+    )
+    where = f"{len(search_driver.searches)} searches" if len(search_driver.searches) > 1 else "one search"
     line = f"{study.name}, {study.scale} scale: {where} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
     print(f"{line} -> {folder.uri}", file=sys.stderr)
     with redirect_output(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
 
         def ask(trial: str) -> list[Cell] | None:
-            cells = hunt.suggest_cells(trial)
+            cells = search_driver.suggest_cells(trial)
             progress.add_cells(cells or [])
             return cells
 
         def ended(*suggestion: Any) -> None:
             draw_suggestion(folder, *suggestion)
 
-        hunt.ended = ended
-        draw_table(folder, hunt)
+        search_driver.ended = ended
+        draw_table(folder, search_driver)
         try:
             with start_ray(stream) as ready:
                 from platform import schedule
@@ -125,19 +127,19 @@ def train_suggestions(study: Study, hunt: Any, folder: RunFolder, how: dict[str,
                 here: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
                 if steps:
                     schedule.run_cells(steps, folder, progress.handle_event, **here)
-                schedule.run_suggestions(ask, hunt.complete_trial, left, search.seeds, folder, progress.handle_event, **here)
+                schedule.run_suggestions(ask, search_driver.complete_trial, left, search.seeds, folder, progress.handle_event, **here)
         finally:
-            hunt.release_all()
+            search_driver.release_all()
 
 
-def draw_results(study: Study, hunt: Any, folder: RunFolder) -> None:
+def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
     """The pictures, and a line a condition of what was found."""
     from platform.searching.figures import draw_search_figures
 
-    for quest in hunt.searches:
-        for name, content in draw_search_figures(quest.record, f"mean val/{study.metric}"):
-            folder.put(content, "figures", quest.where.replace("/", ","), name)
-        print(f"{quest.where}: {describe_best(quest.record)}", file=sys.stderr)
+    for condition_search in search_driver.searches:
+        for name, content in draw_search_figures(condition_search.record, f"mean val/{study.metric}"):
+            folder.put(content, "figures", condition_search.where.replace("/", ","), name)
+        print(f"{condition_search.where}: {describe_best(condition_search.record)}", file=sys.stderr)
     tensorboard = f"tensorboard --logdir {folder.get_path('tb')}"
     print(f"found: {folder.get_path('best.json')}\nfigures: {folder.get_path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
 

@@ -112,23 +112,30 @@ class WorkerPool:
     def __init__(
         self,
         wanted: int,
-        share: float,
+        gpu_share: float,
         config: dict[str, Any],
-        mailbox: Any,
+        dispatcher: Any,
         scratch: str,
         say: Callable[[str], None],
         crowded: bool = False,
     ) -> None:
-        """`share` of a GPU for each slot; `config` is what `run_worker` is given; `say` is told, in a line, of what a person should know.
+        """`gpu_share` is the share of a GPU that each slot has; `run_worker` gets `config`; `say` gets the lines that a person should read.
 
-        `crowded`: more slots than cores are meant.
+        `crowded`: more slots than cores are intended.
         """
-        self.crowded = crowded and not share
-        self.wanted, self.share, self.config, self.mailbox, self.scratch, self.say = wanted, share, config, mailbox, scratch, say
+        self.crowded = crowded and not gpu_share
+        self.wanted, self.gpu_share, self.config, self.dispatcher, self.scratch, self.say = (
+            wanted,
+            gpu_share,
+            config,
+            dispatcher,
+            scratch,
+            say,
+        )
         self.grows = bool(get_autoscaler_limits())
         self.fatal = ""
         """why there is no going on"""
-        self._crews: dict[str, MachineWorkers] = {}
+        self._machines: dict[str, MachineWorkers] = {}
         self._gone: list[MachineWorkers] = []
         self._first = 0
         """the number of the next worker"""
@@ -143,14 +150,14 @@ class WorkerPool:
         if self._over or time.monotonic() - self._looked < LOOK_S:
             return
         there = list_machines()
-        for gone in [node for node in self._crews if node not in there]:
-            crew = self._crews.pop(gone)
-            self._gone.append(crew)
-            crew.cancel_run()
-            self.mailbox.report_deaths.remote({crew.first + rank: "" for rank in range(crew.slots)}, lost=True)
-            self.say(f"{crew.host} is gone: its cells go to other machines")
-        missing = self.wanted - sum(crew.slots for crew in self._crews.values())
-        rooms = {node: self._count_room(resources) for node, (_, resources) in there.items() if node not in self._crews}
+        for gone in [node for node in self._machines if node not in there]:
+            workers = self._machines.pop(gone)
+            self._gone.append(workers)
+            workers.cancel_run()
+            self.dispatcher.report_deaths.remote({workers.first + rank: "" for rank in range(workers.slots)}, lost=True)
+            self.say(f"{workers.host} is gone: its cells go to other machines")
+        missing = self.wanted - sum(workers.slots for workers in self._machines.values())
+        rooms = {node: self._count_room(resources) for node, (_, resources) in there.items() if node not in self._machines}
         if missing > 0 and any(rooms.values()):
             self._request_slots(0)  # it would take the new machine's room
             rest = missing if self.crowded and not self._first else min(missing, sum(rooms.values()))
@@ -165,43 +172,43 @@ class WorkerPool:
     @property
     def largest_machine(self) -> int:
         """The most slots of a machine: a cell for more devices would wait for ever."""
-        return max((crew.slots for crew in self._crews.values()), default=0)
+        return max((workers.slots for workers in self._machines.values()), default=0)
 
     def close(self) -> None:
         """No crew is started any more; waits a moment for those that end, and ends the others: Ray, shut down under a thread that waits
         for it, would end the process, without a word."""
         self._over = True
         self._request_slots(0)
-        crews = [*self._crews.values(), *self._gone]
+        pools = [*self._machines.values(), *self._gone]
         for seconds in (2, 1):  # these, halt's, the trials' and Ray's own seconds are 15 at most
             until = time.monotonic() + seconds
-            for crew in crews:
-                if crew.thread:
-                    crew.thread.join(max(0.0, until - time.monotonic()))
-            for crew in crews:
-                if crew.thread and crew.thread.is_alive() and not must_abandon_ray():
-                    crew.cancel_run()
+            for workers in pools:
+                if workers.thread:
+                    workers.thread.join(max(0.0, until - time.monotonic()))
+            for workers in pools:
+                if workers.thread and workers.thread.is_alive() and not must_abandon_ray():
+                    workers.cancel_run()
 
     def _count_room(self, resources: Resources) -> int:
-        if self.share:
-            return int(resources.get("GPU", 0) / self.share + 1e-9)
+        if self.gpu_share:
+            return int(resources.get("GPU", 0) / self.gpu_share + 1e-9)
         return int(resources.get("CPU", 0))
 
     def _start_workers(self, node: str, host: str, resources: Resources, slots: int) -> None:
-        crew = self._crews[node] = MachineWorkers(host, slots, self._first)
-        per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / slots)} | ({"GPU": self.share} if self.share else {})
-        crew.thread = threading.Thread(target=self._run_workers, args=(node, crew, per_worker), daemon=True)
+        workers = self._machines[node] = MachineWorkers(host, slots, self._first)
+        per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / slots)} | ({"GPU": self.gpu_share} if self.gpu_share else {})
+        workers.thread = threading.Thread(target=self._run_workers, args=(node, workers, per_worker), daemon=True)
         self._first += slots
-        crew.thread.start()
+        workers.thread.start()
 
-    def _run_workers(self, node: str, crew: MachineWorkers, per_worker: Resources) -> None:
+    def _run_workers(self, node: str, workers: MachineWorkers, per_worker: Resources) -> None:
         failed: list[float] = []
         while True:
             try:
-                crew.trainer = self._make_trainer(node, crew, per_worker, f"crew-{crew.first}-{len(failed)}")
-                crew.trainer.fit()
-                refused: dict[int, str] = ray.get(self.mailbox.list_refusals.remote())
-                reason = refused.get(crew.first, "")
+                workers.trainer = self._make_trainer(node, workers, per_worker, f"crew-{workers.first}-{len(failed)}")
+                workers.trainer.fit()
+                refused: dict[int, str] = ray.get(self.dispatcher.list_refusals.remote())
+                reason = refused.get(workers.first, "")
                 again = False
             except Exception as error:
                 reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
@@ -211,9 +218,9 @@ class WorkerPool:
                 return
             if not again:
                 break
-            self._release_bundles(node, [per_worker] * crew.slots)
-        if any(crew is not other and other.thread and other.thread.is_alive() for other in self._crews.values()):
-            crew.slots = 0  # but it stays: the machine gets no other
+            self._release_bundles(node, [per_worker] * workers.slots)
+        if any(workers is not other and other.thread and other.thread.is_alive() for other in self._machines.values()):
+            workers.slots = 0  # but it stays: the machine gets no other
             self.say(f"no cell is trained on this machine: {reason}")
         else:
             self.fatal = self.fatal or reason
@@ -230,14 +237,14 @@ class WorkerPool:
             if name.endswith(job) and name not in asked and alike and group["state"] != "REMOVED" and on <= {node}:
                 remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
-    def _make_trainer(self, node: str, crew: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
+    def _make_trainer(self, node: str, workers: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
         return _LeanTrainer(
             run_worker,
-            train_loop_config=self.config | {"first": crew.first, "size": crew.slots},
+            train_loop_config=self.config | {"first": workers.first, "size": workers.slots},
             torch_config=IndependentBackendConfig(),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=crew.slots,
-                use_gpu=bool(self.share),
+                num_workers=workers.slots,
+                use_gpu=bool(self.gpu_share),
                 resources_per_worker=per_worker,
                 label_selector={"ray.io/node-id": node},
             ),
@@ -245,7 +252,7 @@ class WorkerPool:
                 name=name,
                 storage_path=self.scratch,
                 failure_config=ray.train.FailureConfig(max_failures=-1, max_preemption_failures=-1, controller_failure_limit=2),
-                callbacks=[WorkerDeathCallback(self.config["mailbox"], crew.first)],
+                callbacks=[WorkerDeathCallback(self.config["dispatcher"], workers.first)],
             ),
         )
 
@@ -254,15 +261,15 @@ class WorkerPool:
         while len(self._asked) > slots:
             remove_placement_group(self._asked.pop())
         while len(self._asked) < slots:
-            self._asked.append(placement_group([{"CPU": 1.0} | ({"GPU": self.share} if self.share else {})]))
+            self._asked.append(placement_group([{"CPU": 1.0} | ({"GPU": self.gpu_share} if self.gpu_share else {})]))
 
     def _report_waiting(self) -> None:
         """Say what is waited for, and end a wait for nothing."""
         now = time.monotonic()
-        if any(crew.slots for crew in self._crews.values()):
+        if any(workers.slots for workers in self._machines.values()):
             self._manned = now
         elif now - self._manned > WAIT_S:
-            what = f"{self.wanted} slots want {f'{self.share:g} of a GPU' if self.share else 'a CPU'} each, and no machine has it"
+            what = f"{self.wanted} slots want {f'{self.gpu_share:g} of a GPU' if self.gpu_share else 'a CPU'} each, and no machine has it"
             coming, failed = count_starting_machines() if self.grows else (0, "")
             if not coming:
                 self.fatal = f"{what} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")

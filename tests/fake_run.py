@@ -40,8 +40,8 @@ def finish(folder: RunFolder, study: Study, cell: Cell, flags: tuple[str, ...] =
     probabilities = np.full((len(labels), len(CLASSES)), 0.05)
     probabilities[np.arange(len(labels)), guesses] = 0.7
     persons = np.arange(len(labels)) % 20  # the same on every test set
-    facts = {"sex": np.array(["F", "M"])[persons % 2], "age": 2.0 + persons % 7, "mouth_open": persons % 3 == 0}
-    folder.put_predictions(cell.key, index=np.arange(len(labels)), subject=persons, label=labels, probabilities=probabilities, **facts)
+    metadata = {"sex": np.array(["F", "M"])[persons % 2], "age": 2.0 + persons % 7, "mouth_open": persons % 3 == 0}
+    folder.put_predictions(cell.key, index=np.arange(len(labels)), subject=persons, label=labels, probabilities=probabilities, **metadata)
     confusion = metrics.count_confusion(labels, guesses, len(CLASSES))
     test = metrics.compute_accuracy(confusion)
     result = {

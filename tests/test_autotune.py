@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("quick_autotune")
 
 def maker(cell: Cell) -> Any:
     task = make_task(cell, CPU)
-    return lambda arithmetic: make_method(cell, task, arithmetic)
+    return lambda execution: make_method(cell, task, execution)
 
 
 def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
@@ -38,13 +38,13 @@ def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
     measured = made.milliseconds | dict.fromkeys(made.left_out, 0.0)
     assert measured.keys() == {f"{p}, {layout}, eager" for p in ("fp32", "bf16") for layout in ("channels_last", "contiguous")}
     fastest = min(made.milliseconds, key=made.milliseconds.__getitem__)
-    assert str(made.arithmetic) in (fastest, str(REFERENCE))
+    assert str(made.execution) in (fastest, str(REFERENCE))
     assert AutotuneResult.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 @pytest.mark.parametrize(("bf16_s", "best"), [(0.96, REFERENCE), (0.94, BF16), (1.2, REFERENCE)])
 def test_chance_does_not_choose(bf16_s: float, best: ExecutionConfig) -> None:
-    trial = _Timing(lambda arithmetic: pytest.fail("nothing to make"), CPU)
+    trial = _Timing(lambda execution: pytest.fail("nothing to make"), CPU)
     trial.took = {REFERENCE: 1.0, CONTIGUOUS: 0.97, BF16: bf16_s}
     assert trial.choose_fastest() == best
 
@@ -52,13 +52,13 @@ def test_chance_does_not_choose(bf16_s: float, best: ExecutionConfig) -> None:
 def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixture[str]) -> None:
     make = maker(tiny.cell(roles))
 
-    def fails(arithmetic: ExecutionConfig) -> Method:
-        if arithmetic.precision == "bf16":
+    def fails(execution: ExecutionConfig) -> Method:
+        if execution.precision == "bf16":
             raise RuntimeError("could not create a primitive descriptor\nand more")
-        return make(arithmetic)
+        return make(execution)
 
     made = choose_execution(fails, CPU)
-    assert made.arithmetic.precision == "fp32" and len(made.milliseconds) == 2
+    assert made.execution.precision == "fp32" and len(made.milliseconds) == 2
     assert made.left_out == dict.fromkeys(
         map(str, (BF16, ExecutionConfig("bf16", "contiguous"))), "RuntimeError: could not create a primitive descriptor"
     )
@@ -66,7 +66,7 @@ def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixt
 
 
 def test_what_works_nowhere_is_an_error(roles: Roles) -> None:
-    def fails(arithmetic: ExecutionConfig) -> Method:
+    def fails(execution: ExecutionConfig) -> Method:
         raise RuntimeError("no such device")
 
     with pytest.raises(RuntimeError, match="no such device"):
@@ -80,10 +80,10 @@ def test_it_is_compiled_only_where_that_wins_its_time_back(roles: Roles, monkeyp
     monkeypatch.setattr(module, "COMPILE_FROM_S", 0.0)
     made = choose_execution(make, CPU)
     (name,) = [name for name in made.milliseconds if "compiled" in name]
-    assert not made.arithmetic.compiled and (name not in made.left_out or "win back" in made.left_out[name])
+    assert not made.execution.compiled and (name not in made.left_out or "win back" in made.left_out[name])
     many = choose_execution(make, CPU, cells=10**9)
     fastest = min(many.milliseconds, key=many.milliseconds.__getitem__)
-    assert many.arithmetic.compiled == ("compiled" in fastest and "compiled" in str(many.arithmetic))
+    assert many.execution.compiled == ("compiled" in fastest and "compiled" in str(many.execution))
 
 
 def test_a_run_folder_chooses_once(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,11 +91,11 @@ def test_a_run_folder_chooses_once(roles: Roles, tmp_path: Path, monkeypatch: py
     made = get_or_choose_execution(first, folder)
     monkeypatch.setattr("trainables.loop.choose_execution", lambda *_: pytest.fail("measured again"))
     assert get_or_choose_execution(second, RunFolder(str(tmp_path))) == made
-    (file,) = (tmp_path / "arithmetic").iterdir()
+    (file,) = (tmp_path / "execution").iterdir()
     assert json.loads(file.read_text())["device"] == get_device_kind(CPU)
     second = tiny.cell(roles, "SL(c)", precision="auto")
     result = train_cell(second, folder, choice=made)
-    assert AutotuneResult.from_json(result["arithmetic"]) == made and result["provenance"]["precision"] == made.arithmetic.precision
+    assert AutotuneResult.from_json(result["execution"]) == made and result["provenance"]["precision"] == made.execution.precision
 
 
 CHOOSES = """
@@ -116,4 +116,4 @@ def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path)
     command = [sys.executable, "-c", CHOOSES, folder.get_path("cell.json"), folder.uri]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | old, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert AutotuneResult.from_json(json.loads(done.stdout.splitlines()[-1])).arithmetic.precision == "fp32"
+    assert AutotuneResult.from_json(json.loads(done.stdout.splitlines()[-1])).execution.precision == "fp32"

@@ -41,10 +41,10 @@ def faces() -> FaceDataset:
     """36 images in 12 clips of three frames, that know every kind of answer."""
     made, rng = tiny.faces(dict.fromkeys(tiny.CLASSES, 12)), np.random.default_rng(0)
     clip = np.arange(36) // 3
-    facts = made.facts.assign(clip=clip, frame=np.arange(36) % 3, subject=[f"p{each}" for each in clip])
-    facts = facts.assign(**{f"votes_{name}": (made.labels == k) * 7 + 1 for k, name in enumerate(tiny.CLASSES)})
-    facts = facts.assign(valence=made.labels - 1.0, arousal=rng.uniform(-1, 1, 36), emoreact_a=clip % 2, emoreact_b=1)
-    return FaceDataset(made.images, made.labels, made.classes, pd.DataFrame(facts), made.title)
+    metadata = made.metadata.assign(clip=clip, frame=np.arange(36) % 3, subject=[f"p{each}" for each in clip])
+    metadata = metadata.assign(**{f"votes_{name}": (made.labels == k) * 7 + 1 for k, name in enumerate(tiny.CLASSES)})
+    metadata = metadata.assign(valence=made.labels - 1.0, arousal=rng.uniform(-1, 1, 36), emoreact_a=clip % 2, emoreact_b=1)
+    return FaceDataset(made.images, made.labels, made.classes, pd.DataFrame(metadata), made.title)
 
 
 def task(**settings: Any) -> Task:

@@ -1,4 +1,4 @@
-"""The mailbox: every cell is handed out and ends exactly once, whoever dies. A dead caller's call waits on, as in a Ray actor."""
+"""The dispatcher: every cell is handed out and ends exactly once, whoever dies. A dead caller's call waits on, as in a Ray actor."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ class OneByOne(Dispatcher):
 
 
 def run(test: Test, make: Callable[[], Dispatcher] = OneByOne) -> None:
-    """Run in a loop of its own; a mailbox that never answers is a failure, not a hang."""
+    """Run in a loop of its own; a dispatcher that never answers is a failure, not a hang."""
 
     async def whole() -> None:
         async with asyncio.timeout(60):
@@ -58,63 +58,63 @@ def kinds(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def test_cells_are_handed_out_in_order_and_their_events_come_back() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t1", [cell("a"), cell("b")], slot_pid=11)
-        await mailbox.post_trial("t2", [cell("c")], slot_pid=12)
-        assert await mailbox.take_cell(0) == {"trial": "t1", "cell": cell("a"), "slot_pid": 11, "deaths": 0}
-        assert await mailbox.take_cell(1) == {"trial": "t1", "cell": cell("b"), "slot_pid": 11, "deaths": 0}
-        assert await mailbox.report_event(1, DONE)
-        assert await mailbox.take_cell(1) == {"trial": "t2", "cell": cell("c"), "slot_pid": 12, "deaths": 0}
-        assert await mailbox.report_event(0, ROW) and await mailbox.report_event(0, {"kind": "failed", "reason": "diverged"})
-        assert kinds(await mailbox.poll_events("t1", slot_pid=11)) == [("b", "done"), ("a", "row"), ("a", "failed")]
-        assert await mailbox.report_event(1, DONE)
-        assert await mailbox.poll_events("t2", slot_pid=12) == [{"key": "c", "kind": "done"}]
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t1", [cell("a"), cell("b")], slot_pid=11)
+        await dispatcher.post_trial("t2", [cell("c")], slot_pid=12)
+        assert await dispatcher.take_cell(0) == {"trial": "t1", "cell": cell("a"), "slot_pid": 11, "deaths": 0}
+        assert await dispatcher.take_cell(1) == {"trial": "t1", "cell": cell("b"), "slot_pid": 11, "deaths": 0}
+        assert await dispatcher.report_event(1, DONE)
+        assert await dispatcher.take_cell(1) == {"trial": "t2", "cell": cell("c"), "slot_pid": 12, "deaths": 0}
+        assert await dispatcher.report_event(0, ROW) and await dispatcher.report_event(0, {"kind": "failed", "reason": "diverged"})
+        assert kinds(await dispatcher.poll_events("t1", slot_pid=11)) == [("b", "done"), ("a", "row"), ("a", "failed")]
+        assert await dispatcher.report_event(1, DONE)
+        assert await dispatcher.poll_events("t2", slot_pid=12) == [{"key": "c", "kind": "done"}]
 
     run(test)
 
 
 def test_quick_epochs_come_as_one_list() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a")])
-        waiting = await started(mailbox.poll_events("t", pause=30))
-        await mailbox.take_cell(0)
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a")])
+        waiting = await started(dispatcher.poll_events("t", pause=30))
+        await dispatcher.take_cell(0)
         for _ in range(5):
-            await mailbox.report_event(0, ROW)
+            await dispatcher.report_event(0, ROW)
             await settle()
         assert not waiting.done()
-        await mailbox.report_event(0, DONE)  # the end is not waited for
+        await dispatcher.report_event(0, DONE)  # the end is not waited for
         assert kinds(await waiting) == [("a", "row")] * 5 + [("a", "done")]
 
     run(test)
 
 
 def test_a_waiting_worker_gets_the_next_cell() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        waiting = [await started(mailbox.take_cell(rank)) for rank in range(3)]
-        await mailbox.post_trial("t", [cell("a"), cell("b")])
+    async def test(dispatcher: Dispatcher) -> None:
+        waiting = [await started(dispatcher.take_cell(rank)) for rank in range(3)]
+        await dispatcher.post_trial("t", [cell("a"), cell("b")])
         await settle()
         assert sum(each.done() for each in waiting) == 2
-        await mailbox.close()
+        await dispatcher.close()
         assert sorted(str(job and job["cell"]["key"]) for job in await asyncio.gather(*waiting)) == ["None", "a", "b"]
-        assert await mailbox.take_cell(4) is None
+        assert await dispatcher.take_cell(4) is None
 
     run(test)
 
 
 @pytest.mark.parametrize("obituary", [True, False])
 def test_a_dead_workers_cell_goes_to_the_head(obituary: bool) -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a"), cell("b"), cell("c")])
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
         for deaths in range(TRIES):
-            job = await mailbox.take_cell(0)
+            job = await dispatcher.take_cell(0)
             assert job and (job["cell"]["key"], job["deaths"]) == ("a", deaths)
             if obituary:
-                await mailbox.report_deaths({0: "signal 9"})
+                await dispatcher.report_deaths({0: "signal 9"})
         if obituary:
-            assert not await mailbox.report_event(0, ROW), "a dead worker's word counts no more"
-        job = await mailbox.take_cell(0)
+            assert not await dispatcher.report_event(0, ROW), "a dead worker's word counts no more"
+        job = await dispatcher.take_cell(0)
         assert job and (job["cell"]["key"], job["deaths"]) == ("b", 0)
-        (event,) = await mailbox.poll_events("t", pause=0)
+        (event,) = await dispatcher.poll_events("t", pause=0)
         assert event["kind"] == "failed" and event["key"] == "a" and event["killed"]
         assert event["reason"] == f"its worker died {TRIES} times; the last time: {'signal 9' if obituary else 'its worker died'}"
 
@@ -124,22 +124,22 @@ def test_a_dead_workers_cell_goes_to_the_head(obituary: bool) -> None:
 def test_a_slot_hears_at_once_of_a_cell_that_failed_for_good() -> None:
     """Its last worker died without an obituary: a new one of its rank tells of it, by asking for more."""
 
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a")])
-        waiting = await started(mailbox.poll_events("t"))
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a")])
+        waiting = await started(dispatcher.poll_events("t"))
         for _ in range(TRIES):
-            assert await mailbox.take_cell(0)
-        replaced = await started(mailbox.take_cell(0))
+            assert await dispatcher.take_cell(0)
+        replaced = await started(dispatcher.take_cell(0))
         assert kinds(await waiting) == [("a", "failed")] and not replaced.done()
 
     run(test)
 
 
 def test_obituaries_of_idle_workers_change_nothing() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a")])
-        await mailbox.report_deaths({0: "x", 7: "y"})
-        job = await mailbox.take_cell(0)
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a")])
+        await dispatcher.report_deaths({0: "x", 7: "y"})
+        job = await dispatcher.take_cell(0)
         assert job and job["deaths"] == 0
 
     run(test)
@@ -147,19 +147,19 @@ def test_obituaries_of_idle_workers_change_nothing() -> None:
 
 @pytest.mark.parametrize("obituary", [True, False])
 def test_a_worker_that_died_while_it_waited_gets_no_cell(obituary: bool) -> None:
-    """Its call is still waiting in the mailbox: a cell given to it would be lost once its successor takes another."""
+    """Its call is still waiting in the dispatcher: a cell given to it would be lost once its successor takes another."""
 
-    async def test(mailbox: Dispatcher) -> None:
-        dead = await started(mailbox.take_cell(0))
+    async def test(dispatcher: Dispatcher) -> None:
+        dead = await started(dispatcher.take_cell(0))
         if obituary:
-            await mailbox.report_deaths({0: "signal 9"})
-        alive = await started(mailbox.take_cell(0))
-        await mailbox.post_trial("t", [cell("a"), cell("b")])
+            await dispatcher.report_deaths({0: "signal 9"})
+        alive = await started(dispatcher.take_cell(0))
+        await dispatcher.post_trial("t", [cell("a"), cell("b")])
         await settle()
         assert alive.done() and (not dead.done() or dead.result() is None)
         assert alive.result()["cell"]["key"] == "a" and alive.result()["deaths"] == 0
-        await mailbox.report_event(0, DONE)
-        job = await mailbox.take_cell(0)
+        await dispatcher.report_event(0, DONE)
+        job = await dispatcher.take_cell(0)
         assert job and job["cell"]["key"] == "b"
 
     run(test)
@@ -167,39 +167,39 @@ def test_a_worker_that_died_while_it_waited_gets_no_cell(obituary: bool) -> None
 
 @pytest.mark.parametrize("waited", [True, False])
 def test_a_slot_that_died_posts_again_and_nothing_runs_twice(waited: bool) -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a"), cell("b"), cell("c")])
-        await mailbox.take_cell(0)
-        await mailbox.report_event(0, DONE)
-        await mailbox.poll_events("t", pause=0)  # heard by the slot that then died
-        await mailbox.take_cell(0)
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
+        await dispatcher.take_cell(0)
+        await dispatcher.report_event(0, DONE)
+        await dispatcher.poll_events("t", pause=0)  # heard by the slot that then died
+        await dispatcher.take_cell(0)
         if waited:
-            await started(mailbox.poll_events("t"))  # died while it waited: this call still does
-        await mailbox.post_trial("t", [cell("a"), cell("b"), cell("c")])
-        assert kinds(await mailbox.poll_events("t", pause=0)) == [("a", "done")]
-        waiting = await started(mailbox.poll_events("t"))
-        await mailbox.report_event(0, DONE)
-        job = await mailbox.take_cell(0)
+            await started(dispatcher.poll_events("t"))  # died while it waited: this call still does
+        await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
+        assert kinds(await dispatcher.poll_events("t", pause=0)) == [("a", "done")]
+        waiting = await started(dispatcher.poll_events("t"))
+        await dispatcher.report_event(0, DONE)
+        job = await dispatcher.take_cell(0)
         assert job and job["cell"]["key"] == "c"
-        await mailbox.report_event(0, DONE)
+        await dispatcher.report_event(0, DONE)
         assert kinds(await waiting) == [("b", "done"), ("c", "done")]
-        assert not (await started(mailbox.take_cell(0))).done()
+        assert not (await started(dispatcher.take_cell(0))).done()
 
     run(test)
 
 
 def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a"), cell("b")])
-        await mailbox.post_trial("u", [cell("c")])
-        await mailbox.take_cell(0)
-        assert await mailbox.report_event(0, ROW)
-        await mailbox.leave_trial("t")
-        assert not await mailbox.report_event(0, ROW)
-        assert not await mailbox.report_event(0, {"kind": "failed", "stopped": True, "reason": "stopped"})
-        job = await mailbox.take_cell(0)
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a"), cell("b")])
+        await dispatcher.post_trial("u", [cell("c")])
+        await dispatcher.take_cell(0)
+        assert await dispatcher.report_event(0, ROW)
+        await dispatcher.leave_trial("t")
+        assert not await dispatcher.report_event(0, ROW)
+        assert not await dispatcher.report_event(0, {"kind": "failed", "stopped": True, "reason": "stopped"})
+        job = await dispatcher.take_cell(0)
         assert job and job["cell"]["key"] == "c"
-        await mailbox.leave_trial("never posted")
+        await dispatcher.leave_trial("never posted")
 
     run(test)
 
@@ -208,78 +208,78 @@ def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
 def test_a_slot_that_leaves_takes_no_trial_from_another(first: str) -> None:
     """Tune starts a slot for a trial, gives the trial to one that is free, and ends the first: both have posted it, in either order."""
 
-    async def test(mailbox: Dispatcher) -> None:
+    async def test(dispatcher: Dispatcher) -> None:
         stays, leaves = (1, 2) if first == "stays" else (2, 1)
-        await mailbox.post_trial("t", [cell("a"), cell("b")], slot_pid=1)
-        waiting = await started(mailbox.poll_events("t", 0, stays)) if stays == 1 else None
-        await mailbox.post_trial("t", [cell("a"), cell("b")], slot_pid=2)
-        await mailbox.leave_trial("t", leaves)
-        waiting = waiting or await started(mailbox.poll_events("t", 0, stays))
-        await mailbox.take_cell(0)
-        assert await mailbox.report_event(0, DONE)
+        await dispatcher.post_trial("t", [cell("a"), cell("b")], slot_pid=1)
+        waiting = await started(dispatcher.poll_events("t", 0, stays)) if stays == 1 else None
+        await dispatcher.post_trial("t", [cell("a"), cell("b")], slot_pid=2)
+        await dispatcher.leave_trial("t", leaves)
+        waiting = waiting or await started(dispatcher.poll_events("t", 0, stays))
+        await dispatcher.take_cell(0)
+        assert await dispatcher.report_event(0, DONE)
         assert kinds(await waiting) == [("a", "done")]
-        await mailbox.take_cell(0)
-        await mailbox.report_event(0, DONE)
-        assert kinds(await mailbox.poll_events("t", 0, stays)) == [("b", "done")]
-        await mailbox.leave_trial("t", stays)
+        await dispatcher.take_cell(0)
+        await dispatcher.report_event(0, DONE)
+        assert kinds(await dispatcher.poll_events("t", 0, stays)) == [("b", "done")]
+        await dispatcher.leave_trial("t", stays)
 
     run(test)
 
 
 def test_a_cell_nobody_waits_for_is_not_tried_again() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a")])
-        await mailbox.take_cell(0)
-        await mailbox.leave_trial("t")
-        await mailbox.report_deaths({0: "signal 9"})
-        assert not (await started(mailbox.take_cell(0))).done()
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a")])
+        await dispatcher.take_cell(0)
+        await dispatcher.leave_trial("t")
+        await dispatcher.report_deaths({0: "signal 9"})
+        assert not (await started(dispatcher.take_cell(0))).done()
 
     run(test)
 
 
 def test_one_worker_chooses_and_the_others_wait_for_it() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        assert await mailbox.get_choice(0, "gpu") is None and await mailbox.get_choice(1, "cpu") is None
-        waiting = await started(mailbox.get_choice(2, "gpu"))
-        await mailbox.set_choice("cpu", {"fast": True})
+    async def test(dispatcher: Dispatcher) -> None:
+        assert await dispatcher.get_choice(0, "gpu") is None and await dispatcher.get_choice(1, "cpu") is None
+        waiting = await started(dispatcher.get_choice(2, "gpu"))
+        await dispatcher.set_choice("cpu", {"fast": True})
         await settle()
-        assert not waiting.done() and await mailbox.get_choice(3, "cpu") == {"fast": True}
-        await mailbox.report_deaths({0: "signal 9"})  # while it measured
+        assert not waiting.done() and await dispatcher.get_choice(3, "cpu") == {"fast": True}
+        await dispatcher.report_deaths({0: "signal 9"})  # while it measured
         assert await waiting is None, "it is the other's to choose now"
-        await mailbox.set_choice("gpu", {"fast": False})
-        await mailbox.report_deaths({2: "signal 9"})
-        assert await mailbox.get_choice(0, "gpu") == {"fast": False}, "a choice outlives who made it"
+        await dispatcher.set_choice("gpu", {"fast": False})
+        await dispatcher.report_deaths({2: "signal 9"})
+        assert await dispatcher.get_choice(0, "gpu") == {"fast": False}, "a choice outlives who made it"
 
     run(test, Dispatcher)
 
 
 def test_halt_waits_until_every_worker_has_let_go() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a"), cell("b"), cell("c")])
-        await mailbox.take_cell(0)
-        await mailbox.take_cell(1)
-        told = await started(mailbox.wait_for_halt())
-        idle = await started(mailbox.take_cell(2))
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
+        await dispatcher.take_cell(0)
+        await dispatcher.take_cell(1)
+        told = await started(dispatcher.wait_for_halt())
+        idle = await started(dispatcher.take_cell(2))
         assert idle.result()["cell"]["key"] == "c"
-        halt = await started(mailbox.halt_workers())
+        halt = await started(dispatcher.halt_workers())
         assert await told and not halt.done()
-        assert not await mailbox.report_event(0, ROW), "go on? no"
-        await mailbox.report_event(0, {"kind": "failed", "stopped": True})
-        await mailbox.report_deaths({1: "signal 9"})
+        assert not await dispatcher.report_event(0, ROW), "go on? no"
+        await dispatcher.report_event(0, {"kind": "failed", "stopped": True})
+        await dispatcher.report_deaths({1: "signal 9"})
         await settle()
         assert not halt.done()
-        await mailbox.report_event(2, DONE)
+        await dispatcher.report_event(2, DONE)
         assert await halt
-        assert await mailbox.take_cell(0) is None
+        assert await dispatcher.take_cell(0) is None
 
     run(test)
 
 
 def test_closing_answers_a_slot_that_waits() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a")])
-        waiting = await started(mailbox.poll_events("t", pause=0))
-        await mailbox.close()
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a")])
+        waiting = await started(dispatcher.poll_events("t", pause=0))
+        await dispatcher.close()
         assert await waiting == []
 
     run(test)
@@ -303,12 +303,12 @@ def test_any_schedule_ends_every_cell_once(
         for _ in range(1 + chance.randrange(3)):
             await asyncio.sleep(0)
 
-    async def worker(mailbox: Dispatcher, rank: int) -> None:
+    async def worker(dispatcher: Dispatcher, rank: int) -> None:
         while not over.is_set():
-            take = asyncio.ensure_future(mailbox.take_cell(rank))
+            take = asyncio.ensure_future(dispatcher.take_cell(rank))
             await idle()
             if not take.done() and chance.random() < mortality:
-                await mailbox.report_deaths({rank: "killed while it waited"})
+                await dispatcher.report_deaths({rank: "killed while it waited"})
                 continue
             if (job := await take) is None:
                 assert over.is_set()
@@ -318,39 +318,39 @@ def test_any_schedule_ends_every_cell_once(
             assert job["cell"]["parent"] not in {cell["key"] for cell in cells if not ended[cell["key"]]}
             for _ in range(chance.randrange(3)):
                 await idle()
-                assert await mailbox.report_event(rank, ROW)
+                assert await dispatcher.report_event(rank, ROW)
             if chance.random() < mortality:
                 deaths[key] += 1
                 ended[key] += deaths[key] == TRIES
                 if chance.random() < 0.5:
-                    await mailbox.report_deaths({rank: "killed"})
+                    await dispatcher.report_deaths({rank: "killed"})
                 continue
             ended[key] += 1
-            assert await mailbox.report_event(rank, {"kind": chance.choice(["done", "failed"])})
+            assert await dispatcher.report_event(rank, {"kind": chance.choice(["done", "failed"])})
 
-    async def slot(mailbox: Dispatcher, trial: str) -> None:
+    async def slot(dispatcher: Dispatcher, trial: str) -> None:
         left = {cell["key"] for cell in trials[trial]}
-        await mailbox.post_trial(trial, trials[trial])
+        await dispatcher.post_trial(trial, trials[trial])
         while left:
-            events = asyncio.ensure_future(mailbox.poll_events(trial, pause=0))
+            events = asyncio.ensure_future(dispatcher.poll_events(trial, pause=0))
             await idle()
             if not events.done() and chance.random() < slot_mortality:
                 left = {cell["key"] for cell in trials[trial]}
-                await mailbox.post_trial(trial, trials[trial])
+                await dispatcher.post_trial(trial, trials[trial])
                 continue
             for event in await events:
                 if event["kind"] != "row":
                     heard[event["key"]] = event["kind"]
                     left.discard(event["key"])
-        await mailbox.leave_trial(trial)
+        await dispatcher.leave_trial(trial)
 
-    async def test(mailbox: Dispatcher) -> None:
+    async def test(dispatcher: Dispatcher) -> None:
         async with asyncio.TaskGroup() as group:
             for rank in range(workers):
-                group.create_task(worker(mailbox, rank))
-            await asyncio.gather(*(slot(mailbox, trial) for trial in trials if trials[trial]))
+                group.create_task(worker(dispatcher, rank))
+            await asyncio.gather(*(slot(dispatcher, trial) for trial in trials if trials[trial]))
             over.set()
-            await mailbox.close()
+            await dispatcher.close()
 
     run(test)
     assert ended == dict.fromkeys((cell["key"] for cell in cells), 1)

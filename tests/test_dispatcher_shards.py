@@ -1,4 +1,4 @@
-"""Cells that several workers train together: all of one crew, all at once, each cell to one end, whoever dies meanwhile."""
+"""Cells that several workers train together: all of one machine, all at once, each cell to one end, whoever dies meanwhile."""
 
 import asyncio
 import random
@@ -16,62 +16,62 @@ def cell(key: str, devices: int) -> dict[str, Any]:
 
 
 def test_two_free_workers_of_a_crew_meet() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
-        first = await started(mailbox.take_cell(0, 4, crew=0, size=2))
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
+        first = await started(dispatcher.take_cell(0, 4, machine=0, size=2))
         assert not first.done(), "it has nobody to train it with"
-        other = await started(mailbox.take_cell(2, 4, crew=2, size=1))
+        other = await started(dispatcher.take_cell(2, 4, machine=2, size=1))
         assert other.result()[0]["cell"]["key"] == "b", "a machine of one slot does what it can"
-        (helper,), (leader,) = await mailbox.take_cell(1, 4, crew=0, size=2), await first
-        assert leader["cell"] == helper["cell"] and leader["share"][:2] == [0, 2] and helper["share"] == [1, 2, leader["share"][2]]
-        assert await mailbox.report_event(1, "a", {"kind": "left"}) and await mailbox.report_event(0, "a", DONE)
-        assert [event["kind"] for event in await mailbox.poll_events("t")] == ["done"]
+        (helper,), (leader,) = await dispatcher.take_cell(1, 4, machine=0, size=2), await first
+        assert leader["cell"] == helper["cell"] and leader["shard"][:2] == [0, 2] and helper["shard"] == [1, 2, leader["shard"][2]]
+        assert await dispatcher.report_event(1, "a", {"kind": "left"}) and await dispatcher.report_event(0, "a", DONE)
+        assert [event["kind"] for event in await dispatcher.poll_events("t")] == ["done"]
 
     run(test, Dispatcher)
 
 
 def test_who_waits_for_others_is_not_waited_for_at_the_end() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a", 2)])
-        waiting = await started(mailbox.take_cell(0, crew=0, size=2))
-        assert await mailbox.halt_workers() and await waiting == []
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a", 2)])
+        waiting = await started(dispatcher.take_cell(0, machine=0, size=2))
+        assert await dispatcher.halt_workers() and await waiting == []
 
     run(test, Dispatcher)
 
 
 def test_a_worker_that_dies_waiting_costs_no_try() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a", 2)])
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a", 2)])
         for _ in range(TRIES + 1):
-            waiting = await started(mailbox.take_cell(0, crew=0, size=2))
-            await mailbox.report_deaths({0: "killed"})
+            waiting = await started(dispatcher.take_cell(0, machine=0, size=2))
+            await dispatcher.report_deaths({0: "killed"})
             await settle()
             assert await waiting == []
-        waiting = await started(mailbox.take_cell(0, crew=0, size=2))
-        (helper,) = await mailbox.take_cell(1, crew=0, size=2)
-        assert helper["deaths"] == 0 and (await waiting)[0]["share"][0] == 0
+        waiting = await started(dispatcher.take_cell(0, machine=0, size=2))
+        (helper,) = await dispatcher.take_cell(1, machine=0, size=2)
+        assert helper["deaths"] == 0 and (await waiting)[0]["shard"][0] == 0
 
     run(test, Dispatcher)
 
 
 def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
-    async def test(mailbox: Dispatcher) -> None:
-        await mailbox.post_trial("t", [cell("a", 2)])
-        waiting = await started(mailbox.take_cell(0, crew=0, size=2))
-        names = {(await mailbox.take_cell(1, crew=0, size=2))[0]["share"][2]}
+    async def test(dispatcher: Dispatcher) -> None:
+        await dispatcher.post_trial("t", [cell("a", 2)])
+        waiting = await started(dispatcher.take_cell(0, machine=0, size=2))
+        names = {(await dispatcher.take_cell(1, machine=0, size=2))[0]["shard"][2]}
         await waiting
         for deaths in range(1, TRIES):
-            await mailbox.report_deaths({1: "killed"})
-            assert not await mailbox.report_event(0, "a", {"kind": "parted", "reason": "the other has gone"})
-            waiting = await started(mailbox.take_cell(0, crew=0, size=2))
-            (helper,) = await mailbox.take_cell(1, crew=0, size=2)
+            await dispatcher.report_deaths({1: "killed"})
+            assert not await dispatcher.report_event(0, "a", {"kind": "parted", "reason": "the other has gone"})
+            waiting = await started(dispatcher.take_cell(0, machine=0, size=2))
+            (helper,) = await dispatcher.take_cell(1, machine=0, size=2)
             await waiting
             assert helper["deaths"] == deaths
-            names.add(helper["share"][2])
+            names.add(helper["shard"][2])
         assert len(names) == TRIES, "who meets anew must not meet those of before"
-        assert await mailbox.report_event(0, "a", {"kind": "parted", "reason": "nobody knows why"})  # before the death is noticed
-        await mailbox.report_deaths({1: "killed"})
-        (event,) = await mailbox.poll_events("t")
+        assert await dispatcher.report_event(0, "a", {"kind": "parted", "reason": "nobody knows why"})  # before the death is noticed
+        await dispatcher.report_deaths({1: "killed"})
+        (event,) = await dispatcher.poll_events("t")
         assert event["kind"] == "failed" and "nobody knows why" in event["reason"]
 
     run(test, Dispatcher)
@@ -86,17 +86,17 @@ def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
 def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[float], seed: int) -> None:
     """Crews of three and of two workers; each step a worker may die, and with it what it was part of."""
     chance = random.Random(seed)
-    crews = {0: [0, 1, 2], 3: [3, 4]}
+    machines = {0: [0, 1, 2], 3: [3, 4]}
 
-    async def test(mailbox: Dispatcher) -> None:
+    async def test(dispatcher: Dispatcher) -> None:
         training: dict[str, dict[int, str]] = {}
         """by cell: who trains it, under which name"""
 
-        async def worker(rank: int, crew: int) -> None:
-            while jobs := await mailbox.take_cell(rank, 2, crew=crew, size=len(crews[crew])):
+        async def worker(rank: int, machine: int) -> None:
+            while jobs := await dispatcher.take_cell(rank, 2, machine=machine, size=len(machines[machine])):
                 for job in jobs:
                     key, wanted = job["cell"]["key"], job["cell"]["method_settings"]["devices"]
-                    index, size, name = job.get("share", (0, 1, f"{rank}"))
+                    index, size, name = job.get("shard", (0, 1, f"{rank}"))
                     assert size == wanted
                     mine = training.setdefault(key, {})
                     mine[index] = name
@@ -107,20 +107,20 @@ def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[floa
                     if chance.random() < deadly[0] and job["deaths"] < TRIES - 1:
                         if training.get(key) is mine:  # else others have begun it anew, and go on
                             del training[key]
-                        await mailbox.report_deaths({rank: "killed"})
+                        await dispatcher.report_deaths({rank: "killed"})
                         break
                     if training.get(key, {}).get(index) != name:  # the other has died
-                        await mailbox.report_event(rank, key, {"kind": "parted", "reason": "gone"})
+                        await dispatcher.report_event(rank, key, {"kind": "parted", "reason": "gone"})
                         break
                     assert set(mine.values()) == {name}, "two meetings train one cell"
-                    await mailbox.report_event(rank, key, DONE if index == 0 else {"kind": "left"})
+                    await dispatcher.report_event(rank, key, DONE if index == 0 else {"kind": "left"})
 
-        await mailbox.post_trial("t", [cell(f"c{number}", each) for number, each in enumerate(devices)], sizes=[1] * len(devices))
-        running = [asyncio.ensure_future(worker(rank, crew)) for crew, ranks in crews.items() for rank in ranks]
+        await dispatcher.post_trial("t", [cell(f"c{number}", each) for number, each in enumerate(devices)], sizes=[1] * len(devices))
+        running = [asyncio.ensure_future(worker(rank, machine)) for machine, ranks in machines.items() for rank in ranks]
         ended: list[str] = []
         while len(ended) < len(devices):
-            ended += [event["key"] for event in await mailbox.poll_events("t", 0.001) if event["kind"] in ("done", "failed")]
-        await mailbox.close()
+            ended += [event["key"] for event in await dispatcher.poll_events("t", 0.001) if event["kind"] in ("done", "failed")]
+        await dispatcher.close()
         await asyncio.gather(*running)
         assert sorted(ended) == sorted(f"c{number}" for number in range(len(devices)))
 

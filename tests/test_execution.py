@@ -20,9 +20,9 @@ CPU = torch.device("cpu")
 Roles = dict[str, Data]
 
 
-def losses(cell: Cell, arithmetic: ExecutionConfig, steps: int = 2) -> list[float]:
+def losses(cell: Cell, execution: ExecutionConfig, steps: int = 2) -> list[float]:
     """Of the first steps of a cell's first phase."""
-    phase = make_method(cell, make_task(cell, CPU), arithmetic).build_phases()[0]
+    phase = make_method(cell, make_task(cell, CPU), execution).build_phases()[0]
     phase.begin_phase()
     number = phase.start_epoch(0)
     phase.model.train()
@@ -51,7 +51,7 @@ def test_the_same_steps_to_rounding(roles: Roles, arm: str, other: ExecutionConf
 def test_parameters_and_what_is_kept_stay_in_fp32(roles: Roles, tmp_path: Path) -> None:
     cell, folder = tiny.cell(roles, "SC(c)", precision="bf16"), RunFolder(str(tmp_path))
     result = train_cell(cell, folder)
-    assert result["provenance"]["precision"] == "bf16" and result["provenance"]["arithmetic"] == "bf16, channels_last, eager"
+    assert result["provenance"]["precision"] == "bf16" and result["provenance"]["execution"] == "bf16, channels_last, eager"
     floats = [each for each in folder.get_checkpoint(cell.key)["modules"].values() if each.is_floating_point()]
     assert floats and {each.dtype for each in floats} == {torch.float32}
     assert folder.get_predictions(cell.key)["probabilities"].dtype == "float32"

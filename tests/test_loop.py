@@ -88,7 +88,7 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     assert where["trial"] == "t1" and where["pid"] == os.getpid() and where["packages"]["torch"] == torch.__version__.partition("+")[0]
 
     faces = source.load_faces(roles["children"].source, 32, "grey")
-    place = {index: row for row, index in enumerate(faces.facts.index)}
+    place = {index: row for row, index in enumerate(faces.metadata.index)}
     labels = [tiny.CLASSES.index(faces.classes[faces.labels[place[index]]]) for index in predictions["index"]]
     assert labels == predictions["label"].tolist()
     assert predictions.keys() == {"index", "label", "probabilities", "subject", "age"} and predictions["age"].tolist() == [8.0] * 28

@@ -221,14 +221,14 @@ def test_steps_are_neither_arms_nor_missing(roles: Roles, tmp_path: Path) -> Non
 def test_a_child_posted_before_its_parent_waits_for_it() -> None:
     child, parent = {"key": "child", "parent": "parent"}, {"key": "parent", "parent": None}
 
-    async def scenario(mailbox: Any) -> None:
-        await mailbox.post_trial("children", [child])
-        waiting = await started(mailbox.take_cell(0))
+    async def scenario(dispatcher: Any) -> None:
+        await dispatcher.post_trial("children", [child])
+        waiting = await started(dispatcher.take_cell(0))
         assert not waiting.done()
-        await mailbox.post_trial("parents", [parent])
+        await dispatcher.post_trial("parents", [parent])
         assert (await waiting)["cell"] == parent
-        other = await started(mailbox.take_cell(1))
-        await mailbox.report_event(0, DONE)
+        other = await started(dispatcher.take_cell(1))
+        await dispatcher.report_event(0, DONE)
         assert (await other)["cell"] == child
 
     run(scenario, lambda: OneByOne(["child", "parent"]))

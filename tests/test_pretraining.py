@@ -34,7 +34,9 @@ def persons() -> FaceDataset:
     patterns = np.kron(rng.integers(20, 235, (6, 4, 4)), np.ones((8, 8), np.int64))
     images = np.clip(patterns[subjects] + rng.integers(-20, 20, (72, 32, 32)), 0, 255).astype(np.uint8)
     base = tiny.faces({"anger": 72}, subjects=6)
-    return FaceDataset(images[:, None], base.labels, base.classes, base.facts.assign(subject=[f"p{each}" for each in subjects]), "persons")
+    return FaceDataset(
+        images[:, None], base.labels, base.classes, base.metadata.assign(subject=[f"p{each}" for each in subjects]), "persons"
+    )
 
 
 @pytest.fixture

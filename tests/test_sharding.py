@@ -37,8 +37,8 @@ def halt():
         os._exit(9)
     return False
 try:
-    with join_shards(int(index), int(size), name, False, 30.0, os.path.dirname(root)) as share:
-        train_cell(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, share=share)
+    with join_shards(int(index), int(size), name, False, 30.0, os.path.dirname(root)) as shard:
+        train_cell(Cell.from_json(json.loads(cell)), RunFolder(root), checkpoint_s=0.0, halt=halt, shard=shard)
 except (PeerLost, Diverged) as error:
     print(type(error).__name__, error)
     sys.exit(3)
@@ -133,12 +133,12 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
 
 def test_who_never_comes_is_not_waited_for_long(fork_server: ForkServer, tmp_path: Path) -> None:
     code = f"""
-import trainables.sharding as share
-share.MEET_S = 1.0
+import trainables.sharding as sharding
+sharding.MEET_S = 1.0
 try:
-    with share.join_shards(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):
+    with sharding.join_shards(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):
         print("met nobody")
-except share.PeerLost as error:
+except sharding.PeerLost as error:
     print(error)
 """
     said = fork_server.run(["-c", code])[1]
@@ -153,7 +153,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(together: Together, roles: dic
 
 def test_a_grid_whose_cell_has_two_workers_outlives_one_of_them(shared_ray: SharedRay, together: Together, tmp_path: Path) -> None:
     """By the command, on a real Ray: the numbers are those of two plain processes."""
-    runs, before = tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-share-*"))
+    runs, before = tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-shard-*"))
     settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 3}
     options = ["--only", "method=SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "1", "--slots", "2", "--runs", str(runs)]
     options += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
@@ -163,7 +163,7 @@ def test_a_grid_whose_cell_has_two_workers_outlives_one_of_them(shared_ray: Shar
     assert processes.kill(shared_ray.pids("worker")[0])
     code, said = grid.end()
     assert code == 0 and "1/1 cells done, 0 failed" in said, said
-    assert set(Path(tempfile.gettempdir()).glob("ferray-share-*")) <= before, "where they met is left"
+    assert set(Path(tempfile.gettempdir()).glob("ferray-shard-*")) <= before, "where they met is left"
     plainly = RunFolder(str(tmp_path / "plainly"))
     for cell in folder.get_cells():
         finish(together, cell, plainly)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("quick_autotune")
 
 
 class Office:
-    """What a mailbox would do for one worker after another."""
+    """What a dispatcher would do for one worker after another."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = str(runs)
@@ -52,14 +52,14 @@ def test_one_chooses_for_all(roles: Roles, tmp_path: Path) -> None:
     assert [event["kind"] for event in office.train(*cells[:2]) + office.train(cells[2])] == ["done"] * 3
     assert office.answers == 1
     said = [folder.get_result(cell.key) or {} for cell in cells]
-    assert len({each["provenance"]["arithmetic"] for each in said}) == 1
-    assert all(each["arithmetic"]["milliseconds"] == said[0]["arithmetic"]["milliseconds"] != {} for each in said)
+    assert len({each["provenance"]["execution"] for each in said}) == 1
+    assert all(each["execution"]["milliseconds"] == said[0]["execution"]["milliseconds"] != {} for each in said)
 
 
 def test_a_cell_that_asks_for_its_precision_makes_nobody_choose(roles: Roles, tmp_path: Path) -> None:
     office = Office(tmp_path)
     office.train(tiny.cell(roles, precision="fp32"))
-    assert not office.answers and not (tmp_path / "arithmetic").exists()
+    assert not office.answers and not (tmp_path / "execution").exists()
 
 
 def test_a_finished_cell_is_not_trained_again(roles: Roles, tmp_path: Path) -> None:

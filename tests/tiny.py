@@ -50,10 +50,10 @@ def pictures(labels: np.ndarray, seed: int, size: int = 48) -> np.ndarray:
 def faces(counts: dict[str, int], seed: int = 0, size: int = 32, subjects: int | None = None) -> FaceDataset:
     """Shuffled images of each class in these numbers, `subjects` persons in turn."""
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), list(counts.values())))
-    facts = pd.DataFrame({"source": [f"image {row}" for row in range(len(labels))]})
+    metadata = pd.DataFrame({"source": [f"image {row}" for row in range(len(labels))]})
     if subjects:
-        facts["subject"] = [f"child {row % subjects}" for row in range(len(labels))]
-    return FaceDataset(pictures(labels, seed, size)[:, None], labels, tuple(counts), facts, "tiny faces")
+        metadata["subject"] = [f"child {row % subjects}" for row in range(len(labels))]
+    return FaceDataset(pictures(labels, seed, size)[:, None], labels, tuple(counts), metadata, "tiny faces")
 
 
 def files(folder: Path, seed: int = 0) -> dict[str, Source]:

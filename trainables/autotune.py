@@ -32,7 +32,7 @@ PAID_BACK = 4.0
 class AutotuneResult:
     """What was chosen, and why."""
 
-    arithmetic: ExecutionConfig
+    execution: ExecutionConfig
     milliseconds: dict[str, float] = field(default_factory=dict)
     """of a step, by arithmetic"""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class AutotuneResult:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "AutotuneResult":
-        return cls(**content | {"arithmetic": ExecutionConfig(**content["arithmetic"])})
+        return cls(**content | {"execution": ExecutionConfig(**content["execution"])})
 
 
 def get_device_kind(device: torch.device) -> str:
@@ -124,9 +124,9 @@ class _Timing:
                 times[each].append(self._time_step(step, ROUND_S))
         self.took |= {each: median(seconds) for each, seconds in times.items()}
 
-    def _prepare_step(self, arithmetic: ExecutionConfig) -> Callable[[], None]:
-        phase: Phase = self.make(arithmetic).build_phases()[0]
-        with arithmetic.autocast(self.device):
+    def _prepare_step(self, execution: ExecutionConfig) -> Callable[[], None]:
+        phase: Phase = self.make(execution).build_phases()[0]
+        with execution.autocast(self.device):
             phase.begin_phase()
             steps = phase.start_epoch(0)
         phase.model.train()

@@ -1,4 +1,4 @@
-"""Mailbox: what slots and workers say to each other. Plain asyncio; platform/schedule.py makes it a Ray actor.
+"""Dispatcher: the queue of cells between trials and workers. Plain asyncio; platform/schedule.py makes it a Ray actor.
 
 A slot (a Tune trial) posts its cells and waits for events; a worker takes the next cells and reports. Trials and workers are not bound
 to each other: any free worker serves any trial, and a cell whose worker died goes to the next one free, alone, with its tries counted.
@@ -97,8 +97,8 @@ class Dispatcher:
         self._busy: dict[int, dict[str, QueuedCell]] = {}
         """by the rank of the worker that holds them, by key"""
         self._gathering: dict[int, QueuedCell] = {}
-        """by crew: the cell that waits for more of its workers to be free"""
-        self._shares = 0
+        """by machine: the cell that waits for more of its workers to be free"""
+        self._meetings = 0
         """how often workers have met"""
         self._name = uuid.uuid4().hex
         """no meeting of another run, whose workers may have been killed, is taken for one of these"""
@@ -161,11 +161,11 @@ class Dispatcher:
         known.bell.ring()
 
     # what a worker says
-    async def take_cell(self, rank: int, most: int = 1, crew: int = 0, size: int = 1) -> list[dict[str, Any]]:
+    async def take_cell(self, rank: int, most: int = 1, machine: int = 0, size: int = 1) -> list[dict[str, Any]]:
         """The next {trial, cell, slot_pid, deaths}, waiting for one; none when there will be no more and the worker may go.
 
         With it come others of its trial, up to so many; but a cell that has lost a worker comes alone, for it may have been the cause.
-        A cell for several workers comes alone, too, with each one's `share` [index, size, name], when so many of a crew, which has
+        A cell for several workers comes alone, too, with each one's `shard` [index, size, name], when so many of a machine, which has
         `size` of them, are free; until they are, those that are wait for the others and take nothing else.
         """
         self._drop_worker(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
@@ -176,37 +176,37 @@ class Dispatcher:
             return self._closed or self._calls[rank] != call
 
         while True:
-            await self._work.wait(lambda: over() or crew in self._gathering or bool(self._find_ready(1, size)))
+            await self._work.wait(lambda: over() or machine in self._gathering or bool(self._find_ready(1, size)))
             if over():
                 return []
-            jobs = [job] if (job := self._gathering.get(crew)) else self._find_ready(most, size)
+            jobs = [job] if (job := self._gathering.get(machine)) else self._find_ready(most, size)
             taken = {id(job) for job in jobs}
             self._queue = deque(job for job in self._queue if id(job) not in taken)
             self._busy[rank] = {job.key: job for job in jobs}
             for job in jobs:
                 job.ranks.append(rank)
-            if jobs[0].devices == 1 or await self._await_partners(jobs[0], crew, over):
+            if jobs[0].devices == 1 or await self._await_partners(jobs[0], machine, over):
                 return [self._describe_job(job, rank) for job in jobs]
             if self._closed and self._calls[rank] == call:
                 self._busy.pop(rank, None)
                 self._work.ring()
 
-    async def _await_partners(self, job: QueuedCell, crew: int, over: Callable[[], bool]) -> bool:
+    async def _await_partners(self, job: QueuedCell, machine: int, over: Callable[[], bool]) -> bool:
         """Wait until as many workers have the job as it wants; whether that came about."""
         ranks = job.ranks
         if len(ranks) < job.devices:
-            self._gathering[crew] = job
+            self._gathering[machine] = job
         else:
-            self._gathering.pop(crew, None)
-            self._shares += 1
-            job.met = f"{self._name}-{self._shares}"
+            self._gathering.pop(machine, None)
+            self._meetings += 1
+            job.met = f"{self._name}-{self._meetings}"
         self._work.ring()
         await self._work.wait(lambda: over() or job.ranks is not ranks or bool(job.met))
         return not over() and job.ranks is ranks
 
     def _describe_job(self, job: QueuedCell, rank: int) -> dict[str, Any]:
-        share = {"share": [job.ranks.index(rank), job.devices, job.met]} if job.met else {}
-        return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | share
+        shard = {"shard": [job.ranks.index(rank), job.devices, job.met]} if job.met else {}
+        return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | shard
 
     async def report_event(self, rank: int, key: str, event: dict[str, Any]) -> bool:
         """Pass a cell's row or end on to its trial; the answer says whether the worker should go on with the cell."""
@@ -301,7 +301,7 @@ class Dispatcher:
         """Nobody has the job any more."""
         for rank in job.ranks:
             self._busy.get(rank, {}).pop(job.key, None)
-        self._gathering = {crew: waiting for crew, waiting in self._gathering.items() if waiting is not job}
+        self._gathering = {machine: waiting for machine, waiting in self._gathering.items() if waiting is not job}
         job.ranks, job.met = [], ""
         self._work.ring()
 

@@ -65,7 +65,7 @@ def iterate_training(
     halt: Callable[[], bool] = lambda: False,
     choice: AutotuneResult | None = None,
     keep: Keep = "best",
-    share: ShardContext = ALONE,
+    shard: ShardContext = ALONE,
 ) -> Generator[None, None, dict[str, Any]]:
     """Train one cell, going on from its checkpoint where there is one; yields after every step and returns the result.
 
@@ -73,18 +73,18 @@ def iterate_training(
     the caller knows of where this runs; it is kept in the result's provenance. `choice` is the arithmetic of a cell that asks for none.
     A checkpoint is written every `checkpoint_s` seconds, between two steps; going on from one gives the same bits on the same machine.
     `keep` says what outlives the training: no parameters, those of the selected epoch (best), or the last epoch's, too (all).
-    `share` is this process's part of it, where several train the cell; only the first writes.
+    `shard` is this process's part of it, where several train the cell; only the first writes.
     Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
     began = time.time()
     device = get_device()
-    if share.is_first:
+    if shard.is_first:
         folder.put_cell(cell)
     task = make_task(cell, device)
     choice = AutotuneResult(asked) if (asked := get_requested_execution(cell)) else choice or AutotuneResult(REFERENCE)
-    arithmetic = choice.arithmetic if share.size == 1 else replace(choice.arithmetic, compiled=False, recorded=False)
-    method = make_method(cell, task, arithmetic)
-    method.share = share
+    execution = choice.execution if shard.size == 1 else replace(choice.execution, compiled=False, recorded=False)
+    method = make_method(cell, task, execution)
+    method.shard = shard
     run = Run(cell, folder, method, checkpoint_s, halt, keep)
     if not run.resume() and cell.parent:
         method.inherit_parameters(load_parent(cell.parent, folder))
@@ -93,7 +93,7 @@ def iterate_training(
         yield from _train_phase(phases[number], run, report)
         run.next_phase()
 
-    with arithmetic.autocast(device):
+    with execution.autocast(device):
         (val, _), (test, predictions) = _evaluate_images(method, task, task.val), _evaluate_images(method, task, task.test)
         others = {name: _evaluate_images(method, task, images)[0] for name, images in task.tests.items()}
     rows = [row for row in run.history if row["phase"] == phases[-1].name]
@@ -113,11 +113,11 @@ def iterate_training(
         **_count_by_class(task, predictions),
         **method.describe_training(),
         "split_hash": task.split_hash,
-        "arithmetic": choice.to_json(),
-        "provenance": collect_provenance(device, arithmetic) | (context or {}),
+        "execution": choice.to_json(),
+        "provenance": collect_provenance(device, execution) | (context or {}),
         "seconds": round(run.seconds + time.time() - began, 3),
     }
-    if share.is_first:
+    if shard.is_first:
         run.write_result(task, predictions, result)
     return result
 
@@ -153,7 +153,7 @@ class Run:
 
     def save_checkpoint(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it. Of several the first does."""
-        if not self.method.share.is_first:
+        if not self.method.shard.is_first:
             self._saved = time.time()
             return
         self.folder.put_history(self.cell.key, self.history)
@@ -183,7 +183,7 @@ class Run:
         answers = {"label": task.test.labels.cpu().numpy(), TARGETS[task.target].kept: predictions}
         if task.test.values is not None:
             answers["values"] = task.test.values.cpu().numpy()
-        self.folder.put_predictions(key, index=task.test.rows, **answers, **task.facts)
+        self.folder.put_predictions(key, index=task.test.rows, **answers, **task.metadata)
         if self.keep != "none":
             self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()} | ({"last": self.last} if self.last else {}))
         self.folder.put_result(key, result)
@@ -192,8 +192,8 @@ class Run:
 
 
 def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Generator[None, None, None]:
-    share = run.method.share
-    autocast = run.method.arithmetic.autocast(run.method.task.device)  # a step opens its own, for its forward pass alone
+    shard = run.method.shard
+    autocast = run.method.execution.autocast(run.method.task.device)  # a step opens its own, for its forward pass alone
     with autocast:
         phase.begin_phase()
     if run.optimizer is not None:
@@ -209,7 +209,7 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
             run.step += 1
             if run.is_save_due():
                 run.save_checkpoint(phase.optimizer)
-            if share.agree_to_stop(run.halt()):
+            if shard.agree_to_stop(run.halt()):
                 run.save_checkpoint(phase.optimizer)
                 raise Stopped
             yield
@@ -217,16 +217,16 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
         row |= {name: float(total) / steps for name, total in run.sums.items()}
         if not math.isfinite(row["train/loss"]):
             raise Diverged(phase.name, run.epoch, row["train/loss"])
-        share.sync_buffers(phase.model)
+        shard.sync_buffers(phase.model)
         with autocast:
             row |= phase.finish_epoch(run.epoch) | {"time": time.time()}
-        row = share.broadcast_value(row)
+        row = shard.broadcast_value(row)
         score = row.get("val/score", row.get("val/accuracy"))
         if score is not None and (run.best is None or score > run.best["accuracy"]):
             run.best = {"accuracy": score, "epoch": run.epoch, "state": _copy_state(phase.model.state_dict())}
         run.history.append(row)
         run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
-        if share.agree_to_stop(not report(row)):
+        if shard.agree_to_stop(not report(row)):
             run.save_checkpoint(phase.optimizer)
             raise Stopped
     if run.keep == "all":
@@ -265,7 +265,7 @@ def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> Au
     if known := folder.get_choice(kind):
         return AutotuneResult.from_json(known)
     task = make_task(cell, device)
-    choice = choose_execution(lambda arithmetic: make_method(cell, task, arithmetic), device, cells)
+    choice = choose_execution(lambda execution: make_method(cell, task, execution), device, cells)
     folder.put_choice(kind, choice.to_json())
     return choice
 
@@ -284,26 +284,26 @@ def make_task(cell: Cell, device: torch.device) -> Task:
     return kind.build(settings, faces, cell.seed, device)
 
 
-def make_method(cell: Cell, task: Task, arithmetic: ExecutionConfig = REFERENCE) -> Method:
+def make_method(cell: Cell, task: Task, execution: ExecutionConfig = REFERENCE) -> Method:
     """The cell's method, freshly initialised from the cell's seed."""
     kind = METHODS.find(cell.method)
     settings = resolve_settings(kind.Settings, cell.method_settings, f"method {cell.method}")
     torch.manual_seed(make_torch_seed(cell.seed, "init"))
     method = kind(settings, task, cell.seed)
-    method.modules.to(task.device).to(memory_format=arithmetic.memory_format)
-    method.arithmetic = arithmetic
+    method.modules.to(task.device).to(memory_format=execution.memory_format)
+    method.execution = execution
     return method
 
 
-def collect_provenance(device: torch.device, arithmetic: ExecutionConfig) -> dict[str, Any]:
+def collect_provenance(device: torch.device, execution: ExecutionConfig) -> dict[str, Any]:
     """Where and with what a result was computed."""
     packages = ("torch", "torchvision", "ray", "numpy", "pandas")
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
-        "precision": arithmetic.precision,
-        "arithmetic": str(arithmetic),
+        "precision": execution.precision,
+        "execution": str(execution),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "packages": {package: version(package) for package in packages},

@@ -1,4 +1,4 @@
-"""Share: several workers train one cell, each on its share of every batch, to the numbers of one worker (data parallel).
+"""Share: several workers train one cell, each on its shard of every batch, to the numbers of one worker (data parallel).
 
 Features are gathered with their gradient, so a contrastive loss sees the whole batch; gradients are averaged; what the first says of an
 epoch all hold to. Equal to one worker's training up to rounding, but for batch normalisation: each normalises its own part by itself.
@@ -36,11 +36,11 @@ class ShardContext:
 
     @property
     def is_first(self) -> bool:
-        """Of all shares this one writes and reports."""
+        """Of all shards this one writes and reports."""
         return self.index == 0
 
     def get_part(self, rows: Tensor) -> Tensor:
-        """This share's items of a batch's."""
+        """This shard's items of a batch's."""
         return rows[self.index :: self.size] if self.size > 1 else rows
 
     def gather_features(self, features: Tensor, labels: Tensor, views: int) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ class ShardContext:
         return every.transpose(0, 1).flatten(0, 2), torch.cat(names)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], logs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each gradient, and each scalar of the logs, becomes its mean over the shares.
+        """Each gradient, and each scalar of the logs, becomes its mean over the shards.
 
         Of a loss of the whole batch, or of a mean over equal parts, that is the gradient that one worker would have.
         """
@@ -71,7 +71,7 @@ class ShardContext:
         return dict(zip(logs, said, strict=True))
 
     def agree_to_stop(self, stop: bool) -> bool:
-        """Whether any share says so."""
+        """Whether any shard says so."""
         if self.size == 1:
             return stop
         flag = torch.tensor([float(stop)], device=_get_device())
@@ -79,7 +79,7 @@ class ShardContext:
         return bool(flag.item())
 
     def broadcast_value(self, what: Told) -> Told:
-        """What the first share says, a plain value."""
+        """What the first shard says, a plain value."""
         if self.size == 1:
             return what
         box = [what]
@@ -87,7 +87,7 @@ class ShardContext:
         return box[0]
 
     def sync_buffers(self, module: nn.Module) -> None:
-        """Running statistics become the first share's."""
+        """Running statistics become the first shard's."""
         for buffer in module.buffers() if self.size > 1 else ():
             dist.broadcast(buffer, src=0)
 
@@ -101,12 +101,12 @@ def _get_device() -> torch.device:
 
 @contextlib.contextmanager
 def join_shards(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[ShardContext]:
-    """Meet the other shares of this name, on this machine; `own_gpu`: no two share one. Raises Parted where they do not come, or go.
+    """Meet the other shards of this name, on this machine; `own_gpu`: no two shard one. Raises Parted where they do not come, or go.
 
-    `patience_s`: so long a share may be waited for afterwards. `scratch` is the folder where they meet, in which those that are killed
+    `patience_s`: so long a shard may be waited for afterwards. `scratch` is the folder where they meet, in which those that are killed
     leave a small file; the same for all, by default the system's.
     """
-    share, place = ShardContext(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-share-{name}")
+    shard, place = ShardContext(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-shard-{name}")
     backend = "nccl" if own_gpu and torch.cuda.is_available() else "gloo"
     if sys.platform == "linux":  # they are on one machine, and nobody else in the network is to reach them
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
@@ -117,7 +117,7 @@ def join_shards(index: int, size: int, name: str, own_gpu: bool, patience_s: flo
         place.unlink(missing_ok=True)
         raise PeerLost(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
     try:
-        yield share
+        yield shard
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL")):
             place.unlink(missing_ok=True)  # else whoever leaves last removes it

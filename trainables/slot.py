@@ -24,10 +24,10 @@ def build_trial_class() -> type:
     from ray import tune
 
     class Slot(tune.Trainable):
-        """Posts a trial's cells to the mailbox and passes on what comes back. `reset_config` hands over the next trial's."""
+        """Posts a trial's cells to the dispatcher and passes on what comes back. `reset_config` hands over the next trial's."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            self.mailbox = ray.get_actor(config["mailbox"])
+            self.dispatcher = ray.get_actor(config["dispatcher"])
             self._post(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -40,24 +40,24 @@ def build_trial_class() -> type:
             packs = json.loads(config["packs"])
             cells = [cell for pack in packs for cell in pack]
             self.left = {cell["key"] for cell in cells}
-            ray.get(self.mailbox.post_trial.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
+            ray.get(self.dispatcher.post_trial.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
 
         def step(self) -> dict[str, Any]:
             """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
-            events = ray.get(self.mailbox.poll_events.remote(self.posted, slot_pid=os.getpid()))
+            events = ray.get(self.dispatcher.poll_events.remote(self.posted, slot_pid=os.getpid()))
             self.left -= {event["key"] for event in events if event["kind"] in ENDS}
             latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
             numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
             return numbers | {"events": events, tune.result.DONE: not self.left}
 
         def cleanup(self) -> None:
-            ray.get(self.mailbox.leave_trial.remote(self.posted, os.getpid()))
+            ray.get(self.dispatcher.leave_trial.remote(self.posted, os.getpid()))
 
     return Slot
 
 
 def run_worker(config: dict[str, Any]) -> None:
-    """A worker's life: take as many cells as fit, train them, take the next, until the mailbox closes."""
+    """A worker's life: take as many cells as fit, train them, take the next, until the dispatcher closes."""
     import torch
 
     from trainables.host import check_host
@@ -65,16 +65,16 @@ def run_worker(config: dict[str, Any]) -> None:
     from trainables.worker import Worker
 
     torch.set_num_threads(config["threads"])
-    mailbox = ray.get_actor(config["mailbox"])
+    dispatcher = ray.get_actor(config["dispatcher"])
     world = ray.train.get_context()
     rank = config["first"] + world.get_world_rank()  # of all machines' workers
-    if reason := check_host(config["runs"], config["mailbox"], config["paths"]):
-        ray.get(mailbox.refuse_work.remote(rank, reason))
+    if reason := check_host(config["runs"], config["dispatcher"], config["paths"]):
+        ray.get(dispatcher.refuse_work.remote(rank, reason))
         return
     halted = threading.Event()
 
     def listen() -> None:
-        ray.get(mailbox.wait_for_halt.remote())
+        ray.get(dispatcher.wait_for_halt.remote())
         halted.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -82,9 +82,9 @@ def run_worker(config: dict[str, Any]) -> None:
     worker = Worker(
         config["runs"],
         context,
-        report=lambda key, event: ray.get(mailbox.report_event.remote(rank, key, event)),
-        ask=lambda device: ray.get(mailbox.get_choice.remote(rank, device)),
-        answer=lambda device, choice: ray.get(mailbox.set_choice.remote(device, choice)),
+        report=lambda key, event: ray.get(dispatcher.report_event.remote(rank, key, event)),
+        ask=lambda device: ray.get(dispatcher.get_choice.remote(rank, device)),
+        answer=lambda device, choice: ray.get(dispatcher.set_choice.remote(device, choice)),
         halt=halted.is_set,
         checkpoint_s=config["checkpoint_s"],
         cells=config["cells_each"],
@@ -96,22 +96,22 @@ def run_worker(config: dict[str, Any]) -> None:
         owner=config["owner"],
     )
     most = config["pack"]
-    while jobs := ray.get(mailbox.take_cell.remote(rank, most, config["first"], config["size"])):
+    while jobs := ray.get(dispatcher.take_cell.remote(rank, most, config["first"], config["size"])):
         most = train_together(jobs, worker.start_job, worker.end_job, most, worker.send_note)
 
 
 class WorkerDeathCallback(UserCallback):
-    """Tells the mailbox which worker died, and of what; called in the Train controller."""
+    """Tells the dispatcher which worker died, and of what; called in the Train controller."""
 
-    def __init__(self, mailbox: str, first: int) -> None:
-        self.mailbox, self.first = mailbox, first
+    def __init__(self, dispatcher: str, first: int) -> None:
+        self.dispatcher, self.first = dispatcher, first
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        mailbox = ray.get_actor(self.mailbox)
+        dispatcher = ray.get_actor(self.dispatcher)
         for lost in (False, True):
             of_those = {rank: error for rank, error in worker_exceptions.items() if died_with_machine(error) is lost}
             reasons = {self.first + rank: str(error).splitlines()[0] for rank, error in of_those.items()}
-            ray.get(mailbox.report_deaths.remote(reasons, lost))
+            ray.get(dispatcher.report_deaths.remote(reasons, lost))
 
 
 def died_with_machine(error: Exception) -> bool:

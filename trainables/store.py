@@ -5,12 +5,12 @@
     RUN/cells/KEY/cell.json             the cell
                   checkpoint.pt         while it trains: where to go on; afterwards: the parameters that are kept
                   history.jsonl         one line an epoch
-                  predictions.npz       test set: index, label, probabilities, facts such as subject and age
+                  predictions.npz       test set: index, label, probabilities, metadata such as subject and age
                   result.json           written last: it exists only when all else does
                   error.json            why it failed
                   last-words.txt        while it trains: what its worker says when it dies of a fault
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
-    RUN/arithmetic/KIND.json            which arithmetic is the fastest on a kind of device
+    RUN/execution/KIND.json             which execution configuration is the fastest on a kind of device
     RUN/drawn.json                      by condition, what its curves were drawn from
     RUN/reported.txt                    what the report was made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
@@ -236,10 +236,10 @@ class RunFolder:
 
     # a kind of device
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
-        self.put_json({"device": kind} | choice, "arithmetic", _make_file_name(kind))
+        self.put_json({"device": kind} | choice, "execution", _make_file_name(kind))
 
     def get_choice(self, kind: str) -> dict[str, Any] | None:
-        content = self._get_object("arithmetic", _make_file_name(kind))
+        content = self._get_object("execution", _make_file_name(kind))
         return content and {name: value for name, value in content.items() if name != "device"}
 
     # a cell's files

@@ -19,7 +19,7 @@ from trainables.store import RunFolder
 from trainables.watchdog import HANG_S, Watchdog
 
 Job = dict[str, Any]
-"""trial, cell, slot_pid, deaths, as the mailbox hands them out; where several train the cell, `share`, too: index, size, name"""
+"""trial, cell, slot_pid, deaths, as the dispatcher hands them out; where several train the cell, `shard`, too: index, size, name"""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Worker:
     own_gpu: bool = False
     """no other worker has its GPU"""
     scratch: str = ""
-    """a folder that this machine's workers share while the grid runs"""
+    """a folder that this machine's workers shard while the grid runs"""
     owner: str = ""
     """the id of the command that holds the run folder: nothing is written once the folder is another's"""
 
@@ -60,28 +60,28 @@ class Worker:
         cell = Cell.from_json(job["cell"])
         if cell.parent and self.folder.get_result(cell.parent) is None:
             raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.get_error(cell.parent) or {}).get('reason', 'no result')}")
-        if "share" not in job:
+        if "shard" not in job:
             yield from self._train_cell(job, cell, ALONE)
             return
-        index, size, name = job["share"]
-        with join_shards(index, size, name, self.own_gpu, self.hang_s, self.scratch) as share:
-            yield from self._train_cell(job, cell, share)
+        index, size, name = job["shard"]
+        with join_shards(index, size, name, self.own_gpu, self.hang_s, self.scratch) as shard:
+            yield from self._train_cell(job, cell, shard)
 
-    def _train_cell(self, job: Job, cell: Cell, share: ShardContext) -> Generator[None, None, Any]:
-        if share.broadcast_value(self.folder.has_whole_result(cell.key)):
+    def _train_cell(self, job: Job, cell: Cell, shard: ShardContext) -> Generator[None, None, Any]:
+        if shard.broadcast_value(self.folder.has_whole_result(cell.key)):
             return
         if self.folder.local:
             self.folder.make_folder(self.folder.get_path("cells", cell.key))
-            self.watch.start_cell(self.folder.get_crash_log_path(cell.key), join=not share.is_first)
+            self.watch.start_cell(self.folder.get_crash_log_path(cell.key), join=not shard.is_first)
         context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
         if get_requested_execution(cell) is None and self.choice is None:
             self.choice = self._choose_execution(cell)
 
         def report(row: dict[str, Any]) -> bool:
-            return not share.is_first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
+            return not shard.is_first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
 
         keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
-        for _ in iterate_training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, share):
+        for _ in iterate_training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, shard):
             self.watch.reset_timer()
             yield
 
@@ -100,7 +100,7 @@ class Worker:
         cell = Cell.from_json(job["cell"])
         if error is not None and is_out_of_memory(error):
             self.watch.end_process(error)
-        helps = "share" in job and job["share"][0] > 0
+        helps = "shard" in job and job["shard"][0] > 0
         self.watch.end_cell(self.folder.get_crash_log_path(cell.key), join=helps)
         event: dict[str, Any]
         if isinstance(error, FolderLost):

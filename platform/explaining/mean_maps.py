@@ -45,10 +45,10 @@ def measure_maps(networks: list[LoadedNetwork], sets: list[RoleImages], look: Ma
             rows = np.sort(make_generator(0, "explain", "measured").permutation(len(one.task.test.rows))[:MOST])
             pixels, labels = one.task.test.pixels[rows], one.task.test.labels[rows]
             found, blank = look(one, pixels, labels, False), look(one, pixels, labels, True)
-            facts, populations = find_metadata(pixels, sets)
+            metadata, populations = find_metadata(pixels, sets)
             whom = max(populations, key=populations.count) or "test images"
             shown.setdefault(whom, []).append((pixels, labels, found.maps))
-            where = make_region_masks(facts, pixels.shape[-1])
+            where = make_region_masks(metadata, pixels.shape[-1])
             if where is not None:
                 right = found.probabilities.argmax(1) == labels.numpy()
                 parts = compute_energy_shares(found.maps, where), compute_energy_shares(blank.maps, where), where.mean((2, 3))

@@ -11,7 +11,7 @@ from trainables.data.render.faces_archive import REGIONS as BOXES
 from trainables.data.render.faces_archive import SIZE
 
 REGIONS = {"eyes": BOXES[:2], "brows": BOXES[2:4], "mouth": BOXES[4:], "elsewhere": ()}
-"""by boxes of the facts; where two overlap, the first has the pixel"""
+"""by boxes of the metadata; where two overlap, the first has the pixel"""
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,17 @@ class EnergyShare:
     area: float
 
 
-def make_region_masks(facts: pd.DataFrame, size: int) -> np.ndarray | None:
-    """Bool [n, 4, size, size] of images with these facts: which pixels are of which region. None where the boxes are not known."""
-    if not {f"{box}_x0" for box in BOXES} <= set(facts):
+def make_region_masks(metadata: pd.DataFrame, size: int) -> np.ndarray | None:
+    """Bool [n, 4, size, size] of images with these metadata: which pixels are of which region. None where the boxes are not known."""
+    if not {f"{box}_x0" for box in BOXES} <= set(metadata):
         return None
     middle = (np.arange(size) + 0.5) * SIZE / size
-    free = np.ones((len(facts), size, size), bool)
+    free = np.ones((len(metadata), size, size), bool)
     found = []
     for boxes in REGIONS.values():
         inside = np.zeros_like(free)
         for box in boxes:
-            x0, y0, x1, y1 = (facts[f"{box}_{edge}"].to_numpy(float)[:, None] for edge in ("x0", "y0", "x1", "y1"))
+            x0, y0, x1, y1 = (metadata[f"{box}_{edge}"].to_numpy(float)[:, None] for edge in ("x0", "y0", "x1", "y1"))
             inside |= ((middle >= y0) & (middle < y1))[:, :, None] & ((middle >= x0) & (middle < x1))[:, None, :]
         inside = inside & free if boxes else free.copy()
         free &= ~inside

@@ -96,7 +96,7 @@ def find_metadata(images: torch.Tensor, sets: list[RoleImages]) -> tuple[pd.Data
     """What the data sets know of images, by their content, and the population of the set that each is of."""
     place = {print_: (number, row) for number, whole in enumerate(sets) for row, print_ in enumerate(hash_images(whole.pixels))}
     at = [place.get(print_) for print_ in hash_images(images)]
-    rows = [sets[found[0]].faces.facts.iloc[found[1]] if found else pd.Series(dtype=object) for found in at]
+    rows = [sets[found[0]].faces.metadata.iloc[found[1]] if found else pd.Series(dtype=object) for found in at]
     return pd.DataFrame(rows).reset_index(drop=True), [sets[found[0]].population if found else "" for found in at]
 
 
@@ -130,21 +130,21 @@ def choose_faces(networks: list[LoadedNetwork], sets: list[RoleImages], count: i
         turns[label] = turns.get(label, 0) + 1
         by_turns.append((turns[label], label, place, print_))
     taken = [print_ for *_, print_ in sorted(by_turns)[:count]]
-    facts, _ = find_metadata(torch.cat([first[print_][0] for print_ in taken]), sets)
-    said = [_describe_metadata(row) for _, row in facts.iterrows()]
+    metadata, _ = find_metadata(torch.cat([first[print_][0] for print_ in taken]), sets)
+    said = [_describe_metadata(row) for _, row in metadata.iterrows()]
     return [ChosenImage(*first[print_], print_, text) for print_, text in zip(taken, said, strict=True)]
 
 
 def _find_population(data: Data, faces: FaceDataset) -> str:
     if data.source.population:
         return data.source.population
-    if "age" in faces.facts and (ages := faces.facts["age"].dropna().astype(float)).size:
+    if "age" in faces.metadata and (ages := faces.metadata["age"].dropna().astype(float)).size:
         return "adults" if ages.median() >= GROWN_UP else "children"
     return next((name for name in ("children", "adults") if name in faces.title), "")
 
 
-def _describe_metadata(facts: "pd.Series[Any]") -> str:
-    there = {name: str(facts[name]) for name in ("subject", "age", "source") if name in facts and pd.notna(facts[name])}
+def _describe_metadata(metadata: "pd.Series[Any]") -> str:
+    there = {name: str(metadata[name]) for name in ("subject", "age", "source") if name in metadata and pd.notna(metadata[name])}
     if "age" in there:
         there["age"] = f"{float(there['age']):g} years"
     there["source"] = there.get("source", "").rpartition("/")[2] if "subject" not in there else ""

@@ -33,7 +33,7 @@ class Origin:
 
 
 PROCESS = ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid")
-"""facts of provenance that are a process's own"""
+"""metadata of provenance that are a process's own"""
 
 
 def make_design(study: Study) -> Design:
@@ -123,7 +123,7 @@ def list_flags(runs: Runs) -> list[Flag]:
 
 
 def list_origins(runs: Runs) -> list[Origin]:
-    """Where and with what the results were computed; a process's own facts stay in its result file."""
+    """Where and with what the results were computed; a process's own metadata stay in its result file."""
     counts: dict[str, Counter[str]] = {}
     for result in filter(None, runs.results or []):
         given = dict(result["provenance"])

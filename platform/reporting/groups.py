@@ -11,7 +11,7 @@ from platform.rounding import find_largest
 from platform.significance import Interval, t_interval, wilson_interval
 from trainables.store import RunFolder
 
-FACTS = ("sex", "ethnicity", "age", "mouth_open")
+METADATA = ("sex", "ethnicity", "age", "mouth_open")
 """by which results are broken down, where a data set knows them"""
 
 
@@ -41,7 +41,7 @@ def compute_subgroup_accuracies(runs: Runs, folder: RunFolder) -> list[Group]:
     read = {arm: sorted({*runs.find_done_rows(arm, condition)} & {*classified}) for arm in runs.arms}
     known: dict[bytes, np.ndarray] = {}
     by_arm = {arm: [_read_answers(folder, runs.table["key"].iloc[row], known) for row in rows_] for arm, rows_ in read.items()}
-    for fact in FACTS:
+    for fact in METADATA:
         every = [found[fact] for sets in by_arm.values() for found in sets if fact in found]
         if not every:
             continue
@@ -61,13 +61,15 @@ def compute_subgroup_accuracies(runs: Runs, folder: RunFolder) -> list[Group]:
 
 
 def _read_answers(folder: RunFolder, key: str, known: dict[bytes, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of a training's predictions what is needed here: whether each is `correct` [n], and the facts [n].
+    """Of a training's predictions what is needed here: whether each is `correct` [n], and the metadata [n].
 
     Facts are as those of other trainings with the same test set, of which there may be thousands: one array in `known`.
     """
     found = folder.get_predictions(key)
-    facts = {fact: known.setdefault(found[fact].dtype.str.encode() + found[fact].tobytes(), found[fact]) for fact in FACTS if fact in found}
-    return {"correct": find_largest(found["probabilities"]) == found["label"]} | facts
+    metadata = {
+        fact: known.setdefault(found[fact].dtype.str.encode() + found[fact].tobytes(), found[fact]) for fact in METADATA if fact in found
+    }
+    return {"correct": find_largest(found["probabilities"]) == found["label"]} | metadata
 
 
 def _find_members(names: np.ndarray) -> dict[str, np.ndarray]:

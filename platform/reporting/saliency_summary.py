@@ -116,8 +116,8 @@ def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> Salie
     names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
     pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _make_data_uri(folder, place, name))}
     averages = pictures.pop("averages", "")
-    facts = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
-    return SaliencySummary(**facts, averages=averages, sheets=pictures, more=len(names) - len(pictures))
+    metadata = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
+    return SaliencySummary(**metadata, averages=averages, sheets=pictures, more=len(names) - len(pictures))
 
 
 def _make_data_uri(folder: RunFolder, place: str, name: str) -> str:

@@ -17,15 +17,18 @@ from trainables.store import RunFolder
 SCORES = ("score/mean", "score/sd")
 
 
-def draw_table(folder: RunFolder, hunt: SearchDriver) -> None:
+def draw_table(folder: RunFolder, search_driver: SearchDriver) -> None:
     """The head of the HParams table: a column a condition's axis and a searched setting."""
-    search = hunt.searches[0].search
-    axes = {axis: tuple(dict.fromkeys(quest.condition[axis] for quest in hunt.searches)) for axis in hunt.searches[0].condition}
+    search = search_driver.searches[0].search
+    axes = {
+        axis: tuple(dict.fromkeys(condition_search.condition[axis] for condition_search in search_driver.searches))
+        for axis in search_driver.searches[0].condition
+    }
     searched = {name: each.values if isinstance(each, OneOf) else () for name, each in search.space.items()}
     write_run(Path(folder.make_folder(folder.get_path("tb"))), encode_experiment(f"search of {search.arm}", axes | searched, SCORES))
 
 
-def draw_suggestion(folder: RunFolder, quest: ConditionSearch, trial: FrozenTrial, cells: list[Cell]) -> None:
+def draw_suggestion(folder: RunFolder, condition_search: ConditionSearch, trial: FrozenTrial, cells: list[Cell]) -> None:
     """Its run: mean and SD over the seeds for each epoch, and of the score."""
     begun: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.get_history(cell.key))]
     if not begun:
@@ -36,5 +39,9 @@ def draw_suggestion(folder: RunFolder, quest: ConditionSearch, trial: FrozenTria
     scored = {tag: value for tag, value in zip(SCORES, (trial.value, spread), strict=True) if value is not None}
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scored.items()]
     status = api_pb2.STATUS_SUCCESS if trial.state == TrialState.COMPLETE else api_pb2.STATUS_FAILURE
-    content = encode_run_start(quest.condition | trial.params, rows[0]) + encode_curves(rows) + encode_run_end(rows[-1], values, status)
-    write_run(Path(folder.make_folder(folder.get_path("tb", quest.where, f"{trial.number:04d}"))), content)
+    content = (
+        encode_run_start(condition_search.condition | trial.params, rows[0])
+        + encode_curves(rows)
+        + encode_run_end(rows[-1], values, status)
+    )
+    write_run(Path(folder.make_folder(folder.get_path("tb", condition_search.where, f"{trial.number:04d}"))), content)

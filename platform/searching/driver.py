@@ -58,50 +58,52 @@ class ConditionSearch:
 
 
 class SearchDriver:
-    """All quests, asked and told by trial; a trial is one suggestion in training."""
+    """All searches, asked and told by trial; a trial is one suggestion in training."""
 
     def __init__(
-        self, quests: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt
+        self, condition_searches: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt
     ) -> None:
-        self.searches, self.folder, self.trials = quests, folder, trials
-        self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda quest, trial, cells: None
+        self.searches, self.folder, self.trials = condition_searches, folder, trials
+        self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda condition_search, trial, cells: None
         """is told of each suggestion with what came of it"""
-        for quest in quests:
-            quest.record = SearchRecord(journal, quest.name, quest.search, searcher, quest.text, hyperopt)
+        for condition_search in condition_searches:
+            condition_search.record = SearchRecord(
+                journal, condition_search.name, condition_search.search, searcher, condition_search.text, hyperopt
+            )
         self._open: dict[str, tuple[ConditionSearch, int, list[Cell]]] = {}
 
     @property
     def suggestions_left(self) -> int:
         """Suggestions still to be made."""
-        return sum(max(0, self.trials - quest.record.started_trials) for quest in self.searches)
+        return sum(max(0, self.trials - condition_search.record.started_trials) for condition_search in self.searches)
 
     def suggest_cells(self, trial: str) -> list[Cell] | None:
-        quest = min(self.searches, key=lambda quest: quest.record.started_trials)
-        if (suggested := quest.record.ask(self.trials)) is None:
+        condition_search = min(self.searches, key=lambda condition_search: condition_search.record.started_trials)
+        if (suggested := condition_search.record.ask(self.trials)) is None:
             return None
         number, settings = suggested
-        cells = quest.make_cells(settings)
-        self._open[trial] = quest, number, cells
+        cells = condition_search.make_cells(settings)
+        self._open[trial] = condition_search, number, cells
         return cells
 
     def complete_trial(self, trial: str) -> None:
         """The trial's cells have ended: what they scored, each by the epoch it picked on the images that select, is the suggestion's."""
         if trial not in self._open:
             return
-        quest, number, cells = self._open.pop(trial)
+        condition_search, number, cells = self._open.pop(trial)
         results = [self.folder.get_result(cell.key) for cell in cells]
         errors = [None if result else self.folder.get_error(cell.key) for cell, result in zip(cells, results, strict=True)]
         if any(not result and not error for result, error in zip(results, errors, strict=True)):
-            self._open[trial] = quest, number, cells  # stopped in the middle
+            self._open[trial] = condition_search, number, cells  # stopped in the middle
             return
         reasons = [f"{cell.name}: {error['reason']}" for cell, error in zip(cells, errors, strict=True) if error]
-        scores = [result["metrics"][f"val/{quest.study.metric}"] for result in results if result]
-        quest.record.tell(number, scores, reasons[0] if reasons else "")
-        self.ended(quest, quest.record.study.trials[number], cells)
+        scores = [result["metrics"][f"val/{condition_search.study.metric}"] for result in results if result]
+        condition_search.record.tell(number, scores, reasons[0] if reasons else "")
+        self.ended(condition_search, condition_search.record.study.trials[number], cells)
 
     def release_all(self) -> None:
-        for quest in self.searches:
-            quest.record.release_running()
+        for condition_search in self.searches:
+            condition_search.record.release_running()
         self._open.clear()
 
 
@@ -113,32 +115,32 @@ def make_condition_searches(study: Study, search: Search, data: dict[str, Data])
     return [ConditionSearch(study, search, condition, data) for condition in every]
 
 
-def build_best_json(study: Study, hunt: SearchDriver) -> dict[str, Any]:
+def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]:
     """What `--use` reads: by condition the settings with the highest mean, and what they were compared with."""
     found = []
-    for quest in hunt.searches:
-        if (best := quest.record.best_trial) is None:
+    for condition_search in search_driver.searches:
+        if (best := condition_search.record.best_trial) is None:
             continue
-        text = next((trial for trial in quest.record.finished_trials if trial.user_attrs.get("searcher") == "the text"), None)
+        text = next((trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") == "the text"), None)
         found.append(
             {
-                "arm": quest.search.arm,
-                "condition": quest.condition,
+                "arm": condition_search.search.arm,
+                "condition": condition_search.condition,
                 "settings": best.params,
                 "mean": best.value,
                 "sd": best.user_attrs["sd"],
                 "suggestion": best.number,
                 "by": best.user_attrs["searcher"],
-                "text": {"settings": quest.text, "mean": text.value if text else None},
-                "finished": len(quest.record.finished_trials),
-                "failed": len(quest.record.failed_trials),
+                "text": {"settings": condition_search.text, "mean": text.value if text else None},
+                "finished": len(condition_search.record.finished_trials),
+                "failed": len(condition_search.record.failed_trials),
             }
         )
-    space = {name: {"kind": type(each).__name__} | asdict(each) for name, each in hunt.searches[0].search.space.items()}
+    space = {name: {"kind": type(each).__name__} | asdict(each) for name, each in search_driver.searches[0].search.space.items()}
     return {
         "study": study.name,
         "scale": study.scale,
-        "objective": f"mean val/{study.metric} over seeds 0 to {hunt.searches[0].search.seeds - 1}",
+        "objective": f"mean val/{study.metric} over seeds 0 to {search_driver.searches[0].search.seeds - 1}",
         "space": space,
         "tpe": TPE,
         "found": found,

@@ -15,9 +15,9 @@ from trainables.settings import resolve_settings
 CPU = torch.device("cpu")
 
 
-def faces(split: list[str] | None = None, n: int = 60, persons: int | None = 10, **facts: Any) -> FaceDataset:
+def faces(split: list[str] | None = None, n: int = 60, persons: int | None = 10, **metadata: Any) -> FaceDataset:
     made = tiny.faces(dict.fromkeys(tiny.CLASSES, n // 3), subjects=persons)
-    table = made.facts.assign(**facts)
+    table = made.metadata.assign(**metadata)
     if split:
         table["split"] = [split[row % len(split)] for row in range(n)]
     return FaceDataset(made.images, made.labels, made.classes, table, made.title)
@@ -32,7 +32,7 @@ def task(given: FaceDataset, seed: int = 0, kind: str = "adaptation", **settings
 
 
 def persons(given: FaceDataset, rows: np.ndarray) -> set[str]:
-    return set(given.facts["subject"].loc[rows])
+    return set(given.metadata["subject"].loc[rows])
 
 
 def test_without_an_official_split_persons_are_dealt_out() -> None:
@@ -53,7 +53,7 @@ def test_without_an_official_split_persons_are_dealt_out() -> None:
 def test_an_official_split_stands_and_the_only_one_held_out_is_reported(split: list[str], tested: str) -> None:
     given = faces(split)
     made = task(given)
-    official = given.facts["split"].to_numpy()
+    official = given.metadata["split"].to_numpy()
     assert set(made.test.rows) == set(np.flatnonzero(official == tested))
     if "val" in split and tested == "test":
         assert set(made.val.rows) == set(np.flatnonzero(official == "val"))
@@ -69,7 +69,7 @@ def test_exemplars_are_left_out_in_turn() -> None:
         assert {numbers[row] for row in made.test.rows} == {seed % 3 + 1}
         assert persons(given, made.test.rows) <= persons(given, made.train.rows)
     counted = task(faces(), 0, by="exemplar")  # not numbered: a person's first picture of each expression
-    assert len(counted.test.rows) == len(faces().facts.assign(label=faces().labels).groupby(["subject", "label"]))
+    assert len(counted.test.rows) == len(faces().metadata.assign(label=faces().labels).groupby(["subject", "label"]))
 
 
 def test_persons_are_left_out_in_turn() -> None:
@@ -120,17 +120,17 @@ def test_identity_has_everybody_in_every_part() -> None:
     assert len(made.classes) == 10 and made.target == "label" and not made.scored
     for part, expected in ((made.train, 4), (made.val, 1), (made.test, 1)):
         assert torch.bincount(part.labels).tolist() == [expected] * 10
-        assert [made.classes[label] for label in part.labels] == given.facts["subject"].iloc[part.rows].tolist()
+        assert [made.classes[label] for label in part.labels] == given.metadata["subject"].iloc[part.rows].tolist()
         torch.testing.assert_close(part.pixels, torch.from_numpy(given.images[part.rows]))
 
 
 def test_identity_leaves_out_who_has_too_few_images() -> None:
     given = faces()
-    rare = given.facts["subject"].where(given.facts.index > 1, other="seldom seen")
-    made = task(FaceDataset(given.images, given.labels, given.classes, given.facts.assign(subject=rare), "some"), kind="identity")
+    rare = given.metadata["subject"].where(given.metadata.index > 1, other="seldom seen")
+    made = task(FaceDataset(given.images, given.labels, given.classes, given.metadata.assign(subject=rare), "some"), kind="identity")
     assert "seldom seen" not in made.classes and len(made.classes) == 10
-    for subjects in (pd.Series("the only one", given.facts.index), pd.Series([str(row) for row in given.facts.index])):
+    for subjects in (pd.Series("the only one", given.metadata.index), pd.Series([str(row) for row in given.metadata.index])):
         with pytest.raises(DataError, match="nobody to tell apart"):
-            task(FaceDataset(given.images, given.labels, given.classes, given.facts.assign(subject=subjects), "some"), kind="identity")
+            task(FaceDataset(given.images, given.labels, given.classes, given.metadata.assign(subject=subjects), "some"), kind="identity")
     with pytest.raises(DataError, match="knows no subjects, so nobody can be told apart"):
         task(faces(persons=None), kind="identity")

@@ -134,7 +134,7 @@ def test_the_cache_is_its_owners_alone(tmp_path, own_cache):
 def test_fingerprints_are_those_of_the_pixels_wherever_they_come_from(tmp_path, own_cache):
     for name in ("cafe", "fer2013", "emoreact"):
         faces = TREES[name](tmp_path / name).read()
-        plain = FaceDataset(np.array(faces.images), faces.labels, faces.classes, faces.facts, faces.title)
+        plain = FaceDataset(np.array(faces.images), faces.labels, faces.classes, faces.metadata, faces.title)
         assert faces.origin and not plain.origin
         assert faces.fingerprint == plain.fingerprint
         assert faces.fingerprint in {file.read_text().split()[0] for file in own_cache.glob("*.text")}
@@ -245,7 +245,7 @@ def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
     from trainables.data.task import Images
 
     faces = TREES["affectnet"](tmp_path).read()
-    train = np.flatnonzero(faces.facts["split"] == "train")
+    train = np.flatnonzero(faces.metadata["split"] == "train")
     images = Images.from_faces(faces.select_classes(faces.classes), train, torch.device("cpu"))
     assert np.shares_memory(images.pixels.numpy(), faces.images) and isinstance(faces.images, np.memmap)
     with open("/proc/self/maps") as maps:

@@ -52,14 +52,14 @@ def refused(message: str, folder: Path, **arguments: str) -> None:
 def test_names_become_facts(root):
     faces = read(root)
     names = [f"sessions/{name}" for name in PHOTOGRAPHS]
-    assert faces.facts["source"].tolist() == names
-    assert [(faces.classes[label], fact["subject"]) for label, (_, fact) in zip(faces.labels, faces.facts.iterrows(), strict=True)] == [
+    assert faces.metadata["source"].tolist() == names
+    assert [(faces.classes[label], fact["subject"]) for label, (_, fact) in zip(faces.labels, faces.metadata.iterrows(), strict=True)] == [
         (emotion, subject) for emotion, subject, _ in PHOTOGRAPHS.values()
     ]
-    assert [None if pd.isna(mouth) else mouth for mouth in faces.facts["mouth_open"]] == [mouth for *_, mouth in PHOTOGRAPHS.values()]
-    assert faces.facts["sex"].tolist() == ["F"] * 6 + ["M"] * 2
-    assert faces.facts["ethnicity"].tolist() == ["AA"] * 4 + ["EA"] * 2 + ["LA"] * 2
-    assert faces.facts["session"].tolist() == ["6280"] * 3 + ["6282"] + ["6401"] * 2 + ["6436"] * 2
+    assert [None if pd.isna(mouth) else mouth for mouth in faces.metadata["mouth_open"]] == [mouth for *_, mouth in PHOTOGRAPHS.values()]
+    assert faces.metadata["sex"].tolist() == ["F"] * 6 + ["M"] * 2
+    assert faces.metadata["ethnicity"].tolist() == ["AA"] * 4 + ["EA"] * 2 + ["LA"] * 2
+    assert faces.metadata["session"].tolist() == ["6280"] * 3 + ["6282"] + ["6401"] * 2 + ["6436"] * 2
     assert faces.classes == ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
     assert "8 photographs of 4 children, where the release has 1,192 of 154" in faces.notes
 
@@ -67,7 +67,7 @@ def test_names_become_facts(root):
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
 def test_images_are_the_decoded_files_cut_and_resized(root, colour):
     faces = read(root, size=24, colour=colour)
-    for image, source in zip(faces.images, faces.facts["source"], strict=True):
+    for image, source in zip(faces.images, faces.metadata["source"], strict=True):
         decoded = cv2.cvtColor(cv2.imread(str(root / source)), cv2.COLOR_BGR2RGB)
         np.testing.assert_array_equal(image, crop_square(decoded, 24, colour))
 
@@ -114,7 +114,7 @@ def test_a_child_in_two_sessions_is_one_subject_and_noted(root):
     other.mkdir()
     Image.fromarray(picture(2)).save(other / "2-happy_F-AA-3.jpg")
     faces = read(root)
-    assert (faces.facts["subject"] == "F-AA-03").sum() == 3
+    assert (faces.metadata["subject"] == "F-AA-03").sum() == 3
     assert "children with more than one session, each kept as one subject: F-AA-03" in faces.notes
 
 
@@ -169,8 +169,8 @@ def test_every_name_of_the_pattern_has_facts_or_is_refused(stem):
     token = stem.split("_")[0].split("-")[-1].lower()
     known = token.startswith(("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprise"))
     try:
-        facts = _parse_name(file, _NAME.fullmatch(stem))
+        metadata = _parse_name(file, _NAME.fullmatch(stem))
     except DataError as error:
         assert str(file) in str(error)
     else:
-        assert known and facts["subject"].split("-")[:2] == [facts["sex"], facts["ethnicity"]]
+        assert known and metadata["subject"].split("-")[:2] == [metadata["sex"], metadata["ethnicity"]]

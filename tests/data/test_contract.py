@@ -45,13 +45,13 @@ def test_every_kind_is_here():
 
 def test_every_picture_has_its_label_and_its_facts(tree):
     faces = tree.read(size=64, colour="rgb")
-    rows = {source: row for row, source in enumerate(faces.facts["source"])}
+    rows = {source: row for row, source in enumerate(faces.metadata["source"])}
     assert sorted(rows) == sorted(source for source, _, _ in tree.rows)
-    for source, emotion, facts in tree.rows:
+    for source, emotion, metadata in tree.rows:
         row = rows[source]
         assert (None if faces.labels[row] < 0 else faces.classes[faces.labels[row]]) == emotion, source
-        for name, value in facts.items():
-            found = known(faces.facts[name].iloc[row]) if name in faces.facts else None
+        for name, value in metadata.items():
+            found = known(faces.metadata[name].iloc[row]) if name in faces.metadata else None
             assert found == (pytest.approx(value) if isinstance(value, float) else value), (source, name)
 
 
@@ -65,7 +65,7 @@ def test_classes_stand_in_the_canonical_order(tree):
 def test_pictures_are_those_of_their_rows(tree):
     """Each image is nearer to the face that was written for its row than to any other's."""
     faces = tree.read(size=24, colour="rgb")
-    written = np.stack([crop_square(tree.pictures[source], 24, "rgb") for source in faces.facts["source"]]).astype(float)
+    written = np.stack([crop_square(tree.pictures[source], 24, "rgb") for source in faces.metadata["source"]]).astype(float)
     if tree.kind == "fer2013":  # it was written in grey
         written = np.repeat(written.mean(axis=1, keepdims=True), 3, axis=1)
     difference = np.abs(faces.images[:, None].astype(float) - written[None]).mean(axis=(2, 3, 4))
@@ -80,12 +80,12 @@ def test_size_and_colour(tree, size, colour, channels):
 
 
 def test_parts_are_official_ones_in_their_order(tree):
-    facts = tree.read().facts
-    if "split" in facts and tree.kind != "images":
-        places = [("train", "val", "test").index(part) for part in facts["split"]]
+    metadata = tree.read().metadata
+    if "split" in metadata and tree.kind != "images":
+        places = [("train", "val", "test").index(part) for part in metadata["split"]]
         assert places == sorted(places)
-        if "subject" in facts:
-            assert (facts.groupby("subject")["split"].nunique() == 1).all()
+        if "subject" in metadata:
+            assert (metadata.groupby("subject")["split"].nunique() == 1).all()
 
 
 def test_a_copy_elsewhere_is_the_same_data_set(folder, tmp_path):
@@ -198,21 +198,21 @@ def test_populations_are_answered_or_refused(tree, request):
             assert 0 < len(faces) <= len(tree.rows)
             if population == "adults" and name in KNOW_NO_AGES:
                 assert any(note.startswith("adults: used whole, children among them") for note in faces.notes)
-            if "age" in faces.facts:
-                ages = faces.facts["age"].dropna()
+            if "age" in faces.metadata:
+                ages = faces.metadata["age"].dropna()
                 assert (ages <= 16).all() if population == "children" else (ages >= 18).all()
 
 
 def test_labels_are_the_same_in_every_population(tree):
     whole = tree.read()
-    label_of = dict(zip(whole.facts["source"], whole.labels, strict=True))
+    label_of = dict(zip(whole.metadata["source"], whole.labels, strict=True))
     for population in ("children", "adults"):
         try:
             part = tree.read(population=population)
         except DataError:
             continue
         assert part.classes == whole.classes
-        assert [label_of[source] for source in part.facts["source"]] == part.labels.tolist()
+        assert [label_of[source] for source in part.metadata["source"]] == part.labels.tolist()
 
 
 def test_the_summaries_are_single_lines():

@@ -44,10 +44,10 @@ def test_the_installed_opencv_has_its_cascades_and_finds_rendered_faces():
 
 def test_faces_are_cut_out_and_who_shows_none_is_left_out(folder):
     whole, cropped = pool(folder), pool(folder, crop="haar")
-    assert len(whole) == 5 and "nobody.png" not in cropped.facts["source"].tolist()
+    assert len(whole) == 5 and "nobody.png" not in cropped.metadata["source"].tolist()
     assert cropped.notes[0].startswith(f"in {5 - len(cropped)} of 5 images no face is found")
     assert len(cropped) >= 3
-    for image, source in zip(cropped.images, cropped.facts["source"], strict=True):
+    for image, source in zip(cropped.images, cropped.metadata["source"], strict=True):
         picture = scene(int(source[0]), left=60 * int(source[0]))
         box = find_face(picture)
         assert box

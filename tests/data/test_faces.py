@@ -20,7 +20,7 @@ def content():
 
 
 def of(content, domain):
-    return content.facts[content.facts["domain"] == domain]
+    return content.metadata[content.metadata["domain"] == domain]
 
 
 def test_the_pack_is_at_most_12_mb():
@@ -36,7 +36,7 @@ def test_counts_are_as_promised(content):
         adults = of(content, domain)
         assert len(adults) >= 1200
         assert (adults["label"].value_counts()[SEVEN] >= 150).all()
-    assert content.facts.loc[content.facts["domain"].isin(ADULTS), "subject"].nunique() >= 160
+    assert content.metadata.loc[content.metadata["domain"].isin(ADULTS), "subject"].nunique() >= 160
     assert len(of(content, "unlabelled")) == 3000
     clips = of(content, "clips")
     assert (clips.groupby("clip")["frame"].apply(sorted) == pd.Series([list(range(8))] * 120)).all()
@@ -53,14 +53,14 @@ def test_ages_are_those_of_the_domain(content):
 
 
 def test_nobody_is_in_two_domains_and_everybody_is_one_person(content):
-    people = content.facts.groupby("subject")
+    people = content.metadata.groupby("subject")
     assert (people["domain"].nunique() == 1).all()
     for fact in ("sex", "age", "ethnicity", "african", "asian", "caucasian"):
         assert (people[fact].nunique() == 1).all()
 
 
 def test_facts_are_in_their_ranges(content):
-    known = content.facts
+    known = content.metadata
     assert (known[[f"votes_{name}" for name in CLASSES]].sum(axis=1) == 10).all()
     assert known["valence"].between(-1, 1).all() and known["arousal"].between(-1, 1).all() and known["intensity"].between(0, 1).all()
     assert known["sex"].isin(["F", "M"]).all() and known["mouth_open"].isin([0, 1]).all()
@@ -72,7 +72,7 @@ def test_facts_are_in_their_ranges(content):
 
 
 def test_regions_lie_in_the_picture_and_where_they_should(content):
-    known = content.facts
+    known = content.metadata
     for region in faces_archive.REGIONS:
         x0, y0, x1, y1 = (known[f"{region}_{edge}"] for edge in faces_archive.EDGES)
         assert ((x0 >= 0) & (x0 < x1) & (x1 <= faces_archive.SIZE) & (y0 >= 0) & (y0 < y1) & (y1 <= faces_archive.SIZE)).all(), region
@@ -83,14 +83,14 @@ def test_regions_lie_in_the_picture_and_where_they_should(content):
 
 
 def test_pictures_are_faces_not_blanks(content):
-    rows = np.arange(0, len(content.facts), 37)
+    rows = np.arange(0, len(content.metadata), 37)
     images = content.decode_images(rows).astype(float)
     brightness, contrast = images.mean(axis=(1, 2, 3)), images.std(axis=(1, 2, 3))
     assert (brightness > 25).all() and (brightness < 235).all() and (contrast > 12).all()
 
 
 def test_an_open_mouth_is_seen_in_the_units(content):
-    known = content.facts
+    known = content.metadata
     assert ((known["au_jawOpen"] >= 12) == known["mouth_open"].astype(bool))[(known["au_jawOpen"] - 12).abs() > 1].all()
 
 
@@ -102,14 +102,14 @@ def test_reader_contract(path, size, colour, channels):
     assert got.labels.dtype == np.int64
     canonical = [name for name in got.classes if name in CLASSES]
     assert list(got.classes[: len(canonical)]) == sorted(canonical, key=CLASSES.index)
-    assert got.facts["source"].str.fullmatch(r"faces\.pack:[a-z/]+/[\d/]+").all() and got.facts["source"].is_unique
-    assert got.facts["subject"].notna().all() and not got.facts.isna().any(axis=None)
+    assert got.metadata["source"].str.fullmatch(r"faces\.pack:[a-z/]+/[\d/]+").all() and got.metadata["source"].is_unique
+    assert got.metadata["subject"].notna().all() and not got.metadata.isna().any(axis=None)
     if path == "unlabelled":
-        assert (got.labels == -1).all() and got.facts["truth"].isin(CLASSES).all()
+        assert (got.labels == -1).all() and got.metadata["truth"].isin(CLASSES).all()
     else:
-        assert set(got.labels) == set(range(len(got.classes))) and "truth" not in got.facts
+        assert set(got.labels) == set(range(len(got.classes))) and "truth" not in got.metadata
     if path == "clips":
-        named = [got.facts[f"emoreact_{got.classes[label]}"].iat[row] for row, label in enumerate(got.labels)]
+        named = [got.metadata[f"emoreact_{got.classes[label]}"].iat[row] for row, label in enumerate(got.labels)]
         assert set(got.classes) == set(faces_archive.EMOREACT) and all(named)
 
 
@@ -125,9 +125,9 @@ def test_labels_survive_the_reader(content):
 def test_the_population_is_a_path_and_a_filter(content):
     read = find_reader("faces").read
     assert read("", size=48, colour="grey", population="children").fingerprint == read("children", size=48, colour="grey").fingerprint
-    assert len(read("adults", size=48, colour="grey", population="adults")) == content.facts["domain"].isin(ADULTS).sum()
+    assert len(read("adults", size=48, colour="grey", population="adults")) == content.metadata["domain"].isin(ADULTS).sum()
     young = read("unlabelled", size=48, colour="grey", population="children")
-    assert 0 < len(young) < 3000 and (young.facts["age"] < 18).all()
+    assert 0 < len(young) < 3000 and (young.metadata["age"] < 18).all()
     for path, population in (("children", "adults"), ("adults", "children"), ("adults/wild", "children"), ("clips", "adults")):
         with pytest.raises(DataError, match=f"faces:{path} has no {population}"):
             read(path, size=48, colour="grey", population=population)
@@ -150,14 +150,14 @@ def small(tmp_path_factory):
     """A pack of three pictures, its bytes and where it lies."""
     full = faces_archive.read_archive()
     path = tmp_path_factory.mktemp("pack") / "small.pack"
-    faces_archive.write_archive(path, full.facts.head(3).drop(columns="bytes"), [full.get_coded(k) for k in range(3)])
+    faces_archive.write_archive(path, full.metadata.head(3).drop(columns="bytes"), [full.get_coded(k) for k in range(3)])
     return path
 
 
 def test_what_is_written_is_read(small, content):
     again = faces_archive.read_archive(small)
     assert (again.decode_images(np.arange(3)) == content.decode_images(np.arange(3))).all()
-    assert again.facts["name"].tolist() == content.facts["name"].head(3).tolist()
+    assert again.metadata["name"].tolist() == content.metadata["name"].head(3).tolist()
     assert [path.name for path in small.parent.iterdir()] == ["small.pack"]
 
 

@@ -30,7 +30,7 @@ def names(faces: FaceDataset) -> list[str]:
 
 
 def rows(faces: FaceDataset) -> list[int]:
-    return [int(source.rsplit(" ", 1)[1]) for source in faces.facts["source"]]
+    return [int(source.rsplit(" ", 1)[1]) for source in faces.metadata["source"]]
 
 
 def refused(message: str, file: Path, **arguments: object) -> None:
@@ -60,10 +60,10 @@ def test_both_headers_are_read_back_exactly(tmp_path, icml, quoted, ending):
     np.testing.assert_array_equal(faces.images, images[:, None])
     assert faces.classes == ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
     assert names(faces) == [NAMES[code] for code in codes]
-    assert faces.facts["source"].tolist() == [f"any.csv row {row}" for row in range(9)]
-    assert faces.facts["usage"].tolist() == usages
-    assert faces.facts["split"].tolist() == ["train", "val", "test"] * 3
-    assert "age" not in faces.facts
+    assert faces.metadata["source"].tolist() == [f"any.csv row {row}" for row in range(9)]
+    assert faces.metadata["usage"].tolist() == usages
+    assert faces.metadata["split"].tolist() == ["train", "val", "test"] * 3
+    assert "age" not in faces.metadata
 
 
 def test_size_and_colour(tmp_path):
@@ -82,7 +82,7 @@ def test_populations_follow_the_ages(tmp_path):
     children, adults, everyone = (read(file, population=population, ages=ages) for population in ("children", "adults", None))
     assert rows(children) == [0, 1, 7]
     assert rows(adults) == [5, 6]
-    assert everyone.facts["age"].tolist() == [0, 12, 12.5, 13, 24, 25, 70, 3]
+    assert everyone.metadata["age"].tolist() == [0, 12, 12.5, 13, 24, 25, 70, 3]
     assert children.title == "FER2013, children of 12 or under"
     assert "children: 3 of 8 rows by ages.csv, 3 of them kept" in children.notes
 
@@ -98,7 +98,7 @@ def test_without_ages_adults_are_everyone_and_children_an_error(file):
 def test_ages_may_be_in_any_order(tmp_path, file):
     ages = tmp_path / "ages.csv"
     ages.write_text("age, row\n" + "".join(f"{10 * row},{row}\n" for row in (3, 1, 0, 2, 6, 5, 4)))
-    assert read(file, ages=ages).facts["age"].tolist() == [0, 10, 20, 30, 40, 50, 60]
+    assert read(file, ages=ages).metadata["age"].tolist() == [0, 10, 20, 30, 40, 50, 60]
 
 
 @given(

@@ -105,9 +105,9 @@ def test_what_cannot_be_split_is_one_line(call, message):
         call(labels, persons, np.random.default_rng(0))
 
 
-def faces(**facts: object) -> FaceDataset:
+def faces(**metadata: object) -> FaceDataset:
     whole = tiny.faces({"anger": 40, "fear": 40}, subjects=8)
-    return replace(whole, facts=whole.facts.assign(**facts))
+    return replace(whole, metadata=whole.metadata.assign(**metadata))
 
 
 def built(given: FaceDataset, seed: int = 0, **settings: object) -> Task:
@@ -127,11 +127,11 @@ def test_seeds_cover_all_folds_and_subjects():
 def test_the_same_seed_is_the_same_split():
     one, other = built(faces(), 3, by="subject"), built(faces(), 3, by="subject")
     assert one.split_hash == other.split_hash and one.train.rows.tolist() == other.train.rows.tolist()
-    assert one.facts["subject"].tolist() == ["child 3"] * 10
+    assert one.metadata["subject"].tolist() == ["child 3"] * 10
 
 
 @pytest.mark.parametrize(
-    ("facts", "by", "message"),
+    ("metadata", "by", "message"),
     [
         ({}, "official", "tiny faces: has no official split; use by=fold or by=subject"),
         ({}, "exemplar", "tiny faces: has no exemplars"),
@@ -139,15 +139,15 @@ def test_the_same_seed_is_the_same_split():
         ({"split": "train"}, "official", "tiny faces: there is no official split to go by"),
     ],
 )
-def test_a_data_set_that_lacks_what_is_asked_for(facts, by, message):
+def test_a_data_set_that_lacks_what_is_asked_for(metadata, by, message):
     with pytest.raises(DataError, match=message):
-        built(faces(**facts), by=by)
+        built(faces(**metadata), by=by)
 
 
 def test_without_subjects_nobody_can_be_left_out_and_copies_stay_together():
     whole = faces()
     whole.images[40:60] = whole.images[:20]  # each twice
-    nobody = replace(whole, facts=whole.facts.drop(columns="subject"))
+    nobody = replace(whole, metadata=whole.metadata.drop(columns="subject"))
     with pytest.raises(DataError, match="knows no subjects"):
         built(nobody, by="subject")
     tasks = [built(nobody, fold, by="fold") for fold in range(5)]
@@ -156,13 +156,13 @@ def test_without_subjects_nobody_can_be_left_out_and_copies_stay_together():
         parts = [{row - 40 if 40 <= row < 60 else row for row in part.rows.tolist()} for part in (task.train, task.val, task.test)]
         assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     halves = pd.Series(np.where(np.arange(80) < 60, "train", "test"))
-    task = built(replace(nobody, facts=nobody.facts.assign(split=halves)), by="official")
+    task = built(replace(nobody, metadata=nobody.metadata.assign(split=halves)), by="official")
     assert task.test.rows.tolist() == list(range(60, 80))
 
 
 def test_persons_are_subjects_or_else_pictures():
     whole = faces()
     whole.images[1] = whole.images[0]
-    assert whole.persons.tolist() == whole.facts["subject"].tolist()
-    some = replace(whole, facts=whole.facts.assign(subject=[None, None, *["x"] * 78]))
+    assert whole.persons.tolist() == whole.metadata["subject"].tolist()
+    some = replace(whole, metadata=whole.metadata.assign(subject=[None, None, *["x"] * 78]))
     assert some.persons[:3].tolist() == ["image 0", "image 0", "x"]

@@ -25,7 +25,7 @@ def read(folder: Path, options: str = "", colour: str = "grey") -> FaceDataset:
 def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path, colour, channels):
     faces = read(write(tmp_path, "b/2.png", "a.PNG", "b/1.jpg"), colour=colour)
     assert faces.images.shape == (3, channels, 16, 16)
-    assert faces.facts["source"].tolist() == ["a.PNG", "b/1.jpg", "b/2.png"] and "split" not in faces.facts
+    assert faces.metadata["source"].tolist() == ["a.PNG", "b/1.jpg", "b/2.png"] and "split" not in faces.metadata
     assert [round(image.mean(), -1) for image in faces.images] == [10, 20, 0]
     assert faces.labels.tolist() == [-1] * 3 and faces.classes == () and faces.notes == ()
     assert faces.title.endswith(", unlabelled")
@@ -34,7 +34,7 @@ def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path, colour, channels):
 def test_one_label_for_all_and_folders_that_are_the_split(tmp_path):
     faces = read(write(tmp_path, "train/1.png", "train/x/2.png", "val/1.png", "test/1.png"), ",label=anxiety")
     assert faces.classes == ("anxiety",) and faces.labels.tolist() == [0] * 4
-    assert faces.facts["split"].tolist() == ["test", "train", "train", "val"]
+    assert faces.metadata["split"].tolist() == ["test", "train", "train", "val"]
 
 
 def test_what_is_no_image_is_passed_over_and_what_cannot_be_read_is_counted(tmp_path):
@@ -42,7 +42,7 @@ def test_what_is_no_image_is_passed_over_and_what_cannot_be_read_is_counted(tmp_
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "05b.png").write_bytes((tmp_path / "05.png").read_bytes()[:50])
     faces = read(tmp_path)
-    assert len(faces) == 39 and len(faces.facts) == 39 and "05b.png" not in faces.facts["source"].tolist()
+    assert len(faces) == 39 and len(faces.metadata) == 39 and "05b.png" not in faces.metadata["source"].tolist()
     assert len(faces.notes) == 1 and faces.notes[0].startswith("1 of 40 images cannot be read and are left out; the first: ")
     assert "05b.png" in faces.notes[0]
     for number in range(3):

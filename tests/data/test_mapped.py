@@ -101,8 +101,8 @@ def own():
 count = 10_000
 labels = np.arange(count) % 7
 images = np.memmap(sys.argv[1], np.uint8, "r", shape=(count, 3, 224, 224))
-facts = pd.DataFrame({"split": ["train"] * (count - 70) + ["test"] * 70, "subject": [str(row) for row in range(count)]})
-faces = FaceDataset(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), facts, "large")
+metadata = pd.DataFrame({"split": ["train"] * (count - 70) + ["test"] * 70, "subject": [str(row) for row in range(count)]})
+faces = FaceDataset(images, labels, ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"), metadata, "large")
 before = own()
 task = build_task(HeldOutTaskSettings(target="x", size=224, colour="rgb"), {"x": faces}, 0, torch.device("cpu"))
 for method in (FromScratch(CNNRecipe(encoder="pocket", batch=8), task, 0), Labelled(LabelledRecipe(encoder="pocket", batch=8), task, 0)):

@@ -24,7 +24,7 @@ def test_jaffe_repeats_of_web_copies(tmp_path):
 
 def test_jaffe_ratings_stop_before_the_second_block(tmp_path):
     faces = TREES["jaffe"](tmp_path).read()
-    assert faces.facts.filter(like="rating_").notna().any(axis=1).sum() == 2
+    assert faces.metadata.filter(like="rating_").notna().any(axis=1).sum() == 2
     tree = TREES["jaffe"](tmp_path / "other")
     edit(tree.path / "README_FIRST.txt", ("2 4.87", "2 9.87"))
     refused(tree, r"README_FIRST\.txt, line 5: rating '9\.87' is not a number from 1 to 5")
@@ -53,7 +53,7 @@ def test_ck48_sequences_have_one_class(tmp_path):
 
 def test_rafd_persons_and_angles(tmp_path):
     tree = TREES["rafd"](tmp_path)
-    assert len(tree.read(angle="090")) == 8 and set(tree.read(population="children").facts["subject"]) == {"41"}
+    assert len(tree.read(angle="090")) == 8 and set(tree.read(population="children").metadata["subject"]) == {"41"}
     refused(tree, "angle='91' is none of 000, 045", angle="91")
     save(tree.path / "Rafd090_41_Caucasian_male_happy_frontal.jpg", portrait("happiness", 1))
     refused(tree, "model 41 is .* in another file")
@@ -152,16 +152,16 @@ def test_emoreact_frames_may_be_pictures_in_a_folder(tmp_path):
     for number in range(1, 13):
         save(tree.path / f"Data/Test/ZOOM_3/frame{number}.png", portrait("disgust", number))
     faces = tree.read()
-    sources = faces.facts["source"][faces.facts["clip"] == "ZOOM_3"].tolist()
+    sources = faces.metadata["source"][faces.metadata["clip"] == "ZOOM_3"].tolist()
     assert sources == ["Data/Test/ZOOM_3/frame1.png", "Data/Test/ZOOM_3/frame12.png"]
 
 
 def test_emoreact_subjects_by_a_file(tmp_path):
     tree = TREES["emoreact"](tmp_path)
-    clips = sorted({facts["clip"] for _, _, facts in tree.rows})
+    clips = sorted({metadata["clip"] for _, _, metadata in tree.rows})
     write(tmp_path / "who.csv", "clip,subject\n" + "".join(f'"{clip}.mp4",child {number}\n' for number, clip in enumerate(clips)))
     faces = tree.read(subjects=tmp_path / "who.csv")
-    assert faces.facts.groupby("clip")["subject"].nunique().eq(1).all()
+    assert faces.metadata.groupby("clip")["subject"].nunique().eq(1).all()
     write(tmp_path / "who.csv", "clip,subject\nZOOM_3,a\n")
     refused(tree, r"who\.csv: has no line for", subjects=tmp_path / "who.csv")
 
@@ -183,7 +183,9 @@ def test_vggface2_takes_a_number_of_each_and_other_folders(tmp_path):
     tree.path = tmp_path / "lab"
     faces = tree.read()
     assert (
-        faces.facts["subject"].tolist() == ["a", "b"] and faces.title == "subjects of lab, unlabelled" and faces.labels.tolist() == [-1, -1]
+        faces.metadata["subject"].tolist() == ["a", "b"]
+        and faces.title == "subjects of lab, unlabelled"
+        and faces.labels.tolist() == [-1, -1]
     )
 
 
@@ -214,4 +216,4 @@ def test_folders_find_a_subject_in_the_path(tmp_path):
     tree = TREES["folders"](tmp_path)
     refused(tree, "finds no person in this path", subject=r"person(\d+)")
     refused(tree, "has no group", subject="a")
-    assert set(tree.read(subject=r"([ab])\.png").facts["subject"]) == {"a", "b"}
+    assert set(tree.read(subject=r"([ab])\.png").metadata["subject"]) == {"a", "b"}

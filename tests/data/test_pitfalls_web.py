@@ -50,13 +50,13 @@ def test_rafdb_folders_are_codes_from_1(tmp_path):
 
 def test_rafdb_ages_by_a_file_or_by_the_annotation(tmp_path):
     tree = TREES["rafdb"](tmp_path)
-    young = tree.read(population="children").facts
+    young = tree.read(population="children").metadata
     assert set(young["age_group"]) == {"0-3", "4-19"}
     lines = [f"{Path(source).name},{years}" for (source, _, _), years in zip(tree.rows, itertools.cycle((-1, 12, 13, 25)), strict=False)]
     write(tmp_path / "ages.csv", "file,age\n" + "\n".join(lines) + "\n")
     children = tree.read(population="children", ages=tmp_path / "ages.csv")
-    assert set(children.facts["age"]) == {0, 12} and children.title == "RAF-DB, children of 12 or under"
-    assert set(tree.read(population="adults", ages=tmp_path / "ages.csv").facts["age"]) == {25}
+    assert set(children.metadata["age"]) == {0, 12} and children.title == "RAF-DB, children of 12 or under"
+    assert set(tree.read(population="adults", ages=tmp_path / "ages.csv").metadata["age"]) == {25}
     write(tmp_path / "ages.csv", "file,age\n" + "\n".join(lines[1:]) + "\n")
     refused(tree, r"ages\.csv: has no line for Image/aligned/train_00001_aligned.jpg", ages=tmp_path / "ages.csv")
 
@@ -64,7 +64,7 @@ def test_rafdb_ages_by_a_file_or_by_the_annotation(tmp_path):
 def test_rafdb_without_annotations_does_not_say_who_is_a_child(tmp_path):
     tree = TREES["rafdb"](tmp_path)
     (tree.path / "Annotation").rename(tmp_path / "gone")
-    assert "age_group" not in tree.read().facts
+    assert "age_group" not in tree.read().metadata
     refused(tree, "does not say who is a child", population="children")
     assert any("children among them" in note for note in tree.read(population="adults").notes)
 
@@ -143,11 +143,11 @@ def joined(folder: Path, *, names: bool = True) -> tuple[Path, list[str | None]]
 def test_ferplus_is_joined_by_the_order_of_rows_not_by_the_number_in_a_name(tmp_path):
     csv, classes = joined(tmp_path)
     faces = find_reader("ferplus").read(str(csv), size=48, colour="grey")
-    assert faces.facts["source"].tolist() == [f"fer2013.csv row {row}" for row in (0, 2, 3, 4)]
+    assert faces.metadata["source"].tolist() == [f"fer2013.csv row {row}" for row in (0, 2, 3, 4)]
     assert [faces.classes[label] for label in faces.labels] == [name for name in classes if name]
     pictures = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
     np.testing.assert_array_equal(faces.images[:, 0], pictures[[0, 2, 3, 4]])
-    assert faces.facts["votes_contempt"].tolist() == [0, 9, 0, 0]
+    assert faces.metadata["votes_contempt"].tolist() == [0, 9, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_ferplus_copies_are_dropped_unless_kept(tmp_path):
         file.write('fer0032221.png,"(0, 0, 48, 48)",0,0,0,10,0,0,0,0,0,0\n')
     assert len(tree.read(copies="keep")) == 6
     faces = tree.read()
-    assert len(faces) == 5 and not faces.facts["source"].str.contains("fer0032221").any()
+    assert len(faces) == 5 and not faces.metadata["source"].str.contains("fer0032221").any()
     assert any("0 within one split, 1 across splits" in note for note in faces.notes)
 
 
@@ -230,7 +230,7 @@ def test_affectnet_cuts_out_the_box_of_the_list(tmp_path):
     list_ = tree.path / "Manually_Annotated_file_lists/training.csv"
     list_.write_text(f"{HEADER}\n9/a.png,200,50,64,64,1;2,6,0.5,-0.5\n")
     faces = tree.read(size=64, colour="rgb")
-    row = faces.facts.index[faces.facts["source"].str.endswith("9/a.png")][0]
+    row = faces.metadata.index[faces.metadata["source"].str.endswith("9/a.png")][0]
     np.testing.assert_array_equal(faces.images[row].transpose(1, 2, 0), face)
 
 
@@ -245,7 +245,7 @@ def test_affectnet_unrated_images_have_no_valence(tmp_path):
     tree = TREES["affectnet"](tmp_path)
     edit(tree.path / "Manually_Annotated_file_lists/training.csv", (",0,0.0,0.0\n", ",0,-2,-2\n"))
     faces = tree.read()
-    assert faces.facts["valence"].isna().sum() == faces.facts["arousal"].isna().sum() == 1
+    assert faces.metadata["valence"].isna().sum() == faces.metadata["arousal"].isna().sum() == 1
 
 
 @pytest.mark.parametrize(

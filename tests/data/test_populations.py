@@ -37,12 +37,12 @@ def rows(images: Images) -> set[int]:
 def test_no_person_is_in_two_parts(seed: int) -> None:
     faces = roles()
     task = built(faces, seed)
-    subjects = faces["children"].facts["subject"].to_numpy(str)
+    subjects = faces["children"].metadata["subject"].to_numpy(str)
     parts = [set(subjects[part.rows]) for part in (task.train, task.val, task.test)]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
     labelled = np.isin(faces["children"].labels, [0, 2, 3]).sum()
     assert len(task.train.rows) + len(task.val.rows) + len(task.test.rows) == labelled
-    assert np.array_equal(task.facts["subject"], subjects[task.test.rows])
+    assert np.array_equal(task.metadata["subject"], subjects[task.test.rows])
 
 
 @given(st.integers(0, 1000))
@@ -76,7 +76,7 @@ def test_grey_is_the_luma_of_the_same_images() -> None:
 
 def _rest() -> dict[str, Any]:
     whole = roles()["children"]
-    return {"labels": whole.labels, "classes": whole.classes, "facts": whole.facts, "title": whole.title}
+    return {"labels": whole.labels, "classes": whole.classes, "metadata": whole.metadata, "title": whole.title}
 
 
 def test_a_union_counts_each_set_once_and_keeps_namesakes_apart() -> None:
@@ -84,20 +84,20 @@ def test_a_union_counts_each_set_once_and_keeps_namesakes_apart() -> None:
     one, two, same = (built(faces, test=test) for test in (("children",), ("children", "more"), ("children", "again")))
     size = [sum(len(part.rows) for part in (task.train, task.val, task.test)) for task in (one, two, same)]
     assert size[1] == 2 * size[0] and size[2] == size[0]
-    assert {name[:3] for name in set(two.facts["subject"])} == {"0: ", "1: "}
+    assert {name[:3] for name in set(two.metadata["subject"])} == {"0: ", "1: "}
     assert max(two.test.rows.max(), two.train.rows.max()) >= len(faces["children"])
 
 
 def test_an_official_split_is_kept() -> None:
     faces = tiny.faces(COUNTS)
-    faces.facts["split"] = [("train", "train", "val", "test")[row % 4] for row in range(len(faces))]
+    faces.metadata["split"] = [("train", "train", "val", "test")[row % 4] for row in range(len(faces))]
     task = built({"children": faces})
     assert {row % 4 for row in rows(task.test)} == {3} and {row % 4 for row in rows(task.val)} == {2}
     assert {row % 4 for row in rows(task.train)} == {0, 1}
 
 
 def renamed(faces: FaceDataset, title: str) -> FaceDataset:
-    return FaceDataset(faces.images, faces.labels, faces.classes, faces.facts, title)
+    return FaceDataset(faces.images, faces.labels, faces.classes, faces.metadata, title)
 
 
 @pytest.mark.parametrize(

@@ -157,12 +157,12 @@ def test_every_preset_names_units_of_the_mesh():
 def test_a_picture_is_rendered_byte_for_byte_as_committed(name):
     """Holds for one libwebp and one numpy on one kind of processor: what the pack's rebuild promises."""
     shot = next(shot for shot in corpus.plan_pictures() if shot.name == name)
-    coded, facts = corpus.render_shot(shot)
-    assert corpus.render_shot(shot) == (coded, facts)
+    coded, metadata = corpus.render_shot(shot)
+    assert corpus.render_shot(shot) == (coded, metadata)
     committed = faces_archive.read_archive()
-    row = int(np.flatnonzero(committed.facts["name"] == name)[0])
+    row = int(np.flatnonzero(committed.metadata["name"] == name)[0])
     assert committed.get_coded(row) == coded
-    assert {key: committed.facts[key].iat[row] for key in facts} == facts
+    assert {key: committed.metadata[key].iat[row] for key in metadata} == metadata
 
 
 def test_the_contact_sheet_shows_every_class_of_every_domain():

@@ -150,7 +150,7 @@ def test_read_goes_through_the_reader(csv):
     _, source = parse_role(f"children=fer2013:{csv},ages={csv.with_name('ages.csv')}")
     faces = source.read_faces(24, "rgb")
     assert faces.images.shape == (2, 3, 24, 24)
-    assert faces.facts["source"].tolist() == ["fer2013.csv row 0", "fer2013.csv row 2"]
+    assert faces.metadata["source"].tolist() == ["fer2013.csv row 0", "fer2013.csv row 2"]
     with pytest.raises(DataError, match=r"fer2013 has no option 'votes' \(known: population, ages\)"):
         Source("fer2013", str(csv), options=(("votes", "/v.csv"),)).read_faces(24, "grey")
 

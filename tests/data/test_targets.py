@@ -1,4 +1,4 @@
-"""Answers beyond one label: what is read from the facts, how outputs are scored, and what is refused."""
+"""Answers beyond one label: what is read from the metadata, how outputs are scored, and what is refused."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ from trainables.data.targets import TARGETS, list_clips
 THREE = ("anger", "fear", "happiness")
 
 
-def faces(labels: list[int], classes: tuple[str, ...] = THREE, **facts: Any) -> FaceDataset:
-    table = pd.DataFrame({"source": [f"picture {row}" for row in range(len(labels))], **facts})
+def faces(labels: list[int], classes: tuple[str, ...] = THREE, **metadata: Any) -> FaceDataset:
+    table = pd.DataFrame({"source": [f"picture {row}" for row in range(len(labels))], **metadata})
     return FaceDataset(np.zeros((len(labels), 1, 32, 32), np.uint8), np.array(labels), classes, table, "some faces")
 
 
@@ -31,7 +31,7 @@ def test_votes_are_shares_and_the_label_is_their_majority() -> None:
     found = TARGETS["votes"].read_answers(voted([0, 1, 2, -1], [(8, 2, 0), (5, 5, 0), (1, 0, 0), (9, 0, 0)]), THREE)
     assert found.names == THREE and found.faces.labels.tolist() == [0, 1, 0]  # a tie goes to its own label; no label, no use
     np.testing.assert_allclose(found.values, [[0.8, 0.2, 0], [0.5, 0.5, 0], [1, 0, 0]])
-    assert found.values.dtype == np.float32 and found.faces.facts["source"].tolist() == ["picture 0", "picture 1", "picture 2"]
+    assert found.values.dtype == np.float32 and found.faces.metadata["source"].tolist() == ["picture 0", "picture 1", "picture 2"]
 
 
 def test_votes_for_other_classes_do_not_count() -> None:
@@ -88,15 +88,15 @@ def test_clips_are_frames_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("metadata", "message"),
     [
         ({"clip": ["a", None], "frame": [0, 1]}, "picture 1: is of no clip"),
         ({"clip": ["a", "a"], "frame": [0, 1], "subject": ["x", "y"]}, "frames of clip a have several persons or answers"),
     ],
 )
-def test_clips_that_are_none_are_refused(facts: dict[str, Any], message: str) -> None:
+def test_clips_that_are_none_are_refused(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        list_clips(faces([0, 0], **facts), 2)
+        list_clips(faces([0, 0], **metadata), 2)
 
 
 def test_the_embedded_faces_know_all_of_them() -> None:

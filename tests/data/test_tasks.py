@@ -73,28 +73,28 @@ def test_by_subject_no_person_is_in_two_parts() -> None:
     by_person, by_image = (built(faces, by=by) for by in ("subject", "image"))
 
     def people(task: Task) -> list[set[str]]:
-        return [set(faces["children"].facts["subject"].to_numpy(str)[images.rows]) for images in (task.train, task.val, task.test)]
+        return [set(faces["children"].metadata["subject"].to_numpy(str)[images.rows]) for images in (task.train, task.val, task.test)]
 
     train, val, test = people(by_person)
     assert train and val and test and not (train & val | train & test | val & test)
     assert len(set(counts(by_person, "train"))) == 1
     train, val, test = people(by_image)
     assert train & val and train & test
-    assert by_person.facts["subject"].tolist() == faces["children"].facts["subject"].to_numpy(str)[by_person.test.rows].tolist()
+    assert by_person.metadata["subject"].tolist() == faces["children"].metadata["subject"].to_numpy(str)[by_person.test.rows].tolist()
     assert by_person.split_hash != by_image.split_hash
 
 
 def test_subjects_are_empty_where_unknown() -> None:
     task = built()
-    assert task.facts.keys() == {"subject"} and task.facts["subject"].tolist() == [""] * len(task.test.labels)
+    assert task.metadata.keys() == {"subject"} and task.metadata["subject"].tolist() == [""] * len(task.test.labels)
 
 
 def test_one_missing_subject_hides_no_other() -> None:
     children = tiny.faces(CHILDREN, subjects=20)
-    children.facts.loc[children.facts.index[::7], "subject"] = None
+    children.metadata.loc[children.metadata.index[::7], "subject"] = None
     faces = {"children": children, "adults": tiny.faces(ADULTS)}
     task = built(faces)
-    assert task.facts["subject"].tolist() == ["" if row % 7 == 0 else f"child {row % 20}" for row in task.test.rows]
+    assert task.metadata["subject"].tolist() == ["" if row % 7 == 0 else f"child {row % 20}" for row in task.test.rows]
     with pytest.raises(DataError, match=r"row 0 has no subject: a split by subject needs one for every image \(\d+ lack it\)"):
         built(faces, by="subject")
 
@@ -111,19 +111,19 @@ def test_facts_are_those_of_the_test_images_and_never_objects() -> None:
     """Unknown is an empty text or NaN; a fact of which nothing is known is left out; ages are floats, whatever the reader gave."""
     children = tiny.faces(CHILDREN)
     for name, values in COLUMNS.items():
-        children.facts[name] = pd.Series(values).iloc[children.facts.index % 3].array
+        children.metadata[name] = pd.Series(values).iloc[children.metadata.index % 3].array
     task = built({"children": children, "adults": tiny.faces(ADULTS)})
     rows = task.test.rows % 3
-    assert task.facts.keys() == {"subject", "sex", "age", "mouth_open"}
-    assert task.facts["sex"].tolist() == [("F", "M", "")[row] for row in rows]
-    assert task.facts["age"].dtype == float and task.facts["age"].tolist() == [3.0 + row for row in rows]
-    np.testing.assert_array_equal(task.facts["mouth_open"], np.array([1.0, np.nan, 0.0])[rows])
+    assert task.metadata.keys() == {"subject", "sex", "age", "mouth_open"}
+    assert task.metadata["sex"].tolist() == [("F", "M", "")[row] for row in rows]
+    assert task.metadata["age"].dtype == float and task.metadata["age"].tolist() == [3.0 + row for row in rows]
+    np.testing.assert_array_equal(task.metadata["mouth_open"], np.array([1.0, np.nan, 0.0])[rows])
 
 
 @pytest.mark.parametrize(("values", "kind"), [([0, 1], "i"), ([True, False], "b"), (pd.array([True, False], dtype="boolean"), "b")])
 def test_numbers_all_known_stay_what_they_are(values: Any, kind: str) -> None:
     children = tiny.faces(CHILDREN)
-    children.facts["mouth_open"] = pd.Series(values).iloc[children.facts.index % 2].array
+    children.metadata["mouth_open"] = pd.Series(values).iloc[children.metadata.index % 2].array
     found = get_known_metadata(children, np.array([3, 0]))["mouth_open"]
     assert found.dtype.kind == kind and found.tolist() == list(values)[::-1]
 

@@ -45,7 +45,7 @@ def counts(task: Task, name: str) -> list[int]:
 def official(splits: list[str | None], counts: dict[str, int] | None = None) -> FaceDataset:
     """Faces whose images are in turn of these splits."""
     faces = tiny.faces(counts or COUNTS)
-    faces.facts["split"] = [splits[row % len(splits)] for row in range(len(faces))]
+    faces.metadata["split"] = [splits[row % len(splits)] for row in range(len(faces))]
     return faces
 
 
@@ -57,7 +57,7 @@ def test_no_person_is_in_two_parts_and_every_part_has_every_class(seed: int, sub
     except DataError as error:  # so few persons that a class ends where another part would need it
         assert "and none is in the" in str(error) and subjects < 40
         return
-    subject = faces["labelled"].facts["subject"].to_numpy(str)
+    subject = faces["labelled"].metadata["subject"].to_numpy(str)
     people = [set(subject[part(task, name).rows]) for name in PARTS]
     rows = [set(part(task, name).rows.tolist()) for name in PARTS]
     for one in range(4):
@@ -79,13 +79,13 @@ def test_where_nobody_is_known_each_image_is_dealt_alone() -> None:
     for number, total in enumerate((30, 41, 25)):
         found = [counts(task, name)[number] for name in PARTS]
         assert sum(found) == total and np.abs(np.array(found) - np.array((0.35, 0.1, 0.1, 0.45)) * total).max() < 1
-    assert task.facts["subject"].tolist() == [""] * len(task.test.rows)
+    assert task.metadata["subject"].tolist() == [""] * len(task.test.rows)
 
 
 def test_one_without_a_name_is_a_person_of_his_own() -> None:
     faces = roles()
-    faces["labelled"].facts.loc[faces["labelled"].facts.index[::3], "subject"] = None
-    named = faces["labelled"].facts["subject"]
+    faces["labelled"].metadata.loc[faces["labelled"].metadata.index[::3], "subject"] = None
+    named = faces["labelled"].metadata["subject"]
     task = built(faces)
     people = [set(named.iloc[part(task, name).rows].dropna()) for name in PARTS]
     assert all(not people[one] & people[other] for one in range(4) for other in range(one))
@@ -95,7 +95,7 @@ def test_one_without_a_name_is_a_person_of_his_own() -> None:
 def test_an_official_split_is_kept_and_what_it_lacks_is_cut_from_training(splits: list[str | None]) -> None:
     faces = roles(labelled=official(splits))
     task = built(faces)
-    split = faces["labelled"].facts["split"].to_numpy(str)
+    split = faces["labelled"].metadata["split"].to_numpy(str)
     held = np.concatenate([task.gate.rows, task.val.rows]) if task.gate else np.array([])
     assert set(split[task.train.rows]) == {"train"}
     assert set(split[task.test.rows]) == ({"test"} if "test" in splits else {"train"})
@@ -128,7 +128,7 @@ def test_images_and_labels_are_those_of_their_rows() -> None:
 def test_two_roles_of_one_data_set_keep_its_persons_together() -> None:
     whole = tiny.faces(COUNTS, subjects=30)
     task = built(roles(labelled=whole, eighth=whole), labelled={"labelled": CLASSES, "eighth": ("contempt",)}, validation=0.4, test=0.3)
-    people = [set(whole.facts["subject"].to_numpy(str)[part(task, name).rows % len(whole)]) for name in PARTS]
+    people = [set(whole.metadata["subject"].to_numpy(str)[part(task, name).rows % len(whole)]) for name in PARTS]
     assert all(not people[one] & people[other] for one in range(4) for other in range(one))
 
 
@@ -136,14 +136,14 @@ def test_the_pools_labels_are_the_truth_where_it_is_known() -> None:
     """By the labels of a set that has some, by the fact `truth` of one that has none; another class than the task's is unknown."""
     blind = tiny.faces({"fear": 4, "joy": 3}, seed=5)
     truth = [blind.classes[label] for label in blind.labels]
-    blind.facts["truth"] = truth
-    blind = FaceDataset(blind.images, np.full(7, -1), blind.classes, blind.facts, "blind")
+    blind.metadata["truth"] = truth
+    blind = FaceDataset(blind.images, np.full(7, -1), blind.classes, blind.metadata, "blind")
     faces = roles(blind=blind)
     pool = built(faces, pool=("pool", "blind")).partners["pool"]
     names = truth + [faces["pool"].classes[label] for label in faces["pool"].labels]
     assert [CLASSES[label] if label >= 0 else "" for label in pool.labels] == [name if name in CLASSES else "" for name in names]
     assert np.array_equal(pool.pixels.numpy(), np.concatenate([blind.images, faces["pool"].images]))
-    del blind.facts["truth"]
+    del blind.metadata["truth"]
     assert built(faces, pool=("blind",)).partners["pool"].labels.tolist() == [-1] * 7
 
 
@@ -163,12 +163,12 @@ def aimed(seed: int = 0, faces: dict[str, FaceDataset] | None = None, **settings
 @given(st.integers(0, 2**32 - 1))
 def test_a_target_is_tested_on_and_the_rest_of_it_is_unlabelled(seed: int) -> None:
     faces, task = aimed(seed)
-    subject, start = faces["aim"].facts["subject"].to_numpy(str), len(faces["labelled"])
+    subject, start = faces["aim"].metadata["subject"].to_numpy(str), len(faces["labelled"])
     assert sum(counts(task, name)[0] for name in PARTS[:3]) == 30, "the labelled role is split among training and validation alone"
     tested = task.test.rows - start
     assert np.array_equal(task.test.pixels.numpy(), faces["aim"].images[tested]) and counts(task, "test")[2] == 0
     assert [task.classes[label] for label in task.test.labels] == [faces["aim"].classes[faces["aim"].labels[row]] for row in tested]
-    assert task.facts["subject"].tolist() == subject[tested].tolist()
+    assert task.metadata["subject"].tolist() == subject[tested].tolist()
     others = np.setdiff1d(np.flatnonzero(faces["aim"].labels != faces["aim"].classes.index("joy")), tested)
     pool, before = task.partners["pool"], len(faces["pool"])
     assert np.array_equal(pool.pixels[before:].numpy(), faces["aim"].images[others])
@@ -179,7 +179,7 @@ def test_a_target_is_tested_on_and_the_rest_of_it_is_unlabelled(seed: int) -> No
 def test_a_targets_official_test_set_is_kept_and_needs_no_other_pool() -> None:
     aim = official(["train", "test", "val"], {"anger": 12, "fear": 12})
     faces, task = aimed(faces={"aim": aim}, pool=())
-    split = aim.facts["split"].to_numpy(str)
+    split = aim.metadata["split"].to_numpy(str)
     assert set(split[task.test.rows - len(faces["labelled"])]) == {"test"}
     assert len(task.partners["pool"].rows) == (split != "test").sum()
 
@@ -229,6 +229,6 @@ def test_a_class_that_a_part_would_lack_is_named(sizes: tuple[int, int], called:
 def test_an_official_part_without_a_class_is_named(missing: str, called: str) -> None:
     faces = official(["train", "train", "val", "test"])
     fear = faces.labels == 2
-    faces.facts.loc[fear & (faces.facts["split"] == missing).to_numpy(), "split"] = "train"
+    faces.metadata.loc[fear & (faces.metadata["split"] == missing).to_numpy(), "split"] = "train"
     with pytest.raises(DataError, match=rf"class fear has 41 images, and none is in the {called} part"):
         built(roles(labelled=faces))

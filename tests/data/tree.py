@@ -21,7 +21,7 @@ class Tree:
     kind: str
     path: Path
     rows: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
-    """source, class, facts"""
+    """source, class, metadata"""
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     """uint8 [64, 64, 3] by source"""
     options: dict[str, Any] = field(default_factory=dict)
@@ -29,14 +29,14 @@ class Tree:
     """files without which nothing can be read"""
     classes: tuple[str, ...] = SEVEN
 
-    def add(self, source: str, emotion: str | None, look: str | None = None, file: str | None = None, **facts: Any) -> np.ndarray:
+    def add(self, source: str, emotion: str | None, look: str | None = None, file: str | None = None, **metadata: Any) -> np.ndarray:
         """Write a face of that expression (or `look`) to `file` (or `source`), and expect it."""
         face = portrait(look or emotion or "neutral", len(self.rows))
         save(self.path / (file or source), face)
-        return self.expect(source, emotion, face, **facts)
+        return self.expect(source, emotion, face, **metadata)
 
-    def expect(self, source: str, emotion: str | None, face: np.ndarray, **facts: Any) -> np.ndarray:
-        self.rows.append((source, emotion, facts))
+    def expect(self, source: str, emotion: str | None, face: np.ndarray, **metadata: Any) -> np.ndarray:
+        self.rows.append((source, emotion, metadata))
         self.pictures[source] = face
         return face
 

@@ -14,13 +14,13 @@ from trainables.data.dataset import CLASSES
 
 def cafe(folder: Path) -> Tree:
     tree = Tree("cafe", folder / "databrary30")
-    for name, emotion, facts in (
+    for name, emotion, metadata in (
         ("6280/9977-angry_F-AA-01.jpg", "anger", {"subject": "F-AA-01", "sex": "F", "mouth_open": False}),
         ("6280/9978-fearfulopen_F-AA-01.jpg", "fear", {"subject": "F-AA-01", "mouth_open": True}),
         ("6401/10541-happy_F-EA-14.jpg", "happiness", {"ethnicity": "EA"}),
         ("6436/10543-surprise_M-LA-07.jpg", "surprise", {"subject": "M-LA-07", "sex": "M"}),
     ):
-        tree.add(f"sessions/{name}", emotion, **facts)
+        tree.add(f"sessions/{name}", emotion, **metadata)
     return tree
 
 
@@ -64,9 +64,9 @@ def ferplus(folder: Path) -> Tree:
     }
     splits = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
     for place, lines in votes.items():
-        for name, emotion, _, facts in lines:
+        for name, emotion, _, metadata in lines:
             if emotion:
-                tree.add(f"{place}/{name}.png", emotion, split=splits[place], **facts)
+                tree.add(f"{place}/{name}.png", emotion, split=splits[place], **metadata)
             else:
                 save(tree.path / place / f"{name}.png", portrait("neutral", 50))
         write(tree.path / place / "label.csv", "".join(f'{name}.png,"(0, 0, 48, 48)",{text}\n' for name, _, text, _ in lines))
@@ -83,8 +83,8 @@ def rafdb(folder: Path) -> Tree:
         for name, split in ((f"train_{code:05}", "train"), (f"test_{code:04}", "test")):
             lines += f"{name}.jpg {code}\n"
             group = ("0-3", "4-19", "20-39", "40-69", "70+")[code % 5]
-            facts = {"split": split, "sex": "F" if code % 2 else "M", "ethnicity": "asian", "age_group": group}
-            tree.add(f"Image/aligned/{name}_aligned.jpg", emotion, **facts)
+            metadata = {"split": split, "sex": "F" if code % 2 else "M", "ethnicity": "asian", "age_group": group}
+            tree.add(f"Image/aligned/{name}_aligned.jpg", emotion, **metadata)
             points = "".join(f"{place}.5\t{place}.25\n" for place in range(5))
             write(tree.path / f"Annotation/manual/{name}_manu_attri.txt", f"{points}{code % 2}\n2\n{code % 5}\n")
             write(tree.path / f"boundingbox/{name}_boundingbox.txt", "1.0 2.0 3.0 4.0 \n")
@@ -142,7 +142,7 @@ Semantic Ratings Data (Fear Excluded)
 
 def jaffe(folder: Path) -> Tree:
     tree = Tree("jaffe", folder / "jaffe")
-    for name, emotion, facts in (
+    for name, emotion, metadata in (
         ("KA.AN1.39.tiff", "anger", {"subject": "KA", "exemplar": 1, "rating_happiness": 2.87, "rating_fear": 2.06}),
         ("KL.HA2.159.tiff", "happiness", {"subject": "KL", "exemplar": 2, "rating_happiness": 4.87}),
         ("NM.SU3.104.tiff", "surprise", {"subject": "NM", "exemplar": 3}),
@@ -151,7 +151,7 @@ def jaffe(folder: Path) -> Tree:
         ("TM.NE2.2.tiff", "neutral", {}),
         ("MK.SA1.3.tiff", "sadness", {"sex": "F"}),
     ):
-        tree.add(name, emotion, **facts)
+        tree.add(name, emotion, **metadata)
     write(tree.path / "README_FIRST.txt", RATINGS)
     return tree
 
@@ -166,11 +166,11 @@ def ckplus(folder: Path) -> Tree:
         stem = sequence.replace("/", "_")
         for number in range(1, 5):
             file = f"cohn-kanade-images/{sequence}/{stem}_{number:08}.png"
-            facts = {"subject": f"S{code:03}", "sequence": sequence, "place": number}
+            metadata = {"subject": f"S{code:03}", "sequence": sequence, "place": number}
             if number == 2:
                 save(tree.path / file, portrait("neutral", 40))
             else:
-                tree.add(file, emotion if number > 2 else "neutral", **facts)
+                tree.add(file, emotion if number > 2 else "neutral", **metadata)
         write(tree.path / f"Emotion/{sequence}/{stem}_00000004_emotion.txt", f"   {code}.0000000e+00\n")
     save(tree.path / "cohn-kanade-images/S999/002/S999_002_00000001.png", portrait("neutral", 41))  # no label
     return tree
@@ -197,7 +197,7 @@ def rafd(folder: Path) -> Tree:
 
 def ddcf(folder: Path) -> Tree:
     tree = Tree("ddcf", folder / "DDCF", classes=(*SEVEN, "pleased"))
-    for name, emotion, facts in (
+    for name, emotion, metadata in (
         ("Afraid/S04/S04_13yoM_Afraid_far left 1.jpg", "fear", {"subject": "S04", "age": 13, "sex": "M", "view": "far left"}),
         ("Disgusted/S99/S99_7yoF_Disgust_front_3892.JPG", "disgust", {"age": 7, "sex": "F", "view": "front"}),
         ("Disgusted/S98/S98_8yof_Digust_far left 3.jpg", "disgust", {"sex": "F"}),
@@ -210,14 +210,14 @@ def ddcf(folder: Path) -> Tree:
         ("Sad/S04/S04_13yoM_Sad_front 1.jpg", "sadness", {}),
         ("Surprised/S04/S04_13yoM_Surprise_right 1.jpg", "surprise", {}),
     ):
-        tree.add(name, emotion, **facts)
+        tree.add(name, emotion, **metadata)
     save(tree.path / "Sad/S04/edited/S04_13yoM_Sad_front 2.jpg", portrait("sadness", 30))
     return tree
 
 
 def nimh_chefs(folder: Path) -> Tree:
     tree = Tree("nimh_chefs", folder / "NIMH", classes=("anger", "fear", "happiness", "neutral", "sadness"))
-    for name, emotion, facts in (
+    for name, emotion, metadata in (
         ("Afraid_averted/F10FA_4434.jpg", "fear", {"subject": "F10", "sex": "F", "gaze": "averted"}),
         ("Afraid_averted/F6_2FA_5449.jpg", "fear", {"subject": "M06", "sex": "M"}),
         ("Afraid_averted/M10_FA_6823.jpg", "fear", {"subject": "M10"}),
@@ -228,14 +228,14 @@ def nimh_chefs(folder: Path) -> Tree:
         ("Neutral_direct/M13NS_6118.jpg", "neutral", {}),
         ("Sad_averted/M3-2SA_4764.jpg", "sadness", {"subject": "M03"}),
     ):
-        tree.add(name, emotion, **facts)
+        tree.add(name, emotion, **metadata)
     return tree
 
 
 def liris_cse(folder: Path) -> Tree:
     tree = Tree("liris_cse", folder / "LIRIS", options={"frames": "2"}, classes=SEVEN[:4] + SEVEN[5:])
     table = "Sr. No;Sex;Age\nS1;F;7\nS8;M;6\n"
-    for clip, emotion, facts in (
+    for clip, emotion, metadata in (
         ("S1_fear_surprise_1", "fear", {"subject": "S1", "sex": "F", "age": 7, "second": "surprise"}),
         ("S8_suprise", "surprise", {"subject": "S8", "sex": "M", "age": 6}),
         ("S9_happy_5_aloud", "happiness", {"subject": "S9"}),
@@ -244,7 +244,7 @@ def liris_cse(folder: Path) -> Tree:
         faces = [portrait(emotion, 10 + len(tree.rows) + number) for number in range(2)]
         film(tree.path / "videos_208" / f"{clip}.mp4", faces)
         for number, face in enumerate(faces):
-            tree.expect(f"videos_208/{clip}.mp4#{number}", emotion, face, clip=clip, frame=number, **facts)
+            tree.expect(f"videos_208/{clip}.mp4#{number}", emotion, face, clip=clip, frame=number, **metadata)
     write(tree.path / "summaryParticipansts.csv", table)
     return tree
 
@@ -265,12 +265,12 @@ def emoreact(folder: Path) -> Tree:
             names, lines = names + f"'{quoted}.mp4'\n", lines + text + "\n"
             values = [float(value) for value in text.split(",")]
             shown = [label for label, value in zip(labels, values, strict=False) if value]
-            facts = {f"emoreact_{label}": int(value) for label, value in zip(labels, values, strict=False)}
+            metadata = {f"emoreact_{label}": int(value) for label, value in zip(labels, values, strict=False)}
             faces = [portrait(shown[0] if shown else "neutral", 20 + len(tree.rows) + number) for number in range(2)]
             film(tree.path / f"Data/{folder_name}/{clip}.mp4", faces)
             for number, face in enumerate(faces):
-                facts |= {"split": split, "clip": clip, "frame": number, "valence": (values[-1] - 4) / 3}
-                tree.expect(f"Data/{folder_name}/{clip}.mp4#{number}", shown[0] if len(shown) == 1 else None, face, **facts)
+                metadata |= {"split": split, "clip": clip, "frame": number, "valence": (values[-1] - 4) / 3}
+                tree.expect(f"Data/{folder_name}/{clip}.mp4#{number}", shown[0] if len(shown) == 1 else None, face, **metadata)
         write(tree.path / f"{split.capitalize()}_names.txt", names + "\n")
         write(tree.path / f"Labels/{split}_labels.text", lines)
     return tree

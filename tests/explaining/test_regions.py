@@ -23,7 +23,7 @@ BOX = {"left_eye": (36, 24, 46, 30), "right_eye": (18, 24, 28, 30), "left_brow":
 BOX |= {"mouth": (22, 44, 42, 54)}
 
 
-def facts(**boxes: tuple[float, ...]) -> pd.DataFrame:
+def metadata(**boxes: tuple[float, ...]) -> pd.DataFrame:
     known = BOX | boxes
     return pd.DataFrame(
         [{f"{name}_{edge}": value for name in BOXES for edge, value in zip(("x0", "y0", "x1", "y1"), known[name], strict=True)}]
@@ -31,7 +31,7 @@ def facts(**boxes: tuple[float, ...]) -> pd.DataFrame:
 
 
 def test_masks_are_the_boxes_at_every_size() -> None:
-    at_64 = make_region_masks(facts(), 64)
+    at_64 = make_region_masks(metadata(), 64)
     assert at_64 is not None
     eyes, brows, mouth, elsewhere = at_64[0]
     expected = np.zeros((64, 64), bool)
@@ -39,7 +39,7 @@ def test_masks_are_the_boxes_at_every_size() -> None:
     assert np.array_equal(eyes, expected) and mouth.sum() == 20 * 10
     assert not (brows & eyes).any() and brows.sum() == 2 * 14 * 8 - 2 * 10 * 2  # two rows of each brow are the eye's
     assert np.array_equal(at_64[0].sum(0), np.ones((64, 64))) and elsewhere[0, 0]
-    half = make_region_masks(facts(), 32)
+    half = make_region_masks(metadata(), 32)
     assert half is not None and np.array_equal(half[0][2], mouth[::2, ::2])
 
 
@@ -49,7 +49,7 @@ def test_data_without_boxes_have_no_regions() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(8, 70))
 def test_shares_add_up_and_an_even_map_has_the_areas(seed: int, size: int) -> None:
-    where = make_region_masks(facts(), size)
+    where = make_region_masks(metadata(), size)
     assert where is not None
     found = compute_energy_shares(np.random.default_rng(seed).random((1, size, size)), where)
     assert found.sum() == pytest.approx(1) and (found >= 0).all()
@@ -63,7 +63,7 @@ def test_shares_add_up_and_an_even_map_has_the_areas(seed: int, size: int) -> No
 def test_the_embedded_faces_know_their_regions() -> None:
     """The boxes are of features that differ from the skin beside them: a darker brow above a lighter lid, red lips."""
     faces = Source("faces", population="children").read_faces(64, "rgb")
-    where = make_region_masks(faces.facts, 64)
+    where = make_region_masks(faces.metadata, 64)
     assert where is not None and (where[:, :3].sum((2, 3)) > 0).mean() > 0.98
     levels = faces.images.astype(float)
     red = levels[:, 0] - levels[:, 1:].mean(1)

@@ -27,7 +27,7 @@ class Kill(NamedTuple):
     """the command goes on to its end"""
 
 
-KILLS = {f"{target} {signal.SIGKILL.name}": Kill(target, signal.SIGKILL) for target in ("command", "driver", "raylet", "gcs", "mailbox")}
+KILLS = {f"{target} {signal.SIGKILL.name}": Kill(target, signal.SIGKILL) for target in ("command", "driver", "raylet", "gcs", "dispatcher")}
 KILLS |= {f"command {number.name}": Kill("command", number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
 KILLS |= {f"{role} {signal.SIGKILL.name}": Kill(role, signal.SIGKILL, survived=True) for role in ("worker", "slot", "controller")}
 

@@ -14,7 +14,7 @@ ROLES = {
     "worker": "ray::RayTrainWorker",
     "controller": "ray::TrainController",
     "synchroniser": "ray::SynchronizationActor",
-    "mailbox": "ray::Dispatcher",
+    "dispatcher": "ray::Dispatcher",
     "raylet": "/raylet/raylet ",
     "gcs": "/gcs/gcs_server ",
 }

@@ -22,7 +22,7 @@ CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadn
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
 
 VOTES, SHOWN, AFFECT = "votes_", "emoreact_", ("valence", "arousal")
-"""facts that are answers besides the label: raters' votes by class, several labels at once by name, and two numbers"""
+"""metadata that are answers besides the label: raters' votes by class, several labels at once by name, and two numbers"""
 
 
 class Doubt(str):
@@ -46,7 +46,7 @@ UNKNOWN = Release()
 class FaceDataset:
     """A data set in memory: n images and what is known of each.
 
-    `facts` has one row an image; its index is the image's row in the whole data set, also in a part of it. Columns, where a fact is
+    `metadata` has one row an image; its index is the image's row in the whole data set, also in a part of it. Columns, where a fact is
     known: `subject`, `sex` (F or M), `age` (years), `ethnicity`, `mouth_open`, `split` (official), `source` (file name or row: what an
     error message would name), and a data set's own. Answers beyond one label, which `trainables.data.targets` reads:
 
@@ -63,7 +63,7 @@ class FaceDataset:
     labels: np.ndarray
     """int64 [n], an index into `classes`; -1 where there is no label"""
     classes: tuple[str, ...]
-    facts: pd.DataFrame
+    metadata: pd.DataFrame
     title: str
     """what a report's heading calls it, such as "FER2013, children of 12 or under" """
     notes: tuple[str, ...] = field(default=())
@@ -75,8 +75,8 @@ class FaceDataset:
         n = len(self.images)
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[2] != self.images.shape[3]:
             raise DataError(f"{self.title}: images must be uint8 [n, c, size, size], not {self.images.dtype} {self.images.shape}")
-        if not n == len(self.labels) == len(self.facts):
-            raise DataError(f"{self.title}: {n} images, {len(self.labels)} labels, {len(self.facts)} rows of facts")
+        if not n == len(self.labels) == len(self.metadata):
+            raise DataError(f"{self.title}: {n} images, {len(self.labels)} labels, {len(self.metadata)} rows of facts")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -87,7 +87,7 @@ class FaceDataset:
         if not self.origin:
             return self._compute_fingerprint()
         rest = hashlib.sha256(repr((self.images.shape, self.classes, self.labels.tolist())).encode())
-        rest.update(self.facts.to_csv(index=False).encode())
+        rest.update(self.metadata.to_csv(index=False).encode())
         return cache.get_or_make_text(f"{self.origin}-{rest.hexdigest()[:16]}", self._compute_fingerprint)
 
     def _compute_fingerprint(self) -> str:
@@ -95,25 +95,25 @@ class FaceDataset:
         for start in range(0, len(self), 4096):  # in pieces: the whole may be larger than the memory
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
-        digest.update(self.facts.to_csv(index=False).encode())
+        digest.update(self.metadata.to_csv(index=False).encode())
         return digest.hexdigest()[:16]
 
     @cached_property
     def persons(self) -> np.ndarray:
         """Who each image is of, as far as is known, object [n]: its subject; else itself, identical images of nobody known being one."""
         persons = np.array([f"image {row}" for row in range(len(self))], object)
-        named = self.facts["subject"].notna().to_numpy() if "subject" in self.facts else np.zeros(len(self), bool)
+        named = self.metadata["subject"].notna().to_numpy() if "subject" in self.metadata else np.zeros(len(self), bool)
         if not named.all():
             for rows in twins.find_identical(self.images):
                 persons[rows] = persons[rows[0]]
         if named.any():
-            persons[named] = self.facts["subject"].to_numpy(object)[named]
+            persons[named] = self.metadata["subject"].to_numpy(object)[named]
         return persons
 
     def take_rows(self, rows: np.ndarray) -> "FaceDataset":
         """The images in `rows` (indices or a mask), in that order."""
-        facts = self.facts.loc[rows] if rows.dtype == bool else self.facts.iloc[rows]
-        return FaceDataset(select_images(self.images, rows), self.labels[rows], self.classes, facts, self.title, self.notes)
+        metadata = self.metadata.loc[rows] if rows.dtype == bool else self.metadata.iloc[rows]
+        return FaceDataset(select_images(self.images, rows), self.labels[rows], self.classes, metadata, self.title, self.notes)
 
     def select_classes(self, classes: tuple[str, ...]) -> "FaceDataset":
         """The images of these classes, labels renumbered to them."""
@@ -124,7 +124,7 @@ class FaceDataset:
             code[self.classes.index(name)] = new
         labels = code[self.labels]
         keep = labels >= 0
-        return FaceDataset(select_images(self.images, keep), labels[keep], tuple(classes), self.facts.loc[keep], self.title, self.notes)
+        return FaceDataset(select_images(self.images, keep), labels[keep], tuple(classes), self.metadata.loc[keep], self.title, self.notes)
 
 
 @dataclass(frozen=True)

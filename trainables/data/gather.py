@@ -1,4 +1,4 @@
-"""Gather: from what a reader found (a file, an expression, facts) to a data set in memory."""
+"""Gather: from what a reader found (a file, an expression, metadata) to a data set in memory."""
 
 import re
 from collections import Counter
@@ -33,7 +33,7 @@ class FoundPicture:
     """within the data set's folder"""
     emotion: str | None
     """canonical name, or one of the data set's own; None: not labelled"""
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     frame: int = 0
     of: int = 0
     """frames taken of the clip; 0: `file` is a picture"""
@@ -66,21 +66,21 @@ def build_data_set(
     notes = list(notes)
     if not found:
         raise DataError(f"{root}: no image is left ({'; '.join(notes) or 'none was found'})")
-    if any("split" in each.facts for each in found):
-        found = sorted(found, key=lambda each: PARTS.index(each.facts["split"]))  # so that a part is one piece of the file it lies in
+    if any("split" in each.metadata for each in found):
+        found = sorted(found, key=lambda each: PARTS.index(each.metadata["split"]))  # so that a part is one piece of the file it lies in
     items = [Item(each.file, each.frame, each.of, each.box) for each in found]
     rows, faceless = decode_pictures(root, items, size, colour, crop, landmarks)
     notes += _describe_left_out(root, items, rows, faceless)
     kept = [found[row] for row in rows.kept]
-    facts = pd.DataFrame([{"source": f"{each.file}#{each.frame}" if each.of else each.file, **each.facts} for each in kept])
+    metadata = pd.DataFrame([{"source": f"{each.file}#{each.frame}" if each.of else each.file, **each.metadata} for each in kept])
     for name in ("mouth_open",):
-        if name in facts:
-            facts[name] = facts[name].astype("boolean")
-    facts = facts.dropna(axis="columns", how="all")
+        if name in metadata:
+            metadata[name] = metadata[name].astype("boolean")
+    metadata = metadata.dropna(axis="columns", how="all")
     names = order_classes(classes)
     code = {name: number for number, name in enumerate(names)} | {None: -1}
     labels = np.array([code[each.emotion] for each in kept], np.int64)
-    return FaceDataset(rows.values, labels, names, facts, title, tuple(notes), origin=rows.key)
+    return FaceDataset(rows.values, labels, names, metadata, title, tuple(notes), origin=rows.key)
 
 
 def decode_pictures(
@@ -136,8 +136,8 @@ def require_population(path: str, asked: str | None, has: str, who: str) -> None
 def describe_lacking(found: Sequence[FoundPicture], release: Release) -> list[str]:
     """What the official release has and this copy lacks, by number of files, subjects, splits and classes."""
     files = {each.file: each for each in found}.values()
-    subjects = len({each.facts.get("subject") for each in files} - {None})
-    splits, classes = (Counter(each) for each in ([each.facts.get("split") for each in files], [each.emotion for each in files]))
+    subjects = len({each.metadata.get("subject") for each in files} - {None})
+    splits, classes = (Counter(each) for each in ([each.metadata.get("split") for each in files], [each.emotion for each in files]))
     wanted = [("images", release.images, len(files)), ("subjects", release.subjects, subjects)]
     wanted += [(f"{name} images", count, splits[name]) for name, count in release.splits.items()]
     wanted += [(f"images of {name}", count, classes[name]) for name, count in release.classes.items()]
@@ -162,7 +162,7 @@ def describe_unnamed(names: Sequence[str], example: str) -> list[str]:
     return [Doubt(f"{len(names):,} images are not named like {example} and are left out; the first: {names[0]}")]
 
 
-def list_clip_frames(root: Path, file: str, emotion: str | None, facts: dict[str, Any], frames: str) -> list[FoundPicture]:
+def list_clip_frames(root: Path, file: str, emotion: str | None, metadata: dict[str, Any], frames: str) -> list[FoundPicture]:
     """The `frames` evenly spaced frames of a clip, which is a file, or a folder of its frames as pictures, in the order of their names."""
     if not frames.isdecimal() or not int(frames):
         raise DataError(f"{root}: frames={frames!r} is no number of frames, 1 or more")
@@ -172,8 +172,8 @@ def list_clip_frames(root: Path, file: str, emotion: str | None, facts: dict[str
             list_files(root, below=file), key=lambda each: [int(part) if part.isdecimal() else part for part in _make_natural_key(each)]
         )
         chosen = [every[place] for place in np.linspace(0, len(every) - 1, count).round().astype(int)]
-        return [FoundPicture(each, emotion, facts | {"frame": number}) for number, each in enumerate(chosen)]
-    return [FoundPicture(file, emotion, facts | {"frame": number}, number, count) for number in range(count)]
+        return [FoundPicture(each, emotion, metadata | {"frame": number}) for number, each in enumerate(chosen)]
+    return [FoundPicture(file, emotion, metadata | {"frame": number}, number, count) for number in range(count)]
 
 
 def _make_natural_key(name: str) -> list[str]:
@@ -193,9 +193,9 @@ def select_by_age(
         age = ages.get(each.file, ages.get(Path(each.file).name))
         if age is None:
             raise DataError(f"{file}: has no line for {each.file}; give each image its age")
-        aged.append(replace(each, facts=each.facts | {"age": max(age, 0.0)}))
+        aged.append(replace(each, metadata=each.metadata | {"age": max(age, 0.0)}))
     if population is None:
         return aged, title, []
-    chosen = [each for each in aged if (each.facts["age"] <= CHILD if population == "children" else each.facts["age"] >= ADULT)]
+    chosen = [each for each in aged if (each.metadata["age"] <= CHILD if population == "children" else each.metadata["age"] >= ADULT)]
     years = f"{CHILD} or under" if population == "children" else f"{ADULT} or over"
     return chosen, f"{title}, {population} of {years}", [f"{population}: {len(chosen):,} of {len(found):,} images, by {file.name}"]

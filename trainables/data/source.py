@@ -52,7 +52,7 @@ class Source:
             faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
         except UnicodeEncodeError as error:  # of a name whose bytes are no text
             raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
-        return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.facts else faces
+        return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.metadata else faces
 
 
 @lru_cache(maxsize=4)

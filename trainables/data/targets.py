@@ -1,6 +1,6 @@
-"""Targets: what an image or a clip is to be answered with: a class, a distribution of votes, valence and arousal, or several labels.
+"""Targets: what is predicted of an image or a clip: a class, a distribution of votes, valence and arousal, or several labels.
 
-What a data set knows of them stands in its facts (see `FaceDataset`); a target reads it there, and says how outputs are trained and scored.
+A target reads the answers in the metadata of a data set (see `FaceDataset`), and defines the loss and the scores.
 """
 
 from abc import ABC, abstractmethod
@@ -84,12 +84,12 @@ class Votes(Label):
         """Images that have a label. A tie goes to the data set's own label, if it is among the first, else to the first class."""
         columns = [f"{VOTES}{name}" for name in classes]
         _require_columns(faces, columns)
-        every = faces.facts[_list_columns(faces, VOTES)].to_numpy(float)
+        every = faces.metadata[_list_columns(faces, VOTES)].to_numpy(float)
         if (empty := np.flatnonzero((faces.labels >= 0) & ~(every.sum(1) > 0))).size:
             raise DataError(f"{_name_row(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
         if (wrong := np.flatnonzero(~(np.isfinite(every).all(1) & (every >= 0).all(1)))).size:
             raise DataError(f"{_name_row(faces, wrong[0])}: votes must be numbers of 0 or more")
-        given = faces.facts[columns].to_numpy(float)
+        given = faces.metadata[columns].to_numpy(float)
         keep = (faces.labels >= 0) & (given.sum(1) > 0)
         faces, given = faces.take_rows(keep), given[keep]
         own = np.array([classes.index(name) if name in classes else -1 for name in faces.classes])[faces.labels]
@@ -97,7 +97,7 @@ class Votes(Label):
         tied = (own >= 0) & first[np.arange(len(own)), own]
         labels = np.where(tied, own, first.argmax(1)).astype(np.int64)
         values = (given / given.sum(1, keepdims=True)).astype(np.float32)
-        return Answers(FaceDataset(faces.images, labels, classes, faces.facts, faces.title, faces.notes), classes, values)
+        return Answers(FaceDataset(faces.images, labels, classes, faces.metadata, faces.title, faces.notes), classes, values)
 
     def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         return functional.cross_entropy(outputs, _require_values(values))
@@ -111,14 +111,16 @@ class Affect(Target):
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
         """Images that have both; alike are those in one bin of 10 x 10."""
         _require_columns(faces, AFFECT)
-        values = faces.facts[list(AFFECT)].to_numpy(np.float32, na_value=np.nan)
+        values = faces.metadata[list(AFFECT)].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
         faces, values = faces.take_rows(keep), values[keep]
         if (outside := np.flatnonzero((np.abs(values) > 1).any(1))).size:
             said = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
             raise DataError(f"{_name_row(faces, outside[0])}: {said}; both must lie between -1 and 1 ({outside.size} such images)")
         bins = np.minimum(((values + 1) * BINS / 2).astype(np.int64), BINS - 1)
-        return Answers(FaceDataset(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.facts, faces.title, faces.notes), AFFECT, values)
+        return Answers(
+            FaceDataset(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.metadata, faces.title, faces.notes), AFFECT, values
+        )
 
     def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.tanh()
@@ -143,14 +145,14 @@ class Labels(Target):
         """Images of which the labels are known; alike are those with the same set."""
         if not (columns := _list_columns(faces, SHOWN)):
             raise DataError(f"{faces.title}: knows no labels {SHOWN}...; this target needs a data set with several labels an image")
-        values = faces.facts[columns].to_numpy(np.float32, na_value=np.nan)
+        values = faces.metadata[columns].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
         faces, values = faces.take_rows(keep), values[keep]
         if (odd := np.flatnonzero(((values != 0) & (values != 1)).any(1))).size:
             raise DataError(f"{_name_row(faces, odd[0])}: a label is neither 0 nor 1 ({odd.size} such images)")
         codes = (values.astype(np.int64) << np.arange(len(columns))).sum(1)
         names = tuple(column.removeprefix(SHOWN) for column in columns)
-        return Answers(FaceDataset(faces.images, codes, (), faces.facts, faces.title, faces.notes), names, values)
+        return Answers(FaceDataset(faces.images, codes, (), faces.metadata, faces.title, faces.notes), names, values)
 
     def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()
@@ -174,32 +176,32 @@ def list_clips(faces: FaceDataset, frames: int) -> np.ndarray:
 
     A data set without the fact `clip` has clips of one image. DataError for an image of no clip, and for a clip of two persons or answers.
     """
-    if "clip" not in faces.facts:
+    if "clip" not in faces.metadata:
         return np.arange(len(faces))[:, None]
-    clip, names = pd.factorize(faces.facts["clip"])
+    clip, names = pd.factorize(faces.metadata["clip"])
     if (lost := np.flatnonzero(clip < 0)).size:
         raise DataError(f"{_name_row(faces, lost[0])}: is of no clip ({lost.size} such images)")
-    order = np.lexsort((faces.facts["frame"].to_numpy(), clip))
+    order = np.lexsort((faces.metadata["frame"].to_numpy(), clip))
     starts = np.flatnonzero(np.r_[True, np.diff(clip[order]) > 0])
     found = []
     for rows in np.split(order, starts[1:]):  # by when each clip first comes
-        if len(np.unique(faces.labels[rows])) > 1 or ("subject" in faces.facts and faces.facts["subject"].iloc[rows].nunique() > 1):
+        if len(np.unique(faces.labels[rows])) > 1 or ("subject" in faces.metadata and faces.metadata["subject"].iloc[rows].nunique() > 1):
             raise DataError(f"{_name_row(faces, rows[0])}: the frames of clip {names[clip[rows[0]]]} have several persons or answers")
         found.append(rows[np.linspace(0, len(rows) - 1, frames).round().astype(int)])
     return np.stack(found)
 
 
 def _list_columns(faces: FaceDataset, prefix: str) -> list[str]:
-    return [str(name) for name in faces.facts if str(name).startswith(prefix)]
+    return [str(name) for name in faces.metadata if str(name).startswith(prefix)]
 
 
 def _require_columns(faces: FaceDataset, columns: list[str] | tuple[str, ...]) -> None:
-    if lost := [name for name in columns if name not in faces.facts]:
+    if lost := [name for name in columns if name not in faces.metadata]:
         raise DataError(f"{faces.title}: knows no {', '.join(lost)}; choose another target or another data set")
 
 
 def _name_row(faces: FaceDataset, row: int) -> str:
-    named = str(faces.facts["source"].iat[row]) if "source" in faces.facts else f"row {faces.facts.index[row]}"
+    named = str(faces.metadata["source"].iat[row]) if "source" in faces.metadata else f"row {faces.metadata.index[row]}"
     return f"{faces.title}, {named}"
 
 

@@ -15,27 +15,27 @@ from trainables.data.targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
 
-FACTS = ("subject", "sex", "age", "ethnicity", "mouth_open")
+METADATA = ("subject", "sex", "age", "ethnicity", "mouth_open")
 """of those that a data set may know, the ones that results are broken down by"""
 
 
 def get_known_metadata(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """FACTS of the images in `rows`, each [n], without those of which the data set knows nothing.
+    """METADATA of the images in `rows`, each [n], without those of which the data set knows nothing.
 
     Texts are str, empty where unknown; `subject` is always there. Numbers are float, NaN where unknown; truth values and whole
     numbers stay what they are where all are known, `age` is a float nonetheless.
     """
-    facts = {"subject": np.full(len(rows), "")}
-    for name in FACTS:
-        if name in faces.facts and (column := faces.facts[name]).notna().any():
+    metadata = {"subject": np.full(len(rows), "")}
+    for name in METADATA:
+        if name in faces.metadata and (column := faces.metadata[name]).notna().any():
             column = column.iloc[rows]
             if not pd.api.types.is_numeric_dtype(column):
-                facts[name] = column.astype(object).fillna("").to_numpy(str)
+                metadata[name] = column.astype(object).fillna("").to_numpy(str)
             elif name == "age" or column.isna().any():
-                facts[name] = column.to_numpy(float, na_value=np.nan)
+                metadata[name] = column.to_numpy(float, na_value=np.nan)
             else:
-                facts[name] = np.array(column.tolist())
-    return facts
+                metadata[name] = np.array(column.tolist())
+    return metadata
 
 
 class Images(NamedTuple):
@@ -53,7 +53,7 @@ class Images(NamedTuple):
     @classmethod
     def from_faces(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
         labels = torch.from_numpy(faces.labels[rows]).to(device)
-        return cls(load_pixels(select_images(faces.images, rows), device), labels, faces.facts.index.to_numpy()[rows])
+        return cls(load_pixels(select_images(faces.images, rows), device), labels, faces.metadata.index.to_numpy()[rows])
 
     def join_images(self, others: "Images") -> "Images":
         """These images and then the others."""
@@ -74,7 +74,7 @@ class Task:
     val: Images
     test: Images
     split_hash: str
-    facts: dict[str, np.ndarray]
+    metadata: dict[str, np.ndarray]
     """`get_known_metadata` of the test images"""
     partners: dict[str, Images] = field(default_factory=dict)
     """images of other roles, such as adults"""

@@ -1,4 +1,4 @@
-"""Xlsx: the cells of a spreadsheet's first sheet, where a data set's facts come as one; too little to need a library."""
+"""Xlsx: the cells of a spreadsheet's first sheet, where a data set's metadata come as one; too little to need a library."""
 
 import re
 import zipfile
@@ -9,7 +9,7 @@ from trainables.data.decode import DataError
 
 _SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 LARGEST = 2**24
-"""bytes of a part: a table of facts is small, and an archive may claim anything"""
+"""bytes of a part: a table of metadata is small, and an archive may claim anything"""
 
 
 def read_sheet(file: Path) -> list[list[str]]:

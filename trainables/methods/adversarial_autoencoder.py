@@ -106,7 +106,7 @@ class AdversarialPhase(Phase):
         train, modules, settings = self.method.task.train, self.method.modules, self.method.settings
         rows = self.order[step * self.batch : (step + 1) * self.batch]
         images, persons, drawn = normalise_images(train.pixels[rows]), train.labels[rows], self.drawn[step]
-        with self.method.arithmetic.autocast(images.device):
+        with self.method.execution.autocast(images.device):
             code = modules["code"](modules["encoder"](images))
             rebuilt, sampled = modules["decoder"](code), modules["decoder"](drawn)
             judged = {
@@ -116,7 +116,7 @@ class AdversarialPhase(Phase):
                 "person": functional.cross_entropy(modules["person"](code.detach()).float(), persons),
             }
         self.update_parameters(torch.stack(list(judged.values())).sum(), self.judges)
-        with self.method.arithmetic.autocast(images.device):
+        with self.method.execution.autocast(images.device):
             reconstruction = (images - rebuilt).abs().mean()
             mistaken = (
                 _generator_loss(modules["prior"](code))

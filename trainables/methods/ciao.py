@@ -172,7 +172,7 @@ class CIAO(Method):
             moves = {id(each) for each in self.get_trained_modules().parameters()}
             still = [each for each in self.encoder.state_dict(keep_vars=True).values() if id(each) not in moves]
             pooled = settings.regime == "DL" and not settings.mask and settings.head.pool
-            how = (settings.encoder, settings.regime, settings.regime == "DL" and settings.mask, pooled, str(self.arithmetic))
+            how = (settings.encoder, settings.regime, settings.regime == "DL" and settings.mask, pooled, str(self.execution))
             self._name = f"{how} {feature_cache.hash_tensors(still)}"
         return feature_cache.get_or_compute(self._name, pixels, self.compute_frozen)
 
@@ -263,7 +263,7 @@ class CIAOPhase(Phase):
         """What `CIAO.compute_frozen` gives of these images."""
         if self.kept is not None:
             return tuple(each[rows] for each in self.kept)
-        with torch.no_grad(), self.method.arithmetic.autocast(self.method.task.device):
+        with torch.no_grad(), self.method.execution.autocast(self.method.task.device):
             return self.method.compute_frozen(normalise_images(self.train_images.pixels[rows]))
 
     def compute_losses(
@@ -271,7 +271,7 @@ class CIAOPhase(Phase):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The decision loss, the contrastive loss (0 without a mask), and the share of images that are alike to no other."""
         method, settings = self.method, self.method.settings
-        with method.arithmetic.autocast(method.task.device):
+        with method.execution.autocast(method.task.device):
             outputs, maps = method.compute_outputs(batch)
             decision = TARGETS[method.task.target].compute_loss(outputs, labels, values)
             if method.mask is None:

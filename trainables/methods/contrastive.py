@@ -44,7 +44,7 @@ class ContrastivePhase(PoolPhase):
         return self.pool.views[rows].transpose(0, 1).flatten(0, 1), self.pool.labels[rows]
 
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        projections, labels = self.method.share.gather_features(self.model(normalise_images(inputs)), labels, self.views)
+        projections, labels = self.method.shard.gather_features(self.model(normalise_images(inputs)), labels, self.views)
         loss, logs = self.method.compare_projections(projections, labels)
         return loss, {"train/spread": measure_feature_spread(projections.detach())} | logs
 

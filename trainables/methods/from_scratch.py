@@ -68,7 +68,7 @@ class AdamPhase(Phase):
         some = slice(step * recipe.batch, (step + 1) * recipe.batch)
         rows = self.order[some]
         pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], self.moves[some])
-        with self.method.arithmetic.autocast(self.method.task.device):
+        with self.method.execution.autocast(self.method.task.device):
             scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise_images(pixels)))
         loss = functional.cross_entropy(scores.float(), train.labels[rows])
         self.optimizer.zero_grad(set_to_none=True)

@@ -71,9 +71,9 @@ class Method(ABC):
 
     def __init__(self, settings: Any, task: Task, seed: int) -> None:
         self.settings, self.task, self.seed = settings, task, seed
-        self.arithmetic = REFERENCE
+        self.execution = REFERENCE
         """how its phases compute; whoever makes it may choose another before they begin"""
-        self.share = ALONE
+        self.shard = ALONE
         """which part of it this process trains, where several do"""
         self.modules = nn.ModuleDict()
         """all that a checkpoint holds"""

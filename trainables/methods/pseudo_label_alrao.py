@@ -112,7 +112,7 @@ class AlraoRampPhase(RampPhase):
     def train_step(self, step: int) -> Logs:
         (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
         encoder, head = self.method.modules["encoder"], self.method.head
-        with self.method.arithmetic.autocast(self.method.task.device):
+        with self.method.execution.autocast(self.method.task.device):
             features = encoder(images).float()
             with keep_running_statistics(encoder):
                 further = encoder(others).float()

@@ -93,7 +93,7 @@ class SGDPhase(Phase):
         self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
 
     def begin_phase(self) -> None:
-        settings, recorded = self.method.settings, self.method.arithmetic.recorded
+        settings, recorded = self.method.settings, self.method.execution.recorded
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
@@ -114,7 +114,7 @@ class SGDPhase(Phase):
     def start_epoch(self, epoch: int) -> int:
         items = self.prepare_items(epoch)
         set_learning_rate(self.optimizer, self.method.settings.get_learning_rate(epoch, self.epochs, self.lr), self.update_parameters)
-        size = self.method.share.size
+        size = self.method.shard.size
         if min(items, self.batch) % size:
             raise BadRequest(f"devices={size}: {min(items, self.batch)} items a step cannot be shared evenly")
         order = make_generator(self.method.seed, "order", self.name, epoch).permutation(items)
@@ -122,19 +122,19 @@ class SGDPhase(Phase):
         return max(1, items // self.batch)
 
     def train_step(self, step: int) -> Logs:
-        return self.update_parameters(*self.get_batch(self.method.share.get_part(self.order[step * self.batch : (step + 1) * self.batch])))
+        return self.update_parameters(*self.get_batch(self.method.shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])))
 
     def _update_parameters(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
-        arithmetic = self.method.arithmetic
+        execution = self.method.execution
         self.optimizer.zero_grad(set_to_none=True)
-        with arithmetic.autocast(self.method.task.device):
+        with execution.autocast(self.method.task.device):
             loss, logs = (
-                arithmetic.call_compiled(type(self).compute_loss, self, inputs, labels)
+                execution.call_compiled(type(self).compute_loss, self, inputs, labels)
                 if self.compiles
                 else self.compute_loss(inputs, labels)
             )
         loss.backward()
-        logs = self.method.share.average_gradients(self.model.parameters(), {"train/loss": loss.detach(), **logs})
+        logs = self.method.shard.average_gradients(self.model.parameters(), {"train/loss": loss.detach(), **logs})
         self.optimizer.step()
         return logs
 

@@ -96,7 +96,7 @@ class TransferMethod(Method):
 
     def compute_class_scores(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores float32 [n, classes] of float images [n, c, s, s], in whatever mode the network is in."""
-        with self.arithmetic.autocast(self.task.device):
+        with self.execution.autocast(self.task.device):
             return self.modules["classifier"](self.modules["encoder"](images)).float()
 
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,7 @@ def read_affectnet(path: str, *, size: int, colour: str, population: str | None 
     """Read the manually annotated part in either form, with its official split; the test set was never released.
 
     Images of no expression, uncertain ones and those without a face (codes 8 to 10) are left out. In the older form the csv's box is
-    cut out. `valence` and `arousal` are -1 to 1, NaN where not rated (-2). Other facts: `source`, `split`.
+    cut out. `valence` and `arousal` are -1 to 1, NaN where not rated (-2). Other metadata: `source`, `split`.
 
     AffectNet does not say who is a child: "adults" is everybody. A copy in folders by class is refused, for such copies number
     the classes in two ways: use the kind folders, whose classes are named. DataError names file and line.
@@ -50,7 +50,7 @@ def read_affectnet(path: str, *, size: int, colour: str, population: str | None 
         if each.emotion in LABELS:
             found.append(each)
     notes = [f"left out: {counts[name]:,} images that are {name}" for name in CODES[8:] if counts[name]]
-    unrated = sum(each.facts["valence"] is None for each in found)
+    unrated = sum(each.metadata["valence"] is None for each in found)
     notes += [f"{unrated:,} images are not rated for valence and arousal"] if unrated else []
     notes += describe_lacking(found, RELEASE)
     notes += ["adults: used whole, children among them: AffectNet knows no ages"] if population else []

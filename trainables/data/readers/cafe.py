@@ -59,15 +59,15 @@ def read_cafe(
     if not named:
         found = next((file.relative_to(sessions.parent).as_posix() for file in files or sorted(sessions.rglob("*"))), "nothing")
         raise DataError(f"{sessions}: no image is named like {EXAMPLE}; found {found}")
-    facts = pd.DataFrame([_parse_name(file, name) for file, name in named])
+    metadata = pd.DataFrame([_parse_name(file, name) for file, name in named])
     classes = tuple(name for name in CLASSES if name in EMOTIONS.values())
-    labels = np.array([classes.index(name) for name in facts.pop("emotion")])
-    facts["mouth_open"] = facts["mouth_open"].astype("boolean")
-    notes = _check_subjects(facts, sessions.parent)
+    labels = np.array([classes.index(name) for name in metadata.pop("emotion")])
+    metadata["mouth_open"] = metadata["mouth_open"].astype("boolean")
+    notes = _check_subjects(metadata, sessions.parent)
     if passed := len(files) - len(named):
         notes.append(Doubt(f"{passed:,} images are not named like {EXAMPLE} and are left out"))
-    if (len(named), facts["subject"].nunique()) != (RELEASE.images, RELEASE.subjects):
-        here = f"{len(named):,} photographs of {facts['subject'].nunique()} children"
+    if (len(named), metadata["subject"].nunique()) != (RELEASE.images, RELEASE.subjects):
+        here = f"{len(named):,} photographs of {metadata['subject'].nunique()} children"
         notes.append(Doubt(f"{here}, where the release has {RELEASE.images:,} of {RELEASE.subjects}"))
     rows, faceless = decode_pictures(
         sessions, [Item(file.relative_to(sessions).as_posix()) for file, _ in named], size, colour, crop, landmarks
@@ -77,8 +77,8 @@ def read_cafe(
             raise DataError(why)
     if faceless:
         notes.append(f"in {len(faceless):,} of {len(named):,} photographs no face is found; they are left out")
-    facts, labels = facts.iloc[rows.kept].reset_index(drop=True), labels[rows.kept]
-    return FaceDataset(rows.values, labels, classes, facts, "CAFE, children of 2 to 8", tuple(notes), origin=rows.key)
+    metadata, labels = metadata.iloc[rows.kept].reset_index(drop=True), labels[rows.kept]
+    return FaceDataset(rows.values, labels, classes, metadata, "CAFE, children of 2 to 8", tuple(notes), origin=rows.key)
 
 
 def _find_sessions(folder: Path) -> Path:
@@ -112,12 +112,12 @@ def _parse_name(file: Path, name: re.Match[str]) -> dict[str, str | bool | None]
     }
 
 
-def _check_subjects(facts: pd.DataFrame, folder: Path) -> list[str]:
+def _check_subjects(metadata: pd.DataFrame, folder: Path) -> list[str]:
     """A note on children in several sessions; DataError for a session with several children."""
-    for session, group in facts.groupby("session", sort=True):
+    for session, group in metadata.groupby("session", sort=True):
         if group["subject"].nunique() > 1:
             first, other = group.drop_duplicates("subject")["source"].iloc[:2]
             raise DataError(f"{folder}: session {session} is one child's, but has {first} and {other}; move or rename the wrong one")
-    sessions = facts.groupby("subject")["session"].nunique()
+    sessions = metadata.groupby("subject")["session"].nunique()
     several = ", ".join(sessions[sessions > 1].index)
     return [f"children with more than one session, each kept as one subject: {several}"] if several else []

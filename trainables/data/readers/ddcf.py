@@ -85,8 +85,8 @@ def read_ddcf(
         emotion = said or TOKENS[token]
         if said and token in TOKENS and TOKENS[token] != said:
             wrong.append((file, f"its name says {TOKENS[token]}, its folder {said}"))
-        facts = {"subject": f"S{int(number):02d}", "age": float(years), "sex": sex, "ethnicity": "caucasian", "view": name[5].lower()}
-        found.append(FoundPicture(file, emotion, facts))
+        metadata = {"subject": f"S{int(number):02d}", "age": float(years), "sex": sex, "ethnicity": "caucasian", "view": name[5].lower()}
+        found.append(FoundPicture(file, emotion, metadata))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*describe_lacking(found, RELEASE), *describe_contradictions(root, wrong, len(found)), *describe_unnamed(other, EXAMPLE)]
@@ -95,7 +95,7 @@ def read_ddcf(
         notes.append(f"{count:,} pleased faces {'count as happiness' if pleased == 'happiness' else 'are left out'}")
         renamed = {"pleased": "happiness"} if pleased == "happiness" else {}
         found = [
-            FoundPicture(each.file, renamed.get(str(each.emotion), each.emotion), each.facts)
+            FoundPicture(each.file, renamed.get(str(each.emotion), each.emotion), each.metadata)
             for each in found
             if pleased != "drop" or each.emotion != "pleased"
         ]

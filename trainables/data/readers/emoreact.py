@@ -53,17 +53,17 @@ def read_emoreact(
         there |= {
             Path(file).parent.name: str(Path(file).parent) for file in list_files(root, below=place) if str(Path(file).parent) != place
         }
-        for clip_name, facts, shown in _read_labels(root, split):
+        for clip_name, metadata, shown in _read_labels(root, split):
             if clip_name not in there:
                 missing.append(clip_name)
                 continue
             if subjects and clip_name not in who:
                 raise DataError(f"{subjects}: has no line for {clip_name}")
-            known = {"split": split, "clip": clip_name} | ({"subject": who[clip_name]} if subjects else {}) | facts
+            known = {"split": split, "clip": clip_name} | ({"subject": who[clip_name]} if subjects else {}) | metadata
             found += list_clip_frames(root, there[clip_name], shown[0] if len(shown) == 1 else None, known, frames)
     if not found:
         raise DataError(f"{root}: none of the named clips lies in Data; the first: {missing[0] if missing else 'none is named'}")
-    clips = [FoundPicture(each.facts["clip"], None, each.facts) for each in found if each.frame == 0]
+    clips = [FoundPicture(each.metadata["clip"], None, each.metadata) for each in found if each.frame == 0]
     notes = describe_lacking(clips, RELEASE)
     notes += [f"{len(missing):,} named clips are not there; the first: {missing[0]}"] if missing else []
     title = "EmoReact, children of 4 to 14"
@@ -71,7 +71,7 @@ def read_emoreact(
 
 
 def _read_labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list[str]]]:
-    """Each clip of a part: its name without suffix, its facts, its labels."""
+    """Each clip of a part: its name without suffix, its metadata, its labels."""
     names_file = _find_file(root, rf"{split}_names\.txt")
     labels_file = _find_file(root, rf"{split}_labels\.te?xt")
     names = [_unquote_line(line) for _, line in read_lines(names_file)]
@@ -86,8 +86,8 @@ def _read_labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list
         values = [int(parse_number(text, where, "label", 0, 1)) for text in given]
         felt = (parse_number(valence, where, "valence", 1, 7) - 4) / 3
         shown = [label for label, value in zip(LABELS, values, strict=True) if value]
-        facts = {f"{SHOWN}{label}": value for label, value in zip(LABELS, values, strict=True)}
-        clips.append((Path(name).stem, facts | {"valence": felt}, shown))
+        metadata = {f"{SHOWN}{label}": value for label, value in zip(LABELS, values, strict=True)}
+        clips.append((Path(name).stem, metadata | {"valence": felt}, shown))
     return clips
 
 

@@ -29,7 +29,7 @@ def read_rendered_faces(path: str, *, size: int, colour: str, population: str | 
     """One domain of the embedded pack; an empty `path` stands for the population.
 
     Labels are what the person was asked to show; `unlabelled` has none (-1), its truth is the fact `truth`; a clip's frames carry its
-    main label, the facts `emoreact_*` all of them. Further facts: `style`, `intensity` (0 to 1), pose (`yaw`, `pitch`, `roll`,
+    main label, the metadata `emoreact_*` all of them. Further metadata: `style`, `intensity` (0 to 1), pose (`yaw`, `pitch`, `roll`,
     degrees), shares of ethnicity, `valence` and `arousal` (-1 to 1), ten raters' `votes_*`, the facial units `au_*` (percent),
     boxes of eyes, brows and mouth (`mouth_x0` ..., pixels of the 64 x 64 original, x1 and y1 exclusive), of clips `clip` and `frame`.
     """
@@ -37,7 +37,7 @@ def read_rendered_faces(path: str, *, size: int, colour: str, population: str | 
     if domain not in TITLES:
         raise DataError(f"faces: no domain {domain!r} (known: {', '.join(TITLES)})")
     content = faces_archive.read_archive()
-    known = content.facts
+    known = content.metadata
     within = (known["domain"] == domain) | known["domain"].str.startswith(f"{domain}/")
     if population:
         within &= (known["age"] < GROWN_UP) == (population == "children")
@@ -45,14 +45,14 @@ def read_rendered_faces(path: str, *, size: int, colour: str, population: str | 
     if not len(rows):
         raise DataError(f"faces:{domain} has no {population}")
 
-    facts = known.iloc[rows].reset_index(drop=True).dropna(axis="columns", how="all").copy()
-    facts["source"] = f"{faces_archive.PACK.name}:" + facts.pop("name")
-    intended = facts.pop("label")
+    metadata = known.iloc[rows].reset_index(drop=True).dropna(axis="columns", how="all").copy()
+    metadata["source"] = f"{faces_archive.PACK.name}:" + metadata.pop("name")
+    intended = metadata.pop("label")
     classes = tuple(name for name in CLASSES if (intended == name).any()) + tuple(sorted(set(intended) - set(CLASSES)))
     labels = intended.map({name: code for code, name in enumerate(classes)}).to_numpy(np.int64)
     if domain == "unlabelled":
-        facts["truth"], labels = intended, np.full(len(rows), -1)
-    counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in faces_archive.EMOREACT)) if name in facts]
-    facts = facts.drop(columns=["domain", "bytes"]).astype(dict.fromkeys(counts, int))
+        metadata["truth"], labels = intended, np.full(len(rows), -1)
+    counts = [name for name in ("clip", "frame", *(f"emoreact_{label}" for label in faces_archive.EMOREACT)) if name in metadata]
+    metadata = metadata.drop(columns=["domain", "bytes"]).astype(dict.fromkeys(counts, int))
     images = np.stack([crop_square(image, size, colour) for image in content.decode_images(rows)])
-    return FaceDataset(images, labels, classes, facts, TITLES[domain])
+    return FaceDataset(images, labels, classes, metadata, TITLES[domain])

@@ -40,7 +40,7 @@ RELEASE = Release(
 def read_fer2013(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
 
-    A row is a record's 0-based place in the file, in error messages, in `facts.source` and in the ages file alike. `ages` is a csv
+    A row is a record's 0-based place in the file, in error messages, in `metadata.source` and in the ages file alike. `ages` is a csv
     `row,age` (years) with one line for each row. With it, "children" keeps ages <= 12 and "adults" ages >= 25; without it "adults" keeps
     everything (adults_as_augmentation uses FER2013 whole) and "children" is an error.
 
@@ -65,11 +65,11 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     if len(images) != ROWS:
         there = f"{len(images):,} rows, where the official file has {ROWS:,}"
         notes.insert(0, Doubt(f"{there}: a part of it, or cut off between two rows"))
-    facts = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
-    facts.insert(1, "split", facts["usage"].map(SPLITS))
+    metadata = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
+    metadata.insert(1, "split", metadata["usage"].map(SPLITS))
     title = TITLES[population]
     if ages is not None:
-        facts["age"] = years = _read_ages(Path(ages), len(codes))
+        metadata["age"] = years = _read_ages(Path(ages), len(codes))
         if population is not None:
             chosen = years <= CHILD if population == "children" else years >= ADULT
             keep &= chosen
@@ -82,7 +82,7 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     classes = tuple(name for name in CLASSES if name in CODES.values())
     labels = np.array([classes.index(name) for name in CODES.values()])[codes[keep]]
     pictures, origin = resize_rows(file, key, images, keep, size, colour)
-    return FaceDataset(pictures, labels, classes, facts.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
+    return FaceDataset(pictures, labels, classes, metadata.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
 
 
 def read_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:

@@ -54,8 +54,8 @@ def read_fer2013_folders(path: str, *, size: int, colour: str, population: str |
     notes += [Doubt(f"{made:,} pictures that an augmentation made are left out")] if made else []
     notes += ["adults: used whole, children among them: no ages are known"] if population else []
     faces = build_data_set(root, found, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
-    keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
+    keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.metadata["split"].tolist())
     if keep.all():
         return faces
-    facts = faces.facts.loc[keep].reset_index(drop=True)
-    return FaceDataset(faces.images[keep], faces.labels[keep], faces.classes, facts, faces.title, (*faces.notes, *dropped))
+    metadata = faces.metadata.loc[keep].reset_index(drop=True)
+    return FaceDataset(faces.images[keep], faces.labels[keep], faces.classes, metadata, faces.title, (*faces.notes, *dropped))

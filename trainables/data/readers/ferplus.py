@@ -68,12 +68,12 @@ def read_ferplus(
         notes.append("adults: used whole, children among them: FER+ knows no ages")
     keep = np.ones(len(faces), bool)
     if copies == "drop":
-        keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.facts["split"].tolist())
+        keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.metadata["split"].tolist())
         notes += dropped
-    facts = faces.facts.loc[keep].reset_index(drop=True)
+    metadata = faces.metadata.loc[keep].reset_index(drop=True)
     origin = faces.origin if keep.all() else ""
     images = faces.images if keep.all() else faces.images[keep]
-    return FaceDataset(images, faces.labels[keep], faces.classes, facts, "FER+", tuple(notes), origin=origin)
+    return FaceDataset(images, faces.labels[keep], faces.classes, metadata, "FER+", tuple(notes), origin=origin)
 
 
 def decide_label(votes: np.ndarray, rule: str) -> tuple[int, np.ndarray]:
@@ -125,7 +125,7 @@ def _read_folders(path: str, votes: Path | None, rule: str, size: int, colour: s
             if votes and picture not in newer:
                 raise DataError(f"{votes}: has no votes for {picture}, which {file} lists")
             if each := _make_found(newer.get(picture, given), where, rule, split):
-                found.append(FoundPicture(f"{place}/{picture}", each.emotion, each.facts))
+                found.append(FoundPicture(f"{place}/{picture}", each.emotion, each.metadata))
         counts[split] = len(seen)
     return build_data_set(
         root,
@@ -139,7 +139,7 @@ def _read_folders(path: str, votes: Path | None, rule: str, size: int, colour: s
 
 
 def _describe_counts(pictures: dict[str, int], found: list[FoundPicture], rule: str, of_table: str) -> list[str]:
-    each = [sum(one.facts["split"] == split for one in found) for split in FOLDERS.values()]
+    each = [sum(one.metadata["split"] == split for one in found) for split in FOLDERS.values()]
     of = ", ".join(f"{split} {labelled:,} of {pictures.get(split, 0):,}" for split, labelled in zip(FOLDERS.values(), each, strict=True))
     notes = [f"labelled: {of}; the others are unknown or no faces"]
     if rule == "majority" and tuple(each) != MAJORITY[of_table]:
@@ -177,7 +177,7 @@ def _join_csv(file: Path, votes: Path | None, rule: str, size: int, colour: str)
         split = fer2013.SPLITS[usage]
         pictures[split] += 1
         if each := _make_found(given, where, rule, split):
-            found.append(FoundPicture(f"{file.name} row {row}", each.emotion, each.facts))
+            found.append(FoundPicture(f"{file.name} row {row}", each.emotion, each.metadata))
             rows.append(row)
     if row + 1 != len(usages):
         raise DataError(f"{votes}: {row + 1:,} rows, but {file.name} has {len(usages):,}; are these its votes?")
@@ -191,6 +191,6 @@ def _join_csv(file: Path, votes: Path | None, rule: str, size: int, colour: str)
     notes = _describe_counts(pictures, found, rule, "fer2013new.csv")
     if blank.any():
         notes.append(f"{blank.sum():,} labelled pictures are constant")
-    facts = pd.DataFrame([{"source": each.file, **each.facts} for each in found])
+    metadata = pd.DataFrame([{"source": each.file, **each.metadata} for each in found])
     labels = np.array([names.index(str(each.emotion)) for each in found])
-    return FaceDataset(values, labels, names, facts, "FER+", tuple(notes), origin=origin)
+    return FaceDataset(values, labels, names, metadata, "FER+", tuple(notes), origin=origin)

@@ -76,13 +76,13 @@ def read_folders(
         emotion = _find_class(places[bool(split)], renamed, root, labels)
         if emotion == "-":
             continue
-        facts = {"split": split} if split else {}
+        metadata = {"split": split} if split else {}
         if subject:
             if not (person := pattern.search(file)):
                 raise DataError(f"{root / file}: subject={subject} finds no person in this path")
-            facts["subject"] = person[1]
+            metadata["subject"] = person[1]
         parts.setdefault(split or "", []).append(file)
-        found.append(FoundPicture(file, emotion, facts))
+        found.append(FoundPicture(file, emotion, metadata))
     if len(parts) > 1 and "" in parts:
         raise DataError(f"{root}: has a split, but {parts[''][0]} lies outside it")
     if not found:

@@ -58,9 +58,9 @@ def read_images(
         notes.append(Doubt(f"in {len(faceless):,} of {len(files):,} images no face is found; they are left out"))
     if not kept:
         raise DataError(f"{folder}: no image is left ({'; '.join(notes)})")
-    facts = pd.DataFrame({"source": kept})
+    metadata = pd.DataFrame({"source": kept})
     if all(inside):
-        facts["split"] = [file.split("/")[0] for file in kept]
+        metadata["split"] = [file.split("/")[0] for file in kept]
     title = ", ".join(filter(None, [f"images of {folder.name}", population, label or "unlabelled"]))
     labels = np.full(len(kept), 0 if label else -1)
-    return FaceDataset(rows.values, labels, (label,) if label else (), facts, title, tuple(notes), origin=rows.key)
+    return FaceDataset(rows.values, labels, (label,) if label else (), metadata, title, tuple(notes), origin=rows.key)

@@ -60,9 +60,9 @@ def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None 
             dropped[ageless] += 1
             continue
         file = resolve_within(_get_text(rows["full_path"][row]), where)
-        facts = {"subject": _get_text(rows["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
+        metadata = {"subject": _get_text(rows["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
         if population is None or (age <= CHILD if population == "children" else age >= ADULT):
-            found.append(FoundPicture(file, None, facts))
+            found.append(FoundPicture(file, None, metadata))
     notes = [f"left out: {count:,} images that {why}" for why, count in dropped.items() if count]
     if population:
         notes.append(f"{population}: {len(found):,} images, by the age when they were taken")

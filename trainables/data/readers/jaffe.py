@@ -47,8 +47,8 @@ def read_jaffe(path: str, *, size: int, colour: str, population: str | None = No
         if picture in seen:
             raise DataError(f"{root}: {seen[picture]} and {file} are one picture by their names; remove the copy")
         seen[picture] = file
-        facts = {"subject": woman.upper(), "sex": "F", "ethnicity": "japanese", "exemplar": int(exemplar)}
-        found.append(FoundPicture(file, EMOTIONS[token.upper()], facts | ratings.get(picture, {})))
+        metadata = {"subject": woman.upper(), "sex": "F", "ethnicity": "japanese", "exemplar": int(exemplar)}
+        found.append(FoundPicture(file, EMOTIONS[token.upper()], metadata | ratings.get(picture, {})))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*describe_lacking(found, RELEASE), *describe_unnamed(other, EXAMPLE)]

@@ -60,11 +60,11 @@ def read_liris_cse(
         if not words or any(word not in TOKENS for word in words):
             raise DataError(f"{root / file}: {'_'.join(tokens)!r} is no expression of LIRIS-CSE (known: {', '.join(TOKENS)})")
         shown = [TOKENS[word] for word in words]
-        facts: dict[str, Any] = {"subject": subject.upper(), "second": shown[1] if len(shown) > 1 else None, "clip": stem}
-        found += list_clip_frames(root, file, shown[0], facts | who.get(subject.upper(), {}), frames)
+        metadata: dict[str, Any] = {"subject": subject.upper(), "second": shown[1] if len(shown) > 1 else None, "clip": stem}
+        found += list_clip_frames(root, file, shown[0], metadata | who.get(subject.upper(), {}), frames)
     if not found:
         raise DataError(f"{root}: no clip is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    clips = list({each.facts["clip"]: FoundPicture(each.facts["clip"], each.emotion, each.facts) for each in found}.values())
+    clips = list({each.metadata["clip"]: FoundPicture(each.metadata["clip"], each.emotion, each.metadata) for each in found}.values())
     notes = [*describe_lacking(clips, Release(images=208, subjects=12)), *describe_unnamed(other, EXAMPLE)]
     notes += ["ages and sexes are not known: there is no table of participants"] if not who else []
     title = "LIRIS-CSE, children of 4 to 12"

@@ -59,8 +59,8 @@ def read_nimh_chefs(
         emotion, letter = FOLDERS[place[1]], _EMOTION.match(stem)
         if letter and LETTERS[letter[1].upper()] != emotion:
             wrong.append((file, f"its name says {LETTERS[letter[1].upper()]}"))
-        facts = {"subject": f"{subject[1].upper()}{int(subject[2]):02d}", "sex": subject[1].upper(), "gaze": GAZES[place[2]]}
-        found.append(FoundPicture(file, emotion, facts))
+        metadata = {"subject": f"{subject[1].upper()}{int(subject[2]):02d}", "sex": subject[1].upper(), "gaze": GAZES[place[2]]}
+        found.append(FoundPicture(file, emotion, metadata))
     if not found:
         raise DataError(f"{root}: no image lies in a folder as in {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*describe_lacking(found, RELEASE), *describe_contradictions(root, wrong, len(found)), *describe_unnamed(other, EXAMPLE)]

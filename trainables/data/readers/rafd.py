@@ -55,15 +55,15 @@ def read_rafd(
         degrees, model, group, sex, token, gaze = (part.lower() for part in name.groups())
         if who.setdefault(model, (group, sex)) != (group, sex):
             raise DataError(f"{root / file}: model {model} is {' '.join(who[model])} in another file; one of them is misnamed")
-        facts = {"subject": model, "sex": sex[0].upper(), "ethnicity": "caucasian" if group == "kid" else group}
-        found.append(FoundPicture(file, EMOTIONS[token], facts | {"group": group, "angle": int(degrees), "gaze": gaze}))
+        metadata = {"subject": model, "sex": sex[0].upper(), "ethnicity": "caucasian" if group == "kid" else group}
+        found.append(FoundPicture(file, EMOTIONS[token], metadata | {"group": group, "angle": int(degrees), "gaze": gaze}))
     if not found:
         raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
     notes = [*describe_lacking(found, RELEASE), *describe_unnamed(other, EXAMPLE)]
     if population:
-        found = [each for each in found if (each.facts["group"] == "kid") == (population == "children")]
+        found = [each for each in found if (each.metadata["group"] == "kid") == (population == "children")]
     if angle:
-        found = [each for each in found if each.facts["angle"] == int(angle)]
+        found = [each for each in found if each.metadata["angle"] == int(angle)]
         notes.append(f"{len(found):,} images of angle {angle}")
     title = ", ".join(filter(None, ("RaFD", population, f"angle {angle}" if angle else "")))
     classes = EMOTIONS.values()

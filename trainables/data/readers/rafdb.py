@@ -70,8 +70,10 @@ def _read_official(root: Path) -> tuple[list[FoundPicture], list[str]]:
             raise DataError(f"{where}: {name[:60]!r} is not named like train_00001.jpg")
         if stem in found:
             raise DataError(f"{where}: {name} is listed a second time")
-        facts = {"split": match[1].split("_")[0]} | (_read_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {})
-        found[stem] = FoundPicture(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], facts)
+        metadata = {"split": match[1].split("_")[0]} | (
+            _read_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {}
+        )
+        found[stem] = FoundPicture(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], metadata)
     return list(found.values()), [f"{len(files):,} images have no line in {LIST} and are left out"] if files else []
 
 
@@ -113,12 +115,12 @@ def _select_population(
         return select_by_age(ages, found, population, "RAF-DB")
     if population is None:
         return found, "RAF-DB", []
-    grouped = [each for each in found if each.facts.get("age_group")]
+    grouped = [each for each in found if each.metadata.get("age_group")]
     if not grouped and population == "children":
         raise DataError(f"{path}: does not say who is a child: it has no Annotation/manual; add it, or give ages=FILE")
     if not grouped:
         return found, "RAF-DB, used whole as adults", ["adults: used whole, children among them, for want of ages"]
-    chosen = [each for each in grouped if (each.facts["age_group"] in YOUNG) == (population == "children")]
+    chosen = [each for each in grouped if (each.metadata["age_group"] in YOUNG) == (population == "children")]
     years = "19 or under" if population == "children" else "20 or over"
     return (
         chosen,

@@ -27,9 +27,9 @@ def main(
     shots, start = corpus.plan_pictures(), time.monotonic()
     coded, rows = [], []
     with get_context("fork").Pool(processes) as pool:
-        for k, (file, facts) in enumerate(pool.imap(corpus.render_shot, shots, chunksize=32), start=1):
+        for k, (file, metadata) in enumerate(pool.imap(corpus.render_shot, shots, chunksize=32), start=1):
             coded.append(file)
-            rows.append(facts)
+            rows.append(metadata)
             if k % 100 == 0 or k == len(shots):
                 left = (time.monotonic() - start) / k * (len(shots) - k)
                 print(f"\r{k}/{len(shots)} faces, {left:.0f} s left ", end="", file=sys.stderr, flush=True)

@@ -115,7 +115,7 @@ def make_view(shot: Shot) -> scene.Scene:
 
 
 def render_shot(shot: Shot) -> tuple[bytes, dict[str, object]]:
-    """A shot as a WebP file, and its row of facts."""
+    """A shot as a WebP file, and its row of metadata."""
     who, where = make_person(shot.subject, shot.ages), make_view(shot)
     weights, intensity, valence, arousal = perform_shot(shot)
     picture = shade.render_picture(mesh.load_head(), who, weights, where, make_stream(f"{shot.name}/grain"))
@@ -125,7 +125,7 @@ def render_shot(shot: Shot) -> tuple[bytes, dict[str, object]]:
     coded = BytesIO()
     Image.fromarray(picture.image).save(coded, "WEBP", quality=QUALITY, method=6)
     units = dict(zip(mesh.load_head().unit_names, weights, strict=True))
-    facts: dict[str, object] = {
+    metadata: dict[str, object] = {
         "name": shot.name,
         "domain": shot.domain,
         "subject": who.subject,
@@ -147,6 +147,6 @@ def render_shot(shot: Shot) -> tuple[bytes, dict[str, object]]:
         **{f"au_{name}": round(100 * float(weight)) for name, weight in units.items()},
     }
     if shot.domain == "clips":
-        facts |= {"clip": int(shot.name.split("/")[1]), "frame": shot.frame}
-        facts |= {f"emoreact_{name}": int(name in (shot.label, shot.second)) for name in EMOREACT}
-    return coded.getvalue(), facts
+        metadata |= {"clip": int(shot.name.split("/")[1]), "frame": shot.frame}
+        metadata |= {f"emoreact_{name}": int(name in (shot.label, shot.second)) for name in EMOREACT}
+    return coded.getvalue(), metadata

@@ -1,7 +1,7 @@
-"""The pack: rendered faces and their facts in one file. Reading it needs numpy, pandas and OpenCV, nothing of the renderer.
+"""The pack: rendered faces and their metadata in one file. Reading it needs numpy, pandas and OpenCV, nothing of the renderer.
 
-Layout, little-endian: magic (8 bytes), version (uint16), length of the facts (uint32), length of the pictures (uint64), SHA-256 of all
-that follows (32 bytes); the facts, a CSV compressed by xz; the pictures, WebP files end to end in the order of the rows, each as long
+Layout, little-endian: magic (8 bytes), version (uint16), length of the metadata (uint32), length of the pictures (uint64), SHA-256 of all
+that follows (32 bytes); the metadata, a CSV compressed by xz; the pictures, WebP files end to end in the order of the rows, each as long
 as its row's `bytes` says.
 """
 
@@ -27,13 +27,13 @@ PACK = Path(__file__).parents[1] / "faces.pack"
 
 REGIONS = ("left_eye", "right_eye", "left_brow", "right_brow", "mouth")
 EDGES = ("x0", "y0", "x1", "y1")
-"""each region's box is in the facts as `mouth_x0` ...: pixels of the 64 x 64 picture, x1 and y1 exclusive; left is the person's left"""
+"""each region's box is in the metadata as `mouth_x0` ...: pixels of the 64 x 64 picture, x1 and y1 exclusive; left is the person's left"""
 EMOREACT = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
 
 
 @dataclass(frozen=True)
 class Pack:
-    facts: pd.DataFrame
+    metadata: pd.DataFrame
     """one row a picture"""
     pictures: bytes
 
@@ -43,7 +43,7 @@ class Pack:
 
     @cached_property
     def starts(self) -> np.ndarray:
-        return np.concatenate([[0], self.facts["bytes"].cumsum()])
+        return np.concatenate([[0], self.metadata["bytes"].cumsum()])
 
     def decode_images(self, rows: np.ndarray) -> np.ndarray:
         """The pictures of these rows (indices), decoded: uint8 [n, SIZE, SIZE, 3], RGB."""
@@ -56,9 +56,9 @@ class Pack:
         return out
 
 
-def write_archive(path: Path, facts: pd.DataFrame, coded: list[bytes]) -> None:
-    """Write a pack: `coded` are WebP files, one a row of `facts`. The file appears complete or not at all."""
-    table = facts.assign(bytes=[len(file) for file in coded]).to_csv(index=False).encode()
+def write_archive(path: Path, metadata: pd.DataFrame, coded: list[bytes]) -> None:
+    """Write a pack: `coded` are WebP files, one a row of `metadata`. The file appears complete or not at all."""
+    table = metadata.assign(bytes=[len(file) for file in coded]).to_csv(index=False).encode()
     packed, pictures = lzma.compress(table, preset=9), b"".join(coded)
     header = HEADER.pack(MAGIC, VERSION, len(packed), len(pictures), hashlib.sha256(packed + pictures).digest())
     aside = path.with_name(path.name + ".part")
@@ -75,12 +75,12 @@ def read_archive(path: Path = PACK) -> Pack:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {mend}") from None
     if len(content) < HEADER.size or not content.startswith(MAGIC):
         raise DataError(f"{path}: not a pack of faces ({len(content)} bytes); {mend}")
-    _, version, facts, pictures, digest = HEADER.unpack_from(content)
+    _, version, metadata, pictures, digest = HEADER.unpack_from(content)
     if version != VERSION:
         raise DataError(f"{path}: a pack of version {version}, this program reads version {VERSION}; {mend}")
-    if len(content) != HEADER.size + facts + pictures:
-        raise DataError(f"{path}: {len(content)} bytes where its header promises {HEADER.size + facts + pictures}; {mend}")
+    if len(content) != HEADER.size + metadata + pictures:
+        raise DataError(f"{path}: {len(content)} bytes where its header promises {HEADER.size + metadata + pictures}; {mend}")
     if hashlib.sha256(memoryview(content)[HEADER.size :]).digest() != digest:
         raise DataError(f"{path}: altered since it was written (checksum differs); {mend}")
-    table = lzma.decompress(content[HEADER.size : HEADER.size + facts])
-    return Pack(pd.read_csv(BytesIO(table)), content[HEADER.size + facts :])
+    table = lzma.decompress(content[HEADER.size : HEADER.size + metadata])
+    return Pack(pd.read_csv(BytesIO(table)), content[HEADER.size + metadata :])

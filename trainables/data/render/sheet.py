@@ -13,9 +13,9 @@ TILE, MARGIN, HEAD = 88, 124, 24
 
 def find_recognised(pack: Pack, domain: str, label: str) -> np.ndarray:
     """Rows of two pictures, of two people, that most raters call by their label: the class as it looks when it can be seen."""
-    facts = pack.facts[(pack.facts["domain"] == domain) & (pack.facts["label"] == label)]
-    facts = facts.sort_values(f"votes_{label}", ascending=False, kind="stable").drop_duplicates("subject")
-    return facts.index.to_numpy()[:2]
+    metadata = pack.metadata[(pack.metadata["domain"] == domain) & (pack.metadata["label"] == label)]
+    metadata = metadata.sort_values(f"votes_{label}", ascending=False, kind="stable").drop_duplicates("subject")
+    return metadata.index.to_numpy()[:2]
 
 
 def draw_sheet(pack: Pack) -> np.ndarray:
@@ -37,7 +37,7 @@ def draw_sheet(pack: Pack) -> np.ndarray:
     for block, (caption, _) in enumerate(ROWS):
         write(caption, 8, HEAD + (2 * block + 1) * TILE)
     for line, clip in enumerate(CLIPS, start=2 * len(ROWS)):
-        frames = pack.facts[(pack.facts["domain"] == "clips") & (pack.facts["clip"] == clip)]
+        frames = pack.metadata[(pack.metadata["domain"] == "clips") & (pack.metadata["clip"] == clip)]
         paste(pack.decode_images(frames.index.to_numpy()), [(line, column) for column in range(len(frames))])
         write(f"clip: {frames['label'].iloc[0]}", 8, HEAD + line * TILE + TILE // 2)
     return canvas

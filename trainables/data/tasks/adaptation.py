@@ -60,7 +60,7 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
     rows = list_clips(found, settings.frames) if settings.frames else np.arange(len(found))[:, None]
     first = rows[:, 0]
     strata = found.labels[first] if target.one_class else np.zeros(len(rows), np.int64)
-    part = _assign_parts(strata, found.facts.iloc[first], whole.title, settings, seed)
+    part = _assign_parts(strata, found.metadata.iloc[first], whole.title, settings, seed)
     train, val, test = (np.flatnonzero(part == each) for each in range(3))
     for name, each in (("training", train), ("selection", val), ("test", test)):
         if not len(each):
@@ -81,22 +81,22 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
         val=images(val),
         test=images(test),
         split_hash=hash_split((first[train], first[val], first[test]), whole.fingerprint),
-        facts=get_known_metadata(found, first[test]),
+        metadata=get_known_metadata(found, first[test]),
         target=settings.target,
         scored=True,
     )
 
 
-def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
+def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
     """The part of each image or clip."""
     rng = make_generator(seed, "split")
-    persons = np.array([f"image {row}" for row in range(len(facts))], object)
-    if "subject" in facts:
-        named = facts["subject"].notna().to_numpy()
-        persons[named] = facts["subject"].to_numpy(object)[named]
-    part = np.full(len(facts), -1)
+    persons = np.array([f"image {row}" for row in range(len(metadata))], object)
+    if "subject" in metadata:
+        named = metadata["subject"].notna().to_numpy()
+        persons[named] = metadata["subject"].to_numpy(object)[named]
+    part = np.full(len(metadata), -1)
     if settings.by == "official":
-        official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
+        official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
         val, test = official == "val", official == "test"
         if test.any() or val.any():
             part[test if test.any() else val] = TEST
@@ -104,11 +104,11 @@ def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings:
                 part[val] = VAL
         else:
             part[split_groups(labels, persons, (1 - settings.test, settings.test), rng) == 1] = TEST
-    elif "subject" not in facts:
+    elif "subject" not in metadata:
         raise DataError(f"{title}: knows no subjects, so by={settings.by} has none to leave out; use by=official")
     elif settings.by == "exemplar":
-        part[_number_exemplars(labels, facts) == seed % FOLDS + 1] = TEST
-        persons = np.arange(len(facts)).astype(object)  # everybody is in training and test: selection is by image, too
+        part[_number_exemplars(labels, metadata) == seed % FOLDS + 1] = TEST
+        persons = np.arange(len(metadata)).astype(object)  # everybody is in training and test: selection is by image, too
     else:
         everybody = sorted(set(persons))
         part[persons == everybody[seed % len(everybody)]] = TEST
@@ -118,11 +118,11 @@ def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, title: str, settings:
     return np.where(part < 0, TRAIN, part)
 
 
-def _number_exemplars(labels: np.ndarray, facts: pd.DataFrame) -> np.ndarray:
+def _number_exemplars(labels: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
     """Which of a person's pictures of an expression each is, from 1; in their order where the data set does not number them."""
-    if "exemplar" in facts:
-        return facts["exemplar"].to_numpy(int)
-    return pd.Series(1, index=range(len(labels))).groupby([facts["subject"].to_numpy(object), labels]).cumsum().to_numpy()
+    if "exemplar" in metadata:
+        return metadata["exemplar"].to_numpy(int)
+    return pd.Series(1, index=range(len(labels))).groupby([metadata["subject"].to_numpy(object), labels]).cumsum().to_numpy()
 
 
 TASKS.register("adaptation")(TaskKind(AdaptationTaskSettings, build_task, list_roles))

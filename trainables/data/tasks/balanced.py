@@ -43,9 +43,9 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
     target = faces[settings.target].select_classes(settings.classes)
     groups = None
     if settings.by == "subject":
-        if "subject" not in target.facts:
+        if "subject" not in target.metadata:
             raise DataError(f"{target.title}: knows no subjects, so it cannot be split by subject; use by=image")
-        groups = target.facts["subject"].to_numpy(object)  # a missing one is refused by the split
+        groups = target.metadata["subject"].to_numpy(object)  # a missing one is refused by the split
     split = balanced_split(
         target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )
@@ -59,7 +59,7 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         val=Images.from_faces(target, split.val, device),
         test=Images.from_faces(target, split.test, device),
         split_hash=hash_split(split, faces[settings.target].fingerprint),
-        facts=get_known_metadata(target, split.test),
+        metadata=get_known_metadata(target, split.test),
         partners=partners,
     )
 

@@ -39,31 +39,31 @@ def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], see
         raise make_unknown_error("role", settings.target, faces)
     whole = faces[settings.target]
     target = whole.select_classes(settings.classes)
-    split = _cut_split(settings, target, whole.persons[target.facts.index.to_numpy()], seed)
+    split = _cut_split(settings, target, whole.persons[target.metadata.index.to_numpy()], seed)
     return Task(
         classes=settings.classes,
         train=Images.from_faces(target, split.train, device),
         val=Images.from_faces(target, split.val, device),
         test=Images.from_faces(target, split.test, device),
-        split_hash=hash_split([target.facts.index.to_numpy()[part] for part in split], whole.fingerprint),
-        facts=get_known_metadata(target, split.test),
+        split_hash=hash_split([target.metadata.index.to_numpy()[part] for part in split], whole.fingerprint),
+        metadata=get_known_metadata(target, split.test),
     )
 
 
 def _cut_split(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.ndarray, seed: int) -> Split:
-    facts, labels, share = target.facts, target.labels, settings.validation
-    if settings.by == "subject" and "subject" not in facts:
+    metadata, labels, share = target.metadata, target.labels, settings.validation
+    if settings.by == "subject" and "subject" not in metadata:
         raise DataError(f"{target.title}: knows no subjects, so none can be left out; use by=official or by=fold")
     column = "split" if settings.by == "official" else "exemplar"
-    if settings.by in ("official", "exemplar") and column not in facts:
+    if settings.by in ("official", "exemplar") and column not in metadata:
         raise DataError(f"{target.title}: has no {'official split' if column == 'split' else 'exemplars'}; use by=fold or by=subject")
     try:
         if settings.by == "official":
-            return official_split(labels, facts["split"].to_numpy(object), persons, share, make_generator(seed, "split"))
+            return official_split(labels, metadata["split"].to_numpy(object), persons, share, make_generator(seed, "split"))
         if settings.by == "fold":
             which = seed % settings.folds if settings.which is None else settings.which
             return fold_split(labels, persons, which, settings.folds, share, make_generator(0, "folds"))
-        groups = persons if settings.by == "subject" else facts["exemplar"].to_numpy()
+        groups = persons if settings.by == "subject" else metadata["exemplar"].to_numpy()
         which = seed % len(set(groups)) if settings.which is None else settings.which
         return left_out_split(labels, groups, which, persons, share, make_generator(seed, "split"))
     except DataError as error:

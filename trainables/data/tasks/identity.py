@@ -45,11 +45,11 @@ def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], se
         if role not in faces:
             raise make_unknown_error("role", role, faces)
         each = faces[role]
-        if "subject" not in each.facts:
+        if "subject" not in each.metadata:
             raise DataError(f"{each.title}: knows no subjects, so nobody can be told apart; name a data set that does for role {role}")
-        named = each.take_rows(each.facts["subject"].notna().to_numpy())
+        named = each.take_rows(each.metadata["subject"].notna().to_numpy())
         parts.append(named.images)
-        names.append(f"{each.title}: " + named.facts["subject"].astype(str).to_numpy(object))  # one name in two sets is two persons
+        names.append(f"{each.title}: " + named.metadata["subject"].astype(str).to_numpy(object))  # one name in two sets is two persons
     images, subject = np.concatenate(parts), np.concatenate(names)
     classes, codes, counts = np.unique(subject.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(counts >= settings.fewest)
@@ -73,7 +73,7 @@ def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], se
         val=val,
         test=test,
         split_hash=hash_split((train.rows, val.rows, test.rows), fingerprints),
-        facts={"subject": subject[test.rows].astype(str)},
+        metadata={"subject": subject[test.rows].astype(str)},
     )
 
 

@@ -12,7 +12,7 @@ from trainables.data.mapped import join_images, select_images
 from trainables.data.pixels import to_tensor
 from trainables.data.splits import Split, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import METADATA, TASKS, Images, Task, TaskKind, get_known_metadata
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
 from trainables.streams import make_generator
@@ -66,7 +66,7 @@ def build_task(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset],
         val=_make_images(trained, own.val, settings, "selection", device),
         test=test,
         split_hash=hash_split(split, tested.fingerprint),
-        facts=get_known_metadata(shown, shown.facts.index.get_indexer(pd.Index(test.rows))),
+        metadata=get_known_metadata(shown, shown.metadata.index.get_indexer(pd.Index(test.rows))),
         tests={"own": _make_images(trained, own.test, settings, "test", device)},
     )
 
@@ -90,31 +90,31 @@ def _check_settings(settings: PopulationsTaskSettings, faces: dict[str, FaceData
 
 
 def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset:
-    """The labelled images of these roles end to end, each data set once; the facts' index counts the rows of the whole data sets."""
+    """The labelled images of these roles end to end, each data set once; the metadata' index counts the rows of the whole data sets."""
     each = list({faces[role].fingerprint: faces[role] for role in names}.values())
     classes = tuple(dict.fromkeys(name for one in each for name in one.classes))
-    images, labels, facts, start = [], [], [], 0
+    images, labels, metadata, start = [], [], [], 0
     for number, one in enumerate(each):
         rows = np.flatnonzero(one.labels >= 0)
         images.append(select_images(one.images, rows))
         labels.append(np.array([classes.index(name) for name in one.classes])[one.labels[rows]])
-        table = one.facts[[name for name in (*FACTS, "split") if name in one.facts]].iloc[rows]
+        table = one.metadata[[name for name in (*METADATA, "split") if name in one.metadata]].iloc[rows]
         if "subject" in table and len(each) > 1:
             table = table.assign(subject=table["subject"].map(lambda name, number=number: name if pd.isna(name) else f"{number}: {name}"))
-        facts.append(table.set_axis(table.index + start))
+        metadata.append(table.set_axis(table.index + start))
         start += len(one)
     title = " and ".join(one.title for one in each)
-    return FaceDataset(join_images(images), np.concatenate(labels), classes, pd.concat(facts), title)
+    return FaceDataset(join_images(images), np.concatenate(labels), classes, pd.concat(metadata), title)
 
 
 def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:
     """Rows of the union: as an official split says, and what that lacks cut from its training images."""
     count = len(faces)
-    official = faces.facts["split"].to_numpy(object) if "split" in faces.facts else np.full(count, None)
+    official = faces.metadata["split"].to_numpy(object) if "split" in faces.metadata else np.full(count, None)
     persons = np.array([f"image {row}" for row in range(count)], object)
-    if "subject" in faces.facts:
-        named = faces.facts["subject"].notna().to_numpy()
-        persons[named] = faces.facts["subject"].to_numpy(object)[named]
+    if "subject" in faces.metadata:
+        named = faces.metadata["subject"].notna().to_numpy()
+        persons[named] = faces.metadata["subject"].to_numpy(object)[named]
     val, test = official == "val", official == "test"
     part = np.where(test, 2, np.where(val, 1, 0))
     shares = (0.0 if val.any() else settings.validation, 0.0 if test.any() else settings.test_share)

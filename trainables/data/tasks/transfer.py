@@ -13,7 +13,7 @@ from trainables.data.mapped import join_images
 from trainables.data.pixels import load_pixels, to_tensor
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import FACTS, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import METADATA, TASKS, Images, Task, TaskKind, get_known_metadata
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
 from trainables.streams import make_generator
@@ -67,8 +67,8 @@ def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], se
     part = np.full(len(labelled), TRAIN)
     for number in np.unique(source):  # two roles may be played by one data set: its persons are dealt once
         rows = np.flatnonzero(source == number)
-        facts = labelled.facts.iloc[rows]
-        part[rows] = _assign_parts(labelled.labels[rows], facts, settings, make_generator(seed, "split", number))
+        metadata = labelled.metadata.iloc[rows]
+        part[rows] = _assign_parts(labelled.labels[rows], metadata, settings, make_generator(seed, "split", number))
     _check_parts(labelled, part, settings)
     train, gate, val, test = (np.flatnonzero(part == each) for each in range(4))
     tested, unlabelled, held = labelled, None, settings.labelled
@@ -90,7 +90,7 @@ def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], se
         val=Images.from_faces(labelled, val, device),
         test=Images.from_faces(tested, test, device),
         split_hash=hash_split((train, gate, val, test), fingerprints),
-        facts=get_known_metadata(tested, test),
+        metadata=get_known_metadata(tested, test),
         partners={"pool": _make_pool(settings, faces, device, unlabelled)},
         gate=Images.from_faces(labelled, gate, device),
     )
@@ -117,28 +117,28 @@ def _check_settings(settings: TransferTaskSettings, faces: dict[str, FaceDataset
 def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str, ...], start: int = 0) -> tuple[FaceDataset, np.ndarray]:
     """The roles' images of the classes they give, end to end in the order of the roles' names, and which data set [n] each is of.
 
-    The index of the facts is a row in the whole data sets laid end to end, counted from `start`.
+    The index of the metadata is a row in the whole data sets laid end to end, counted from `start`.
     """
-    parts, facts, sources = [], [], []
+    parts, metadata, sources = [], [], []
     seen: dict[str, int] = {}
     for role in sorted(gives):
         whole = faces[role]
         part = whole.select_classes(gives[role])
         parts.append((part.images, np.array([classes.index(name) for name in gives[role]])[part.labels]))
-        columns = [name for name in (*FACTS, "split") if name in part.facts]
-        facts.append(part.facts[columns].set_axis(part.facts.index + start))
+        columns = [name for name in (*METADATA, "split") if name in part.metadata]
+        metadata.append(part.metadata[columns].set_axis(part.metadata.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
     images, labels = (join_images(list(each)) for each in zip(*parts, strict=True))
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
-    return FaceDataset(images, labels, classes, pd.concat(facts), title), np.concatenate(sources)
+    return FaceDataset(images, labels, classes, pd.concat(metadata), title), np.concatenate(sources)
 
 
-def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
+def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
     """The part of each image of one data set: as its official split says; what that lacks is cut from its training images."""
-    official = facts["split"].to_numpy(object) if "split" in facts else np.full(len(facts), None)
-    persons = _name_persons(facts)
-    part = np.full(len(facts), TEST)
+    official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
+    persons = _name_persons(metadata)
+    part = np.full(len(metadata), TEST)
     val, test = official == "val", official == "test"
     part[val] = split_groups(labels[val], persons[val], (0, 0.5, 0.5, 0), rng)
     half, tested = 0 if val.any() else settings.validation / 2, 0 if test.any() or settings.target else settings.test
@@ -147,12 +147,12 @@ def _assign_parts(labels: np.ndarray, facts: pd.DataFrame, settings: TransferTas
     return part
 
 
-def _name_persons(facts: pd.DataFrame) -> np.ndarray:
+def _name_persons(metadata: pd.DataFrame) -> np.ndarray:
     """Whose each image is; one of whom nothing is known is a person of his own."""
-    persons = np.array([f"image {row}" for row in range(len(facts))], object)
-    if "subject" in facts:
-        named = facts["subject"].notna().to_numpy()
-        persons[named] = facts["subject"].to_numpy(object)[named]
+    persons = np.array([f"image {row}" for row in range(len(metadata))], object)
+    if "subject" in metadata:
+        named = metadata["subject"].notna().to_numpy()
+        persons[named] = metadata["subject"].to_numpy(object)[named]
     return persons
 
 
@@ -162,10 +162,10 @@ def _count_rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
 
 def _draw_target_rows(target: FaceDataset, settings: TransferTaskSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The rows of the target's images that are tested on, and of the others."""
-    official = target.facts["split"].to_numpy(object) == "test" if "split" in target.facts else np.zeros(len(target), bool)
+    official = target.metadata["split"].to_numpy(object) == "test" if "split" in target.metadata else np.zeros(len(target), bool)
     part = np.where(official, 1, 0)
     if not official.any():
-        part = split_groups(target.labels, _name_persons(target.facts), (1 - settings.test, settings.test), rng)
+        part = split_groups(target.labels, _name_persons(target.metadata), (1 - settings.test, settings.test), rng)
     for number, name in enumerate(target.classes):
         if (target.labels == number).any() and not (part[target.labels == number] == 1).any():
             raise DataError(f"{target.title}: class {name} has {(target.labels == number).sum()} images, and none is in the test part")
@@ -187,8 +187,8 @@ def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], de
     for role in sorted(settings.pool):
         each = faces[role]
         names = np.array([*each.classes, ""], object)[each.labels]
-        if "truth" in each.facts:
-            names = np.where(each.labels < 0, each.facts["truth"].to_numpy(object), names)
+        if "truth" in each.metadata:
+            names = np.where(each.labels < 0, each.metadata["truth"].to_numpy(object), names)
         code = {name: number for number, name in enumerate(settings.classes)}
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
         images.append(each.images)
