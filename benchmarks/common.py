@@ -52,7 +52,7 @@ def kilobytes(pid: int) -> float:
 
 def pocket_cells(seeds: int, first_seed: int = 0, only: dict[str, str] | None = None, settings: dict[str, Any] | None = None) -> list[Any]:
     """Cells of the pocket study on the embedded faces, narrowed to `only`, with these settings; seeds count from `first_seed`."""
-    from platform.grid import read_roles
+    from platform.cli.study_options import read_roles
     from search_spaces.study import STUDIES
 
     study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(first_seed + seeds)

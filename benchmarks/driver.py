@@ -57,7 +57,7 @@ def training(cell, folder, report=lambda row: True, context=None, *given, **opti
 def main(cells: Annotated[list[int] | None, typer.Argument(help="how many, one run each")] = None, slots: int = 2) -> None:
     """Measure, print a table, end with one line of JSON."""
     from trainables.loop import train_cell
-    from trainables.store import RunFolder
+    from trainables.storage.store import RunFolder
 
     here, figures, rows = machine(), {}, []
     with tempfile.TemporaryDirectory(prefix="driver-") as scratch:

@@ -15,7 +15,7 @@ import typer
 
 from benchmarks.common import last_line, machine, pocket_cells, show
 from trainables.loop import train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CHECKOUT = Path(__file__).parents[1]
 IMAGES, SEEDS, METHODS = 64, 10, ("SL(c)", "SC(c<-a)")

@@ -14,13 +14,13 @@ import torch
 import typer
 
 from benchmarks.common import last_line, machine, show
-from platform.grid import read_roles
+from platform.cli.study_options import read_roles
 from search_spaces.study import STUDIES
 from trainables.autotune import AutotuneResult
-from trainables.execution import ExecutionConfig
+from trainables.execution.config import ExecutionConfig
 from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 
 def main(

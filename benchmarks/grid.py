@@ -34,7 +34,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="as platform.grid's")] = None,
 ) -> None:
     """Measure, print a table, end with one line of JSON: first_cell_s, total_s, peak_pss_gb."""
-    from trainables.store import RunFolder
+    from trainables.storage.store import RunFolder
 
     here, mark = machine(), uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="grid-") as runs:

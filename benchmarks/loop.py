@@ -21,9 +21,9 @@ from benchmarks.common import last_line, machine, pocket_cells, show
 from trainables.autotune import AutotuneResult
 from trainables.cell import Cell
 from trainables.data.augment import Augmentation, augment_images, draw_parameters
-from trainables.execution import REFERENCE, ExecutionConfig
+from trainables.execution.config import REFERENCE, ExecutionConfig
 from trainables.loop import make_method, make_task, train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "pocket": {"epochs": 6},

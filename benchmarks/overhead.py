@@ -27,9 +27,9 @@ def main(
     seed: int = 0,
 ) -> None:
     """Measure, print a table, end with one line of JSON: ratio, warm_s, cold_s."""
-    from platform import schedule  # first: it has Ray's environment set before Ray is imported
-    from platform.grid import redirect_output
-    from trainables.store import RunFolder
+    from platform.launch import schedule
+    from platform.launch.process import redirect_output
+    from trainables.storage.store import RunFolder
 
     here, scratch = machine(), tempfile.mkdtemp(prefix="overhead-")
     only = {"method": "SL(c)", "split": "0.5", "ratio": "1"}
@@ -122,7 +122,7 @@ def train_one(config: dict[str, Any]) -> float:
 
     from trainables.cell import Cell
     from trainables.loop import train_cell
-    from trainables.store import RunFolder
+    from trainables.storage.store import RunFolder
 
     torch.set_num_threads(1)
     return train_cell(Cell.from_json(config["cell"]), RunFolder(config["runs"]))["seconds"]

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import last_line, machine, pocket_cells, show
 from benchmarks.loop import bare
-from trainables.execution import ExecutionConfig
+from trainables.execution.config import ExecutionConfig
 
 STEPS: dict[str, dict[str, Any]] = {
     "pocket": {},

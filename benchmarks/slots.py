@@ -1,7 +1,7 @@
 """How many trainings at once, with how many threads each: what a machine trains in all by each way of sharing its cores.
 
 .venv/bin/python -m benchmarks.slots lets P processes of T threads make the same steps for some seconds, all at once, way after way and
-round after round. `platform.worker_pool.count_slots` follows what it shows: one training a core, one thread each.
+round after round. `platform.launch.worker_pool.count_slots` follows what it shows: one training a core, one thread each.
 """
 
 import json

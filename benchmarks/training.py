@@ -31,7 +31,7 @@ from trainables import models
 from trainables.cell import Cell, Data
 from trainables.data.source import Source, load_faces
 from trainables.loop import make_task
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CHECKOUT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -213,17 +213,17 @@ def train_all(runs: str, slots: int) -> None:
     """A grid's cells, as the grid command trains them; without Ray in one process, side by side."""
     folder = RunFolder(runs)
     if find_spec("ray"):
-        from platform.cluster import start_ray
-        from platform.grid import redirect_output
+        from platform.launch.cluster import start_ray
+        from platform.launch.process import redirect_output
 
         with redirect_output(folder), start_ray() as ready:
-            from platform import schedule
+            from platform.launch import schedule
 
             ready()
             schedule.run_cells(folder.get_cells(), folder, lambda event: None, slots=None if torch.cuda.is_available() else slots)
         return
-    from trainables.interleave import PACK, train_together
-    from trainables.worker import Worker
+    from trainables.execution.interleave import PACK, train_together
+    from trainables.workers.worker import Worker
 
     torch.set_num_threads(1)
     worker = Worker(runs, {}, lambda *_: True, lambda device: None, lambda *_: None, lambda: False, 20.0, len(folder.get_cells()))

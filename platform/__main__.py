@@ -9,13 +9,9 @@ import platform
 
 
 def list_commands() -> dict[str, str]:
-    """Every module here that can be run, with the first line of its docstring; read, not imported: this must not wait for torch."""
-    found = {}
-    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
-        source = file.read_text(encoding="utf-8")
-        if 'if __name__ == "__main__":' in source:
-            found[file.stem] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-    return found
+    """Every package here that can be run, with the first line of its docstring; read, not imported: this must not wait for torch."""
+    files = sorted(Path(__file__).parent.glob("*/__main__.py"))
+    return {file.parent.name: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0] for file in files}
 
 
 def main() -> None:

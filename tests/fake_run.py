@@ -8,7 +8,7 @@ from search_spaces.study import Study
 from trainables import metrics
 from trainables.cell import Cell, Data
 from trainables.data.source import Source
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 EPOCHS = {"pretrain": 6, "probe": 4}

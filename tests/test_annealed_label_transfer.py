@@ -16,7 +16,7 @@ from trainables.data.task import Images
 from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.annealed_label_transfer import AnnealedLabelTransfer
 from trainables.registry import BadRequest
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {"batch": 8, "epochs": 4, "lr": 0.02}

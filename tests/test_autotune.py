@@ -14,10 +14,10 @@ from tests import tiny
 from trainables import autotune as module
 from trainables.autotune import AutotuneResult, _Timing, choose_execution, get_device_kind
 from trainables.cell import Cell, Data
-from trainables.execution import REFERENCE, ExecutionConfig
+from trainables.execution.config import REFERENCE, ExecutionConfig
 from trainables.loop import get_or_choose_execution, make_method, make_task, train_cell
 from trainables.methods.method import Method
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ CHOOSES = """
 import json, sys, torch
 from trainables.cell import Cell
 from trainables.loop import get_or_choose_execution
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 torch.set_num_threads(1)
 print(json.dumps(get_or_choose_execution(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2])).to_json()))
 """

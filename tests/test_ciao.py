@@ -12,17 +12,17 @@ import torch
 
 from tests import tiny
 from tests.test_loop import made as everything
-from trainables import feature_cache
 from trainables.cell import Cell, Data
 from trainables.data.augment import normalise_images
 from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
+from trainables.execution import feature_cache
 from trainables.loop import Stopped, make_method, make_task, train_cell
 from trainables.methods.ciao import CIAO, CIAOPhase
 from trainables.methods.method import METHODS
 from trainables.registry import BadRequest
 from trainables.settings import resolve_settings
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from platform import cluster
+from platform.launch import cluster
 from tests.running import PATIENCE_S
 from tests.s3 import free_port
 
@@ -26,7 +26,7 @@ def python(code: str, **variables: str) -> tuple[int, str]:
 
 CTRL_C = """
 import os, signal, subprocess, time
-from platform import cluster
+from platform.launch import cluster
 
 {first}
 
@@ -62,7 +62,7 @@ def test_ctrl_c_and_sigterm_stop_a_ray_that_is_coming_up(name: str, first: str) 
 UP = """
 import os, signal, time
 import ray
-from platform import cluster
+from platform.launch import cluster
 with cluster.start_ray() as ready:
     ready()
     print(ray.get(ray.remote(lambda: "a task ran").remote()))
@@ -76,7 +76,7 @@ except KeyboardInterrupt:
 
 
 REFUSED = """
-from platform import cluster
+from platform.launch import cluster
 try:
     with cluster.start_ray() as ready:
         ready()
@@ -150,7 +150,7 @@ def test_no_network_at_all_is_one_line() -> None:
 
 LEAN = """
 import sys
-import trainables.slot
+import trainables.workers.slot
 print([name for name in ("torch", "ray.tune", "tensorboard") if name in sys.modules])
 """
 
@@ -162,7 +162,7 @@ def test_what_every_worker_imports_first_is_lean() -> None:
 
 COMMANDS = """
 import sys
-import platform.command, platform.doctor, platform.report
+import platform.cli.command, platform.doctor.__main__, platform.report.__main__
 print([name for name in ("torch", "ray") if name in sys.modules])
 """
 
@@ -172,7 +172,7 @@ def test_a_report_waits_for_no_torch() -> None:
 
 
 LEFT_OUT = """
-from platform import worker_pool
+from platform.launch import worker_pool
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
@@ -191,7 +191,7 @@ def test_ray_train_still_has_what_we_leave_out() -> None:
 TWICE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.{sigint})
-from platform import cluster
+from platform.launch import cluster
 cluster._handle_signals(sys.stderr)
 try:
     print("ready", flush=True)

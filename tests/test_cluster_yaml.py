@@ -74,7 +74,7 @@ def test_start_commands_are_shell_and_agree_on_the_token(start):
 
 @pytest.mark.parametrize("start", STARTS)
 def test_a_machine_knows_its_cluster_once_it_belongs_to_it(start):
-    """So the bare command there joins it, with its token; see platform/cluster.py."""
+    """So the bare command there joins it, with its token; see platform/launch/cluster.py."""
     assert re.search(r"&& echo \S+:6379 > ~/ferray/\.cluster$", start)
     assert ".cluster" in (ROOT / ".gitignore").read_text().splitlines(), "it must not be copied from machine to machine"
 

@@ -6,8 +6,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from platform import data, doctor, explain, grid, report, search
-from platform.application import make_application
+from platform.cli.application import make_application
+from platform.data import __main__ as data
+from platform.doctor import __main__ as doctor
+from platform.explain import __main__ as explain
+from platform.grid import __main__ as grid
+from platform.report import __main__ as report
+from platform.search import __main__ as search
 
 MAINS: list[Callable[..., None]] = [grid.main, search.main, report.main, explain.main, doctor.main]
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = """
 import sys, time
 from pathlib import Path
-from platform.command import run_command
+from platform.cli.command import run_command
 def main(there: Path) -> None:
     for number in range(2000):
         print("a line of progress", number, file=sys.stderr)
@@ -63,7 +63,8 @@ def test_closed_streams_change_nothing(tmp_path: Path) -> None:
 
 CHATTER = """
 import os, sys, threading, ctypes, time
-from platform import command, console
+from platform.terminal import console
+from platform.cli import command
 write = ctypes.CDLL(None).write
 def chatter():
     while True:
@@ -99,11 +100,11 @@ def test_nothing_stands_behind_the_last_line(end: str) -> None:
 
 LATE = """
 import time, sys
-from platform.supervisor import supervise_command
+from platform.terminal.supervisor import supervise_command
 supervise_command()
 import signal
-from platform import cluster
-from platform.command import exit_on_error, run_command
+from platform.launch import cluster
+from platform.cli.command import exit_on_error, run_command
 def main() -> None:
     cluster._handle_signals(sys.stderr)
     with exit_on_error("here", resumable=True):

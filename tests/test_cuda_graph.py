@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.cuda_graph import CUDAGraphStep, set_learning_rate
+from trainables.execution.cuda_graph import CUDAGraphStep, set_learning_rate
 
 
 def plain(step: Any, *_: object) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from platform.data import app
+from platform.data.__main__ import app
 from tests.data.tree import portrait, save
 from tests.data.trees import TREES
 from trainables.data.dataset import Release, readers

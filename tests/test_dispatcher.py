@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.dispatcher import TRIES, Dispatcher
+from trainables.workers.dispatcher import TRIES, Dispatcher
 
 Test = Callable[[Dispatcher], Coroutine[Any, Any, None]]
 ROW = {"kind": "row", "row": {"epoch": 0}}

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.test_dispatcher import DONE, ROW, cell, run, settle, started
-from trainables.dispatcher import TRIES, Dispatcher
+from trainables.workers.dispatcher import TRIES, Dispatcher
 
 
 def test_children_wait_for_their_parents() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_dispatcher import DONE, run, settle, started
-from trainables.dispatcher import TRIES, Dispatcher
+from trainables.workers.dispatcher import TRIES, Dispatcher
 
 
 def cell(key: str, devices: int) -> dict[str, Any]:

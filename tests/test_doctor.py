@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from platform import doctor
+from platform.doctor import checks as doctor
+from platform.doctor.__main__ import main
 
 
 def probe(folder: Path, *names: str) -> dict[str, str]:
@@ -113,7 +114,7 @@ def test_what_is_not_well_is_named_and_counted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "MODULES", {})  # not the packages again
     (tmp_path / "file").touch()
     with pytest.raises(typer.Exit) as stop:
-        doctor.main(data=[f"children=fer2013:{tmp_path}/no.csv"], runs=str(tmp_path / "file" / "runs"))
+        main(data=[f"children=fer2013:{tmp_path}/no.csv"], runs=str(tmp_path / "file" / "runs"))
     assert stop.value.exit_code == 1
     said = capsys.readouterr().out
     assert f"{tmp_path}/no.csv" in said

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from platform.estimate import Pace, Rates, Size, Way, count_steps, estimate_grid, measure_rates
-from platform.grid import read_roles
+from platform.cli.study_options import read_roles
+from platform.grid.estimate import Pace, Rates, Size, Way, count_steps, estimate_grid, measure_rates
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
-from trainables.execution import ExecutionConfig
+from trainables.execution.config import ExecutionConfig
 from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.recipe import SGDPhase
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The first measurement is good enough where no time is looked at; threads are as before afterwards."""
-    monkeypatch.setattr("platform.estimate.LONG_S", 0.05)
+    monkeypatch.setattr("platform.grid.estimate.LONG_S", 0.05)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -115,7 +115,7 @@ def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -
         measured.append((cell.axes["arm"], cell.axes["pool"], cell.axes["batch"]))
         return measure_rates(cell, way)
 
-    monkeypatch.setattr("platform.estimate.measure_rates", spy)
+    monkeypatch.setattr("platform.grid.estimate.measure_rates", spy)
     cells = cells_of(study)
     rows = rows_of(estimate_grid(study, cells, set(), 1))
     assert sorted(measured) == [(arm, pool, 48) for arm in ("SL(c)", "SL(c+a)") for pool in ("fixed", "fresh")]

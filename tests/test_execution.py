@@ -11,9 +11,9 @@ import torch
 from tests import tiny
 from trainables.autotune import AutotuneResult
 from trainables.cell import Cell, Data
-from trainables.execution import REFERENCE, ExecutionConfig
+from trainables.execution.config import REFERENCE, ExecutionConfig
 from trainables.loop import get_requested_execution, make_method, make_task, train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -72,11 +72,11 @@ def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) 
 
 COMPILED = """
 import json, sys, torch
-from trainables.execution import ExecutionConfig
+from trainables.execution.config import ExecutionConfig
 from trainables.cell import Cell
 from trainables.autotune import AutotuneResult
 from trainables.loop import train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 torch.set_num_threads(1)
 train_cell(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), choice=AutotuneResult(ExecutionConfig(compiled=True)))
 """

@@ -13,22 +13,22 @@ from typing import Any
 
 import pytest
 
-from platform import driver_record, run_lock
-from platform.run_lock import lock_run
+from platform.launch import driver_record, run_lock
+from platform.launch.run_lock import lock_run
 from tests import tiny
-from trainables.interleave import train_together
+from trainables.execution.interleave import train_together
 from trainables.loop import Diverged, train_cell
-from trainables.owner import DRIVER, FolderLost
-from trainables.store import RunFolder
-from trainables.worker import Worker
+from trainables.storage.owner import DRIVER, FolderLost
+from trainables.storage.store import RunFolder
+from trainables.workers.worker import Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "0123456789abcdef0123"
 WRITE = """
 import json, sys, time
-from platform.run_lock import lock_run
-from trainables.owner import FolderLost
-from trainables.store import RunFolder
+from platform.launch.run_lock import lock_run
+from trainables.storage.owner import FolderLost
+from trainables.storage.store import RunFolder
 for line in sys.stdin:
     folder = RunFolder(line.strip())
     try:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from platform import grid
-from platform.application import make_application
+from platform.cli.application import make_application
+from platform.grid import __main__ as grid
 from tests import tiny
 from tests.forking import ForkServer, SharedRay, serve_ray
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 GRID = [
     "--only",
@@ -98,8 +98,8 @@ def test_done_is_done(undisturbed: tuple[Path, str], shared_ray: SharedRay) -> N
 WORKERS = """
 import json, os, signal, sys, threading, time
 import ray
-from platform import schedule
-from trainables.store import RunFolder
+from platform.launch import schedule
+from trainables.storage.store import RunFolder
 from trainables.cell import Cell
 from dataclasses import replace
 
@@ -219,7 +219,7 @@ def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:
 
 
 def test_slots_follow_the_machine() -> None:
-    from platform import schedule
+    from platform.launch import schedule
 
     assert schedule.count_slots({"CPU": 8.0}, 0.0, None) == 8
     assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8

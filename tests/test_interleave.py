@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests import tiny
 from tests.test_loop import made
 from trainables.cell import Cell, Data
-from trainables.interleave import PackOutOfMemory, train_together
+from trainables.execution.interleave import PackOutOfMemory, train_together
 from trainables.loop import iterate_training
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 Roles = dict[str, Data]
 

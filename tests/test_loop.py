@@ -24,7 +24,7 @@ from trainables.data import source
 from trainables.data.dataset import DataError
 from trainables.loop import Diverged, Stopped, train_cell
 from trainables.registry import BadRequest
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
 Roles = dict[str, Data]
@@ -138,7 +138,7 @@ KILLED = """
 import json, sys, torch
 from trainables.cell import Cell
 from trainables.loop import train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 torch.set_num_threads(1)
 train_cell(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]), checkpoint_s=0)
 """

@@ -20,7 +20,7 @@ from trainables.methods.contrastive import Contrastive
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.methods.transfer import TransferMethod
 from trainables.settings import resolve_settings
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")
 Roles = dict[str, Data]

@@ -94,8 +94,8 @@ def test_the_command_lists_the_commands_without_importing_them():
     )
     assert said.endswith("set()\n")
     summaries = dict(re.findall(r" -m platform\.(\w+) +(.+)", said))
-    assert summaries["doctor"] == importlib.import_module("platform.doctor").__doc__
-    assert "grid" in summaries and not {"schedule", "__init__", "__main__"} & summaries.keys()
+    assert summaries["doctor"] == importlib.import_module("platform.doctor.__main__").__doc__
+    assert "grid" in summaries and not {"launch", "__init__", "__main__"} & summaries.keys()
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_libraries_imported_from_the_checkout_work():
 
 
 def test_the_package_and_the_standard_module_are_one():
-    import platform.doctor
+    import platform.doctor.checks
 
-    assert platform.doctor.ROOT == ROOT
+    assert platform.doctor.checks.ROOT == ROOT
     assert platform.system() == os.uname().sysname
 
 
@@ -140,7 +140,7 @@ def test_bare_pytest_needs_the_root_conftest():
 # on PYTHONPATH, so that it works, `loaded` tells.
 DRIVER = """
 import json, logging, os, ray
-import platform.doctor
+import platform.doctor.checks
 
 def loaded():
     import platform, sys
@@ -154,11 +154,11 @@ def seen():
     return loaded()
 
 def shipped():
-    platform.doctor.parse_pins("")
+    platform.doctor.checks.parse_pins("")
     return loaded()
 
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
-task = ray.remote(platform.doctor.parse_pins)
+task = ray.remote(platform.doctor.checks.parse_pins)
 file, modules = ray.get(ray.remote(seen).remote())
 try:
     refused = str(ray.get(task.remote("")))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from platform.board import Board
-from platform.grid import list_cells_to_train
-from platform.reporting.folder import read_folder
+from platform.launch.unfinished import list_cells_to_train
+from platform.report.folder import read_folder
+from platform.tensorboard.board import Board
 from search_spaces.study import Arm, Study
 from tests import tiny
 from tests.test_dispatcher import DONE, OneByOne, run, started
@@ -19,8 +19,8 @@ from trainables.loop import Stopped, train_cell
 from trainables.methods.method import METHODS
 from trainables.methods.supervised import Supervised
 from trainables.registry import BadRequest
-from trainables.store import RunFolder
-from trainables.worker import Worker
+from trainables.storage.store import RunFolder
+from trainables.workers.worker import Worker
 
 Roles = dict[str, Data]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from platform.power import MOST_REPLICATES, compute_power, find_detectable_effect, find_needed_replicates
+from platform.stats.power import MOST_REPLICATES, compute_power, find_detectable_effect, find_needed_replicates
 
 ALPHA = st.sampled_from([0.05, 0.025, 0.01, 0.05 / 12])
 SHARES = (np.arange(5000) + 0.5) / 5000

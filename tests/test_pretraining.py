@@ -21,7 +21,7 @@ from trainables.methods.method import METHODS
 from trainables.models import build_encoder
 from trainables.registry import BadRequest
 from trainables.settings import resolve_settings
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {"encoder": "pk", "encoder_settings": {"width": 1 / 16}, "batch": 8, "epochs": 2, "precision": "fp32"}

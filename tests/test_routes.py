@@ -11,7 +11,7 @@ from search_spaces.study import STUDIES, Study
 from tests import tiny
 from trainables.cell import Cell, Data
 from trainables.loop import Stopped, train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 Roles = dict[str, Data]
 

@@ -12,18 +12,18 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from platform import driver_record, run_lock
-from platform.run_lock import lock_run
-from trainables.owner import DRIVER
+from platform.launch import driver_record, run_lock
+from platform.launch.run_lock import lock_run
 from trainables.registry import BadRequest
-from trainables.store import RunFolder
+from trainables.storage.owner import DRIVER
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 HOLD = """
 import sys, time
-from platform import driver_record
-from platform.run_lock import lock_run
-from trainables.store import RunFolder
+from platform.launch import driver_record
+from platform.launch.run_lock import lock_run
+from trainables.storage.store import RunFolder
 driver_record.supervisor_pid = lambda: int(sys.argv[3])
 folder = RunFolder(sys.argv[1])
 with lock_run(folder):

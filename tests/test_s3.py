@@ -12,22 +12,22 @@ import pytest
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
-from platform.application import make_application
-from platform.grid import main
-from platform.run_lock import lock_run
+from platform.cli.application import make_application
+from platform.grid.__main__ import main
+from platform.launch.run_lock import lock_run
 from tests import tiny
 from tests.faults import processes
 from tests.forking import SharedRay
 from tests.s3 import BUCKET, LISTED, environment, free_port
 from trainables.loop import train_cell
-from trainables.owner import DRIVER
 from trainables.registry import BadRequest
-from trainables.store import RunFolder
+from trainables.storage.owner import DRIVER
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITER = """
 import sys
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 folder = RunFolder(sys.argv[1])
 while True:
     for letter in b"ab":

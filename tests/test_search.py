@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from typer.testing import CliRunner
 
-from platform import grid, search
-from platform.application import make_application
+from platform.cli.application import make_application
+from platform.grid import __main__ as grid
+from platform.search import __main__ as search
 from tests.faults import processes
 from tests.forking import SharedRay
 from tests.running import Process
 from trainables.cell import Cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 SETTINGS = {"epochs": 10, "lr": 0.2, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
 """of so small a training what is searched decides something"""

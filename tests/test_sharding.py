@@ -18,15 +18,15 @@ from tests.forking import ForkServer, SharedRay
 from trainables.cell import Cell, Data
 from trainables.loop import train_cell
 from trainables.models import encoder, encoders
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 MEMBER = """
 import json, os, sys, torch
 torch.set_num_threads(1)
 from trainables.cell import Cell
 from trainables.loop import Diverged, train_cell
-from trainables.sharding import PeerLost, join_shards
-from trainables.store import RunFolder
+from trainables.execution.sharding import PeerLost, join_shards
+from trainables.storage.store import RunFolder
 from tests.test_sharding import plain
 index, size, name, root, leave, cell = sys.argv[1:]
 steps = 0
@@ -133,7 +133,7 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
 
 def test_who_never_comes_is_not_waited_for_long(fork_server: ForkServer, tmp_path: Path) -> None:
     code = f"""
-import trainables.sharding as sharding
+import trainables.execution.sharding as sharding
 sharding.MEET_S = 1.0
 try:
     with sharding.join_shards(0, 2, "{uuid.uuid4().hex}", False, 600.0, "{tmp_path}"):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
-from platform.significance import (
+from platform.stats.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
+from platform.stats.significance import (
     Difference,
     adjust_benjamini_hochberg,
     adjust_holm,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from platform.significance import (
+from platform.stats.significance import (
     average_differences,
     bootstrap_conditions,
     estimate_a12,

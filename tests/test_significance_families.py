@@ -14,8 +14,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from platform.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
-from platform.significance import Alternative, adjust_benjamini_hochberg, adjust_holm
+from platform.stats.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
+from platform.stats.significance import Alternative, adjust_benjamini_hochberg, adjust_holm
 
 Adjust = Callable[[ArrayLike], np.ndarray]
 FAMILY = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.01, 0.04]), st.just(math.nan)), max_size=7)

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from platform.significance import compute_equivalence_p, corrected_t, estimate_a12, mann_whitney, mean_difference, t_interval
+from platform.stats.significance import compute_equivalence_p, corrected_t, estimate_a12, mann_whitney, mean_difference, t_interval
 
 SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 SAMPLE = st.lists(st.floats(0, 1), min_size=2, max_size=12).filter(lambda x: np.std(x) > 1e-6)

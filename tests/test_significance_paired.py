@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from platform.power import find_smallest_p
-from platform.significance import Alternative, corrected_t, hodges_lehmann, mean_difference, sign_flip, signed_rank
+from platform.stats.power import find_smallest_p
+from platform.stats.significance import Alternative, corrected_t, hodges_lehmann, mean_difference, sign_flip, signed_rank
 
 SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 DEPRESSION = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30], [0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.rounding import find_largest, measure_correlation, measure_spread, merge_ties, subtract_exactly
-from platform.significance import (
+from platform.stats.rounding import find_largest, measure_correlation, measure_spread, merge_ties, subtract_exactly
+from platform.stats.significance import (
     average_differences,
     bootstrap_conditions,
     compute_equivalence_p,

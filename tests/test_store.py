@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_cell import CELL
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).parents[1]
 KEY = "0123456789abcdef0123"
@@ -135,7 +135,7 @@ def test_a_failure_at_any_step_leaves_nothing_behind(
 
 WRITER = """
 import sys
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 folder = RunFolder(sys.argv[1])
 while True:
     for letter in b"ab":

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MARK = "ORDEAL_MARK"
 BEGIN = """
 import contextlib, os, signal, subprocess, sys, time
-from platform import supervisor
+from platform.terminal import supervisor
 supervisor.supervise_command()
 stopped = 0
 def count(number, frame):

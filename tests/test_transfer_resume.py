@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests import tiny
 from trainables.cell import Cell, Data
 from trainables.loop import Stopped, train_cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 METHODS: dict[str, dict[str, Any]] = {
     "labelled": {"with_gate": True},

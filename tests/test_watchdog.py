@@ -12,9 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
-    head = (
-        "import ctypes, os, sys, time\nfrom trainables.watchdog import Watchdog\nwatch, path = Watchdog(float(sys.argv[2])), sys.argv[1]\n"
-    )
+    head = "import ctypes, os, sys, time\nfrom trainables.workers.watchdog import Watchdog\n"
+    head += "watch, path = Watchdog(float(sys.argv[2])), sys.argv[1]\n"
     script = head + textwrap.dedent(body)
     return subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "words.txt"), "0.6"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
@@ -62,7 +61,7 @@ def test_who_has_no_memory_dies_with_the_error_as_last_words(tmp_path: Path) -> 
         tmp_path,
         """
         import torch
-        from trainables.worker import is_out_of_memory
+        from trainables.workers.worker import is_out_of_memory
         watch.start_cell(path)
         try:
             torch.empty(1 << 50, dtype=torch.uint8)

@@ -7,9 +7,9 @@ import pytest
 
 from tests import tiny
 from trainables.cell import Cell, Data
-from trainables.interleave import train_together
-from trainables.store import RunFolder
-from trainables.worker import Worker
+from trainables.execution.interleave import train_together
+from trainables.storage.store import RunFolder
+from trainables.workers.worker import Worker
 
 Roles = dict[str, Data]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainables.execution import REFERENCE, ExecutionConfig, format_error, is_compiler_error
+from trainables.execution.config import REFERENCE, ExecutionConfig, format_error, is_compiler_error
 from trainables.methods.method import Method, Phase
 
 CLEARLY = 0.95

@@ -20,12 +20,12 @@ from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.source import load_faces
 from trainables.data.targets import TARGETS
 from trainables.data.task import TASKS, Images, Task
-from trainables.execution import REFERENCE, ExecutionConfig
+from trainables.execution.config import REFERENCE, ExecutionConfig
+from trainables.execution.sharding import ALONE, ShardContext
 from trainables.methods.method import METHODS, Method, Phase
 from trainables.registry import BadRequest
 from trainables.settings import resolve_settings
-from trainables.sharding import ALONE, ShardContext
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 from trainables.streams import make_torch_seed
 
 Row = dict[str, Any]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from platform import doctor
-from platform.application import make_application
+from platform.cli.application import make_application
+from platform.doctor import __main__ as doctor
 from tests.cluster.conftest import Cluster, configuration
 from tests.cluster.hosts import CHECKOUT
 

@@ -7,7 +7,7 @@ import threading
 from tests.cluster.conftest import Cluster, shared
 from tests.cluster.hosts import CHECKOUT, SHARED
 from tests.running import wait_for
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 GRID = (
     'python -m platform.grid --only "method=SL(c),SC(c<-a)" --only split=.5 --seeds 2 '
@@ -18,7 +18,7 @@ WAITING = ("0 failed", "starting the workers")
 """how a line of progress ends that says nothing new"""
 ALONE = """
 import ray
-from platform import cluster
+from platform.launch import cluster
 with cluster.started() as ready:
     ready()
     print("Ray would join", ray._private.services.find_bootstrap_address(None))

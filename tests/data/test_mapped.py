@@ -19,7 +19,7 @@ from trainables.data import mapped, pixels
 from trainables.loop import train_cell
 from trainables.methods import method
 from trainables.settings import resolve_settings
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests import tiny
 from tests.faults import processes
 from trainables.cell import Cell
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 WELL = ("well", "SC(c<-a)")
@@ -234,7 +234,7 @@ class Ordeal:
         """The healthy cells of the first seeds trained one after another in one process, without Ray: what their numbers are."""
         code = (
             "import sys, torch; torch.set_num_threads(1)\n"
-            "from trainables.loop import train_cell; from trainables.store import RunFolder\n"
+            "from trainables.loop import train_cell; from trainables.storage.store import RunFolder\n"
             "grid, folder = RunFolder(sys.argv[1]), RunFolder(sys.argv[2])\n"
             "cells = [cell for cell in grid.get_cells() if cell.axes['method'] in sys.argv[4:] and cell.seed < int(sys.argv[3])]\n"
             "folder.put_grid('ordeal', 'pocket', cells)\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from platform import sessions
+from platform.launch import sessions
 from tests.faults import processes
 from tests.faults.kills import find_lost, read_results
 from tests.faults.kinds import ILL, KINDS, check_ill, mountable

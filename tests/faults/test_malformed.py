@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from platform import driver_record
-from platform.grid import list_cells_to_train
-from platform.progress import make_printable
-from platform.reporting.findings import compute_findings
-from platform.reporting.folder import read_folder
-from platform.reporting.table import read_table
-from platform.run_lock import lock_run
-from platform.searching.best import read_best_file
+from platform.cli.best_settings import read_best_file
+from platform.launch import driver_record
+from platform.launch.run_lock import lock_run
+from platform.launch.unfinished import list_cells_to_train
+from platform.report.findings import compute_findings
+from platform.report.folder import read_folder
+from platform.report.table import read_table
+from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES
 from tests import tiny
 from tests.fake_run import fake_run
@@ -30,7 +30,7 @@ from tests.faults.mutations import spoilt_bytes, spoilt_json
 from trainables.cell import Cell, Data
 from trainables.data.source import Source, parse_role_file
 from trainables.registry import BadRequest
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 many = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 

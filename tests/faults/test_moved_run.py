@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.faults.ordeal import check_whole
 from tests.forking import SharedRay
-from trainables.store import RunFolder
+from trainables.storage.store import RunFolder
 
 GRID = ["--only", "method=SL(c)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "4", "--slots", "1", "--set", "per_class=8"]
 GRID += ["--set", "precision=fp32", "--set", "epochs=4"]

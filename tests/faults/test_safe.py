@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from platform import grid
-from platform.application import make_application
-from platform.board import Board
-from platform.progress import make_printable
-from platform.reporting.files import build_report_files
-from platform.reporting.findings import compute_findings
-from platform.reporting.table import read_table
+from platform.cli.application import make_application
+from platform.grid import __main__ as grid
+from platform.report.files import build_report_files
+from platform.report.findings import compute_findings
+from platform.report.table import read_table
+from platform.tensorboard.board import Board
+from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES
 from tests.fake_run import fake_run
 from tests.running import PATIENCE_S

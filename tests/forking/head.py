@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from platform import cluster  # first: it sets what Ray reads at import, here and in all that this starts
+from platform.launch import cluster  # first: it sets what Ray reads at import, here and in all that this starts
 
 # isort: split
 import ray

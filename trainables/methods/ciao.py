@@ -6,10 +6,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from trainables import feature_cache, models
+from trainables import models
 from trainables.data.augment import normalise_images
 from trainables.data.targets import TARGETS
 from trainables.data.task import Images, Task
+from trainables.execution import feature_cache
 from trainables.losses import ciao_loss
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
 from trainables.models.convolutional import Convolutional
@@ -56,7 +57,7 @@ class CIAOSettings(MethodSettings):
 class CIAO(Method):
     """Three regimes, each without and with the mask.
 
-    What does not move stays in evaluation mode and runs once an image (`trainables.feature_cache`). A clip's frames are pooled: its
+    What does not move stays in evaluation mode and runs once an image (see feature_cache.py). A clip's frames are pooled: its
     map is the mean of its frames' maps.
     """
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from trainables.data.task import Task
-from trainables.execution import REFERENCE
+from trainables.execution.config import REFERENCE
+from trainables.execution.sharding import ALONE
 from trainables.registry import BadRequest, Registry
 from trainables.settings import Settings
-from trainables.sharding import ALONE
 
 Logs = dict[str, torch.Tensor]
 

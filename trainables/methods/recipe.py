@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import nn
 
 from trainables import models
-from trainables.cuda_graph import CUDAGraphStep, set_learning_rate
 from trainables.data.augment import Augmentation, normalise_images
 from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Task
+from trainables.execution.cuda_graph import CUDAGraphStep, set_learning_rate
 from trainables.methods.method import Logs, Method, MethodSettings, Phase
 from trainables.registry import BadRequest
 from trainables.streams import make_generator

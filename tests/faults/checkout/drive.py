@@ -1,7 +1,7 @@
 """`python -m platform.grid`, with checkpoints twice a second and little patience with a step: added to a checkout, run there."""
 
 if __name__ == "__main__":
-    from platform.supervisor import supervise_command
+    from platform.terminal.supervisor import supervise_command
 
     supervise_command()
 
@@ -11,16 +11,16 @@ import os
 import signal
 from typing import Any
 
-from platform import grid
-from platform.command import run_command
+from platform.cli.command import run_command
+from platform.grid import __main__ as grid
 
 faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
-carry_out = grid.run_grid
+run_grid = grid.run_grid
 
 
-@functools.wraps(carry_out)
+@functools.wraps(run_grid)
 def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
-    return carry_out(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ["ORDEAL_HANG_S"])})
+    return run_grid(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ["ORDEAL_HANG_S"])})
 
 
 grid.run_grid = impatient

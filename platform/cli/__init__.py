@@ -1,0 +1,1 @@
+"""What the commands share: the application, exit codes, the options that name a study and its data."""

@@ -1,0 +1,80 @@
+"""What the commands share: an application of one function, and an end that is a line and an exit code."""
+
+import atexit
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import typer
+
+from platform.cli.application import make_application
+from platform.launch.cluster import Fatal, abandon_ray, must_abandon_ray
+from platform.terminal.console import open_descriptors, open_stream, print_last, silence_output
+from platform.terminal.progress import make_printable
+from platform.terminal.supervisor import GOES_ON, exit_process, ignore_signals, report_begun
+from trainables.registry import BadRequest
+
+_own_process = False
+"""This process runs one command and ends with it."""
+
+
+def run_command(main: Callable[..., None]) -> NoReturn:
+    """Run this process's command line and end the process with the command's exit code. Nothing prints afterwards."""
+    global _own_process
+    _own_process = True
+    open_descriptors()
+    sys.stdout, sys.stderr = open_stream(os.dup(1)), open_stream(os.dup(2))
+    code = 0
+    try:
+        make_application(main)()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    ignore_signals()
+    if not must_abandon_ray():
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    exit_process(code)
+
+
+@contextlib.contextmanager
+def exit_on_error(where: str, resumable: bool = False) -> Iterator[None]:
+    """What goes wrong for a user within ends the command with one line: 2 for a bad request, a file or a Ray that fails, 130 for Ctrl-C.
+
+    `where` is named for a file that does not say its name. `resumable`: what was finished is kept, and the line says so; after it all is
+    done, and a signal changes nothing.
+    """
+    kept = f"; what was finished is kept: {GOES_ON}" if resumable else ""
+    if resumable:
+        report_begun()
+    try:
+        yield
+        if resumable:
+            ignore_signals()
+    except BadRequest as error:
+        raise exit_with(2, str(error)) from None
+    except KeyboardInterrupt:
+        raise exit_with(130, f"stopped; {GOES_ON} from here" if resumable else "stopped before anything was started") from None
+    except Fatal as error:
+        raise exit_with(2, f"{error}{kept}") from None
+    except OSError as error:
+        raise exit_with(2, f"{error.filename or where}: {error.strerror or error}{kept}") from None
+
+
+def exit_with(code: int, line: str) -> typer.Exit:
+    """An exit with one line on standard error."""
+    line = make_printable(line)
+    if must_abandon_ray():  # what is left of Ray in this process would end it, a minute later and with another exit code
+        abandon_ray()
+        print_last(2, line)
+        exit_process(code)
+    if _own_process:
+        silence_output(1, 2)  # Ray's C++ code prints on these, from threads that it does not end
+    print(line, file=sys.stderr, flush=True)
+    return typer.Exit(code)

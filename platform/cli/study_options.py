@@ -1,0 +1,64 @@
+"""What the options of a command say of a study: its values, its settings, its data."""
+
+import sys
+from typing import Any
+
+import yaml
+
+from platform.terminal.progress import make_printable
+from search_spaces.study import Study
+from trainables.cell import Data
+from trainables.data.source import load_faces, parse_role, parse_role_file
+from trainables.data.task import TASKS
+from trainables.registry import BadRequest, make_unknown_error
+from trainables.settings import resolve_settings
+
+SCALES = ("pocket", "paper")
+
+
+def narrow_study(make: Any, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
+    """The study as the options want it."""
+    if scale not in SCALES:
+        raise make_unknown_error("scale", scale, SCALES)
+    study: Study = make(scale)
+    if seeds is not None:
+        study = study.with_seeds(seeds)
+    for option in only:
+        axis, values = _parse_pair("--only", option, "AXIS=V,V")
+        study = study.narrow_axis(axis, values.split(","))
+    for option in settings:
+        name, value = _parse_pair("--set", option, "KEY=VALUE")
+        study = study.with_setting(name, yaml.safe_load(value))
+    return study
+
+
+def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
+    """Read what plays each role of the grid at hand, and what the options name: a fault in it is found here, before anything starts."""
+    sources = dict(study.roles)
+    unread = {role: Data(source, "", "") for role, source in sources.items()}
+    needed = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
+    for option in options:
+        named = parse_role_file(option) if option.endswith((".yaml", ".yml")) else dict([parse_role(option)])
+        for role, source in named.items():
+            if role not in study.roles:
+                raise make_unknown_error(f"role of {study.name}", role, study.roles)
+            sources[role] = source
+            needed.add(role)
+    names: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
+    task: Any = resolve_settings(TASKS.find(study.task).settings, names, f"task {study.task}")
+    data = {}
+    for role, source in sources.items():
+        if role not in needed:
+            continue
+        faces = load_faces(source, task.size, task.colour)
+        for note in faces.notes:
+            print(make_printable(f"{role}: {note}"), file=sys.stderr)
+        data[role] = Data(source, faces.fingerprint, faces.title, faces.notes)
+    return data
+
+
+def _parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise BadRequest(f"{option} {text}: expected {option} {form}")
+    return name, value

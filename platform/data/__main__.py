@@ -1,0 +1,53 @@
+"""Is this copy of a data set what it claims to be? And which kinds of data sets can be read."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from platform.cli.application import CommandGroup
+from platform.cli.command import exit_on_error
+from platform.data.check import DataFinding, check_data_set
+from trainables.data.dataset import readers
+from trainables.data.source import parse_role
+
+app = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+
+
+@app.command("list")
+def list_kinds() -> None:
+    """All kinds, one line each."""
+    width = max(map(len, readers()))
+    for kind, reader in readers().items():
+        print(f"{kind:{width}}  {reader.summary}")
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(metavar="KIND:PATH[,OPTION=VALUE]", help="a data set, as a grid's --data names it after ROLE=")],
+    size: Annotated[int, typer.Option(min=8, help="pixels a side in which pictures are compared and drawn")] = 48,
+    sheets: Annotated[str | None, typer.Option(metavar="DIR", help="where contact sheets go; in the cache, where nothing is said")] = None,
+) -> None:
+    """Read a copy to its last image, count, compare and draw. Exit: 0 fine, 1 something in it is in doubt, 2 bad request."""
+    with exit_on_error(source):
+        found = list(check_data_set(parse_role(f"data={source}")[1], size, Path(sheets) if sheets else None))
+    doubts = print_findings(found)
+    raise typer.Exit(int(doubts > 0))
+
+
+def print_findings(found: list[DataFinding]) -> int:
+    """Print the findings; returns how many matter."""
+    console = Console(highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
+    for finding in found:
+        mark = "[red]✗[/]" if finding.doubt else "[dim]·[/]"
+        console.print(f"{mark} {escape(finding.text)}")
+    doubts = sum(finding.doubt for finding in found)
+    console.print(f"[red]{doubts} of these lines put the copy in doubt.[/]" if doubts else "[green]Nothing puts this copy in doubt.[/]")
+    return doubts
+
+
+if __name__ == "__main__":
+    app()

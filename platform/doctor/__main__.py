@@ -1,0 +1,45 @@
+"""What is installed, found and reachable; what would fail, and how to mend it."""
+
+import sys
+from typing import Annotated
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+
+    from platform.cli.application import make_application
+    from platform.doctor.checks import check_cluster, run_checks
+    from platform.terminal.progress import make_printable
+except ImportError as error:
+    sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
+
+
+def main(
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data to read and check, as a grid would")
+    ] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="where results would go: a folder or an fsspec URI")] = "runs",
+    cluster: Annotated[str | None, typer.Option(metavar="FILE", help="a cluster.yaml: ask each of its machines, over ssh")] = None,
+    start_ray: Annotated[bool, typer.Option("--start-ray", help="also start a local Ray and run one task")] = False,
+) -> None:
+    """Would a grid run here? Exit 0 if so, 1 if not; every line that says no says how to mend it."""
+    console = Console(highlight=False, soft_wrap=True)
+    bad = 0
+    sections = check_cluster(cluster, runs, data or []) if cluster else run_checks(data or [], runs, start_ray)
+    for title, findings in sections:
+        console.print(f"\n[bold]{title}[/]")
+        for finding in findings:
+            mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
+            console.print(f"  {mark} {escape(make_printable(finding.text))}")
+            if finding.mend:
+                console.print(f"    [dim]mend: {escape(make_printable(finding.mend))}[/]")
+            bad += finding.bad
+    console.print(
+        f"\n[red]A grid would not run here: {bad} of the lines above must be mended.[/]" if bad else "\n[green]A grid would run here.[/]"
+    )
+    raise typer.Exit(bool(bad))
+
+
+if __name__ == "__main__":
+    make_application(main)()

@@ -1,0 +1,52 @@
+"""Draw what a run's networks look at: Grad-CAM, Grad-CAM++, saliency; and how much of it lies on eyes, brows and mouth."""
+
+if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+    from platform.terminal.supervisor import supervise_command
+
+    supervise_command()
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from platform.cli.command import exit_on_error, run_command
+from platform.explain import selection
+from platform.explain.maps import HOWS
+from platform.explain.networks import load_networks
+from platform.explain.run import explain_pictures, explain_test_images, find_study, format_place, prepare_maps
+from platform.report.write import find_only_run
+from trainables.registry import make_unknown_error
+from trainables.storage.store import RunFolder
+
+
+def main(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run folder; default: the only one in runs")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="your own pictures of faces instead of test images")] = None,
+    layer: Annotated[str | None, typer.Option(metavar="L", help="whose maps; default: the last of 6 x 6 pixels or more")] = None,
+    how: Annotated[str, typer.Option(metavar="|".join(HOWS), help="kind of map")] = "gradcam",
+    count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
+) -> None:
+    """Draw what the networks of a run look at. Exit 2 with one line where that cannot be done."""
+    with exit_on_error(run or "runs"):
+        if how not in HOWS:
+            raise make_unknown_error("--how", how, HOWS)
+        folder = RunFolder(run or find_only_run())
+        study = find_study(folder)
+        cells, condition, notes = selection.choose_cells(folder, study, only or [])
+        networks = [load_networks(cell, study.compared, study.replicated, folder) for cell in cells]
+        look, where = prepare_maps(networks, how, layer)
+        said: dict[str, Any] = {"how": how, "layer": where, "condition": condition, "notes": notes}
+        if images is not None:
+            path = explain_pictures(images, networks, look, folder, study, said)
+        else:
+            path = explain_test_images(networks, selection.load_whole_sets(cells, networks[0].task), look, folder, study, said, count)
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(f"{how}{f' of {where}' if where else ''}{format_place(condition)}: {path}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,146 @@
+"""Maps of what a run's networks look at: of its test images, or of the user's pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from platform.explain import pictures, regions, selection, sheet_layout
+from platform.explain.maps import How, SaliencyMaps, compute_maps
+from platform.explain.mean_maps import MapFunction, measure_maps
+from platform.explain.networks import LoadedNetwork, find_layer, hash_images
+from platform.explain.selection import ChosenImage, RoleImages
+from platform.explain.sheets import Sheet
+from platform.report.files import to_json_value
+from platform.report.folder import read_cells
+from platform.report.write import write_report
+from platform.stats.significance import Interval
+from platform.tensorboard import board
+from search_spaces.study import STUDIES, Study
+from trainables.registry import BadRequest
+from trainables.storage.store import RunFolder
+
+
+def find_study(folder: RunFolder) -> Study:
+    first = read_cells(folder)[0]
+    return STUDIES.find(first.study)(first.scale)  # type: ignore[arg-type]
+
+
+def format_place(condition: selection.Condition) -> str:
+    return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
+
+
+def prepare_maps(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple[MapFunction, str]:
+    """How maps are made, and the layer's name and side, of each arm where they differ. BadRequest for a layer that is not there."""
+    if how == "saliency" and layer is not None:
+        raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
+    layers: dict[int, torch.nn.Module] = {}
+    names: dict[str, str] = {}
+    for one in networks if how != "saliency" else ():
+        for network in (one.network, one.untrained):
+            name, layers[id(network)], side = find_layer(network, one.task.test.pixels[:1], layer)
+        names[one.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
+
+    def look(one: LoadedNetwork, pixels: torch.Tensor, classes: torch.Tensor | None, untrained: bool) -> SaliencyMaps:
+        network = one.untrained if untrained else one.network
+        return compute_maps(network, layers.get(id(network), network), pixels, classes, how)
+
+    alike = list(dict.fromkeys(names.values()))
+    return look, alike[0] if len(alike) == 1 else ", ".join(f"{arm}: {name}" for arm, name in names.items())
+
+
+def explain_test_images(
+    networks: list[LoadedNetwork],
+    sets: list[RoleImages],
+    look: MapFunction,
+    folder: RunFolder,
+    study: Study,
+    said: dict[str, Any],
+    count: int,
+) -> str:
+    """Sheets of test images and of class means, and the shares of face regions: into RUN/explain/HOW, the board and the report."""
+    classes, how = networks[0].task.classes, str(said["how"])
+    faces = selection.choose_faces(networks, sets, count)
+    pixels, labels = torch.cat([each.pixels for each in faces]), torch.tensor([each.label for each in faces])
+    found = [look(one, pixels, labels, False) for one in networks]
+    means, looked = measure_maps(networks, sets, look)
+    sheets = {"averages": sheet_layout.lay_out_means(means, classes, how)}
+    for number, each in enumerate(faces):
+        name = f"{number + 1:02d}-{classes[each.label]}"
+        sheets[f"sheet-{name}"] = sheet_layout.lay_out_image(each, number, networks, found, classes, how, study.replicated)
+        if how == "saliency" and number < len(classes):
+            sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(each, networks, classes)
+    shares, likeness = regions.summarise_energy(looked), regions.summarise_likeness(looked)
+    place = ("explain", how.replace("+", "p"))
+    for path in folder.files.find(folder.get_path(*place)):  # of an earlier run, with other images
+        folder.files.rm_file(path)
+    if shares:
+        folder.put(regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *place, "regions.csv")
+        print(format_shares(shares, likeness))
+    else:
+        said["notes"].append("the data know no face regions: no shares of maps within them")
+    save_sheets(sheets, folder, *place)
+    rendered = all("rendered" in whole.faces.title for whole in sets)
+    folder.put_json(
+        to_json_value(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *place, "explain.json"
+    )
+    board.write_images(folder, "/".join(place), {name: sheet.render_png() for name, sheet in sheets.items()})
+    print(f"in the report: {write_report(folder)}")
+    return folder.get_path(*place)
+
+
+def explain_pictures(
+    images: Path, networks: list[LoadedNetwork], look: MapFunction, folder: RunFolder, study: Study, said: dict[str, Any]
+) -> str:
+    """Sheets of the user's pictures and what is answered: into RUN/explain/pictures, and nowhere else: they may be of a person."""
+    task = networks[0].task
+    names, pixels, left_out = pictures.read_pictures(images, task.size, task.channels)
+    said["notes"] += left_out
+    labels = torch.tensor([task.classes.index(true) if (true := pictures.find_true_class(name, task.classes)) else -1 for name in names])
+    found = []
+    for one in networks:
+        answered = look(one, pixels, None, False)
+        known = labels >= 0
+        if known.any():
+            answered.maps[known.numpy()] = look(one, pixels[known], labels[known], False).maps
+        found.append(answered)
+    faces = [ChosenImage(pixels[k : k + 1], int(labels[k]), hash_images(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
+    place = ("explain", "pictures")
+    save_sheets(
+        {
+            f"{number + 1:03d}-{Path(each.said).stem}": sheet_layout.lay_out_image(
+                each, number, networks, found, task.classes, str(said["how"]), study.replicated
+            )
+            for number, each in enumerate(faces)
+        },
+        folder,
+        *place,
+    )
+    answers = [(one.arm, one.replicate, maps.probabilities) for one, maps in zip(networks, found, strict=True)]
+    answered_table = pictures.tabulate_predictions(names, answers, task.classes, study.compared, study.replicated)
+    folder.put(answered_table.to_csv(index=False, lineterminator="\n").encode(), *place, "predictions.csv")
+    return folder.get_path(*place)
+
+
+def save_sheets(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> None:
+    for name, sheet in sheets.items():
+        folder.put(sheet.render_png(), *place, f"{name}.png")
+        folder.put(sheet.render_svg(), *place, f"{name}.svg")
+
+
+def format_shares(shares: list[regions.EnergyShare], likeness: dict[str, Interval]) -> str:
+    """Percent of map energy by region, with the untrained network's and the area's beside it."""
+    lines = [f"{'':32}" + "".join(f"{region:>22}" for region in regions.REGIONS)]
+    for arm in dict.fromkeys(row.arm for row in shares):
+        for answer in dict.fromkeys(row.answer for row in shares if row.arm == arm):
+            mine = [row for row in shares if (row.arm, row.answer) == (arm, answer)]
+            lines.append(f"{arm + ', ' + answer:32}" + "".join(f"{format_share(row.trained):>22}" for row in mine))
+            lines.append(f"{'  untrained network':32}" + "".join(f"{format_share(row.untrained):>22}" for row in mine))
+            lines.append(f"{'  area':32}" + "".join(f"{100 * row.area:>22.1f}" for row in mine))
+        lines.append(f"  rank correlation with the untrained network's maps: {likeness[arm].mean:.2f}")
+    return "\n".join(["share of map energy, % [95 % over replicates]", *lines])
+
+
+def format_share(each: Interval) -> str:
+    interval = f" [{100 * each.low:.1f}, {100 * each.high:.1f}]" if each.n > 1 else ""
+    return f"{100 * each.mean:.1f}{interval}"

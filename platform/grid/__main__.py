@@ -1,0 +1,63 @@
+"""Run a study's grid: expand it, skip what is done, train the rest on warm Ray Train workers, draw TensorBoard and the report."""
+
+if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+    from platform.terminal.supervisor import supervise_command
+
+    supervise_command()
+
+from dataclasses import replace
+from typing import Annotated, get_args
+
+import typer
+
+from platform.cli.best_settings import read_best_file
+from platform.cli.command import exit_on_error, run_command
+from platform.cli.study_options import narrow_study, read_roles
+from platform.grid.run import check_buildable, run_grid
+from search_spaces.study import STUDIES
+from trainables.autotune import AutotuneResult, get_device_kind
+from trainables.loop import Keep, get_device
+from trainables.registry import make_unknown_error
+from trainables.storage.store import RunFolder
+
+
+def main(
+    study: Annotated[str, typer.Argument(help="a file of search_spaces/")] = "adults_as_augmentation",
+    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the text's settings and data")] = "pocket",
+    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
+    seeds: Annotated[int | None, typer.Option(help="how many seeds")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
+    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="settings that python -m platform.search found")] = None,
+    data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are: a folder or an fsspec URI")] = "runs",
+    slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
+    gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
+    pack: Annotated[int | None, typer.Option(min=1, help="seeds a slot trains side by side; one on a CPU, ten on a GPU")] = None,
+    keep: Annotated[
+        str, typer.Option(metavar="none|best|all", help="parameters that outlive a training; all: the last epoch's, too")
+    ] = "best",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
+) -> None:
+    """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    with exit_on_error(runs):
+        if keep not in get_args(Keep):
+            raise make_unknown_error("--keep", keep, get_args(Keep))
+        wanted = narrow_study(STUDIES.find(study), scale, only or [], seeds, set_ or [])
+        if use:
+            wanted = replace(wanted, found=read_best_file(use, wanted))
+        cells = wanted.make_cells(read_roles(wanted, data or []))
+        check_buildable(wanted, cells)
+        folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}")
+        if dry_run:
+            from platform.grid.estimate import estimate_grid
+
+            known = folder.get_choice(get_device_kind(get_device()))
+            print(estimate_grid(wanted, cells, folder.list_done(), slots, pack, AutotuneResult.from_json(known) if known else None))
+            return
+    with exit_on_error(folder.uri, resumable=True):
+        code = run_grid(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,86 @@
+"""A grid: skip what is done, train the rest on warm Ray Train workers, draw TensorBoard and the report."""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+import torch
+
+from platform.launch.cluster import start_ray
+from platform.launch.process import describe_commit, redirect_output
+from platform.launch.run_lock import lock_run
+from platform.launch.unfinished import list_cells_to_train
+from platform.terminal.progress import Progress
+from platform.terminal.supervisor import ignore_signals
+from search_spaces.study import Study
+from trainables.cell import Cell
+from trainables.data.task import Task
+from trainables.loop import make_method, make_task
+from trainables.storage.store import RunFolder
+
+
+def check_buildable(study: Study, cells: list[Cell]) -> None:
+    """Make each kind of task and method once, so that what cannot be made is said before anything starts."""
+    tasks: dict[str, Task] = {}
+    methods = set()
+    for cell in cells:
+        kind = repr((cell.task, cell.task_settings))
+        if kind not in tasks:
+            tasks[kind] = make_task(cell, torch.device("cpu"))
+        if cell.axes[study.compared] not in methods:
+            methods.add(cell.axes[study.compared])
+            make_method(cell, tasks[kind])
+
+
+def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
+    """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run_cells`."""
+    with lock_run(folder):
+        folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
+        todo = list_cells_to_train(cells, folder)
+        if todo:
+            print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
+            with redirect_output(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
+                train_cells(study, todo, folder, progress, how)
+        folder.verify_owner()  # a folder on a disk does so before every write
+        draw_results(study, cells, folder)
+        return int(not {cell.key for cell in todo} <= folder.list_done())
+
+
+def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, how: dict[str, Any]) -> None:
+    """Run the cells through Ray, until all have ended. Raises Fatal or OSError where going on makes no sense."""
+    by_key = {cell.key: cell for cell in todo}
+
+    def listen(event: dict[str, Any]) -> None:
+        progress.handle_event(event)
+        if event["kind"] == "row":
+            board.add_epoch(by_key[event["key"]], event["row"])
+        elif event["kind"] == "done":
+            board.finish_cell(by_key[event["key"]])
+
+    with start_ray(progress.stream) as ready:
+        from platform.launch import schedule  # seconds of imports, while Ray comes up
+        from platform.tensorboard.board import Board
+
+        with contextlib.closing(Board(folder, study)) as board:
+            context = describe_commit() | {"driver_pid": os.getpid()}
+            ready()
+            schedule.run_cells(todo, folder, listen, tick=progress.refresh_line, context=context, **how)
+
+
+def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
+    from platform.report.freshness import is_current, mark_report_current
+    from platform.tensorboard.board import Board
+
+    board = Board(folder, study)
+    drawn = board.complete_runs(cells)
+    board.close()
+    if not is_current(folder, drawn):
+        from platform.report.write import write_report  # statistics and figures take seconds to import
+
+        write_report(folder, study)
+        mark_report_current(folder, drawn)
+    ignore_signals()
+    print(f"report: {folder.get_path('report', 'index.html')}", file=sys.stderr)
+    if folder.local:
+        print(f"curves: tensorboard --logdir {folder.get_path('tb')}", file=sys.stderr)

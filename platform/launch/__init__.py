@@ -1,0 +1,1 @@
+"""What puts cells to work: Ray's life, the run lock, the worker pool, the schedule."""

@@ -1,0 +1,87 @@
+"""The record of a run folder's driver, driver.json: which process holds the folder, on which host, and whether that process lives."""
+
+import os
+import socket
+import time
+import uuid
+from typing import Any
+
+from platform.terminal.supervisor import supervisor_pid
+from trainables.storage.owner import DRIVER
+from trainables.storage.store import RunFolder
+
+Driver = dict[str, Any]
+BEAT_S = 20.0
+"""where files cannot be locked, the driver renews its record this often"""
+DEAD_S = 4 * BEAT_S
+
+
+def describe_self() -> Driver:
+    """The record of this process; `claim` is the id of its command."""
+    parent = supervisor_pid()
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %Z")}
+    me |= {"born": get_process_start(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
+    return me | ({"supervisor": {"pid": parent, "born": get_process_start(parent)}} if parent else {})
+
+
+def read_driver(folder: RunFolder) -> Driver:
+    """What the folder's record says; empty where it is missing or cannot be parsed."""
+    try:
+        content = folder.get_json(DRIVER)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_alive(driver: Driver) -> bool:
+    """Whether the recorded process lives; on another host, whether it has renewed its record lately."""
+    beat = driver.get("beat")
+    if _is_here(driver):
+        return _is_process_alive(driver)
+    return isinstance(beat, int | float) and time.time() - beat < DEAD_S
+
+
+def is_ending(driver: Driver) -> bool:
+    """Of a driver that still has its lock: whether it is about to end because it, or its supervisor, is dead.
+
+    Known for processes of this host only.
+    """
+    supervisor: Any = driver.get("supervisor")
+    if not _is_here(driver) or "pid" not in driver:
+        return False
+    supervised = isinstance(supervisor, dict) and bool(supervisor.get("pid"))
+    return not _is_process_alive(driver) or (supervised and not _is_process_alive(supervisor))
+
+
+def describe_driver(driver: Driver) -> str:
+    """The recorded command in words, by the process that the user started; by the driver where that one is dead."""
+    if {"pid", "host", "since"} <= set(driver):
+        supervisor = driver.get("supervisor")
+        command = driver
+        if isinstance(supervisor, dict) and "pid" in supervisor and (_is_process_alive(supervisor) or not _is_here(driver)):
+            command = supervisor
+        return f"process {command['pid']} on {driver['host']}, since {driver['since']}"
+    return "another process"
+
+
+def get_process_start(pid: int) -> str:
+    """When a process began, in the kernel's ticks: a number that was given out again is another process. 0 is this process.
+
+    Empty where there is no such process, where it is dead and only waits for its parent, and on a system without /proc.
+    """
+    try:
+        with open(f"/proc/{pid or os.getpid()}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _is_here(driver: Driver) -> bool:
+    """Whether this host can tell if the recorded process lives."""
+    return driver.get("host") == socket.gethostname() and bool(get_process_start(0))
+
+
+def _is_process_alive(process: Driver) -> bool:
+    pid = process.get("pid")
+    return isinstance(pid, int) and pid > 0 and get_process_start(pid) == process.get("born") != ""

@@ -1,0 +1,234 @@
+"""The run lock: a run folder has one driver at a time. The lock of a dead driver is recognised as such and taken over."""
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from platform.launch.driver_record import BEAT_S, Driver, describe_driver, describe_self, is_alive, is_ending, read_driver
+from platform.terminal.progress import make_printable
+from trainables.registry import BadRequest
+from trainables.storage.owner import DRIVER, FolderLost
+from trainables.storage.store import RunFolder
+
+ENDING_S = 30.0
+"""how long a second command waits for a driver that is about to end"""
+RESTORED_S = 1.0
+"""a deleted record is restored after this time, so that a folder can be deleted: it has to be empty for that"""
+NAMED_S = 3.0
+"""how long a second command waits to read which driver refuses it: a record that was deleted is restored within this time"""
+
+
+@contextlib.contextmanager
+def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
+    """Hold the run folder; meanwhile the folder verifies the lock before it writes. BadRequest, naming the driver that holds it already.
+
+    Files that killed writers left half-written are removed at both ends.
+
+    On a disk the kernel drops the lock with the process, however that ends. An object store has no locks: there the lock is a record that
+    the driver renews, and a record that was not renewed for DEAD_S seconds, or whose process is gone from this host, is void.
+    """
+    lock = RunLock(folder)
+    try:
+        _wait_for_lock(lock)
+        folder.set_owner(lock.id, lock.verify)
+        folder.remove_leftovers()
+        yield lock
+        folder.remove_leftovers()  # a worker may have been killed while the command went on
+    except (FileNotFoundError, NotADirectoryError):
+        if folder.owner:
+            lock.verify()  # the folder may have gone between a check and a write
+        raise
+    finally:
+        folder.set_owner("")
+        lock.release()
+
+
+def _wait_for_lock(lock: "RunLock") -> None:
+    began = time.monotonic()
+    before: Driver = {}
+    told: Driver = {}
+    while (holder := lock.try_acquire()) is not None:
+        waited = time.monotonic() - began
+        if is_ending(holder) and waited < ENDING_S:
+            if holder == before != told:  # not at once: the next driver may be about to write its record over that of a dead one
+                told = holder
+                print(make_printable(f"waiting for process {holder['pid']}, which is ending"), file=sys.stderr, flush=True)
+        elif holder or waited > NAMED_S:
+            advice = "wait for its end, stop it, or name another folder with --runs"
+            raise BadRequest(f"{lock.folder.uri}: a driver works on it ({describe_driver(holder)}); {advice}")
+        before = holder
+        time.sleep(0.2)
+
+
+class RunLock:
+    """The lock of one run folder: the id of its command, and on a disk the locks of the folder itself and of the record in it.
+
+    The folder's lock holds where the record is deleted. Some file systems have no locks of folders, or no locks at all, and a network's
+    keeps those of folders to one machine.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.me = folder, describe_self()
+        self.id: str = self.me["claim"]
+        self._directory: int | None = None
+        self._directory_locked = False
+        self._file: BinaryIO | None = None
+        self._beat: threading.Thread | None = None
+        self._over = threading.Event()
+        self._restoring = threading.Lock()
+        self._missing_since: float | None = None
+
+    def try_acquire(self) -> Driver | None:
+        """None where the lock is held now; else the record of the driver that holds it, empty where it cannot be read."""
+        if not self.folder.local:
+            return self._try_record()
+        os.makedirs(self.folder.root, exist_ok=True)
+        self._directory = os.open(self.folder.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._directory_locked = _try_flock(self._directory)
+            self._file = self._open_record()
+            if not _try_flock(self._file.fileno()) and not self._directory_locked:
+                self._file.close()
+                self._file = None
+                holder = self._try_record()
+            elif not self._is_same_folder() or not self._is_same_record():  # moved or deleted before the lock was held
+                holder = {}
+            else:
+                self._write_record()
+                return None
+        except BlockingIOError:
+            holder = read_driver(self.folder)
+        if holder is not None:
+            self.release()
+        return holder
+
+    def verify(self) -> None:
+        """Raise FolderLost where the folder at the path is no longer the one that is held. A deleted record is written again."""
+        uri = self.folder.uri
+        if self._directory is not None and not self._is_same_folder():
+            raise FolderLost(
+                f"{uri} was moved or deleted while this command ran; nothing more is written there. What was finished is where the folder "
+                "is now: move it back, or name its new place with --runs, and the same command again goes on"
+            )
+        try:
+            driver = read_driver(self.folder)
+        except OSError:
+            if self.folder.local:
+                raise
+            return  # a store that does not answer says nothing about the folder
+        if driver.get("claim") == self.id:
+            self._missing_since = None
+            return
+        if driver.get("claim"):
+            raise FolderLost(
+                f"{uri} was taken over by another command while this one ran ({describe_driver(driver)}); "
+                "this one writes nothing more there. After the end of the other the same command again goes on"
+            )
+        if not self._directory_locked:
+            raise FolderLost(
+                f"{uri}/{DRIVER} was deleted while this command ran: another command may take the folder, and nothing more is "
+                "written there; the same command again goes on"
+            )
+        self._restore_record()
+
+    def release(self) -> None:
+        self._over.set()
+        if self._beat:
+            self._beat.join()
+            with contextlib.suppress(OSError):
+                if read_driver(self.folder).get("claim") == self.id:
+                    self.folder.remove(DRIVER)
+        if self._file:
+            self._file.close()
+        if self._directory is not None:
+            os.close(self._directory)
+        self._file = self._directory = None
+        self._directory_locked = False
+
+    # a disk
+    def _is_same_folder(self) -> bool:
+        assert self._directory is not None
+        try:
+            return os.path.samestat(os.stat(self.folder.root), os.fstat(self._directory))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def _is_same_record(self) -> bool:
+        assert self._file
+        try:
+            return os.path.samestat(os.stat(DRIVER, dir_fd=self._directory), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
+
+    def _open_record(self) -> BinaryIO:
+        """By the folder's descriptor: a folder that has come to the path meanwhile gets no record."""
+        try:
+            descriptor = os.open(DRIVER, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666, dir_fd=self._directory)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.folder.get_path(DRIVER)) from None
+        return os.fdopen(descriptor, "a+b")
+
+    def _write_record(self) -> None:
+        assert self._file
+        self._file.truncate(0)
+        self._file.write(json.dumps(self.me).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())  # a worker on another machine that shares the folder reads it
+
+    def _restore_record(self) -> None:
+        with self._restoring:  # Tune's thread writes, too
+            now = time.monotonic()
+            self._missing_since = self._missing_since or now
+            if now - self._missing_since < RESTORED_S:
+                return
+            if not self._is_same_record():
+                assert self._file
+                file = self._open_record()
+                try:
+                    _try_flock(file.fileno())
+                except BlockingIOError:  # a command on another machine, which a network's file system shows no lock of the folder
+                    file.close()
+                    return
+                self._file.close()
+                self._file = file
+            self._write_record()
+            self._missing_since = None
+
+    # a store without locks
+    def _try_record(self) -> Driver | None:
+        there = read_driver(self.folder)
+        if there and is_alive(there):
+            return there
+        self.folder.put_json(self.me, DRIVER)
+        time.sleep(0.5)  # of two commands at once the later writer has the folder
+        if (there := read_driver(self.folder)).get("claim") != self.id:
+            return there
+        self._over.clear()
+        self._beat = threading.Thread(target=self._renew_record, daemon=True)
+        self._beat.start()
+        return None
+
+    def _renew_record(self) -> None:
+        """Only a record that is still this command's: `verify` finds what became of another."""
+        folder = RunFolder(self.folder.uri, self.id)
+        while not self._over.wait(BEAT_S):
+            with contextlib.suppress(OSError, FolderLost):
+                if read_driver(folder).get("claim") == self.id:
+                    folder.put_json(self.me | {"beat": time.time()}, DRIVER)
+
+
+def _try_flock(descriptor: int) -> bool:
+    """Whether it is locked now; False where the file system has no such locks. BlockingIOError where another process holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,289 @@
+"""Crews: on each machine of the cluster one Ray Train run keeps that machine's workers warm.
+
+A run a machine, for a machine that goes takes its run along and no other, and one that comes later, be it from an autoscaler, gets a run
+of its own. The runs' controllers and whatever else they share live where the driver does.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from platform.launch.cluster import Fatal, must_abandon_ray  # before Ray, which reads at import what this sets
+
+# isort: split
+import ray
+import ray.train
+from ray._common.constants import RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR
+from ray._private.state import state
+from ray._raylet import PlacementGroupID
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.execution.controller import TrainController
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+
+from trainables.workers.slot import FixedSizePolicy, IndependentBackendConfig, WorkerDeathCallback, run_worker
+
+LOOK_S = 2.0
+"""between two looks at which machines there are"""
+WAIT_S = 45.0
+"""so long no machine at all may be there before that is an error, unless an autoscaler has one on its way"""
+AGAIN, AGAIN_S = 5, 900.0
+"""so often within so many seconds a crew's run may fail as a whole and be begun anew: Ray ends it where its controller dies, and where a
+worker dies while another is being replaced"""
+
+Resources = dict[str, float]
+
+
+class _LeanTrainer(TorchTrainer):
+    """A TorchTrainer that keeps its controller, and starts the workers alone, none of the helpers that a grid has no use for.
+
+    Ray Train starts three helper processes, and each imports all of Ray Train before the first cell trains. This trainer omits them: a
+    grid has no Ray data sets to manage, `WorkerPool` removes the placement groups of dead controllers, and `FixedSizePolicy` needs no
+    coordinator.
+    """
+
+    controller: Any = None
+
+    def _initialize_and_run_controller(self, **parts: Any) -> Any:
+        needless = DatasetsCallback | PlacementGroupCleanerCallback
+        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
+        parts["scaling_policy"] = FixedSizePolicy(self.scaling_config)
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        variables = {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"} | get_env_vars_to_propagate()
+        actor = ray.remote(num_cpus=0, label_selector=here, runtime_env={"env_vars": variables})(TrainController)
+        self.controller = actor.remote(**parts)  # as Ray does, which keeps it for itself
+        ray.get(self.controller.run.remote())
+        return ray.get(self.controller.get_result.remote())
+
+
+def list_machines() -> dict[str, tuple[str, Resources]]:
+    """Name and resources of every machine that lives, by Ray's id of it; the one this runs on first."""
+    here = ray.get_runtime_context().get_node_id()
+    alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != here)
+    return {node["NodeID"]: (node["NodeManagerHostname"], node["Resources"]) for node in alive}
+
+
+def get_autoscaler_limits() -> Resources:
+    """What the cluster may grow to by itself; empty where nobody grows it."""
+    return {name: float(number) for name, number in (state.get_max_resources_from_cluster_config() or {}).items()}
+
+
+def count_slots(resources: Resources, gpu: float, wanted: int | None) -> int:
+    """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
+    if gpu and "GPU" not in resources:
+        raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
+    if gpu and wanted and wanted * gpu > resources["GPU"]:
+        raise Fatal(f"--slots {wanted}: at {gpu:g} of a GPU each they want more than the {resources['GPU']:g} there are")
+    return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
+
+
+def spread_slots(rooms: dict[str, int], wanted: int) -> dict[str, int]:
+    """So many slots over machines that have room for so many each, evenly: each next one where the least share of the room is taken."""
+    slots = dict.fromkeys((name for name, room in rooms.items() if room), 0)
+    for _ in range(wanted if slots else 0):
+        slots[min(slots, key=lambda name: (slots[name] + 1) / rooms[name])] += 1
+    return {name: number for name, number in slots.items() if number}
+
+
+@dataclass
+class MachineWorkers:
+    """The workers of one machine."""
+
+    host: str
+    slots: int
+    first: int
+    """the number of its first worker"""
+    thread: threading.Thread | None = None
+    trainer: _LeanTrainer | None = None
+
+    def cancel_run(self) -> None:
+        """End a run that would wait for ever for a machine that is gone: `fit` raises."""
+        if self.trainer and self.trainer.controller:
+            ray.kill(self.trainer.controller)
+
+
+class WorkerPool:
+    """Starts a crew on every machine that has room, until `wanted` slots are manned; watches machines come and go."""
+
+    def __init__(
+        self,
+        wanted: int,
+        gpu_share: float,
+        config: dict[str, Any],
+        dispatcher: Any,
+        scratch: str,
+        say: Callable[[str], None],
+        crowded: bool = False,
+    ) -> None:
+        """`gpu_share` is the share of a GPU that each slot has; `run_worker` gets `config`; `say` gets the lines that a person should read.
+
+        `crowded`: more slots than cores are intended.
+        """
+        self.crowded = crowded and not gpu_share
+        self.wanted, self.gpu_share, self.config, self.dispatcher, self.scratch, self.say = (
+            wanted,
+            gpu_share,
+            config,
+            dispatcher,
+            scratch,
+            say,
+        )
+        self.grows = bool(get_autoscaler_limits())
+        self.fatal = ""
+        """why there is no going on"""
+        self._machines: dict[str, MachineWorkers] = {}
+        self._gone: list[MachineWorkers] = []
+        self._first = 0
+        """the number of the next worker"""
+        self._asked: list[PlacementGroup] = []
+        """what an autoscaler reads the demand from; gone with the job that made it, whatever ends it"""
+        self._looked = self._manned = time.monotonic() - LOOK_S
+        self._over = False
+        self._said_waiting = False
+
+    def update_machines(self) -> None:
+        """Start and forget crews as machines come and go; at most every LOOK_S seconds."""
+        if self._over or time.monotonic() - self._looked < LOOK_S:
+            return
+        there = list_machines()
+        for gone in [node for node in self._machines if node not in there]:
+            workers = self._machines.pop(gone)
+            self._gone.append(workers)
+            workers.cancel_run()
+            self.dispatcher.report_deaths.remote({workers.first + rank: "" for rank in range(workers.slots)}, lost=True)
+            self.say(f"{workers.host} is gone: its cells go to other machines")
+        missing = self.wanted - sum(workers.slots for workers in self._machines.values())
+        rooms = {node: self._count_room(resources) for node, (_, resources) in there.items() if node not in self._machines}
+        if missing > 0 and any(rooms.values()):
+            self._request_slots(0)  # it would take the new machine's room
+            rest = missing if self.crowded and not self._first else min(missing, sum(rooms.values()))
+            for node, slots in spread_slots(rooms, rest).items():
+                self._start_workers(node, *there[node], slots)
+                missing -= slots
+        if self.grows:
+            self._request_slots(max(0, missing))
+        self._report_waiting()
+        self._looked = time.monotonic()
+
+    @property
+    def largest_machine(self) -> int:
+        """The most slots of a machine: a cell for more devices would wait for ever."""
+        return max((workers.slots for workers in self._machines.values()), default=0)
+
+    def close(self) -> None:
+        """No crew is started any more; waits a moment for those that end, and ends the others: Ray, shut down under a thread that waits
+        for it, would end the process, without a word."""
+        self._over = True
+        self._request_slots(0)
+        pools = [*self._machines.values(), *self._gone]
+        for seconds in (2, 1):  # these, halt's, the trials' and Ray's own seconds are 15 at most
+            until = time.monotonic() + seconds
+            for workers in pools:
+                if workers.thread:
+                    workers.thread.join(max(0.0, until - time.monotonic()))
+            for workers in pools:
+                if workers.thread and workers.thread.is_alive() and not must_abandon_ray():
+                    workers.cancel_run()
+
+    def _count_room(self, resources: Resources) -> int:
+        if self.gpu_share:
+            return int(resources.get("GPU", 0) / self.gpu_share + 1e-9)
+        return int(resources.get("CPU", 0))
+
+    def _start_workers(self, node: str, host: str, resources: Resources, slots: int) -> None:
+        workers = self._machines[node] = MachineWorkers(host, slots, self._first)
+        per_worker = {"CPU": min(1.0, resources.get("CPU", 1) / slots)} | ({"GPU": self.gpu_share} if self.gpu_share else {})
+        workers.thread = threading.Thread(target=self._run_workers, args=(node, workers, per_worker), daemon=True)
+        self._first += slots
+        workers.thread.start()
+
+    def _run_workers(self, node: str, workers: MachineWorkers, per_worker: Resources) -> None:
+        failed: list[float] = []
+        while True:
+            try:
+                workers.trainer = self._make_trainer(node, workers, per_worker, f"crew-{workers.first}-{len(failed)}")
+                workers.trainer.fit()
+                refused: dict[int, str] = ray.get(self.dispatcher.list_refusals.remote())
+                reason = refused.get(workers.first, "")
+                again = False
+            except Exception as error:
+                reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
+                failed.append(time.monotonic())
+                again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
+            if self._over or not reason or node not in list_machines():  # at its end, or with its machine, which `update_machines` tells of
+                return
+            if not again:
+                break
+            self._release_bundles(node, [per_worker] * workers.slots)
+        if any(workers is not other and other.thread and other.thread.is_alive() for other in self._machines.values()):
+            workers.slots = 0  # but it stays: the machine gets no other
+            self.say(f"no cell is trained on this machine: {reason}")
+        else:
+            self.fatal = self.fatal or reason
+
+    def _release_bundles(self, node: str, bundles: list[Resources]) -> None:
+        """Give back what a run holds of its machine whose controller died: Ray keeps it until the job ends, and the next would wait for it.
+
+        Such a group that has no machine yet may be another crew's; that one's run then fails, and is begun anew.
+        """
+        job, asked = ray.get_runtime_context().get_job_id(), {group.id.hex() for group in list(self._asked)}
+        for name, group in placement_group_table().items():
+            on = set(group["bundles_to_node_id"].values()) if group["state"] == "CREATED" else set()
+            alike = list(group["bundles"].values()) == bundles  # Tune has groups of its own, on the head
+            if name.endswith(job) and name not in asked and alike and group["state"] != "REMOVED" and on <= {node}:
+                remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
+
+    def _make_trainer(self, node: str, workers: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
+        return _LeanTrainer(
+            run_worker,
+            train_loop_config=self.config | {"first": workers.first, "size": workers.slots},
+            torch_config=IndependentBackendConfig(),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers.slots,
+                use_gpu=bool(self.gpu_share),
+                resources_per_worker=per_worker,
+                label_selector={"ray.io/node-id": node},
+            ),
+            run_config=ray.train.RunConfig(
+                name=name,
+                storage_path=self.scratch,
+                failure_config=ray.train.FailureConfig(max_failures=-1, max_preemption_failures=-1, controller_failure_limit=2),
+                callbacks=[WorkerDeathCallback(self.config["dispatcher"], workers.first)],
+            ),
+        )
+
+    def _request_slots(self, slots: int) -> None:
+        """Let an autoscaler see so many slots that have no room yet."""
+        while len(self._asked) > slots:
+            remove_placement_group(self._asked.pop())
+        while len(self._asked) < slots:
+            self._asked.append(placement_group([{"CPU": 1.0} | ({"GPU": self.gpu_share} if self.gpu_share else {})]))
+
+    def _report_waiting(self) -> None:
+        """Say what is waited for, and end a wait for nothing."""
+        now = time.monotonic()
+        if any(workers.slots for workers in self._machines.values()):
+            self._manned = now
+        elif now - self._manned > WAIT_S:
+            what = f"{self.wanted} slots want {f'{self.gpu_share:g} of a GPU' if self.gpu_share else 'a CPU'} each, and no machine has it"
+            coming, failed = count_starting_machines() if self.grows else (0, "")
+            if not coming:
+                self.fatal = f"{what} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")
+            elif not self._said_waiting:
+                self._said_waiting = True
+                self.say(f"{what} yet: waiting for {coming} machines that the autoscaler is starting")
+
+
+def count_starting_machines() -> tuple[int, str]:
+    """How many machines an autoscaler is starting, and what it says of the last one that it could not start."""
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    status = get_cluster_status(ray.get_runtime_context().gcs_address)
+    coming = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
+    failed = [launch.details or f"{launch.ray_node_type_name} was not launched" for launch in status.failed_launches]
+    failed += [node.failure_detail or node.details or "a machine failed" for node in status.failed_nodes]
+    return coming, " ".join(failed[-1].split())[:300] if failed else ""

@@ -1,0 +1,54 @@
+"""python -m platform.report [RUN]: what a grid, or any table of runs, shows and how sure that is. Reads results; trains nothing."""
+
+if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+    from platform.terminal.supervisor import supervise_command
+
+    supervise_command()
+
+import os
+from typing import Annotated
+
+import typer
+
+from platform.cli.command import exit_on_error, run_command
+from platform.report.files import build_report_files
+from platform.report.findings import compute_findings
+from platform.report.table import read_table
+from platform.report.write import find_only_run, write_report
+from trainables.registry import BadRequest
+from trainables.storage.store import RunFolder
+
+
+def main(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run folder or its fsspec address; default: the only one in runs.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(metavar="FILE", help="Report any tidy table (method, seed, a metric) instead.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where a table's report goes.")] = None,
+    metric: Annotated[str, typer.Option(help="The table's column that is compared.")] = "test",
+    baseline: Annotated[str | None, typer.Option(metavar="METHOD", help="Hold the winner against this one, not its runner-up.")] = None,
+    condition: Annotated[str, typer.Option(metavar="COLUMN,COLUMN", help="The table's columns under which methods are compared.")] = "",
+    higher_is_better: Annotated[bool, typer.Option("--higher-is-better/--lower-is-better")] = True,
+    rope: Annotated[float | None, typer.Option(metavar="X", help="A difference too small to matter, in the metric's unit.")] = None,
+) -> None:
+    """Write a report and say where it is. Exit 2 with one line where there is nothing to report on."""
+    with exit_on_error(out or run or "runs"):
+        if rope is not None and not rope > 0:
+            raise BadRequest(f"--rope {rope:g}: a difference too small to matter is above 0")
+        if table is None:
+            if out or condition or metric != "test" or not higher_is_better:
+                raise BadRequest("--out, --metric, --condition and --lower-is-better go with --table FILE; a run's study says its own")
+            print(write_report(RunFolder(run or find_only_run()), baseline=baseline, rope=rope))
+            return
+        if run is not None or out is None:
+            raise BadRequest("--table FILE needs --out DIR for its report" + (", and no RUN" if run else ""))
+        conditions = [name.strip() for name in condition.split(",") if name.strip()]
+        runs = read_table(table, metric, conditions, baseline, higher_is_better, rope)
+        folder = RunFolder(out)
+        for name, data in build_report_files(runs, compute_findings(runs)).items():
+            folder.put(data, name)
+        print(os.path.join(out, "index.html"))
+
+
+if __name__ == "__main__":
+    run_command(main)

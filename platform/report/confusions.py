@@ -1,0 +1,136 @@
+"""The confusions a text names: do a class's errors fall on the other more often than if they fell anywhere?"""
+
+from dataclasses import dataclass, replace
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from platform.report.comparisons import ALPHA
+from platform.report.runs import Condition, Runs
+from platform.stats.significance import Interval, adjust_holm, t_interval, wilson_interval
+from trainables.cell import Value
+
+ALL = "all"
+"""in place of an arm: the mean over arms and conditions of each replicate"""
+
+
+@dataclass(frozen=True)
+class ConfusionTest:
+    """Of an arm's errors on images of a class, the share that is answered as the other, over trainings."""
+
+    arm: str
+    """or ALL"""
+    condition: Condition
+    true: str
+    answered: str
+    share: Interval
+    image_low: float
+    """Wilson's interval for other images, with one training's number of errors"""
+    image_high: float
+    errors: float
+    """on images of the class in one training's test set, on average"""
+    chance: float
+    """of errors spread evenly over the other classes"""
+    tendency: float
+    """the share that this answer has of the errors on all further classes: how often it is given anyway"""
+    place: int
+    """1: no other error of the class is more frequent"""
+    others: int
+    """classes that it could be taken for"""
+    p: float
+    """one-sided t test over trainings that the share lies above chance"""
+    p_adj: float
+    """Holm over the rows of all arms, or over the wholes"""
+
+    @property
+    def verdict(self) -> str:
+        if isnan(self.p_adj):
+            return "unattainable at this n"
+        return "more often than chance" if self.p_adj <= ALPHA else "not shown"
+
+
+Part = tuple[float, int, float, np.ndarray]
+"""of one training: the share, the number of errors, the answer's tendency, all shares of the class's errors"""
+
+
+def test_confusions(runs: Runs) -> list[ConfusionTest]:
+    """First each confusion as a whole, then for every arm where tables are read; two families of tests.
+
+    Trainings without an error of the class, or without one of the classes, say nothing.
+    """
+    rows, whole = [], []
+    for named in runs.design.confusions:
+        by_replicate: dict[Value, list[Part]] = {}
+        for condition in runs.table_conditions:
+            for arm in runs.arms:
+                parts = {}
+                for row in runs.find_done_rows(arm, condition):
+                    result = runs.results[row] if runs.results else None
+                    if result and (part := _extract_part(result, named.true, named.answered)):
+                        parts[runs.table[runs.design.replicated].iloc[row]] = part
+                if parts:
+                    rows.append(_summarise_confusion(arm, condition, named.true, named.answered, list(parts.values())))
+                for replicate, part in parts.items():
+                    by_replicate.setdefault(replicate, []).append(part)
+        if by_replicate:
+            whole.append(
+                _summarise_confusion(ALL, {}, named.true, named.answered, [_average_parts(parts) for parts in by_replicate.values()])
+            )
+    return [
+        replace(row, p_adj=float(p))
+        for family in (whole, rows)
+        for row, p in zip(family, adjust_holm([row.p for row in family]), strict=True)
+    ]
+
+
+def _average_parts(parts: list[Part]) -> Part:
+    """Of a replicate's trainings of all arms under all conditions: they share their test images, so they count as one."""
+    shares, errors, tendencies, spread = zip(*parts, strict=True)
+    known = [each for each in tendencies if not isnan(each)]
+    return float(np.mean(shares)), round(float(np.mean(errors))), float(np.mean(known)) if known else nan, np.mean(spread, axis=0)
+
+
+def _extract_part(result: dict[str, Any], true: str, answered: str) -> Part | None:
+    classes = result.get("classes", [])
+    if "confusion" not in result or true not in classes or answered not in classes:
+        return None
+    matrix = np.array(result["confusion"], float)
+    np.fill_diagonal(matrix, 0)
+    row, column = classes.index(true), classes.index(answered)
+    errors = matrix[row].sum()
+    if not errors:
+        return None
+    others = np.delete(matrix, [row, column], axis=0)  # a class is never taken for itself: its own errors say nothing of this answer
+    tendency = others[:, column].sum() / others.sum() if others.sum() else nan
+    return float(matrix[row, column] / errors), int(errors), float(tendency), np.delete(matrix[row], row) / errors
+
+
+def _summarise_confusion(arm: str, condition: Condition, true: str, answered: str, parts: list[Part]) -> ConfusionTest:
+    shares, errors, tendencies, spread = zip(*parts, strict=True)
+    share, chance = t_interval(shares), 1 / len(spread[0])
+    mean = np.mean(spread, axis=0)
+    low, high = wilson_interval(share.mean, float(np.mean(errors)))
+    p = nan
+    if share.n > 2 and share.sd > 0:
+        p = float(special.stdtr(share.n - 1, -(share.mean - chance) / (share.sd / share.n**0.5)))
+    tendency = float(np.nanmean(tendencies)) if np.isfinite(tendencies).any() else nan
+    place = 1 + int((mean > share.mean + 1e-12).sum())
+    return ConfusionTest(
+        arm, condition, true, answered, share, low, high, float(np.mean(errors)), chance, tendency, place, len(mean), p, nan
+    )
+
+
+def tabulate_confusions(rows: list[ConfusionTest], compared: str) -> pd.DataFrame:
+    """As data, a row an arm and a named confusion."""
+    return pd.DataFrame(
+        [
+            {compared: row.arm, **row.condition, "true": row.true, "answered": row.answered, "share": row.share.mean}
+            | {"low": row.share.low, "high": row.share.high, "image_low": row.image_low, "image_high": row.image_high}
+            | {"trainings": row.share.n, "errors": row.errors, "chance": row.chance, "tendency": row.tendency}
+            | {"place": row.place, "others": row.others, "p": row.p, "p_adj": row.p_adj, "verdict": row.verdict}
+            for row in rows
+        ]
+    )

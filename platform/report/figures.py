@@ -1,0 +1,320 @@
+"""Figures, each drawn onto axes once and written twice: as small SVGs that a page can stack on a telephone, and whole for a paper."""
+
+import contextlib
+import io
+import re
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from platform.report import inline_svg
+from platform.report.classes import ClassRecalls
+from platform.report.comparisons import Comparison
+from platform.report.contrasts import TrainingCost
+from platform.report.runs import Condition, Runs, format_condition
+from platform.report.summary import ConditionSummary
+from platform.report.words import spell_metric
+from platform.stats.rounding import ROUNDING
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+"""Okabe & Ito's, which colour-blind readers tell apart, without the yellow that white paper swallows"""
+MARKERS = "osD^vPX*<>"
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: searchable, and in the reader's font
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "text.parse_math": False,  # a $ in a name is a $
+    "svg.hashsalt": "ferray",  # the same figure has the same bytes
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "lines.markersize": 4,
+    "lines.linewidth": 1.4,
+}
+FORMATS = ("svg", "pdf")
+WIDE = 26
+"""letters of a panel's heading in a line"""
+SHADES = LinearSegmentedColormap.from_list("shares", ["white", inline_svg.DEEP])
+
+
+def draw_legend_key(arm: int) -> str:
+    """An arm's line and marker, for a legend."""
+
+    def draw(axes: Axes) -> None:
+        axes.axis("off")
+        axes.plot([0, 1, 2], [0, 0, 0], color=get_arm_colour(arm), marker=_get_arm_marker(arm), markevery=[1])
+        axes.set(xlim=(0, 2), ylim=(-1, 1))
+
+    return _draw_small_figure(draw, (0.36, 0.16), (0, 0, 1, 1))
+
+
+def draw_page_panel(runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> str:
+    """One panel of `means` for the page."""
+    more = 0.14 * (max(_format_heading(runs.panels, each).count("\n") for each in runs.panels))
+    size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1 + more)  # the page shrinks what it must: letters stay readable
+    box = (0.15, 0.357 / size[1], 0.83, 1.512 / size[1])
+    return _draw_small_figure(lambda axes: _plot_means(axes, runs, cells, where, part, without), size, box)
+
+
+def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
+    """The text's figure: rows validation and test, a column a panel, mean lines with 95 % t-bands and bars of standard deviation."""
+    parts = [part for part in ("selector", "metric") if any(getattr(row, part) for row in cells)]
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(len(parts), len(runs.panels), sharey="row", squeeze=False)
+        for row, part in zip(grid, parts, strict=True):
+            for axes, where in zip(row, runs.panels, strict=True):
+                _plot_means(axes, runs, cells, where, part, [])
+            row[0].set_ylabel(
+                spell_metric(runs.design.metric if part == "metric" else runs.design.selector or "")
+                + (", %" if runs.design.percent else "")
+            )
+        figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(runs.arms)), frameon=False)
+
+    return _draw_whole_figure(draw, (2.1 * len(runs.panels) + 0.6, 2.1 * len(parts) + 0.5)) if parts else {}
+
+
+def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, bytes]:
+    """Every arm's difference from the reference where tables are read, with 95 % intervals, the zero line and the margin of equivalence."""
+    factor = 100 if runs.design.percent else 1
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(1, len(runs.table_conditions), sharex=True, sharey=True, squeeze=False)[0]
+        arms = [arm for arm in runs.arms if arm != reference]
+        for axes, condition in zip(grid, runs.table_conditions, strict=True):
+            if runs.design.rope:
+                axes.axvspan(-factor * runs.design.rope, factor * runs.design.rope, color="#e8ecef", zorder=0)
+            axes.axvline(0, color="#888888", linewidth=0.8)
+            for row in (row for row in rows if row.condition == condition):
+                y, number = arms.index(row.a), runs.arms.index(row.a)
+                axes.plot([factor * row.diff_low, factor * row.diff_high], [y, y], color=get_arm_colour(number))
+                axes.plot([factor * row.diff], [y], color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none")
+            axes.set_title(_format_heading(runs.table_conditions, condition), fontsize=7.5)
+            axes.set_yticks(range(len(arms)), arms)
+            axes.set_ylim(len(arms) - 0.5, -0.5)
+        figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)
+
+    return _draw_whole_figure(draw, (1.3 * len(runs.table_conditions) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
+
+
+def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
+    """Mean validation against mean test score of every arm at every condition."""
+    pairs = [(row, row.selector, row.metric) for row in cells if row.selector and row.metric]
+    factor = 100 if runs.design.percent else 1
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, arm in enumerate(runs.arms):
+            mine = [(factor * val.mean, factor * test.mean) for row, val, test in pairs if row.arm == arm]
+            axes.plot(
+                *zip(*mine, strict=True), color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none", label=arm
+            ) if mine else None
+        ends = [factor * score.mean for _, val, test in pairs for score in (val, test)]
+        axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", linewidth=0.8, zorder=0)
+        axes.set_xlabel(f"mean {spell_metric(runs.design.selector or '')}{', %' if runs.design.percent else ''}")
+        axes.set_ylabel(f"mean {spell_metric(runs.design.metric)}{', %' if runs.design.percent else ''}")
+        figure.legend(loc="outside right center", frameon=False)
+
+    return _draw_whole_figure(draw, (3.9, 2.8)) if pairs else {}
+
+
+def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
+    """Mean score with its 95 % interval against the parameters that a training moves; a panel a condition, four in a row."""
+    factor = 100 if runs.design.percent else 1
+    conditions = [condition for condition in runs.conditions if any(row.condition == condition for row in rows)]
+    columns = min(4, len(conditions)) or 1
+    lines = -(-len(conditions) // columns)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, condition in zip(grid, conditions, strict=False):
+            for row in (row for row in rows if row.condition == condition):
+                number, low, high = runs.arms.index(row.arm), factor * row.score.low, factor * row.score.high
+                axes.plot([row.updated] * 2, [low, high], color=get_arm_colour(number))
+                mean = [factor * row.score.mean]
+                axes.plot(
+                    [row.updated], mean, color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none", label=row.arm
+                )
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda number, _: _format_short(number))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_title(_format_heading(conditions, condition), fontsize=7)
+        for axes in grid[len(conditions) :]:
+            axes.axis("off")
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(runs.arms)), frameon=False)
+        figure.supxlabel("updated parameters", fontsize=8.5)
+        figure.supylabel(f"mean {spell_metric(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
+
+    return _draw_whole_figure(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
+
+
+def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, bytes]:
+    """The confusion matrices of a condition in percent of each true class, at most four in a row, all on one pair of axes: it is faster."""
+    if not rows:
+        return {}
+    names, columns = rows[0].classes, min(4, len(rows))
+    lines, side = -(-len(rows) // columns), len(names)
+    wide, high = side + 0.6, side + 1.5
+    middles = [place + 0.5 for place in range(side)]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=7, pad=2)
+        for number, row in enumerate(rows):
+            x, y = wide * (number % columns), high * (number // columns)
+            _plot_matrix(axes, row, x, y)
+            if number + columns >= len(rows) and number // columns < lines - 1:  # its names have no axis: nothing stands below
+                for at, name in zip(middles, names, strict=True):
+                    axes.text(x + at, y + side + 0.25, name, rotation=90, ha="center", va="top", color="#444444", fontsize=7)
+        last = range(len(rows) - columns * (lines - 1))
+        axes.set_xticks([wide * column + at for column in last for at in middles], names * len(last), rotation=90)
+        axes.set_yticks([high * line + at for line in range(lines) for at in middles], names * lines)
+        axes.set(xlim=(0, wide * columns - 0.6), ylim=(high * lines - 1.5, -1.1), aspect="equal", xlabel="answered", ylabel="true")
+        where = f"{format_condition(rows[0].condition)}: " if rows[0].condition else ""
+        axes.set_title(f"{where}percent of each true class, mean over {replicated}s", fontsize=8, loc="left")
+
+    longest = 0.06 * max(map(len, names))
+    return _draw_whole_figure(draw, (max(0.2 * wide * columns + longest + 0.3, 3.2), 0.2 * high * lines + longest + 0.5))
+
+
+def _format_heading(panels: Sequence[Condition], where: Condition) -> str:
+    """What tells this panel from the others, in lines as wide as a panel; a panel alone says all."""
+    telling = {axis: value for axis, value in where.items() if len({panel.get(axis) for panel in panels}) > 1}
+    return "\n".join(line for axis, value in (telling or where).items() for line in textwrap.wrap(format_condition({axis: value}), WIDE))
+
+
+def get_arm_colour(arm: int) -> str:
+    return COLOURS[arm % len(COLOURS)]
+
+
+def _plot_means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> None:
+    """Means along the points, a line an arm; band: 95 % t-interval; bar: standard deviation.
+
+    Points that are no numbers, or only one, are not joined: the interval is then a thick bar. The vertical axis spans what the part's
+    panels show.
+    """
+    shown = [arm for arm in runs.arms if arm not in without]
+    positions = {point: float(point) if runs.numeric else float(i) for i, point in enumerate(runs.points)}  # type: ignore[arg-type]
+    places = sorted(positions.values())
+    step = min((b - a for a, b in pairwise(places)), default=1.0)
+    joined = runs.numeric and len(places) > 1
+    factor = 100 if runs.design.percent else 1
+    for place, arm in enumerate(shown):
+        aside = step * (0.24 if joined else 0.7) * ((place + 0.5) / len(shown) - 0.5)
+        mine = [(row.condition, getattr(row, part)) for row in cells if row.arm == arm and where.items() <= row.condition.items()]
+        line = [(positions[at[runs.along] if runs.along else None] + aside, score) for at, score in mine if score]
+        _plot_line(axes, runs.arms.index(arm), line, joined, factor, arm)
+    axes.set_xticks(list(positions.values()), [str(point) for point in positions])
+    axes.set_xlim(places[0] - step / 2, places[-1] + step / 2)
+    axes.set_ylim(*_find_axis_span([getattr(row, part) for row in cells if row.arm in shown], factor, runs.design.percent))
+    axes.set_xlabel(runs.along or "", labelpad=1)
+    axes.set_title(_format_heading(runs.panels, where), fontsize=8, pad=4)
+
+
+def _plot_matrix(axes: Axes, row: ClassRecalls, x: float, y: float) -> None:
+    """A confusion matrix, a cell a unit, its upper left corner at x, y; a class without images has an empty row that says so."""
+    edges = np.arange(len(row.classes) + 1)
+    axes.pcolormesh(x + edges, y + edges, np.nan_to_num(row.shares), cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
+    said = [(x + edges[-1] / 2, y - 0.45, row.arm, "black", 8.0)]
+    for line, (shares, recall) in enumerate(zip(row.shares, row.recall, strict=True)):
+        if recall is None:
+            said.append((x + edges[-1] / 2, y + line + 0.5, "no images", inline_svg.SOFT, 6.0))
+        else:
+            said += [(x + at + 0.5, y + line + 0.5, *inline_svg.format_shaded_percent(share), 6.0) for at, share in enumerate(shares)]
+    for at, down, text, colour, size in said:  # none is asked for its size by the layout: that would take as long as drawing
+        axes.text(at, down, text, ha="center", va="center", color=colour, fontsize=size).set_in_layout(False)
+
+
+def _plot_line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, factor: int, name: str) -> None:
+    xs, means = [x for x, _ in line], [factor * score.mean for _, score in line]
+    lows, highs = ([factor * getattr(score, end) for _, score in line] for end in ("low", "high"))
+    if joined:
+        axes.fill_between(xs, lows, highs, color=get_arm_colour(arm), alpha=0.13, linewidth=0)
+    else:
+        axes.vlines(xs, lows, highs, color=get_arm_colour(arm), linewidth=3, alpha=0.35)
+    spread = [(factor * (score.mean - score.sd), factor * (score.mean + score.sd)) for _, score in line]
+    axes.vlines(xs, [low for low, _ in spread], [high for _, high in spread], color=get_arm_colour(arm), linewidth=0.8)
+    axes.plot(xs, means, color=get_arm_colour(arm), marker=_get_arm_marker(arm), linestyle="-" if joined else "none", label=name)
+
+
+def _find_axis_span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
+    """From below the lowest bar or band to above the highest; a share stays within 0 and 100, unless a mean lies outside."""
+    ends = [factor * end for s in scores if s for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
+    ends = [end for end in ends if end == end]
+    low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
+    size = max(abs(low), abs(high))
+    room = 0.04 * (high - low if high - low > ROUNDING * size else size) or 1.0
+    if not percent:
+        return low - room, high + room
+    top = max((factor * s.mean for s in scores if s), default=0.0)
+    return max(min(low, 0.0), low - room), high + room if top > 100 else min(100.0, high + room)
+
+
+def _format_short(number: float) -> str:
+    """10 k, 1 M: as text, for the letters of a figure know no mathematics."""
+    power = next((power for power in (9, 6, 3) if number >= 10**power), 0)
+    return f"{number / 10**power:g} {' kMG'[power // 3]}".strip()
+
+
+def _get_arm_marker(arm: int) -> str:
+    return MARKERS[arm % len(MARKERS)]
+
+
+@contextlib.contextmanager
+def _apply_style() -> Iterator[None]:
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
+        yield  # the warning: a letter that our font lacks, which an SVG's reader may have
+
+
+def _draw_small_figure(draw: Callable[[Axes], None], size: tuple[float, float], box: tuple[float, float, float, float]) -> str:
+    """Axes that fill `box` of a figure, not fitted to their labels, so that figures in a row are of one size; as an <svg> element."""
+    with _apply_style():
+        figure = Figure(figsize=size)
+        draw(figure.add_axes(box))
+        return strip_xml_head(_render_bytes(figure, "svg"))
+
+
+def _draw_whole_figure(draw: Callable[[Figure], None], size: tuple[float, float]) -> dict[str, bytes]:
+    """A figure in every format."""
+    with _apply_style():
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+        figure.set_layout_engine("none")  # laid out once for all formats: it takes as long as drawing
+        return {kind: _render_bytes(figure, kind) for kind in FORMATS}
+
+
+def _render_bytes(figure: Figure, kind: str) -> bytes:
+    """Without dates and names: the same figure has the same bytes, and links to nothing."""
+    nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
+    data = buffer.getvalue()
+    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"?", data) if kind == "svg" else data  # XML has no such characters
+
+
+def strip_xml_head(svg: bytes) -> str:
+    """An SVG file as an element of a page: without the XML head."""
+    text = svg.decode()
+    return text[text.index("<svg") :]

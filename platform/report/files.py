@@ -1,0 +1,187 @@
+"""Everything a report writes, as bytes by name: page, data for programs, tables and figures for papers. The same runs, the same bytes."""
+
+import io
+import json
+import math
+import re
+from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platform.report import class_subsets, classes, confusions, cross_dataset, figures, formats, page, tables, words
+from platform.report.comparisons import Comparison
+from platform.report.findings import Findings
+from platform.report.runs import Runs, format_condition
+
+
+def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
+    """The figures by name, each in every format."""
+    return {
+        "means": figures.draw_means(runs, found.cells),
+        "forest": figures.draw_forest(runs, found.against, found.reference or ""),
+        "agreement": figures.draw_agreement(runs, found.cells),
+        "costs": figures.draw_costs(runs, found.costs),
+        "confusions": figures.draw_confusions(classes.select_drawn_matrices(runs, found.classes), runs.design.replicated),
+    }
+
+
+def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, bytes]:
+    """By path within the report's folder; the page last, so that where it is all else is. Drawing the figures takes most of the time."""
+    drawn = draw_figures(runs, found) if with_figures else {}
+    taken = [
+        tables.build_readings_table(runs, found.published, found.confirmatory),
+        tables.build_means_table(runs, found.cells, found.floors, found.tied),
+        *([tables.build_claims_table(runs, found.answers)] if found.answers else []),
+        *([tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts else []),
+        *([tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
+        tables.build_completeness_table(runs, found.cells),
+    ]
+    every, methods = list_comparisons(found), page.describe_methods(runs, found)
+    parquet = io.BytesIO()
+    tabulate_trainings(runs).to_parquet(parquet, index=False)
+    written = {
+        "runs.csv": _encode_csv(tabulate_trainings(runs)),
+        "runs.parquet": parquet.getvalue(),
+        "cells.csv": _encode_csv(pd.DataFrame([_flatten_condition_summary(runs, row) for row in found.cells])),
+        "comparisons.csv": _encode_csv(pd.DataFrame([_flatten_comparison(row) for row in (*every, *found.pairwise)])),
+        "report.json": (
+            json.dumps(to_json_value(build_report_json(runs, found, every, methods)), indent=1, allow_nan=False) + "\n"
+        ).encode(),
+        "report.md": _encode_text(render_markdown(runs, found, taken, methods)),
+    }
+    if found.classes:
+        compared = runs.design.compared
+        written |= {f"{name}.csv": _encode_csv(table) for name, table in classes.tabulate_class_recalls(found.classes, compared).items()}
+    for name, make in (
+        ("elsewhere", cross_dataset.tabulate_cross_dataset),
+        ("confused", confusions.tabulate_confusions),
+        ("fewer", class_subsets.tabulate_class_subsets),
+    ):
+        if rows := getattr(found, name):
+            written[f"{name}.csv"] = _encode_csv(make(rows, runs.design.compared))
+    written |= {f"tables/{table.name}.tex": _encode_text(formats.render_latex_table(table)) for table in taken}
+    written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
+    return written | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(written)))}
+
+
+def list_comparisons(found: Findings) -> list[Comparison]:
+    """All but those of every pair."""
+    answered = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
+    return [*found.published, *found.confirmatory, *answered, *(row.comparison for row in found.contrasts), *found.against]
+
+
+def build_report_json(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
+    """Everything the page shows, as data."""
+    d = runs.design
+    return {
+        "study": d.study,
+        "title": d.title,
+        "scale": d.scale,
+        "source": d.source,
+        "compared": d.compared,
+        "replicated": d.replicated,
+        "metric": d.metric,
+        "selector": d.selector,
+        "higher_is_better": d.higher_is_better,
+        "rope": d.rope,
+        "baseline": d.baseline,
+        "axes": {d.compared: runs.arms, **runs.axes, d.replicated: runs.replicates},
+        "data": runs.data,
+        "runs": runs.state_counts,
+        "notes": runs.notes,
+        "not_done": page.list_unfinished_trainings(runs),
+        "seconds": runs.total_seconds,
+        "findings": [words.describe_comparison(row, runs) for row in found.confirmatory]
+        + words.describe_unread_classes(runs, found.classes),
+        "comparisons": every,
+        "claims": [
+            {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
+            for answer in found.answers
+        ],
+        "contrasts": [
+            {"a": row.printed_a, "b": row.printed_b, "condition": row.comparison.condition, "note": row.note} for row in found.contrasts
+        ],
+        "costs": found.costs,
+        "models": d.models,
+        "pairwise": found.pairwise,
+        "cells": found.cells,
+        "floors": found.floors,
+        "far_below": found.far_below,
+        "reference": found.reference,
+        "overall": found.overall,
+        "agreement": found.agreement,
+        "power": found.power,
+        "groups": found.groups,
+        "classes": found.classes,
+        "elsewhere": found.elsewhere,
+        "confused": [{**asdict(row), "verdict": row.verdict} for row in found.confused],
+        "fewer": [{**asdict(row), "verdict": row.verdict} for row in found.fewer],
+        "looks": [{"how": look.how, "layer": look.layer, "condition": look.condition, "shares": look.shares} for look in found.looks],
+        "flags": found.flags,
+        "origins": found.origins,
+        "published": d.published,
+        "methods": methods,
+    }
+
+
+def tabulate_trainings(runs: Runs) -> pd.DataFrame:
+    """A row a training; names that other programs expect first."""
+    d, table = runs.design, runs.table
+    first = [
+        name for name in (d.compared, *runs.axes, d.replicated, "state", d.selector, d.metric, d.secondary, "split_hash") if name in table
+    ]
+    return table[[*first, *(name for name in table if name not in first)]]
+
+
+def render_markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: list[str]) -> str:
+    """The page in short, for a README or a pull request."""
+    head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
+    head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
+    sentences = [words.describe_comparison(row, runs) for row in found.confirmatory] + words.describe_unread_classes(runs, found.classes)
+    said = [f"- {formats.escape_markdown(text)}" for text in sentences]
+    notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
+    parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
+    for table in taken:
+        parts += [f"## {table.name.capitalize()}", formats.render_markdown_table(table).rstrip()]
+    return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, methods)]) + "\n"
+
+
+def to_json_value(value: Any) -> Any:
+    """Dataclasses and named tuples as dictionaries, what is no number as None: what JSON can hold."""
+    if is_dataclass(value):
+        return {field.name: to_json_value(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return to_json_value(value._asdict())
+    if isinstance(value, dict):
+        return {str(name): to_json_value(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [to_json_value(item) for item in value]
+    if isinstance(value, np.generic):
+        return to_json_value(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _encode_text(text: str) -> bytes:
+    """Without the characters that no page has, and that a terminal obeys."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "?", text).encode(errors="replace")
+
+
+def _encode_csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _flatten_comparison(row: Comparison) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)} | {"condition": format_condition(row.condition)}
+
+
+def _flatten_condition_summary(runs: Runs, row: Any) -> dict[str, Any]:
+    flat = {runs.design.compared: row.arm, **row.condition, "done": row.done, "failed": row.failed, "missing": row.missing}
+    for name, interval in ((runs.design.metric, row.metric), (runs.design.selector, row.selector), (runs.design.secondary, row.secondary)):
+        if interval:
+            flat |= {f"{name} {part}": value for part, value in interval._asdict().items() if part != "n"}
+    return flat | {"median": row.median, "min": row.least, "max": row.most}

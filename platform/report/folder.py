@@ -1,0 +1,136 @@
+"""Runs from a run folder of ferray's own, and what only such runs know: warnings, provenance."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platform.report.runs import Design, Runs
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Cell
+from trainables.registry import BadRequest
+from trainables.storage.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A kind of warning, and by arm the trainings that have it."""
+
+    kind: str
+    cells: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A fact of provenance and in how many results it has which value."""
+
+    fact: str
+    values: dict[str, int]
+    suspect: bool
+    """it differs between results that are compared, or tells of uncommitted code"""
+
+
+PROCESS = ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid")
+"""metadata of provenance that are a process's own"""
+
+
+def make_design(study: Study) -> Design:
+    return Design(
+        title=study.title,
+        source=study.source,
+        compared=study.compared,
+        replicated=study.replicated,
+        conditions=tuple(study.condition_axes),
+        along=study.largest,
+        metric=f"test/{study.metric}",
+        selector=f"val/{study.metric}" if study.one_validation else None,
+        secondary="test/balanced_accuracy" if study.metric == "accuracy" else None,
+        rope=study.rope,
+        baseline=study.baseline,
+        published=study.published,
+        claims=study.claims,
+        printed=study.printed,
+        confusions=study.confusions,
+        fewer=study.fewer,
+        contrasts=study.contrasts,
+        models=study.models,
+        study=study.name,
+        scale=study.scale,
+    )
+
+
+def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
+    """What became of every cell of a run's grid.json; the study is found by its name unless it is given."""
+    cells = read_cells(folder)
+    study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
+    rows, found = [], []
+    known: dict[str, Any] = {}
+    for cell in cells:
+        result = folder.get_result(cell.key)
+        rows.append(_make_row(folder, cell, result))
+        found.append(result and _keep_needed_result(result, known))
+    played = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
+    data = {role: asdict(played[role]) | {"source": played[role].source.to_text()} for role in study.roles if role in played}
+    shown = make_design(study)
+    table = pd.DataFrame(rows)
+    table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})
+    return Runs(shown, table, [], found, data)
+
+
+def read_cells(folder: RunFolder) -> list[Cell]:
+    """The cells that a run shows. BadRequest where it has no grid.json, or a damaged one."""
+    try:
+        cells = folder.get_shown_cells()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadRequest(
+            f"{folder.get_path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it again"
+        ) from None
+    if not cells:
+        raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
+    return cells
+
+
+def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
+    if result:
+        counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
+        rest = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
+        return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | rest
+    if error := folder.get_error(cell.key):
+        return row | {"state": "failed", "reason": error["reason"]}
+    epochs = len(folder.get_history(cell.key))
+    return row | {"state": "missing", "reason": f"interrupted after {epochs} epochs" if epochs else "not begun"}
+
+
+def _keep_needed_result(result: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Of a result what a report reads beside the table's row; parts that are as another's are one in memory."""
+    own = {name: result[name] for name in ("confusion", "updated_parameters") if name in result}
+    provenance = {fact: value for fact, value in result["provenance"].items() if fact not in PROCESS}
+    alike = {name: result[name] for name in ("classes", "counts", "flags") if name in result} | {"provenance": provenance}
+    return own | {name: known.setdefault(repr(value), value) for name, value in alike.items()}
+
+
+def list_flags(runs: Runs) -> list[Flag]:
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for row, result in enumerate(runs.results or []):
+        for flag in (result or {}).get("flags", []):
+            kind, _, text = flag.partition(": ")
+            arm = str(runs.table[runs.design.compared].iloc[row])
+            kinds.setdefault(kind, {}).setdefault(arm, []).append(f"{runs.get_training_name(row)}: {text}")
+    return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
+
+
+def list_origins(runs: Runs) -> list[Origin]:
+    """Where and with what the results were computed; a process's own metadata stay in its result file."""
+    counts: dict[str, Counter[str]] = {}
+    for result in filter(None, runs.results or []):
+        given = dict(result["provenance"])
+        packages = {f"package {name}": version for name, version in given.pop("packages", {}).items()}
+        for fact, value in (given | packages).items():
+            counts.setdefault(fact, Counter())[str(value)] += 1
+    return [
+        Origin(fact, dict(values.most_common()), (len(values) > 1 and fact != "host") or (fact == "dirty" and "True" in values))
+        for fact, values in counts.items()
+    ]

@@ -1,0 +1,185 @@
+"""The page: one HTML file with everything in it, figures and style included. It asks nothing of the network and runs no script."""
+
+import math
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
+from markupsafe import Markup
+
+from platform.report import classes, cross_dataset, figures, inline_svg, words
+from platform.report.comparisons import Comparison
+from platform.report.families import rank_arms
+from platform.report.findings import Findings
+from platform.report.runs import Runs, format_condition
+from platform.report.summary import SIZES, SPREADS
+from platform.report.words import Unit
+
+HERE = Path(__file__).parent
+
+
+def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
+    """The page of a report; `drawn` holds its whole figures by name, `methods` its paragraphs, `beside` names the files beside it."""
+    unit, d = Unit.from_runs(runs), runs.design
+    places = {(row.arm, format_condition(row.condition)): row for row in found.cells}
+    titles = [data["title"] for data in runs.data.values()]
+    return (
+        _make_environment(runs)
+        .get_template("page.html.j2")
+        .render(
+            runs=runs,
+            d=d,
+            f=found,
+            unit=unit,
+            counts=runs.state_counts,
+            heading=f"{d.title}{f' ({d.scale})' if d.scale else ''}: {'; '.join(titles) or d.source}",
+            css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            rendered=any("rendered" in title.lower() for title in titles),
+            notes=runs.notes,
+            not_done=list_unfinished_trainings(runs),
+            seconds=runs.total_seconds,
+            keys={arm: Markup(figures.draw_legend_key(number)) for number, arm in enumerate(runs.arms)},
+            by_place=places,
+            leaders={format_condition(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))},
+            floors={format_condition(floor.condition): floor for floor in found.floors},
+            unmatched=[
+                row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.table_conditions)
+            ],
+            figure=_build_accuracy_figure(runs, found) if runs.state_counts["done"] else [],
+            pair_of={(format_condition(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
+            bar=inline_svg.render_interval_bar,
+            strip=_build_strips(runs),
+            claims_reach=_find_reach(_list_interval_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
+            contrasts_reach=_find_reach(_list_interval_ends(row.comparison for row in found.contrasts)),
+            cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
+            against_reach=_find_reach(_list_interval_ends(found.against)),
+            overall_reach=_find_reach(end for row in found.overall for end in row.across[:3]),
+            power_sizes=[unit.format_value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
+            agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
+            average=words.AVERAGE,
+            unread=words.describe_unread_classes(runs, found.classes),
+            images=classes.count_class_images,
+            matrices=classes.select_drawn_matrices(runs, found.classes),
+            matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
+            unprinted=cross_dataset.list_conditions_not_run(runs),
+            fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
+            methods=methods,
+            beside=beside,
+        )
+    )
+
+
+def describe_methods(runs: Runs, found: Findings) -> list[str]:
+    """How the numbers were computed, in paragraphs that a paper may quote."""
+    n = sorted({n for row in found.confirmatory for n in (row.n_a, row.n_b)})
+    text = (
+        _make_environment(runs)
+        .get_template("methods.txt.j2")
+        .render(
+            d=runs.design,
+            own=runs.results is not None,
+            n=n if len(n) < 2 else [n[0], n[-1]],
+            tests=len(found.confirmatory),
+            margin=Unit.from_runs(runs).format_amount(runs.design.rope or 0),
+            claims=bool(found.answers),
+            by_class=bool(found.classes),
+            average=words.AVERAGE,
+            corrected=any(row.corrected_low == row.corrected_low for row in found.confirmatory),
+        )
+    )
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
+
+
+def list_unfinished_trainings(runs: Runs) -> list[dict[str, str]]:
+    """Every training that is not done, by its name, with its state and reason."""
+    told = zip(runs.table["state"], runs.table["reason"], strict=True)
+    return [
+        {"training": runs.get_training_name(row), "state": state, "reason": reason}
+        for row, (state, reason) in enumerate(told)
+        if state != "done"
+    ]
+
+
+class _TemplateCache(BytecodeCache):
+    """The templates as they were compiled by the first page of this process: that takes a third of a second."""
+
+    def __init__(self) -> None:
+        self.code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.code:
+            bucket.bytecode_from_string(self.code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.code[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = _TemplateCache()
+
+
+def _make_environment(runs: Runs) -> Environment:
+    unit = Unit.from_runs(runs)
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=lambda name: "html" in (name or ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        bytecode_cache=COMPILED,
+    )
+    environment.filters |= {
+        "value": unit.format_value,
+        "difference": unit.format_difference,
+        "share": Unit(True).format_value,
+        "points": Unit(True).format_difference,
+        "probability": words.format_probability,
+        "chance": words.format_a12,
+        "replicates": words.format_replicates,
+        "duration": words.format_hours,
+        "label": format_condition,
+        "spoken": words.spell_metric,
+        "defined": words.define_metric,
+        "sentence": lambda row: words.describe_comparison(row, runs),
+    }
+    return environment
+
+
+def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
+    """Rows of the accuracy figure: all arms, and again without those far below where there are some."""
+    parts = [
+        (f"{words.spell_metric(metric).capitalize()}{Unit.from_runs(runs).sign}", part)
+        for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
+        if metric
+    ]
+    kept: list[list[str]] = [[], found.far_below] if found.far_below and len(found.far_below) < len(runs.arms) else [[]]
+    return [
+        {
+            "without": without,
+            "sides": [
+                (title, [Markup(figures.draw_page_panel(runs, found.cells, where, part, without)) for where in runs.panels])
+                for title, part in parts
+            ],
+        }
+        for without in kept
+    ]
+
+
+def _build_strips(runs: Runs) -> Any:
+    column = runs.table[runs.design.metric].to_numpy(float)
+    column = column[np.isfinite(column)]
+    low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
+    return lambda arm, condition: inline_svg.render_dot_strip(
+        runs.get_sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
+    )
+
+
+def _find_reach(ends: Iterable[float]) -> float:
+    return max((abs(end) for end in ends if math.isfinite(end)), default=0) or 1.0
+
+
+def _list_interval_ends(rows: Iterable[Comparison | None]) -> Iterable[float]:
+    return (end for row in rows if row for end in (row.diff, row.diff_low, row.diff_high))

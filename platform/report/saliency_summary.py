@@ -1,0 +1,135 @@
+"""What the networks look at, as `python -m platform.explain` left it in the run folder: sheets, and shares of face regions."""
+
+import base64
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trainables.cell import Value
+from trainables.storage.store import RunFolder
+
+HOWS = {"gradcam": "gradcam", "gradcampp": "gradcam++", "saliency": "saliency"}
+"""by folder, the kind of map"""
+SHOWN = 7
+"""sheets of single images that the page holds; the others lie beside the run"""
+
+
+@dataclass(frozen=True)
+class SaliencySummary:
+    """One kind of map."""
+
+    how: str
+    layer: str
+    condition: dict[str, Any]
+    notes: list[str]
+    rendered: bool
+    averages: str
+    """a data URI, as are `sheets`"""
+    sheets: dict[str, str]
+    more: int
+    """sheets that are not on the page"""
+    shares: list[dict[str, Any]]
+    """see `platform.explain.regions.EnergyShare`"""
+    likeness: dict[str, Any]
+
+    @property
+    def arms(self) -> list[tuple[str, str, list[dict[str, Any]]]]:
+        """Arm, answer, and the shares of its regions."""
+        places = dict.fromkeys((row["arm"], row["answer"]) for row in self.shares)
+        return [(arm, answer, [row for row in self.shares if (row["arm"], row["answer"]) == (arm, answer)]) for arm, answer in places]
+
+
+class ExplainModel(BaseModel):
+    """Base of what explain.json must hold for the page; a number that is not known is null there."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class IntervalModel(ExplainModel):
+    """See `platform.stats.significance.Interval`."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+class EnergyShareModel(ExplainModel):
+    """See `platform.explain.regions.EnergyShare`."""
+
+    arm: str
+    answer: str
+    region: str
+    images: float
+    trained: IntervalModel
+    untrained: IntervalModel
+    area: float | None
+
+
+class ExplainFile(ExplainModel):
+    """One explain.json."""
+
+    how: str
+    layer: str
+    condition: dict[str, Value]
+    notes: list[str]
+    rendered: bool
+    sheets: list[Annotated[str, Field(pattern="^(averages$|sheet-|steps-)", max_length=200)]]
+    shares: list[EnergyShareModel]
+    likeness: dict[str, IntervalModel]
+
+    @model_validator(mode="after")
+    def check_arms(self) -> "ExplainFile":
+        if lost := [share.arm for share in self.shares if share.arm not in self.likeness]:
+            raise ValueError(f"likeness has no {lost[0]}")
+        return self
+
+
+def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], list[str]]:
+    """What was explained, empty where nothing was; and a line on each explain.json that is damaged, which is left out."""
+    found, damaged = [], []
+    for place, how in HOWS.items():
+        try:
+            said = _read_explain_file(folder, place)
+        except (ValueError, RecursionError, OSError) as error:
+            path = folder.get_path("explain", place, "explain.json")
+            damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with --how {how}")
+            continue
+        if said is not None:
+            found.append(_build_summary(folder, place, said))
+    return found, damaged
+
+
+def _read_explain_file(folder: RunFolder, place: str) -> dict[str, Any] | None:
+    """A checked explain.json; None where there is none. ValueError where a page could not be made from it."""
+    said = folder.get_json("explain", place, "explain.json", signed=True)
+    if said is None and folder.get("explain", place, "explain.json") is None:
+        return None
+    if not isinstance(said, dict):
+        raise ValueError("it holds no object")
+    ExplainFile.model_validate(said)
+    return said
+
+
+def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
+    names = [name for name in said["sheets"] if name.startswith("sheet-")]
+    names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
+    pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _make_data_uri(folder, place, name))}
+    averages = pictures.pop("averages", "")
+    metadata = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
+    return SaliencySummary(**metadata, averages=averages, sheets=pictures, more=len(names) - len(pictures))
+
+
+def _make_data_uri(folder: RunFolder, place: str, name: str) -> str:
+    content = folder.get("explain", place, f"{name}.svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" if content else ""
+
+
+def _describe_error(error: Exception) -> str:
+    """What is wrong with a file, without line breaks."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'its content'}: {first['msg'].lower()}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -1,0 +1,202 @@
+"""What a report tells of a grid besides its comparisons: completeness, means, floors, agreement, power. Plain data, nothing drawn."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from platform.report.comparisons import ALPHA, Comparison
+from platform.report.families import rank_arms
+from platform.report.runs import STATES, Condition, Runs, format_condition, match_samples
+from platform.stats import significance as s
+from platform.stats.power import find_needed_replicates, find_smallest_p
+from platform.stats.rounding import ROUNDING, subtract_exactly
+
+SIZES = (0.01, 0.02, 0.03, 0.05)
+"""differences of a share for which a report says how many replicates find them"""
+SPREADS = (0.5, 1.0, 1.5)
+"""the same of a metric that is no share, in standard deviations"""
+
+
+@dataclass(frozen=True)
+class ConditionSummary:
+    """An arm at one condition. Intervals are of the mean over replicates; none where no replicate is done."""
+
+    arm: str
+    condition: Condition
+    done: int
+    failed: int
+    missing: int
+    metric: s.Interval | None
+    selector: s.Interval | None
+    secondary: s.Interval | None
+    median: float
+    least: float
+    most: float
+
+    @property
+    def planned(self) -> int:
+        return self.done + self.failed + self.missing
+
+
+@dataclass(frozen=True)
+class ChanceLevel:
+    """What knowing nothing scores at a condition: guessing uniformly, and always answering the test set's commonest class."""
+
+    condition: Condition
+    chance: float
+    majority: float
+    majority_balanced: float
+
+
+@dataclass(frozen=True)
+class OverallDifference:
+    """An arm over all conditions that it shares with the reference, each condition counting the same."""
+
+    arm: str
+    reference: str
+    conditions: int
+    across: s.Across
+
+
+@dataclass(frozen=True)
+class SelectionAgreement:
+    """Whether validation picks what tests best at a condition."""
+
+    condition: Condition
+    picked: str
+    best: str
+    spearman: float
+    """rank correlation of the arms' mean validation and test scores; NaN with fewer than three arms"""
+    optimism: float
+    """the picked arm's mean validation score above its mean test score, the better way counted positive"""
+    regret: float
+    """what the arm that tests best has over the picked one"""
+
+
+@dataclass(frozen=True)
+class PowerAnalysis:
+    """What the confirmatory comparison of a condition could see."""
+
+    condition: Condition
+    a: str
+    b: str
+    paired: bool
+    n: int
+    sd: float
+    mde: float
+    level: float
+    needed: dict[float, float]
+    """replicates an arm for an 80 % chance to find a true difference of this size; infinity where power.MOST_REPLICATES are too few"""
+
+
+def summarise_conditions(runs: Runs) -> list[ConditionSummary]:
+    rows = []
+    for condition in runs.conditions:
+        for arm in runs.arms:
+            states = runs.table["state"].iloc[runs.find_rows(arm, condition)]
+            done, failed, missing = (int((states == state).sum()) for state in STATES)
+            values = runs.get_sample(arm, condition).to_array()
+            spread = (float(np.median(values)), float(values.min()), float(values.max())) if len(values) else (np.nan,) * 3
+            metric, selector, secondary = (
+                _compute_interval(runs, arm, condition, name) for name in (runs.design.metric, runs.design.selector, runs.design.secondary)
+            )
+            rows.append(ConditionSummary(arm, condition, done, failed, missing, metric, selector, secondary, *spread))
+    return rows
+
+
+def compute_chance_levels(runs: Runs) -> list[ChanceLevel]:
+    """Averaged over every training of a condition: its test sets differ by replicate only. None where class counts are unknown."""
+    rows = []
+    for condition in runs.conditions:
+        found = [result for result in list_results(runs, condition) if "counts" in result]
+        if found:
+            counts = [np.array(result["counts"]["test"]) for result in found]
+            majority = float(np.mean([count.max() / count.sum() for count in counts]))
+            balanced = float(np.mean([1 / np.count_nonzero(count) for count in counts]))
+            rows.append(ChanceLevel(condition, 1 / len(found[0]["classes"]), majority, balanced))
+    return rows
+
+
+def list_results(runs: Runs, condition: Condition, arm: str | None = None) -> list[dict[str, Any]]:
+    """What ferray's own trainings at a condition wrote; empty where the runs came from elsewhere."""
+    rows = [row for name in ([arm] if arm else runs.arms) for row in runs.find_done_rows(name, condition)]
+    return [result for row in rows if runs.results and (result := runs.results[row])]
+
+
+def find_weak_arms(runs: Runs, rows: list[ConditionSummary], bottom: list[ChanceLevel]) -> list[str]:
+    """The arms whose mean nowhere reaches half of the best arm's lead over chance."""
+    near: set[str] = set()
+    for floor in bottom:
+        here = {row.arm: row.metric.mean for row in rows if row.condition == floor.condition and row.metric}
+        bar = (max(here.values(), default=0) + floor.chance) / 2
+        near |= {arm for arm, mean in here.items() if mean >= bar - ROUNDING * abs(bar)}
+    return [arm for arm in runs.arms if bottom and arm not in near]
+
+
+def summarise_overall(runs: Runs, reference: str | None) -> list[OverallDifference]:
+    """Every arm against the reference; descriptive, for conditions that share images are no independent data sets."""
+    rows: list[OverallDifference] = []
+    for arm in runs.arms:
+        pairs = []
+        for condition in runs.conditions:
+            x, y, paired = match_samples(runs.get_sample(arm, condition), runs.get_sample(reference or "", condition))
+            if len(x) and len(y):
+                pairs.append((runs.sign * x, runs.sign * y, paired))
+        if reference and arm != reference and len(pairs) > 1:
+            found = s.bootstrap_conditions(pairs, np.random.default_rng(len(rows)))
+            rows.append(OverallDifference(arm, reference, len(pairs), found))
+    return rows
+
+
+def measure_agreement(runs: Runs) -> list[SelectionAgreement]:
+    rows: list[SelectionAgreement] = []
+    metric = runs.design.selector
+    for condition in runs.conditions if metric else []:
+        by_val = rank_arms(runs, condition, metric)
+        by_test = [arm for arm in rank_arms(runs, condition) if arm in by_val]
+        if by_test:
+            val, test = (
+                {arm: float(np.mean(runs.get_sample(arm, condition, name).to_array())) for arm in by_test} for name in (metric, None)
+            )
+            rho = s.spearman_correlation(list(val.values()), list(test.values())) if len(val) > 2 else np.nan
+            picked, best, gaps = by_val[0], by_test[0], (np.nan, np.nan)
+            if picked in test:  # an arm may have a validation score alone
+                optimism, regret = subtract_exactly(val[picked], test[picked]), subtract_exactly(test[best], test[picked])
+                gaps = runs.sign * float(optimism), runs.sign * float(regret)
+            rows.append(SelectionAgreement(condition, picked, best, rho, *gaps))
+    return rows
+
+
+def tabulate_power(runs: Runs, rows: list[Comparison]) -> list[PowerAnalysis]:
+    """For each confirmatory comparison at its family's strictest level: for SIZES, or SPREADS of a metric that is no share."""
+    found = []
+    for row in rows:
+        if isfinite(row.sd) and row.sd > 0:
+            level = ALPHA / max(row.m, 1)
+            sizes = {size: size / row.sd for size in SIZES} if runs.design.percent else {each * row.sd: each for each in SPREADS}
+            counts = {size: float(np.ceil(find_needed_replicates(d, row.paired, level))) for size, d in sizes.items()}
+            found.append(PowerAnalysis(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
+    return found
+
+
+def find_attainable_size(paired: bool, m: int) -> int:
+    """The fewest replicates an arm at which a two-sided exact test can reach the first step of a family of m."""
+    return next(n for n in range(2, 100) if find_smallest_p(n, None if paired else n) <= ALPHA / max(m, 1))
+
+
+def find_tied_arms(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
+    """By condition (its label), the arms that the comparisons of all pairs do not tell apart from the one with the best mean."""
+    best = {format_condition(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))}
+    found: dict[str, set[str]] = {place: set() for place in best}
+    for row in pairs:
+        place = format_condition(row.condition)
+        if row.alternative == "two-sided" and row.a == best[place] and row.verdict not in ("better", "worse"):
+            found[place].add(row.b)
+    return found
+
+
+def _compute_interval(runs: Runs, arm: str, condition: Condition, metric: str | None) -> s.Interval | None:
+    values = runs.get_sample(arm, condition, metric).to_array() if metric else np.array([])
+    return s.t_interval(values) if len(values) else None

@@ -1,0 +1,206 @@
+"""Any tidy table as Runs: a row a training, so that results from elsewhere get the same report. What it cannot trust it names by row."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platform.report.runs import Design, Runs
+from platform.report.tablefile import FEW, TableFile, make_name_error, open_table
+
+METHOD, SEED, STUDY = "method", "seed", "study"
+RESERVED = (METHOD, SEED, STUDY, "state", "reason", "split_hash")
+COUNTS = ("n_train", "n_test")
+SECONDARY = "test/balanced_accuracy"
+MOST = 1_000_000
+"""missing trainings are listed up to here"""
+REPLICATES = 2000
+"""seeds of a method under a condition; exact tests and bootstraps are made for trainings, which nobody has more of"""
+
+
+def read_table(
+    path: str,
+    metric: str = "test",
+    conditions: Sequence[str] = (),
+    baseline: str | None = None,
+    higher_is_better: bool = True,
+    rope: float | None = None,
+) -> Runs:
+    """The trainings of a .csv, .tsv or .parquet file. BadRequest, in one line with file, row and column, where it cannot be trusted.
+
+    Columns: `method` is compared, `seed` replicated; the metric is the column of that name or else `{metric}/accuracy`. Where there:
+    `study` (several: the first condition; one: the title), `state` and `reason`, `split_hash`, `n_train`, `n_test`,
+    `test/balanced_accuracy` as secondary metric, and the selector: the metric's own counterpart (test/loss: val/loss), `val`, or, where
+    higher is better, `val/accuracy`. Others are not read. Rows count as in a spreadsheet, the header being row 1 (in parquet too); where
+    quoted line breaks put the row elsewhere in an editor, its line is given besides. Rows without any value are not there.
+
+    Which trainings are missing: see `_add_missing_rows`.
+    """
+    file = open_table(path)
+    names, conditions = file.column_names, list(dict.fromkeys(conditions))
+    for name, role in ((METHOD, "what is compared"), (SEED, "the replicates")):
+        if name not in names:
+            raise file.make_column_error(name, f"call the column of {role} {name}")
+    score = next((name for name in (metric, f"{metric}/accuracy") if name in names), None)
+    if score is None or score in RESERVED:
+        raise file.make_column_error(metric, "name the column of the numbers: --metric NAME")
+    selectors = [score.replace("test", "val", 1), "val", *(["val/accuracy"] if higher_is_better else [])]
+    selector = next((name for name in selectors if name in names and name != score), "")
+    for name in conditions:
+        if name not in names:
+            raise file.make_error(make_name_error("condition", name, names))
+        if name in {*RESERVED, score, selector, SECONDARY} - {STUDY}:
+            raise file.make_error(f"column {name} cannot be a condition, it has a part of its own; leave it out of --condition")
+    notes = list(file.notes)
+    for name in sorted({*RESERVED, *COUNTS, "val"} - {*names}):
+        notes += [f"column {other} is not read; if it is the {name}, call it {name}" for other in names if other.lower() == name]
+
+    studies = (
+        file.read_text_column(STUDY).unique().tolist() if STUDY in names and (file.frame[STUDY].astype(str).fillna("") != "").any() else []
+    )
+    conditions = [*([STUDY] if len(studies) > 1 else []), *(name for name in conditions if name != STUDY)]
+    columns: dict[str, Any] = {METHOD: file.read_text_column(METHOD)}
+    columns |= {name: file.read_text_column(name) if name == STUDY else file.read_value_column(name) for name in conditions}
+    columns[SEED] = file.read_value_column(SEED, mixed=True)
+    wanted = [name for name in (score, selector, SECONDARY, *COUNTS) if name in names and name not in columns]
+    numbers = {name: file.read_number_column(name) for name in wanted}
+    for name in wanted:
+        if name != score and not np.isfinite(numbers[name]).any():
+            notes.append(f"column {name} holds no number: not used")
+            del numbers[name]
+    state, reason = _read_states(file, score, numbers[score])
+    columns |= {"state": state, "reason": reason, "split_hash": file.read_text_column("split_hash", empty=True), **numbers}
+    table = pd.DataFrame(columns, index=file.frame.index)
+
+    place = [METHOD, *conditions, SEED]
+    table = _drop_duplicates(file, table, place, conditions, notes)
+    if failed := int((table["state"] == "failed").sum()):
+        notes.append(f"{failed} of {len(table)} trainings failed or have no number: they count as failed")
+    arms = table[METHOD].unique().tolist()
+    if baseline is not None and baseline not in arms:
+        raise file.make_error(make_name_error("baseline", baseline, arms))
+    if len(arms) == 1:
+        notes.append("one method only: there is nothing to compare it with")
+    if table[SEED].nunique() == 1:
+        notes.append("one seed only: nothing is known of the spread")
+    sizes = table.groupby([METHOD, *conditions], sort=False).size()
+    if (largest := int(sizes.max())) > REPLICATES:
+        raise file.make_error(
+            f"{largest} seeds of one method under one condition, more than {REPLICATES}; name conditions, or average first"
+        )
+    table = _add_missing_rows(table, conditions, notes)
+    numeric = [name for name in conditions if table[name].nunique() > 1 and not isinstance(table[name].iloc[0], str)]
+    design = Design(
+        title=studies[0] if len(studies) == 1 else Path(path).stem,
+        source=Path(path).name,
+        compared=METHOD,
+        replicated=SEED,
+        conditions=tuple(conditions),
+        along=numeric[-1] if numeric else None,
+        metric=score,
+        selector=selector if selector in numbers else None,
+        secondary=SECONDARY if SECONDARY in numbers and score != SECONDARY else None,
+        higher_is_better=higher_is_better,
+        percent=False,
+        rope=rope,
+        baseline=baseline,
+    )
+    return Runs(design, table, notes)
+
+
+def _read_states(file: TableFile, score: str, numbers: np.ndarray) -> tuple[pd.Series, pd.Series]:
+    """State and reason of each row: done only with a number, and only if a `state` column agrees."""
+    given = file.read_text_column("state", empty=True)
+    state = given.where(given.isin(["done", "missing"]), "failed") if "state" in file.frame else given.where(given != "", "done")
+    if not (state == "done").any():
+        states = ", ".join(given.unique().tolist()[:FEW])
+        raise file.make_error(
+            f"column state: no row is done (states: {states}); write done where a training ended well, or drop the column"
+        )
+    reason = file.read_text_column("reason", empty=True)
+    reason = reason.where(reason != "", ("state " + given).where(given != "", "no state")).where(state != "done", "")
+    lost = (state == "done").to_numpy() & ~np.isfinite(numbers)
+    if lost.sum() == (state == "done").sum():
+        raise file.make_error(f"column {score} holds no number; name the column of the numbers: --metric NAME")
+    return state.mask(lost, "failed"), reason.mask(lost, f"no number in column {score}")
+
+
+def _drop_duplicates(file: TableFile, table: pd.DataFrame, place: list[str], conditions: list[str], notes: list[str]) -> pd.DataFrame:
+    """Each training once. BadRequest where two rows of one place differ, with the columns that might tell them apart."""
+    twice = table[table.duplicated(place, keep=False)]
+    again = twice.duplicated([name for name in table if name != "reason"])
+    if again.any():
+        notes.append(f"{int(again.sum())} rows repeat another in all that is read: kept once")
+        table, twice = table.drop(again.index[again]), twice[~again]
+        twice = twice[twice.duplicated(place, keep=False)]
+    if twice.empty:
+        return table
+    where = twice[place].iloc[0]
+    first, second = twice.index[(twice[place] == where).all(axis=1)][:2]
+    rows, training = file.frame.loc[twice.index], twice.groupby(place, sort=False).ngroup()
+    few = min(FEW, max(2, len(table) // 2))
+    others = [name for name in file.column_names if name not in {*RESERVED, *table} and rows[name].dtype != object]
+    columns = [name for name in others if 1 < rows[name].nunique() <= few]
+
+    def apart(names: list[str]) -> bool:
+        return not rows[names].assign(**{METHOD: training}).duplicated().any()
+
+    found = columns if apart(columns) else []
+    for name in sorted(reversed(found), key=lambda name: -rows[name].nunique()):  # the fewest columns, each of the fewest values
+        if apart(fewer := [other for other in found if other != name]):
+            found = fewer
+    named = f"if another column tells them apart, name it: --condition {','.join([*conditions, *found])}"
+    todo = named if found else "keep one, or give each its seed"
+    both = (
+        f"rows {file.find_row(first)} and {file.find_row(second)} are both {', '.join(f'{name} {value}' for name, value in where.items())}"
+    )
+    raise file.make_error(f"{both}, with different numbers; {todo}")
+
+
+def _add_missing_rows(table: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
+    """The table with a row for each training that should be there and is not, study by study.
+
+    Expected is every method under every condition seen, with every seed of a pool. The pool is the study, where its samples (a method
+    under a condition) share most seeds; else the condition, where methods do; else the method, where its conditions do; else nothing is
+    expected: seeds that are each training's own say nothing of what is absent. Samples of a pool share most seeds where more than half
+    of what is not in the largest one has a seed that is. Not more than thrice the table or a million rows are expected: methods that each
+    have conditions of their own are no grid.
+    """
+    parts = [part for _, part in table.groupby(STUDY, sort=False)] if STUDY in conditions else [table]
+    added = [_list_missing_rows(part, conditions, notes) for part in parts]
+    if absent := sum(map(len, added)):
+        notes.append(f"{absent} of {len(table) + absent} expected trainings are not in the table: they count as missing")
+    return pd.concat([table, *(rows for rows in added if len(rows))], ignore_index=True)
+
+
+def _list_missing_rows(part: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
+    """What is missing of one study."""
+    (arm, arms), (seed, seeds) = pd.factorize(part[METHOD]), pd.factorize(part[SEED])
+    place = part.groupby(conditions, sort=False).ngroup().to_numpy() if conditions else 0 * arm
+    places = part[conditions].drop_duplicates() if conditions else part[[]].iloc[:1]
+    rows = pd.DataFrame({"all": 0, "place": place, "arm": arm, "seed": seed, "sample": arm * len(places) + place})
+    sizes = rows["sample"].value_counts()
+    if sizes.min() < sizes.max():
+        notes.append(f"unequal numbers of replicates: from {sizes.min()} to {sizes.max()} of a method under a condition")
+    ranked = rows.assign(size=rows["sample"].map(sizes)).sort_values("size", ascending=False, kind="stable")
+    for pool in ("all", "place", "arm"):
+        largest = rows["sample"].isin(ranked.drop_duplicates(pool)["sample"])
+        seen = rows[pool] * len(seeds) + rows["seed"]
+        if seen[~largest].isin(seen[largest]).mean() > 0.5:
+            break
+    else:
+        if len(sizes) > 1:
+            notes.append("every method has seeds of its own: no training is expected besides those that are there")
+        return part.iloc[:0]
+    known, every = rows[[pool, "seed"]].drop_duplicates(), len(arms) * len(places)
+    if len(known) * every // known[pool].nunique() > min(3 * len(part), len(part) + MOST):
+        notes.append("a full grid of methods, conditions and seeds would be thrice the table: no training is expected besides those in it")
+        return part.iloc[:0]
+    samples = pd.DataFrame({"all": 0, "sample": range(every)}).assign(arm=lambda all: all["sample"] // len(places))
+    expected = samples.assign(place=samples["sample"] % len(places)).merge(known, on=pool)
+    absent = expected[~(expected["sample"] * len(seeds) + expected["seed"]).isin(rows["sample"] * len(seeds) + rows["seed"])]
+    result = places.take(absent["place"].to_numpy()).reset_index(drop=True)
+    result[METHOD], result[SEED] = arms.take(absent["arm"].to_numpy()), seeds.take(absent["seed"].to_numpy())
+    return result.assign(state="missing", reason="not in the table", split_hash="")

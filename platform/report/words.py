@@ -1,0 +1,142 @@
+"""Numbers and sentences as a reader should meet them."""
+
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+
+import numpy as np
+
+from platform.report.classes import ClassRecalls
+from platform.report.comparisons import Comparison
+from platform.report.runs import Runs, format_condition
+from platform.report.summary import find_attainable_size
+from platform.stats.power import MOST_REPLICATES
+from platform.stats.rounding import measure_spread
+
+NONE = "–"
+AVERAGE = "average accuracy (mean recall over classes, balanced accuracy)"
+"""the text's name for what others call balanced accuracy, with both"""
+LARGE, SMALL = 1e12, 1e-4
+"""numbers from LARGE on, and metrics below SMALL, are written with a power of ten: 1e+300"""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a metric is written: a share in percent, its differences in points, or plain numbers with these digits."""
+
+    percent: bool
+    digits: int = 1
+    small: bool = False
+    """all numbers of the metric are below SMALL: powers of ten are written out"""
+
+    @classmethod
+    def from_runs(cls, runs: Runs) -> "Unit":
+        """Percent, or as many digits as the spread between trainings has two significant ones of."""
+        if runs.design.percent:
+            return cls(True)
+        column = runs.table[runs.design.metric].to_numpy(float)
+        column = column[np.isfinite(column)]
+        spread, largest = measure_spread(column), np.abs(column).max(initial=0.0)
+        digits = min(6, max(0, 1 - floor(log10(spread)))) if isfinite(spread) and spread > 0 else 2
+        return cls(False, digits, bool(0 < largest < SMALL))
+
+    @property
+    def sign(self) -> str:
+        return ", %" if self.percent else ""
+
+    def format_value(self, x: float | None) -> str:
+        return self._format_number(x, "z")  # what rounds to 0 has no sign
+
+    def format_difference(self, x: float | None) -> str:
+        """With its sign."""
+        return self._format_number(x, "+")
+
+    def _format_number(self, x: float | None, sign: str) -> str:
+        if x is None or not isfinite(x):
+            return NONE
+        number = (100 * x if self.percent else x) + 0.0  # -0.0 is 0
+        digits = f".{self.digits}f" if abs(number) < LARGE and not self.small else ".4g"
+        return f"{number:{sign}{digits}}".replace("-", "−")
+
+    def format_amount(self, x: float) -> str:
+        """A difference without its sign, and with its unit."""
+        return f"{self.format_value(abs(x))} {'points' if self.percent else ''}".rstrip()
+
+    def format_interval(self, low: float, high: float) -> str:
+        return f"{self.format_difference(low)} to {self.format_difference(high)}" if isfinite(low) else NONE
+
+
+def spell_metric(metric: str) -> str:
+    """A metric's name as a reader says it: `val/balanced_accuracy` as "validation balanced accuracy"."""
+    part, slash, name = metric.partition("/")
+    return f"{'validation' if part == 'val' else part} {name}".replace("_", " ") if slash else "validation" if metric == "val" else metric
+
+
+def define_metric(metric: str) -> str:
+    """As spoken; average accuracy by all its names."""
+    return spell_metric(metric).replace("balanced accuracy", AVERAGE)
+
+
+def format_probability(p: float | None) -> str:
+    """Three significant digits, and never 0."""
+    return NONE if p is None or not isfinite(p) else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
+
+
+def format_a12(a12: float | None) -> str:
+    return NONE if a12 is None or not isfinite(a12) else f"{a12:.2f}"
+
+
+def format_replicates(number: float) -> str:
+    """How many replicates are needed."""
+    return f"{number:,.0f}" if isfinite(number) else f"more than {MOST_REPLICATES:,}"
+
+
+def format_hours(seconds: float) -> str:
+    if not isfinite(seconds):
+        return NONE
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def describe_comparison(row: Comparison, runs: Runs) -> str:
+    """What a confirmatory comparison found, in one plain sentence."""
+    unit, seeds = Unit.from_runs(runs), f"{runs.design.replicated}s"
+    where = f"At {format_condition(row.condition)}, " if row.condition else ""
+    by = f"{unit.format_difference(row.diff)} {'points ' if unit.percent else ''}[{unit.format_interval(row.diff_low, row.diff_high)}]"
+    odds = f"A12 {format_a12(row.a12)}, {'adjusted ' if row.m > 1 else ''}p {_format_equality(format_probability(row.p_adj))}"
+    picked = "best on validation" if runs.design.selector and row.selected_by == runs.design.selector else "best on test"
+    if row.verdict == "better":
+        return f"{where}{row.a} ({picked}) is better than {row.b}: {by}, {odds}."
+    if row.verdict == "worse":
+        return f"{where}{row.a}, though {picked}, is worse than {row.b}: {by}, {odds}."
+    if row.verdict == "equivalent":
+        within = unit.format_amount(runs.design.rope or 0)
+        return f"{where}{row.a} ({picked}) and {row.b} are equivalent: they surely differ by less than {within}; seen: {by}."
+    if row.verdict == "inconclusive":
+        least = unit.format_amount(row.mde)
+        return f"{where}{row.a} ({picked}) and {row.b} are not told apart: {by}, {odds}; {least} or more would likely be found."
+    if not (n := min(row.n_a, row.n_b)):
+        return f"{where}{row.a} and {row.b} cannot be compared: {row.note}."
+    tests, enough = f" and {row.m} tests" if row.m > 1 else "", find_attainable_size(row.paired, row.m)
+    could_not = f"{where}no data could tell {row.a} ({picked}) from {row.b} with {n} {seeds}{tests}: {enough} {seeds} could."
+    return f"{could_not} Seen: {by}, A12 {format_a12(row.a12)}."
+
+
+def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
+    """A sentence for each condition that tables are read at where classes are surely recognised less often than by chance."""
+    sentences, share = [], Unit(True).format_value
+    for condition in runs.table_conditions:
+        here, said = [row for row in rows if row.condition == condition], []
+        for k, name in enumerate(here[0].classes if here else []):
+            found = [(row.arm, recall.mean) for row in here if name in row.low and (recall := row.recall[k])]
+            if found:
+                arms = ", ".join(f"{arm} ({share(mean)})" for arm, mean in found)
+                said.append(f"{name} by {f'all {len(here)}' if len(found) == len(here) > 2 else arms}")
+        if said:
+            where = f"At {format_condition(condition)}, s" if condition else "S"
+            chance = " or ".join(dict.fromkeys(share(row.chance) for row in here))
+            sentences.append(f"{where}urely recognised less often than by chance ({chance} %): {'; '.join(said)}.")
+    return sentences
+
+
+def _format_equality(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"

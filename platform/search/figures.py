@@ -1,0 +1,55 @@
+"""Pictures of a search by Optuna's own hand: how the score rose, which setting mattered, which values went with which score."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import matplotlib
+import optuna
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from platform.search.record import SearchRecord
+
+matplotlib.use("Agg")
+ENOUGH = 2
+"""finished suggestions that a picture needs"""
+
+
+def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str, bytes]]:
+    """History, importance and parallel coordinates as (file name, bytes), PNG and SVG of each; none of a search that says too little."""
+    from optuna.visualization import matplotlib as drawn
+
+    if len(record.finished_trials) < ENOUGH:
+        return
+    makers: dict[str, Callable[[], Axes]] = {
+        "history": lambda: drawn.plot_optimization_history(record.study, target_name=score),
+        "parallel": lambda: drawn.plot_parallel_coordinate(record.study, target_name=score),
+    }
+    if len({trial.value for trial in record.finished_trials}) > 1:  # where nothing differs, nothing matters
+        makers["importance"] = lambda: drawn.plot_param_importances(record.study, target_name=score, evaluator=make_evaluator())
+    for name, make in makers.items():
+        with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "ferray"}):
+            warnings.simplefilter("ignore")  # of a style and of labels that we leave to Optuna
+            figure = cast(Figure, make().figure)
+            for kind in ("png", "svg"):
+                yield f"{name}.{kind}", _render_figure(figure, kind)
+            matplotlib.pyplot.close(figure)
+
+
+def compute_importances(record: SearchRecord) -> dict[str, float]:
+    """Share of the scores' variance that each setting explains, the largest first; empty where there is too little to say."""
+    if len(record.finished_trials) < ENOUGH or len({trial.value for trial in record.finished_trials}) < 2:
+        return {}
+    return dict(optuna.importance.get_param_importances(record.study, evaluator=make_evaluator()))
+
+
+def make_evaluator() -> optuna.importance.FanovaImportanceEvaluator:
+    return optuna.importance.FanovaImportanceEvaluator(seed=0)
+
+
+def _render_figure(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=120, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Statistics of small samples, without any knowledge of studies or reports."""

@@ -1,0 +1,252 @@
+"""TensorBoard: a run a cell, live while it trains and exact once it is done, and a run of means over the replicates of each condition.
+
+A run's bytes follow from the cell's history and result alone. So what a killed driver left behind is either the beginning of the right
+file, and is continued, or it is written anew: no curve ever has an epoch twice.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from platform.tensorboard.events import (
+    encode_curves,
+    encode_event,
+    encode_experiment,
+    encode_file_head,
+    encode_run_end,
+    encode_run_start,
+    name_failed_file,
+    write_run,
+)
+from search_spaces.study import Study
+from trainables.cell import Cell
+from trainables.storage.store import RunFolder
+
+METRICS = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
+DRAWN = "drawn.json"
+"""by condition the state of what its curves were drawn from, and of the curves"""
+AVERAGED = ("train/loss", "val/accuracy", "val/score")
+Row = dict[str, Any]
+
+
+class Board:
+    """Writes RUN/tb, read by `tensorboard --logdir RUN/tb`. TensorBoard reads local files: a run folder elsewhere gets no board."""
+
+    def __init__(self, folder: RunFolder, study: Study) -> None:
+        self.folder, self.study = folder, study
+        self._open: dict[str, BinaryIO] = {}
+        self._last: dict[str, int] = {}
+        if folder.local:
+            shown = (f"test/{study.metric}", f"selected/val/{study.metric}")
+            write_run(
+                Path(folder.make_folder(folder.get_path("tb"))),
+                encode_experiment(study.title, study.axes, dict.fromkeys((*METRICS, *shown))),
+            )
+
+    def add_epoch(self, cell: Cell, row: Row) -> None:
+        """One epoch of a cell in training. What a restarted worker repeats is dropped."""
+        if not self.folder.local:
+            return
+        if cell.key not in self._open:
+            past = [earlier for earlier in self.folder.get_history(cell.key) if earlier["step"] < row["step"]]
+            path = write_run(self._make_folder(self._get_run_path(cell)), self._begin_run(cell, (past or [row])[0]) + encode_curves(past))
+            self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
+            self._last[cell.key] = row["step"] - 1
+        if row["step"] > self._last[cell.key]:
+            with name_failed_file(self._open[cell.key].name):
+                self._open[cell.key].write(encode_curves([row]))
+            self._last[cell.key] = row["step"]
+
+    def finish_cell(self, cell: Cell) -> None:
+        """End a cell's run: test metrics, the confusion matrix as an image, and HParams with every axis."""
+        if self.folder.local:
+            self._close_run(cell.key)
+            self._rewrite_run(cell)
+
+    def complete_runs(self, cells: list[Cell]) -> str:
+        """Make every run exact from histories and results, and add the means over each condition's finished cells.
+
+        A condition of which nothing has changed since it was completed the last time is left alone: reading and drawing ten thousand cells
+        takes minutes, and is nobody's wish who looks at them a second time. Gives the state of all that was drawn from; empty where
+        something is unfinished.
+        """
+        self.close()
+        if not self.folder.local:
+            logging.getLogger(__name__).warning("%s is not a local folder: no TensorBoard files are written", self.folder.uri)
+            return ""
+        known = self._read_drawn()
+        conditions: dict[str, list[Cell]] = {}
+        for cell in cells:
+            axes = {axis: value for axis, value in cell.axes.items() if axis != self.study.replicated}
+            conditions.setdefault(replace(cell, axes=axes).name + ("/step" if self.study.is_prerequisite(cell) else ""), []).append(cell)
+        complete = {}
+        for name, members in conditions.items():
+            if (now := self._describe_state(name, members)) is None or now != known.get(name):
+                replicates = [(history, result["metrics"]) for history, result in map(self._rewrite_run, members) if history and result]
+                if replicates and not self.study.is_prerequisite(members[0]):
+                    rows = list(average_replicates(replicates))
+                    write_run(self._make_folder(self._get_mean_path(name)), encode_file_head(rows[0]["time"]) + encode_curves(rows))
+                now = self._describe_state(name, members)
+            if now is not None:
+                complete[name] = now
+        if complete != known:
+            self.folder.put_json(complete, DRAWN)
+        return json.dumps(complete) if len(complete) == len(conditions) else ""
+
+    def _read_drawn(self) -> dict[str, str]:
+        try:
+            known = self.folder.get_json(DRAWN)
+        except ValueError:
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _describe_state(self, name: str, cells: list[Cell]) -> str | None:
+        """What tells whether anything of a condition has changed: times and sizes of its results, and of what was drawn of them.
+
+        None where one has no result, or no picture of it, and there is always something to do.
+        """
+        seen = hashlib.sha256()
+        drawn = [self._get_run_path(cell) for cell in cells] + ([] if self.study.is_prerequisite(cells[0]) else [self._get_mean_path(name)])
+        try:
+            for cell in cells:
+                for path in (
+                    self.folder.get_path("cells", cell.key, "result.json"),
+                    self.folder.get_path("cells", cell.key, "history.jsonl"),
+                ):
+                    about = os.stat(path)
+                    seen.update(f"{cell.key} {about.st_mtime_ns} {about.st_size}\n".encode())
+            for place in drawn:
+                with os.scandir(place) as files:
+                    events = [(file.name, file.stat()) for file in files if file.name.startswith("events.out.tfevents.")]
+                ((event, about),) = events
+                seen.update(f"{event} {about.st_mtime_ns} {about.st_size}\n".encode())
+        except (OSError, ValueError):
+            return None
+        return seen.hexdigest()
+
+    def _get_mean_path(self, name: str) -> Path:
+        return Path(self.folder.get_path("tb", make_safe_path(f"mean/{name}")))
+
+    def _make_folder(self, place: Path) -> Path:
+        return Path(self.folder.make_folder(str(place)))
+
+    def close(self) -> None:
+        for key in list(self._open):
+            self._close_run(key)
+
+    def _close_run(self, key: str) -> None:
+        if key in self._open:
+            self._open.pop(key).close()
+            self._last.pop(key)
+
+    def _rewrite_run(self, cell: Cell) -> tuple[list[Row], Row | None]:
+        """Make a cell's run exact; its history and result."""
+        history, result = self.folder.get_history(cell.key), self.folder.get_result(cell.key)
+        if history:
+            content = self._begin_run(cell, history[0]) + encode_curves(history)
+            end = _encode_end(history[-1], result, counted=not self.study.is_prerequisite(cell)) if result else b""
+            write_run(self._make_folder(self._get_run_path(cell)), content + end, ahead=result is None)
+        return history, result
+
+    def _get_run_path(self, cell: Cell) -> Path:
+        return Path(self.folder.get_path("tb", make_safe_path(f"step/{cell.name}" if self.study.is_prerequisite(cell) else cell.name)))
+
+    def _begin_run(self, cell: Cell, row: Row) -> bytes:
+        """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
+        return encode_file_head(row.get("time", 0)) if self.study.is_prerequisite(cell) else encode_run_start(cell.axes, row)
+
+
+def make_safe_path(name: str) -> str:
+    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
+    parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
+    return "/".join(part or "_" for part in parts)
+
+
+def write_images(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
+    """Make PNG images, by their tags, the one event of a run of the board, which is called `run`."""
+    values = []
+    for tag, data in images.items():
+        width, height = Image.open(io.BytesIO(data)).size
+        image = Summary.Image(encoded_image_string=data, width=width, height=height, colorspace=3)
+        values.append(Summary.Value(tag=tag, image=image))
+    if folder.local:
+        write_run(Path(folder.make_folder(folder.get_path("tb", run))), encode_file_head(0) + encode_event(0, 0, values))
+
+
+def average_replicates(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
+    """Rows of means and standard deviations over replicates that have the step; the last row has the test metrics' too."""
+    last = max(len(history) for history, _ in replicates) - 1
+    for step in range(last + 1):
+        rows = [history[step] for history, _ in replicates if step < len(history)]
+        mean: Row = {"step": step, "time": max(row.get("time", 0) for row in rows)}
+        samples = {tag: [row[tag] for row in rows if tag in row] for tag in AVERAGED}
+        if step == last:
+            tests = sorted({tag for _, metrics in replicates for tag in metrics if tag.startswith("test/")})
+            samples |= {tag: [metrics[tag] for _, metrics in replicates if tag in metrics] for tag in tests}
+        for tag, sample in samples.items():
+            if sample:
+                mean[tag] = float(np.mean(sample))
+            if len(sample) > 1:
+                mean[f"{tag}_sd"] = float(np.std(sample, ddof=1))
+        yield mean
+
+
+def _encode_end(row: Row, result: Row, counted: bool) -> bytes:
+    """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
+    names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
+    values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
+    if "confusion" in result:
+        picture, width, height = draw_confusion_png(np.array(result["confusion"]), result["classes"])
+        image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
+        values.append(Summary.Value(tag="test/confusion", image=image))
+    return encode_run_end(row, values) if counted else encode_event(row.get("time", 0), row["step"], values)
+
+
+def draw_confusion_png(confusion: np.ndarray, classes: list[str], side: int = 40) -> tuple[bytes, int, int]:
+    """A confusion matrix [classes, classes] (rows: truth) of counts as a grey PNG, its width and height; shades: shares of a row."""
+    frame, margin = _draw_frame(tuple(classes), side)
+    image = frame.copy()
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    for row, column in np.ndindex(confusion.shape):
+        share = float(shares[row, column])
+        square = _draw_square(str(int(confusion[row, column])), int(245 - 215 * share), 255 if share > 0.5 else 0, side)
+        image.paste(square, (margin + side * column, margin + side * row))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue(), *image.size
+
+
+@lru_cache(maxsize=16)
+def _draw_frame(classes: tuple[str, ...], side: int) -> tuple[Image.Image, int]:
+    """The picture without its squares, and where they begin."""
+    font = ImageFont.load_default(13)
+    margin = 12 + int(max(font.getlength(name) for name in classes))
+    size = margin + side * len(classes) + 6
+    image = Image.new("L", (size, size), 255)
+    draw = ImageDraw.Draw(image)
+    for row, name in enumerate(classes):
+        draw.text((margin - 6, margin + side * (row + 0.5)), name, 0, font, anchor="rm")
+        label = Image.new("L", (margin, side), 255)
+        ImageDraw.Draw(label).text((6, side / 2), name, 0, font, anchor="lm")
+        image.paste(label.rotate(90, expand=True), (margin + side * row, 0))
+    return image, margin
+
+
+@lru_cache(maxsize=4096)
+def _draw_square(text: str, shade: int, ink: int, side: int) -> Image.Image:
+    """One number on its shade. Writing text is slow, and few numbers make most matrices."""
+    image = Image.new("L", (side - 1, side - 1), shade)
+    ImageDraw.Draw(image).text((side / 2 - 1, side / 2 - 1), text, ink, ImageFont.load_default(13), anchor="mm")
+    return image

@@ -1,0 +1,156 @@
+"""Explain as a person runs it, on networks that were really trained: sheets, numbers, table, board and report; what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from platform.cli.application import make_application
+from platform.explain.__main__ import main
+from search_spaces.study import Study
+from tests import tiny
+from trainables.loop import train_cell
+from trainables.storage.store import RunFolder
+
+
+def study(**settings: Any) -> Study:
+    whole = tiny.study(**{"epochs": 3, "lr": 0.02} | settings)
+    axes: dict[str, Any] = {"method": ("SL(c)", "SC(c)"), "split": (0.5,), "ratio": (1, 2), "seed": (0, 1)}
+    return replace(whole, axes=axes)
+
+
+def made(place: Path, **settings: Any) -> RunFolder:
+    """A run of both methods and seeds at the larger ratio; of the other nothing is done."""
+    wanted, folder = study(**settings), RunFolder(str(place / "run"))
+    cells = wanted.make_cells(tiny.data(tiny.files(place / "data")))
+    folder.put_grid(wanted.name, wanted.scale, cells)
+    for cell in cells:
+        if cell.axes["ratio"] == 2:
+            train_cell(cell, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return made(tmp_path_factory.mktemp("explained"))
+
+
+def explain(folder: RunFolder, *options: str) -> Result:
+    return CliRunner().invoke(make_application(main), [folder.root, *options])
+
+
+def files(folder: RunFolder, *place: str) -> dict[str, bytes]:
+    here = Path(folder.get_path("explain", *place))
+    return {path.name: path.read_bytes() for path in sorted(here.iterdir())}
+
+
+@pytest.mark.parametrize("how", ["gradcam", "gradcam++", "saliency"])
+def test_sheets_board_and_report(run: RunFolder, how: str) -> None:
+    result = explain(run, "--how", how, "--count", "4")
+    assert result.exit_code == 0, result.output
+    place = how.replace("+", "p")
+    found = files(run, place)
+    sheets = [name for name in found if name.endswith(".png")]
+    assert len([name for name in sheets if name.startswith("sheet-")]) == 4 and "averages.png" in sheets
+    assert {name.replace(".png", ".svg") for name in sheets} == {name for name in found if name.endswith(".svg")}
+    assert any(name.startswith("steps-") for name in sheets) == (how == "saliency")
+    said = json.loads(found["explain.json"])
+    assert said["condition"] == {"split": 0.5, "ratio": 2} and said["shares"] == []
+    assert "the data know no face regions" in result.output
+    sheet = found[next(name for name in found if name.startswith("sheet-01") and name.endswith(".svg"))].decode()
+    assert sheet.count("<image") == 1 + 2 * 2 and "true class: " in sheet and "SC(c)" in sheet and "seed 1" in sheet
+    page = Path(run.get_path("report", "index.html")).read_text()
+    assert f"Where the networks look: {how}" in page and page.count("data:image/svg+xml;base64,") >= 5 and "These are photographs" in page
+    assert list(Path(run.get_path("tb", "explain", place)).glob("events.*"))
+    assert explain(run, "--how", how, "--count", "4").exit_code == 0 and files(run, place) == found  # the same run, the same bytes
+
+
+def test_borders_say_what_the_predictions_say(run: RunFolder) -> None:
+    """Of the test images of one seed alone, the answers on the sheet are those that the run stored."""
+    assert explain(run, "--only", "seed=0", "--only", "method=SL(c)", "--count", "20").exit_code == 0
+    cell = next(cell for cell in run.get_cells() if cell.axes == {"method": "SL(c)", "split": 0.5, "ratio": 2, "seed": 0})
+    stored = run.get_predictions(cell.key)
+    right = int((stored["probabilities"].argmax(1) == stored["label"]).sum())
+    sheets = [content.decode() for name, content in files(run, "gradcam").items() if name.startswith("sheet-") and name.endswith(".svg")]
+    green = sum("#1a9641" in sheet for sheet in sheets)
+    assert len(sheets) == 20 and not any("stroke-dasharray" in sheet for sheet in sheets)  # test images: never seen
+    assert abs(green - 20 * right / len(stored["label"])) <= len(stored["label"]) - 20
+
+
+def test_ones_own_pictures(run: RunFolder, tmp_path: Path) -> None:
+    labels = np.array([0, 1, 2])
+    for label, picture in zip(labels, tiny.pictures(labels, seed=9, size=80), strict=True):
+        folder = tmp_path / "mine" / (tiny.CLASSES[label] if label else "unsorted")
+        folder.mkdir(parents=True)
+        Image.fromarray(picture).save(folder / "face.png")
+    Image.fromarray(np.zeros((40, 40, 4), np.uint8), "CMYK").save(tmp_path / "mine" / "print.jpg")
+    report = Path(run.get_path("report", "index.html")).read_bytes() if Path(run.get_path("report", "index.html")).exists() else None
+    result = explain(run, "--images", str(tmp_path / "mine"))
+    assert result.exit_code == 0, result.output
+    assert "print.jpg: is in CMYK" in result.output
+    table = pd.read_csv(run.get_path("explain", "pictures", "predictions.csv"), keep_default_na=False)
+    assert len(table) == 3 * 2 * 3 and set(table["method"]) == {"SL(c)", "SC(c)"} and set(table["seed"]) == {"0", "1", "mean"}
+    assert dict(zip(table["picture"], table["true"], strict=True)) == {
+        "fear/face.png": "fear",
+        "happiness/face.png": "happiness",
+        "unsorted/face.png": "",
+    }
+    numbers = table[[f"p_{name}" for name in tiny.CLASSES]].to_numpy(float)
+    assert np.allclose(numbers.sum(1), 1, atol=2e-3)
+    sheets = files(run, "pictures")
+    assert len([name for name in sheets if name.endswith(".png")]) == 3 and "not known" in sheets["003-face.svg"].decode()
+    if report is not None:
+        assert Path(run.get_path("report", "index.html")).read_bytes() == report  # own pictures stay out of it
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--how", "gradcamm"], "unknown --how 'gradcamm'; did you mean gradcam"),
+        (["--layer", "stage.1"], "unknown layer 'stage.1'; did you mean stages.1? (known: "),
+        (["--how", "saliency", "--layer", "stages.1"], "--layer stages.1: saliency is of the pixels, not of a layer"),
+        (["--only", "split"], "--only split: expected --only AXIS=V,V"),
+        (["--only", "splits=.5"], "unknown axis of adults_as_augmentation 'splits'; did you mean split?"),
+        (["--only", "split=.7"], "unknown value of axis split '.7'"),
+        (["--only", "ratio=1"], "of 4 trainings asked for none is finished; python -m platform.grid with --keep best makes them"),
+        (["--images", "/nowhere"], "--images /nowhere: no such folder"),
+    ],
+)
+def test_what_cannot_be_is_one_line(run: RunFolder, options: list[str], message: str) -> None:
+    result = explain(run, *options)
+    assert result.exit_code == 2 and message in result.output and result.output.count("\n") == 1
+
+
+def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path: Path) -> None:
+    result = explain(RunFolder(str(tmp_path / "none")))
+    assert result.exit_code == 2 and "no run here" in result.output and result.output.count("\n") == 1
+    damaged = RunFolder(str(tmp_path / "damaged"))
+    for content in (b"", b"[1]", (run.get("grid.json") or b"").replace(b"SL(c)", b"SM(c)", 1)):
+        damaged.put(content, "grid.json")
+        result = explain(damaged)
+        assert result.exit_code == 2 and f"{damaged.get_path('grid.json')}: is no grid" in result.output and result.output.count("\n") == 1
+    kept = run.list_kept()
+    bare = RunFolder(str(tmp_path / "bare"))
+    for key in kept:
+        for name in ("result.json", "history.jsonl", "predictions.npz"):
+            bare.put(run.get("cells", key, name) or b"", "cells", key, name)
+    bare.put(run.get("grid.json") or b"", "grid.json")
+    result = explain(bare)
+    assert result.exit_code == 2 and "of 4 trainings asked for none has kept its parameters" in result.output
+
+
+def test_some_without_parameters_are_left_out_and_said(run: RunFolder, tmp_path: Path) -> None:
+    some = RunFolder(str(tmp_path / "some"))
+    for path in Path(run.root).rglob("*"):
+        if path.is_file() and path.relative_to(run.root).parts[0] in ("cells", "grid.json"):
+            some.put(path.read_bytes(), *path.relative_to(run.root).parts)
+    cell = next(cell for cell in some.get_cells() if cell.key in some.list_kept())
+    some.remove("cells", cell.key, "checkpoint.pt")
+    result = explain(some, "--count", "1")
+    assert result.exit_code == 0 and "1 of 4 trainings are not finished or have kept no parameters: left out" in result.output

@@ -1,0 +1,103 @@
+"""The user's own pictures: every kind of file that would be read as something else is one line, the others go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from platform.explain.pictures import find_true_class, read_pictures, tabulate_predictions
+from trainables.registry import BadRequest
+
+RNG = np.random.default_rng(0)
+
+
+def photo(width: int = 80, height: int = 100) -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def cmyk(file: Path) -> None:
+    photo().convert("CMYK").save(file.with_suffix(".jpg"))
+
+
+def deep(file: Path) -> None:
+    Image.fromarray(RNG.integers(0, 65536, (64, 64), dtype=np.uint16)).save(file.with_suffix(".png"))
+
+
+def animated(file: Path) -> None:
+    photo().save(file.with_suffix(".gif"), save_all=True, append_images=[photo(), photo()])
+
+
+def truncated(file: Path) -> None:
+    photo().save(file.with_suffix(".jpg"))
+    content = file.with_suffix(".jpg").read_bytes()
+    file.with_suffix(".jpg").write_bytes(content[: len(content) // 2])
+
+
+def text(file: Path) -> None:
+    file.with_suffix(".png").write_text("no picture")
+
+
+def tiny(file: Path) -> None:
+    photo(20, 20).save(file.with_suffix(".png"))
+
+
+def panorama(file: Path) -> None:
+    photo(400, 100).save(file.with_suffix(".png"))
+
+
+BAD: list[tuple[Callable[[Path], None], str]] = [
+    (cmyk, "is in CMYK, the colours of print; save it as RGB"),
+    (deep, "has more than 8 bits a channel (mode I;16); save it with 8"),
+    (animated, "is animated (3 frames); save the one that is meant"),
+    (truncated, "cannot be read as an image"),
+    (text, "cannot be read as an image"),
+    (tiny, "20 x 20 pixels are no cropped face; cut it to the face, 24 pixels a side or more"),
+    (panorama, "400 x 100 pixels are no cropped face; cut it to the face"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_what_cannot_be_used_is_one_line_and_the_others_go_on(make: Callable[[Path], None], message: str, tmp_path: Path) -> None:
+    make(tmp_path / "bad")
+    (bad,) = tmp_path.iterdir()
+    with pytest.raises(BadRequest, match="none of 1 pictures can be used; the first: ") as caught:
+        read_pictures(tmp_path, 48, 1)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    photo().save(tmp_path / "fine.png")
+    names, images, left_out = read_pictures(tmp_path, 48, 3)
+    assert names == ["fine.png"] and images.shape == (1, 3, 48, 48) and images.dtype == torch.uint8
+    assert len(left_out) == 1 and left_out[0].startswith(f"{bad}: ") and message in left_out[0] and "\n" not in left_out[0]
+
+
+def test_pictures_are_cut_and_turned_as_the_networks_are_used_to(tmp_path: Path) -> None:
+    (tmp_path / "fear").mkdir()
+    photo(60, 90).convert("L").save(tmp_path / "fear" / "grey.png")
+    photo(48, 48).convert("RGBA").save(tmp_path / "clear.webp", lossless=True)
+    photo(48, 48).convert("P").save(tmp_path / "palette.gif")
+    names, images, left_out = read_pictures(tmp_path, 32, 1)
+    assert names == ["clear.webp", "fear/grey.png", "palette.gif"] and images.shape == (3, 1, 32, 32) and not left_out
+    assert [find_true_class(name, ("anger", "fear")) for name in names] == ["", "fear", ""]
+
+
+@pytest.mark.parametrize("make", ["nothing", "file", "empty"])
+def test_no_folder_of_pictures_is_one_line(make: str, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    if make == "file":
+        place.write_text("x")
+    elif make == "empty":
+        place.mkdir()
+    said = {"nothing": "no such folder", "file": "is a file, not a folder of pictures", "empty": r"holds no picture \(\.bmp, .*\)"}
+    with pytest.raises(BadRequest, match=rf"^--images {place}: {said[make]}$"):
+        read_pictures(place, 48, 1)
+
+
+def test_predictions_are_a_row_a_training_and_the_mean() -> None:
+    shares = [np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.3, 0.7], [0.2, 0.8]])]
+    table = tabulate_predictions(["fear/a.png", "b.png"], [("SL", 0, shares[0]), ("SL", 1, shares[1])], ("anger", "fear"), "method", "seed")
+    assert list(table) == ["picture", "true", "method", "seed", "answer", "p_anger", "p_fear"] and len(table) == 6
+    mean = table[(table["seed"] == "mean") & (table["picture"] == "fear/a.png")].iloc[0]
+    assert mean["answer"] == "anger" and mean["p_anger"] == 0.6 and mean["true"] == "fear"
+    assert set(table[table["picture"] == "b.png"]["answer"]) == {"fear"}

@@ -1,0 +1,75 @@
+"""Sheets: a PNG and an SVG that show the same, borders where they belong, names that cannot break anything."""
+
+import base64
+import io
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from platform.explain.sheets import RIGHT, SHARP, TILE, WRONG, Sheet, render_face, render_heat_map, render_overlay
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def picture(level: int) -> np.ndarray:
+    return np.full((TILE, TILE, 3), level, np.uint8)
+
+
+def colour(text: str) -> tuple[int, ...]:
+    return tuple(int(text[at : at + 2], 16) for at in (1, 3, 5))
+
+
+def test_both_forms_show_pictures_borders_and_names() -> None:
+    sheet = Sheet()
+    sheet.add_tile(40, 30, picture(200), RIGHT)
+    sheet.add_tile(150, 30, picture(50), WRONG, dashed=True)
+    sheet.add_text(10, 10, 'SC(c<-a) & "co"')
+    image = np.asarray(Image.open(io.BytesIO(sheet.render_png())).convert("RGB"))
+    assert tuple(image[SHARP * 60, SHARP * 80]) == (200, 200, 200) and tuple(image[SHARP * 60, SHARP * 180]) == (50, 50, 50)
+    edges = {(x, text): image[SHARP * 30 : SHARP * (30 + TILE), SHARP * x - 1] for x, text in ((40, RIGHT), (150, WRONG))}
+    share = {text: float((edge == colour(text)).all(1).mean()) for (_, text), edge in edges.items()}
+    assert share[RIGHT] == 1 and 0.4 < share[WRONG] < 0.8
+    tree = ElementTree.fromstring(sheet.render_svg())
+    assert [each.text for each in tree.iter(f"{SVG}text")] == ['SC(c<-a) & "co"']
+    frames = list(tree.iter(f"{SVG}rect"))
+    assert [frame.get("stroke") for frame in frames] == [RIGHT, WRONG] and [bool(f.get("stroke-dasharray")) for f in frames] == [
+        False,
+        True,
+    ]
+    shown = [each.get("href", "") for each in tree.iter(f"{SVG}image")]
+    levels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(href.partition(",")[2])))).mean() for href in shown]
+    assert levels == pytest.approx([200, 50], abs=1) and all(href.startswith("data:image/jpeg;base64,") for href in shown)
+    size = re.search(rb'viewBox="0 0 (\d+) (\d+)"', sheet.render_svg())
+    assert size and image.shape[:2] == (SHARP * int(size[2]), SHARP * int(size[1]))
+
+
+def test_a_long_name_is_not_cut_off() -> None:
+    sheet = Sheet()
+    sheet.add_text(10, 10, "a method with a very long name " * 5)
+    image = np.asarray(Image.open(io.BytesIO(sheet.render_png())).convert("L"))
+    assert image[:, -SHARP * 4 :].min() == 255 and image.min() < 100
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_overlay_glows_where_the_map_is_high_and_is_the_face_elsewhere(channels: int) -> None:
+    pixels = np.full((channels, 48, 48), 120, np.uint8)
+    found = np.zeros((48, 48), np.float32)
+    found[8:16, 30:40] = 1
+    shown = render_overlay(pixels, found).astype(int)
+    spread = shown.max(2) - shown.min(2)
+    assert spread[22, 64] > 60 and spread[60, 20] == 0 and abs(shown[60, 20, 0] - 120) <= 1
+    assert render_face(pixels).shape == render_heat_map(found).shape == shown.shape == (TILE, TILE, 3)
+    assert render_heat_map(found)[22, 64].sum() > render_heat_map(found)[60, 20].sum()
+
+
+def test_the_same_sheet_has_the_same_bytes() -> None:
+    def made() -> Sheet:
+        sheet = Sheet()
+        sheet.add_tile(10, 10, picture(3), WRONG)
+        sheet.add_text(5, 5, "x")
+        return sheet
+
+    assert made().render_png() == made().render_png() and made().render_svg() == made().render_svg()

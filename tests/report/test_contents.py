@@ -1,0 +1,319 @@
+"""What a report says of incomplete, odd and differently named runs, and that its files are always the same."""
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import typer
+from fake_run import fake_run, finish
+from reporting.pages import Report, made
+
+from platform.report import __main__ as report
+from search_spaces.claims import Claim, Published
+from search_spaces.study import STUDIES, Arm, Study
+from trainables.cell import Cell
+from trainables.registry import BadRequest
+from trainables.storage.store import RunFolder
+
+FIELDS = """family condition a b selected_by n_a n_b paired test alternative statistic p p_adj m a12 a12_low a12_high
+diff diff_low diff_high mde verdict note"""
+ROOT = Path(__file__).parents[2]
+Run = tuple[RunFolder, list[Cell]]
+
+
+def at(cells: list[Cell], **axes: Any) -> list[Cell]:
+    return [cell for cell in cells if axes.items() <= cell.axes.items()]
+
+
+def result(folder: RunFolder, cell: Cell) -> dict[str, Any]:
+    return folder.get_result(cell.key) or {}
+
+
+def change(folder: RunFolder, cell: Cell, **what: Any) -> None:
+    folder.put_result(cell.key, result(folder, cell) | what)
+
+
+def test_every_file_is_there(whole: Report) -> None:
+    files = {path.split("/report/")[1] for path in whole.folder.files.find(whole.folder.get_path("report"))}
+    tables = {f"tables/{name}.tex" for name in ("readings", "means", "claims", "recall", "completeness")}
+    figures = {f"figures/{name}.{kind}" for name in ("means", "forest", "agreement", "confusions") for kind in ("svg", "pdf")}
+    tidy = {f"{name}.csv" for name in ("runs", "cells", "comparisons", "recall", "confusions")}
+    data = {"runs.parquet", "report.json", "report.md", "index.html"} | tidy
+    assert files == tables | figures | data
+    assert all(name in whole.page.text for name in files - {"index.html"})
+
+
+def test_the_table_holds_every_cell(whole: Report, finished: Run) -> None:
+    folder, cells = finished
+    assert [row["key"] for row in whole.table] == [cell.key for cell in cells]
+    for row, cell in zip(whole.table, cells, strict=True):
+        found = result(folder, cell)
+        assert {axis: row[axis] for axis in cell.axes} == {axis: str(value) for axis, value in cell.axes.items()}
+        assert {metric: float(row[metric]) for metric in found["metrics"]} == found["metrics"]
+        assert (row["state"], row["split_hash"]) == ("done", found["split_hash"])
+    parquet = pyarrow.parquet.read_table(folder.get_path("report", "runs.parquet"))
+    assert parquet.column_names == list(whole.table[0]) and parquet.num_rows == len(cells)
+    comparisons = list(csv.DictReader(io.StringIO(whole.text("comparisons.csv"))))
+    assert len(comparisons) == len(whole.data["comparisons"]) + len(whole.data["pairwise"])
+    fields = set(re.findall(r"\w+", FIELDS))
+    assert all(fields <= set(row) for row in (*whole.data["comparisons"], *whole.data["pairwise"])) and fields <= set(comparisons[0])
+    assert len(list(csv.DictReader(io.StringIO(whole.text("cells.csv"))))) == len(whole.data["cells"])
+
+
+def test_the_same_runs_give_the_same_bytes(finished: Run, whole: Report, tmp_path: Path) -> None:
+    """In another process, with other hashes, from a copy that lies elsewhere."""
+    folder, _ = finished
+    copy = tmp_path / "elsewhere"
+    subprocess.run(["cp", "-r", folder.root, copy], check=True)
+    subprocess.run(["rm", "-r", copy / "report"], check=True)
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-m", "platform.report", copy], cwd=ROOT, env=environment, check=True, capture_output=True)
+    for path in folder.files.find(folder.get_path("report")):
+        name = path.split("/report/")[1]
+        assert (copy / "report" / name).read_bytes() == Path(path).read_bytes(), name
+
+
+def test_the_page_stands_alone_and_says_what_it_shows(whole: Report) -> None:
+    page = whole.page
+    assert not {"script", "link", "iframe", "img", "a"} & {tag for tag, _ in page.tags}
+    outside = [
+        value for _, attributes in page.tags for name, value in attributes.items() if value and "//" in value and name[:5] != "xmlns"
+    ]
+    assert outside == [] and "@import" not in page.text and "url(http" not in page.text
+    assert page.count("h1") == 1
+    for words in (
+        "Adults as augmentations for children",
+        "rendered faces, children",
+        "say nothing about real people",
+        "128 of 128 trainings done",
+        "chance 14.3 14.3",
+        "majority class 14.3 14.3 14.3 14.3",
+        "split = 0.7 not run in this grid printed in the text SC(c<-a) 75.8 SC(c) 73.3",
+        *whole.data["findings"],
+        *whole.data["methods"],
+    ):
+        assert words in page.text, words
+
+
+@pytest.mark.parametrize("name", ["annealed_label_transfer", "children_cnn", "ciao"])
+def test_what_a_text_did_not_print_is_a_dash(name: str, tmp_path: Path) -> None:
+    """Of every study: no value of Python's stands on the page."""
+    study = STUDIES.find(name)("pocket").with_seeds(2)
+    folder, _ = fake_run(tmp_path, study)
+    found = made(folder, study, with_figures=True)
+    assert not re.search(r"\b(None|nan|NaN|inf)\b", found.page.text), name
+
+
+def test_other_data_carry_no_banner(tmp_path: Path, study: Study) -> None:
+    folder, _ = fake_run(tmp_path / "run", study.with_seeds(1).narrow_axis("split", ["0.5"]), title="FER2013, {role}")
+    text = made(folder).page.text
+    assert "FER2013, children" in text and "Rendered" not in text
+
+
+def test_failed_and_missing_are_counted_first_and_never_filled(run: Run) -> None:
+    folder, cells = run
+    failed, interrupted, fresh = at(cells, method="SC(c)", split=0.9, ratio=5)[:3]
+    for cell in (failed, interrupted, fresh):
+        folder.remove("cells", cell.key, "result.json")
+    folder.put_error(failed.key, {"reason": "the loss of phase fit is nan in epoch 3: a lower lr may help"})
+    folder.remove("cells", fresh.key, "history.jsonl")
+    told = made(folder)
+    assert told.data["runs"] == {"done": 125, "failed": 1, "missing": 2}
+    reasons = {row["key"]: row["reason"] for row in told.table if row["state"] != "done"}
+    assert reasons == {
+        failed.key: "the loss of phase fit is nan in epoch 3: a lower lr may help",
+        interrupted.key: "interrupted after 10 epochs",
+        fresh.key: "not begun",
+    }
+    assert all(reason in told.page.text for reason in reasons.values()) and "5/8, 1 failed, 2 missing" in told.page.text
+    assert told.page.text.index("5/8, 1 failed") < told.page.text.index("What was found")
+    (cell,) = [row for row in told.data["cells"] if row["arm"] == "SC(c)" and row["condition"] == {"split": 0.9, "ratio": 5}]
+    assert (cell["done"], cell["failed"], cell["missing"], cell["metric"]["n"]) == (5, 1, 2, 5)
+    paired = [row for row in told.data["pairwise"] if row["condition"] == cell["condition"] and row["a"] == "SC(c)" and row["b"] == "SL(c)"]
+    assert {(row["n_a"], row["n_b"], row["paired"], row["note"]) for row in paired} == {(5, 5, True, "3 without a partner left out")}
+    assert "5/8 1f 2m" in told.text("tables", "completeness.tex") and "(5/8)" in told.text("tables", "means.tex")
+
+
+def test_a_missing_cell_changes_no_other_conditions_p(run: Run, whole: Report) -> None:
+    folder, cells = run
+    folder.remove("cells", at(cells, method="SC(c)", split=0.9, ratio=5)[0].key, "result.json")
+    told = made(folder)
+    for mine, theirs in zip(told.data["pairwise"], whole.data["pairwise"], strict=True):
+        if mine["condition"] != {"split": 0.9, "ratio": 5}:
+            assert mine == theirs
+    assert told.rows("published")[0] == whole.rows("published")[0]
+
+
+def test_other_splits_are_not_paired(run: Run) -> None:
+    folder, cells = run
+    for cell in at(cells, method="SL(c)"):
+        change(folder, cell, split_hash=f"of its own {cell.axes['seed']}")
+    rows = [row for row in made(folder).data["pairwise"] if "SL(c)" in (row["a"], row["b"])]
+    assert not any(row["paired"] for row in rows) and all(row["test"].startswith("Mann-Whitney") for row in rows)
+    assert all(row["note"] == "no shared data splits: unpaired" for row in rows)
+
+
+def test_nothing_done_yet(run: Run) -> None:
+    folder, cells = run
+    for cell in cells:
+        folder.remove("cells", cell.key, "result.json")
+    told = made(folder, with_figures=True)
+    assert told.data["runs"]["missing"] == len(told.table) == 128 and "No training is done yet" in told.page.text
+
+
+@pytest.mark.parametrize(("seeds", "enough"), [(1, None), (2, None), (3, 7), (5, 7), (6, 7)])
+def test_too_few_seeds_are_called_so(tmp_path: Path, study: Study, seeds: int, enough: int | None) -> None:
+    folder, _ = fake_run(tmp_path / "run", study.with_seeds(seeds))
+    told = made(folder, with_figures=seeds < 3)
+    rows = told.rows("confirmatory")
+    assert {row["verdict"] for row in rows} == {"unattainable at this n"}
+    assert all((row["p"] is None) == (seeds < 3) and (row["diff_low"] is None) == (seeds == 1) for row in rows)
+    assert "no data could tell" in told.page.text and (enough is None or f"{enough} seeds could" in told.page.text)
+
+
+def test_enough_seeds_and_a_clear_difference(run: Run, study: Study) -> None:
+    folder, cells = run
+    for cell in at(cells, method="SC(c<-a)"):
+        metrics = result(folder, cell)["metrics"]
+        change(folder, cell, metrics=metrics | {"test/accuracy": 0.9 + 0.001 * int(cell.axes["seed"]), "val/accuracy": 0.95})  # type: ignore[arg-type]
+    told = made(folder)
+    for row in told.rows("confirmatory"):
+        assert (row["a"], row["verdict"], row["a12"], row["a12_high"]) == ("SC(c<-a)", "better", 1, 1)
+        assert row["a12_low"] == pytest.approx(0.025 ** (1 / 8))
+        assert row["p_adj"] == pytest.approx(2 * 2 / 2**8)
+    assert told.page.text.count("SC(c<-a) (best on validation) is better than") == 2
+
+
+def test_what_does_not_differ_is_equivalent_only_where_that_is_shown(run: Run) -> None:
+    folder, cells = run
+    for arm in ("SC(c)", "SC(c<-a)"):
+        for cell in at(cells, method=arm):
+            score = 0.8 + 0.0001 * (int(cell.axes["seed"]) * 7 % 5) + (0.0001 if arm == "SC(c)" else 0.0)  # type: ignore[arg-type]
+            change(folder, cell, metrics=result(folder, cell)["metrics"] | {"test/accuracy": score, "val/accuracy": score})
+    told = made(folder)
+    assert {row["verdict"] for row in told.rows("confirmatory")} <= {"better", "equivalent"}
+    for row in told.rows("confirmatory"):
+        assert (row["verdict"] == "better" and "too small to matter" in row["note"]) or row["verdict"] == "equivalent"
+
+
+def test_a_claim_speaks_of_its_places_only(run: Run, study: Study) -> None:
+    folder, _ = run
+    claim = Claim("at small splits", {"method": "SC(c<-a)", "split": 0.5}, {"method": "SC(c)", "split": 0.5})
+    rows = made(folder, replace(study, claims=(claim,))).rows("claim: at small splits")
+    assert [row["condition"] for row in rows] == [{"ratio": 1}, {"ratio": 5}]
+
+
+def test_a_baseline_is_everybodys_opponent(run: Run, study: Study) -> None:
+    folder, _ = run
+    told = made(folder, replace(study, baseline="SL(c)"))
+    assert {row["b"] for row in told.rows("confirmatory")} == {"SL(c)"} and {row["b"] for row in told.rows("against")} == {"SL(c)"}
+    assert "against SL(c)" in told.page.text
+
+
+def test_what_is_far_below_is_left_out_of_the_second_row(run: Run, whole: Report) -> None:
+    folder, cells = run
+    assert whole.data["far_below"] == [] and "Without" not in whole.page.text and whole.page.count("figure") == 1
+    for cell in at(cells, method="UC(c)"):
+        change(folder, cell, metrics=result(folder, cell)["metrics"] | {"test/accuracy": 0.2})
+    told = made(folder)
+    assert told.data["far_below"] == ["UC(c)"] and "Without UC(c)" in told.page.text and told.page.count("figure") == 2
+    assert any(row["note"] == "no variance" for row in told.data["pairwise"]) is False  # the other arm varies
+
+
+def test_floors_of_an_unbalanced_test_set(run: Run) -> None:
+    folder, cells = run
+    for cell in cells:
+        change(folder, cell, counts=result(folder, cell)["counts"] | {"test": [50, 25, 25, 0, 0, 0, 0]})
+    for floor in made(folder).data["floors"]:
+        assert (floor["chance"], floor["majority"], floor["majority_balanced"]) == pytest.approx((1 / 7, 0.5, 1 / 3))
+
+
+def test_warnings_and_differing_origins(run: Run, study: Study) -> None:
+    folder, cells = run
+    flagged = at(cells, method="UC(c)", split=0.5, ratio=1)
+    for cell in flagged[:3]:
+        finish(folder, study, cell, flags=("collapsed: spread 0.02, loss 3.40 of ln(b-1) = 3.43", "probe not converged: 9%"))
+    finish(folder, study, cells[0], provenance={"dirty": True, "packages": {"torch": "2.14.0", "ray": "2.60.0"}})
+    told = made(folder)
+    assert [(flag["kind"], {arm: len(names) for arm, names in flag["cells"].items()}) for flag in told.data["flags"]] == [
+        ("collapsed", {"UC(c)": 3}),
+        ("probe not converged", {"UC(c)": 3}),
+    ]
+    assert "UC(c): 3 of 32" in told.page.text and f"{flagged[0].name}: spread 0.02" in told.page.text
+    assert {origin["fact"] for origin in told.data["origins"] if origin["suspect"]} == {"dirty", "package torch"}
+    assert "2.15.0 (127), 2.14.0 (1) differs: compare with care" in told.page.text
+
+
+def other(study: Study) -> Study:
+    """A study whose axes bear other names."""
+    axes = {"network": ("a$x$", "<b>"), "encoder": ("wild", "posed"), "epochs": (3, 1), "draw": (0, 1, 2)}
+    arms = {name: Arm("supervised") for name in ("a$x$", "<b>")}
+    claim = Claim("& so on", {"network": "<b>"}, {"network": "a$x$"})
+    named = replace(study, axes=axes, compared="network", replicated="draw", arms=arms, claims=(claim,))
+    return replace(named, largest=None, published=(Published({"encoder": "wild"}, "<b>", 50.0, "a$x$", 40.0, 0.02),))
+
+
+def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
+    strange = other(study)
+    folder, _ = fake_run(tmp_path / "run", strange)
+    told = made(folder, strange, with_figures=True)
+    conditions = [row["condition"] for row in told.rows("published")]
+    assert conditions == [{"encoder": encoder, "epochs": epochs} for encoder in ("wild", "posed") for epochs in (1, 3)]
+    assert "over encoder" in told.page.text and told.page.count("b") < 60 and "& so on" in told.page.text
+    assert r"\textless{}b\textgreater{}" in told.text("tables", "means.tex") and r"a\$x\$" in told.text("tables", "means.tex")
+
+
+def test_numbers_along_an_axis_are_in_order_and_the_largest_is_last(tmp_path: Path, study: Study) -> None:
+    strange = replace(other(study), largest="epochs")
+    folder, _ = fake_run(tmp_path / "run", strange)
+    told = made(folder, strange)
+    assert [row["condition"] for row in told.rows("published")] == [{"encoder": "wild", "epochs": 3}, {"encoder": "posed", "epochs": 3}]
+    assert told.page.text.count("printed in the text") == 1
+
+
+def test_no_condition_and_nothing_to_compare_with(tmp_path: Path, study: Study) -> None:
+    lone = replace(other(study), axes={"network": ("<b>",), "draw": (0, 1, 2)})
+    folder, _ = fake_run(tmp_path / "run", lone)
+    told = made(folder, lone, with_figures=True)
+    assert told.data["comparisons"] == told.data["pairwise"] == [] and "only one network is done" in told.page.text
+
+
+def test_only_what_the_grid_holds_is_reported(tmp_path: Path, study: Study) -> None:
+    folder, _ = fake_run(tmp_path / "run", study.narrow_axis("ratio", ["5"]).narrow_axis("method", ["SC(c)", "SC(c<-a)"]))
+    assert made(folder).data["axes"] == {
+        "method": ["SC(c)", "SC(c<-a)"],
+        "split": [0.5, 0.9],
+        "ratio": [5],
+        "seed": list(range(8)),
+    }
+
+
+@pytest.mark.parametrize("there", [None, "", "{}", "[1]", '{"cells": [{}]}'])
+def test_what_is_no_run_is_one_line(there: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run"
+    if there is not None:
+        path.mkdir()
+        (path / "grid.json").write_text(there) if there else None
+    with pytest.raises(typer.Exit) as stop:
+        report.main(str(path))
+    assert stop.value.exit_code == 2
+    assert capsys.readouterr().err.startswith(f"{path}") and not (path / "report").exists()
+
+
+def test_several_runs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadRequest, match="no run under runs"):
+        report.find_only_run()
+    for name in ("one", "two"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "grid.json").write_text("{}")
+    with pytest.raises(BadRequest, match=r"which run\? runs has one, two"):
+        report.find_only_run()

@@ -1,0 +1,91 @@
+"""With and without, over the whole table; what a score costs; results that have no classes."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_run import fake_run
+from reporting.pages import Report, made
+
+from platform.stats import significance
+from search_spaces.claims import Contrast, PriorModel, ReportedScore
+from search_spaces.study import Study
+from trainables.storage.store import RunFolder
+
+CONTRASTS = (Contrast("SC(c)", "SL(c)"), Contrast("UC(c)", "SL(c)"))
+PRINTED = (
+    ReportedScore({"split": 0.5}, "SC(c)", 70.7, note="a strange row"),
+    ReportedScore({"split": 0.5}, "SL(c)", 67.6),
+    ReportedScore({"split": 0.9}, "SC(c)", 77.0),
+    ReportedScore({"split": 0.9}, "SC(c)", 12.3, on="own"),
+)
+
+
+@pytest.fixture(scope="module")
+def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, RunFolder, Study]:
+    asked = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(PriorModel("another", {"split": 0.5}, 61.5, "as quoted"),))
+    folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", asked)
+    for cell in cells:
+        result = folder.get_result(cell.key) or {}
+        folder.put_result(cell.key, result | {"updated_parameters": 1000 * (1 + list(study.arms).index(str(cell.axes["method"])))})
+    return made(folder, asked, with_figures=True), folder, asked
+
+
+def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Report, RunFolder, Study]) -> None:
+    report, folder, study = contrasted
+    rows = report.rows("contrasts")
+    assert [(row["a"], row["b"]) for row in rows] == [("SC(c)", "SL(c)")] * 4 + [("UC(c)", "SL(c)")] * 4
+    assert all(row["m"] == 8 and row["paired"] and row["alternative"] == "two-sided" for row in rows)
+    np.testing.assert_allclose([row["p_adj"] for row in rows], significance.adjust_holm([row["p"] for row in rows]))
+    scores = {tuple(cell.axes.values()): (folder.get_result(cell.key) or {})["metrics"]["test/accuracy"] for cell in folder.get_cells()}
+    for row in rows:
+        place = row["condition"].values()
+        pairs = [(scores[(row["a"], *place, seed)], scores[(row["b"], *place, seed)]) for seed in study.axes["seed"]]
+        assert row["diff"] == pytest.approx(float(np.mean([a - b for a, b in pairs])))
+        signs = itertools.product([1, -1], repeat=len(pairs))  # all flips of the differences' signs
+        means = np.array([np.dot(sign, [a - b for a, b in pairs]) for sign in signs])
+        assert row["p"] == pytest.approx((np.abs(means) >= abs(np.sum([a - b for a, b in pairs])) - 1e-12).mean())
+
+
+def test_what_the_text_printed_stands_beside(contrasted: tuple[Report, RunFolder, Study]) -> None:
+    report, _, _ = contrasted
+    printed = report.data["contrasts"]
+    assert [row["a"] and row["a"]["score"] for row in printed] == [70.7, 70.7, 77.0, 77.0] + [None] * 4
+    assert [row["b"] and row["b"]["score"] for row in printed] == [67.6, 67.6, None, None] * 2
+    text = report.page.text
+    assert "With and without" in text and "[70.7]" in text and "printed: a strange row" in text
+    assert "another" in text and "61.5" in text and "as quoted" in text
+    assert "70.7" in report.text("tables", "contrasts.tex")
+
+
+def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None:
+    report, folder, study = contrasted
+    costs = report.data["costs"]
+    assert len(costs) == 4 * 4 and {row["updated"] for row in costs} == {
+        1000.0 * (1 + list(study.arms).index(arm)) for arm in study.axes["method"]
+    }
+    assert "What it costs" in report.page.text and "figures/costs.svg" in report.page.text
+    assert folder.get("report", "figures", "costs.pdf")
+
+
+def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:
+    assert "With and without" not in whole.page.text and "What it costs" not in whole.page.text
+    assert whole.data["contrasts"] == whole.data["costs"] == [] and whole.rows("contrasts") == []
+
+
+def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> None:
+    """Valence and arousal, or several labels: no counts, no confusions, so no floors and no recall; scores below 0 are drawn."""
+    asked = replace(study, metric="score")
+    folder, cells = fake_run(tmp_path / "run", asked)
+    for cell in cells:
+        result = folder.get_result(cell.key) or {}
+        for name in ("counts", "confusion"):
+            del result[name]
+        accuracy = result["metrics"]["test/accuracy"]
+        result["metrics"] = {"val/score": accuracy - 0.4, "test/score": accuracy - 0.4, "train/loss": 0.1}
+        folder.put_result(cell.key, result)
+    report = made(folder, asked)
+    assert report.data["floors"] == [] == report.data["classes"] and report.data["groups"] == []
+    assert "Test score" in report.page.text and report.data["metric"] == "test/score"

@@ -1,0 +1,116 @@
+"""A report says the same on every processor: the last digits of what was trained change no verdict, no sign and no order."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from fake_run import fake_run
+from reporting.sound import rewrite_metrics, write_soundly
+
+from platform.report import summary
+from platform.report.class_subsets import _pair_accuracies
+from platform.report.comparisons import Comparison
+from platform.report.files import list_comparisons
+from platform.report.findings import Findings, compute_findings
+from platform.report.folder import read_folder
+from platform.report.runs import Design, Runs
+from search_spaces.claims import Claim, Confusion, Contrast
+from search_spaces.study import STUDIES, Study
+from trainables.cell import Cell
+from trainables.storage.store import RunFolder
+
+ARMS = ("SL(c)", "UC(c)", "SC(c)")
+Run = tuple[RunFolder, list[Cell], Study]
+
+
+def run_of(folder: Path) -> Run:
+    """UC(c) scores what SL(c) does, image for image; SC(c) is better; all are multiples of 1/140 at validation too."""
+    pocket = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("ratio", ["5"]).narrow_axis("method", list(ARMS))
+    study = replace(
+        pocket.with_seeds(8),
+        contrasts=(Contrast("UC(c)", "SL(c)"), Contrast("SC(c)", "SL(c)")),
+        confusions=(Confusion("fear", "surprise"),),
+        claims=(
+            Claim("UC(c) is above SL(c)", {"method": "UC(c)"}, {"method": "SL(c)"}),
+            Claim("SC(c) is above SL(c)", {"method": "SC(c)"}, {"method": "SL(c)"}),
+            Claim("gains", *({"method": arm, "split": split} for split in (0.9, 0.5) for arm in ("UC(c)", "SL(c)"))),
+        ),
+    )
+    run, cells = fake_run(folder / "run", study)
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def change(cell: Cell, old: dict[str, Any]) -> dict[str, Any]:
+        mine = old | {"val/accuracy": round(140 * old["val/accuracy"]) / 140}
+        return known.setdefault((cell.axes["method"] == "SC(c)", cell.axes["split"], cell.axes["seed"]), mine)
+
+    rewrite_metrics(run, cells, change)
+    return run, cells, study
+
+
+def perturb(run: Run, seed: int) -> None:
+    """What another processor may have made of it: every trained number off by 1e-16 to 1e-12 of itself."""
+    folder, cells, _ = run
+    rng = np.random.default_rng(seed)
+
+    def noisy(x: Any) -> Any:
+        return x * (1 + rng.choice([-1, 1], np.shape(x)) * 10 ** rng.uniform(-16, -12, np.shape(x)))
+
+    for cell in cells:
+        result = folder.get_result(cell.key) or {}
+        metrics = {name: float(noisy(value)) for name, value in result["metrics"].items()}
+        arrays = folder.get_predictions(cell.key)
+        folder.put_predictions(cell.key, **arrays | {"probabilities": noisy(arrays["probabilities"])})
+        folder.put_result(cell.key, result | {"metrics": metrics, "seconds": float(noisy(result["seconds"]))})
+
+
+def decided(found: Findings) -> str:
+    """All that a reader takes from a report: who is compared, which way, how sure, and in which words. As text, where NaN is NaN."""
+
+    def row(each: Comparison) -> tuple[Any, ...]:
+        numbers = (each.statistic, each.p, each.p_adj, each.p_rank, each.p_signed_rank, each.a12, each.a12_low, each.diff, each.sd)
+        words = (each.family, str(each.condition), each.a, each.b, each.test, each.verdict, each.note)
+        return *words, *(round(number, 9) + 0.0 for number in numbers)
+
+    rows: list[Any] = [row(each) for each in (*list_comparisons(found), *found.pairwise)]
+    rows += [(answer.claim.text, answer.standing) for answer in found.answers] + [found.reference, found.tied, found.far_below]
+    rows += [(each.picked, each.best, round(each.optimism, 9) + 0.0, round(each.regret, 9) + 0.0) for each in found.agreement]
+    rows += [(each.arm, each.group, round(each.over_replicates.mean, 9)) for each in found.groups]
+    rows += [(each.arm, each.verdict, each.place) for each in found.confused]
+    return repr(rows + [sorted(each.needed.items()) for each in found.power])
+
+
+def test_last_digits_decide_nothing(tmp_path: Path) -> None:
+    folder, _, study = run_of(tmp_path / "exact")
+    expected = decided(compute_findings(read_folder(folder, study), folder))
+    for seed in range(2):
+        other = run_of(tmp_path / str(seed))
+        perturb(other, seed)
+        assert decided(compute_findings(read_folder(other[0], study), other[0])) == expected
+    report = write_soundly(other[0], study)
+    twins = [row for row in report.data["pairwise"] if {row["a"], row["b"]} == {"SL(c)", "UC(c)"}]
+    assert all((row["diff"], row["a12"], row["p"], row["verdict"]) == (0, 0.5, 1, "equivalent") for row in twins if row["paired"])
+    assert {claim["text"]: claim["standing"] for claim in report.data["claims"]} == {
+        "UC(c) is above SL(c)": "contradicted",  # equivalent
+        "SC(c) is above SL(c)": "supported",
+        "gains": "contradicted",
+    }
+    assert "−0.0" not in report.page.text
+
+
+def test_answers_that_are_equally_likely_are_picked_the_same() -> None:
+    names, kept = ["anger", "fear", "sadness"], ["anger", "sadness"]
+    for noise in (-1e-12, 0.0, 1e-12):
+        likely = np.array([[0.4 + noise, 0.2, 0.4], [0.25 - noise, 0.5, 0.25]])
+        every = {"label": np.array([0, 0]), "index": np.arange(2), "probabilities": likely}
+        some = every | {"probabilities": likely[:, [0, 2]]}
+        assert _pair_accuracies((names, every), (kept, some)) == (0.5, 1.0, 1.0, 1 / 3, 1 / 2)
+
+
+def test_an_arm_at_the_bar_is_not_far_below() -> None:
+    """Half of the best one's lead over chance: 0.35 of 0.6, where chance is 0.1."""
+    table = pd.DataFrame({"method": ["A", "B", "B"], "seed": [0, 0, 1], "state": "done", "reason": "", "split_hash": ""})
+    for noise in (-1e-13, 0.0, 1e-13):
+        runs = Runs(Design("t", "t", "method", "seed", (), metric="test", selector=None), table.assign(test=[0.6, 0.3, 0.4 + noise]))
+        assert summary.find_weak_arms(runs, summary.summarise_conditions(runs), [summary.ChanceLevel({}, 0.1, 0.1, 0.1)]) == []

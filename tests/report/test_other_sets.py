@@ -1,0 +1,144 @@
+"""Sections of a study of routes: other test sets beside what was printed, named confusions, fewer classes; by oracles of their own."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_run import finish
+from reporting.pages import Report, made
+from scipy import stats
+
+from search_spaces.study import STUDIES, Study
+from trainables import metrics
+from trainables.cell import Cell, Data
+from trainables.data.source import Source
+from trainables.storage.store import RunFolder
+
+SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+FIVE = ("anger", "fear", "happiness", "neutral", "sadness")
+SEEDS = 6
+
+
+def study() -> Study:
+    pocket = (
+        STUDIES.find("children_cnn")("pocket")
+        .narrow_axis("method", ["adults(lab)", "transfer", "children"])
+        .narrow_axis("augment", ["affine"])
+    )
+    return pocket.narrow_axis("colour", ["grey", "rgb"]).with_seeds(SEEDS)
+
+
+def answers(cell: Cell, labels: np.ndarray) -> np.ndarray:
+    """Probabilities [n, 7 or 5]: of fear's errors most are surprise; disgust's fall anywhere; five classes help nobody."""
+    rng = np.random.default_rng([int(cell.axes["seed"]), len(str(cell.axes["method"]))])  # type: ignore[arg-type]
+    level = {"adults(lab)": 0.3, "transfer": 0.45, "children": 0.6}[str(cell.axes["method"])]
+    scores = rng.random((len(labels), 7))
+    right = rng.random(len(labels)) < level
+    scores[right, labels[right]] = 3
+    fear = (labels == SEVEN.index("fear")) & ~right & (rng.random(len(labels)) < 0.7)
+    scores[fear, SEVEN.index("surprise")] = 2
+    kept = [SEVEN.index(name) for name in (SEVEN if cell.axes["classes"] == 7 else FIVE)]
+    scores = np.exp(scores[:, kept])
+    return scores / scores.sum(1, keepdims=True)
+
+
+def put(folder: RunFolder, cell: Cell) -> None:
+    """What a training would leave, for these answers."""
+    finish(folder, replace(study(), axes=study().axes), cell)
+    whole = np.repeat(np.arange(7), 30)
+    shares, names = answers(cell, whole), SEVEN if cell.axes["classes"] == 7 else FIVE
+    mine = np.isin(whole, [SEVEN.index(name) for name in names])
+    labels = np.array([names.index(SEVEN[label]) for label in whole[mine]])
+    index, shares = np.flatnonzero(mine), shares[mine]
+    folder.put_predictions(cell.key, index=index, subject=index, label=labels, probabilities=shares)
+    confusion = metrics.count_confusion(labels, shares.argmax(1), len(names))
+    result = folder.get_result(cell.key) or {}
+    numbers = {"test/accuracy": metrics.compute_accuracy(confusion), "own/accuracy": 0.9, "own/balanced_accuracy": 0.9}
+    result |= {"classes": list(names), "confusion": confusion.tolist(), "metrics": result["metrics"] | numbers}
+    folder.put_result(cell.key, result)
+
+
+@pytest.fixture(scope="module")
+def routes(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    wanted = study()
+    cells = wanted.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
+    folder = RunFolder(str(tmp_path_factory.mktemp("routes") / "run"))
+    folder.put_grid(wanted.name, wanted.scale, cells)
+    for cell in cells:
+        put(folder, cell)
+    return made(folder, wanted)
+
+
+def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Report) -> None:
+    rows = routes.data["elsewhere"]
+    assert {(row["arm"], row["on"]) for row in rows} == {
+        (arm, on) for arm in ("adults(lab)", "transfer", "children") for on in ("own", "test")
+    }
+    assert all(row["condition"]["classes"] == 7 for row in rows) and len(rows) == 2 * 6
+    assert all(row["measured"]["mean"] == pytest.approx(0.9) for row in rows if row["on"] == "own")
+    assert "Train on one, test on another" in routes.page.text
+    for number in ("99.612", "25.415", "9.136", "85.759"):  # of networks that this grid has not
+        assert number in routes.page.text
+    assert routes.text("elsewhere.csv").count("\n") == 13
+    claims = {claim["text"]: claim["standing"] for claim in routes.data["claims"]}
+    assert claims["children only is above adults only"] == claims["transfer is above adults only"] == "supported"
+
+
+def confusions(report: Report, arm: str, colour: str) -> list[np.ndarray]:
+    keys = [row["key"] for row in report.table if (row["method"], row["colour"], row["classes"]) == (arm, colour, "7")]
+    return [np.array((report.folder.get_result(key) or {})["confusion"]) for key in keys]
+
+
+def test_named_confusions_against_a_t_test_of_their_own(routes: Report) -> None:
+    every: list[dict[str, Any]] = routes.data["confused"]
+    rows = [row for row in every if row["arm"] != "all"]
+    assert len(rows) == 3 * 2 * 2
+    p = []
+    for row in rows:
+        t, a = SEVEN.index(row["true"]), SEVEN.index(row["answered"])
+        matrices = confusions(routes, row["arm"], row["condition"]["colour"])
+        shares = [matrix[t, a] / (matrix[t].sum() - matrix[t, t]) for matrix in matrices]
+        test = stats.ttest_1samp(shares, 1 / 6, alternative="greater")
+        p.append(float(test.pvalue))
+        assert row["share"]["mean"] == pytest.approx(np.mean(shares)) and row["p"] == pytest.approx(test.pvalue)
+        assert row["chance"] == pytest.approx(1 / 6) and row["others"] == 6
+        assert row["verdict"] == ("more often than chance" if row["p_adj"] <= 0.05 else "not shown")
+        assert (row["verdict"] == "more often than chance") == (row["true"] == "fear")
+        assert row["place"] == 1 if row["true"] == "fear" else row["place"] >= 1
+    for whole in every[:2]:
+        mine = [row for row in rows if row["true"] == whole["true"]]
+        assert whole["arm"] == "all" and whole["share"]["mean"] == pytest.approx(np.mean([row["share"]["mean"] for row in mine]))
+        assert whole["share"]["n"] == SEEDS and (whole["verdict"] == "more often than chance") == (whole["true"] == "fear")
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate([min(1, p[k] * (len(p) - place)) for place, k in enumerate(order)])
+    assert [rows[k]["p_adj"] for k in order] == pytest.approx(stepped)
+
+
+def test_fewer_classes_are_told_apart_from_less_to_get_wrong(routes: Report) -> None:
+    """The same scores without two of them: raw accuracy rises, on the same images and choices nothing does."""
+    rows: list[dict[str, Any]] = routes.data["fewer"]
+    assert len(rows) == 3 * 2 and all(row["n"] == SEEDS and (row["more"], row["less"]) == (7, 5) for row in rows)
+    for row in rows:
+        assert row["fewer"]["mean"] == pytest.approx(row["restricted"]["mean"]) and row["same_images"]["mean"] == 0
+        assert row["raw"]["mean"] > 0.02 and row["verdict"] == "no gain"
+        above = [(accuracy - 1 / n) / (1 - 1 / n) for accuracy, n in ((row["fewer"]["mean"], 5), (row["all_classes"]["mean"], 7))]
+        assert row["above_chance"]["mean"] == pytest.approx(above[0] - above[1])
+    assert "5 classes instead of 7" in routes.page.text
+
+
+def test_other_studies_have_none_of_these_sections(whole: Report) -> None:
+    assert whole.data["elsewhere"] == whole.data["confused"] == whole.data["fewer"] == whole.data["looks"] == []
+    assert "Train on one" not in whole.page.text and "confusions that the text names" not in whole.page.text
+
+
+def test_a_steps_training_is_not_in_the_table(routes: Report, tmp_path: Path) -> None:
+    wanted = study().narrow_axis("method", ["transfer"])
+    cells = wanted.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_prerequisite(cell)])
+    for cell in cells:
+        put(folder, cell)
+    report = made(folder)  # as `python -m platform.report` does, which knows no options of the grid
+    assert {row["method"] for row in report.table} == {"transfer"} and report.data["runs"]["missing"] == 0

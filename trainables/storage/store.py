@@ -1,0 +1,387 @@
+"""Where a cell keeps what it made: the only file that knows paths.
+
+    RUN/driver.json                     the record of the command that holds the folder
+    RUN/grid.json                       the cells of the run, in order, and which of them are only steps on the way to others
+    RUN/cells/KEY/cell.json             the cell
+                  checkpoint.pt         while it trains: where to go on; afterwards: the parameters that are kept
+                  history.jsonl         one line an epoch
+                  predictions.npz       test set: index, label, probabilities, metadata such as subject and age
+                  result.json           written last: it exists only when all else does
+                  error.json            why it failed
+                  last-words.txt        while it trains: what its worker says when it dies of a fault
+    RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
+    RUN/execution/KIND.json             which execution configuration is the fastest on a kind of device
+    RUN/drawn.json                      by condition, what its curves were drawn from
+    RUN/reported.txt                    what the report was made from
+    RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
+
+RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+import struct
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+import numpy as np
+
+from trainables.cell import Cell
+from trainables.registry import BadRequest
+from trainables.storage.owner import FolderLost, require_owner
+
+SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
+SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
+"""what readers of archives raise on bytes that are none"""
+INDENTED = 1_000_000
+"""JSON of more characters is one line"""
+BESIDE = ("history.jsonl", "predictions.npz")
+"""of these a result knows the digests"""
+
+
+class RunFolder:
+    """One run's files; made on first use."""
+
+    def __init__(self, uri: str, owner: str = "") -> None:
+        """BadRequest for an address that fsspec, or a package that it lacks, cannot read.
+
+        `owner` is the id of the command that holds the folder. With it a write raises FolderLost where another command holds the folder: on
+        a disk every write, on an object store, where the check is a request, that of a result or an error.
+        """
+        options = {"use_listings_cache": False} if "://" in str(uri) else {}  # others write here, too
+        try:
+            self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)), **options)
+        except (ValueError, ImportError) as error:
+            raise BadRequest(f"{uri}: {error}") from None
+        self.local = "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,))
+        self.uri = self.root if self.local else self.files.unstrip_protocol(self.root)
+        self.set_owner(owner)
+
+    def set_owner(self, owner: str, verify: Callable[[], None] | None = None) -> None:
+        """`verify` is the owner's own check, in place of a look at its record."""
+        self.owner = owner
+        self._verify = verify
+
+    def verify_owner(self) -> None:
+        """Raise FolderLost where the folder is no longer its owner's."""
+        if self._verify:
+            self._verify()
+        else:
+            require_owner(self)
+
+    def get_path(self, *parts: str) -> str:
+        return "/".join((self.root, *parts))
+
+    # whole files
+    def put(self, content: bytes, *parts: str) -> None:
+        """Write a file so that it is there whole or not at all, whatever dies."""
+        path = self.get_path(*parts)
+        if not self.local:
+            with self._name_errors(path):
+                self.files.pipe_file(path, content)
+            return
+        try:
+            self._put_on_disk(content, path)
+        except (FileNotFoundError, NotADirectoryError):
+            self.verify_owner()  # the folder may have gone between the check and the write
+            raise
+
+    def _put_on_disk(self, content: bytes, path: str) -> None:
+        folder = self.make_folder(os.path.dirname(path))
+        aside = ""
+        try:
+            file, aside = _open_temporary(path)
+            with file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(aside, path)
+        except BaseException as error:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(aside)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, path) from None
+            raise
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)  # the rename itself must survive a power cut
+        finally:
+            os.close(descriptor)
+
+    def make_folder(self, path: str) -> str:
+        """Make a folder of the run on this disk, where it is missing; its path. A run folder that has an owner is not itself made again."""
+        self.verify_owner()
+        if self.owner:
+            self._make_below(path)
+        else:
+            os.makedirs(path, exist_ok=True)
+        return path
+
+    def _make_below(self, path: str) -> None:
+        if path == self.root:
+            return
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            if os.path.dirname(path) == self.root:
+                raise FolderLost(f"{self.uri} was moved or deleted; nothing more is written there") from None
+            self._make_below(os.path.dirname(path))
+            self._make_below(path)
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed writers left aside. A writer that lives, be it an orphan of a killed driver, holds a lock and is spared."""
+        for path in Path(self.root).rglob("*.aside") if self.local else ():
+            with contextlib.suppress(OSError), path.open("rb") as file:  # another sweeper was here, or the file system knows no locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+    def get(self, *parts: str) -> bytes | None:
+        path = self.get_path(*parts)
+        try:
+            with self._name_errors(path):
+                return self.files.cat_file(path)
+        except FileNotFoundError:
+            return None
+
+    def remove(self, *parts: str) -> None:
+        if self.local:
+            self.verify_owner()
+        path = self.get_path(*parts)
+        with contextlib.suppress(FileNotFoundError), self._name_errors(path):
+            if self.files.exists(path):
+                self.files.rm_file(path)
+
+    @contextlib.contextmanager
+    def _name_errors(self, path: str) -> Iterator[None]:
+        """What an object store's driver raises is its own business: here it is an OSError that says where."""
+        try:
+            yield
+        except OSError as error:
+            if self.local or error.filename:
+                raise
+            number = errno.ENOENT if isinstance(error, FileNotFoundError) else error.errno or errno.EIO
+            raise type(error)(number, error.strerror or str(error), self.files.unstrip_protocol(path)) from None
+        except Exception as error:
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
+
+    def put_json(self, content: Any, *parts: str) -> None:
+        """An object is written with its digest, so that it is known whether it is still what was written."""
+        text = json.dumps(content)
+        if isinstance(content, dict):
+            content = content | {"digest": _compute_digest(text.encode())}
+        large = len(text) > INDENTED  # to indent ten thousand cells takes seconds and a hundred MB
+        self.put((json.dumps(content, indent=None if large else 1) + "\n").encode(), *parts)
+
+    def get_json(self, *parts: str, signed: bool = False, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+        """ValueError where it is no JSON, or no more what was written; a `signed` one must have its digest. `hook` as of json.loads."""
+        text = self.get(*parts)
+        content = None if text is None else json.loads(text, object_hook=hook)
+        if isinstance(content, dict):
+            said = content.pop("digest", None)
+            if (signed or said is not None) and said != _compute_digest(json.dumps(content).encode()):
+                raise ValueError("it was changed after it was written")
+        return content
+
+    def _get_object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
+        try:
+            content = self.get_json(*parts, signed=signed)
+        except (ValueError, RecursionError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    # the grid
+    def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
+        """`steps` are the keys of cells that are trained for their children alone."""
+        content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
+        self.put_json(content, "grid.json")
+
+    def get_cells(self) -> list[Cell]:
+        """Every cell of the run, in order; empty where there is no grid."""
+        return self._read_cells()[0]
+
+    def get_shown_cells(self) -> list[Cell]:
+        """The grid's cells without those that are trained for their children alone."""
+        cells, steps = self._read_cells()
+        return [cell for cell in cells if cell.key not in steps]
+
+    def _read_cells(self) -> tuple[list[Cell], set[str]]:
+        known: dict[str, dict[str, Any]] = {}
+
+        def one(found: dict[str, Any]) -> dict[str, Any]:
+            """Settings and sources that are alike are one in memory: ten thousand cells have a few dozen."""
+            return found if "key" in found or "cells" in found else known.setdefault(repr(found), found)
+
+        content = self.get_json("grid.json", hook=one) or {"cells": []}
+        return [Cell.from_json(cell) for cell in content["cells"]], set(content.get("steps", []))
+
+    def put_mark(self, mark: str) -> None:
+        self.put(mark.encode(), "mark.txt")
+
+    def get_mark(self) -> str:
+        return (self.get("mark.txt") or b"").decode(errors="replace")
+
+    # a kind of device
+    def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
+        self.put_json({"device": kind} | choice, "execution", _make_file_name(kind))
+
+    def get_choice(self, kind: str) -> dict[str, Any] | None:
+        content = self._get_object("execution", _make_file_name(kind))
+        return content and {name: value for name, value in content.items() if name != "device"}
+
+    # a cell's files
+    def put_cell(self, cell: Cell) -> None:
+        self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
+
+    def put_checkpoint(self, key: str, content: Any) -> None:
+        import torch  # the driver, which reads results only, starts faster without
+
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        self.put(buffer.getvalue(), "cells", key, "checkpoint.pt")
+
+    def get_checkpoint(self, key: str) -> Any:
+        """The last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled.
+
+        A finished cell's: `modules`, the parameters of the selected epoch, and `last`, those of the last one, where they are kept.
+        """
+        import torch
+
+        content = self.get("cells", key, "checkpoint.pt")
+        if content is None:
+            return None
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch itself does not look at the checksums
+                if parts.testzip():
+                    return None
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except SPOILT:  # the training begins anew
+            return None
+
+    def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
+        self.put("".join(json.dumps(row) + "\n" for row in rows).encode(), "cells", key, "history.jsonl")
+
+    def get_history(self, key: str) -> list[dict[str, Any]]:
+        """One row an epoch: phase, epoch, step (counted over all phases), metrics; empty before the first checkpoint."""
+        rows = []
+        for line in (self.get("cells", key, "history.jsonl") or b"").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # spoilt from here on
+                break
+        return rows
+
+    def put_predictions(self, key: str, **arrays: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        self.put(buffer.getvalue(), "cells", key, "predictions.npz")
+
+    def get_predictions(self, key: str) -> dict[str, np.ndarray]:
+        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
+
+        Also `sex`, `age`, `ethnicity`, `mouth_open` [n] where the data set knows them, as `task.get_known_metadata` gives them; older
+        runs lack these. Nothing in it is pickled.
+        """
+        content = self.get("cells", key, "predictions.npz")
+        if content is None:
+            raise FileNotFoundError(f"{self.get_path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
+        try:
+            with np.load(io.BytesIO(content)) as arrays:
+                return dict(arrays)
+        except SPOILT:
+            where = self.get_path("cells", key)
+            raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
+
+    def put_result(self, key: str, result: dict[str, Any]) -> None:
+        self._verify_remote()
+        files = {name: _compute_digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
+        self.put_json(result | {"files": files}, "cells", key, "result.json")
+        self.remove("cells", key, "error.json")
+
+    def get_result(self, key: str) -> dict[str, Any] | None:
+        """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
+        result = self._get_object("cells", key, "result.json", signed=True)
+        if not result or result.get("key") != key:
+            return None
+        result.pop("files", None)
+        return result
+
+    def has_whole_result(self, key: str) -> bool:
+        """There is a result, and on a disk the files beside it are what they were when it was written."""
+        result = self._get_object("cells", key, "result.json", signed=True)
+        if not result or result.get("key") != key:
+            return False
+        return all(_compute_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
+
+    def put_error(self, key: str, error: dict[str, Any]) -> None:
+        self._verify_remote()
+        self.put_json(error, "cells", key, "error.json")
+
+    def _verify_remote(self) -> None:
+        if not self.local:
+            self.verify_owner()
+
+    def get_error(self, key: str) -> dict[str, Any] | None:
+        error = self._get_object("cells", key, "error.json")
+        return error if error and "reason" in error else None
+
+    def get_crash_log_path(self, key: str) -> str:
+        """Where a worker that dies says of what, on a disk."""
+        return self.get_path("cells", key, "last-words.txt")
+
+    def get_crash_log(self, key: str) -> list[str]:
+        """The last lines that a cell's worker left; none where it left none."""
+        return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
+
+    def list_done(self) -> set[str]:
+        """Keys of all cells that have a result. On a disk each is read, with what lies beside it: elsewhere a file is whole by itself."""
+        there = self._list_cells_with("result.json")
+        return {key for key in there if self.has_whole_result(key)} if self.local else there
+
+    def list_kept(self) -> set[str]:
+        """Keys of all cells that have a checkpoint."""
+        return self._list_cells_with("checkpoint.pt")
+
+    def _list_cells_with(self, name: str) -> set[str]:
+        cells = self.get_path("cells")
+        if self.local:
+            with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
+                return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
+            return set()
+        with contextlib.suppress(FileNotFoundError), self._name_errors(cells):
+            files = self.files.find(cells)  # a thousand at a time; folder by folder would be a question a cell
+            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
+        return set()
+
+
+def _compute_digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _make_file_name(kind: str) -> str:
+    return re.sub(r"\W+", "-", kind).strip("-").lower() + ".json"
+
+
+def _open_temporary(path: str) -> tuple[BinaryIO, str]:
+    """A new file beside `path`, locked until it is closed or its writer dies; its name."""
+    while True:
+        name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
+        file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+        with contextlib.suppress(OSError):  # a file system without locks, which `remove_leftovers` leaves alone
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file, name
+        file.close()  # a sweeper came between open and lock

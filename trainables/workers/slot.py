@@ -1,0 +1,150 @@
+"""Slot: a Tune trial actor, and the loop of the warm Ray Train workers that serve it. The only file here that imports Ray.
+
+One Train run a machine serves its slots: each of its workers is a replica group of its own, so Ray Train replaces a worker that died and
+leaves the others at their cells. Started once, a worker keeps its process, its data sets and its CUDA context from cell to cell.
+"""
+
+import json
+import os
+import threading
+from contextlib import nullcontext
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.backend import Backend, BackendConfig
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2.api.callback import UserCallback
+
+from trainables.workers.dispatcher import ENDS
+
+
+def build_trial_class() -> type:
+    """The class of the trial actors. A function, for ray.tune takes a second to import, which no worker should wait for."""
+    from ray import tune
+
+    class Slot(tune.Trainable):
+        """Posts a trial's cells to the dispatcher and passes on what comes back. `reset_config` hands over the next trial's."""
+
+        def setup(self, config: dict[str, Any]) -> None:
+            self.dispatcher = ray.get_actor(config["dispatcher"])
+            self._post(config)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.cleanup()
+            self._post(new_config)
+            return True
+
+        def _post(self, config: dict[str, Any]) -> None:
+            self.posted = self.trial_id
+            packs = json.loads(config["packs"])
+            cells = [cell for pack in packs for cell in pack]
+            self.left = {cell["key"] for cell in cells}
+            ray.get(self.dispatcher.post_trial.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
+
+        def step(self) -> dict[str, Any]:
+            """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
+            events = ray.get(self.dispatcher.poll_events.remote(self.posted, slot_pid=os.getpid()))
+            self.left -= {event["key"] for event in events if event["kind"] in ENDS}
+            latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
+            numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
+            return numbers | {"events": events, tune.result.DONE: not self.left}
+
+        def cleanup(self) -> None:
+            ray.get(self.dispatcher.leave_trial.remote(self.posted, os.getpid()))
+
+    return Slot
+
+
+def run_worker(config: dict[str, Any]) -> None:
+    """A worker's life: take as many cells as fit, train them, take the next, until the dispatcher closes."""
+    import torch
+
+    from trainables.execution.interleave import train_together
+    from trainables.workers.host import check_host
+    from trainables.workers.worker import Worker
+
+    torch.set_num_threads(config["threads"])
+    dispatcher = ray.get_actor(config["dispatcher"])
+    world = ray.train.get_context()
+    rank = config["first"] + world.get_world_rank()  # of all machines' workers
+    if reason := check_host(config["runs"], config["dispatcher"], config["paths"]):
+        ray.get(dispatcher.refuse_work.remote(rank, reason))
+        return
+    halted = threading.Event()
+
+    def listen() -> None:
+        ray.get(dispatcher.wait_for_halt.remote())
+        halted.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    context = config["context"] | {"rank": world.get_world_rank(), "world_size": world.get_world_size()}
+    worker = Worker(
+        config["runs"],
+        context,
+        report=lambda key, event: ray.get(dispatcher.report_event.remote(rank, key, event)),
+        ask=lambda device: ray.get(dispatcher.get_choice.remote(rank, device)),
+        answer=lambda device, choice: ray.get(dispatcher.set_choice.remote(device, choice)),
+        halt=halted.is_set,
+        checkpoint_s=config["checkpoint_s"],
+        cells=config["cells_each"],
+        keep=config["keep"],
+        parents=frozenset(config["parents"]),
+        hang_s=config["hang_s"],
+        own_gpu=config["own_gpu"],
+        scratch=ray._private.worker._global_node.get_session_dir_path(),
+        owner=config["owner"],
+    )
+    most = config["pack"]
+    while jobs := ray.get(dispatcher.take_cell.remote(rank, most, config["first"], config["size"])):
+        most = train_together(jobs, worker.start_job, worker.end_job, most, worker.send_note)
+
+
+class WorkerDeathCallback(UserCallback):
+    """Tells the dispatcher which worker died, and of what; called in the Train controller."""
+
+    def __init__(self, dispatcher: str, first: int) -> None:
+        self.dispatcher, self.first = dispatcher, first
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        dispatcher = ray.get_actor(self.dispatcher)
+        for lost in (False, True):
+            of_those = {rank: error for rank, error in worker_exceptions.items() if died_with_machine(error) is lost}
+            reasons = {self.first + rank: str(error).splitlines()[0] for rank, error in of_those.items()}
+            ray.get(dispatcher.report_deaths.remote(reasons, lost))
+
+
+def died_with_machine(error: Exception) -> bool:
+    """Did a worker die because its whole machine did?"""
+    return getattr(error, "preempted", False) or "its node has died" in str(error)
+
+
+class FixedSizePolicy(FixedScalingPolicy):
+    """As many workers as asked for, and no request to the coordinator that shares a cluster with Ray Data.
+
+    The controller would wait for that actor to start. An autoscaler learns from the placement group what is wanted.
+    """
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        pass
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
+
+
+class _IndependentBackend(Backend):
+    has_replica_groups = True
+
+
+class IndependentBackendConfig(BackendConfig):
+    """Workers that train cells of their own need no process group: none is set up, and each is replaced alone when it dies."""
+
+    backend = "alone"
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return _IndependentBackend
+
+    @property
+    def train_func_context(self) -> Any:
+        return nullcontext

@@ -1,0 +1,145 @@
+"""Worker: how a cell begins in a process that trains many, and what is written and said of its end. Knows no cluster."""
+
+import errno
+import os
+import time
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.autotune import AutotuneResult, get_device_kind
+from trainables.cell import Cell
+from trainables.execution.interleave import PackOutOfMemory
+from trainables.execution.sharding import ALONE, PeerLost, ShardContext, join_shards
+from trainables.loop import Diverged, Keep, Stopped, get_device, get_or_choose_execution, get_requested_execution, iterate_training
+from trainables.registry import BadRequest
+from trainables.storage.owner import FolderLost
+from trainables.storage.store import RunFolder
+from trainables.workers.watchdog import HANG_S, Watchdog
+
+Job = dict[str, Any]
+"""trial, cell, slot_pid, deaths, as the dispatcher hands them out; where several train the cell, `shard`, too: index, size, name"""
+
+
+@dataclass
+class Worker:
+    """Begins jobs and ends them; whom it tells of that is given."""
+
+    runs: str
+    context: dict[str, Any]
+    """kept in every result's provenance"""
+    report: Callable[[str, dict[str, Any]], bool]
+    """(key, event) -> go on?"""
+    ask: Callable[[str], Any]
+    """what was chosen for a kind of device, or None: choose"""
+    answer: Callable[[str, Any], None]
+    halt: Callable[[], bool]
+    checkpoint_s: float
+    cells: int
+    """how many there are for each worker"""
+    keep: Keep = "best"
+    parents: frozenset[str] = frozenset()
+    """keys of cells that others start from: of these the selected parameters are kept in any case"""
+    hang_s: float = HANG_S
+    """a worker that makes no step for so long ends itself"""
+    own_gpu: bool = False
+    """no other worker has its GPU"""
+    scratch: str = ""
+    """a folder that this machine's workers shard while the grid runs"""
+    owner: str = ""
+    """the id of the command that holds the run folder: nothing is written once the folder is another's"""
+
+    def __post_init__(self) -> None:
+        self.folder = RunFolder(self.runs, self.owner)
+        self.choice: AutotuneResult | None = None
+        self.watch = Watchdog(self.hang_s)
+
+    def start_job(self, job: Job) -> Generator[None, None, Any]:
+        """The job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
+        cell = Cell.from_json(job["cell"])
+        if cell.parent and self.folder.get_result(cell.parent) is None:
+            raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.get_error(cell.parent) or {}).get('reason', 'no result')}")
+        if "shard" not in job:
+            yield from self._train_cell(job, cell, ALONE)
+            return
+        index, size, name = job["shard"]
+        with join_shards(index, size, name, self.own_gpu, self.hang_s, self.scratch) as shard:
+            yield from self._train_cell(job, cell, shard)
+
+    def _train_cell(self, job: Job, cell: Cell, shard: ShardContext) -> Generator[None, None, Any]:
+        if shard.broadcast_value(self.folder.has_whole_result(cell.key)):
+            return
+        if self.folder.local:
+            self.folder.make_folder(self.folder.get_path("cells", cell.key))
+            self.watch.start_cell(self.folder.get_crash_log_path(cell.key), join=not shard.is_first)
+        context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
+        if get_requested_execution(cell) is None and self.choice is None:
+            self.choice = self._choose_execution(cell)
+
+        def report(row: dict[str, Any]) -> bool:
+            return not shard.is_first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
+
+        keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
+        for _ in iterate_training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, shard):
+            self.watch.reset_timer()
+            yield
+
+    def _choose_execution(self, cell: Cell) -> AutotuneResult:
+        kind = get_device_kind(get_device())
+        if known := self.ask(kind):
+            return AutotuneResult.from_json(known)
+        choice = get_or_choose_execution(cell, self.folder, self.cells)
+        self.answer(kind, choice.to_json())
+        return choice
+
+    def end_job(self, job: Job, error: Exception | None) -> None:
+        """Write and tell how the job ended. A process that has no memory left dies of it, and a fresh one tries the cell again: the
+        shortage may be another's doing, and this one would fail whatever it was given next.
+        """
+        cell = Cell.from_json(job["cell"])
+        if error is not None and is_out_of_memory(error):
+            self.watch.end_process(error)
+        helps = "shard" in job and job["shard"][0] > 0
+        self.watch.end_cell(self.folder.get_crash_log_path(cell.key), join=helps)
+        event: dict[str, Any]
+        if isinstance(error, FolderLost):
+            event = _make_lost_end(error)
+        elif isinstance(error, PeerLost):
+            event = {"kind": "parted", "reason": str(error)}
+        elif helps and (error is None or isinstance(error, Stopped)):
+            event = {"kind": "left"}
+        elif error is None:
+            event = {"kind": "done"}
+        elif isinstance(error, Stopped):
+            event = {"kind": "failed", "stopped": True, "reason": "stopped"}
+        elif isinstance(error, OSError):
+            where = error.filename or self.folder.get_path("cells", cell.key)
+            event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
+        else:
+            known = isinstance(error, BadRequest | Diverged | PackOutOfMemory)
+            event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
+            epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
+            trace = "".join(traceback.format_exception(error))
+            try:
+                self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace} | event | epoch)
+            except FolderLost as lost:
+                event = _make_lost_end(lost)
+        self.report(cell.key, event | {"time": time.time()})
+
+    def send_note(self, job: Job, text: str) -> None:
+        """A line for whoever watches."""
+        self.report(job["cell"]["key"], {"kind": "note", "text": text})
+
+
+def _make_lost_end(error: FolderLost) -> dict[str, Any]:
+    """The end of a cell whose run folder is another command's: it did not fail, and the driver has to end."""
+    return {"kind": "failed", "stopped": True, "fatal": True, "reason": str(error)}
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """The machine's memory, not a GPU's, is what lacks."""
+    if isinstance(error, MemoryError):
+        return not isinstance(error, PackOutOfMemory)
+    said = ("DefaultCPUAllocator: can't allocate memory", "could not create a primitive")  # PyTorch's, and oneDNN's
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(each in str(error) for each in said)
