@@ -44,6 +44,10 @@ class Registry(Generic[Thing]):
             importlib.import_module(f"{self.package}.{module.name}")
         return dict(sorted(self._things.items()))
 
+    def find_name(self, thing: Thing) -> str:
+        """The name that a thing is registered under."""
+        return next(name for name, known in self._things.items() if known is thing)
+
     def find(self, name: str) -> Thing:
         """The thing of this name. Where its file is called like it, no other file is imported: a worker starts seconds earlier."""
         if name.isidentifier() and importlib.util.find_spec(f"{self.package}.{name}"):

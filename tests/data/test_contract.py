@@ -15,11 +15,8 @@ from tests.data.trees import TREES
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, readers
 from trainables.data.decode import crop_square
 
-CLIPS = ("liris_cse", "emoreact")
 ONE_FILE = ("fer2013",)
 IN_FOLDERS = [name for name in TREES if name not in ONE_FILE]
-ADULTS_ALONE, CHILDREN_ALONE = {"jaffe", "ckplus", "ck48"}, {"cafe", "ddcf", "nimh_chefs", "liris_cse", "emoreact"}
-KNOW_NO_AGES = {"fer2013", "fer2013_folders", "ferplus", "affectnet", "affectnet_sets"}
 
 
 @pytest.fixture(params=TREES)
@@ -183,11 +180,9 @@ def test_what_is_no_such_folder_is_one_line(tree, tmp_path):
         assert str(path) in refused(tree)
 
 
-def test_populations_are_answered_or_refused(tree, request):
-    name = next(each for each in TREES if f"[{each}]" in request.node.name)
+def test_populations_are_answered_or_refused(tree):
     for population in ("children", "adults"):
-        alone = ADULTS_ALONE if population == "children" else CHILDREN_ALONE
-        if name in alone or (population == "children" and name in KNOW_NO_AGES):
+        if tree.population not in ("", population) or (population == "children" and not tree.knows_ages):
             assert tree.path.name in refused(tree, population=population) or population in str(tree.path)
         else:
             try:
@@ -196,7 +191,7 @@ def test_populations_are_answered_or_refused(tree, request):
                 assert "no image is left" in str(error)
                 continue
             assert 0 < len(faces) <= len(tree.rows)
-            if population == "adults" and name in KNOW_NO_AGES:
+            if population == "adults" and not tree.knows_ages:
                 assert any(note.startswith("adults: used whole, children among them") for note in faces.notes)
             if "age" in faces.metadata:
                 ages = faces.metadata["age"].dropna()

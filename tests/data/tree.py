@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from trainables.data.dataset import CLASSES, DataError, find_reader
+from trainables.data.dataset import CLASSES, DataError, Example, find_reader
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 
@@ -28,6 +28,10 @@ class Tree:
     labels: tuple[str, ...] = ()
     """files without which nothing can be read"""
     classes: tuple[str, ...] = SEVEN
+    population: str = ""
+    """the only one that the set has, if it has only one"""
+    knows_ages: bool = True
+    """False: nothing tells children from adults"""
 
     def add(self, source: str, emotion: str | None, look: str | None = None, file: str | None = None, **metadata: Any) -> np.ndarray:
         """Write a face of that expression (or `look`) to `file` (or `source`), and expect it."""
@@ -39,6 +43,17 @@ class Tree:
         self.rows.append((source, emotion, metadata))
         self.pictures[source] = face
         return face
+
+    @classmethod
+    def from_example(cls, kind: str, example: Example, folder: Path) -> "Tree":
+        """The example that a reader was registered with."""
+        tree = cls(kind, folder / kind, options=dict(example.options), labels=example.required, classes=example.classes)
+        tree.population, tree.knows_ages = example.population, example.knows_ages
+        for file, (emotion, metadata) in example.pictures.items():
+            tree.add(file, emotion, **metadata)
+        for file, text in example.texts.items():
+            write(tree.path / file, text)
+        return tree
 
     def read(self, size: int = 32, colour: str = "grey", **options: Any):
         return find_reader(self.kind).read(str(self.path), size=size, colour=colour, **(self.options | options))

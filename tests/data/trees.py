@@ -1,5 +1,6 @@
 """Every data set's official layout, small, with the names and slips of the real release: what the contract suite reads back."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import scipy.io
 
 from tests.data import layouts
 from tests.data.tree import SEVEN, Tree, film, portrait, save, write
-from trainables.data.dataset import CLASSES
+from trainables.data.dataset import CLASSES, readers
 
 
 def cafe(folder: Path) -> Tree:
-    tree = Tree("cafe", folder / "databrary30")
+    tree = Tree("cafe", folder / "databrary30", population="children")
     for name, emotion, metadata in (
         ("6280/9977-angry_F-AA-01.jpg", "anger", {"subject": "F-AA-01", "sex": "F", "mouth_open": False}),
         ("6280/9978-fearfulopen_F-AA-01.jpg", "fear", {"subject": "F-AA-01", "mouth_open": True}),
@@ -25,7 +26,7 @@ def cafe(folder: Path) -> Tree:
 
 
 def fer2013(folder: Path) -> Tree:
-    tree = Tree("fer2013", folder / "fer2013.csv", labels=(".",))
+    tree = Tree("fer2013", folder / "fer2013.csv", labels=(".",), knows_ages=False)
     names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
     faces = [portrait(name, code) for code, name in enumerate(names)]
     grey = np.stack([cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (48, 48), interpolation=cv2.INTER_AREA) for face in faces])
@@ -38,7 +39,7 @@ def fer2013(folder: Path) -> Tree:
 
 
 def fer2013_folders(folder: Path) -> Tree:
-    tree = Tree("fer2013_folders", folder / "archive")
+    tree = Tree("fer2013_folders", folder / "archive", knows_ages=False)
     words = {"angry": "anger", "disgust": "disgust", "fear": "fear", "happy": "happiness", "neutral": "neutral", "sad": "sadness"}
     for number, (word, emotion) in enumerate((words | {"surprise": "surprise"}).items()):
         tree.add(f"train/{word}/Training_{number}{number}.jpg", emotion, split="train")
@@ -50,7 +51,7 @@ def fer2013_folders(folder: Path) -> Tree:
 def ferplus(folder: Path) -> Tree:
     """Names skip a number, as the release's do. Votes: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, ?, NF."""
     labels = tuple(f"FER2013{part}/label.csv" for part in ("Train", "Valid", "Test"))
-    tree = Tree("ferplus", folder / "data", labels=labels, classes=CLASSES)
+    tree = Tree("ferplus", folder / "data", labels=labels, classes=CLASSES, knows_ages=False)
     votes = {
         "FER2013Train": [
             ("fer0000000", "neutral", "7,0,0,1,0,0,0,2,0,0", {"votes_neutral": 7, "votes_contempt": 2, "votes_sadness": 0}),
@@ -98,7 +99,7 @@ HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_land
 
 def affectnet(folder: Path) -> Tree:
     """The older form; the validation list has no header, as it was shipped."""
-    tree = Tree("affectnet", folder / "AffectNet", labels=("Manually_Annotated_file_lists",), classes=CLASSES)
+    tree = Tree("affectnet", folder / "AffectNet", labels=("Manually_Annotated_file_lists",), classes=CLASSES, knows_ages=False)
     marks = ";".join(["1.5"] * 136)
     for name, split in (("training", "train"), ("validation", "val")):
         lines = [HEADER] if split == "train" else []
@@ -117,7 +118,7 @@ def affectnet(folder: Path) -> Tree:
 
 def affectnet_sets(folder: Path) -> Tree:
     """The newer form: values stand in npy files, as texts in some copies and as numbers in others."""
-    tree = Tree("affectnet", folder / "AffectNet", labels=("train_set/annotations/1_exp.npy",), classes=CLASSES)
+    tree = Tree("affectnet", folder / "AffectNet", labels=("train_set/annotations/1_exp.npy",), classes=CLASSES, knows_ages=False)
     for name, split in (("train_set", "train"), ("val_set", "val")):
         for code, emotion in enumerate(AFFECTNET):
             tree.add(f"{name}/images/{code + 1}.jpg", emotion, split=split, valence=code / 10, arousal=-0.5)
@@ -141,7 +142,7 @@ Semantic Ratings Data (Fear Excluded)
 
 
 def jaffe(folder: Path) -> Tree:
-    tree = Tree("jaffe", folder / "jaffe")
+    tree = Tree("jaffe", folder / "jaffe", population="adults")
     for name, emotion, metadata in (
         ("KA.AN1.39.tiff", "anger", {"subject": "KA", "exemplar": 1, "rating_happiness": 2.87, "rating_fear": 2.06}),
         ("KL.HA2.159.tiff", "happiness", {"subject": "KL", "exemplar": 2, "rating_happiness": 4.87}),
@@ -160,7 +161,7 @@ CK = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness",
 
 
 def ckplus(folder: Path) -> Tree:
-    tree = Tree("ckplus", folder / "CK+", options={"peak": "2"}, labels=("Emotion",), classes=CLASSES)
+    tree = Tree("ckplus", folder / "CK+", options={"peak": "2"}, labels=("Emotion",), classes=CLASSES, population="adults")
     for code, emotion in enumerate(CK[1:], 1):
         sequence = f"S{code:03}/001"
         stem = sequence.replace("/", "_")
@@ -177,7 +178,7 @@ def ckplus(folder: Path) -> Tree:
 
 
 def ck48(folder: Path) -> Tree:
-    tree = Tree("ckplus", folder / "CK+48", classes=tuple(CK[1:]))
+    tree = Tree("ckplus", folder / "CK+48", classes=tuple(CK[1:]), population="adults")
     for code, (word, emotion) in enumerate({name: name for name in ("anger", "contempt", "disgust", "fear")}.items()):
         tree.add(f"{word}/S{code:03}_001_00000010.png", emotion, subject=f"S{code:03}")
     tree.add("happy/S010_004_00000017.png", "happiness", subject="S010")
@@ -196,7 +197,7 @@ def rafd(folder: Path) -> Tree:
 
 
 def ddcf(folder: Path) -> Tree:
-    tree = Tree("ddcf", folder / "DDCF", classes=(*SEVEN, "pleased"))
+    tree = Tree("ddcf", folder / "DDCF", classes=(*SEVEN, "pleased"), population="children")
     for name, emotion, metadata in (
         ("Afraid/S04/S04_13yoM_Afraid_far left 1.jpg", "fear", {"subject": "S04", "age": 13, "sex": "M", "view": "far left"}),
         ("Disgusted/S99/S99_7yoF_Disgust_front_3892.JPG", "disgust", {"age": 7, "sex": "F", "view": "front"}),
@@ -216,7 +217,7 @@ def ddcf(folder: Path) -> Tree:
 
 
 def nimh_chefs(folder: Path) -> Tree:
-    tree = Tree("nimh_chefs", folder / "NIMH", classes=("anger", "fear", "happiness", "neutral", "sadness"))
+    tree = Tree("nimh_chefs", folder / "NIMH", classes=("anger", "fear", "happiness", "neutral", "sadness"), population="children")
     for name, emotion, metadata in (
         ("Afraid_averted/F10FA_4434.jpg", "fear", {"subject": "F10", "sex": "F", "gaze": "averted"}),
         ("Afraid_averted/F6_2FA_5449.jpg", "fear", {"subject": "M06", "sex": "M"}),
@@ -233,7 +234,7 @@ def nimh_chefs(folder: Path) -> Tree:
 
 
 def liris_cse(folder: Path) -> Tree:
-    tree = Tree("liris_cse", folder / "LIRIS", options={"frames": "2"}, classes=SEVEN[:4] + SEVEN[5:])
+    tree = Tree("liris_cse", folder / "LIRIS", options={"frames": "2"}, classes=SEVEN[:4] + SEVEN[5:], population="children")
     table = "Sr. No;Sex;Age\nS1;F;7\nS8;M;6\n"
     for clip, emotion, metadata in (
         ("S1_fear_surprise_1", "fear", {"subject": "S1", "sex": "F", "age": 7, "second": "surprise"}),
@@ -251,7 +252,13 @@ def liris_cse(folder: Path) -> Tree:
 
 def emoreact(folder: Path) -> Tree:
     labels = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
-    tree = Tree("emoreact", folder / "EmoReact_V_1.0", options={"frames": "2"}, labels=("Labels/val_labels.text", "Train_names.txt"))
+    tree = Tree(
+        "emoreact",
+        folder / "EmoReact_V_1.0",
+        options={"frames": "2"},
+        labels=("Labels/val_labels.text", "Train_names.txt"),
+        population="children",
+    )
     tree.classes = ("disgust", "fear", "happiness", "surprise", "curiosity", "excitement", "frustration", "uncertainty")
     clips = {
         "train": [("80'sTOYS115_2", "1,0,1,0,0,0,0,0,5.5"), ("iPOD93_2", "0,0,0,1,0,0,0,0,7")],
@@ -341,3 +348,8 @@ TREES: dict[str, Callable[[Path], Tree]] = {
         liris_cse, emoreact, imdb_wiki, vggface2, folders, images,
     )
 }  # fmt: skip
+TREES |= {
+    kind: functools.partial(Tree.from_example, kind, reader.example)  # a reader that is one file brings its own
+    for kind, reader in readers().items()
+    if reader.example
+}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from trainables.data.files import SUFFIXES
 from trainables.data.mapped import select_images
 from trainables.registry import Registry
 
-__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "FaceDataset", "Reader", "Release"]
+__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
@@ -127,6 +127,24 @@ class FaceDataset:
         return FaceDataset(select_images(self.images, keep), labels[keep], tuple(classes), self.metadata.loc[keep], self.title, self.notes)
 
 
+class Example(NamedTuple):
+    """A small copy of a data set in its layout. The contract tests write it, with rendered faces as pictures, and read it back."""
+
+    pictures: Mapping[str, tuple[str | None, Mapping[str, Any]]]
+    """by file: the class that the reader must give the image (None: no label), and what it must know of it"""
+    texts: Mapping[str, str] = MappingProxyType({})
+    """further files, such as lists of labels, with their content"""
+    required: tuple[str, ...] = ()
+    """files or folders without which nothing can be read"""
+    options: Mapping[str, str] = MappingProxyType({})
+    """options that it is read with"""
+    classes: tuple[str, ...] = ()
+    population: Literal["children", "adults", ""] = ""
+    """the only population of the set, if it has only one"""
+    knows_ages: bool = True
+    """False: nothing tells children from adults, so that the set is refused as one of children"""
+
+
 @dataclass(frozen=True)
 class Reader:
     """One kind of data set: `read(path, size=, colour=, population=, **options) -> FaceDataset`.
@@ -147,6 +165,7 @@ class Reader:
     release: Release = UNKNOWN
     on_disk: bool = True
     """whether a path is a file or a folder, and so is made absolute"""
+    example: Example | None = None
 
 
 _READERS: Registry[Reader] = Registry("kind of data set", "trainables.data.readers")
@@ -161,11 +180,12 @@ def register_reader(
     licence: str = "",
     release: Release = UNKNOWN,
     on_disk: bool = True,
+    example: Example | None = None,
 ) -> Callable[[Callable[..., FaceDataset]], Callable[..., FaceDataset]]:
     """Register a function as the reader of `kind`."""
 
     def register(read: Callable[..., FaceDataset]) -> Callable[..., FaceDataset]:
-        _READERS.register(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk))
+        _READERS.register(kind)(Reader(kind, summary, options, read, source, licence, release, on_disk, example))
         return read
 
     return register

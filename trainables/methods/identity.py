@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-from trainables.data.dataset import DataError
 from trainables.methods.acceptance import AcceptancePhase
 from trainables.methods.method import METHODS, Phase
 from trainables.methods.recipe import Recipe
@@ -31,8 +30,6 @@ class IdentityPretraining(Supervised):
     settings: IdentityRecipe
 
     def __init__(self, settings: IdentityRecipe, *rest: Any) -> None:
-        if settings.domain == "c<-a":
-            raise DataError("identity: c<-a pairs two views of one label, which only supcon compares; choose c or c+a")
         super().__init__(settings, *rest)
         if settings.weights:
             settings.weights.load_into(self.modules["encoder"])

@@ -9,10 +9,11 @@ from torch import nn
 
 from trainables import models
 from trainables.data.augment import Augmentation, normalise_images
+from trainables.data.dataset import DataError
 from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Task
 from trainables.execution.cuda_graph import CUDAGraphStep, set_learning_rate
-from trainables.methods.method import Logs, Method, MethodSettings, Phase
+from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
 from trainables.registry import BadRequest
 from trainables.streams import make_generator
 
@@ -51,8 +52,13 @@ class Encoding(Method):
     """A method with an encoder, a linear classifier on it, and a pool of crafted images."""
 
     settings: Recipe
+    domains: ClassVar[tuple[Domain, ...]] = ("c", "c+a")
+    """the domains that the loss makes sense in; c<-a only where it compares two views by their label"""
 
     def __init__(self, settings: Recipe, task: Task, seed: int) -> None:
+        if settings.domain not in self.domains:
+            why = f"{settings.domain} pairs two views of one label, which this loss does not compare"
+            raise DataError(f"{METHODS.find_name(type(self))}: {why}; choose {' or '.join(self.domains)}")
         super().__init__(settings, task, seed)
         encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
         self.modules["encoder"] = encoder

@@ -1,7 +1,10 @@
 """SC: supervised contrastive learning (Khosla et al. 2020; Virgolin et al. 2022, equation 2), adults as augmentations included."""
 
+from typing import get_args
+
 import torch
 
+from trainables.data.pool import Domain
 from trainables.losses import supcon_loss
 from trainables.methods.contrastive import Contrastive, ContrastiveRecipe
 from trainables.methods.method import METHODS, Logs
@@ -12,6 +15,7 @@ class SupCon(Contrastive):
     """All views of one label attract each other; in the domain c<-a the second view is an adult's."""
 
     Settings = ContrastiveRecipe
+    domains = get_args(Domain)
 
     def compare_projections(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         loss, alone = supcon_loss(projections, labels.repeat(2), self.settings.temperature)

@@ -1,13 +1,12 @@
 """SL: encoder and linear classifier trained together by cross-entropy (Virgolin et al. 2022, section 3.2)."""
 
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from trainables.data.augment import normalise_images
-from trainables.data.dataset import DataError
 from trainables.methods.method import METHODS, Logs, Phase
 from trainables.methods.recipe import Encoding, PoolPhase, Recipe, measure_accuracy
 
@@ -34,12 +33,8 @@ class Supervised(Encoding):
     """The classic route, on children alone (c) or with as many adults a pass (c+a)."""
 
     Settings = Recipe
-
-    def __init__(self, settings: Recipe, *rest: Any) -> None:
-        if settings.domain == "c<-a":
-            raise DataError("supervised: c<-a pairs two views of one label, which only supcon compares; choose c or c+a")
-        super().__init__(settings, *rest)
+    phase_class: ClassVar[type[SupervisedPhase]] = SupervisedPhase
 
     def build_phases(self) -> list[Phase]:
         model = nn.Sequential(self.modules["encoder"], self.modules["classifier"])
-        return [SupervisedPhase("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]
+        return [self.phase_class("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]

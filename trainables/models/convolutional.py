@@ -21,6 +21,10 @@ class Convolutional(nn.Module):
     def compute_last_map(self, before: Tensor) -> Tensor:
         """What the trunk gives to the last convolution's map after its ReLU, [n, units, h, w]."""
 
+    def pool_maps(self, maps: Tensor) -> Tensor:
+        """Last maps [n, units, h, w] as features [n, features]: their means, unless the network says otherwise."""
+        return maps.mean(dim=(2, 3))
+
     def get_last_input(self, before: Tensor) -> Tensor:
         """Of what the trunk gives, the input of the last convolution."""
         return before

@@ -45,5 +45,8 @@ class PK(Convolutional):
     def last_convolution(self) -> nn.Conv2d:
         return self.convolutions[-1]  # type: ignore[return-value]
 
+    def pool_maps(self, maps: Tensor) -> Tensor:
+        return maps.flatten(1)
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.compute_last_map(self.compute_trunk(images)).flatten(1)
+        return self.pool_maps(self.compute_last_map(self.compute_trunk(images)))

@@ -51,5 +51,8 @@ class VGGFace(Convolutional):
     def last_convolution(self) -> nn.Conv2d:
         return self.layers[-2]  # type: ignore[return-value]
 
+    def pool_maps(self, maps: Tensor) -> Tensor:
+        return self.pool(maps).flatten(1)
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.pool(self.layers(images)).flatten(1)
+        return self.pool_maps(self.layers(images))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from trainables.methods.method import METHODS, Logs, Phase
+from trainables.methods.method import METHODS, Logs
 from trainables.methods.recipe import Recipe
 from trainables.methods.supervised import Supervised, SupervisedPhase
 
@@ -54,7 +54,4 @@ class Ordeal(Supervised):
     Settings = OrdealSettings
     settings: OrdealSettings
 
-    def build_phases(self) -> list[Phase]:
-        (fit,) = super().build_phases()
-        fit.__class__ = Sick
-        return [fit]
+    phase_class = Sick
