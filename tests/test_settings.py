@@ -100,7 +100,7 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registr
 
 def test_a_new_file_is_found_without_an_edit(kitchen: Registry[str], tmp_path: Path) -> None:
     assert list(kitchen.import_all()) == ["spoon"]
-    (tmp_path / "kitchen" / "fork.py").write_text('from kitchen import THINGS\nTHINGS.add("fork")("a fork")\n')
+    (tmp_path / "kitchen" / "fork.py").write_text('from kitchen import THINGS\nTHINGS.register("fork")("a fork")\n')
     assert list(kitchen.import_all()) == ["fork", "spoon"]
     assert kitchen.find("fork") == "a fork"
     with pytest.raises(BadRequest, match=r"^unknown thing 'spon'; did you mean spoon\? \(known: fork, spoon\)$"):

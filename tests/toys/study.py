@@ -15,5 +15,14 @@ def make_study(scale: Scale) -> Study:
         arms={"SL": Arm("supervised"), "mixup": Arm("toy_mixup", {"weight": 0.7})},
         task="balanced",
         roles={"children": Source("faces", "", "children")},
-        settings={"encoder": "toy_network", "size": 32, "per_class": 8, "split": 0.5, "epochs": 2, "ratio": 1, "precision": "fp32"},
+        settings={
+            "encoder": "toy_network",
+            "size": 32,
+            "per_class": 8,
+            "split": 0.5,
+            "epochs": 2,
+            "ratio": 1,
+            "precision": "fp32",
+            "partner": None,
+        },
     )
