@@ -1,4 +1,4 @@
-"""`python -m platform`: the platform string, as ever, then the commands of this package."""
+"""`python -m platform`: print the platform string, as the standard library does, then the commands of this package."""
 
 import ast
 import contextlib
@@ -9,7 +9,10 @@ import platform
 
 
 def list_commands() -> dict[str, str]:
-    """Every package here that can be run, with the first line of its docstring; read, not imported: this must not wait for torch."""
+    """Return every package here that can be run, with the first line of its docstring.
+
+    The docstring is parsed, not imported, so that this does not wait for torch.
+    """
     files = sorted(Path(__file__).parent.glob("*/__main__.py"))
     return {file.parent.name: (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0] for file in files}
 
@@ -21,7 +24,7 @@ def main() -> None:
         if stop.code:
             raise
     lines = [f"  {Path(sys.executable).name} -m platform.{name:10}{summary}" for name, summary in list_commands().items()]
-    with contextlib.suppress(BrokenPipeError):  # `python -m platform | head -1` has what it wants
+    with contextlib.suppress(BrokenPipeError):  # `python -m platform | head -1` closes the pipe after one line
         print("\n".join(["", "ferray, run from its folder:", *lines]), flush=True)
 
 

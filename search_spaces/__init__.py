@@ -1,1 +1,1 @@
-"""What to run: one file per study, each a small program that gives its grid at paper and at pocket scale."""
+"""Studies to run: one file per study, each a small program that returns its grid at paper and at pocket scale."""

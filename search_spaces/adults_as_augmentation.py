@@ -53,7 +53,11 @@ CLAIMS = (
 
 @STUDIES.register("adults_as_augmentation")
 def make_study(scale: Scale) -> Study:
-    """Paper: the text's grid and settings, 840 trainings on CAFE and FER2013. Pocket: the same on rendered faces, minutes on two cores."""
+    """Return the study at this scale.
+
+    Paper scale: the published grid and settings, 840 trainings on CAFE and FER2013. Pocket scale: the same on rendered faces, minutes
+    on two cores.
+    """
     paper = Study(
         name="adults_as_augmentation",
         scale="paper",

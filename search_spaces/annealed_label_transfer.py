@@ -27,22 +27,22 @@ SCENARIOS: dict[Any, dict[str, Any]] = {
     "children": {"labelled": {"children": SEVEN}, "extra": {"webplus": SEVEN}, "pool": ("pool_lab", "pool_children")},
     "to_children": {"labelled": {"wild": SEVEN}, "target": {"children": SEVEN}, "pool": ()},
 }
-"""the text's sections 4.1 (RAF-DB; FER+; FER2013), 4.2 (RAF-DB and a folder of anxiety) and 4.3 (CAFE, besides FER+ without contempt); and
-ours, of which its title speaks: labels of adults alone, children without labels, tested on other children"""
+"""sections 4.1 (RAF-DB; FER+; FER2013), 4.2 (RAF-DB and a folder of anxiety) and 4.3 (CAFE, besides FER+ without contempt) of the
+paper; and our own, of which the paper's title speaks: labels of adults only, children without labels, tested on other children"""
 
 ROLES = {
-    "wild": Source("faces", "adults/wild"),  # the text: RAF-DB
+    "wild": Source("faces", "adults/wild"),  # in the paper: RAF-DB
     "web": Source("faces", "adults/game"),  # FER2013
     "webplus": Source("faces", "adults/game"),  # FER+
-    "anxiety": Source("faces", "adults/wild"),  # its authors' own folder
+    "anxiety": Source("faces", "adults/wild"),  # the authors' own folder
     "children": Source("faces", "children"),  # CAFE
-    "pool": Source("faces", "unlabelled", "adults"),  # of MegaFace
-    "pool_lab": Source("faces", "clips"),  # LIRIS: films of children, older ones
-    "pool_children": Source("faces", "unlabelled", "children"),  # children of IMDB-WIKI
+    "pool": Source("faces", "unlabelled", "adults"),  # from MegaFace
+    "pool_lab": Source("faces", "clips"),  # LIRIS: videos of older children
+    "pool_children": Source("faces", "unlabelled", "children"),  # children from IMDB-WIKI
 }
 
 TABLES: dict[tuple[str, str], dict[str, float]] = {
-    ("wild", "alexnet"): {"PL": 73.5, "PL+ALRAO": 73.5, "ALT": 81.5},  # table 1a; supervised, of other texts: 68.90 and 70.53
+    ("wild", "alexnet"): {"PL": 73.5, "PL+ALRAO": 73.5, "ALT": 81.5},  # table 1a; supervised results of other papers: 68.90 and 70.53
     ("wild", "vgg16"): {"PL": 83.25, "PL+ALRAO": 81.25, "ALT": 84.5},
     ("webplus", "alexnet"): {"SL": 78.08, "PL": 80.05, "PL+ALRAO": 80.6, "ALT": 82.38},  # table 1b
     ("webplus", "vgg16"): {"PL": 84.35, "PL+ALRAO": 82.15, "ALT": 85.2},
@@ -52,11 +52,11 @@ TABLES: dict[tuple[str, str], dict[str, float]] = {
     ("anxiety", "vgg16"): {"SL": 75.87, "PL": 83.21, "ALT": 84.55},
     ("children", "alexnet"): {"SL": 83.5, "PL": 90.29, "ALT": 99.29},  # table 3
 }
-"""accuracy as printed, by scenario and network: one training each, so without a spread"""
+"""accuracy as printed, by scenario and network; from one training each, so without a spread"""
 
 
 def _make_ranking_claim(place: tuple[str, str], row: dict[str, float]) -> Published:
-    best, runner_up = sorted(row, key=lambda arm: -row[arm])[:2]  # stable: of equals the first printed
+    best, runner_up = sorted(row, key=lambda arm: -row[arm])[:2]  # stable sort: of equal scores the first printed
     condition: dict[str, Any] = dict(zip(("scenario", "encoder"), place, strict=True))
     return Published(condition, best, row[best], runner_up, row[runner_up])
 
@@ -83,20 +83,24 @@ SEARCH = Search(
         "noise": OneOf(("scale", "literal", "logits")),
     },
 )
-"""the text's own choice, .2, .75, .75, lies within; it says neither how it was found nor what else was tried"""
+"""the paper's own values, .2, .75, .75, lie within; the paper states neither how they were found nor what else was tried"""
 
 POCKET: dict[str, Any] = {
     **{"size": 48, "colour": "grey", "validation": 0.2, "extra_images": 300},
     **{"batch": 32, "epochs": 30, "lr": 0.06},
-    "weight": 1.0,  # so short a training never sees pseudo-labels good enough to outweigh labels three to one
-    "rates": (0.01, 10.0),  # nor has it the steps for rates of 1e-5
+    "weight": 1.0,  # in so short a training pseudo-labels are never good enough to outweigh labels three to one
+    "rates": (0.01, 10.0),  # so short a training has too few steps for rates of 1e-5
 }
 """settings of the pocket scale"""
 
 
 @STUDIES.register("annealed_label_transfer")
 def make_study(scale: Scale) -> Study:
-    """Paper: the text's scenarios, networks and settings, five seeds. Pocket: every scenario on rendered faces, minutes on two cores."""
+    """Return the study at this scale.
+
+    Paper scale: the published scenarios, networks and settings, five seeds. Pocket scale: every scenario on rendered faces, minutes on
+    two cores.
+    """
     paper = Study(
         name="annealed_label_transfer",
         scale="paper",
@@ -104,7 +108,7 @@ def make_study(scale: Scale) -> Study:
         source="Florea, Florea, Badea, Vertan, Racoviteanu 2019",
         axes={
             "method": tuple(ARMS),
-            "encoder": ("pocket", "resnet18", "alexnet", "vgg16"),  # the text's are the last two
+            "encoder": ("pocket", "resnet18", "alexnet", "vgg16"),  # the paper has the last two
             "scenario": tuple(SCENARIOS),
             "seed": tuple(range(5)),
         },
@@ -114,7 +118,7 @@ def make_study(scale: Scale) -> Study:
         meanings={"scenario": SCENARIOS},
         largest="encoder",
         baseline="SL",
-        published=tuple(_make_ranking_claim(place, row) for place, row in TABLES.items()),
+        published=tuple(_make_ranking_claim(point, row) for point, row in TABLES.items()),
         claims=CLAIMS,
         search=SEARCH,
     )

@@ -1,4 +1,4 @@
-"""What in annealed label transfer does the work: how strict its gate is, and what its noise is taken to be?"""
+"""Which part of annealed label transfer has the effect: the strictness of its gate, or the reading of its noise?"""
 
 from dataclasses import replace
 
@@ -6,12 +6,15 @@ from search_spaces.annealed_label_transfer import POCKET, ROLES, SCENARIOS
 from search_spaces.study import STUDIES, Arm, Scale, Study
 
 SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}) for slope in (0.75, 0.075, 0.0)}
-"""beta's slope: as printed, which hardly ever opens while it is warm; a tenth; any step that lowers the gate's loss"""
+"""beta's slope: as printed, with which the gate hardly ever opens while the temperature is high; a tenth of it; 0, with which the gate
+accepts any step that lowers its loss"""
 
 
 @STUDIES.register("annealed_label_transfer_gate")
 def make_study(scale: Scale) -> Study:
-    """The ablation of algorithm 1: beta's slope against the three readings of T xi, in every scenario; pocket: in the first."""
+    """Return the ablation of algorithm 1: beta's slope against the three readings of T xi, in every scenario; at pocket scale in the
+    first.
+    """
     paper = Study(
         name="annealed_label_transfer_gate",
         scale="paper",

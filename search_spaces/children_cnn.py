@@ -1,4 +1,4 @@
-"""Which network, and which route, reads children's faces best: adults only, transfer, children only? (Goghberg, Elimelech, Hait 2019)"""
+"""Which network and training route read children's faces best: adults only, transfer, children only? (Goghberg, Elimelech, Hait 2019)"""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ from trainables.data.source import Source
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 FIVE = ("anger", "fear", "happiness", "neutral", "sadness")
-"""the text's second try, without disgust and surprise"""
+"""the paper's second experiment, without disgust and surprise"""
 
 ARMS = {
     "adults(lab)": Arm("from_scratch", {"train": ("lab",)}),
@@ -21,10 +21,10 @@ ARMS = {
 
 CHILDREN = Source("faces", population="children")
 ROLES = {
-    "lab": Source("faces", "adults/posed"),  # the text: CK+
+    "lab": Source("faces", "adults/posed"),  # in the paper: CK+
     "web": Source("faces", "adults/wild"),  # FER2013
     "game": Source("faces", "adults/game"),  # NovaEmotions
-    "children": CHILDREN,  # one of ENIC, CAFE, DDCF and RaFD; the others are these, with --set "test=[children, children_2]"
+    "children": CHILDREN,  # one of ENIC, CAFE, DDCF and RaFD; the others have the roles below, with --set "test=[children, children_2]"
     "children_2": CHILDREN,
     "children_3": CHILDREN,
     "children_4": CHILDREN,
@@ -34,9 +34,9 @@ TABLES: dict[str, dict[str, tuple[float, float]]] = {
     "ronnet": {"adults(lab)": (99.612, 25.415), "adults(web)": (61.884, 23.754), "adults(game)": (83.534, 19.934)},
     "googlenet": {"adults(lab)": (99.225, 13.123), "adults(web)": (67.93, 25.415), "adults(game)": (84.342, 9.136)},
 }
-"""accuracy as printed, by network and what it was trained on: on its own test images, on children's"""
+"""accuracy as printed, by network and training data: on the data's own test images, on children's"""
 TRANSFER = 85.759
-"""RonNet's, on children; 25.415 and the like are multiples of 1/602, this is none: the text had another test set here"""
+"""RonNet's accuracy on children. 25.415 and the like are multiples of 1/602, this is not: the paper used another test set here"""
 
 
 def _make_place(encoder: str) -> dict[str, Any]:
@@ -65,7 +65,11 @@ CLAIMS = (
 
 @STUDIES.register("children_cnn")
 def make_study(scale: Scale) -> Study:
-    """Paper: the text's networks, routes and ablations, five seeds. Pocket: all of it on rendered faces, minutes on two cores."""
+    """Return the study at this scale.
+
+    Paper scale: the published networks, training routes and ablations, five seeds. Pocket scale: all of it on rendered faces, minutes
+    on two cores.
+    """
     paper = Study(
         name="children_cnn",
         scale="paper",
@@ -89,7 +93,7 @@ def make_study(scale: Scale) -> Study:
         largest="classes",
         published=(Published(_make_place("ronnet"), "transfer", TRANSFER, "adults(lab)", TABLES["ronnet"]["adults(lab)"][1]),),
         claims=CLAIMS,
-        one_validation=False,  # adults only are validated on adults
+        one_validation=False,  # arms that train on adults only are validated on adults
         printed=PRINTED,
         confusions=(Confusion("fear", "surprise"), Confusion("disgust", "anger")),
         fewer="classes",

@@ -14,9 +14,9 @@ REGIMES = ("DL", "LC", "Full")
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 EIGHT = (SEVEN[0], "contempt", *SEVEN[1:])
 PRETRAINING = "persons"
-"""the data set of pre-training: its persons; no affect label is looked at"""
+"""the data set of pre-training; it uses the persons' identities and no affect label"""
 
-_IDENTITY: dict[str, Any] = {"epochs": 100, "lr": 0.01, "momentum": 0.9, "batch": 64}  # all that the networks' settings might change
+_IDENTITY: dict[str, Any] = {"epochs": 100, "lr": 0.01, "momentum": 0.9, "batch": 64}  # override the networks' settings
 ARMS = {
     **{
         f"{regime}{'+CIAO' * mask}": Arm("ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}")
@@ -28,7 +28,7 @@ ARMS = {
         "adversarial_autoencoder", {"epochs": 50, "lr": 2e-4, "batch": 49}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"
     ),
 }
-"""six networks, and the two trainings that they begin with; `--set weights=FILE` on one encoder loads that file instead of training"""
+"""six networks, and the two trainings from which they start; `--set weights=FILE` on one encoder loads that file instead of training"""
 
 DATA: dict[Any, dict[str, Any]] = {
     "AffectNet dimensional": {"role": "affectnet", "target": "affect"},
@@ -40,11 +40,11 @@ DATA: dict[Any, dict[str, Any]] = {
     "EmoReact": {"role": "emoreact", "target": "labels", "frames": 8},
     PRETRAINING: {},
 }
-"""JAFFE's "leave-one-emotion-out" cannot score 92 % where an emotion is absent from training: one exemplar is left out, as we read it, or
-one person, as the field does"""
+"""JAFFE's "leave-one-emotion-out" cannot score 92 % if an emotion is absent from training. One exemplar is left out, which is our
+reading, or one person, which is the field's practice"""
 
 ROLES = {
-    "affectnet": Source("faces", "adults/wild"),  # the text: AffectNet, categories as well as valence and arousal
+    "affectnet": Source("faces", "adults/wild"),  # in the paper: AffectNet, categories as well as valence and arousal
     "fer2013": Source("faces", "adults/game"),
     "ferplus": Source("faces", "adults/game"),  # the same images with ten raters' votes
     "jaffe": Source("faces", "adults/posed"),
@@ -71,11 +71,11 @@ HEADS: dict[tuple[Any, ...], dict[str, Any]] = {
     ("FER+", "PK"): _make_head(128, optimizer="Adam", lr=0.006, temperature=0.23255182441856523, batch=64),
     ("JAFFE", "VGG"): _make_head(256, **_FER_VGG, batch=64),
     ("JAFFE", "PK"): _make_head(128, optimizer="Adam", lr=0.005, temperature=0.4, batch=64),
-    ("EmoReact", "VGG"): _make_head(64, **_FER_VGG, batch=64),  # its own row, an LSTM at a rate of .4, is unusable: FER2013's
+    ("EmoReact", "VGG"): _make_head(64, **_FER_VGG, batch=64),  # its published row, an LSTM at a rate of .4, is unusable; FER2013's is used
     ("EmoReact", "PK"): _make_head(128, optimizer="Adam", lr=0.003, temperature=0.4, batch=64),
 }
-"""the published decision layers, by data set and encoder (the code's configurations; found by TPE); where a search found better ones,
-they stand here instead. AffectNet's further 512 units an axis are one layer for both here"""
+"""the published decision layers, by data set and encoder (from the configurations of the published code, found by TPE). Where a search
+found better ones, they stand here instead. AffectNet's further 512 units per axis are one layer for both axes here"""
 HEADS |= {("JAFFE by person", encoder): HEADS["JAFFE", encoder] for encoder in ("VGG", "PK")}
 
 SEARCH = Search(
@@ -96,7 +96,7 @@ SEARCH = Search(
     searcher="hyperopt",
     trials=24,
 )
-"""for each data set and encoder; the study's own space is not published (its sibling's is: peers, section 4.5)"""
+"""run for each data set and encoder; the study's own space is not published (that of its sibling is: peers, section 4.5)"""
 
 _JAFFE_PK_LC = "as printed; the text around it says otherwise: LC alone would beat full training"
 TABLE_1: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {
@@ -106,22 +106,22 @@ TABLE_1: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {
     "JAFFE": {"VGG": ((69.3, 91.5), (73.4, 92.1), (92.1, 93.4)), "PK": ((27.8, 79.8), (92.1, 80.3), (83.3, 85.2))},
     "EmoReact": {"VGG": ((58.0, 69.0), (60.0, 70.0), (70.0, 73.0)), "PK": ((26.0, 69.0), (63.0, 72.0), (74.0, 76.0))},
 }
-"""by data set and encoder: without and with CIAO in the regimes DL, LC and Full; F1 in hundredths"""
+"""by data set and encoder: F1 in hundredths without and with CIAO, in the regimes DL, LC and Full"""
 TABLE_1_AROUSAL = {"VGG": ((0.29, 0.47), (0.35, 0.48), (0.46, 0.49)), "PK": ((0.20, 0.45), (0.30, 0.47), (0.42, 0.49))}
 TABLE_1_VALENCE = {"VGG": ((0.31, 0.58), (0.40, 0.58), (0.50, 0.60)), "PK": ((0.15, 0.54), (0.38, 0.55), (0.55, 0.59))}
 
 
 def _list_printed_scores() -> Iterator[ReportedScore]:
-    """Table I, in hundredths; of AffectNet's two coefficients the mean, which is what is compared."""
-    for encoder, number in itertools.product(("VGG", "PK"), range(len(REGIMES))):
-        arms = (REGIMES[number], f"{REGIMES[number]}+CIAO")
-        for arm, arousal, valence in zip(arms, TABLE_1_AROUSAL[encoder][number], TABLE_1_VALENCE[encoder][number], strict=True):
+    """Yield the scores of table I in hundredths; for AffectNet's two coefficients their mean, which is compared."""
+    for encoder, regime in itertools.product(("VGG", "PK"), range(len(REGIMES))):
+        arms = (REGIMES[regime], f"{REGIMES[regime]}+CIAO")
+        for arm, arousal, valence in zip(arms, TABLE_1_AROUSAL[encoder][regime], TABLE_1_VALENCE[encoder][regime], strict=True):
             note = f"{arm}: arousal {arousal:.2f}, valence {valence:.2f}"
             yield ReportedScore({"data": "AffectNet dimensional", "encoder": encoder}, arm, round(50 * (arousal + valence), 1), note=note)
         for data, table in TABLE_1.items():
-            strange = _JAFFE_PK_LC if (data, encoder, REGIMES[number]) == ("JAFFE", "PK", "LC") else ""
-            for arm, score in zip(arms, table[encoder][number], strict=True):
-                yield ReportedScore({"data": data, "encoder": encoder}, arm, score, note=strange)
+            remark = _JAFFE_PK_LC if (data, encoder, REGIMES[regime]) == ("JAFFE", "PK", "LC") else ""
+            for arm, score in zip(arms, table[encoder][regime], strict=True):
+                yield ReportedScore({"data": data, "encoder": encoder}, arm, score, note=remark)
 
 
 CONTRASTS = tuple(Contrast(f"{regime}+CIAO", regime) for regime in REGIMES)
@@ -145,7 +145,7 @@ TABLE_2 = (
     *_make_prior_models("JAFFE", DeepEmotion=92.2, SalientPatch=91.8),
     *_make_prior_models("EmoReact", RBF_SVM=69.0, SVM=66.0),
 )
-"""others' models, as table II quotes them. It has 210 images of JAFFE; the release has 213"""
+"""models of other papers, as table II quotes them. The table states 210 images of JAFFE; the release has 213"""
 
 CLAIMS = (
     *(Claim(f"CIAO helps in regime {regime}", {"network": f"{regime}+CIAO"}, {"network": regime}) for regime in REGIMES),
@@ -174,7 +174,11 @@ POCKET_ENCODERS: dict[Any, dict[str, Any]] = {
 
 @STUDIES.register("ciao")
 def make_study(scale: Scale) -> Study:
-    """Paper: six networks, two encoders, six data sets (JAFFE in two ways), 30 seeds. Pocket: the same on rendered faces, in minutes."""
+    """Return the study at this scale.
+
+    Paper scale: six networks, two encoders, six data sets (JAFFE in two ways), 30 seeds. Pocket scale: the same on rendered faces, in
+    minutes.
+    """
     paper = Study(
         name="ciao",
         scale="paper",

@@ -1,4 +1,4 @@
-"""What a text says it found: the numbers it printed, and its claims as contrasts that a report can answer."""
+"""Findings of a paper: the numbers that it printed, and its claims as contrasts that a report can test."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,7 +8,7 @@ from trainables.cell import Value
 
 
 class AxisEnd(Enum):
-    """A value of an axis by its place in the grid at hand, so that one claim speaks of every scale."""
+    """A value of an axis by its position in the current grid, so that one claim applies at every scale."""
 
     FIRST = "the first"
     LAST = "the last"
@@ -21,9 +21,9 @@ Place = dict[str, Value | AxisEnd]
 
 @dataclass(frozen=True)
 class Claim:
-    """`a` does better than `b`, or as well: under every combination of the axes that neither of them fixes.
+    """`a` does better than `b`, or equally well, under every combination of the axes that neither of them fixes.
 
-    Where `a_from` is given, side a is what is gained from there to `a`, replicate by replicate; side b likewise.
+    If `a_from` is given, side a is the gain from there to `a`, replicate by replicate; side b likewise.
     """
 
     text: str
@@ -41,19 +41,19 @@ class Claim:
 
 @dataclass(frozen=True)
 class ReportedScore:
-    """One number of the text: an arm's score under a condition, on its test images (`test`) or another test set of a result (`own`)."""
+    """One number of the paper: an arm's score under a condition, on its test images (`test`) or another test set of a result (`own`)."""
 
     condition: dict[str, Value]
     arm: str
     score: float
     on: str = "test"
     note: str = ""
-    """what a reader must know of it"""
+    """what a reader must know about it"""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """What the text says a class is taken for."""
+    """A confusion that the paper reports: a class, and the class for which it is mistaken."""
 
     true: str
     answered: str
@@ -61,7 +61,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two arms that are held against each other at every condition: with something, and without it."""
+    """Two arms that are compared at every condition: with something, and without it."""
 
     a: str
     b: str
@@ -69,7 +69,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class PriorModel:
-    """Another text's model, as the text's table quotes it."""
+    """A model of another paper, as the paper's table quotes it."""
 
     name: str
     condition: dict[str, Value]
@@ -79,7 +79,7 @@ class PriorModel:
 
 @dataclass(frozen=True)
 class Published:
-    """A row of the text's table: what it printed for best and runner-up under one condition."""
+    """A row of the paper's table: the scores that it printed for best and runner-up under one condition."""
 
     condition: dict[str, Value]
     best: str
@@ -87,4 +87,4 @@ class Published:
     runner_up: str
     runner_up_score: float
     p: float | None = None
-    """none: the text tests nothing"""
+    """None: the paper has no test"""

@@ -1,4 +1,4 @@
-"""What a search may try: a range for each setting of one arm, and what it found."""
+"""Search spaces: a range for each setting of one arm, and the settings that a search found."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from trainables.cell import Value
 
 STARTUP = 10
-"""suggestions drawn at random before a TPE begins to model"""
+"""suggestions drawn at random before TPE starts to model"""
 
 
 @dataclass(frozen=True)
 class Real:
-    """A number from low to high, uniform in itself or in its logarithm."""
+    """A real number from low to high, uniform or log-uniform."""
 
     low: float
     high: float
@@ -20,7 +20,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from low to high, both included."""
+    """An integer from low to high, both included."""
 
     low: int
     high: int
@@ -29,7 +29,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of some values without an order."""
+    """One of several values without an order."""
 
     values: tuple[Value, ...]
 
@@ -39,26 +39,26 @@ Range = Real | Whole | OneOf
 
 @dataclass(frozen=True)
 class Search:
-    """What of a study is searched, once under each of its conditions, and for how long.
+    """What a search of a study tunes, once under each of the study's conditions, and for how long.
 
-    A suggestion's score is the mean of val/METRIC, at the epoch that it picked, over `seeds` trainings.
+    A suggestion's score is the mean of val/METRIC, at the selected epoch, over `seeds` trainings.
     """
 
     arm: str
     """value of the compared axis whose settings are searched"""
     space: dict[str, Range]
-    """by setting of the arm's method; dots reach into one"""
+    """by setting of the arm's method; dots address nested settings"""
     searcher: str = "optuna"
     trials: int = 20
     """suggestions under each condition"""
     seeds: int = 2
     fresh: int = 10
-    """further seeds on which the best found is held against the text's settings"""
+    """further seeds on which the best settings are compared with the paper's"""
 
 
 @dataclass(frozen=True)
 class TunedSettings:
-    """What a search found best for an arm under one condition."""
+    """The best settings that a search found for an arm under one condition."""
 
     arm: str
     condition: dict[str, Value]

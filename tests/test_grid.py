@@ -224,6 +224,7 @@ def test_slots_follow_the_machine() -> None:
     assert schedule.count_slots({"CPU": 8.0}, 0.0, None) == 8
     assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8
     assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 1.0, None) == 2
+    assert schedule.count_slots({"CPU": 128.0, "GPU": 7.0}, 0.07, None) == 100
     assert schedule.count_slots({"CPU": 8.0}, 0.0, 3) == 3
     with pytest.raises(schedule.Fatal, match="no GPU here"):
         schedule.count_slots({"CPU": 8.0}, 0.5, None)

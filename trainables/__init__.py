@@ -1,1 +1,1 @@
-"""What runs on a Ray Train worker: plain PyTorch, except slot.py, the only file here that imports Ray."""
+"""Code that runs on Ray Train workers. It is plain PyTorch; only slot.py imports Ray."""

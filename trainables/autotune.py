@@ -1,6 +1,7 @@
-"""Choice: the arithmetic of a run folder on one kind of device, made once, by measuring the steps of the first cell trained there.
+"""Autotuning: choose the execution configuration of a run folder on one kind of device by timing steps.
 
-One for all cells of the folder: arms that are compared must not differ in their arithmetic.
+The choice is made once, with the first cell trained there. It holds for all cells of the folder, because compared arms must not differ in
+their execution configuration.
 """
 
 import re
@@ -18,25 +19,25 @@ from trainables.execution.config import REFERENCE, ExecutionConfig, format_error
 from trainables.methods.method import Method, Phase
 
 CLEARLY = 0.95
-"""another arithmetic than the reference must take less than this share of its time: chance alone must not choose"""
+"""Another configuration than the reference must take less than this share of its time, so that timing noise alone does not choose."""
 HOPELESS = 3.0
-"""a candidate that takes this many times the reference's time in its second step is not measured further: bf16 without hardware for it"""
+"""A candidate whose second step takes more than this many times the baseline's is not timed further: bf16 without hardware for it."""
 ROUNDS, ROUND_S = 4, 0.05
 COMPILE_FROM_S = 600.0
-"""compiling is tried where a worker has this much training before it: it takes a minute, and each worker pays some of it"""
+"""Compilation is tried above this many seconds of training per worker: it takes a minute, and each worker pays part of it."""
 PAID_BACK = 4.0
-"""compiling must win this many times what it took: a study has several losses, and every worker compiles or loads each"""
+"""Compilation must save this many times its cost: a study has several losses, and every worker compiles or loads each."""
 
 
 @dataclass(frozen=True)
 class AutotuneResult:
-    """What was chosen, and why."""
+    """The chosen execution configuration, and the reasons for the choice."""
 
     execution: ExecutionConfig
     milliseconds: dict[str, float] = field(default_factory=dict)
-    """of a step, by arithmetic"""
+    """Milliseconds per step, by configuration."""
     left_out: dict[str, str] = field(default_factory=dict)
-    """which was not measured to the end, and why"""
+    """Configurations that were not timed to the end or do not pay, and the reason."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,7 +48,7 @@ class AutotuneResult:
 
 
 def get_device_kind(device: torch.device) -> str:
-    """What kind of device it is: the same name, the same choice."""
+    """Return the kind of the device. Devices with the same name share one choice."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
@@ -56,73 +57,73 @@ def get_device_kind(device: torch.device) -> str:
 
 
 def choose_execution(make: Callable[[ExecutionConfig], Method], device: torch.device, cells: int = 1) -> AutotuneResult:
-    """Measure the first phase of the method that `make` makes, in every arithmetic that may pay, and choose the fastest.
+    """Time the first phase of the method that `make` builds, in every configuration that may pay, and return the fastest.
 
-    `cells` is how many such trainings one worker has before it: whether it pays to compile.
+    `cells` is the number of such trainings that one worker has ahead. It decides whether compilation pays.
     """
-    trial = _Timing(make, device)
-    trial.time_candidates(_list_uncompiled(device))
-    best = trial.choose_fastest()
-    steps = cells * trial.steps
-    if steps * trial.took[best] > COMPILE_FROM_S:
-        began = time.perf_counter()
-        trial.time_candidates([replace(best, compiled=True)], against=best)
-        cost = time.perf_counter() - began
-        compiled = trial.choose_fastest()
-        if compiled.compiled and steps * (trial.took[best] - trial.took[compiled]) < PAID_BACK * cost:
-            trial.left_out[str(compiled)] = f"it would not win back the {cost:.0f} s that compiling takes"
+    timing = _Timing(make, device)
+    timing.time_candidates(_list_uncompiled(device))
+    best = timing.choose_fastest()
+    steps = cells * timing.steps
+    if steps * timing.took[best] > COMPILE_FROM_S:
+        start = time.perf_counter()
+        timing.time_candidates([replace(best, compiled=True)], against=best)
+        cost = time.perf_counter() - start
+        compiled = timing.choose_fastest()
+        if compiled.compiled and steps * (timing.took[best] - timing.took[compiled]) < PAID_BACK * cost:
+            timing.left_out[str(compiled)] = f"it would not win back the {cost:.0f} s that compiling takes"
             compiled = best
         best = compiled
-    times = {str(each): round(1e3 * seconds, 3) for each, seconds in trial.took.items()}
-    return AutotuneResult(best, times, trial.left_out)
+    times = {str(execution): round(1e3 * seconds, 3) for execution, seconds in timing.took.items()}
+    return AutotuneResult(best, times, timing.left_out)
 
 
 def _list_uncompiled(device: torch.device) -> list[ExecutionConfig]:
-    """All but the compiled ones, the reference first."""
+    """Return all configurations without compilation, the reference first."""
     layouts: list[Any] = ["channels_last", "contiguous"]
     eager = [ExecutionConfig(precision, layout) for precision in ("fp32", "bf16") for layout in layouts]
-    return eager + [replace(each, recorded=True) for each in eager if device.type == "cuda"]
+    return eager + [replace(execution, recorded=True) for execution in eager if device.type == "cuda"]
 
 
 class _Timing:
-    """Candidates at work, in turns, each with a method of its own."""
+    """Times candidate configurations in turn, each with its own method."""
 
     def __init__(self, make: Callable[[ExecutionConfig], Method], device: torch.device) -> None:
         self.make, self.device = make, device
         self.took: dict[ExecutionConfig, float] = {}
-        """seconds a step"""
+        """Seconds per step, by configuration."""
         self.left_out: dict[str, str] = {}
         self.steps = 0
-        """of a whole phase"""
+        """Steps of a whole phase."""
 
     def choose_fastest(self) -> ExecutionConfig:
         fastest = min(self.took, key=self.took.__getitem__)
         return fastest if self.took[fastest] < CLEARLY * self.took[REFERENCE] else REFERENCE
 
     def time_candidates(self, candidates: Iterable[ExecutionConfig], against: ExecutionConfig | None = None) -> None:
-        """Their medians over interleaved rounds; `against` is measured once more beside them."""
+        """Measure the candidates' median step times over interleaved rounds. `against` is measured again beside them, as the baseline."""
         running: dict[ExecutionConfig, Callable[[], None]] = {}
-        for each in [*([against] if against else []), *candidates]:
+        for execution in [*([against] if against else []), *candidates]:
             try:
-                step = self._prepare_step(each)
+                step = self._prepare_step(execution)
                 step()
-                second = self._time_step(step)
+                second_step_s = self._time_step(step)
             except Exception as error:
-                known = is_compiler_error(error) or (isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError))
-                if not (known and running):  # the first, the reference, must work
+                tolerated = is_compiler_error(error) or (isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError))
+                if not (tolerated and running):  # the first one, the baseline, must work
                     raise
-                self.left_out[str(each)] = format_error(error)
-                print(f"{each}: not used: {format_error(error)}", file=sys.stderr)
+                self.left_out[str(execution)] = format_error(error)
+                print(f"{execution}: not used: {format_error(error)}", file=sys.stderr)
                 continue
-            if running and second > HOPELESS * self._time_step(next(iter(running.values()))):
-                self.left_out[str(each)] = f"its second step took {1e3 * second:.0f} ms"
+            if running and second_step_s > HOPELESS * self._time_step(next(iter(running.values()))):
+                self.left_out[str(execution)] = f"its second step took {1e3 * second_step_s:.0f} ms"
                 continue
-            running[each] = step
-        times: dict[ExecutionConfig, list[float]] = {each: [] for each in running}
+            running[execution] = step
+        times: dict[ExecutionConfig, list[float]] = {execution: [] for execution in running}
         for _ in range(ROUNDS):
-            for each, step in running.items():
-                times[each].append(self._time_step(step, ROUND_S))
-        self.took |= {each: median(seconds) for each, seconds in times.items()}
+            for execution, step in running.items():
+                times[execution].append(self._time_step(step, ROUND_S))
+        self.took |= {execution: median(seconds) for execution, seconds in times.items()}
 
     def _prepare_step(self, execution: ExecutionConfig) -> Callable[[], None]:
         phase: Phase = self.make(execution).build_phases()[0]
@@ -141,14 +142,14 @@ class _Timing:
         return step
 
     def _time_step(self, step: Callable[[], None], least: float = 0.0) -> float:
-        """Seconds a step, by as many as take `least` seconds, at least one; a GPU is waited for once, at the end."""
+        """Return the mean seconds per step, over at least one step and `least` seconds. A GPU is waited for at the ends only."""
         self._synchronise()
-        began, made = time.perf_counter(), 0
-        while not made or time.perf_counter() - began < least:
+        start, count = time.perf_counter(), 0
+        while not count or time.perf_counter() - start < least:
             step()
-            made += 1
+            count += 1
         self._synchronise()
-        return (time.perf_counter() - began) / made
+        return (time.perf_counter() - start) / count
 
     def _synchronise(self) -> None:
         if self.device.type == "cuda":

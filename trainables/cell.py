@@ -1,4 +1,4 @@
-"""Cell: one training, as data. Its key names its result everywhere and for ever."""
+"""Cell: one training as plain data. Its key identifies its result everywhere and permanently."""
 
 import hashlib
 import json
@@ -13,21 +13,21 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Data:
-    """What one role of a study is played by: where it lies, and what it held when the grid was made."""
+    """The data set in one role of a study: its source, and its content when the grid was made."""
 
     source: Source
     fingerprint: str
     title: str
     notes: tuple[str, ...] = ()
-    """what its reader dropped, and why: for the reader of a report, of no effect on a number"""
+    """What its reader dropped, and why. Reports show it; it affects no number."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training, fully resolved: nothing outside it decides a number of its result.
+    """One training with all its settings. Nothing outside the cell decides a number of its result.
 
-    `axes` says which point of the grid it is; `task` and `method` are registered names with their settings, every default written out;
-    `version` is the method's, raised when its numbers change.
+    `axes` is its point of the grid. `task` and `method` are registered names; their settings include every default. `version` is the
+    method's version, which is raised when the method's numbers change.
     """
 
     study: str
@@ -40,7 +40,7 @@ class Cell:
     version: int
     data: dict[str, Data]
     parent: str | None = None
-    """key of the cell whose checkpoint this one starts from"""
+    """Key of the cell whose checkpoint this one starts from."""
 
     @property
     def seed(self) -> int:
@@ -48,18 +48,18 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """Hash of all that decides the numbers: data sets by content, not by place, so a moved copy keeps its results."""
+        """Hash of everything that decides the numbers. Data sets enter by content, not by path, so a moved copy keeps its results."""
         content = self._get_fields() | {"data": {role: data.fingerprint for role, data in self.data.items()}}
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:20]
 
     @property
     def name(self) -> str:
-        """Path-like and readable: `SC(c)/split=0.5/ratio=5/seed=3`; the first axis stands for itself."""
+        """Readable name in path form: `SC(c)/split=0.5/ratio=5/seed=3`. The first axis appears by its value alone."""
         first, *rest = self.axes.items()
         return "/".join([str(first[1]), *(f"{axis}={value}" for axis, value in rest)])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, which it shares with the cell: to be read."""
+        """Return plain containers. They are shared with the cell and must not be changed."""
         return self._get_fields() | {
             "data": {role: _make_plain(data) for role, data in self.data.items()},
             "key": self.key,
@@ -67,19 +67,19 @@ class Cell:
         }
 
     def _get_fields(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # `asdict` copies everything, ten times as slowly
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # `asdict` copies everything and takes ten times as long
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Cell":
-        fields = {name: value for name, value in content.items() if name not in ("key", "name", "digest")}
-        fields["data"] = {}
+        arguments = {name: value for name, value in content.items() if name not in ("key", "name", "digest")}
+        arguments["data"] = {}
         for role, data in content["data"].items():
             source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})
-            fields["data"][role] = Data(source, data["fingerprint"], data["title"], tuple(data.get("notes", ())))
-        return cls(**fields)
+            arguments["data"][role] = Data(source, data["fingerprint"], data["title"], tuple(data.get("notes", ())))
+        return cls(**arguments)
 
 
 @lru_cache(maxsize=256)
 def _make_plain(data: Data) -> dict[str, Any]:
-    """One for all the cells that it plays a role of."""
+    """Return plain containers, the same object for all cells that use this data set."""
     return asdict(data)

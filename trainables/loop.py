@@ -1,4 +1,4 @@
-"""The one training loop: a cell in, its result in the run folder. Plain PyTorch: one function call, no cluster."""
+"""The training loop: it trains one cell and writes the result to the run folder. Plain PyTorch: one function call, no cluster."""
 
 import math
 import os
@@ -30,12 +30,12 @@ from trainables.streams import make_torch_seed
 
 Row = dict[str, Any]
 MANY = 100
-"""classes above which nobody looks at a confusion matrix: persons are such classes"""
+"""Above this number of classes no counts and no confusion matrix are kept, because nobody reads them: classes may be persons."""
 Keep = Literal["none", "best", "all"]
 
 
 class Diverged(RuntimeError):
-    """A loss that is no number."""
+    """The loss is not finite."""
 
     def __init__(self, phase: str, epoch: int, loss: float) -> None:
         super().__init__(f"the loss of phase {phase} is {loss} in epoch {epoch}: a lower lr may help")
@@ -43,11 +43,11 @@ class Diverged(RuntimeError):
 
 
 class Stopped(Exception):
-    """Asked to stop; the checkpoint to go on from is written."""
+    """The training was asked to stop. The checkpoint to resume from has been written."""
 
 
 def train_cell(cell: Cell, folder: RunFolder, *given: Any, **options: Any) -> dict[str, Any]:
-    """Train one cell to its result; takes what `iterate_training` takes."""
+    """Train one cell and return its result. The arguments are those of `iterate_training`."""
     steps = iterate_training(cell, folder, *given, **options)
     while True:
         try:
@@ -67,21 +67,21 @@ def iterate_training(
     keep: Keep = "best",
     shard: ShardContext = ALONE,
 ) -> Generator[None, None, dict[str, Any]]:
-    """Train one cell, going on from its checkpoint where there is one; yields after every step and returns the result.
+    """Train one cell, resuming from its checkpoint if there is one. Yield after every step, and return the result.
 
-    `report` is given each epoch's row and answers whether to go on; `halt` is asked at every step whether to stop. `context` is what
-    the caller knows of where this runs; it is kept in the result's provenance. `choice` is the arithmetic of a cell that asks for none.
-    A checkpoint is written every `checkpoint_s` seconds, between two steps; going on from one gives the same bits on the same machine.
-    `keep` says what outlives the training: no parameters, those of the selected epoch (best), or the last epoch's, too (all).
-    `shard` is this process's part of it, where several train the cell; only the first writes.
+    `report` gets each epoch's row and returns whether to continue. `halt` is called at every step and returns whether to stop. `context`
+    is what the caller knows about where this runs; it is kept in the result's provenance. `choice` is the execution configuration of a
+    cell that requests none. A checkpoint is written every `checkpoint_s` seconds, between two steps. A resumed training gives the same
+    bits on the same machine. `keep` says which parameters outlive the training: none, those of the selected epoch (best), or the last
+    epoch's as well (all). `shard` is this process's shard if several processes train the cell; only the first shard writes.
     Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
-    began = time.time()
+    start = time.time()
     device = get_device()
     if shard.is_first:
         folder.put_cell(cell)
     task = make_task(cell, device)
-    choice = AutotuneResult(asked) if (asked := get_requested_execution(cell)) else choice or AutotuneResult(REFERENCE)
+    choice = AutotuneResult(requested) if (requested := get_requested_execution(cell)) else choice or AutotuneResult(REFERENCE)
     execution = choice.execution if shard.size == 1 else replace(choice.execution, compiled=False, recorded=False)
     method = make_method(cell, task, execution)
     method.shard = shard
@@ -95,16 +95,16 @@ def iterate_training(
 
     with execution.autocast(device):
         (val, _), (test, predictions) = _evaluate_images(method, task, task.val), _evaluate_images(method, task, task.test)
-        others = {name: _evaluate_images(method, task, images)[0] for name, images in task.tests.items()}
+        other_scores = {name: _evaluate_images(method, task, images)[0] for name, images in task.tests.items()}
     rows = [row for row in run.history if row["phase"] == phases[-1].name]
-    if not np.isfinite(predictions).all():  # the last step of all may have been the one too many
+    if not np.isfinite(predictions).all():  # the very last update may have diverged: no later loss shows it
         raise Diverged(phases[-1].name, rows[-1]["epoch"], math.nan)
     result = {
         "key": cell.key,
         "axes": cell.axes,
         "metrics": {f"val/{name}": value for name, value in val.items()}
         | {f"test/{name}": value for name, value in test.items()}
-        | {f"{other}/{name}": value for other, scores in others.items() for name, value in scores.items()}
+        | {f"{test_name}/{name}": value for test_name, scores in other_scores.items() for name, value in scores.items()}
         | {"train/loss": rows[-1]["train/loss"]}
         | phases[-1].summarise_phase(rows),
         "selected_epoch": run.selected,
@@ -115,7 +115,7 @@ def iterate_training(
         "split_hash": task.split_hash,
         "execution": choice.to_json(),
         "provenance": collect_provenance(device, execution) | (context or {}),
-        "seconds": round(run.seconds + time.time() - began, 3),
+        "seconds": round(run.seconds + time.time() - start, 3),
     }
     if shard.is_first:
         run.write_result(task, predictions, result)
@@ -123,7 +123,7 @@ def iterate_training(
 
 
 class Run:
-    """Where a training is, and all that a checkpoint must hold to go on from there."""
+    """The state of a training, with everything that a checkpoint must hold to resume it."""
 
     def __init__(self, cell: Cell, folder: RunFolder, method: Method, checkpoint_s: float, halt: Callable[[], bool], keep: Keep) -> None:
         self.cell, self.folder, self.method, self.checkpoint_s, self.halt, self.keep = cell, folder, method, checkpoint_s, halt, keep
@@ -139,9 +139,9 @@ class Run:
         self._began = self._saved = time.time()
 
     def resume(self) -> bool:
-        """Take up the checkpoint, if there is one to go on from; whether there was."""
+        """Load the checkpoint to resume from, if there is one. Return whether there was one."""
         state = self.folder.get_checkpoint(self.cell.key)
-        if not state or "phase" not in state:  # a finished cell keeps parameters only
+        if not state or "phase" not in state:  # the checkpoint of a finished cell holds parameters only
             return False
         self.method.modules.load_state_dict(state["modules"])
         for name in ("phase", "epoch", "step", "sums", "best", "optimizer", "last", "selected", "history", "flags", "seconds"):
@@ -152,7 +152,7 @@ class Run:
         return True
 
     def save_checkpoint(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """Write history and checkpoint: the history first, so that no checkpoint is ever ahead of it. Of several the first does."""
+        """Write the history, then the checkpoint, so that no checkpoint is ahead of the history. Only the first shard writes."""
         if not self.method.shard.is_first:
             self._saved = time.time()
             return
@@ -177,23 +177,23 @@ class Run:
             self.save_checkpoint(None)
 
     def write_result(self, task: Task, predictions: np.ndarray, result: dict[str, Any]) -> None:
-        """Write what is kept of the cell; the result last."""
+        """Write the files that are kept of the cell, the result last."""
         key = self.cell.key
         self.folder.put_history(key, self.history)
-        answers = {"label": task.test.labels.cpu().numpy(), TARGETS[task.target].kept: predictions}
+        arrays = {"label": task.test.labels.cpu().numpy(), TARGETS[task.target].kept: predictions}
         if task.test.values is not None:
-            answers["values"] = task.test.values.cpu().numpy()
-        self.folder.put_predictions(key, index=task.test.rows, **answers, **task.metadata)
+            arrays["values"] = task.test.values.cpu().numpy()
+        self.folder.put_predictions(key, index=task.test.rows, **arrays, **task.metadata)
         if self.keep != "none":
             self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()} | ({"last": self.last} if self.last else {}))
         self.folder.put_result(key, result)
         if self.keep == "none":
-            self.folder.remove("cells", key, "checkpoint.pt")  # not before the result is there: until then it is what to go on from
+            self.folder.remove("cells", key, "checkpoint.pt")  # only after the result is written: until then a restart resumes from it
 
 
 def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Generator[None, None, None]:
     shard = run.method.shard
-    autocast = run.method.execution.autocast(run.method.task.device)  # a step opens its own, for its forward pass alone
+    autocast = run.method.execution.autocast(run.method.task.device)  # each step opens its own autocast, for the forward pass alone
     with autocast:
         phase.begin_phase()
     if run.optimizer is not None:
@@ -205,7 +205,7 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
         phase.model.train()
         while run.step < steps:
             for name, value in phase.train_step(run.step).items():
-                run.sums[name] = run.sums[name] + value if name in run.sums else value.clone()  # the next step may use its place
+                run.sums[name] = run.sums[name] + value if name in run.sums else value.clone()  # the next step may overwrite this tensor
             run.step += 1
             if run.is_save_due():
                 run.save_checkpoint(phase.optimizer)
@@ -238,7 +238,7 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
 
 
 def load_parent(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
-    """The parameters that a finished parent kept."""
+    """Return the parameters that a finished parent kept. Raises BadRequest if there are none."""
     state = folder.get_checkpoint(parent)
     if folder.get_result(parent) is None or not state:
         raise BadRequest(f"its parent {parent} has left no parameters to start from; run the grid again")
@@ -250,20 +250,20 @@ def get_device() -> torch.device:
 
 
 def get_requested_execution(cell: Cell) -> ExecutionConfig | None:
-    """What the cell's own settings ask for; None where the fastest is to be chosen."""
+    """Return the execution configuration that the cell's settings request; None if the fastest is to be chosen."""
     precision = cell.method_settings.get("precision", "auto")
     return None if precision == "auto" else ExecutionConfig(precision)
 
 
 def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> AutotuneResult:
-    """The run folder's choice for this kind of device; made now, with this cell, where there is none.
+    """Return the run folder's choice for this kind of device. If there is none, choose now with this cell and store the choice.
 
-    `cells` is how many such trainings one process has before it.
+    `cells` is the number of such trainings that one process has ahead.
     """
     device = get_device()
     kind = get_device_kind(device)
-    if known := folder.get_choice(kind):
-        return AutotuneResult.from_json(known)
+    if stored := folder.get_choice(kind):
+        return AutotuneResult.from_json(stored)
     task = make_task(cell, device)
     choice = choose_execution(lambda execution: make_method(cell, task, execution), device, cells)
     folder.put_choice(kind, choice.to_json())
@@ -271,7 +271,7 @@ def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> Au
 
 
 def make_task(cell: Cell, device: torch.device) -> Task:
-    """The cell's images. DataError where a data set is no longer what it was when the grid was made."""
+    """Return the cell's images. Raises DataError if a data set has changed since the grid was made."""
     kind = TASKS.find(cell.task)
     settings: Any = resolve_settings(kind.settings, cell.task_settings, f"task {cell.task}")
     faces: dict[str, FaceDataset] = {}
@@ -285,7 +285,7 @@ def make_task(cell: Cell, device: torch.device) -> Task:
 
 
 def make_method(cell: Cell, task: Task, execution: ExecutionConfig = REFERENCE) -> Method:
-    """The cell's method, freshly initialised from the cell's seed."""
+    """Return the cell's method, freshly initialised from the cell's seed."""
     kind = METHODS.find(cell.method)
     settings = resolve_settings(kind.Settings, cell.method_settings, f"method {cell.method}")
     torch.manual_seed(make_torch_seed(cell.seed, "init"))
@@ -296,7 +296,7 @@ def make_method(cell: Cell, task: Task, execution: ExecutionConfig = REFERENCE) 
 
 
 def collect_provenance(device: torch.device, execution: ExecutionConfig) -> dict[str, Any]:
-    """Where and with what a result was computed."""
+    """Return where, and with which versions and configuration, a result was computed."""
     packages = ("torch", "torchvision", "ray", "numpy", "pandas")
     return {
         "pid": os.getpid(),
@@ -315,7 +315,7 @@ def _copy_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _count_by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
-    """Where each image has one class, and there are not too many: images by class, and the confusion matrix [classes, classes]."""
+    """Return image counts by class and the confusion matrix [classes, classes]; empty unless each image has one of at most MANY classes."""
     if not TARGETS[task.target].one_class or len(task.classes) > MANY:
         return {}
     classes = len(task.classes)
@@ -328,6 +328,6 @@ def _count_by_class(task: Task, predictions: np.ndarray) -> dict[str, Any]:
 
 @torch.no_grad()
 def _evaluate_images(method: Method, task: Task, images: Images) -> tuple[dict[str, float], np.ndarray]:
-    """Scores of some images, and predictions float32 [n, outputs]."""
+    """Return the scores of the images, and predictions float32 [n, outputs]."""
     predictions = TARGETS[task.target].compute_predictions(method.compute_logits(images.pixels).float()).cpu().numpy()
     return task.compute_scores(predictions, images), predictions

@@ -1,4 +1,4 @@
-"""Registry: one file per thing, registered by a decorator and found by discovery; nothing is listed twice."""
+"""Registry: one file per entry, registered by a decorator and found by discovery. No entry is listed a second time."""
 
 import importlib
 import importlib.util
@@ -11,25 +11,25 @@ Thing = TypeVar("Thing")
 
 
 class BadRequest(ValueError):
-    """What a person asked for cannot be done; the message is one line: what, where, what to do."""
+    """A user's request cannot be met. The message is one line: what is wrong, where, and what to do."""
 
 
 def make_unknown_error(noun: str, name: str, known: Iterable[str]) -> BadRequest:
-    """The error for a name nobody knows, with the near one."""
+    """Return the error for an unknown name, with the closest known name."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.4)
-    return BadRequest(f"unknown {noun} {name!r}{f'; did you mean {near[0]}?' if near else ''} (known: {', '.join(names)})")
+    matches = get_close_matches(name, names, n=1, cutoff=0.4)
+    return BadRequest(f"unknown {noun} {name!r}{f'; did you mean {matches[0]}?' if matches else ''} (known: {', '.join(names)})")
 
 
 class Registry(Generic[Thing]):
-    """Things of one noun, each defined in a module of `package` that nothing else need mention."""
+    """Entries of one noun. Each is defined in a module of `package` that nothing else needs to mention."""
 
     def __init__(self, noun: str, package: str) -> None:
         self.noun, self.package = noun, package
         self._things: dict[str, Thing] = {}
 
     def register(self, name: str) -> Callable[[Thing], Thing]:
-        """Decorator: register under `name`; a second thing of that name is an error."""
+        """Return a decorator that registers an entry under `name`. A second entry of that name is an error."""
 
         def register(thing: Thing) -> Thing:
             if name in self._things:
@@ -49,7 +49,7 @@ class Registry(Generic[Thing]):
         return next(name for name, known in self._things.items() if known is thing)
 
     def find(self, name: str) -> Thing:
-        """The thing of this name. Where its file is called like it, no other file is imported: a worker starts seconds earlier."""
+        """Return the entry of this name. If a file has this name, no other file is imported, so a worker starts seconds earlier."""
         if name.isidentifier() and importlib.util.find_spec(f"{self.package}.{name}"):
             importlib.import_module(f"{self.package}.{name}")
         things = self._things if name in self._things else self.import_all()

@@ -1,4 +1,4 @@
-"""Settings: the frozen, checked fields of a task or a method; a wrong name or value is one line."""
+"""Settings: frozen and validated fields of a task or a method. A wrong name or value gives a one-line error."""
 
 from typing import Any, TypeVar
 
@@ -8,7 +8,7 @@ from trainables.registry import BadRequest, make_unknown_error
 
 
 class Settings(BaseModel):
-    """Base of every task's and method's settings; the docstring under a field is its help."""
+    """Base class of all task and method settings. The docstring under a field is its help text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def resolve_settings(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
-    """Settings of this kind from plain values; `of` names the owner in an error."""
+    """Return settings of this kind from plain values. `of` names the owner in an error."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -25,6 +25,6 @@ def resolve_settings(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise make_unknown_error(f"setting of {of}", name, kind.model_fields) from None
-        said = first.get("ctx", {}).get("error", first["msg"].lower())  # what a validator of ours says stays as it is
-        what = f"setting {name}={first['input']!r} of {of}" if name else f"settings of {of}"  # without a name: of several together
-        raise BadRequest(f"{what}: {said}") from None
+        message = first.get("ctx", {}).get("error", first["msg"].lower())  # messages of our own validators are kept unchanged
+        subject = f"setting {name}={first['input']!r} of {of}" if name else f"settings of {of}"  # no name: several fields
+        raise BadRequest(f"{subject}: {message}") from None

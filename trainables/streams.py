@@ -1,4 +1,4 @@
-"""Named random streams: each use of chance has its own, so adding a draw disturbs no other."""
+"""Named random streams. Each use of randomness has its own stream, so an added draw changes no other."""
 
 from zlib import crc32
 
@@ -10,10 +10,10 @@ def _make_sequence(seed: int, name: tuple[object, ...]) -> np.random.SeedSequenc
 
 
 def make_generator(seed: int, *name: object) -> np.random.Generator:
-    """The generator called `name` under `seed` (0 or more): `make_generator(3, "crop", epoch)` is the same wherever it is asked for."""
+    """Return the generator named `name` under `seed` (0 or more). `make_generator(3, "crop", epoch)` is the same wherever it is called."""
     return np.random.default_rng(_make_sequence(seed, name))
 
 
 def make_torch_seed(seed: int, *name: object) -> int:
-    """A seed in [0, 2^63) for `torch.manual_seed` or a `torch.Generator`, by the same rule."""
+    """Return a seed in [0, 2^63) for `torch.manual_seed` or a `torch.Generator`, derived in the same way."""
     return int(_make_sequence(seed, name).generate_state(1, np.uint64)[0] >> np.uint64(1))

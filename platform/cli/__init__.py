@@ -1,1 +1,1 @@
-"""What the commands share: the application, exit codes, the options that name a study and its data."""
+"""Code that the commands share: the Typer application, exit codes, the options that describe a study and its data."""

@@ -1,4 +1,4 @@
-"""The Typer application of a command. Its usage errors are one line. It imports nothing but Typer, so that `doctor` starts anywhere."""
+"""The Typer application of a command. Its usage errors are one line. It imports only Typer, so that `doctor` starts anywhere."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 
 def run_standalone(run: Callable[..., Any], *arguments: Any, **settings: Any) -> NoReturn:
-    """Run a Typer command and exit. A usage error prints one line on standard error and exits with 2 (Typer prints a box of five lines)."""
+    """Run a Typer command and exit. A usage error prints one line on standard error and exits with 2 (Typer's own box has five lines)."""
     try:
         code = run(*arguments, **settings | {"standalone_mode": False})
     except TyperException as error:
@@ -35,7 +35,7 @@ class CommandGroup(TyperGroup):
 
 
 def make_application(main: Callable[..., None]) -> typer.Typer:
-    """The command that has this function's parameters."""
+    """Return the application whose only command has the parameters of `main`."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(cls=Command)(main)
     return app

@@ -1,4 +1,4 @@
-"""best.json: the settings that a search found under each condition, as the option --use reads them."""
+"""Read best.json: the settings that a search found under each condition. The option --use names the file."""
 
 import json
 from pathlib import Path
@@ -9,25 +9,30 @@ from trainables.registry import BadRequest
 
 
 def read_best_file(file: str, study: Study) -> tuple[TunedSettings, ...]:
-    """The entries of a best.json that speak of this study's arms and conditions. BadRequest where none does, or it is no such file."""
+    """Return the entries of a best.json that match an arm and a condition of this study.
+
+    Raises BadRequest where no entry matches, or where the file is not a best.json of this study.
+    """
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
-        of = content["study"]
-        found = tuple(TunedSettings(each["arm"], each["condition"], each["settings"]) for each in content["found"])
-        if not all(isinstance(each.arm, str) and isinstance(each.condition, dict) and isinstance(each.settings, dict) for each in found):
+        study_name = content["study"]
+        entries = tuple(TunedSettings(entry["arm"], entry["condition"], entry["settings"]) for entry in content["found"])
+        if not all(
+            isinstance(entry.arm, str) and isinstance(entry.condition, dict) and isinstance(entry.settings, dict) for entry in entries
+        ):
             raise TypeError("an entry has another form")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"{file}: cannot be read ({error})") from None
     except (ValueError, KeyError, TypeError) as error:
         raise BadRequest(f"{file}: is no best.json of a search ({type(error).__name__}: {error})") from None
-    if of != study.name:
-        raise BadRequest(f"{file}: was found for {of}, not for {study.name}; python -m platform.search {study.name} makes one")
-    fits = tuple(each for each in found if each.arm in study.axes[study.compared] and _is_within_study(each, study))
-    if not fits:
+    if study_name != study.name:
+        raise BadRequest(f"{file}: was found for {study_name}, not for {study.name}; python -m platform.search {study.name} makes one")
+    matching = tuple(entry for entry in entries if entry.arm in study.axes[study.compared] and _is_within_study(entry, study))
+    if not matching:
         raise BadRequest(
-            f"{file}: speaks of no arm and condition of this grid; it knows {'; '.join(map(_describe_settings, found)) or 'none'}"
+            f"{file}: speaks of no arm and condition of this grid; it knows {'; '.join(map(_describe_settings, entries)) or 'none'}"
         )
-    return fits
+    return matching
 
 
 def _is_within_study(found: TunedSettings, study: Study) -> bool:

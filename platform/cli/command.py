@@ -1,4 +1,4 @@
-"""What the commands share: an application of one function, and an end that is a line and an exit code."""
+"""Code that the commands share: running an application of one function, and ending it with one line and an exit code."""
 
 import atexit
 import contextlib
@@ -18,11 +18,11 @@ from platform.terminal.supervisor import GOES_ON, exit_process, ignore_signals, 
 from trainables.registry import BadRequest
 
 _own_process = False
-"""This process runs one command and ends with it."""
+"""whether this process runs one command and ends with it"""
 
 
 def run_command(main: Callable[..., None]) -> NoReturn:
-    """Run this process's command line and end the process with the command's exit code. Nothing prints afterwards."""
+    """Run this process's command line and end the process with the command's exit code. Nothing is printed afterwards."""
     global _own_process
     _own_process = True
     open_descriptors()
@@ -45,12 +45,13 @@ def run_command(main: Callable[..., None]) -> NoReturn:
 
 @contextlib.contextmanager
 def exit_on_error(where: str, resumable: bool = False) -> Iterator[None]:
-    """What goes wrong for a user within ends the command with one line: 2 for a bad request, a file or a Ray that fails, 130 for Ctrl-C.
+    """End the command with one line and an exit code where the code inside fails for the user.
 
-    `where` is named for a file that does not say its name. `resumable`: what was finished is kept, and the line says so; after it all is
-    done, and a signal changes nothing.
+    The exit code is 2 for a bad request, a file error or a failure of Ray, and 130 for Ctrl-C. `where` is named for a file error without a
+    file name. `resumable`: finished results are kept, and the line says so. After resumable code ends, signals are ignored, because all
+    work is done.
     """
-    kept = f"; what was finished is kept: {GOES_ON}" if resumable else ""
+    hint = f"; what was finished is kept: {GOES_ON}" if resumable else ""
     if resumable:
         report_begun()
     try:
@@ -62,19 +63,19 @@ def exit_on_error(where: str, resumable: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         raise exit_with(130, f"stopped; {GOES_ON} from here" if resumable else "stopped before anything was started") from None
     except Fatal as error:
-        raise exit_with(2, f"{error}{kept}") from None
+        raise exit_with(2, f"{error}{hint}") from None
     except OSError as error:
-        raise exit_with(2, f"{error.filename or where}: {error.strerror or error}{kept}") from None
+        raise exit_with(2, f"{error.filename or where}: {error.strerror or error}{hint}") from None
 
 
 def exit_with(code: int, line: str) -> typer.Exit:
-    """An exit with one line on standard error."""
+    """Return an exit with this code, after printing one line on standard error."""
     line = make_printable(line)
-    if must_abandon_ray():  # what is left of Ray in this process would end it, a minute later and with another exit code
+    if must_abandon_ray():  # the rest of Ray in this process would end it a minute later, with another exit code
         abandon_ray()
         print_last(2, line)
         exit_process(code)
     if _own_process:
-        silence_output(1, 2)  # Ray's C++ code prints on these, from threads that it does not end
+        silence_output(1, 2)  # Ray's C++ code prints on these from threads that it does not end
     print(line, file=sys.stderr, flush=True)
     return typer.Exit(code)

@@ -1,4 +1,4 @@
-"""What the options of a command say of a study: its values, its settings, its data."""
+"""The options of a command that describe a study: its axis values, its settings, its data."""
 
 import sys
 from typing import Any
@@ -17,7 +17,7 @@ SCALES = ("pocket", "paper")
 
 
 def narrow_study(make: Any, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
-    """The study as the options want it."""
+    """Return the study at this scale with the values of --only, --seeds and --set applied."""
     if scale not in SCALES:
         raise make_unknown_error("scale", scale, SCALES)
     study: Study = make(scale)
@@ -33,19 +33,22 @@ def narrow_study(make: Any, scale: str, only: list[str], seeds: int | None, sett
 
 
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
-    """Read what plays each role of the grid at hand, and what the options name: a fault in it is found here, before anything starts."""
+    """Read the data of the roles that the grid needs and of those that the options name.
+
+    A fault in the data is found here, before anything starts.
+    """
     sources = dict(study.roles)
     unread = {role: Data(source, "", "") for role, source in sources.items()}
     needed = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
     for option in options:
-        named = parse_role_file(option) if option.endswith((".yaml", ".yml")) else dict([parse_role(option)])
-        for role, source in named.items():
+        given = parse_role_file(option) if option.endswith((".yaml", ".yml")) else dict([parse_role(option)])
+        for role, source in given.items():
             if role not in study.roles:
                 raise make_unknown_error(f"role of {study.name}", role, study.roles)
             sources[role] = source
             needed.add(role)
-    names: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
-    task: Any = resolve_settings(TASKS.find(study.task).settings, names, f"task {study.task}")
+    task_settings: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
+    task: Any = resolve_settings(TASKS.find(study.task).settings, task_settings, f"task {study.task}")
     data = {}
     for role, source in sources.items():
         if role not in needed:

@@ -1,4 +1,4 @@
-"""Is this copy of a data set what it claims to be? And which kinds of data sets can be read."""
+"""Check whether a copy of a data set is what it claims to be. List the kinds of data sets that can be read."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ app = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enab
 
 @app.command("list")
 def list_kinds() -> None:
-    """All kinds, one line each."""
+    """List all kinds, one per line."""
     width = max(map(len, readers()))
     for kind, reader in readers().items():
         print(f"{kind:{width}}  {reader.summary}")
@@ -31,15 +31,15 @@ def check(
     size: Annotated[int, typer.Option(min=8, help="pixels a side in which pictures are compared and drawn")] = 48,
     sheets: Annotated[str | None, typer.Option(metavar="DIR", help="where contact sheets go; in the cache, where nothing is said")] = None,
 ) -> None:
-    """Read a copy to its last image, count, compare and draw. Exit: 0 fine, 1 something in it is in doubt, 2 bad request."""
+    """Read a copy to its last image, count, compare and draw. Exit: 0 no doubt, 1 something in it is in doubt, 2 bad request."""
     with exit_on_error(source):
-        found = list(check_data_set(parse_role(f"data={source}")[1], size, Path(sheets) if sheets else None))
-    doubts = print_findings(found)
+        findings = list(check_data_set(parse_role(f"data={source}")[1], size, Path(sheets) if sheets else None))
+    doubts = print_findings(findings)
     raise typer.Exit(int(doubts > 0))
 
 
 def print_findings(found: list[DataFinding]) -> int:
-    """Print the findings; returns how many matter."""
+    """Print the findings. Return the number of those that put the copy in doubt."""
     console = Console(highlight=False, soft_wrap=True, no_color="NO_COLOR" in os.environ)
     for finding in found:
         mark = "[red]✗[/]" if finding.doubt else "[dim]·[/]"

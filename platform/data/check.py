@@ -1,4 +1,4 @@
-"""What is found in a copy of a data set: counts, sizes, twins, and what is missing; and a contact sheet of each class."""
+"""Check a copy of a data set: counts, sizes, duplicates, and what is missing. Draw a contact sheet of each class."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,7 @@ from trainables.data.dataset import DataError, Doubt, FaceDataset, find_reader
 from trainables.data.source import Source
 
 SHOWN, COLUMNS, CELL = 80, 16, 64
-"""images of a contact sheet, how many in a row, and their pixels"""
-EXAMPLES = 3
+"""images on a contact sheet, images in a row, and pixels of an image's side"""
 
 
 class DataFinding(NamedTuple):
@@ -27,7 +26,7 @@ class DataFinding(NamedTuple):
 
 
 def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[DataFinding]:
-    """All there is to say of a copy, read in colour at `size` pixels. DataError for what cannot be read at all."""
+    """Yield all findings on a copy, read in colour at `size` pixels. Raises DataError where the copy cannot be read at all."""
     reader = find_reader(source.kind)
     if sheets and source.path and Path(sheets).absolute().is_relative_to(Path(source.path).absolute()):
         raise DataError(f"--sheets {sheets} lies in the data set's own folder; name another place")
@@ -42,20 +41,20 @@ def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[D
     yield from describe_sizes(source, faces)
     yield from find_copies(faces, "the same to the last bit", twins.find_identical(faces.images))
     yield from find_copies(faces, "nearly the same", twins.find_near(faces.images))
-    place = sheets or cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
-    yield DataFinding(f"contact sheets: {place}")
-    draw_sheets(faces, place)
+    folder = sheets or cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
+    yield DataFinding(f"contact sheets: {folder}")
+    draw_sheets(faces, folder)
     if dict(source.options).get("crop"):
-        yield from draw_rejected(source, faces, size, place)
+        yield from draw_rejected(source, faces, size, folder)
 
 
 def count_images(faces: FaceDataset) -> Iterator[DataFinding]:
-    """Images by class and part."""
+    """Count images by class and part of the split."""
     names = np.array([*faces.classes, "unlabelled"], object)[faces.labels]
     parts = faces.metadata["split"].fillna("no part").to_numpy(str) if "split" in faces.metadata else np.full(len(faces), "all")
     for part in dict.fromkeys(parts):
-        each = Counter(names[parts == part])
-        text = ", ".join(f"{name} {each[name]:,}" for name in (*faces.classes, "unlabelled") if each[name])
+        counts = Counter(names[parts == part])
+        text = ", ".join(f"{name} {counts[name]:,}" for name in (*faces.classes, "unlabelled") if counts[name])
         yield DataFinding(f"{part}: {(parts == part).sum():,} images: {text}")
     for name in faces.classes:
         if not (names == name).any():
@@ -63,66 +62,72 @@ def count_images(faces: FaceDataset) -> Iterator[DataFinding]:
 
 
 def describe_subjects(faces: FaceDataset) -> Iterator[DataFinding]:
-    """How many people, with how many images each, and whether somebody is in two parts."""
+    """Report the number of subjects, how many images each has, and subjects that are in two parts of the split."""
     if "subject" not in faces.metadata:
         return
     known = faces.metadata["subject"].dropna()
-    each = known.value_counts()
+    counts = known.value_counts()
     unknown = len(faces) - len(known)
     yield DataFinding(
-        f"{len(each):,} subjects, {each.min():,} to {each.max():,} images each" + (f"; {unknown:,} images of nobody" * bool(unknown))
+        f"{len(counts):,} subjects, {counts.min():,} to {counts.max():,} images each" + (f"; {unknown:,} images of nobody" * bool(unknown))
     )
     if "split" in faces.metadata:
         parts = faces.metadata.groupby("subject")["split"].nunique()
-        if len(torn := parts[parts > 1]):
-            yield DataFinding(f"{len(torn):,} subjects are in two parts of the split, such as {torn.index[0]}", True)
+        if len(divided := parts[parts > 1]):
+            yield DataFinding(f"{len(divided):,} subjects are in two parts of the split, such as {divided.index[0]}", True)
 
 
 def describe_people(faces: FaceDataset) -> Iterator[DataFinding]:
-    """What is known of who is in the images."""
-    for fact in ("sex", "age_group", "ethnicity"):
-        if fact in faces.metadata:
-            values = ", ".join(f"{value} {count:,}" for value, count in faces.metadata[fact].value_counts(dropna=False).items())
-            yield DataFinding(f"{fact}: {values.replace('nan', 'unknown')}")
+    """Report the metadata on the people in the images."""
+    for field in ("sex", "age_group", "ethnicity"):
+        if field in faces.metadata:
+            values = ", ".join(f"{value} {count:,}" for value, count in faces.metadata[field].value_counts(dropna=False).items())
+            yield DataFinding(f"{field}: {values.replace('nan', 'unknown')}")
     if "age" in faces.metadata and len(ages := faces.metadata["age"].dropna()):
         yield DataFinding(f"ages: {ages.min():g} to {ages.max():g} years, median {ages.median():g}")
 
 
 def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
-    """Sizes of the picture files, where metadata name files."""
-    place = Path(source.path)
-    found: Counter[str] = Counter()
-    places = [place, *(sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else [])]
+    """Report the sizes of the picture files, where the metadata name files."""
+    root = Path(source.path)
+    sizes: Counter[str] = Counter()
+    folders = [root, *(sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else [])]
     for name in faces.metadata["source"]:
-        file = next((each / name for each in places if (each / name).is_file()), None)
+        file = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if file is None:
             return
         with suppress(OSError), Image.open(file) as picture:
-            found[f"{picture.width}x{picture.height}"] += 1
-    if found:
-        common = ", ".join(f"{size} {count:,}" for size, count in found.most_common(5))
-        yield DataFinding(f"sizes: {common}" + (f" and {len(found) - 5:,} others" if len(found) > 5 else ""))
+            sizes[f"{picture.width}x{picture.height}"] += 1
+    if sizes:
+        common = ", ".join(f"{size} {count:,}" for size, count in sizes.most_common(5))
+        yield DataFinding(f"sizes: {common}" + (f" and {len(sizes) - 5:,} others" if len(sizes) > 5 else ""))
 
 
 def find_copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterator[DataFinding]:
-    """Groups of copies, those across parts and those with different labels among them. Frames of one clip are no copies."""
+    """Report groups of copies, and which of them lie across parts of the split or have different labels.
+
+    Frames of one clip are not copies.
+    """
     metadata = faces.metadata
     if (sequence := next((name for name in ("clip", "sequence") if name in metadata), None)) is not None:
         groups = [group for group in groups if metadata[sequence].iloc[group].nunique() > 1]
     if not groups:
         yield DataFinding(f"no two images are {how}")
         return
-    torn = [group for group in groups if _have_different_values(metadata, "split", group)]
-    disputed = [group for group in groups if len(set(faces.labels[group])) > 1]
+    across_parts = [group for group in groups if _have_different_values(metadata, "split", group)]
+    disagreeing = [group for group in groups if len(set(faces.labels[group])) > 1]
     images = sum(map(len, groups))
     first = " and ".join(metadata["source"].iloc[groups[0][:2]])
     yield DataFinding(f"{len(groups):,} groups of images are {how} ({images:,} images), such as {first}")
     parts = metadata["split"].to_numpy(object) if "split" in metadata else faces.labels
-    for which, what, values in ((torn, "lie across parts of the split", parts), (disputed, "carry different labels", faces.labels)):
-        if which:
-            other = next(row for row in which[0] if values[row] != values[which[0][0]])
-            example = " and ".join(metadata["source"].iloc[[which[0][0], other]])
-            yield DataFinding(f"{len(which):,} of these groups {what}, such as {example}", "bit" in how)
+    for affected, fault, values in (
+        (across_parts, "lie across parts of the split", parts),
+        (disagreeing, "carry different labels", faces.labels),
+    ):
+        if affected:
+            other = next(row for row in affected[0] if values[row] != values[affected[0][0]])
+            example = " and ".join(metadata["source"].iloc[[affected[0][0], other]])
+            yield DataFinding(f"{len(affected):,} of these groups {fault}, such as {example}", "bit" in how)
 
 
 def _have_different_values(metadata: pd.DataFrame, name: str, rows: np.ndarray) -> bool:
@@ -130,17 +135,17 @@ def _have_different_values(metadata: pd.DataFrame, name: str, rows: np.ndarray) 
 
 
 def draw_sheets(faces: FaceDataset, place: Path) -> None:
-    """A contact sheet for each class, of images evenly spaced among it."""
+    """Draw a contact sheet of each class from evenly spaced images of the class."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for code, name in ((-1, "unlabelled"), *enumerate(faces.classes)):
         rows = np.flatnonzero(faces.labels == code)
         if len(rows):
-            some = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int)]
-            save_sheet(faces.images[some], place / f"{name}.png")
+            sample = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(int)]
+            save_sheet(faces.images[sample], place / f"{name}.png")
 
 
 def save_sheet(images: np.ndarray, file: Path) -> None:
-    """Images uint8 [n, 3, s, s] as one picture, COLUMNS in a row."""
+    """Save images, uint8 [n, 3, s, s], as one picture with COLUMNS images in a row."""
     sheet = np.full((-(-len(images) // COLUMNS) * CELL, min(COLUMNS, len(images)) * CELL, 3), 255, np.uint8)
     for number, image in enumerate(images):
         y, x = number // COLUMNS * CELL, number % COLUMNS * CELL
@@ -149,9 +154,9 @@ def save_sheet(images: np.ndarray, file: Path) -> None:
 
 
 def draw_rejected(source: Source, faces: FaceDataset, size: int, place: Path) -> Iterator[DataFinding]:
-    """The images in which no face was found, on a sheet of their own."""
-    whole = replace(source, options=tuple(each for each in source.options if each[0] != "crop")).read_faces(size, "rgb")
-    rows = np.flatnonzero(~whole.metadata["source"].isin(faces.metadata["source"]).to_numpy())
+    """Draw the images in which no face was found on a separate sheet."""
+    uncropped = replace(source, options=tuple(option for option in source.options if option[0] != "crop")).read_faces(size, "rgb")
+    rows = np.flatnonzero(~uncropped.metadata["source"].isin(faces.metadata["source"]).to_numpy())
     if len(rows):
-        save_sheet(whole.images[rows[: 4 * SHOWN]], place / "rejected.png")
+        save_sheet(uncropped.images[rows[: 4 * SHOWN]], place / "rejected.png")
         yield DataFinding(f"{len(rows):,} images without a face: {place / 'rejected.png'}")

@@ -1,4 +1,4 @@
-"""What is installed, found and reachable; what would fail, and how to mend it."""
+"""Check what is installed, found and reachable. Report what would fail and how to fix it."""
 
 import sys
 from typing import Annotated
@@ -23,7 +23,7 @@ def main(
     cluster: Annotated[str | None, typer.Option(metavar="FILE", help="a cluster.yaml: ask each of its machines, over ssh")] = None,
     start_ray: Annotated[bool, typer.Option("--start-ray", help="also start a local Ray and run one task")] = False,
 ) -> None:
-    """Would a grid run here? Exit 0 if so, 1 if not; every line that says no says how to mend it."""
+    """Check whether a grid would run here. Exit 0 if so, 1 if not. Every failed check says how to fix it."""
     console = Console(highlight=False, soft_wrap=True)
     bad = 0
     sections = check_cluster(cluster, runs, data or []) if cluster else run_checks(data or [], runs, start_ray)

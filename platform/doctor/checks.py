@@ -1,4 +1,4 @@
-"""The checks of the doctor: machine, Ray, data, devices, packages."""
+"""The doctor's checks: machine, Ray, data, devices, packages."""
 
 import importlib.metadata
 import importlib.util
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
-    "ray": ("ray", "ray.train.torch", "ray.tune"),  # the parts are lazy: `import ray` alone shows nothing of what a grid needs
+    "ray": ("ray", "ray.train.torch", "ray.tune"),  # submodules load lazily: `import ray` alone tests nothing that a grid needs
     "optuna": ("optuna",),
     "hyperopt": ("hyperopt",),
     "numpy": ("numpy",),
@@ -31,7 +31,7 @@ MODULES = {
     "tensorboard": ("tensorboard.compat.proto.summary_pb2", "tensorboard.summary.writer.event_file_writer"),
     "opencv-python-headless": ("cv2",),
 }
-"""What a grid needs: distribution, and the modules of it that must import."""
+"""The distributions that a grid needs, each with its modules that must import."""
 
 PROBE = """
 import importlib, json, sys
@@ -62,22 +62,22 @@ print(ray.get(ray.remote(lambda: "a task ran").remote()))
 
 
 def parse_pins(text: str) -> dict[str, str]:
-    """Package -> version of the lines of a requirements file that hold for this interpreter."""
-    lines = (Requirement(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    return {line.name: str(line.specifier).removeprefix("==") for line in lines if not line.marker or line.marker.evaluate()}
+    """Return package -> version for the lines of a requirements file that apply to this interpreter."""
+    pins = (Requirement(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return {pin.name: str(pin.specifier).removeprefix("==") for pin in pins if not pin.marker or pin.marker.evaluate()}
 
 
 def check_packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[DoctorFinding]:
-    """Versions against the pins, and the real error behind whatever does not import. `said`: module -> error, "" if none."""
+    """Compare versions with the pins, and report the error of each module that does not import. `said`: module -> error, "" if none."""
     python = ".".join(map(str, sys.version_info[:3]))
     supported = (3, 11) <= sys.version_info < (3, 14)
     yield DoctorFinding(
         f"python {python}  {sys.executable}", "" if supported else "use Python 3.11 to 3.13: make PYTHON=python3.11", not supported
     )
-    if slow := find_uncompiled(("ray", "torch", "pandas")):
+    if uncompiled := find_uncompiled(("ray", "torch", "pandas")):
         mend = f"{sys.executable} -m compileall -qq -j 0 {sysconfig.get_path('purelib')}"
         yield DoctorFinding(
-            f"{', '.join(slow)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend
+            f"{', '.join(uncompiled)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend
         )
     for package, modules in MODULES.items():
         try:
@@ -96,19 +96,19 @@ def check_packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Doc
 
 
 def find_uncompiled(modules: Iterable[str]) -> list[str]:
-    """Those top-level modules of which no bytecode is stored; none of them is imported."""
+    """Return the top-level modules without stored bytecode. None of them is imported."""
     specs = {name: importlib.util.find_spec(name) for name in modules}
     sources = {name: spec.origin for name, spec in specs.items() if spec and spec.origin and spec.origin.endswith(".py")}
     return [name for name, source in sources.items() if not Path(importlib.util.cache_from_source(source)).exists()]
 
 
 def read_kernel_file(file: str) -> str:
-    """A file of /proc, or "" on a system that has none."""
+    """Return the content of a file of /proc, or "" on a system without it."""
     return Path(file).read_text() if Path(file).exists() else ""
 
 
 def check_devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterator[DoctorFinding]:
-    """GPUs as torch sees them, then the processor and what bf16 gains on it."""
+    """Report the GPUs that torch sees, then the processor and whether it has bf16 in hardware."""
     for name, memory, bf16 in gpus:
         yield DoctorFinding(f"GPU {name}, {memory / GIB:.0f} GiB, {'bf16' if bf16 else 'no bf16'}")
     if not gpus:
@@ -124,14 +124,14 @@ def check_devices(cuda_error: str, gpus: list[tuple[str, int, bool]]) -> Iterato
 
 
 def check_machine(runs: str) -> Iterator[DoctorFinding]:
-    """Cores, memory, room on disks, and whether the run folder can be written."""
+    """Check cores, memory, free disk space, and whether the run folder can be written."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS")
     yield DoctorFinding(f"{cores} cores, OMP_NUM_THREADS {threads or 'not set'}: a grid sets its workers' threads itself")
     if meminfo := dict(re.findall(r"(\w+):\s+(\d+) kB", read_kernel_file("/proc/meminfo"))):
         total, free = (int(meminfo[name]) * 1024 / GIB for name in ("MemTotal", "MemAvailable"))
-        little = "a pocket grid with two slots takes up to 6 GiB: --slots 1, or end other programs" if free < 6 else ""
-        yield DoctorFinding(f"memory {total:.1f} GiB, {free:.1f} free", little)
+        advice = "a pocket grid with two slots takes up to 6 GiB: --slots 1, or end other programs" if free < 6 else ""
+        yield DoctorFinding(f"memory {total:.1f} GiB, {free:.1f} free", advice)
     if Path("/dev/shm").exists():
         free = shutil.disk_usage("/dev/shm").free / GIB
         yield DoctorFinding(
@@ -145,7 +145,7 @@ def check_machine(runs: str) -> Iterator[DoctorFinding]:
 
 
 def check_run_folder(runs: str) -> DoctorFinding:
-    """Can a result be written under `runs` (a folder, made if need be, or any fsspec address)?"""
+    """Check whether a result can be written under `runs`: a folder, which need not exist yet, or any fsspec address."""
     try:
         if "://" in runs:
             system, path = fsspec.core.url_to_fs(runs)
@@ -154,23 +154,23 @@ def check_run_folder(runs: str) -> DoctorFinding:
             system.rm_file(probe)
             return DoctorFinding(f"runs go to {runs}: writable")
         folder = Path(runs).resolve()
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        tempfile.TemporaryFile(dir=there).close()
-        free = shutil.disk_usage(there).free / GIB
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        tempfile.TemporaryFile(dir=existing).close()
+        free = shutil.disk_usage(existing).free / GIB
         return DoctorFinding(
             f"runs go to {folder}: writable, {free:.1f} GiB free", "make room, or --runs elsewhere" if free < 1 else "", free < 1
         )
-    except Exception as error:  # what an object store's driver raises is its own business
+    except Exception as error:  # an object store's driver may raise any exception
         return DoctorFinding(
             f"runs go to {runs}: {type(error).__name__}: {error}", "name a folder that can be written with --runs", bad=True
         )
 
 
 def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[DoctorFinding]:
-    """What Ray picks up unasked: an address, a token."""
+    """Report what Ray reads from its environment without being asked: an address, a token."""
     address, mode = environment.get("RAY_ADDRESS"), environment.get("RAY_AUTH_MODE")
     token = Path(environment.get("RAY_AUTH_TOKEN_PATH", home / ".ray" / "auth_token"))
-    found = token.exists() or "RAY_AUTH_TOKEN" in environment
+    has_token = token.exists() or "RAY_AUTH_TOKEN" in environment
     if address:
         yield DoctorFinding(f"RAY_ADDRESS={address}: a grid would join that cluster", "to run on this machine alone: unset RAY_ADDRESS")
         if mode != "token":
@@ -180,9 +180,9 @@ def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[D
             )
     if mode == "disabled":
         yield DoctorFinding("RAY_AUTH_MODE=disabled: anybody who can connect to this machine's ports can run code in the cluster")
-    elif found:
-        asked = "" if mode else "; `ray start --head` by hand will want it from its workers too"
-        yield DoctorFinding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{asked}")
+    elif has_token:
+        hint = "" if mode else "; `ray start --head` by hand will want it from its workers too"
+        yield DoctorFinding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{hint}")
         if token.exists() and not os.access(token, os.R_OK):
             yield DoctorFinding(f"{token} cannot be read", "mend its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
     elif mode == "token" and address:
@@ -195,17 +195,20 @@ def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[D
 
 
 def check_local_ray() -> DoctorFinding:
-    """Start a Ray of one CPU, run one task, stop it."""
-    environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as a grid's: on 127.0.0.1 alone
-    done = subprocess.run([sys.executable, "-c", START_RAY], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
-    if done.returncode == 0:
+    """Start a Ray with one CPU, run one task, stop it."""
+    environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as for a grid: Ray listens only on 127.0.0.1
+    result = subprocess.run([sys.executable, "-c", START_RAY], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
+    if result.returncode == 0:
         return DoctorFinding("a local Ray started, ran a task and stopped")
-    last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+    last = (result.stderr.strip().splitlines() or [f"exit {result.returncode}"])[-1]
     return DoctorFinding(f"a local Ray did not start: {last}", "its logs: /tmp/ray/session_latest/logs", bad=True)
 
 
 def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
-    """Every kind that can be read; then the embedded faces and those asked for (as a grid's --data), read to the last image."""
+    """List every kind that can be read. Then read the embedded faces and the requested data sets to the last image.
+
+    `asked` has the form of a grid's --data.
+    """
     from trainables.data.dataset import readers
     from trainables.data.source import parse_role, parse_role_file
     from trainables.registry import BadRequest
@@ -220,12 +223,15 @@ def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
                 yield DoctorFinding(
                     f"{role}: {faces.title}: {len(faces)} images, {len(faces.classes)} classes, fingerprint {faces.fingerprint}{notes}"
                 )
-        except BadRequest as error:  # says itself what to do
+        except BadRequest as error:  # its message says what to do
             yield DoctorFinding(f"{text}: {error}", bad=True)
 
 
 def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[DoctorFinding]]]:
-    """Section by section. Torch and Ray take seconds to import: two processes do that meanwhile, where a crash is only a finding."""
+    """Yield the findings section by section.
+
+    Torch and Ray take seconds to import. Two processes import them meanwhile, so that a crash is only a finding.
+    """
     names = [name for modules in MODULES.values() for name in modules]
     groups = names[:2], names[2:]
     probes = [
@@ -241,21 +247,21 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
     lines = "".join(probe.communicate()[0] for probe in probes).splitlines()
     answers = [json.loads(line) for line in lines if line.startswith("[")]
     cuda = next((answer[1:] for answer in answers if answer[0] == "cuda"), ["torch does not import", []])
-    said = dict.fromkeys(names, "not tried: an import before it ended the process") | {answer[0]: answer[1] for answer in answers}
+    import_errors = dict.fromkeys(names, "not tried: an import before it ended the process") | {answer[0]: answer[1] for answer in answers}
     yield "Devices", list(check_devices(*cuda))
-    yield "Packages", list(check_packages(said, parse_pins((ROOT / "requirements.txt").read_text())))
+    yield "Packages", list(check_packages(import_errors, parse_pins((ROOT / "requirements.txt").read_text())))
     if start_ray:
         yield "Start", [check_local_ray()]
 
 
 def check_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
-    """The same for every machine of a cluster.yaml; what is wrong with the file itself is one line, too."""
+    """Check every machine of a cluster.yaml in the same way. A fault of the file itself is a finding of one line."""
     from platform.doctor.machines import check_machines
     from trainables.data.source import parse_role, parse_role_file
     from trainables.registry import BadRequest
 
     try:
-        named = [parse_role_file(text) if text.endswith((".yaml", ".yml")) else dict([parse_role(text)]) for text in data]
-        yield from check_machines(file, runs, [path for roles in named for source in roles.values() for path in source.list_files()])
+        role_sources = [parse_role_file(text) if text.endswith((".yaml", ".yml")) else dict([parse_role(text)]) for text in data]
+        yield from check_machines(file, runs, [path for roles in role_sources for source in roles.values() for path in source.list_files()])
     except BadRequest as error:
         yield "Request", [DoctorFinding(str(error), bad=True)]

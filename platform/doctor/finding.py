@@ -1,4 +1,4 @@
-"""Finding: one line of what the doctor says."""
+"""DoctorFinding: one line of the doctor's report."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One line of the report. `bad` would stop a grid; `mend` says what to do, and alone it is advice."""
+    """One line of the report. A `bad` finding would stop a grid. `mend` says what to do; without `bad` it is advice."""
 
     text: str
     mend: str = ""

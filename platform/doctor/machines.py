@@ -1,7 +1,7 @@
-"""The machines of a cluster.yaml, asked over ssh as Ray would reach them: the head from here, the workers from the head.
+"""Check the machines of a cluster.yaml over ssh, on the routes that Ray uses: the head from here, the workers through the head.
 
-Ray's own validator looks at the file alone. Here every machine is asked at once, and what is wrong with one, or differs between two, is a
-finding of one line.
+Ray's own validator checks only the file. Here every machine is queried at the same time. A fault of one machine, or a difference between
+two, is a finding of one line.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from platform.doctor.finding import GIB, DoctorFinding
 from trainables.registry import BadRequest
 
 ANSWER_S = 40
-"""so long a machine may take to answer all questions"""
+"""seconds that a machine may take to answer all questions"""
 CLOCK_S = 5.0
-"""clocks that differ by more make claims and times in results wrong"""
+"""seconds; larger differences between clocks make claims and times in results wrong"""
 
 ASK = r"""
 say() { echo "ferray:$1=$2"; }
@@ -64,7 +64,7 @@ END
 
 @dataclass
 class Machine:
-    """One machine, and what it said."""
+    """One machine and its answers."""
 
     address: str
     kind: str
@@ -72,7 +72,7 @@ class Machine:
     said: dict[str, list[str]] = field(default_factory=dict)
     error: str = ""
     clock: tuple[float, float] = (0.0, 0.0)
-    """its clock before ours, in seconds, and how far off that may be"""
+    """seconds by which its clock is ahead of ours, and the uncertainty of that in seconds"""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.address}"
@@ -82,7 +82,7 @@ class Machine:
 
 
 def read_cluster_file(file: str) -> dict[str, Any]:
-    """A cluster.yaml of on-premises machines that Ray would accept; BadRequest in one line."""
+    """Return a cluster.yaml of on-premises machines that Ray would accept. Raises BadRequest with a message of one line."""
     try:
         config = yaml.safe_load(Path(file).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -99,7 +99,7 @@ def read_cluster_file(file: str) -> dict[str, Any]:
 
 
 def check_machines(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
-    """Section by section: this machine, each machine, all together. `data` are paths that every machine must have."""
+    """Yield the findings section by section: this machine, each machine, all together. `data` are paths that every machine must have."""
     config = read_cluster_file(file)
     yield "Here", list(check_this_machine(config))
     provider = config["provider"]
@@ -116,7 +116,7 @@ def check_machines(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[
             "mark": mark,
             "address": machine.address,
         }
-        return re.sub(r"\{(python|data|runs|mark|address)\}", lambda found: values[found[1]], script)
+        return re.sub(r"\{(python|data|runs|mark|address)\}", lambda match: values[match[1]], script)
 
     def ask(machine: Machine, script: str) -> None:
         via = None if machine is head else head
@@ -139,23 +139,23 @@ def check_machines(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[
 
 
 def run_remote(machine: Machine, script: str, auth: dict[str, Any], via: Machine | None) -> None:
-    """Run a script there in an interactive login shell, as Ray does, and note what it says."""
+    """Run a script on a machine in an interactive login shell, as Ray does, and store its answers."""
     command = _build_ssh_command(auth)
     if via:
         command += ["-o", f"ProxyCommand={shlex.join([*_build_ssh_command(auth), '-W', '%h:%p'])} {auth['ssh_user']}@{via.address}"]
     command += [f"{auth['ssh_user']}@{machine.address}", "bash --login -i -s 2> /dev/null"]
     before = time.time()
     try:
-        done = subprocess.run(command, input=f". ~/.bashrc\n{script}", capture_output=True, text=True, timeout=ANSWER_S)
+        result = subprocess.run(command, input=f". ~/.bashrc\n{script}", capture_output=True, text=True, timeout=ANSWER_S)
     except subprocess.TimeoutExpired:
         machine.error = f"does not answer within {ANSWER_S} s"
         return
     after = time.time()
-    for name, value in re.findall(r"^ferray:(\w+)=(.*)$", done.stdout, re.M):
+    for name, value in re.findall(r"^ferray:(\w+)=(.*)$", result.stdout, re.M):
         machine.said.setdefault(name, []).append(value)
     if not machine.get_answer("name"):
-        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Warning:")]
-        machine.error = lines[-1].strip() if lines else f"ssh ended with {done.returncode}"
+        lines = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("Warning:")]
+        machine.error = lines[-1].strip() if lines else f"ssh ended with {result.returncode}"
     elif machine.clock == (0.0, 0.0):
         machine.clock = float(machine.get_answer("time")) - (before + after) / 2, (after - before) / 2
 
@@ -167,7 +167,7 @@ def _build_ssh_command(auth: dict[str, Any]) -> list[str]:
 
 
 def check_this_machine(config: dict[str, Any]) -> Iterator[DoctorFinding]:
-    """What `ray up` needs on the machine it is typed on."""
+    """Check what `ray up` needs on the machine where it is run."""
     for tool in ("ssh", "rsync"):
         if not shutil.which(tool):
             yield DoctorFinding(f"no {tool} here", f"install {tool}: ray up copies and commands with it", bad=True)
@@ -188,7 +188,7 @@ def check_this_machine(config: dict[str, Any]) -> Iterator[DoctorFinding]:
 
 
 def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorFinding]:
-    """What is wrong with a machine by itself."""
+    """Report the faults of one machine by itself."""
     if machine.error:
         mend = {
             "Permission denied": "its user has no such key: ssh-copy-id, or another ssh_user or ssh_private_key",
@@ -213,8 +213,10 @@ def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorF
         )
     room = float(machine.get_answer("home") or 0) * 1024 / GIB
     needed = 2.0 if machine.get_answer("set_up") else 12.0
-    few = room < needed
-    yield DoctorFinding(f"{room:.0f} GiB free at home", f"set-up and runs take {needed:.0f} GiB: make room" if few else "", few)
+    too_little = room < needed
+    yield DoctorFinding(
+        f"{room:.0f} GiB free at home", f"set-up and runs take {needed:.0f} GiB: make room" if too_little else "", too_little
+    )
     tmp, used = [*machine.get_answer("tmp").split(), "0", "0%"][:2]
     full = int(used.rstrip("%") or 0) >= 95
     yield DoctorFinding(
@@ -235,11 +237,11 @@ def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorF
 
 
 def compare_machines(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Iterator[DoctorFinding]:
-    """What differs between machines that must agree. Each finding names the machines of each kind."""
+    """Report differences between machines that must agree. Each finding names the machines with each value."""
     if len(machines) < 2:
         yield DoctorFinding("too few machines answer to compare them", "" if machines else "see above")
         return
-    for what, of_each, mend in (
+    for subject, answers, mend in (
         (
             "Python",
             {str(m): ".".join(m.get_answer("python").split(".")[:2]) for m in machines},
@@ -252,30 +254,32 @@ def compare_machines(machines: list[Machine], runs: str, bucket: bool, mark: str
         ),
         (
             "GPU driver",
-            {str(m): found[0] for m in machines if (found := re.findall(r"\d[\d.]+(?=,)", m.get_answer("gpu")))},
+            {str(m): versions[0] for m in machines if (versions := re.findall(r"\d[\d.]+(?=,)", m.get_answer("gpu")))},
             "one driver version spares surprises",
         ),
     ):
-        kinds = {value: [name for name, other in of_each.items() if other == value] for value in of_each.values()}
+        kinds = {value: [name for name, other in answers.items() if other == value] for value in answers.values()}
         if len(kinds) > 1:
-            said = "; ".join(f"{value or 'none'} on {', '.join(names)}" for value, names in kinds.items())
-            yield DoctorFinding(f"different {what}: {said}", mend, bad=what != "GPU driver")
+            description = "; ".join(f"{value or 'none'} on {', '.join(names)}" for value, names in kinds.items())
+            yield DoctorFinding(f"different {subject}: {description}", mend, bad=subject != "GPU driver")
         elif kinds:
-            yield DoctorFinding(f"{what} {next(iter(kinds))} everywhere")
-    off = [(m, m.clock[0]) for m in machines if abs(m.clock[0]) - m.clock[1] > CLOCK_S]
-    for machine, seconds in off:
+            yield DoctorFinding(f"{subject} {next(iter(kinds))} everywhere")
+    wrong_clocks = [(m, m.clock[0]) for m in machines if abs(m.clock[0]) - m.clock[1] > CLOCK_S]
+    for machine, seconds in wrong_clocks:
         direction = "ahead" if seconds > 0 else "behind"
         yield DoctorFinding(f"the clock of {machine} is {abs(seconds):.0f} s {direction}", "let chrony or ntpd set it", bad=True)
-    if not off:
+    if not wrong_clocks:
         yield DoctorFinding("clocks agree")
     if bucket:
         return
     names = {f".doctor-{mark}-{machine.address}" for machine in machines if machine.get_answer("wrote")}
-    apart = [machine for machine in machines if not names <= set(machine.said.get("seen", []))]
-    if apart:
-        who = ", ".join(map(str, apart))
+    separate = [machine for machine in machines if not names <= set(machine.said.get("seen", []))]
+    if separate:
+        separate_names = ", ".join(map(str, separate))
         yield DoctorFinding(
-            f"{runs} is not one folder: {who} does not see what the others write", "mount one NFS there, or use a bucket", bad=True
+            f"{runs} is not one folder: {separate_names} does not see what the others write",
+            "mount one NFS there, or use a bucket",
+            bad=True,
         )
     else:
         yield DoctorFinding(f"{runs} is one folder for all")

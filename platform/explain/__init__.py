@@ -1,1 +1,1 @@
-"""How explain makes its pictures: networks opened again, maps of what they look at, face regions, sheets, the user's own pictures."""
+"""The parts of `python -m platform.explain`: loaded networks, their maps, face regions, sheets, and the user's own pictures."""

@@ -1,6 +1,6 @@
-"""Draw what a run's networks look at: Grad-CAM, Grad-CAM++, saliency; and how much of it lies on eyes, brows and mouth."""
+"""Draw what a run's networks look at (Grad-CAM, Grad-CAM++, saliency), and how much of it lies on eyes, brows and mouth."""
 
-if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
@@ -29,7 +29,7 @@ def main(
     how: Annotated[str, typer.Option(metavar="|".join(HOWS), help="kind of map")] = "gradcam",
     count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
 ) -> None:
-    """Draw what the networks of a run look at. Exit 2 with one line where that cannot be done."""
+    """Draw what a run's networks look at. Exits with 2 and one line if that is not possible."""
     with exit_on_error(run or "runs"):
         if how not in HOWS:
             raise make_unknown_error("--how", how, HOWS)
@@ -37,15 +37,17 @@ def main(
         study = find_study(folder)
         cells, condition, notes = selection.choose_cells(folder, study, only or [])
         networks = [load_networks(cell, study.compared, study.replicated, folder) for cell in cells]
-        look, where = prepare_maps(networks, how, layer)
-        said: dict[str, Any] = {"how": how, "layer": where, "condition": condition, "notes": notes}
+        make_maps, layer_text = prepare_maps(networks, how, layer)
+        summary: dict[str, Any] = {"how": how, "layer": layer_text, "condition": condition, "notes": notes}
         if images is not None:
-            path = explain_pictures(images, networks, look, folder, study, said)
+            path = explain_pictures(images, networks, make_maps, folder, study, summary)
         else:
-            path = explain_test_images(networks, selection.load_whole_sets(cells, networks[0].task), look, folder, study, said, count)
+            path = explain_test_images(
+                networks, selection.load_whole_sets(cells, networks[0].task), make_maps, folder, study, summary, count
+            )
     for note in notes:
         print(note, file=sys.stderr)
-    print(f"{how}{f' of {where}' if where else ''}{format_place(condition)}: {path}")
+    print(f"{how}{f' of {layer_text}' if layer_text else ''}{format_place(condition)}: {path}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Maps of what a network looks at: Grad-CAM and Grad-CAM++ by the pytorch-grad-cam library, saliency by autograd; a batch at a time."""
+"""Maps of what a network looks at, computed in batches: Grad-CAM and Grad-CAM++ by the pytorch-grad-cam library, saliency by autograd."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
@@ -14,14 +14,14 @@ HOWS: tuple[How, ...] = get_args(How)
 
 
 Find = Callable[[nn.Module, torch.Tensor, torch.Tensor | None], tuple[np.ndarray, torch.Tensor]]
-"""network, float images, classes -> maps and scores of a batch"""
+"""(network, float images, classes) -> (maps, scores) of a batch"""
 
 
 class SaliencyMaps(NamedTuple):
-    """Of n images, one each."""
+    """Maps and predictions of n images."""
 
     maps: np.ndarray
-    """float32 [n, s, s], 0 to 1; 0 everywhere where nothing speaks for the class"""
+    """float32 [n, s, s], 0 to 1; 0 everywhere if nothing supports the class"""
     probabilities: np.ndarray
     """float32 [n, classes]"""
 
@@ -29,34 +29,34 @@ class SaliencyMaps(NamedTuple):
 def compute_maps(
     network: nn.Module, layer: nn.Module, pixels: torch.Tensor, classes: torch.Tensor | None, how: How, batch: int = 256
 ) -> SaliencyMaps:
-    """Of images uint8 [n, c, s, s], for the given class of each (int64 [n]), or for the one that the network answers."""
-    find = _compute_saliency if how == "saliency" else _compute_cams(network, layer, how)
-    parts = [find(network, normalise_images(part), wanted) for part, wanted in _split_batches(pixels, classes, batch)]
-    shares = np.concatenate([scores.detach().softmax(1).numpy() for _, scores in parts])
-    return SaliencyMaps(np.concatenate([found for found, _ in parts]).astype(np.float32), shares.astype(np.float32))
+    """Return maps of images uint8 [n, c, s, s], for the given class of each (int64 [n]) or for the predicted class."""
+    compute_batch = _compute_saliency if how == "saliency" else _compute_cams(network, layer, how)
+    parts = [compute_batch(network, normalise_images(images), targets) for images, targets in _split_batches(pixels, classes, batch)]
+    probabilities = np.concatenate([scores.detach().softmax(1).numpy() for _, scores in parts])
+    return SaliencyMaps(np.concatenate([batch_maps for batch_maps, _ in parts]).astype(np.float32), probabilities.astype(np.float32))
 
 
 def compute_gradients(network: nn.Module, pixels: torch.Tensor, classes: torch.Tensor) -> np.ndarray:
-    """|d score / d pixel| of the given class: float32 [n, c, s, s]."""
+    """Return |d score / d pixel| of the given class: float32 [n, c, s, s]."""
     return _backpropagate_scores(network, normalise_images(pixels), classes)[0].numpy()
 
 
 def _split_batches(pixels: torch.Tensor, classes: torch.Tensor | None, batch: int) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    wanted = classes.split(batch) if classes is not None else [None] * -(-len(pixels) // batch)
-    return list(zip(pixels.split(batch), wanted, strict=True))
+    targets = classes.split(batch) if classes is not None else [None] * -(-len(pixels) // batch)
+    return list(zip(pixels.split(batch), targets, strict=True))
 
 
 def _compute_cams(network: nn.Module, layer: nn.Module, how: How) -> Find:
-    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # seconds of imports, which nobody else should wait for
+    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # slow imports, needed only here
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    kind = GradCAM if how == "gradcam" else GradCAMPlusPlus
+    cam_class = GradCAM if how == "gradcam" else GradCAMPlusPlus
 
     def find(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
-        cam = kind(network, [layer])
+        cam = cam_class(network, [layer])
         try:
-            found = cam(images, None if wanted is None else [ClassifierOutputTarget(each) for each in wanted.tolist()])
-            return found, cam.outputs
+            maps = cam(images, None if wanted is None else [ClassifierOutputTarget(target) for target in wanted.tolist()])
+            return maps, cam.outputs
         finally:
             cam.activations_and_grads.release()
 
@@ -64,8 +64,8 @@ def _compute_cams(network: nn.Module, layer: nn.Module, how: How) -> Find:
 
 
 def _compute_saliency(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
-    found, scores = _backpropagate_scores(network, images, wanted)
-    largest = found.amax(1)
+    gradients, scores = _backpropagate_scores(network, images, wanted)
+    largest = gradients.amax(1)
     return (largest / largest.amax((1, 2), keepdim=True).clamp(min=1e-12)).numpy(), scores
 
 
@@ -73,5 +73,5 @@ def _backpropagate_scores(network: nn.Module, images: torch.Tensor, wanted: torc
     images = images.requires_grad_()
     scores = network(images)
     wanted = scores.argmax(1) if wanted is None else wanted
-    (found,) = torch.autograd.grad(scores.gather(1, wanted[:, None]).sum(), images)
-    return found.abs(), scores
+    (gradients,) = torch.autograd.grad(scores.gather(1, wanted[:, None]).sum(), images)
+    return gradients.abs(), scores

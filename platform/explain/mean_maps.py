@@ -1,4 +1,4 @@
-"""All test images of each training looked at: shares of face regions, and mean maps class by class, children beside adults."""
+"""Maps of each training's test images, at most MOST: shares of face regions, and mean maps class by class, of children and of adults."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from platform.explain.selection import RoleImages, find_metadata, select_adults
 from trainables.streams import make_generator
 
 MOST = 128
-"""test images of a training, at most"""
+"""maximum number of test images of a training"""
 OF_A_CLASS = 32
-"""adults of a class, at most"""
+"""maximum number of adults of a class"""
 MapFunction = Callable[[LoadedNetwork, torch.Tensor, "torch.Tensor | None", bool], SaliencyMaps]
-"""network, images, classes (none: the answered ones), whether the untrained one is meant -> maps"""
+"""(network, images, classes (None: the predicted ones), whether to use the untrained network) -> maps"""
 
 
 class MeanMap(NamedTuple):
@@ -34,30 +34,30 @@ class MeanMap(NamedTuple):
 
 
 def measure_maps(networks: list[LoadedNetwork], sets: list[RoleImages], look: MapFunction) -> tuple[list[MeanMap], list[MapEnergy]]:
-    """Means and shares; no shares where the data know no face regions."""
+    """Return mean maps and region shares; no shares if the data have no face regions."""
     classes = networks[0].task.classes
     adults = select_adults(sets, classes, OF_A_CLASS)
     means: list[MeanMap] = []
-    looked: list[MapEnergy] = []
-    for arm in dict.fromkeys(one.arm for one in networks):
-        shown: dict[str, list[tuple[torch.Tensor, torch.Tensor, np.ndarray]]] = {}
-        for one in (each for each in networks if each.arm == arm):
-            rows = np.sort(make_generator(0, "explain", "measured").permutation(len(one.task.test.rows))[:MOST])
-            pixels, labels = one.task.test.pixels[rows], one.task.test.labels[rows]
-            found, blank = look(one, pixels, labels, False), look(one, pixels, labels, True)
+    energies: list[MapEnergy] = []
+    for arm in dict.fromkeys(network.arm for network in networks):
+        batches: dict[str, list[tuple[torch.Tensor, torch.Tensor, np.ndarray]]] = {}
+        for loaded in (network for network in networks if network.arm == arm):
+            rows = np.sort(make_generator(0, "explain", "measured").permutation(len(loaded.task.test.rows))[:MOST])
+            pixels, labels = loaded.task.test.pixels[rows], loaded.task.test.labels[rows]
+            trained, untrained = look(loaded, pixels, labels, False), look(loaded, pixels, labels, True)
             metadata, populations = find_metadata(pixels, sets)
-            whom = max(populations, key=populations.count) or "test images"
-            shown.setdefault(whom, []).append((pixels, labels, found.maps))
-            where = make_region_masks(metadata, pixels.shape[-1])
-            if where is not None:
-                right = found.probabilities.argmax(1) == labels.numpy()
-                parts = compute_energy_shares(found.maps, where), compute_energy_shares(blank.maps, where), where.mean((2, 3))
-                looked.append(MapEnergy(arm, one.replicate, right, *parts, correlate_maps(found.maps, blank.maps)))
+            main_population = max(populations, key=populations.count) or "test images"
+            batches.setdefault(main_population, []).append((pixels, labels, trained.maps))
+            masks = make_region_masks(metadata, pixels.shape[-1])
+            if masks is not None:
+                correct = trained.probabilities.argmax(1) == labels.numpy()
+                region_shares = compute_energy_shares(trained.maps, masks), compute_energy_shares(untrained.maps, masks), masks.mean((2, 3))
+                energies.append(MapEnergy(arm, loaded.replicate, correct, *region_shares, correlate_maps(trained.maps, untrained.maps)))
             if adults is not None:
-                whole, pixels, labels = adults
-                shown.setdefault(f"adults ({whole.role})", []).append((pixels, labels, look(one, pixels, labels, False).maps))
-        means += [_average_maps(arm, whom, parts, len(classes)) for whom, parts in shown.items()]
-    return means, looked
+                adult_set, pixels, labels = adults
+                batches.setdefault(f"adults ({adult_set.role})", []).append((pixels, labels, look(loaded, pixels, labels, False).maps))
+        means += [_average_maps(arm, population, parts, len(classes)) for population, parts in batches.items()]
+    return means, energies
 
 
 def _average_maps(arm: str, whom: str, parts: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]], classes: int) -> MeanMap:

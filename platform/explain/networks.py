@@ -1,4 +1,4 @@
-"""Networks of finished cells, opened again: trained, and as they were before; which layer a map is taken from."""
+"""Networks of finished cells, loaded with trained and with initial parameters; and the layer from which a map is taken."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -16,26 +16,26 @@ from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")
 COARSEST = 6
-"""pixels a side: a smaller map cannot tell an eye from a brow"""
+"""minimum side of a map in pixels: a smaller map cannot tell an eye from a brow"""
 
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A cell's network, on the CPU, in evaluation mode, in fp32."""
+    """A cell's network on the CPU, in evaluation mode, in fp32."""
 
     arm: str
     replicate: Value
     task: Task
     network: nn.Module
-    """float images [n, c, s, s] to class scores; the selected epoch's parameters"""
+    """float images [n, c, s, s] to class scores, with the selected epoch's parameters"""
     untrained: nn.Module
-    """the same before its first step: what does not depend on the weights is seen there, too"""
+    """the same before its first training step: its maps show what does not depend on the weights"""
     seen: set[bytes] = field(repr=False)
-    """`hash_images` of the images it was trained or selected on"""
+    """`hash_images` of its training and validation images"""
 
 
 def load_networks(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> LoadedNetwork:
-    """BadRequest where the cell has kept no parameters."""
+    """Load a cell's networks. BadRequest if the cell has kept no parameters, or classifies clips."""
     state = folder.get_checkpoint(cell.key)
     if not state or "modules" not in state or "phase" in state:
         raise BadRequest(f"{cell.name} has kept no parameters")
@@ -44,58 +44,59 @@ def load_networks(cell: Cell, compared: str, replicated: str, folder: RunFolder)
         raise BadRequest(f"{cell.name} answers for clips, of which there are no maps; --only leaves it out")
     trained, untrained = make_method(cell, task), make_method(cell, task)
     trained.modules.load_state_dict(state["modules"])
-    known = {print_ for images in (task.train, task.val) for print_ in hash_images(images.pixels)}
+    seen = {digest for images in (task.train, task.val) for digest in hash_images(images.pixels)}
     return LoadedNetwork(
         str(cell.axes[compared]),
         cell.axes[replicated],
         task,
         _freeze_network(trained.build_network()),
         _freeze_network(untrained.build_network()),
-        known,
+        seen,
     )
 
 
 def hash_images(pixels: torch.Tensor) -> list[bytes]:
-    """What tells images apart, whichever data set, part or row they come from: hashes of their bytes."""
+    """Return hashes of the images' bytes, which identify an image across data sets, splits and rows."""
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels.numpy()]
 
 
 def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> tuple[str, nn.Module, int]:
-    """The layer a map is taken from, its name, and its map's side; `image` [1, c, s, s] shows what the layers give.
+    """Return the name of the layer from which a map is taken, the layer, and the side of its map. `image` [1, c, s, s] is passed
+    through the network.
 
-    Without a wish: the end of the last stage of convolutions whose maps are COARSEST or more a side, or else of the finest. BadRequest
-    for a name that is no layer with a map, or a network without convolutions.
+    If `wanted` is None, this is the end of the last stage of convolutions whose maps have a side of COARSEST or more; if there is
+    none, of the stage with the finest maps. BadRequest for a name that is no layer with a map, and for a network without convolutions.
     """
-    found: dict[str, tuple[nn.Module, int]] = {}
+    outputs: dict[str, tuple[nn.Module, int]] = {}
     hooks = []
     for name, module in network.named_modules():
 
         def note(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
             if isinstance(output, torch.Tensor) and output.ndim == 4:
-                found.pop(name, None)
-                found[name] = module, output.shape[-1]  # in the order in which they end
+                outputs.pop(name, None)
+                outputs[name] = module, output.shape[-1]  # in the order in which the modules finish
 
         hooks.append(module.register_forward_hook(note))
     with torch.no_grad():
         network(normalise_images(image))
     for hook in hooks:
         hook.remove()
-    names = {name.removeprefix("encoder."): name for name in found if name}
+    names = {name.removeprefix("encoder."): name for name in outputs if name}
     if wanted is not None:
         if wanted.removeprefix("encoder.") not in names:
             raise make_unknown_error("layer", wanted, names)
         name = names[wanted.removeprefix("encoder.")]
-        return (name, *found[name])
-    sides = [side for module, side in found.values() if isinstance(module, nn.Conv2d)]
+        return (name, *outputs[name])
+    sides = [side for module, side in outputs.values() if isinstance(module, nn.Conv2d)]
     if not sides:
         raise BadRequest("this network has no convolutions, so there is no map of them; --how saliency needs none")
-    fine = [side for side in sides if side >= COARSEST] or [max(sides)]
-    name = [name for name, (_, side) in found.items() if side == fine[-1]][-1]
-    return (name, *found[name])
+    fine_sides = [side for side in sides if side >= COARSEST] or [max(sides)]
+    name = [name for name, (_, side) in outputs.items() if side == fine_sides[-1]][-1]
+    return (name, *outputs[name])
 
 
 def _freeze_network(network: nn.Module) -> nn.Module:
-    """In evaluation mode; nothing in it overwrites a map that was just taken."""
+    """Set evaluation mode, and turn off in-place operations, which would overwrite a recorded activation."""
     for module in network.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]

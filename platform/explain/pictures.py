@@ -1,4 +1,4 @@
-"""The user's own pictures: read as the networks' images are, each refusal one line; what the networks say of them as a table."""
+"""The user's own pictures: read in the format of the networks' images, with one line per rejected file, and a table of the predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from trainables.data.decode import crop_square, decode_picture
 from trainables.registry import BadRequest
 
 SMALLEST, LONGEST = 24, 1.6
-"""a face's picture has so many pixels a side, and is no longer than so many times its width"""
+"""a picture of a face has a side of at least SMALLEST pixels, and its longer side is at most LONGEST times the shorter"""
 KINDS = SUFFIXES | {".gif", ".webp"}
 
 
 def read_pictures(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tensor, list[str]]:
-    """Names within the folder, images uint8 [n, channels, size, size], and a line for each picture that was left out.
+    """Return names relative to the folder, images uint8 [n, channels, size, size], and one line for each picture that was left out.
 
-    BadRequest where there is no such folder, or nothing in it can be used.
+    BadRequest if there is no such folder, or none of its files can be used.
     """
     if not folder.is_dir():
         raise BadRequest(f"--images {folder}: {'is a file, not a folder of pictures' if folder.exists() else 'no such folder'}")
@@ -41,32 +41,32 @@ def read_pictures(folder: Path, size: int, channels: int) -> tuple[list[str], to
 
 
 def find_true_class(name: str, classes: tuple[str, ...]) -> str:
-    """The class that the picture's folder is called after; empty where it is none."""
+    """Return the class after which the picture's folder is named; empty if there is none."""
     return next((part for part in reversed(Path(name).parts[:-1]) if part in classes), "")
 
 
 def tabulate_predictions(
     names: list[str], said: Sequence[tuple[str, object, np.ndarray]], classes: tuple[str, ...], compared: str, replicated: str
 ) -> pd.DataFrame:
-    """A row a picture, an arm and a replicate, and one of the arm's mean; `said` holds probabilities [n, classes] of each."""
+    """Return one row per picture, arm and replicate, and per arm's mean. `said` holds (arm, replicate, probabilities [n, classes])."""
     rows = []
     for arm in dict.fromkeys(arm for arm, _, _ in said):
-        mine = [(replicate, shares) for name, replicate, shares in said if name == arm]
-        for replicate, shares in [*mine, ("mean", np.mean([shares for _, shares in mine], axis=0))]:
-            for name, share in zip(names, shares, strict=True):
+        predictions = [(label, array) for owner, label, array in said if owner == arm]
+        for replicate, probabilities in [*predictions, ("mean", np.mean([array for _, array in predictions], axis=0))]:
+            for name, row_probabilities in zip(names, probabilities, strict=True):
                 row = {
                     "picture": name,
                     "true": find_true_class(name, classes),
                     compared: arm,
                     replicated: replicate,
-                    "answer": classes[int(share.argmax())],
+                    "answer": classes[int(row_probabilities.argmax())],
                 }
-                rows.append(row | {f"p_{each}": round(float(p), 4) for each, p in zip(classes, share, strict=True)})
+                rows.append(row | {f"p_{label}": round(float(p), 4) for label, p in zip(classes, row_probabilities, strict=True)})
     return pd.DataFrame(rows).sort_values("picture", kind="stable")
 
 
 def _check_picture(file: Path) -> None:
-    """DataError for what would be read as something else than it is, and for what is no picture of a face by its shape."""
+    """Raise DataError for a file that would be misread, and for one whose shape is not that of a face picture."""
     try:
         with Image.open(file) as picture:
             frames, mode, (width, height) = getattr(picture, "n_frames", 1), picture.mode, picture.size

@@ -1,4 +1,4 @@
-"""Maps of what a run's networks look at: of its test images, or of the user's pictures."""
+"""Draw maps of what a run's networks look at: on its test images, or on the user's pictures."""
 
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from trainables.storage.store import RunFolder
 
 
 def find_study(folder: RunFolder) -> Study:
-    first = read_cells(folder)[0]
-    return STUDIES.find(first.study)(first.scale)  # type: ignore[arg-type]
+    cell = read_cells(folder)[0]
+    return STUDIES.find(cell.study)(cell.scale)  # type: ignore[arg-type]
 
 
 def format_place(condition: selection.Condition) -> str:
@@ -31,22 +31,22 @@ def format_place(condition: selection.Condition) -> str:
 
 
 def prepare_maps(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple[MapFunction, str]:
-    """How maps are made, and the layer's name and side, of each arm where they differ. BadRequest for a layer that is not there."""
+    """Return the function that makes maps, and the layer's name and side, per arm if they differ. BadRequest for an unknown layer."""
     if how == "saliency" and layer is not None:
         raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
     layers: dict[int, torch.nn.Module] = {}
     names: dict[str, str] = {}
-    for one in networks if how != "saliency" else ():
-        for network in (one.network, one.untrained):
-            name, layers[id(network)], side = find_layer(network, one.task.test.pixels[:1], layer)
-        names[one.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
+    for loaded in networks if how != "saliency" else ():
+        for network in (loaded.network, loaded.untrained):
+            name, layers[id(network)], side = find_layer(network, loaded.task.test.pixels[:1], layer)
+        names[loaded.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
 
     def look(one: LoadedNetwork, pixels: torch.Tensor, classes: torch.Tensor | None, untrained: bool) -> SaliencyMaps:
         network = one.untrained if untrained else one.network
         return compute_maps(network, layers.get(id(network), network), pixels, classes, how)
 
-    alike = list(dict.fromkeys(names.values()))
-    return look, alike[0] if len(alike) == 1 else ", ".join(f"{arm}: {name}" for arm, name in names.items())
+    layer_texts = list(dict.fromkeys(names.values()))
+    return look, layer_texts[0] if len(layer_texts) == 1 else ", ".join(f"{arm}: {name}" for arm, name in names.items())
 
 
 def explain_test_images(
@@ -58,68 +58,73 @@ def explain_test_images(
     said: dict[str, Any],
     count: int,
 ) -> str:
-    """Sheets of test images and of class means, and the shares of face regions: into RUN/explain/HOW, the board and the report."""
+    """Write sheets of test images and of class means, and the shares of face regions, to RUN/explain/HOW, TensorBoard and the report."""
     classes, how = networks[0].task.classes, str(said["how"])
     faces = selection.choose_faces(networks, sets, count)
-    pixels, labels = torch.cat([each.pixels for each in faces]), torch.tensor([each.label for each in faces])
-    found = [look(one, pixels, labels, False) for one in networks]
-    means, looked = measure_maps(networks, sets, look)
+    pixels, labels = torch.cat([face.pixels for face in faces]), torch.tensor([face.label for face in faces])
+    maps = [look(loaded, pixels, labels, False) for loaded in networks]
+    means, energies = measure_maps(networks, sets, look)
     sheets = {"averages": sheet_layout.lay_out_means(means, classes, how)}
-    for number, each in enumerate(faces):
-        name = f"{number + 1:02d}-{classes[each.label]}"
-        sheets[f"sheet-{name}"] = sheet_layout.lay_out_image(each, number, networks, found, classes, how, study.replicated)
+    for number, face in enumerate(faces):
+        name = f"{number + 1:02d}-{classes[face.label]}"
+        sheets[f"sheet-{name}"] = sheet_layout.lay_out_image(face, number, networks, maps, classes, how, study.replicated)
         if how == "saliency" and number < len(classes):
-            sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(each, networks, classes)
-    shares, likeness = regions.summarise_energy(looked), regions.summarise_likeness(looked)
-    place = ("explain", how.replace("+", "p"))
-    for path in folder.files.find(folder.get_path(*place)):  # of an earlier run, with other images
+            sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(face, networks, classes)
+    shares, likeness = regions.summarise_energy(energies), regions.summarise_likeness(energies)
+    parts = ("explain", how.replace("+", "p"))
+    for path in folder.files.find(folder.get_path(*parts)):  # left by an earlier run with other images
         folder.files.rm_file(path)
     if shares:
-        folder.put(regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *place, "regions.csv")
+        folder.put(regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *parts, "regions.csv")
         print(format_shares(shares, likeness))
     else:
         said["notes"].append("the data know no face regions: no shares of maps within them")
-    save_sheets(sheets, folder, *place)
-    rendered = all("rendered" in whole.faces.title for whole in sets)
+    save_sheets(sheets, folder, *parts)
+    rendered = all("rendered" in role_images.faces.title for role_images in sets)
     folder.put_json(
-        to_json_value(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *place, "explain.json"
+        to_json_value(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *parts, "explain.json"
     )
-    board.write_images(folder, "/".join(place), {name: sheet.render_png() for name, sheet in sheets.items()})
+    board.write_images(folder, "/".join(parts), {name: sheet.render_png() for name, sheet in sheets.items()})
     print(f"in the report: {write_report(folder)}")
-    return folder.get_path(*place)
+    return folder.get_path(*parts)
 
 
 def explain_pictures(
     images: Path, networks: list[LoadedNetwork], look: MapFunction, folder: RunFolder, study: Study, said: dict[str, Any]
 ) -> str:
-    """Sheets of the user's pictures and what is answered: into RUN/explain/pictures, and nowhere else: they may be of a person."""
+    """Write sheets of the user's pictures and the predictions to RUN/explain/pictures only, since the pictures may show a person."""
     task = networks[0].task
     names, pixels, left_out = pictures.read_pictures(images, task.size, task.channels)
     said["notes"] += left_out
-    labels = torch.tensor([task.classes.index(true) if (true := pictures.find_true_class(name, task.classes)) else -1 for name in names])
-    found = []
-    for one in networks:
-        answered = look(one, pixels, None, False)
-        known = labels >= 0
-        if known.any():
-            answered.maps[known.numpy()] = look(one, pixels[known], labels[known], False).maps
-        found.append(answered)
-    faces = [ChosenImage(pixels[k : k + 1], int(labels[k]), hash_images(pixels[k : k + 1])[0], name) for k, name in enumerate(names)]
-    place = ("explain", "pictures")
+    labels = torch.tensor(
+        [task.classes.index(true_class) if (true_class := pictures.find_true_class(name, task.classes)) else -1 for name in names]
+    )
+    maps = []
+    for loaded in networks:
+        network_maps = look(loaded, pixels, None, False)
+        labelled = labels >= 0
+        if labelled.any():
+            network_maps.maps[labelled.numpy()] = look(loaded, pixels[labelled], labels[labelled], False).maps
+        maps.append(network_maps)
+    faces = [
+        ChosenImage(pixels[index : index + 1], int(labels[index]), hash_images(pixels[index : index + 1])[0], name)
+        for index, name in enumerate(names)
+    ]
+    parts = ("explain", "pictures")
     save_sheets(
         {
-            f"{number + 1:03d}-{Path(each.said).stem}": sheet_layout.lay_out_image(
-                each, number, networks, found, task.classes, str(said["how"]), study.replicated
+            f"{number + 1:03d}-{Path(face.said).stem}": sheet_layout.lay_out_image(
+                face, number, networks, maps, task.classes, str(said["how"]), study.replicated
             )
-            for number, each in enumerate(faces)
+            for number, face in enumerate(faces)
         },
         folder,
-        *place,
+        *parts,
     )
-    answers = [(one.arm, one.replicate, maps.probabilities) for one, maps in zip(networks, found, strict=True)]
+    answers = [(loaded.arm, loaded.replicate, network_maps.probabilities) for loaded, network_maps in zip(networks, maps, strict=True)]
     answered_table = pictures.tabulate_predictions(names, answers, task.classes, study.compared, study.replicated)
-    folder.put(answered_table.to_csv(index=False, lineterminator="\n").encode(), *place, "predictions.csv")
-    return folder.get_path(*place)
+    folder.put(answered_table.to_csv(index=False, lineterminator="\n").encode(), *parts, "predictions.csv")
+    return folder.get_path(*parts)
 
 
 def save_sheets(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> None:
@@ -129,14 +134,14 @@ def save_sheets(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> Non
 
 
 def format_shares(shares: list[regions.EnergyShare], likeness: dict[str, Interval]) -> str:
-    """Percent of map energy by region, with the untrained network's and the area's beside it."""
+    """Return percentages of map energy by region, with the untrained network's and the area's below them."""
     lines = [f"{'':32}" + "".join(f"{region:>22}" for region in regions.REGIONS)]
     for arm in dict.fromkeys(row.arm for row in shares):
         for answer in dict.fromkeys(row.answer for row in shares if row.arm == arm):
-            mine = [row for row in shares if (row.arm, row.answer) == (arm, answer)]
-            lines.append(f"{arm + ', ' + answer:32}" + "".join(f"{format_share(row.trained):>22}" for row in mine))
-            lines.append(f"{'  untrained network':32}" + "".join(f"{format_share(row.untrained):>22}" for row in mine))
-            lines.append(f"{'  area':32}" + "".join(f"{100 * row.area:>22.1f}" for row in mine))
+            arm_rows = [row for row in shares if (row.arm, row.answer) == (arm, answer)]
+            lines.append(f"{arm + ', ' + answer:32}" + "".join(f"{format_share(row.trained):>22}" for row in arm_rows))
+            lines.append(f"{'  untrained network':32}" + "".join(f"{format_share(row.untrained):>22}" for row in arm_rows))
+            lines.append(f"{'  area':32}" + "".join(f"{100 * row.area:>22.1f}" for row in arm_rows))
         lines.append(f"  rank correlation with the untrained network's maps: {likeness[arm].mean:.2f}")
     return "\n".join(["share of map energy, % [95 % over replicates]", *lines])
 

@@ -1,4 +1,4 @@
-"""What is shown: which cells of a run, at which condition, and which of their test images, with what the data sets know of them."""
+"""Selection of what is shown: the cells of a run, their condition, and test images with their metadata."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class ChosenImage:
     label: int
     print_: bytes
     said: str
-    """who it shows, as far as is known"""
+    """who the image shows, as far as is known"""
 
 
 @dataclass(frozen=True)
@@ -41,98 +41,102 @@ class RoleImages:
     role: str
     faces: FaceDataset
     pixels: torch.Tensor
-    """uint8 [n, c, s, s], grey where the task takes colours away"""
+    """uint8 [n, c, s, s], grey if the task removes colour"""
     population: str
-    """children, adults, or empty where nothing tells"""
+    """children, adults, or empty if unknown"""
 
 
 def choose_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list[Cell], Condition, list[str]]:
-    """The finished cells at one condition that have kept their parameters, that condition, and a line on what was left out.
+    """Return the finished cells at one condition that have kept their parameters, that condition, and a line on what was left out.
 
-    `only` narrows axes, each AXIS=V,V. Of an axis left open the largest number is taken, or the first word.
+    `only` narrows axes, each AXIS=V,V. On an axis left open, the largest number is taken, or the first value if not all are numbers.
     """
-    done, kept = folder.list_done(), folder.list_kept()
+    done, with_parameters = folder.list_done(), folder.list_kept()
     cells = folder.get_shown_cells()
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
     for option in only:
-        axis, equals, wanted = option.partition("=")
-        if not (axis and equals and wanted):
+        axis, equals, choices = option.partition("=")
+        if not (axis and equals and choices):
             raise BadRequest(f"--only {option}: expected --only AXIS=V,V")
         if axis not in cells[0].axes:
             raise make_unknown_error(f"axis of {study.name}", axis, cells[0].axes)
-        known = list(dict.fromkeys(cell.axes[axis] for cell in cells))
-        values = [_match_value(axis, known, text) for text in wanted.split(",")]
+        axis_values = list(dict.fromkeys(cell.axes[axis] for cell in cells))
+        values = [_match_value(axis, axis_values, text) for text in choices.split(",")]
         cells = [cell for cell in cells if cell.axes[axis] in values]
     condition: Condition = {}
     for axis in study.condition_axes:
         values = list(dict.fromkeys(cell.axes[axis] for cell in cells))
         condition[axis] = max(values) if all(type(value) in (int, float) for value in values) else values[0]  # type: ignore[type-var]
         cells = [cell for cell in cells if cell.axes[axis] == condition[axis]]
-    ready = [cell for cell in cells if cell.key in done & kept]
+    ready = [cell for cell in cells if cell.key in done & with_parameters]
     if not ready:
-        lacking = "none has kept its parameters" if done & {cell.key for cell in cells} else "none is finished"
-        raise BadRequest(
-            f"{folder.uri}: of {len(cells)} trainings asked for {lacking}; python -m platform.grid with --keep best makes them"
-        )
-    lost = len(cells) - len(ready)
-    return ready, condition, [f"{lost} of {len(cells)} trainings are not finished or have kept no parameters: left out"] if lost else []
+        reason = "none has kept its parameters" if done & {cell.key for cell in cells} else "none is finished"
+        raise BadRequest(f"{folder.uri}: of {len(cells)} trainings asked for {reason}; python -m platform.grid with --keep best makes them")
+    missing = len(cells) - len(ready)
+    return (
+        ready,
+        condition,
+        [f"{missing} of {len(cells)} trainings are not finished or have kept no parameters: left out"] if missing else [],
+    )
 
 
 def load_whole_sets(cells: list[Cell], task: Task) -> list[RoleImages]:
-    """The data sets of these cells, in the size and the colours of their task."""
-    found: dict[str, RoleImages] = {}
+    """Return the data sets of these cells, in the size and the colours of their task."""
+    sets: dict[str, RoleImages] = {}
     for cell in cells:
         for role, data in cell.data.items():
-            if role not in found:
+            if role not in sets:
                 faces = load_faces(data.source, cell.task_settings["size"], cell.task_settings["colour"])
                 pixels = torch.from_numpy(faces.images)
                 pixels = convert_to_grey(pixels) if (pixels.shape[1], task.channels) == (3, 1) else pixels
-                found[role] = RoleImages(role, faces, pixels, _find_population(data, faces))
-    return list(found.values())
+                sets[role] = RoleImages(role, faces, pixels, _find_population(data, faces))
+    return list(sets.values())
 
 
 def find_metadata(images: torch.Tensor, sets: list[RoleImages]) -> tuple[pd.DataFrame, list[str]]:
-    """What the data sets know of images, by their content, and the population of the set that each is of."""
-    place = {print_: (number, row) for number, whole in enumerate(sets) for row, print_ in enumerate(hash_images(whole.pixels))}
-    at = [place.get(print_) for print_ in hash_images(images)]
-    rows = [sets[found[0]].faces.metadata.iloc[found[1]] if found else pd.Series(dtype=object) for found in at]
-    return pd.DataFrame(rows).reset_index(drop=True), [sets[found[0]].population if found else "" for found in at]
+    """Return the metadata of each image and the population of its data set; images are matched by content."""
+    locations = {
+        digest: (number, row) for number, role_images in enumerate(sets) for row, digest in enumerate(hash_images(role_images.pixels))
+    }
+    matches = [locations.get(digest) for digest in hash_images(images)]
+    rows = [sets[match[0]].faces.metadata.iloc[match[1]] if match else pd.Series(dtype=object) for match in matches]
+    return pd.DataFrame(rows).reset_index(drop=True), [sets[match[0]].population if match else "" for match in matches]
 
 
 def select_adults(sets: list[RoleImages], classes: tuple[str, ...], each: int) -> tuple[RoleImages, torch.Tensor, torch.Tensor] | None:
-    """The first set of adults that has all classes, and at most `each` of its images of each: pixels, labels. None where there is none."""
-    for whole in sets:
-        if whole.population == "adults" and set(classes) <= set(whole.faces.classes):
-            number = {whole.faces.classes.index(name): label for label, name in enumerate(classes)}
-            labels = np.array([number.get(label, -1) for label in whole.faces.labels.tolist()])
+    """Return the first set of adults with all classes, and pixels and labels of at most `each` images per class. None if no set fits."""
+    for role_images in sets:
+        if role_images.population == "adults" and set(classes) <= set(role_images.faces.classes):
+            new_labels = {role_images.faces.classes.index(name): label for label, name in enumerate(classes)}
+            labels = np.array([new_labels.get(label, -1) for label in role_images.faces.labels.tolist()])
             rng = make_generator(0, "explain", "adults")
             rows = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:each] for label in range(len(classes))])
-            return whole, whole.pixels[rows], torch.from_numpy(labels[rows])
+            return role_images, role_images.pixels[rows], torch.from_numpy(labels[rows])
     return None
 
 
 def choose_faces(networks: list[LoadedNetwork], sets: list[RoleImages], count: int) -> list[ChosenImage]:
-    """Test images of as many replicates as can be, the classes by turns; which of them is a matter of chance, the same every time."""
-    often: dict[bytes, int] = {}
-    first: dict[bytes, tuple[torch.Tensor, int]] = {}
-    for one in {each.replicate: each for each in networks}.values():
-        test = one.task.test
-        for row, print_ in enumerate(hash_images(test.pixels)):
-            often[print_] = often.get(print_, 0) + 1
-            first.setdefault(print_, (test.pixels[row : row + 1], int(test.labels[row])))
-    order = make_generator(0, "explain", "faces").permutation(len(first))
-    ranked = sorted(zip(order.tolist(), first, strict=True), key=lambda each: (-often[each[1]], each[0]))
-    turns: dict[int, int] = {}
-    by_turns = []
-    for place, (_, print_) in enumerate(ranked):
-        label = first[print_][1]
-        turns[label] = turns.get(label, 0) + 1
-        by_turns.append((turns[label], label, place, print_))
-    taken = [print_ for *_, print_ in sorted(by_turns)[:count]]
-    metadata, _ = find_metadata(torch.cat([first[print_][0] for print_ in taken]), sets)
-    said = [_describe_metadata(row) for _, row in metadata.iterrows()]
-    return [ChosenImage(*first[print_], print_, text) for print_, text in zip(taken, said, strict=True)]
+    """Choose `count` test images, the classes in turn: those in most replicates' test sets first, then in a reproducible random order."""
+    counts: dict[bytes, int] = {}
+    examples: dict[bytes, tuple[torch.Tensor, int]] = {}
+    for loaded in {network.replicate: network for network in networks}.values():
+        test = loaded.task.test
+        for row, digest in enumerate(hash_images(test.pixels)):
+            counts[digest] = counts.get(digest, 0) + 1
+            examples.setdefault(digest, (test.pixels[row : row + 1], int(test.labels[row])))
+    order = make_generator(0, "explain", "faces").permutation(len(examples))
+    ranked = sorted(zip(order.tolist(), examples, strict=True), key=lambda item: (-counts[item[1]], item[0]))
+    class_counts: dict[int, int] = {}
+    queue = []
+    for rank, (_, digest) in enumerate(ranked):
+        label = examples[digest][1]
+        class_counts[label] = class_counts.get(label, 0) + 1
+        queue.append((class_counts[label], label, rank, digest))
+    chosen = [digest for *_, digest in sorted(queue)[:count]]
+    metadata, _ = find_metadata(torch.cat([examples[digest][0] for digest in chosen]), sets)
+    descriptions = [_describe_metadata(row) for _, row in metadata.iterrows()]
+    return [ChosenImage(*examples[digest], digest, text) for digest, text in zip(chosen, descriptions, strict=True)]
 
 
 def _find_population(data: Data, faces: FaceDataset) -> str:
@@ -144,11 +148,11 @@ def _find_population(data: Data, faces: FaceDataset) -> str:
 
 
 def _describe_metadata(metadata: "pd.Series[Any]") -> str:
-    there = {name: str(metadata[name]) for name in ("subject", "age", "source") if name in metadata and pd.notna(metadata[name])}
-    if "age" in there:
-        there["age"] = f"{float(there['age']):g} years"
-    there["source"] = there.get("source", "").rpartition("/")[2] if "subject" not in there else ""
-    return ", ".join(filter(None, there.values()))
+    fields = {name: str(metadata[name]) for name in ("subject", "age", "source") if name in metadata and pd.notna(metadata[name])}
+    if "age" in fields:
+        fields["age"] = f"{float(fields['age']):g} years"
+    fields["source"] = fields.get("source", "").rpartition("/")[2] if "subject" not in fields else ""
+    return ", ".join(filter(None, fields.values()))
 
 
 def _match_value(axis: str, values: list[Value], text: str) -> Value:

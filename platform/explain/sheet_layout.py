@@ -1,4 +1,4 @@
-"""The sheets: one image with methods as rows and seeds as columns, mean maps class by class, and saliency step by step."""
+"""Layout of the sheets: one image with arms as rows and seeds as columns, mean maps class by class, and saliency step by step."""
 
 import torch
 
@@ -24,7 +24,7 @@ from trainables.cell import Value
 
 NAMES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "saliency": "Saliency"}
 TOP = 3.4 * LINE
-"""where the first row of pictures begins"""
+"""y of the first row of pictures"""
 
 
 def lay_out_image(
@@ -36,10 +36,10 @@ def lay_out_image(
     how: str,
     replicated: str,
 ) -> Sheet:
-    """Maps of one image, the `number`th of each of `found`: rows are arms, columns replicates. A true label below 0 is not known."""
+    """Lay out maps of one image, the `number`th of each of `found`. Rows are arms, columns replicates. A true label below 0 is unknown."""
     arms, replicates = _order_networks(networks)
     left = max(measure_text(arm) for arm in arms) + 2 * GAP
-    at = left + TILE + 3 * GAP
+    maps_left = left + TILE + 3 * GAP
     sheet = Sheet()
     true = classes[shown.label] if shown.label >= 0 else "not known"
     sheet.add_text(GAP, 0.9 * LINE, f"true class: {true}", 13)
@@ -49,22 +49,22 @@ def lay_out_image(
         sheet.add_text(left - GAP, y + TILE / 2, arm, anchor="r")
         if row == 0:
             sheet.add_tile(left, y, render_face(shown.pixels[0].numpy()))
-        for one, maps in zip(networks, found, strict=True):
-            if one.arm != arm:
+        for loaded, maps in zip(networks, found, strict=True):
+            if loaded.arm != arm:
                 continue
-            x = at + replicates.index(one.replicate) * (TILE + GAP)
-            answer, share = int(maps.probabilities[number].argmax()), float(maps.probabilities[number].max())
+            x = maps_left + replicates.index(loaded.replicate) * (TILE + GAP)
+            answer, probability = int(maps.probabilities[number].argmax()), float(maps.probabilities[number].max())
             border = NEUTRAL if shown.label < 0 else RIGHT if answer == shown.label else WRONG
-            sheet.add_tile(x, y, render_overlay(shown.pixels[0].numpy(), maps.maps[number]), border, dashed=shown.print_ in one.seen)
-            sheet.add_text(x + TILE / 2, y + TILE + 0.6 * LINE, f"{classes[answer]} {100 * share:.0f} %", 9, border, "m")
+            sheet.add_tile(x, y, render_overlay(shown.pixels[0].numpy(), maps.maps[number]), border, dashed=shown.print_ in loaded.seen)
+            sheet.add_text(x + TILE / 2, y + TILE + 0.6 * LINE, f"{classes[answer]} {100 * probability:.0f} %", 9, border, "m")
     for column, replicate in enumerate(replicates):
-        sheet.add_text(at + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, f"{replicated} {replicate}", 10, SOFT, "m")
-    end = TOP + len(arms) * (TILE + LINE + GAP)
-    of = "the true class" if shown.label >= 0 else "the class answered"
+        sheet.add_text(maps_left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, f"{replicated} {replicate}", 10, SOFT, "m")
+    bottom = TOP + len(arms) * (TILE + LINE + GAP)
+    target = "the true class" if shown.label >= 0 else "the class answered"
     sheet.add_text(
         GAP,
-        end + 0.5 * LINE,
-        f"{NAMES[how]} of {of}. Green: answered right, red: wrong. Dashed: this training has seen the image.",
+        bottom + 0.5 * LINE,
+        f"{NAMES[how]} of {target}. Green: answered right, red: wrong. Dashed: this training has seen the image.",
         9,
         SOFT,
     )
@@ -72,18 +72,18 @@ def lay_out_image(
 
 
 def lay_out_means(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sheet:
-    """Mean map over mean face: rows are arms and whom they are shown, columns classes."""
+    """Lay out mean maps over mean faces. Rows are arms and the populations of their images, columns are classes."""
     left = max(max(measure_text(row.arm), measure_text(row.whom, 9)) for row in rows) + 2 * GAP
     sheet = Sheet()
     sheet.add_text(GAP, 0.9 * LINE, f"Where the networks look, class by class ({NAMES[how]})", 13)
     for column, name in enumerate(classes):
         sheet.add_text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, anchor="m")
-    y, before = TOP, ""
+    y, previous_arm = TOP, ""
     for arm, whom, images, maps, counts in rows:
-        y += GAP if before and arm != before else 0
-        if arm != before:
+        y += GAP if previous_arm and arm != previous_arm else 0
+        if arm != previous_arm:
             sheet.add_text(left - GAP, y + TILE / 2 - 0.6 * LINE, arm, anchor="r")
-        before = arm
+        previous_arm = arm
         sheet.add_text(left - GAP, y + TILE / 2 + 0.5 * LINE, whom, 9, SOFT, "r")
         for column in range(len(classes)):
             if counts[column]:
@@ -101,7 +101,7 @@ def lay_out_means(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sh
 
 
 def lay_out_saliency(shown: ChosenImage, networks: list[LoadedNetwork], classes: tuple[str, ...]) -> Sheet:
-    """Saliency step by step, of each arm's first replicate: the image, |gradient| in each channel, their maximum, and it over the image."""
+    """Lay out saliency for each arm's first replicate: the image, |gradient| per channel, their maximum, and the maximum over the image."""
     arms, _ = _order_networks(networks)
     left = max(measure_text(arm) for arm in arms) + 2 * GAP
     channels = ("red", "green", "blue") if shown.pixels.shape[1] == 3 else ("grey",)
@@ -110,20 +110,20 @@ def lay_out_saliency(shown: ChosenImage, networks: list[LoadedNetwork], classes:
     for column, name in enumerate(("image", *(f"|gradient|, {name}" for name in channels), "maximum", "overlay")):
         sheet.add_text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, SOFT, "m")
     for row, arm in enumerate(arms):
-        one = next(each for each in networks if each.arm == arm)
+        loaded = next(network for network in networks if network.arm == arm)
         y = TOP + row * (TILE + GAP)
-        found = compute_gradients(one.network, shown.pixels, torch.tensor([shown.label]))[0]
-        found = found / max(float(found.max()), 1e-12)
-        largest = found.max(0)
+        gradients = compute_gradients(loaded.network, shown.pixels, torch.tensor([shown.label]))[0]
+        gradients = gradients / max(float(gradients.max()), 1e-12)
+        largest = gradients.max(0)
         image = shown.pixels[0].numpy()
         sheet.add_text(left - GAP, y + TILE / 2, arm, anchor="r")
         for column, picture in enumerate(
-            (render_face(image), *map(render_heat_map, found), render_heat_map(largest), render_overlay(image, largest))
+            (render_face(image), *map(render_heat_map, gradients), render_heat_map(largest), render_overlay(image, largest))
         ):
             sheet.add_tile(left + column * (TILE + GAP), y, picture)
     return sheet
 
 
 def _order_networks(networks: list[LoadedNetwork]) -> tuple[list[str], list[Value]]:
-    """Arms and replicates, in the order of the grid."""
-    return list(dict.fromkeys(one.arm for one in networks)), list(dict.fromkeys(one.replicate for one in networks))
+    """Return arms and replicates in the order of the grid."""
+    return list(dict.fromkeys(loaded.arm for loaded in networks)), list(dict.fromkeys(loaded.replicate for loaded in networks))

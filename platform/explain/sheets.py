@@ -1,4 +1,4 @@
-"""Sheets: faces and maps laid out with their names, written as a PNG and as an SVG whose letters are letters."""
+"""Sheets: faces and maps laid out with their names, rendered as a PNG and as an SVG whose text stays text."""
 
 import base64
 import io
@@ -11,18 +11,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 TILE, GAP, LINE = 88, 8, 15
-"""pixels of a picture's side, between pictures, and of a line of text"""
+"""in pixels: side of a picture, gap between pictures, height of a line of text"""
 SHARP = 2
-"""pixels of the PNG for one of the layout"""
+"""pixels of the PNG per pixel of the layout"""
 RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#8a939c"
 INK, SOFT = "#1c2126", "#68727d"
 Anchor = str
-"""l, m or r: where a text is held"""
+"""l, m or r: the end or the middle by which a text is placed"""
 
 
 @dataclass
 class Sheet:
-    """Pictures and texts at places, in pixels from the upper left corner; as large as they need."""
+    """Pictures and texts at positions in pixels from the upper left corner. The sheet is as large as they need."""
 
     _tiles: list[tuple[float, float, np.ndarray, str, bool]] = field(default_factory=list)
     _texts: list[tuple[float, float, str, float, str, Anchor]] = field(default_factory=list)
@@ -30,12 +30,12 @@ class Sheet:
     _height: float = 0.0
 
     def add_tile(self, x: float, y: float, picture: np.ndarray, border: str = "", dashed: bool = False) -> None:
-        """A picture uint8 [h, w, 3] with its upper left corner at x, y; a dashed border is for what is to be read with care."""
+        """Add a picture uint8 [h, w, 3] with its upper left corner at x, y. A dashed border means that it must be read with care."""
         self._tiles.append((x, y, picture, border, dashed))
         self._width, self._height = max(self._width, x + TILE + GAP), max(self._height, y + TILE + GAP)
 
     def add_text(self, x: float, y: float, text: str, size: float = 11, colour: str = INK, anchor: Anchor = "l") -> None:
-        """A line of text, y its middle."""
+        """Add a line of text; y is its middle."""
         self._texts.append((x, y, text, size, colour, anchor))
         end = x + measure_text(text, size) * {"l": 1, "m": 0.5, "r": 0}[anchor]
         self._width, self._height = max(self._width, end + GAP), max(self._height, y + LINE)
@@ -44,7 +44,7 @@ class Sheet:
         image = Image.new("RGB", (round(self._width * SHARP), round(self._height * SHARP)), "white")
         draw = ImageDraw.Draw(image)
         for x, y, picture, border, dashed in self._tiles:
-            box = [round(SHARP * each) for each in (x, y, x + TILE, y + TILE)]
+            box = [round(SHARP * edge) for edge in (x, y, x + TILE, y + TILE)]
             large = cv2.resize(picture, (TILE * SHARP, TILE * SHARP), interpolation=cv2.INTER_CUBIC)
             image.paste(Image.fromarray(large), (box[0], box[1]))
             if border:
@@ -62,7 +62,7 @@ class Sheet:
         ]
         for x, y, picture, border, dashed in self._tiles:
             buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "JPEG", quality=88, subsampling=0)  # a third of a PNG: a report holds hundreds
+            Image.fromarray(picture).save(buffer, "JPEG", quality=88, subsampling=0)  # a third of a PNG's size: a report holds hundreds
             data = base64.b64encode(buffer.getvalue()).decode()
             parts.append(f'<image x="{x:.0f}" y="{y:.0f}" width="{TILE}" height="{TILE}" href="data:image/jpeg;base64,{data}"/>')
             if border:
@@ -85,14 +85,14 @@ def measure_text(text: str, size: float = 11) -> float:
 
 
 def render_face(pixels: np.ndarray, side: int = TILE) -> np.ndarray:
-    """An image uint8 [c, s, s] as a picture uint8 [side, side, 3]."""
+    """Return an image uint8 [c, s, s] as a picture uint8 [side, side, 3]."""
     picture = np.repeat(pixels, 3, axis=0) if len(pixels) == 1 else pixels
     large = cv2.resize(np.ascontiguousarray(picture.transpose(1, 2, 0)), (side, side), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, np.uint8)
 
 
 def render_overlay(pixels: np.ndarray, found: np.ndarray, side: int = TILE) -> np.ndarray:
-    """A map float [s, s], 0 to 1, over its image uint8 [c, s, s]: the face stays grey where the map is low, and glows where it is high."""
+    """Draw a map float [s, s], 0 to 1, over its image uint8 [c, s, s]: the face stays grey at low values and glows at high ones."""
     grey = render_face(pixels, side).astype(np.float32).mean(2, keepdims=True)
     level = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)[:, :, None]
     glow = 255 * matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0])[:, :, :3]
@@ -101,7 +101,7 @@ def render_overlay(pixels: np.ndarray, found: np.ndarray, side: int = TILE) -> n
 
 
 def render_heat_map(found: np.ndarray, side: int = TILE) -> np.ndarray:
-    """A map float [s, s], 0 to 1, alone: uint8 [side, side, 3]."""
+    """Draw a map float [s, s], 0 to 1, without an image: uint8 [side, side, 3]."""
     large = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_NEAREST), 0, 1)
     return np.asarray(255 * matplotlib.colormaps["inferno"](large)[:, :, :3], np.uint8)
 

@@ -1,6 +1,6 @@
-"""Run a study's grid: expand it, skip what is done, train the rest on warm Ray Train workers, draw TensorBoard and the report."""
+"""Run a study's grid: expand it, skip finished cells, train the rest on warm Ray Train workers, write TensorBoard files and the report."""
 
-if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
@@ -38,25 +38,25 @@ def main(
     ] = "best",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
 ) -> None:
-    """Run a study's grid; the same command again goes on where it stopped. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    """Run a study's grid. The same command again resumes it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
         if keep not in get_args(Keep):
             raise make_unknown_error("--keep", keep, get_args(Keep))
-        wanted = narrow_study(STUDIES.find(study), scale, only or [], seeds, set_ or [])
+        narrowed = narrow_study(STUDIES.find(study), scale, only or [], seeds, set_ or [])
         if use:
-            wanted = replace(wanted, found=read_best_file(use, wanted))
-        cells = wanted.make_cells(read_roles(wanted, data or []))
-        check_buildable(wanted, cells)
-        folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}")
+            narrowed = replace(narrowed, found=read_best_file(use, narrowed))
+        cells = narrowed.make_cells(read_roles(narrowed, data or []))
+        check_buildable(narrowed, cells)
+        folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
         if dry_run:
             from platform.grid.estimate import estimate_grid
 
-            known = folder.get_choice(get_device_kind(get_device()))
-            print(estimate_grid(wanted, cells, folder.list_done(), slots, pack, AutotuneResult.from_json(known) if known else None))
+            stored = folder.get_choice(get_device_kind(get_device()))
+            print(estimate_grid(narrowed, cells, folder.list_done(), slots, pack, AutotuneResult.from_json(stored) if stored else None))
             return
     with exit_on_error(folder.uri, resumable=True):
-        code = run_grid(wanted, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
-    raise typer.Exit(code)
+        exit_code = run_grid(narrowed, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
+    raise typer.Exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How long a grid will take here, by measurement: what --dry-run says. Nothing is trained to its end, and Ray is not started.
+"""Estimate how long a grid takes on this machine, by measurement (`--dry-run`). No cell is trained to its end, and Ray is not started.
 
-Steps are counted for every combination of conditions, by its own method and phases on a part of its training images; seconds are
-measured once for each value of the compared axis, at its combination of fewest steps, and scaled by steps and images from there.
+Steps are counted for every combination of the compared axis and the conditions, with the cell's own method and phases, on a part of
+its training images. Seconds are measured once for each value of the compared axis and of the non-numeric conditions, at the
+combination with the fewest steps, and scaled from there by steps and images.
 """
 
 import itertools
@@ -29,20 +30,20 @@ from trainables.loop import get_device, get_requested_execution, make_method, ma
 from trainables.methods.method import Method, Phase
 
 FEW = 16
-"""training images a count or a measurement begins with"""
+"""training images with which a count or a measurement begins"""
 STEPS = 16
-"""an epoch of so many steps counts finely enough: with fewer, more images are taken, until all are"""
+"""steps per epoch that make a count accurate enough; with fewer, the count takes more images, up to all"""
 LONG_S = 1.0
-"""a measurement as long as this is taken for good; a shorter one has warmed up, and is made again with more images"""
+"""a measurement of at least this length is final; a shorter one is a warm-up and is repeated with more images"""
 
 
 class Size(NamedTuple):
-    """What one training consists of."""
+    """The phases and the numbers of images of one training."""
 
     phases: tuple[tuple[int, int], ...]
-    """(epochs, steps an epoch) of each"""
+    """(epochs, steps per epoch) of each phase"""
     val: int
-    """images"""
+    """validation images"""
     test: int
 
     @property
@@ -51,25 +52,25 @@ class Size(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """Seconds of a phase's parts."""
+    """Seconds that the parts of a phase take."""
 
     first: float
-    """making ready the phase and its first epoch, by step of an epoch: both grow with the images"""
+    """to prepare the phase and its first epoch, per step of an epoch: both grow with the number of images"""
     again: float
-    """making ready a later epoch, by step"""
+    """to prepare a later epoch, per step"""
     step: float
     finish: float
-    """an epoch's end, by validation image"""
+    """to finish an epoch, per validation image"""
 
 
 class Rates(NamedTuple):
-    """What the parts of one training take, in seconds."""
+    """Seconds that the parts of one training take."""
 
     build: float
-    """task and method"""
+    """to make task and method"""
     phases: tuple[Pace, ...]
     logits: float
-    """by image"""
+    """inference, per image"""
 
     def estimate_seconds(self, size: Size) -> float:
         total = self.build + self.logits * (size.val + size.test)
@@ -79,28 +80,29 @@ class Rates(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How trainings would be made here."""
+    """How trainings run on this machine."""
 
     device: torch.device
     chosen: ExecutionConfig = REFERENCE
-    """of cells that ask for none"""
+    """execution configuration of cells that request none"""
     pack: int = 1
-    """side by side in one process"""
+    """trainings that one process interleaves"""
 
 
 def estimate_grid(
     study: Study, cells: list[Cell], done: set[str], slots: int | None, pack: int | None = None, choice: AutotuneResult | None = None
 ) -> str:
-    """The cells to do, their steps and seconds, and the time for all with `slots` at once (none: one a GPU, or one a core).
+    """Return as text the cells to train, their steps and seconds, and the total time with `slots` slots (None: one per GPU or core).
 
-    `pack` is as for the grid; `choice` the run folder's arithmetic: where it has none yet, one is made, and not kept. An axis of numbers
-    says how much is trained, and is scaled; an axis of words says what, and each of its values is measured.
+    `pack` is the grid's option. `choice` is the run folder's autotuning result; if it has none yet, one is measured and not stored.
+    The values of a numeric axis determine how much is trained, so their times are scaled. The values of another axis determine what is
+    trained, so each is measured.
     """
     todo = [cell for cell in cells if cell.key not in done]
     head = f"{study.name}, {study.scale} scale: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to do"
     if not todo:
         return head
-    torch.set_num_threads(1)  # as a worker has
+    torch.set_num_threads(1)  # as in a worker
     device = get_device()
     if choice is None and any(get_requested_execution(cell) is None for cell in todo):
         task = make_task(todo[0], device)
@@ -111,38 +113,40 @@ def estimate_grid(
 
     rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
     for value in dict.fromkeys(cell.axes[study.compared] for cell in todo):
-        mine = [_get_combination(study, cell) for cell in todo if cell.axes[study.compared] == value]
-        if mine:
-            steps, times = {sizes[each].total_steps for each in mine}, {seconds[each] for each in mine}
-            rows.append((str(value), str(len(mine)), _format_range(steps, "{:,}".format), _format_range(times, format_duration)))
-    each = [seconds[_get_combination(study, cell)] for cell in todo]
+        points = [_get_combination(study, cell) for cell in todo if cell.axes[study.compared] == value]
+        if points:
+            steps, times = {sizes[point].total_steps for point in points}, {seconds[point] for point in points}
+            rows.append((str(value), str(len(points)), _format_range(steps, "{:,}".format), _format_range(times, format_duration)))
+    cell_seconds = [seconds[_get_combination(study, cell)] for cell in todo]
     slots = min(slots or gpus or os.cpu_count() or 1, math.ceil(len(todo) / way.pack))
-    total = max(sum(each) / slots, max(each))
-    how = f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.execution})" if choice else "")
+    total = max(sum(cell_seconds) / slots, max(cell_seconds))
+    setup = (
+        f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.execution})" if choice else "")
+    )
     return "\n".join(
         [
             head,
             "",
             *_format_table(rows),
             "",
-            f"about {format_duration(total)} on this machine with {how}; starting the workers comes on top",
+            f"about {format_duration(total)} on this machine with {setup}; starting the workers comes on top",
         ]
     )
 
 
 def _measure_combinations(study: Study, todo: list[Cell], way: Way) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
-    """Size and seconds of each combination: of its first replicate."""
-    first: dict[tuple[Value, ...], Cell] = {}
-    kinds: dict[tuple[Value, ...], list[tuple[Value, ...]]] = defaultdict(list)
-    words = [axis for axis, values in study.condition_axes.items() if not all(type(value) in (int, float) for value in values)]
+    """Return size and seconds of each combination, measured on its first replicate."""
+    first_cells: dict[tuple[Value, ...], Cell] = {}
+    groups: dict[tuple[Value, ...], list[tuple[Value, ...]]] = defaultdict(list)
+    word_axes = [axis for axis, values in study.condition_axes.items() if not all(type(value) in (int, float) for value in values)]
     for cell in todo:
-        if (point := _get_combination(study, cell)) not in first:
-            first[point] = cell
-            kinds[tuple(cell.axes[axis] for axis in (study.compared, *words))].append(point)
-    sizes = {point: count_steps(cell, way.device) for point, cell in first.items()}
+        if (point := _get_combination(study, cell)) not in first_cells:
+            first_cells[point] = cell
+            groups[tuple(cell.axes[axis] for axis in (study.compared, *word_axes))].append(point)
+    sizes = {point: count_steps(cell, way.device) for point, cell in first_cells.items()}
     seconds: dict[tuple[Value, ...], float] = {}
-    for points in kinds.values():
-        rates = measure_rates(first[min(points, key=lambda point: sizes[point].total_steps)], way)
+    for points in groups.values():
+        rates = measure_rates(first_cells[min(points, key=lambda point: sizes[point].total_steps)], way)
         seconds |= {point: rates.estimate_seconds(sizes[point]) for point in points}
     return sizes, seconds
 
@@ -152,66 +156,66 @@ def _get_combination(study: Study, cell: Cell) -> tuple[Value, ...]:
 
 
 def count_steps(cell: Cell, device: torch.device) -> Size:
-    """The phases, epochs and steps of a cell, without crafting or encoding all its images.
+    """Count the phases, epochs and steps of a cell without augmenting or encoding all its images.
 
-    A part of the training images gives the steps for all in proportion: exact where a batch divides what they make, and else
-    within one in `STEPS`.
+    The steps for a part of the training images are scaled in proportion to all. The count is exact where the batch size divides the
+    number of samples made from these images. Otherwise its error is at most one step in `STEPS`.
     """
     task = make_task(cell, device)
     method = make_method(cell, task)
     for module in method.modules.values():
         module.forward = _make_constant_forward(module.forward)
-    every, images = len(task.train.labels), FEW
+    total, images = len(task.train.labels), FEW
     while True:
-        images = min(images, every)
+        images = min(images, total)
         method.task = _thin_task(task, images)
         phases = method.build_phases()
         steps = []
         for phase in phases:
             phase.begin_phase()
             steps.append(phase.start_epoch(0))
-        if images == every or min(steps) >= STEPS:
+        if images == total or min(steps) >= STEPS:
             break
         images *= 2
-    scaled = ((phase.epochs, max(1, number * every // images)) for phase, number in zip(phases, steps, strict=True))
+    scaled = ((phase.epochs, max(1, count * total // images)) for phase, count in zip(phases, steps, strict=True))
     return Size(tuple(scaled), len(task.val.labels), len(task.test.labels))
 
 
 def _make_constant_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A network that looks at one sample ever and says the same of all others: enough to count by, at no cost."""
-    seen: list[Tensor] = []
+    """Return a forward function that computes one sample once and repeats its output for all others: enough to count by, at no cost."""
+    outputs: list[Tensor] = []
 
     def answer(batch: Tensor) -> Tensor:
-        if not seen:
-            seen.append(forward(batch[:1]))
-        return seen[0].expand(len(batch), *seen[0].shape[1:])
+        if not outputs:
+            outputs.append(forward(batch[:1]))
+        return outputs[0].expand(len(batch), *outputs[0].shape[1:])
 
     return answer
 
 
 def measure_rates(cell: Cell, way: Way) -> Rates:
-    """The rates of a cell, by the parts of its training at work on a part of its images."""
+    """Measure the rates of a cell by running the parts of its training on a part of its images."""
     device, execution = way.device, get_requested_execution(cell) or way.chosen
-    began = _read_clock(device)
+    start = _read_clock(device)
     task = make_task(cell, device)
     methods = [make_method(cell, task, execution) for _ in range(way.pack)]
-    build, images = (_read_clock(device) - began) / way.pack, FEW
+    build, images = (_read_clock(device) - start) / way.pack, FEW
     while True:
-        began = _read_clock(device)
+        start = _read_clock(device)
         for method in methods:
             method.task = _thin_task(task, images)
-        alike = zip(*(method.build_phases() for method in methods), strict=True)
+        packs = zip(*(method.build_phases() for method in methods), strict=True)
         with execution.autocast(device):
-            rates = Rates(build, tuple(_time_step(phases, methods[0], device) for phases in alike), _time_inference(methods[0], device))
-        if images >= len(task.train.labels) or _read_clock(device) - began >= LONG_S:
+            rates = Rates(build, tuple(_time_step(phases, methods[0], device) for phases in packs), _time_inference(methods[0], device))
+        if images >= len(task.train.labels) or _read_clock(device) - start >= LONG_S:
             return rates
         images *= 4
 
 
 def _time_step(phases: tuple[Phase, ...], method: Method, device: torch.device) -> Pace:
-    """Of the same phase of a pack of trainings, a step of each in turn."""
+    """Time one phase of a pack of trainings, whose steps are interleaved."""
     first = phases[0]
-    began = _read_clock(device)
+    start = _read_clock(device)
     first.begin_phase()
     steps = first.start_epoch(0)
     ready = _read_clock(device)
@@ -224,14 +228,19 @@ def _time_step(phases: tuple[Phase, ...], method: Method, device: torch.device) 
     times = [_read_clock(device)]
     while len(times) <= 20 and times[-1] - times[0] < LONG_S / 2:
         for member in members:
-            with member.use_own_state(), torch.autocast(device.type, enabled=False):  # a step opens its own
+            with member.use_own_state(), torch.autocast(device.type, enabled=False):  # a step opens its own autocast context
                 next(member.training)
         times.append(_read_clock(device))
-    took = np.diff(times) / len(phases)
+    step_times = np.diff(times) / len(phases)
     finish = _read_clock(device)
     first.finish_epoch(0)
     finish = _read_clock(device) - finish
-    return Pace((ready - began) / steps, again / steps, median(took[1:] if len(took) > 1 else took), finish / len(method.task.val.labels))
+    return Pace(
+        (ready - start) / steps,
+        again / steps,
+        median(step_times[1:] if len(step_times) > 1 else step_times),
+        finish / len(method.task.val.labels),
+    )
 
 
 def _run_steps(phase: Phase, steps: int) -> Generator[None, None, None]:
@@ -242,10 +251,10 @@ def _run_steps(phase: Phase, steps: int) -> Generator[None, None, None]:
 
 
 def _time_inference(method: Method, device: torch.device) -> float:
-    began = _read_clock(device)
+    start = _read_clock(device)
     with torch.no_grad():
         method.compute_logits(method.task.val.pixels)
-    return (_read_clock(device) - began) / len(method.task.val.labels)
+    return (_read_clock(device) - start) / len(method.task.val.labels)
 
 
 def _read_clock(device: torch.device) -> float:
@@ -255,7 +264,7 @@ def _read_clock(device: torch.device) -> float:
 
 
 def _thin_task(task: Task, images: int) -> Task:
-    """The task with this many training images, and no more validation images, spread evenly."""
+    """Return the task with at most `images` training images and at most as many validation images, evenly spaced."""
 
     def some(every: Images) -> Images:
         rows = np.linspace(0, len(every.rows) - 1, min(images, len(every.rows))).astype(np.int64)
@@ -270,6 +279,6 @@ def _format_range(values: set[Any], text: Callable[[Any], str]) -> str:
 
 
 def _format_table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of aligned columns, the first to the left."""
+    """Return lines of aligned columns: the first left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

@@ -1,4 +1,4 @@
-"""A grid: skip what is done, train the rest on warm Ray Train workers, draw TensorBoard and the report."""
+"""Run a grid: skip finished cells, train the rest on warm Ray Train workers, write TensorBoard files and the report."""
 
 import contextlib
 import os
@@ -21,20 +21,20 @@ from trainables.storage.store import RunFolder
 
 
 def check_buildable(study: Study, cells: list[Cell]) -> None:
-    """Make each kind of task and method once, so that what cannot be made is said before anything starts."""
+    """Make each kind of task and method once, so that an invalid one is reported before anything starts."""
     tasks: dict[str, Task] = {}
     methods = set()
     for cell in cells:
-        kind = repr((cell.task, cell.task_settings))
-        if kind not in tasks:
-            tasks[kind] = make_task(cell, torch.device("cpu"))
+        task_id = repr((cell.task, cell.task_settings))
+        if task_id not in tasks:
+            tasks[task_id] = make_task(cell, torch.device("cpu"))
         if cell.axes[study.compared] not in methods:
             methods.add(cell.axes[study.compared])
-            make_method(cell, tasks[kind])
+            make_method(cell, tasks[task_id])
 
 
 def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Train what is not done, then draw; returns the exit code. `how` are the options of `schedule.run_cells`."""
+    """Train the unfinished cells, then write the results; return the exit code. `how` holds the options of `schedule.run_cells`."""
     with lock_run(folder):
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
@@ -42,13 +42,13 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
             print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
             with redirect_output(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train_cells(study, todo, folder, progress, how)
-        folder.verify_owner()  # a folder on a disk does so before every write
+        folder.verify_owner()  # a local folder checks this before every write
         draw_results(study, cells, folder)
         return int(not {cell.key for cell in todo} <= folder.list_done())
 
 
 def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, how: dict[str, Any]) -> None:
-    """Run the cells through Ray, until all have ended. Raises Fatal or OSError where going on makes no sense."""
+    """Train the cells on Ray until all have ended. Raises Fatal or OSError where the run cannot continue."""
     by_key = {cell.key: cell for cell in todo}
 
     def listen(event: dict[str, Any]) -> None:
@@ -58,13 +58,13 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Pro
         elif event["kind"] == "done":
             board.finish_cell(by_key[event["key"]])
 
-    with start_ray(progress.stream) as ready:
-        from platform.launch import schedule  # seconds of imports, while Ray comes up
+    with start_ray(progress.stream) as wait_for_ray:
+        from platform.launch import schedule  # slow imports, which overlap with Ray's start
         from platform.tensorboard.board import Board
 
         with contextlib.closing(Board(folder, study)) as board:
             context = describe_commit() | {"driver_pid": os.getpid()}
-            ready()
+            wait_for_ray()
             schedule.run_cells(todo, folder, listen, tick=progress.refresh_line, context=context, **how)
 
 
@@ -73,13 +73,13 @@ def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     from platform.tensorboard.board import Board
 
     board = Board(folder, study)
-    drawn = board.complete_runs(cells)
+    drawn_state = board.complete_runs(cells)
     board.close()
-    if not is_current(folder, drawn):
+    if not is_current(folder, drawn_state):
         from platform.report.write import write_report  # statistics and figures take seconds to import
 
         write_report(folder, study)
-        mark_report_current(folder, drawn)
+        mark_report_current(folder, drawn_state)
     ignore_signals()
     print(f"report: {folder.get_path('report', 'index.html')}", file=sys.stderr)
     if folder.local:

@@ -1,1 +1,1 @@
-"""What puts cells to work: Ray's life, the run lock, the worker pool, the schedule."""
+"""Running cells: Ray's lifetime, the run lock, the worker pool, the schedule."""

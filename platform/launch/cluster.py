@@ -1,4 +1,4 @@
-"""Ray, started or joined beside whatever the driver does meanwhile."""
+"""Start or join Ray in a thread, while the driver does other work."""
 
 import atexit
 import contextlib
@@ -20,33 +20,34 @@ from platform.terminal.supervisor import GOES_ON, ONCE_S, exit_process, report_l
 
 # Read by Ray at import, here and in every process it starts.
 os.environ.update(
-    RAY_CHDIR_TO_TRIAL_DIR="0",  # paths mean what the user typed
-    RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # one process less; it does not fit replica groups
+    RAY_CHDIR_TO_TRIAL_DIR="0",  # relative paths keep the meaning that they have for the user
+    RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # one process fewer; the watcher does not fit replica groups
     RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.5",
     RAY_TRAIN_METRICS_ENABLED="0",
-    RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S="90",  # Ray's ten minutes are long for a worker that has no memory left to answer with
-    RAY_USAGE_STATS_ENABLED="0",  # nothing leaves the building
+    RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S="90",  # Ray's default of ten minutes is too long for a worker that is out of memory
+    RAY_USAGE_STATS_ENABLED="0",  # no data leave the site
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board.py writes TensorBoard, the workers write the results
     TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
     TUNE_WARN_THRESHOLD_S="60",
 )
 
 DAEMONS = ("gcs_server", "raylet")
-"""without these a Ray is none; it would notice after a minute, and end the driver's process without a word"""
+"""Ray cannot work without these daemons. It would notice their death after a minute and end the driver's process without a message."""
 MEMBER = Path(__file__).resolve().parents[2] / ".cluster"
-"""On a machine of a cluster, the cluster's address: cluster.yaml's start commands write it there."""
+"""On a machine of a cluster, the file with the cluster's address. The start commands of cluster.yaml write it."""
 ANSWER_S = 45.0
-"""so long a cluster may take to answer"""
+"""seconds that a cluster may take to answer"""
 
 
 class Fatal(RuntimeError):
-    """Nothing more can be done: the disk is full, Ray or the workers cannot start."""
+    """The run cannot continue: the disk is full, or Ray or the workers cannot start."""
 
 
 def choose_address() -> str:
-    """Which Ray a command uses: the one of RAY_ADDRESS, else on a machine that cluster.yaml set up that cluster, else one of its own.
+    """Return the address of the Ray that a command uses.
 
-    Ray itself would join whatever was started last on this machine, a stranger's too.
+    It is RAY_ADDRESS if that is set. On a machine that cluster.yaml set up, it is that cluster. Otherwise it is "local", a Ray of the
+    command's own. Ray itself would join the Ray that was started last on this machine, even another user's.
     """
     if given := os.environ.get("RAY_ADDRESS"):
         return given
@@ -55,112 +56,115 @@ def choose_address() -> str:
 
 @contextlib.contextmanager
 def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
-    """Ray comes up in a thread; the function that is yielded waits for it, or raises Fatal. At the end Ray is stopped.
+    """Start or join Ray in a thread. The yielded function waits until Ray is up, or raises Fatal. At the end Ray is stopped.
 
-    The same thread stops it, and lives until then: Linux kills Ray's daemons when the thread that started them ends. Called in the
-    main thread, a scheduler's SIGTERM becomes Ctrl-C, and the second of either leaves at once, with a line on `stream`.
+    The same thread stops Ray, and lives until then: Linux kills Ray's daemons when the thread that started them ends. In the main thread, a
+    scheduler's SIGTERM raises KeyboardInterrupt, as Ctrl-C does, and a second signal ends the process at once with a line on `stream`.
     """
-    where = choose_address()
-    own: dict[str, Any] = {}
-    if where != "local":
+    address = choose_address()
+    options: dict[str, Any] = {}
+    if address != "local":
         if "RAY_ADDRESS" not in os.environ:
             os.environ.setdefault("RAY_AUTH_MODE", "token")
     else:
         check_loopback()
-        # of Ray's two sides the one that listens on 127.0.0.1: on Linux the other would open every port to the network
+        # with this setting Ray listens on 127.0.0.1; on Linux it would otherwise open every port to the network
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray alone; Ray would write one into the home folder
-        # no dashboard: it starts a dozen processes, and ray.init waits for them; whoever wants it starts Ray and sets RAY_ADDRESS
-        own = {"include_dashboard": False, "_temp_dir": str(find_session_root())}
-        remove_dead_sessions(Path(own["_temp_dir"]))
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # for this Ray only; Ray would write one to the home folder
+        # no dashboard: it starts a dozen processes, for which ray.init waits; to get one, start Ray by hand and set RAY_ADDRESS
+        options = {"include_dashboard": False, "_temp_dir": str(find_session_root())}
+        remove_dead_sessions(Path(options["_temp_dir"]))
 
-    import ray  # here, for a grid that has nothing to do imports this file, too
+    import ray  # imported here, because a grid with nothing to do imports this file too
 
     children.clear()
     stuck.clear()
-    up, over, heard = threading.Event(), threading.Event(), stream or sys.stderr
+    up, over, output = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
 
     def live() -> None:
         session = ""
         try:
-            if where != "local":
-                require_answer(where)
-            ray.init(where, log_to_driver=False, logging_level="ERROR", configure_logging=False, **own)
+            if address != "local":
+                require_answer(address)
+            ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
             session = open_session()
         except Exception as error:
-            said = " ".join(str(error).split())[:400] or type(error).__name__
-            reasons.append(f"Ray does not start: {said}" if where == "local" else f"the Ray cluster at {where} cannot be joined: {said}")
+            message = " ".join(str(error).split())[:400] or type(error).__name__
+            reasons.append(
+                f"Ray does not start: {message}" if address == "local" else f"the Ray cluster at {address} cannot be joined: {message}"
+            )
         up.set()
-        looked = 0.0
+        last_check = 0.0
         while not over.wait(0.1):
-            if time.monotonic() - looked > 0.5:
-                looked = time.monotonic()
+            if time.monotonic() - last_check > 0.5:
+                last_check = time.monotonic()
                 _remember_children(children)
-            if gone := list_dead_daemons():
-                report_lost(gone[0])
-                if not over.wait(12):  # whoever asked it something waits for an answer, be it the main thread
-                    _end_process(heard, 2, f"Ray's {gone[0]} died; what was finished is kept: {GOES_ON}")
+            if dead := list_dead_daemons():
+                report_lost(dead[0])
+                if not over.wait(12):  # threads that called Ray are blocked, possibly the main thread too
+                    _end_process(output, 2, f"Ray's {dead[0]} died; what was finished is kept: {GOES_ON}")
         if not must_abandon_ray():
             ray.shutdown()
             close_session(session)
 
     def ready() -> None:
-        if not up.wait(None if where == "local" else ANSWER_S):
-            raise Fatal(f"the Ray cluster at {where} does not answer within {ANSWER_S:.0f} s: ray status, there, says how it is")
+        if not up.wait(None if address == "local" else ANSWER_S):
+            raise Fatal(f"the Ray cluster at {address} does not answer within {ANSWER_S:.0f} s: ray status, there, says how it is")
         if reasons:
             raise Fatal(reasons[0])
         if threading.current_thread() is threading.main_thread():
-            _handle_signals(heard)  # again: Ray's own code has meanwhile made of SIGTERM an abort
-        if where != "local":
+            _handle_signals(output)  # again: Ray's own code has meanwhile made SIGTERM abort the process
+        if address != "local":
             print(describe_cluster(), file=stream or sys.stderr, flush=True)
 
     atexit.unregister(ray.shutdown)  # it would wait for a Ray that never comes up
     if threading.current_thread() is threading.main_thread():
-        _handle_signals(heard)
-    life = threading.Thread(target=live, daemon=True)
-    life.start()
+        _handle_signals(output)
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
     patience_s = 5.0
     try:
         yield ready
-        patience_s = 60.0  # all is done, and nobody in a hurry
+        patience_s = 60.0  # the work is done, so there is time for Ray to stop
     finally:
         over.set()
-        until = time.monotonic() + patience_s
-        while life.is_alive() and time.monotonic() < until:  # also of one that comes up: half of it cannot be stopped, but may never be up
-            life.join(0.1)
+        deadline = time.monotonic() + patience_s
+        # this also waits for a Ray that is still starting: a half-started Ray cannot be stopped, but it may never come up
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(0.1)
             _restore_signal_handlers()
         abandon_ray()
 
 
 def check_loopback() -> None:
-    """Fatal where this machine cannot reach itself, as in a container without any network: Ray would wait for that without a word."""
+    """Raise Fatal where this machine cannot reach itself, as in a container without a network: Ray would wait without a message."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2], timeout=10):
             pass
     except OSError as error:
-        said = error.strerror or error
-        raise Fatal(f"127.0.0.1 does not answer ({said}), and Ray needs the loopback interface: ip link set lo up") from None
+        reason = error.strerror or error
+        raise Fatal(f"127.0.0.1 does not answer ({reason}), and Ray needs the loopback interface: ip link set lo up") from None
 
 
 def list_dead_daemons() -> list[str]:
-    """Which of the daemons that we started have died; of a cluster that was joined there are none."""
+    """Return the names of the daemons started by this process that have died; empty for a joined cluster."""
     ray = sys.modules.get("ray")
     node = ray and ray._private.worker._global_node
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
 
 
 stuck = threading.Event()
-"""set by whoever leaves a thread behind in a call of Ray's: shut down under it, Ray would end the process, without a word"""
+"""Set where a thread is left behind in a call to Ray: a shutdown under that thread would end the process without a message."""
 
 
 def must_abandon_ray() -> bool:
-    """Whether this process's Ray can only be abandoned: half of it would wait for the other half."""
+    """Return whether this process's Ray can only be abandoned, because in a shutdown one half of it would wait for the other."""
     return bool(list_dead_daemons()) or stuck.is_set()
 
 
 children: dict[int, str] = {}
-"""processes that our raylet has started, and when each was born: its agents outlive it for minutes where nobody ends them"""
+"""Pid and start time of the processes that our raylet started. Its agents outlive it for minutes unless they are killed."""
 
 
 def _remember_children(children: dict[int, str]) -> None:
@@ -173,72 +177,72 @@ def _remember_children(children: dict[int, str]) -> None:
 
 
 def abandon_ray() -> None:
-    """End what our Ray has started. Its daemons end with this process, but its agents may take minutes to notice."""
-    for pid, when in list(children.items()):
-        if when and get_process_start(pid) == when:
+    """Kill the processes that our Ray started. Its daemons end with this process, but its agents may take minutes to notice."""
+    for pid, start in list(children.items()):
+        if start and get_process_start(pid) == start:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
 
 def _end_process(stream: TextIO, code: int, line: str) -> NoReturn:
-    """End the process here and now, and all that its Ray has started."""
+    """End this process now, and all processes that its Ray started."""
     abandon_ray()
     print_last(stream.fileno(), f"\n{line}")
     exit_process(code)
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a scheduler's or `kill`'s, and that of a terminal that is closed"""
+"""the signals of Ctrl-C, of a scheduler or `kill`, and of a closed terminal"""
 
 
 def _handle_signals(stream: TextIO) -> None:
     """Handle SIGNALS: the first one raises KeyboardInterrupt, a second one ends the process."""
-    # `nohup` ignores SIGHUP, and a shell that runs a script SIGINT for `COMMAND &`; SIGTERM is the way to end these
-    heard = [number for number in SIGNALS if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
-    began: list[float] = []
+    # `nohup` ignores SIGHUP, and a shell script ignores SIGINT for `COMMAND &`; such commands are ended by SIGTERM
+    numbers = [number for number in SIGNALS if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN]
+    first: list[float] = []
 
     def handle(number: int, frame: object) -> None:
-        if not began:
-            began.append(time.monotonic())
+        if not first:
+            first.append(time.monotonic())
             raise KeyboardInterrupt
-        if time.monotonic() - began[0] > ONCE_S:
+        if time.monotonic() - first[0] > ONCE_S:
             _end_process(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
 
-    for number in heard:
+    for number in numbers:
         signal.signal(number, handle)
 
 
 def _restore_signal_handlers() -> None:
-    """Ray's own code, shut down, has given SIGTERM back to the kernel, behind Python's back."""
+    """Install Python's handlers again: Ray's shutdown resets SIGTERM to the default action without Python's knowledge."""
     if threading.current_thread() is threading.main_thread():
-        for each in SIGNALS:
-            if handler := signal.getsignal(each):
-                signal.signal(each, handler)
+        for number in SIGNALS:
+            if handler := signal.getsignal(number):
+                signal.signal(number, handler)
 
 
 def require_answer(where: str, patience_s: float = 15.0) -> None:
-    """Raise where nobody listens at an address: Ray would try for minutes, and end the process."""
+    """Raise ConnectionError where nothing listens at an address: Ray would try for minutes, then end the process."""
     host, colon, port = where.rpartition(":")
     if where.startswith("ray://"):
         raise ConnectionError("a Ray client's driver would stay here: ray job submit --address http://HEAD:8265 sends it to the head")
     if not colon or not port.isdigit():
-        return  # auto, or nonsense: Ray knows
-    until = time.monotonic() + patience_s
+        return  # `auto` or an invalid address, which Ray handles
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
             return
         except OSError as error:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise ConnectionError(f"{error.strerror or error}; is it up? ray up, or unset RAY_ADDRESS, or remove {MEMBER}") from None
             time.sleep(1)
 
 
 def describe_cluster() -> str:
-    """Which cluster this is, in a line."""
+    """Describe the joined cluster in one line."""
     import ray
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    total = ray.cluster_resources()
-    has = ", ".join(f"{total[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in total)
-    return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address}: {len(nodes)} machines, {has}"
+    resources = ray.cluster_resources()
+    amounts = ", ".join(f"{resources[kind]:g} {kind}s" for kind in ("CPU", "GPU") if kind in resources)
+    return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address}: {len(nodes)} machines, {amounts}"

@@ -1,4 +1,4 @@
-"""The record of a run folder's driver, driver.json: which process holds the folder, on which host, and whether that process lives."""
+"""The record of a run folder's driver, driver.json: which process holds the folder, on which host, and whether that process is alive."""
 
 import os
 import socket
@@ -12,20 +12,20 @@ from trainables.storage.store import RunFolder
 
 Driver = dict[str, Any]
 BEAT_S = 20.0
-"""where files cannot be locked, the driver renews its record this often"""
+"""seconds between renewals of the driver's record, where files cannot be locked"""
 DEAD_S = 4 * BEAT_S
 
 
 def describe_self() -> Driver:
-    """The record of this process; `claim` is the id of its command."""
+    """Return the record of this process; `claim` is the id of its command."""
     parent = supervisor_pid()
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %Z")}
-    me |= {"born": get_process_start(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
-    return me | ({"supervisor": {"pid": parent, "born": get_process_start(parent)}} if parent else {})
+    record = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %Z")}
+    record |= {"born": get_process_start(os.getpid()), "beat": time.time(), "claim": uuid.uuid4().hex}
+    return record | ({"supervisor": {"pid": parent, "born": get_process_start(parent)}} if parent else {})
 
 
 def read_driver(folder: RunFolder) -> Driver:
-    """What the folder's record says; empty where it is missing or cannot be parsed."""
+    """Return the folder's record; empty where it is missing or cannot be parsed."""
     try:
         content = folder.get_json(DRIVER)
     except (ValueError, RecursionError):
@@ -34,7 +34,7 @@ def read_driver(folder: RunFolder) -> Driver:
 
 
 def is_alive(driver: Driver) -> bool:
-    """Whether the recorded process lives; on another host, whether it has renewed its record lately."""
+    """Return whether the recorded process is alive. For a process of another host: whether it has renewed its record within DEAD_S."""
     beat = driver.get("beat")
     if _is_here(driver):
         return _is_process_alive(driver)
@@ -42,9 +42,9 @@ def is_alive(driver: Driver) -> bool:
 
 
 def is_ending(driver: Driver) -> bool:
-    """Of a driver that still has its lock: whether it is about to end because it, or its supervisor, is dead.
+    """Return whether a driver that still has its lock is about to end, because it or its supervisor is dead.
 
-    Known for processes of this host only.
+    This is known only for processes of this host.
     """
     supervisor: Any = driver.get("supervisor")
     if not _is_here(driver) or "pid" not in driver:
@@ -54,7 +54,7 @@ def is_ending(driver: Driver) -> bool:
 
 
 def describe_driver(driver: Driver) -> str:
-    """The recorded command in words, by the process that the user started; by the driver where that one is dead."""
+    """Describe the recorded command by the process that the user started, or by the driver where that process is dead."""
     if {"pid", "host", "since"} <= set(driver):
         supervisor = driver.get("supervisor")
         command = driver
@@ -65,7 +65,7 @@ def describe_driver(driver: Driver) -> str:
 
 
 def get_process_start(pid: int) -> str:
-    """When a process began, in the kernel's ticks: a number that was given out again is another process. 0 is this process.
+    """Return the start time of a process in kernel ticks, which differs between processes that reuse a pid. 0 is this process.
 
     Empty where there is no such process, where it is dead and only waits for its parent, and on a system without /proc.
     """
@@ -78,7 +78,7 @@ def get_process_start(pid: int) -> str:
 
 
 def _is_here(driver: Driver) -> bool:
-    """Whether this host can tell if the recorded process lives."""
+    """Return whether this host can tell if the recorded process is alive."""
     return driver.get("host") == socket.gethostname() and bool(get_process_start(0))
 
 

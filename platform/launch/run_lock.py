@@ -17,21 +17,23 @@ from trainables.storage.owner import DRIVER, FolderLost
 from trainables.storage.store import RunFolder
 
 ENDING_S = 30.0
-"""how long a second command waits for a driver that is about to end"""
+"""seconds that a second command waits for a driver that is about to end"""
 RESTORED_S = 1.0
-"""a deleted record is restored after this time, so that a folder can be deleted: it has to be empty for that"""
+"""seconds after which a deleted record is restored. The delay makes it possible to delete the folder, which must be empty for that."""
 NAMED_S = 3.0
-"""how long a second command waits to read which driver refuses it: a record that was deleted is restored within this time"""
+"""seconds that a second command waits to read which driver holds the folder: a deleted record is restored within this time"""
 
 
 @contextlib.contextmanager
 def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
-    """Hold the run folder; meanwhile the folder verifies the lock before it writes. BadRequest, naming the driver that holds it already.
+    """Hold the run folder. Meanwhile the folder verifies the lock before it writes.
 
-    Files that killed writers left half-written are removed at both ends.
+    Raises BadRequest, naming the driver, where another driver holds the folder.
 
-    On a disk the kernel drops the lock with the process, however that ends. An object store has no locks: there the lock is a record that
-    the driver renews, and a record that was not renewed for DEAD_S seconds, or whose process is gone from this host, is void.
+    Files that killed writers left half-written are removed at the start and at the end.
+
+    On a disk the kernel drops the lock when the process ends, in whatever way. An object store has no locks. There the lock is a record
+    that the driver renews. A record is void if it was not renewed for DEAD_S seconds, or if its process no longer exists on this host.
     """
     lock = RunLock(folder)
     try:
@@ -39,10 +41,10 @@ def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
         folder.set_owner(lock.id, lock.verify)
         folder.remove_leftovers()
         yield lock
-        folder.remove_leftovers()  # a worker may have been killed while the command went on
+        folder.remove_leftovers()  # a worker may have been killed during the command
     except (FileNotFoundError, NotADirectoryError):
         if folder.owner:
-            lock.verify()  # the folder may have gone between a check and a write
+            lock.verify()  # the folder may have been moved or deleted between a check and a write
         raise
     finally:
         folder.set_owner("")
@@ -51,26 +53,26 @@ def lock_run(folder: RunFolder) -> Iterator["RunLock"]:
 
 def _wait_for_lock(lock: "RunLock") -> None:
     began = time.monotonic()
-    before: Driver = {}
-    told: Driver = {}
+    previous: Driver = {}
+    announced: Driver = {}
     while (holder := lock.try_acquire()) is not None:
         waited = time.monotonic() - began
         if is_ending(holder) and waited < ENDING_S:
-            if holder == before != told:  # not at once: the next driver may be about to write its record over that of a dead one
-                told = holder
+            if holder == previous != announced:  # only at the second look: another driver may be about to overwrite a dead one's record
+                announced = holder
                 print(make_printable(f"waiting for process {holder['pid']}, which is ending"), file=sys.stderr, flush=True)
         elif holder or waited > NAMED_S:
             advice = "wait for its end, stop it, or name another folder with --runs"
             raise BadRequest(f"{lock.folder.uri}: a driver works on it ({describe_driver(holder)}); {advice}")
-        before = holder
+        previous = holder
         time.sleep(0.2)
 
 
 class RunLock:
-    """The lock of one run folder: the id of its command, and on a disk the locks of the folder itself and of the record in it.
+    """The lock of one run folder: the id of its command, and on a disk the file locks of the folder itself and of the record in it.
 
-    The folder's lock holds where the record is deleted. Some file systems have no locks of folders, or no locks at all, and a network's
-    keeps those of folders to one machine.
+    The folder's lock holds even where the record is deleted. Some file systems cannot lock folders, or cannot lock at all, and a network
+    file system keeps locks of folders to one machine.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -85,7 +87,7 @@ class RunLock:
         self._missing_since: float | None = None
 
     def try_acquire(self) -> Driver | None:
-        """None where the lock is held now; else the record of the driver that holds it, empty where it cannot be read."""
+        """Try to take the lock. Return None where it is now held, else the record of the driver that holds it, empty if unreadable."""
         if not self.folder.local:
             return self._try_record()
         os.makedirs(self.folder.root, exist_ok=True)
@@ -121,7 +123,7 @@ class RunLock:
         except OSError:
             if self.folder.local:
                 raise
-            return  # a store that does not answer says nothing about the folder
+            return  # a store that does not answer gives no information on the folder
         if driver.get("claim") == self.id:
             self._missing_since = None
             return
@@ -151,7 +153,7 @@ class RunLock:
         self._file = self._directory = None
         self._directory_locked = False
 
-    # a disk
+    # on a disk
     def _is_same_folder(self) -> bool:
         assert self._directory is not None
         try:
@@ -167,7 +169,7 @@ class RunLock:
             return False
 
     def _open_record(self) -> BinaryIO:
-        """By the folder's descriptor: a folder that has come to the path meanwhile gets no record."""
+        """Open the record through the folder's descriptor, so that a different folder that now has the path gets no record."""
         try:
             descriptor = os.open(DRIVER, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666, dir_fd=self._directory)
         except OSError as error:
@@ -179,10 +181,10 @@ class RunLock:
         self._file.truncate(0)
         self._file.write(json.dumps(self.me).encode())
         self._file.flush()
-        os.fsync(self._file.fileno())  # a worker on another machine that shares the folder reads it
+        os.fsync(self._file.fileno())  # workers on other machines that share the folder read it
 
     def _restore_record(self) -> None:
-        with self._restoring:  # Tune's thread writes, too
+        with self._restoring:  # Tune's thread writes too
             now = time.monotonic()
             self._missing_since = self._missing_since or now
             if now - self._missing_since < RESTORED_S:
@@ -192,7 +194,7 @@ class RunLock:
                 file = self._open_record()
                 try:
                     _try_flock(file.fileno())
-                except BlockingIOError:  # a command on another machine, which a network's file system shows no lock of the folder
+                except BlockingIOError:  # held by another machine's command: a network file system does not show it the folder's lock
                     file.close()
                     return
                 self._file.close()
@@ -200,22 +202,22 @@ class RunLock:
             self._write_record()
             self._missing_since = None
 
-    # a store without locks
+    # on a store or file system without locks
     def _try_record(self) -> Driver | None:
-        there = read_driver(self.folder)
-        if there and is_alive(there):
-            return there
+        record = read_driver(self.folder)
+        if record and is_alive(record):
+            return record
         self.folder.put_json(self.me, DRIVER)
-        time.sleep(0.5)  # of two commands at once the later writer has the folder
-        if (there := read_driver(self.folder)).get("claim") != self.id:
-            return there
+        time.sleep(0.5)  # of two simultaneous commands the later writer gets the folder
+        if (record := read_driver(self.folder)).get("claim") != self.id:
+            return record
         self._over.clear()
         self._beat = threading.Thread(target=self._renew_record, daemon=True)
         self._beat.start()
         return None
 
     def _renew_record(self) -> None:
-        """Only a record that is still this command's: `verify` finds what became of another."""
+        """Renew the record only while it is still this command's. `verify` reports what happened to it otherwise."""
         folder = RunFolder(self.folder.uri, self.id)
         while not self._over.wait(BEAT_S):
             with contextlib.suppress(OSError, FolderLost):
@@ -224,7 +226,10 @@ class RunLock:
 
 
 def _try_flock(descriptor: int) -> bool:
-    """Whether it is locked now; False where the file system has no such locks. BlockingIOError where another process holds the lock."""
+    """Return whether the descriptor is now locked; False where the file system has no such locks.
+
+    Raises BlockingIOError where another process holds the lock.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

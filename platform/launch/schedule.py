@@ -1,4 +1,4 @@
-"""The Tuner: it takes cells and gives events. The only file here that imports ray.tune.
+"""Run cells with Ray Tune: take cells, give events. The only file here that imports ray.tune.
 
 Ray Train workers stay warm on every machine. Tune's trial actors post their cells to a dispatcher actor, and any worker takes cells of any
 trial from it. The trial actors and the dispatcher live on the head, which is the one machine that a grid cannot lose.
@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from platform.launch.cluster import Fatal, list_dead_daemons, stuck  # before Ray, which reads at import what this sets
+from platform.launch.cluster import Fatal, list_dead_daemons, stuck  # before Ray: it sets variables that Ray reads at import
 from platform.launch.sessions import get_own_session
 
 # isort: split
@@ -40,15 +40,15 @@ Ask = Callable[[str], list[Cell] | None]
 
 
 HEAD = {"node:__internal_head__": 0.001}
-"""what everything asks for that must not die with a worker's machine; its CPU would be taken from the workers"""
+"""resource that an actor requests if it must not die with a worker's machine; the head's CPUs are left to the workers"""
 TRIALS = 100
-"""Tune's own work and memory grow with the trials, so a larger grid has more packs a trial"""
+"""maximum number of trials: Tune's own work and memory grow with the trials, so a larger grid has more packs per trial"""
 VERIFY_S = 1.0
-"""how often the driver looks whether the run folder is still its own"""
+"""seconds between the driver's checks that the run folder is still its own"""
 VERIFY_STORE_S = 20.0
-"""the same on an object store, where it is a request"""
+"""the same on an object store, where a check is a request"""
 ACTORS = 32
-"""trial actors at once: each is a process on the head, and on a large cluster posts the packs of several slots"""
+"""maximum number of concurrent trial actors: each is a process on the head, and on a large cluster posts the packs of several slots"""
 
 
 class _TrialCallback(tune.Callback):
@@ -56,11 +56,11 @@ class _TrialCallback(tune.Callback):
         self.listen, self.over = listen, over
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks for a restore that we never do
+        return {}  # Tune pickles its callbacks for a restore, which never happens
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.over.is_set():
-            raise Fatal("stopped")  # the way out of Tuner.fit, which would first run every trial that is left
+            raise Fatal("stopped")  # leaves Tuner.fit, which would otherwise run every remaining trial first
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         for event in result["events"]:
@@ -68,47 +68,50 @@ class _TrialCallback(tune.Callback):
 
 
 def group_packs(cells: list[Cell], most: int) -> list[list[Cell]]:
-    """The cells in packs of at most so many that differ by their seed alone; in the order of each pack's first."""
-    alike: dict[str, list[list[Cell]]] = {}
+    """Group cells that differ only in their seed into packs of at most `most` cells.
+
+    The packs are in the order of their first cells.
+    """
+    packs_by_kind: dict[str, list[list[Cell]]] = {}
     packs = []
     for cell in cells:
         kind = repr((cell.method, cell.method_settings, cell.task_settings, cell.data, bool(cell.parent)))
-        mine = alike.setdefault(kind, [])
-        if not mine or len(mine[-1]) == most:
-            mine.append([])
-            packs.append(mine[-1])
-        mine[-1].append(cell)
+        kind_packs = packs_by_kind.setdefault(kind, [])
+        if not kind_packs or len(kind_packs[-1]) == most:
+            kind_packs.append([])
+            packs.append(kind_packs[-1])
+        kind_packs[-1].append(cell)
     return packs
 
 
 def group_trials(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list[list[list[Cell]]], int]:
-    """The packs in trials, and how many trials at once keep `slots` slots busy, with `spare` packs for each.
+    """Group packs into trials. Return the trials, and how many concurrent trials keep `slots` slots busy.
 
-    A pack a trial where that will do.
+    Each slot has `spare` packs ready. A trial has one pack where that suffices.
     """
     at_once = max(1, min(slots, ACTORS, len(packs)))
-    each = max(math.ceil(len(packs) / TRIALS), min(math.ceil(slots * spare / at_once), math.ceil(len(packs) / at_once)))
-    trials = [packs[first : first + each] for first in range(0, len(packs), each)]
+    packs_per_trial = max(math.ceil(len(packs) / TRIALS), min(math.ceil(slots * spare / at_once), math.ceil(len(packs) / at_once)))
+    trials = [packs[first : first + packs_per_trial] for first in range(0, len(packs), packs_per_trial)]
     return trials, min(at_once, len(trials))
 
 
 def encode_trial(trial: list[list[Cell]]) -> str:
-    """A trial's packs as one string: Tune copies what a trial is given several times over, and a string is never copied."""
+    """Encode a trial's packs as one string: Tune copies a trial's parameters several times, and a string is never copied."""
     return json.dumps([[cell.to_json() for cell in pack] for pack in trial])
 
 
 class SuggestionSearcher(Searcher):
-    """Tune's view of a search: a trial is a suggestion, its cells are the suggestion's seeds.
+    """Tune's view of a search: a trial is a suggestion, and its cells are the suggestion's seeds.
 
-    Nothing of it is ever restored from Tune's own files: what was suggested and what came of it is on record elsewhere.
+    Nothing is ever restored from Tune's own files: suggestions and their results are recorded elsewhere.
     """
 
     def __init__(self, ask: Ask, tell: Callable[[str], None]) -> None:
-        super().__init__()  # what a suggestion scored is for `tell` to find out
+        super().__init__()  # without a metric: `tell` looks up a suggestion's score itself
         self.ask, self.tell = ask, tell
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # as of _TrialCallback
+        return {}  # as in _TrialCallback
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         cells = self.ask(trial_id)
@@ -125,13 +128,13 @@ class SuggestionSearcher(Searcher):
 
 
 def suggest_by_hyperopt(space: dict[str, Range], past: list[tuple[dict[str, Value], float]], seed: int) -> dict[str, Value]:
-    """The next suggestion of hyperopt's TPE, by a fresh HyperOptSearch that is told the past: parameters and scores, in order.
+    """Return the next suggestion of hyperopt's TPE. A fresh HyperOptSearch is told the past parameters and scores, in order.
 
-    The space is flat: HyperOptSearch takes values of nested ones for something else.
+    The space is flat: HyperOptSearch misinterprets values of nested spaces.
     """
     from ray.tune.search.hyperopt import HyperOptSearch
 
-    domains = HyperOptSearch.convert_search_space({name: _make_domain(each) for name, each in space.items()})
+    domains = HyperOptSearch.convert_search_space({name: _make_domain(search_range) for name, search_range in space.items()})
     known = [dict(settings) for settings, _ in past] or None
     searcher = HyperOptSearch(domains, "score", "max", points_to_evaluate=known, n_initial_points=STARTUP, random_state_seed=seed)
     for number, (_, score) in enumerate(past):
@@ -149,7 +152,10 @@ def _make_domain(each: Range) -> Any:
 
 
 class _TunePlan(NamedTuple):
-    """What Tune is to do: trials of some cells each, known from the start and given in a space, or asked for one by one."""
+    """Tune's work: trials of some cells each.
+
+    The trials are known from the start and given in a search space, or they are requested one by one from a search algorithm.
+    """
 
     known: list[Cell]
     space: dict[str, Any]
@@ -159,13 +165,14 @@ class _TunePlan(NamedTuple):
 
 
 Plan = Callable[[int, int], _TunePlan]
-"""(slots, packs to have ready for each) -> the work"""
+"""(slots, packs to have ready for each slot) -> the work"""
 
 
 def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:
-    """Train these cells, in this order, until all have ended; `how` is as of `_serve_cells`.
+    """Train these cells, in this order, until all have ended. `how` holds further parameters of `_serve_cells`.
 
-    `pack` is how many cells a slot trains side by side, cells that differ by their seed alone; without it one on a CPU and PACK on a GPU.
+    `pack` is the number of cells that a slot trains side by side; they differ only in their seed. The default is one on a CPU and PACK
+    on a GPU.
     """
 
     def plan(most: int) -> tuple[int, Plan]:
@@ -182,11 +189,13 @@ def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | N
 
 
 def run_suggestions(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
-    """Train what is suggested: `ask(trial)` gives a suggestion's cells, `each` of them, or None when there are no more suggestions;
-    `tell(trial)` hears that its cells have ended. There will be so many `trials` at most; their parents, if any, are trained already.
+    """Train the cells of suggestions. `how` holds further parameters of `_serve_cells`.
+
+    `ask(trial)` returns the `each` cells of a suggestion, or None when there are no more suggestions. `tell(trial)` is called when the
+    cells have ended. There are at most `trials` suggestions. Their cells' parents, if any, are trained already.
     """
 
-    def work(slots: int, spare: int) -> _TunePlan:  # one more: the slots stay busy while a suggestion ends
+    def work(slots: int, spare: int) -> _TunePlan:  # one trial more keeps the slots busy while a suggestion ends
         return _TunePlan([], {}, SuggestionSearcher(ask, tell), trials, math.ceil(slots / each) + 1)
 
     _serve_cells(lambda most: (trials * each, work), trials * each, folder, listen, **how)
@@ -206,41 +215,43 @@ def _serve_cells(
     keep: Keep = "best",
     hang_s: float = HANG_S,
 ) -> None:
-    """Have so many cells trained on the Ray that is up. `listen` hears each event once, in Tune's thread.
+    """Train `cells` cells on the Ray that is up.
 
-    `plan` maps the number of cells in a pack to the number of slots that the work can use and the work itself. A cell with `devices=2`
+    `listen` is called once for each event of a cell, in Tune's thread, and for each note of the worker pool, in other threads.
+
+    `plan` maps the number of cells in a pack to the number of slots that the work can use and to the work itself. A cell with `devices=2`
     uses two slots.
 
-    `gpu` is each slot's share of a GPU; without it one GPU a slot where there are any. `keep` is as for `iterate_training`, but parents
-    of these cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, their checkpoints written,
-    and is raised again. Raises Fatal where going on makes no sense.
+    `gpu` is each slot's share of a GPU. The default is one GPU per slot where there are any. `keep` is as for `iterate_training`, but
+    parents of these cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, after they have written
+    their checkpoints, and is raised again. Raises Fatal where the run cannot continue.
     """
-    resources, most = ray.cluster_resources(), get_autoscaler_limits()
-    share = gpu if gpu is not None else float("GPU" in resources | most)
-    pack = pack or (PACK if share else 1)
-    busy, work = plan(pack)
-    number = min(count_slots(resources | most, share, slots), busy)
-    todo = work(number, 4 if len(ray.nodes()) > 1 or most else 1)  # machines that come later find something to do
+    resources, limits = ray.cluster_resources(), get_autoscaler_limits()
+    gpu_share = gpu if gpu is not None else float("GPU" in resources | limits)
+    pack = pack or (PACK if gpu_share else 1)
+    usable, make_plan = plan(pack)
+    slot_count = min(count_slots(resources | limits, gpu_share, slots), usable)
+    tune_plan = make_plan(slot_count, 4 if len(ray.nodes()) > 1 or limits else 1)  # machines that join later find packs to train
     name = f"dispatcher-{uuid.uuid4().hex[:8]}"
-    dispatcher = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in todo.known])
+    dispatcher = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in tune_plan.known])
     folder.put_mark(name)
     scratch = tempfile.mkdtemp(prefix="ferray-", dir=get_own_session() or None)
     config = {"dispatcher": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
     config |= {
         "hang_s": hang_s,
-        "own_gpu": share >= 1,
+        "own_gpu": gpu_share >= 1,
         "owner": folder.owner,
         "keep": keep,
-        "parents": [cell.parent for cell in todo.known if cell.parent],
-        "paths": sorted({path for cell in todo.known for data in cell.data.values() for path in data.source.list_files()}),
-        "cells_each": math.ceil(cells / number),
+        "parents": [cell.parent for cell in tune_plan.known if cell.parent],
+        "paths": sorted({path for cell in tune_plan.known for data in cell.data.values() for path in data.source.list_files()}),
+        "cells_each": math.ceil(cells / slot_count),
     }
 
     def say(line: str) -> None:
         listen({"kind": "note", "text": line})
 
-    wanted = number if slots or most else busy  # every machine that comes gets a crew
-    pool = WorkerPool(wanted, share, config, dispatcher, scratch, say, crowded=bool(slots))
+    pool_slots = slot_count if slots or limits else usable  # every machine that joins gets workers
+    pool = WorkerPool(pool_slots, gpu_share, config, dispatcher, scratch, say, crowded=bool(slots))
     fatal: list[str] = []
     over = threading.Event()
 
@@ -252,10 +263,10 @@ def _serve_cells(
         if event.get("fatal"):
             fatal.append(event["reason"])
         try:
-            if event.get("killed"):  # nobody else is left to write it down
-                words = folder.get_crash_log(event["key"])
-                event["reason"] += f"; its last words: {words[0]}" if words else ""
-                folder.put_error(event["key"], event | {"words": words})
+            if event.get("killed"):  # the worker is dead, so the driver writes the error
+                log = folder.get_crash_log(event["key"])
+                event["reason"] += f"; its last words: {log[0]}" if log else ""
+                folder.put_error(event["key"], event | {"words": log})
             listen(event)
         except FolderLost as error:
             fatal.append(str(error))
@@ -266,11 +277,11 @@ def _serve_cells(
         try:
             tuner = tune.Tuner(
                 tune.with_resources(build_trial_class(), HEAD),
-                param_space={"dispatcher": name, **todo.space},
+                param_space={"dispatcher": name, **tune_plan.space},
                 tune_config=tune.TuneConfig(
-                    search_alg=todo.algorithm,
-                    num_samples=todo.trials if todo.algorithm else 1,
-                    max_concurrent_trials=todo.at_once,
+                    search_alg=tune_plan.algorithm,
+                    num_samples=tune_plan.trials if tune_plan.algorithm else 1,
+                    max_concurrent_trials=tune_plan.at_once,
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
@@ -278,7 +289,7 @@ def _serve_cells(
                     storage_path=scratch,
                     callbacks=[_TrialCallback(hear, over)],
                     verbose=0,
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the cells keep their own
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the cells have checkpoints of their own
                     failure_config=tune.FailureConfig(max_failures=3),
                 ),
             )
@@ -288,32 +299,33 @@ def _serve_cells(
                 fatal.append(f"the trials cannot go on: {_join_lines(error)}")
 
     trials = threading.Thread(target=tune_all, daemon=True)
-    closed = dispatcher.wait_for_halt.remote()  # never answered unless by its death: nobody here halts while it goes well
+    halt = dispatcher.wait_for_halt.remote()  # ready only when the dispatcher dies: nothing halts it in a run without errors
 
     def lost() -> list[str]:
-        return list_dead_daemons() or (["dispatcher"] if ray.wait([closed], timeout=0)[0] else [])
+        return list_dead_daemons() or (["dispatcher"] if ray.wait([halt], timeout=0)[0] else [])
 
-    widest = max((count_devices(cell.method_settings) for cell in todo.known), default=1)
+    devices = max((count_devices(cell.method_settings) for cell in tune_plan.known), default=1)
     pool.update_machines()
     trials.start()
     verified = time.monotonic()
     try:
-        if 0 < pool.largest_machine < widest and not pool.grows:
-            raise Fatal(f"devices={widest}: no machine has so many slots (the most are {pool.largest_machine}); --slots, or fewer devices")
+        if 0 < pool.largest_machine < devices and not pool.grows:
+            raise Fatal(f"devices={devices}: no machine has so many slots (the most are {pool.largest_machine}); --slots, or fewer devices")
         while trials.is_alive() and not (fatal or pool.fatal):
             trials.join(0.2)
-            if gone := lost():  # first: whoever asks a dead Ray waits
-                raise Fatal(f"Ray's {gone[0]} died")
+            if dead := lost():  # checked first: a call to a dead Ray blocks
+                raise Fatal(f"Ray's {dead[0]} died")
             pool.update_machines()
             tick()
             if time.monotonic() > verified + (VERIFY_S if folder.local else VERIFY_STORE_S):
                 verified = time.monotonic()
                 folder.verify_owner()
         if fatal or pool.fatal:
-            folder.verify_owner()  # a worker that lost its folder knows less of it
+            folder.verify_owner()  # raises a more precise error than that of a worker that lost its folder
             raise Fatal((fatal or [pool.fatal])[0])
-        if left := sum(cell.key not in ended for cell in todo.known):  # the trials may die of it before it is seen here
-            raise Fatal(f"Ray's {gone[0]} died" if (gone := lost()) else f"the trials ended before {left} of their cells")
+        # a dead daemon may have ended the trials before the loop above noticed it
+        if unfinished := sum(cell.key not in ended for cell in tune_plan.known):
+            raise Fatal(f"Ray's {dead[0]} died" if (dead := lost()) else f"the trials ended before {unfinished} of their cells")
     except BaseException:
         over.set()
         _halt_workers(dispatcher)
@@ -332,6 +344,9 @@ def _join_lines(error: Exception) -> str:
 
 
 def _halt_workers(dispatcher: Any, patience_s: float = 5.0) -> None:
-    """Give cells in flight the time to write their checkpoints; who does not answer loses what came after its last one."""
+    """Give cells in flight time to write their checkpoints.
+
+    A worker that does not answer loses what came after its last checkpoint.
+    """
     with contextlib.suppress(Exception):
         ray.get(dispatcher.halt_workers.remote(), timeout=patience_s)

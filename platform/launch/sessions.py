@@ -1,4 +1,4 @@
-"""Ray's session folders: those of Rays that we started are removed when they end, and what killed ones left behind is capped."""
+"""Ray's session folders: those of Rays that we started are removed when they end. The number that killed ones leave behind is limited."""
 
 import contextlib
 import errno
@@ -10,23 +10,23 @@ from pathlib import Path
 
 NAME_LENGTH = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.0")
 SOCKET_LENGTH = 107
-"""bytes that the path of a Unix socket may have"""
+"""maximum length of the path of a Unix socket, in bytes"""
 LONGEST = SOCKET_LENGTH - NAME_LENGTH - len("/ray")
 MARK = "ferray"
-"""a file in the session folders that are ours"""
+"""name of a file that marks a session folder as ours"""
 KEPT = 3
-"""of those whose driver died: why may be in their logs"""
+"""number of session folders of dead drivers that are kept: their logs may hold the reason"""
 
 
 def find_session_root() -> Path:
-    """The folder for Ray's session folders: RAY_TMPDIR's, else TMPDIR's, else one whose path is short enough for sockets.
+    """Return the folder for Ray's session folders: RAY_TMPDIR's, else TMPDIR's, else one whose path is short enough for sockets.
 
-    Raises OSError that says what to set where RAY_TMPDIR cannot be written or is too long, or where no folder can be.
+    Raises OSError, which says what to set, where RAY_TMPDIR cannot be written or is too long, or where no folder is usable.
     """
     given = os.environ.get("RAY_TMPDIR")
     reason = ""
-    for place in [given] if given else [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]:
-        path = Path(place, "ray").absolute()
+    for candidate in [given] if given else [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]:
+        path = Path(candidate, "ray").absolute()
         if len(os.fsencode(path)) + NAME_LENGTH > SOCKET_LENGTH:
             reason = reason or f"the path of Ray's folder is too long for a socket; set RAY_TMPDIR to one of {LONGEST} characters or less"
             continue
@@ -40,14 +40,14 @@ def find_session_root() -> Path:
 
 
 def open_session() -> str:
-    """Mark the folder of the Ray that this process has just started, and return it; nothing of one that was joined."""
+    """Mark and return the session folder of the Ray that this process has just started. Return "" for a joined Ray."""
     if session := get_own_session():
         Path(session, MARK).touch()
     return session
 
 
 def get_own_session() -> str:
-    """The folder of the Ray that this process started; empty where it joined one. What lies in it goes with it."""
+    """Return the session folder of the Ray that this process started; empty for a joined Ray. Its content is removed with it."""
     import ray
 
     node = ray._private.worker._global_node
@@ -55,7 +55,7 @@ def get_own_session() -> str:
 
 
 def close_session(session: str) -> None:
-    """Remove the folder of a Ray that has ended well."""
+    """Remove the session folder of a Ray that has ended."""
     if session:
         latest = Path(session).with_name("session_latest")
         with contextlib.suppress(OSError):
@@ -66,18 +66,18 @@ def close_session(session: str) -> None:
             if not os.path.exists(session):
                 return
             time.sleep(0.3)
-        Path(session, MARK).touch()  # the next one sweeps it
+        Path(session, MARK).touch()  # a later command removes it
 
 
 def remove_dead_sessions(place: Path, kept: int = KEPT) -> None:
-    """Remove the folders of ours whose driver is dead, but the newest few."""
-    over = sorted(mark.parent for mark in place.glob(f"session_*/{MARK}") if not _is_driver_alive(mark.parent.name))
-    for session in over[: len(over) - kept]:
+    """Remove those of our session folders whose driver is dead, except the `kept` newest."""
+    dead = sorted(mark.parent for mark in place.glob(f"session_*/{MARK}") if not _is_driver_alive(mark.parent.name))
+    for session in dead[: max(0, len(dead) - kept)]:
         close_session(str(session))
 
 
 def _is_driver_alive(session: str) -> bool:
-    """A session's name ends in the number of the process that began it."""
+    """Return whether the process that started a session is alive. The session's name ends in its pid."""
     pid = session.rpartition("_")[2]
     try:
         os.kill(int(pid), 0)

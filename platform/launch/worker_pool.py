@@ -1,7 +1,7 @@
-"""Crews: on each machine of the cluster one Ray Train run keeps that machine's workers warm.
+"""The worker pool: on each machine of the cluster one Ray Train run keeps that machine's workers warm.
 
-A run a machine, for a machine that goes takes its run along and no other, and one that comes later, be it from an autoscaler, gets a run
-of its own. The runs' controllers and whatever else they share live where the driver does.
+There is one Ray Train run per machine, so that a lost machine ends no other machine's run. A machine that joins later, for example from an
+autoscaler, gets a run of its own. The runs' controllers and everything else that they share live on the driver's machine.
 """
 
 import threading
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from platform.launch.cluster import Fatal, must_abandon_ray  # before Ray, which reads at import what this sets
+from platform.launch.cluster import Fatal, must_abandon_ray  # before Ray: it sets variables that Ray reads at import
 
 # isort: split
 import ray
@@ -28,18 +28,18 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from trainables.workers.slot import FixedSizePolicy, IndependentBackendConfig, WorkerDeathCallback, run_worker
 
 LOOK_S = 2.0
-"""between two looks at which machines there are"""
+"""seconds between two checks of the list of machines"""
 WAIT_S = 45.0
-"""so long no machine at all may be there before that is an error, unless an autoscaler has one on its way"""
+"""seconds without any machine after which the run fails, unless an autoscaler is starting one"""
 AGAIN, AGAIN_S = 5, 900.0
-"""so often within so many seconds a crew's run may fail as a whole and be begun anew: Ray ends it where its controller dies, and where a
-worker dies while another is being replaced"""
+"""Restart a machine's failed run at most 5 times in 900 s. Ray ends a run where its controller dies, and where a worker dies while another
+is being replaced."""
 
 Resources = dict[str, float]
 
 
 class _LeanTrainer(TorchTrainer):
-    """A TorchTrainer that keeps its controller, and starts the workers alone, none of the helpers that a grid has no use for.
+    """A TorchTrainer that keeps its controller and starts only the workers, without helper processes that a grid does not need.
 
     Ray Train starts three helper processes, and each imports all of Ray Train before the first cell trains. This trainer omits them: a
     grid has no Ray data sets to manage, `WorkerPool` removes the placement groups of dead controllers, and `FixedSizePolicy` needs no
@@ -49,40 +49,43 @@ class _LeanTrainer(TorchTrainer):
     controller: Any = None
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
-        needless = DatasetsCallback | PlacementGroupCleanerCallback
-        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, needless)]
+        omitted = DatasetsCallback | PlacementGroupCleanerCallback
+        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, omitted)]
         parts["scaling_policy"] = FixedSizePolicy(self.scaling_config)
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        selector = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         variables = {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"} | get_env_vars_to_propagate()
-        actor = ray.remote(num_cpus=0, label_selector=here, runtime_env={"env_vars": variables})(TrainController)
-        self.controller = actor.remote(**parts)  # as Ray does, which keeps it for itself
+        actor = ray.remote(num_cpus=0, label_selector=selector, runtime_env={"env_vars": variables})(TrainController)
+        self.controller = actor.remote(**parts)  # as in Ray's own method, which keeps the controller private
         ray.get(self.controller.run.remote())
         return ray.get(self.controller.get_result.remote())
 
 
 def list_machines() -> dict[str, tuple[str, Resources]]:
-    """Name and resources of every machine that lives, by Ray's id of it; the one this runs on first."""
-    here = ray.get_runtime_context().get_node_id()
-    alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != here)
+    """Return name and resources of every live machine by its Ray node id, with the machine of this process first."""
+    own_id = ray.get_runtime_context().get_node_id()
+    alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own_id)
     return {node["NodeID"]: (node["NodeManagerHostname"], node["Resources"]) for node in alive}
 
 
 def get_autoscaler_limits() -> Resources:
-    """What the cluster may grow to by itself; empty where nobody grows it."""
+    """Return the resources to which an autoscaler may grow the cluster; empty without an autoscaler."""
     return {name: float(number) for name, number in (state.get_max_resources_from_cluster_config() or {}).items()}
 
 
 def count_slots(resources: Resources, gpu: float, wanted: int | None) -> int:
-    """How many cells train at once: as asked, else one a core, or as many as the GPUs hold at `gpu` each."""
+    """Return how many cells train at once: `wanted` if given, else one per core, or as many as the GPUs hold at `gpu` each."""
     if gpu and "GPU" not in resources:
         raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
     if gpu and wanted and wanted * gpu > resources["GPU"]:
         raise Fatal(f"--slots {wanted}: at {gpu:g} of a GPU each they want more than the {resources['GPU']:g} there are")
-    return wanted or max(1, int(resources["GPU"] / gpu) if gpu else int(resources.get("CPU", 1)))
+    return wanted or max(1, int(resources["GPU"] / gpu + 1e-9) if gpu else int(resources.get("CPU", 1)))
 
 
 def spread_slots(rooms: dict[str, int], wanted: int) -> dict[str, int]:
-    """So many slots over machines that have room for so many each, evenly: each next one where the least share of the room is taken."""
+    """Spread `wanted` slots evenly over machines. `rooms` maps each machine to the number of slots that it has room for.
+
+    Each slot goes to the machine where the smallest share of the room is then taken.
+    """
     slots = dict.fromkeys((name for name, room in rooms.items() if room), 0)
     for _ in range(wanted if slots else 0):
         slots[min(slots, key=lambda name: (slots[name] + 1) / rooms[name])] += 1
@@ -96,18 +99,18 @@ class MachineWorkers:
     host: str
     slots: int
     first: int
-    """the number of its first worker"""
+    """the rank of its first worker among the workers of all machines"""
     thread: threading.Thread | None = None
     trainer: _LeanTrainer | None = None
 
     def cancel_run(self) -> None:
-        """End a run that would wait for ever for a machine that is gone: `fit` raises."""
+        """End a run that would wait for ever for a lost machine: its `fit` raises."""
         if self.trainer and self.trainer.controller:
             ray.kill(self.trainer.controller)
 
 
 class WorkerPool:
-    """Starts a crew on every machine that has room, until `wanted` slots are manned; watches machines come and go."""
+    """Start workers on every machine that has room, until `wanted` slots have workers. Track machines that join and leave."""
 
     def __init__(
         self,
@@ -119,7 +122,7 @@ class WorkerPool:
         say: Callable[[str], None],
         crowded: bool = False,
     ) -> None:
-        """`gpu_share` is the share of a GPU that each slot has; `run_worker` gets `config`; `say` gets the lines that a person should read.
+        """`gpu_share` is each slot's share of a GPU. `config` is passed to `run_worker`. `say` gets the lines for the user.
 
         `crowded`: more slots than cores are intended.
         """
@@ -134,35 +137,35 @@ class WorkerPool:
         )
         self.grows = bool(get_autoscaler_limits())
         self.fatal = ""
-        """why there is no going on"""
+        """the reason why the run cannot continue"""
         self._machines: dict[str, MachineWorkers] = {}
         self._gone: list[MachineWorkers] = []
         self._first = 0
-        """the number of the next worker"""
+        """the rank of the next worker"""
         self._asked: list[PlacementGroup] = []
-        """what an autoscaler reads the demand from; gone with the job that made it, whatever ends it"""
+        """the placement groups that show an autoscaler the demand; Ray removes them when the job ends, in whatever way"""
         self._looked = self._manned = time.monotonic() - LOOK_S
         self._over = False
         self._said_waiting = False
 
     def update_machines(self) -> None:
-        """Start and forget crews as machines come and go; at most every LOOK_S seconds."""
+        """Start workers on machines that joined, and forget those of lost machines. Does so at most every LOOK_S seconds."""
         if self._over or time.monotonic() - self._looked < LOOK_S:
             return
-        there = list_machines()
-        for gone in [node for node in self._machines if node not in there]:
-            workers = self._machines.pop(gone)
+        machines = list_machines()
+        for lost_node in [node for node in self._machines if node not in machines]:
+            workers = self._machines.pop(lost_node)
             self._gone.append(workers)
             workers.cancel_run()
             self.dispatcher.report_deaths.remote({workers.first + rank: "" for rank in range(workers.slots)}, lost=True)
             self.say(f"{workers.host} is gone: its cells go to other machines")
         missing = self.wanted - sum(workers.slots for workers in self._machines.values())
-        rooms = {node: self._count_room(resources) for node, (_, resources) in there.items() if node not in self._machines}
+        rooms = {node: self._count_room(resources) for node, (_, resources) in machines.items() if node not in self._machines}
         if missing > 0 and any(rooms.values()):
-            self._request_slots(0)  # it would take the new machine's room
-            rest = missing if self.crowded and not self._first else min(missing, sum(rooms.values()))
-            for node, slots in spread_slots(rooms, rest).items():
-                self._start_workers(node, *there[node], slots)
+            self._request_slots(0)  # a waiting placement group would occupy the new machine
+            new_slots = missing if self.crowded and not self._first else min(missing, sum(rooms.values()))
+            for node, slots in spread_slots(rooms, new_slots).items():
+                self._start_workers(node, *machines[node], slots)
                 missing -= slots
         if self.grows:
             self._request_slots(max(0, missing))
@@ -171,21 +174,23 @@ class WorkerPool:
 
     @property
     def largest_machine(self) -> int:
-        """The most slots of a machine: a cell for more devices would wait for ever."""
+        """Return the largest number of slots of a machine: a cell for more devices would wait for ever."""
         return max((workers.slots for workers in self._machines.values()), default=0)
 
     def close(self) -> None:
-        """No crew is started any more; waits a moment for those that end, and ends the others: Ray, shut down under a thread that waits
-        for it, would end the process, without a word."""
+        """Start no more workers. Wait briefly for the runs that are ending, then end the others.
+
+        A shutdown of Ray under a thread that waits for Ray would end the process without a message.
+        """
         self._over = True
         self._request_slots(0)
-        pools = [*self._machines.values(), *self._gone]
-        for seconds in (2, 1):  # these, halt's, the trials' and Ray's own seconds are 15 at most
-            until = time.monotonic() + seconds
-            for workers in pools:
+        runs = [*self._machines.values(), *self._gone]
+        for seconds in (2, 1):  # with the waits for the halt, the trials and Ray, at most 15 s in total
+            deadline = time.monotonic() + seconds
+            for workers in runs:
                 if workers.thread:
-                    workers.thread.join(max(0.0, until - time.monotonic()))
-            for workers in pools:
+                    workers.thread.join(max(0.0, deadline - time.monotonic()))
+            for workers in runs:
                 if workers.thread and workers.thread.is_alive() and not must_abandon_ray():
                     workers.cancel_run()
 
@@ -202,39 +207,40 @@ class WorkerPool:
         workers.thread.start()
 
     def _run_workers(self, node: str, workers: MachineWorkers, per_worker: Resources) -> None:
-        failed: list[float] = []
+        failure_times: list[float] = []
         while True:
             try:
-                workers.trainer = self._make_trainer(node, workers, per_worker, f"crew-{workers.first}-{len(failed)}")
+                workers.trainer = self._make_trainer(node, workers, per_worker, f"crew-{workers.first}-{len(failure_times)}")
                 workers.trainer.fit()
-                refused: dict[int, str] = ray.get(self.dispatcher.list_refusals.remote())
-                reason = refused.get(workers.first, "")
-                again = False
+                refusals: dict[int, str] = ray.get(self.dispatcher.list_refusals.remote())
+                reason = refusals.get(workers.first, "")
+                restart = False
             except Exception as error:
                 reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
-                failed.append(time.monotonic())
-                again = sum(failed[-1] - moment < AGAIN_S for moment in failed) <= AGAIN
-            if self._over or not reason or node not in list_machines():  # at its end, or with its machine, which `update_machines` tells of
+                failure_times.append(time.monotonic())
+                restart = sum(failure_times[-1] - moment < AGAIN_S for moment in failure_times) <= AGAIN
+            # the pool is closed, the run has ended, or the machine is lost, which `update_machines` reports
+            if self._over or not reason or node not in list_machines():
                 return
-            if not again:
+            if not restart:
                 break
             self._release_bundles(node, [per_worker] * workers.slots)
         if any(workers is not other and other.thread and other.thread.is_alive() for other in self._machines.values()):
-            workers.slots = 0  # but it stays: the machine gets no other
+            workers.slots = 0  # the entry stays, so that the machine gets no other workers
             self.say(f"no cell is trained on this machine: {reason}")
         else:
             self.fatal = self.fatal or reason
 
     def _release_bundles(self, node: str, bundles: list[Resources]) -> None:
-        """Give back what a run holds of its machine whose controller died: Ray keeps it until the job ends, and the next would wait for it.
+        """Remove the placement group of a run whose controller died: Ray keeps it until the job ends, and the next run would wait for it.
 
-        Such a group that has no machine yet may be another crew's; that one's run then fails, and is begun anew.
+        Such a group without a machine may belong to another machine's workers. Their run then fails and is restarted.
         """
-        job, asked = ray.get_runtime_context().get_job_id(), {group.id.hex() for group in list(self._asked)}
+        job, requested = ray.get_runtime_context().get_job_id(), {group.id.hex() for group in list(self._asked)}
         for name, group in placement_group_table().items():
-            on = set(group["bundles_to_node_id"].values()) if group["state"] == "CREATED" else set()
-            alike = list(group["bundles"].values()) == bundles  # Tune has groups of its own, on the head
-            if name.endswith(job) and name not in asked and alike and group["state"] != "REMOVED" and on <= {node}:
+            nodes = set(group["bundles_to_node_id"].values()) if group["state"] == "CREATED" else set()
+            same_bundles = list(group["bundles"].values()) == bundles  # Tune has placement groups of its own on the head
+            if name.endswith(job) and name not in requested and same_bundles and group["state"] != "REMOVED" and nodes <= {node}:
                 remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
     def _make_trainer(self, node: str, workers: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
@@ -257,33 +263,33 @@ class WorkerPool:
         )
 
     def _request_slots(self, slots: int) -> None:
-        """Let an autoscaler see so many slots that have no room yet."""
+        """Show an autoscaler the demand for `slots` slots that have no room yet."""
         while len(self._asked) > slots:
             remove_placement_group(self._asked.pop())
         while len(self._asked) < slots:
             self._asked.append(placement_group([{"CPU": 1.0} | ({"GPU": self.gpu_share} if self.gpu_share else {})]))
 
     def _report_waiting(self) -> None:
-        """Say what is waited for, and end a wait for nothing."""
+        """Report what the pool waits for, and set `fatal` where the wait is useless."""
         now = time.monotonic()
         if any(workers.slots for workers in self._machines.values()):
             self._manned = now
         elif now - self._manned > WAIT_S:
-            what = f"{self.wanted} slots want {f'{self.gpu_share:g} of a GPU' if self.gpu_share else 'a CPU'} each, and no machine has it"
-            coming, failed = count_starting_machines() if self.grows else (0, "")
-            if not coming:
-                self.fatal = f"{what} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")
+            demand = f"{self.wanted} slots want {f'{self.gpu_share:g} of a GPU' if self.gpu_share else 'a CPU'} each, and no machine has it"
+            starting, failed = count_starting_machines() if self.grows else (0, "")
+            if not starting:
+                self.fatal = f"{demand} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")
             elif not self._said_waiting:
                 self._said_waiting = True
-                self.say(f"{what} yet: waiting for {coming} machines that the autoscaler is starting")
+                self.say(f"{demand} yet: waiting for {starting} machines that the autoscaler is starting")
 
 
 def count_starting_machines() -> tuple[int, str]:
-    """How many machines an autoscaler is starting, and what it says of the last one that it could not start."""
+    """Return how many machines an autoscaler is starting, and its message about the last one that it could not start."""
     from ray.autoscaler.v2.sdk import get_cluster_status
 
     status = get_cluster_status(ray.get_runtime_context().gcs_address)
-    coming = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
+    starting = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
     failed = [launch.details or f"{launch.ray_node_type_name} was not launched" for launch in status.failed_launches]
     failed += [node.failure_detail or node.details or "a machine failed" for node in status.failed_nodes]
-    return coming, " ".join(failed[-1].split())[:300] if failed else ""
+    return starting, " ".join(failed[-1].split())[:300] if failed else ""

@@ -1,1 +1,1 @@
-"""The report's parts: tables hold what significance.py found, figures and page draw it."""
+"""The report package. Tables hold the results of significance.py; figures and page render them."""

@@ -1,6 +1,6 @@
-"""python -m platform.report [RUN]: what a grid, or any table of runs, shows and how sure that is. Reads results; trains nothing."""
+"""python -m platform.report [RUN]: report what a grid, or any table of runs, shows and how certain it is. Reads results; trains nothing."""
 
-if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+if __name__ == "__main__":  # comes first: it forks, which must happen before some imports start threads
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
@@ -31,7 +31,7 @@ def main(
     higher_is_better: Annotated[bool, typer.Option("--higher-is-better/--lower-is-better")] = True,
     rope: Annotated[float | None, typer.Option(metavar="X", help="A difference too small to matter, in the metric's unit.")] = None,
 ) -> None:
-    """Write a report and say where it is. Exit 2 with one line where there is nothing to report on."""
+    """Write a report and print its path. Exit with code 2 and one line if there is nothing to report on."""
     with exit_on_error(out or run or "runs"):
         if rope is not None and not rope > 0:
             raise BadRequest(f"--rope {rope:g}: a difference too small to matter is above 0")

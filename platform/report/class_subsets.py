@@ -1,4 +1,4 @@
-"""Fewer classes: is leaving some out a gain, or do fewer only leave less to get wrong?"""
+"""Compares trainings on fewer classes with trainings on all: is leaving classes out a gain, or does it only leave less to get wrong?"""
 
 from dataclasses import dataclass
 from math import isnan
@@ -16,7 +16,7 @@ from trainables.storage.store import RunFolder
 
 @dataclass(frozen=True)
 class ClassSubsetGain:
-    """An arm with all and with fewer classes, paired by replicate: the same test images but for those of the classes left out."""
+    """An arm with all classes and with fewer, paired by replicate. Both have the same test images, except those of the classes left out."""
 
     arm: str
     panel: Condition
@@ -24,22 +24,23 @@ class ClassSubsetGain:
     less: Value
     n: int
     all_classes: Interval
-    """accuracy of all classes on all images"""
+    """accuracy with all classes, on all images"""
     fewer: Interval
-    """of fewer classes on theirs"""
+    """accuracy with fewer classes, on the images of these classes"""
     restricted: Interval
-    """of the training with all classes on the images of the fewer, its answer picked among these: what it costs to leave nothing out"""
+    """accuracy of the training with all classes on the images of the fewer classes, its answer picked among these: the cost of
+    leaving nothing out"""
     raw: Difference
-    """fewer - all classes: as printed"""
+    """fewer - all_classes, the difference that a paper prints"""
     above_chance: Difference
-    """the same of (accuracy - chance) / (1 - chance)"""
+    """the same difference, of (accuracy - chance) / (1 - chance)"""
     same_images: Difference
-    """fewer - restricted: the same images, the same choice"""
+    """fewer - restricted: the same images and the same choice of classes"""
     rope: float
 
     @property
     def verdict(self) -> str:
-        """Of `same_images`, whose chance level is one and the same."""
+        """The verdict on `same_images`, where both sides have the same chance level."""
         if isnan(self.same_images.low):
             return "unattainable at this n"
         if self.same_images.low > 0:
@@ -50,19 +51,26 @@ class ClassSubsetGain:
 
 
 def compare_class_subsets(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
-    """Every arm at every combination of the other conditions where both are done; empty for a study without such an axis."""
+    """Return a row for each arm and combination of the other conditions where both numbers of classes are done.
+
+    Empty for a study without an axis of class numbers.
+    """
     axis = runs.design.fewer or ""
     values = [value for value in runs.axes.get(axis, []) if isinstance(value, int | float)]
     if len(values) < 2:
         return []
     more, less = max(values), min(values)
-    others = ({name: value for name, value in each.items() if name != axis} for each in runs.conditions)
+    others = ({name: value for name, value in condition.items() if name != axis} for condition in runs.conditions)
     panels = list({format_condition(panel): panel for panel in others}.values())
     rows = []
     for panel in panels:
         for arm in runs.arms:
-            many, few = (_read_replicates(runs, folder, arm, panel | {axis: value}) for value in (more, less))
-            pairs = [pair for replicate in many if replicate in few and (pair := _pair_accuracies(many[replicate], few[replicate]))]
+            with_all, with_fewer = (_read_replicates(runs, folder, arm, panel | {axis: value}) for value in (more, less))
+            pairs = [
+                pair
+                for replicate in with_all
+                if replicate in with_fewer and (pair := _pair_accuracies(with_all[replicate], with_fewer[replicate]))
+            ]
             if pairs:
                 rows.append(_summarise_pairs(arm, panel, more, less, np.array(pairs), runs.design.rope or 0.01))
     return rows
@@ -73,42 +81,50 @@ Answers = tuple[list[str], dict[str, np.ndarray]]
 
 
 def _read_replicates(runs: Runs, folder: RunFolder, arm: str, condition: Condition) -> dict[Value, Answers]:
-    found = {}
+    answers = {}
     for row in runs.find_done_rows(arm, {axis: condition[axis] for axis in runs.axes}):
         result = (runs.results or [])[row]
         if result:
-            found[runs.table[runs.design.replicated].iloc[row]] = (result["classes"], folder.get_predictions(runs.table["key"].iloc[row]))
-    return found
+            answers[runs.table[runs.design.replicated].iloc[row]] = (result["classes"], folder.get_predictions(runs.table["key"].iloc[row]))
+    return answers
 
 
 def _pair_accuracies(many: Answers, few: Answers) -> tuple[float, ...] | None:
-    """Accuracies with all classes, with fewer, restricted, and the two chance levels. None where the images differ."""
-    (names, all_of), (kept, some) = many, few
-    codes = [names.index(name) for name in kept if name in names]
-    mine = np.isin(all_of["label"], codes)
-    if len(codes) < len(kept) or not np.array_equal(all_of["index"][mine], some["index"]):
+    """Return the accuracies with all classes, with fewer, and restricted, and the two chance levels. None where the images differ."""
+    (all_classes, all_predictions), (fewer_classes, fewer_predictions) = many, few
+    codes = [all_classes.index(name) for name in fewer_classes if name in all_classes]
+    shared = np.isin(all_predictions["label"], codes)
+    if len(codes) < len(fewer_classes) or not np.array_equal(all_predictions["index"][shared], fewer_predictions["index"]):
         return None
-    picked = np.array(codes)[find_largest(all_of["probabilities"][mine][:, codes])]
-    right = [find_largest(each["probabilities"]) == each["label"] for each in (all_of, some)]
-    return float(right[0].mean()), float(right[1].mean()), float((picked == all_of["label"][mine]).mean()), 1 / len(names), 1 / len(kept)
+    restricted = np.array(codes)[find_largest(all_predictions["probabilities"][shared][:, codes])]
+    correct = [find_largest(predictions["probabilities"]) == predictions["label"] for predictions in (all_predictions, fewer_predictions)]
+    return (
+        float(correct[0].mean()),
+        float(correct[1].mean()),
+        float((restricted == all_predictions["label"][shared]).mean()),
+        1 / len(all_classes),
+        1 / len(fewer_classes),
+    )
 
 
 def _summarise_pairs(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> ClassSubsetGain:
-    many, few, restricted, chance_many, chance_few = pairs.T
-    above = (few - chance_few) / (1 - chance_few), (many - chance_many) / (1 - chance_many)
-    raw, corrected, same = (mean_difference(*sides, paired=True) for sides in ((few, many), above, (few, restricted)))
-    means = t_interval(many), t_interval(few), t_interval(restricted)
-    return ClassSubsetGain(arm, panel, more, less, len(pairs), *means, raw, corrected, same, rope)
+    with_all, with_fewer, restricted, chance_all, chance_fewer = pairs.T
+    corrected = (with_fewer - chance_fewer) / (1 - chance_fewer), (with_all - chance_all) / (1 - chance_all)
+    raw, above_chance, same_images = (
+        mean_difference(*sides, paired=True) for sides in ((with_fewer, with_all), corrected, (with_fewer, restricted))
+    )
+    intervals = t_interval(with_all), t_interval(with_fewer), t_interval(restricted)
+    return ClassSubsetGain(arm, panel, more, less, len(pairs), *intervals, raw, above_chance, same_images, rope)
 
 
 def tabulate_class_subsets(rows: list[ClassSubsetGain], compared: str) -> pd.DataFrame:
-    """As data, a row an arm at a combination of conditions."""
-    found = []
+    """Return a data frame with one row per arm and combination of conditions."""
+    records = []
     for row in rows:
-        line = {compared: row.arm, **row.panel, "more": row.more, "less": row.less, "trainings": row.n, "verdict": row.verdict}
-        line |= {name: getattr(row, name).mean for name in ("all_classes", "fewer", "restricted")}
+        record = {compared: row.arm, **row.panel, "more": row.more, "less": row.less, "trainings": row.n, "verdict": row.verdict}
+        record |= {name: getattr(row, name).mean for name in ("all_classes", "fewer", "restricted")}
         for name in ("raw", "above_chance", "same_images"):
-            each: Difference = getattr(row, name)
-            line |= {name: each.mean, f"{name}_low": each.low, f"{name}_high": each.high}
-        found.append(line)
-    return pd.DataFrame(found)
+            difference: Difference = getattr(row, name)
+            record |= {name: difference.mean, f"{name}_low": difference.low, f"{name}_high": difference.high}
+        records.append(record)
+    return pd.DataFrame(records)

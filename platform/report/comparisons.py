@@ -1,6 +1,6 @@
-"""Comparisons: who is better than whom, how sure that is, and a verdict in one word. Numbers from significance.py, places from Runs.
+"""Compares two arms: which is better, how certain that is, and a verdict in one word.
 
-Which comparisons are made is families.py's to say.
+Statistics come from significance.py, samples from Runs. families.py decides which comparisons are made.
 """
 
 import zlib
@@ -17,12 +17,15 @@ from platform.stats.rounding import is_constant, measure_correlation
 
 ALPHA = 0.05
 FEWEST = 3
-"""replicates below which no p is given"""
+"""the fewest replicates for which a p is given"""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Does `a` do better than `b`? `diff` is mean(a) - mean(b) in the metric's own unit; `a12` the chance that a run of a is the better."""
+    """Does `a` do better than `b`?
+
+    `diff` is mean(a) - mean(b) in the metric's own unit. `a12` is the probability that a run of a is the better one.
+    """
 
     family: str
     condition: Condition
@@ -37,9 +40,10 @@ class Comparison:
     statistic: float
     p: float
     p_adj: float
-    """for the family, by Holm's method, by Benjamini & Hochberg's for `pairwise`; NaN for `published`, which adjusts nothing"""
+    """p adjusted for the family, by Benjamini & Hochberg's method for `pairwise` and by Holm's otherwise; NaN for `published`, which is
+    not adjusted"""
     m: int
-    """tests in the family"""
+    """number of tests in the family"""
     a12: float
     a12_low: float
     a12_high: float
@@ -47,39 +51,40 @@ class Comparison:
     diff_low: float
     diff_high: float
     sd: float
-    """of the differences where paired, else pooled"""
+    """standard deviation of the differences if paired, else pooled"""
     mde: float
-    """the true difference that this comparison would find with a chance of 80 %, at the family's strictest level"""
+    """the true difference that this comparison finds with a probability of 80 %, at the family's strictest level"""
     verdict: str
-    """of a: better, worse, equivalent, inconclusive or unattainable at this n"""
+    """on a: better, worse, equivalent, inconclusive or unattainable at this n"""
     note: str
     hodges_lehmann: float
     p_rank: float
-    """of the unpaired exact rank test, whatever the first test is"""
+    """p of the unpaired exact rank test, whichever the primary test is"""
     p_signed_rank: float
     p_equivalence: float
     correlation: float
-    """of the paired scores over replicates"""
+    """correlation of the paired scores over replicates"""
     corrected_low: float
     corrected_high: float
     """Nadeau & Bengio's interval of the difference, where replicates redraw training and test sets from one pool"""
 
 
 Sides = Iterable[tuple[str, Sample]]
-"""a and b, each its name and its sample"""
+"""a and b, each with its name and its sample"""
 
 
 def compare_arms(
     runs: Runs, family: str, condition: Condition, sides: Sides, alternative: s.Alternative, selected_by: str, companions: bool = True
 ) -> Comparison:
-    """One comparison with its raw p. Paired where both sides know their data splits and share them: on the shared replicates only.
+    """Return one comparison with its raw p.
 
-    `companions` are what stands beside the test: other tests of the same pair, equivalence, correlation.
+    It is paired if both sides know their data splits and share them; it then uses the shared replicates only. `companions` adds what is
+    shown beside the test: other tests of the same pair, their correlation and the corrected interval.
     """
     (name_a, all_a), (name_b, all_b) = sides
     (x, y, paired), notes = match_samples(all_a, all_b), []
-    if paired and (lost := len(all_a.values) + len(all_b.values) - 2 * len(x)):
-        notes.append(f"{lost} without a partner left out")
+    if paired and (unmatched := len(all_a.values) + len(all_b.values) - 2 * len(x)):
+        notes.append(f"{unmatched} without a partner left out")
     elif not paired and any(all_a.splits.values()) and any(all_b.splits.values()):
         notes.append("no shared data splits: unpaired")
     base: dict[str, Any] = dict.fromkeys(Comparison.__dataclass_fields__, np.nan)
@@ -87,27 +92,27 @@ def compare_arms(
     base |= {"n_a": len(x), "n_b": len(y), "paired": paired, "test": "", "m": 0, "verdict": ""}
     if not (len(x) and len(y)):
         return Comparison(**base | {"note": "; ".join([*notes, "nothing to compare"])})
-    up, down = runs.sign * x, runs.sign * y
+    oriented_a, oriented_b = runs.sign * x, runs.sign * y
     difference = s.mean_difference(x, y, paired)
     base |= dict(
         zip(
             ("test", "statistic", "p"),
-            run_rank_test(up, down, paired, alternative, make_pair_generator(condition, name_a, name_b)),
+            run_rank_test(oriented_a, oriented_b, paired, alternative, make_pair_generator(condition, name_a, name_b)),
             strict=True,
         )
     )
-    base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(up, down), strict=True))
+    base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(oriented_a, oriented_b), strict=True))
     base |= {"diff": difference.mean, "diff_low": difference.low, "diff_high": difference.high, "sd": difference.sd}
     base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
     if runs.design.rope:
         base["p_equivalence"] = s.compute_equivalence_p(difference, runs.design.rope)
     if companions:
-        base["p_rank"] = s.mann_whitney(up, down, alternative).p
+        base["p_rank"] = s.mann_whitney(oriented_a, oriented_b, alternative).p
         if paired:
-            base["p_signed_rank"] = s.signed_rank(s.subtract_pairs(up, down), alternative).p
+            base["p_signed_rank"] = s.signed_rank(s.subtract_pairs(oriented_a, oriented_b), alternative).p
             base["correlation"] = measure_correlation(x, y)
-            if share := _compute_test_share(runs, condition, name_a):
-                base["corrected_low"], base["corrected_high"] = s.corrected_t(s.subtract_pairs(x, y), share)[1:3]
+            if test_share := _compute_test_share(runs, condition, name_a):
+                base["corrected_low"], base["corrected_high"] = s.corrected_t(s.subtract_pairs(x, y), test_share)[1:3]
     if min(len(x), len(y)) < FEWEST:
         base |= dict.fromkeys(("p", "p_rank", "p_signed_rank"), np.nan)
         notes.append(f"fewer than {FEWEST} replicates: no test")
@@ -119,7 +124,7 @@ def compare_arms(
 def run_rank_test(
     up: np.ndarray, down: np.ndarray, paired: bool, alternative: s.Alternative, rng: np.random.Generator
 ) -> tuple[str, float, float]:
-    """Name, statistic and p of the test that the pairing calls for, of two samples of which more is better."""
+    """Return name, statistic and p of the test that fits the pairing, of two samples for which larger is better."""
     if paired:
         flip = s.sign_flip(s.subtract_pairs(up, down), rng, alternative)
         return f"sign flip, {flip.method}", flip.statistic, flip.p
@@ -130,7 +135,7 @@ def run_rank_test(
 def settle_family(
     family: list[Comparison], adjust: Callable[[Any], np.ndarray] | None = s.adjust_holm, strict: bool = True
 ) -> list[Comparison]:
-    """Adjust a family's p, and say what each comparison found. `strict`: the level of the family's first step counts for power."""
+    """Adjust a family's p and give each comparison its verdict. `strict`: power is computed at the level of the family's first step."""
     p_adj = adjust([row.p for row in family]) if adjust else np.full(len(family), np.nan)
     m = sum(not np.isnan(row.p) for row in family)
     return [
@@ -142,23 +147,23 @@ def settle_family(
 def _judge_comparison(row: Comparison, p_adj: float, m: int, level: float) -> Comparison:
     n_b = None if row.paired else row.n_b
     mde = power.find_detectable_effect(row.n_a, n_b, level, row.alternative) * row.sd if min(row.n_a, row.n_b) else np.nan
-    ahead = row.a12 - 0.5 if row.test.startswith("Mann-Whitney") else row.statistic  # oriented, as `diff` is not where less is more
-    found = (row.p if np.isnan(p_adj) else p_adj) <= ALPHA
+    ahead = row.a12 - 0.5 if row.test.startswith("Mann-Whitney") else row.statistic  # oriented; `diff` is not if lower is better
+    significant = (row.p if np.isnan(p_adj) else p_adj) <= ALPHA
     equivalent = row.p_equivalence <= ALPHA
     unattainable = min(row.n_a, row.n_b) < FEWEST or power.find_smallest_p(row.n_a, n_b, row.alternative) > level
     verdict = "unattainable at this n" if unattainable else "inconclusive"
-    if found:
+    if significant:
         verdict = "better" if ahead > 0 else "worse"
     elif equivalent:
         verdict = "equivalent"
     notes = [row.note] if row.note else []
-    if found and equivalent:
+    if significant and equivalent:
         notes.append("real, but too small to matter")
     return replace(row, p_adj=p_adj, m=m, mde=mde, verdict=verdict, note="; ".join(notes))
 
 
 def mirror_comparison(row: Comparison) -> Comparison:
-    """The same comparison told from b's side."""
+    """Return the same comparison from b's side."""
     return replace(
         row,
         a=row.b,
@@ -181,7 +186,7 @@ def mirror_comparison(row: Comparison) -> Comparison:
 
 
 def _compute_test_share(runs: Runs, condition: Condition, arm: str) -> float | None:
-    """n_test / n_train of an arm's trainings, where they are known."""
+    """Return the mean n_test / n_train of an arm's trainings. None where they are not known."""
     if not {"n_train", "n_test"} <= set(runs.table):
         return None
     rows = runs.find_done_rows(arm, condition) if set(condition) == set(runs.axes) else []
@@ -190,5 +195,5 @@ def _compute_test_share(runs: Runs, condition: Condition, arm: str) -> float | N
 
 
 def make_pair_generator(condition: Condition, a: str, b: str) -> np.random.Generator:
-    """Random draws that belong to this pair alone: what else is in the report changes none of them."""
+    """Return a random generator seeded by this pair alone, so that nothing else in the report changes its draws."""
     return np.random.default_rng(zlib.crc32(repr((list(condition.items()), a, b)).encode()))

@@ -1,4 +1,4 @@
-"""The confusions a text names: do a class's errors fall on the other more often than if they fell anywhere?"""
+"""Tests the confusions that a paper names: do a class's errors fall on the other class more often than if they were spread evenly?"""
 
 from dataclasses import dataclass, replace
 from math import isnan, nan
@@ -14,36 +14,36 @@ from platform.stats.significance import Interval, adjust_holm, t_interval, wilso
 from trainables.cell import Value
 
 ALL = "all"
-"""in place of an arm: the mean over arms and conditions of each replicate"""
+"""stands in place of an arm for the mean over arms and conditions of each replicate"""
 
 
 @dataclass(frozen=True)
 class ConfusionTest:
-    """Of an arm's errors on images of a class, the share that is answered as the other, over trainings."""
+    """The share of an arm's errors on images of a class that is answered as the other class, over trainings."""
 
     arm: str
-    """or ALL"""
+    """an arm, or ALL"""
     condition: Condition
     true: str
     answered: str
     share: Interval
     image_low: float
-    """Wilson's interval for other images, with one training's number of errors"""
+    """low end of Wilson's interval for other images, with one training's number of errors"""
     image_high: float
     errors: float
-    """on images of the class in one training's test set, on average"""
+    """mean number of errors on images of the class in one training's test set"""
     chance: float
-    """of errors spread evenly over the other classes"""
+    """the share if errors are spread evenly over the other classes"""
     tendency: float
-    """the share that this answer has of the errors on all further classes: how often it is given anyway"""
+    """the share of this answer among the errors on all further classes: how often it is given anyway"""
     place: int
-    """1: no other error of the class is more frequent"""
+    """rank of this error among the class's errors; 1 is the most frequent"""
     others: int
-    """classes that it could be taken for"""
+    """number of classes that the true class can be mistaken for"""
     p: float
-    """one-sided t test over trainings that the share lies above chance"""
+    """p of the one-sided t test over trainings that the share lies above chance"""
     p_adj: float
-    """Holm over the rows of all arms, or over the wholes"""
+    """p adjusted by Holm's method over the rows of all arms, or over the rows of ALL"""
 
     @property
     def verdict(self) -> str:
@@ -53,43 +53,45 @@ class ConfusionTest:
 
 
 Part = tuple[float, int, float, np.ndarray]
-"""of one training: the share, the number of errors, the answer's tendency, all shares of the class's errors"""
+"""of one training: the share, the number of errors, the answer's tendency, and the shares of all of the class's errors"""
 
 
 def test_confusions(runs: Runs) -> list[ConfusionTest]:
-    """First each confusion as a whole, then for every arm where tables are read; two families of tests.
+    """Return each confusion over all arms (ALL) first, then for every arm at the table's conditions. These are two families of tests.
 
-    Trainings without an error of the class, or without one of the classes, say nothing.
+    Trainings without an error of the class, or without one of the two classes, are left out.
     """
-    rows, whole = [], []
-    for named in runs.design.confusions:
+    rows, overall = [], []
+    for confusion in runs.design.confusions:
         by_replicate: dict[Value, list[Part]] = {}
         for condition in runs.table_conditions:
             for arm in runs.arms:
                 parts = {}
                 for row in runs.find_done_rows(arm, condition):
                     result = runs.results[row] if runs.results else None
-                    if result and (part := _extract_part(result, named.true, named.answered)):
+                    if result and (part := _extract_part(result, confusion.true, confusion.answered)):
                         parts[runs.table[runs.design.replicated].iloc[row]] = part
                 if parts:
-                    rows.append(_summarise_confusion(arm, condition, named.true, named.answered, list(parts.values())))
+                    rows.append(_summarise_confusion(arm, condition, confusion.true, confusion.answered, list(parts.values())))
                 for replicate, part in parts.items():
                     by_replicate.setdefault(replicate, []).append(part)
         if by_replicate:
-            whole.append(
-                _summarise_confusion(ALL, {}, named.true, named.answered, [_average_parts(parts) for parts in by_replicate.values()])
+            overall.append(
+                _summarise_confusion(
+                    ALL, {}, confusion.true, confusion.answered, [_average_parts(parts) for parts in by_replicate.values()]
+                )
             )
     return [
         replace(row, p_adj=float(p))
-        for family in (whole, rows)
+        for family in (overall, rows)
         for row, p in zip(family, adjust_holm([row.p for row in family]), strict=True)
     ]
 
 
 def _average_parts(parts: list[Part]) -> Part:
-    """Of a replicate's trainings of all arms under all conditions: they share their test images, so they count as one."""
+    """Average a replicate's trainings of all arms under all conditions. They share their test images, so they count as one."""
     shares, errors, tendencies, spread = zip(*parts, strict=True)
-    known = [each for each in tendencies if not isnan(each)]
+    known = [tendency for tendency in tendencies if not isnan(tendency)]
     return float(np.mean(shares)), round(float(np.mean(errors))), float(np.mean(known)) if known else nan, np.mean(spread, axis=0)
 
 
@@ -103,7 +105,7 @@ def _extract_part(result: dict[str, Any], true: str, answered: str) -> Part | No
     errors = matrix[row].sum()
     if not errors:
         return None
-    others = np.delete(matrix, [row, column], axis=0)  # a class is never taken for itself: its own errors say nothing of this answer
+    others = np.delete(matrix, [row, column], axis=0)  # errors on images of the answer's own class are never this answer
     tendency = others[:, column].sum() / others.sum() if others.sum() else nan
     return float(matrix[row, column] / errors), int(errors), float(tendency), np.delete(matrix[row], row) / errors
 
@@ -117,14 +119,14 @@ def _summarise_confusion(arm: str, condition: Condition, true: str, answered: st
     if share.n > 2 and share.sd > 0:
         p = float(special.stdtr(share.n - 1, -(share.mean - chance) / (share.sd / share.n**0.5)))
     tendency = float(np.nanmean(tendencies)) if np.isfinite(tendencies).any() else nan
-    place = 1 + int((mean > share.mean + 1e-12).sum())
+    rank = 1 + int((mean > share.mean + 1e-12).sum())
     return ConfusionTest(
-        arm, condition, true, answered, share, low, high, float(np.mean(errors)), chance, tendency, place, len(mean), p, nan
+        arm, condition, true, answered, share, low, high, float(np.mean(errors)), chance, tendency, rank, len(mean), p, nan
     )
 
 
 def tabulate_confusions(rows: list[ConfusionTest], compared: str) -> pd.DataFrame:
-    """As data, a row an arm and a named confusion."""
+    """Return a data frame with one row per arm and named confusion."""
     return pd.DataFrame(
         [
             {compared: row.arm, **row.condition, "true": row.true, "answered": row.answered, "share": row.share.mean}

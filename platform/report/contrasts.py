@@ -1,6 +1,6 @@
-"""What a study's contrasts come to: two arms, with something and without, at every condition, one family of tests over the whole table.
+"""Evaluates a study's contrasts: two arms, with something and without, at every condition, as one family of tests over the whole table.
 
-And what an arm's score costs: accuracy against the parameters that its training moves.
+It also gives the cost of an arm's score: accuracy against the number of parameters that its training updates.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from search_spaces.claims import Contrast, ReportedScore
 
 @dataclass(frozen=True)
 class ContrastRow:
-    """One contrast at one condition: what was measured, and what the text printed there."""
+    """One contrast at one condition: the measured comparison and the scores that the paper printed there."""
 
     contrast: Contrast
     comparison: Comparison
@@ -27,13 +27,13 @@ class ContrastRow:
 
     @property
     def note(self) -> str:
-        """What a reader must know of the text's numbers."""
+        """What a reader must know of the paper's scores."""
         return "; ".join(dict.fromkeys(row.note for row in (self.printed_a, self.printed_b) if row and row.note))
 
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """An arm at a condition: how many parameters its trainings move, and the score that comes of it."""
+    """An arm at a condition: the number of parameters that its trainings update, and its score."""
 
     arm: str
     condition: Condition
@@ -42,16 +42,19 @@ class TrainingCost:
 
 
 def compute_contrasts(runs: Runs) -> list[ContrastRow]:
-    """Every contrast at every condition where both arms have a number; two-sided, paired by replicate, Holm over all of them together."""
-    asked = []
+    """Return every contrast at every condition where both arms have a score.
+
+    Tests are two-sided, paired by replicate where data splits are shared, and adjusted by Holm's method over all of them together.
+    """
+    compared = []
     for contrast in runs.design.contrasts:
         for condition in runs.conditions:
             sides = [(arm, runs.get_sample(arm, condition)) for arm in (contrast.a, contrast.b)]
             if all(sample.values for _, sample in sides):
-                asked.append((contrast, sides, compare_arms(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
-    settled = settle_family([comparison for _, _, comparison in asked])
+                compared.append((contrast, sides, compare_arms(runs, "contrasts", condition, sides, "two-sided", "named beforehand")))
+    adjusted = settle_family([comparison for _, _, comparison in compared])
     rows = []
-    for (contrast, sides, _), comparison in zip(asked, settled, strict=True):
+    for (contrast, sides, _), comparison in zip(compared, adjusted, strict=True):
         a, b = (t_interval(sample.to_array()) for _, sample in sides)
         printed = (_find_reported_score(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
         rows.append(ContrastRow(contrast, comparison, a, b, *printed))
@@ -59,17 +62,17 @@ def compute_contrasts(runs: Runs) -> list[ContrastRow]:
 
 
 def compute_training_costs(runs: Runs) -> list[TrainingCost]:
-    """Every arm at every condition whose trainings say how many parameters they moved."""
+    """Return every arm at every condition whose trainings record how many parameters they updated."""
     rows = []
     for condition in runs.conditions:
         for arm in runs.arms:
-            moved = [result["updated_parameters"] for result in list_results(runs, condition, arm) if "updated_parameters" in result]
+            updated = [result["updated_parameters"] for result in list_results(runs, condition, arm) if "updated_parameters" in result]
             scores = runs.get_sample(arm, condition).to_array()
-            if moved and len(scores):
-                rows.append(TrainingCost(arm, condition, float(np.mean(moved)), t_interval(scores)))
+            if updated and len(scores):
+                rows.append(TrainingCost(arm, condition, float(np.mean(updated)), t_interval(scores)))
     return rows
 
 
 def _find_reported_score(runs: Runs, arm: str, condition: Condition) -> ReportedScore | None:
-    mine = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
-    return next((row for row in mine if row.condition.items() <= condition.items()), None)
+    scores = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
+    return next((row for row in scores if row.condition.items() <= condition.items()), None)

@@ -1,6 +1,6 @@
-"""Which comparisons a report makes: families fixed here, before any number is seen.
+"""Defines which comparisons a report makes. The families are fixed here, before any number is seen.
 
-Two readings stand side by side: `published`, as the text tests, and `confirmatory`, as a strict reviewer would.
+Two readings stand side by side: `published` tests as the paper does, `confirmatory` as a strict reviewer would.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from search_spaces.claims import Claim
 
 
 def rank_arms(runs: Runs, condition: Condition, metric: str | None = None) -> list[str]:
-    """The arms with a number at a condition, best mean first; ties, to nine digits, in the grid's order."""
+    """Return the arms with a score at a condition, best mean first. Ties, to nine digits, keep the grid's order."""
     samples = {arm: runs.get_sample(arm, condition, metric).to_array() for arm in runs.arms}
     means = {arm: float(np.mean(values)) for arm, values in samples.items() if len(values)}
     means = dict(zip(means, merge_ties(list(means.values())).tolist(), strict=True))
@@ -25,7 +25,10 @@ def rank_arms(runs: Runs, condition: Condition, metric: str | None = None) -> li
 
 
 def compare_as_published(runs: Runs) -> list[Comparison]:
-    """As the text: best against runner-up by mean test score at the largest value, one-sided Mann-Whitney test, nothing adjusted."""
+    """Compare as the paper does: best against runner-up by mean test score at the largest value.
+
+    The test is a one-sided Mann-Whitney test; nothing is adjusted.
+    """
     rows = []
     for condition in runs.table_conditions:
         best = rank_arms(runs, condition)[:2]
@@ -37,7 +40,10 @@ def compare_as_published(runs: Runs) -> list[Comparison]:
 
 
 def compare_confirmatory(runs: Runs) -> list[Comparison]:
-    """The winner on validation against the study's baseline, or else against the runner-up; two-sided, Holm over the panels."""
+    """Compare the winner on validation with the study's baseline, or with the runner-up if the baseline is absent or wins.
+
+    The tests are two-sided, with Holm's adjustment over the table's conditions.
+    """
     rows = []
     for condition in runs.table_conditions:
         picked_by = runs.design.selector
@@ -49,8 +55,10 @@ def compare_confirmatory(runs: Runs) -> list[Comparison]:
         if rivals:
             sides = ((arm, runs.get_sample(arm, condition)) for arm in (order[0], rivals[0]))
             row = compare_arms(runs, "confirmatory", condition, sides, "two-sided", picked_by or f"{runs.design.metric} itself")
-            if out := [arm for arm in rank_arms(runs, condition) if arm not in order]:
-                row = replace(row, note="; ".join(filter(None, [row.note, f"without {picked_by}, so not picked from: {', '.join(out)}"])))
+            if unranked := [arm for arm in rank_arms(runs, condition) if arm not in order]:
+                row = replace(
+                    row, note="; ".join(filter(None, [row.note, f"without {picked_by}, so not picked from: {', '.join(unranked)}"]))
+                )
             rows.append(row)
     return settle_family(rows)
 
@@ -59,7 +67,10 @@ WAYS: tuple[s.Alternative, ...] = ("greater", "less")
 
 
 class ClaimAnswer(NamedTuple):
-    """A claim, what it comes to over all its conditions together (None where the grid lacks a place it names), and under each."""
+    """A claim, its comparison over all its conditions together, and its comparison under each condition.
+
+    `whole` is None if the grid lacks a value that the claim names, or has no replicates for it.
+    """
 
     claim: Claim
     whole: Comparison | None
@@ -67,7 +78,7 @@ class ClaimAnswer(NamedTuple):
 
     @property
     def standing(self) -> str:
-        """What the verdict means for the claim: supported, contradicted or open."""
+        """What the verdict means for the claim: supported, contradicted, open or not in this grid."""
         if self.whole is None:
             return "not in this grid"
         if self.whole.verdict == self.claim.expect:
@@ -76,38 +87,44 @@ class ClaimAnswer(NamedTuple):
 
 
 def test_claims(runs: Runs) -> list[ClaimAnswer]:
-    """Each claim as a whole, tested by permutation within its conditions, Holm over claims; its conditions are a family of their own."""
+    """Test each claim as a whole by permutation within its conditions, with Holm's adjustment over claims.
+
+    The conditions of a claim are a family of their own.
+    """
     answers = []
     for claim in runs.design.claims:
         places = [runs.resolve_place(place) for place in claim.places]
-        asked: list[tuple[Condition, list[tuple[str, Sample]]]] = []
+        compared: list[tuple[Condition, list[tuple[str, Sample]]]] = []
         if None not in places:
             fixed = {axis for place in places for axis in place or {}}
             free: dict[str, list[Any]] = {runs.design.compared: runs.arms, **runs.axes}
             free = {axis: values for axis, values in free.items() if axis not in fixed}
             for values in product(*free.values()):
-                open_ = dict(zip(free, values, strict=True))
+                free_values = dict(zip(free, values, strict=True))
                 sides = [
-                    _build_claim_side(runs, claim, to, since, open_) for to, since in ((claim.a, claim.a_from), (claim.b, claim.b_from))
+                    _build_claim_side(runs, claim, to, since, free_values)
+                    for to, since in ((claim.a, claim.a_from), (claim.b, claim.b_from))
                 ]
                 if all(sample.values for _, sample in sides):
-                    asked.append((open_, sides))
+                    compared.append((free_values, sides))
         family = f"claim: {claim.text}"
-        parts = settle_family([compare_arms(runs, family, open_, sides, "two-sided", "named beforehand") for open_, sides in asked])
-        answers.append(ClaimAnswer(claim, _compare_whole_claim(runs, parts, [sides for _, sides in asked]) if asked else None, parts))
-    judged = iter(settle_family([answer.whole for answer in answers if answer.whole]))
-    return [answer._replace(whole=next(judged)) if answer.whole else answer for answer in answers]
+        parts = settle_family(
+            [compare_arms(runs, family, free_values, sides, "two-sided", "named beforehand") for free_values, sides in compared]
+        )
+        answers.append(ClaimAnswer(claim, _compare_whole_claim(runs, parts, [sides for _, sides in compared]) if compared else None, parts))
+    settled = iter(settle_family([answer.whole for answer in answers if answer.whole]))
+    return [answer._replace(whole=next(settled)) if answer.whole else answer for answer in answers]
 
 
 def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[tuple[str, Sample]]]) -> Comparison:
-    """A claim's comparisons as one; what is permuted or resampled stays within its condition."""
+    """Return a claim's comparisons as one. Permutation and resampling stay within a condition."""
     pairs = [match_samples(a, b) for (_, a), (_, b) in sides]
     oriented = [(runs.sign * x, runs.sign * y, paired) for x, y, paired in pairs]
     first, a, b = parts[0], [part.a for part in parts], [part.b for part in parts]
     difference = s.average_differences([s.mean_difference(*pair) for pair in pairs])
     across = s.bootstrap_conditions(oriented, make_pair_generator({}, first.family, "bootstrap"))
     test = s.permute_within_conditions(oriented, make_pair_generator({}, first.family, "permutation"))
-    few = min(min(part.n_a, part.n_b) for part in parts) < FEWEST and len(parts) < FEWEST
+    too_few = min(min(part.n_a, part.n_b) for part in parts) < FEWEST and len(parts) < FEWEST
     return replace(
         first,
         family="claims",
@@ -119,7 +136,7 @@ def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[t
         paired=all(part.paired for part in parts),
         test=f"permutation within {len(parts)} condition{'s' if len(parts) > 1 else ''}, {test.method}",
         statistic=test.statistic,
-        p=np.nan if few else test.p,
+        p=np.nan if too_few else test.p,
         a12=across.a12,
         a12_low=across.a12_low,
         a12_high=across.a12_high,
@@ -139,17 +156,20 @@ def _compare_whole_claim(runs: Runs, parts: list[Comparison], sides: list[list[t
 
 
 def find_reference_arm(runs: Runs) -> str | None:
-    """The arm that all others are shown against: the study's baseline, else the one most often best, by the metric that picks winners."""
-    firsts = [
+    """Return the arm that all others are compared with: the study's baseline, if it has one.
+
+    Otherwise it is the arm most often best by the metric that picks winners.
+    """
+    winners = [
         order[0]
         for condition in runs.table_conditions
         if (order := rank_arms(runs, condition, runs.design.selector) or rank_arms(runs, condition))
     ]
-    return runs.design.baseline or (max(runs.arms, key=firsts.count) if firsts else None)
+    return runs.design.baseline or (max(runs.arms, key=winners.count) if winners else None)
 
 
 def compare_with_reference(runs: Runs, reference: str | None) -> list[Comparison]:
-    """Every arm against the reference at every condition, two-sided, Holm within the condition."""
+    """Compare every arm with the reference at every condition: two-sided, Holm within the condition."""
     rows = []
     for condition in runs.conditions:
         family = [
@@ -172,25 +192,31 @@ def compare_with_reference(runs: Runs, reference: str | None) -> list[Comparison
 
 
 def compare_all_pairs(runs: Runs) -> list[Comparison]:
-    """Every ordered pair of arms at every condition, one-sided (a over b) and two-sided; exploratory: Benjamini-Hochberg in a condition."""
+    """Compare every ordered pair of arms at every condition, one-sided (a over b) and two-sided.
+
+    The comparisons are exploratory: Benjamini-Hochberg within a condition.
+    """
     rows = []
     for condition in runs.conditions:
         samples = {arm: runs.get_sample(arm, condition) for arm in runs.arms}
         arms = [arm for arm in runs.arms if samples[arm].values]
-        both, one = [], []
+        two_sided, one_sided = [], []
         for a, b in combinations(arms, 2):
             sides = [(a, samples[a]), (b, samples[b])]
-            more, less = (compare_arms(runs, "pairwise", condition, sides, way, "all shown", companions=False) for way in WAYS)
-            one += [more, mirror_comparison(less)]
-            both.append(replace(more, alternative="two-sided", p=min(1.0, 2 * min(more.p, less.p))))  # as every test here defines it
-        both = settle_family(both, s.adjust_benjamini_hochberg, strict=False)
-        rows += settle_family(one, s.adjust_benjamini_hochberg, strict=False)
-        rows += [side for row in both for side in (row, mirror_comparison(row))]
+            greater, less = (
+                compare_arms(runs, "pairwise", condition, sides, alternative, "all shown", companions=False) for alternative in WAYS
+            )
+            one_sided += [greater, mirror_comparison(less)]
+            # Every test here defines its two-sided p as twice the smaller tail.
+            two_sided.append(replace(greater, alternative="two-sided", p=min(1.0, 2 * min(greater.p, less.p))))
+        two_sided = settle_family(two_sided, s.adjust_benjamini_hochberg, strict=False)
+        rows += settle_family(one_sided, s.adjust_benjamini_hochberg, strict=False)
+        rows += [direction for row in two_sided for direction in (row, mirror_comparison(row))]
     return rows
 
 
 def _build_claim_side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -> tuple[str, Sample]:
-    """A claim's side: its name, and its sample or, replicate by replicate, what is gained since another place."""
+    """Return the name and sample of a claim's side: its scores or, per replicate, the gain since another place."""
     metric = runs.design.selector if claim.on == "validation" else None
     samples = []
     for place in filter(None, (to, since)):
@@ -211,5 +237,5 @@ def _build_claim_side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[
 
 
 def _name_place(runs: Runs, place: dict[str, Any]) -> str:
-    """An arm by its bare name, other axes with theirs."""
+    """Return a place's name: the arm by its bare value, other axes with their names."""
     return ", ".join(str(value) if axis == runs.design.compared else f"{axis} {value}" for axis, value in place.items())

@@ -1,4 +1,4 @@
-"""Figures, each drawn onto axes once and written twice: as small SVGs that a page can stack on a telephone, and whole for a paper."""
+"""Draws the figures, each onto axes once and written twice: as small SVGs that a page can stack on a telephone, and whole for a paper."""
 
 import contextlib
 import io
@@ -26,13 +26,13 @@ from platform.report.words import spell_metric
 from platform.stats.rounding import ROUNDING
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-"""Okabe & Ito's, which colour-blind readers tell apart, without the yellow that white paper swallows"""
+"""palette of Okabe & Ito, which colour-blind readers can tell apart, without its yellow, which is hard to see on white paper"""
 MARKERS = "osD^vPX*<>"
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: searchable, and in the reader's font
-    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
-    "text.parse_math": False,  # a $ in a name is a $
-    "svg.hashsalt": "ferray",  # the same figure has the same bytes
+    "svg.fonttype": "none",  # text is kept as text: searchable, and in the reader's font
+    "pdf.fonttype": 42,  # TrueType fonts: journals refuse Type 3
+    "text.parse_math": False,  # a $ in a name is printed as a $
+    "svg.hashsalt": "ferray",  # the same figure gives the same bytes
     "font.family": ["sans-serif"],
     "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
     "font.size": 8.5,
@@ -51,12 +51,12 @@ STYLE: Any = {
 }
 FORMATS = ("svg", "pdf")
 WIDE = 26
-"""letters of a panel's heading in a line"""
+"""letters per line of a panel's heading"""
 SHADES = LinearSegmentedColormap.from_list("shares", ["white", inline_svg.DEEP])
 
 
 def draw_legend_key(arm: int) -> str:
-    """An arm's line and marker, for a legend."""
+    """Return an arm's line and marker for a legend."""
 
     def draw(axes: Axes) -> None:
         axes.axis("off")
@@ -67,15 +67,18 @@ def draw_legend_key(arm: int) -> str:
 
 
 def draw_page_panel(runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> str:
-    """One panel of `means` for the page."""
-    more = 0.14 * (max(_format_heading(runs.panels, each).count("\n") for each in runs.panels))
-    size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1 + more)  # the page shrinks what it must: letters stay readable
+    """Return one panel of `draw_means` for the page."""
+    extra = 0.14 * (max(_format_heading(runs.panels, panel).count("\n") for panel in runs.panels))
+    size = (2.4 if len(runs.panels) < 3 else 1.9, 2.1 + extra)  # the page shrinks panels where it must; letters stay readable
     box = (0.15, 0.357 / size[1], 0.83, 1.512 / size[1])
     return _draw_small_figure(lambda axes: _plot_means(axes, runs, cells, where, part, without), size, box)
 
 
 def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
-    """The text's figure: rows validation and test, a column a panel, mean lines with 95 % t-bands and bars of standard deviation."""
+    """Draw the paper's figure: rows are validation and test, columns are panels.
+
+    The figure has mean lines with 95 % t-bands and bars of the standard deviation.
+    """
     parts = [part for part in ("selector", "metric") if any(getattr(row, part) for row in cells)]
 
     def draw(figure: Figure) -> None:
@@ -93,7 +96,10 @@ def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
 
 
 def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, bytes]:
-    """Every arm's difference from the reference where tables are read, with 95 % intervals, the zero line and the margin of equivalence."""
+    """Draw every arm's difference from the reference at the table's conditions.
+
+    The figure has 95 % intervals, the zero line and the margin of equivalence.
+    """
     factor = 100 if runs.design.percent else 1
 
     def draw(figure: Figure) -> None:
@@ -116,17 +122,17 @@ def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str,
 
 
 def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
-    """Mean validation against mean test score of every arm at every condition."""
+    """Draw the mean test score against the mean validation score of every arm at every condition."""
     pairs = [(row, row.selector, row.metric) for row in cells if row.selector and row.metric]
     factor = 100 if runs.design.percent else 1
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for number, arm in enumerate(runs.arms):
-            mine = [(factor * val.mean, factor * test.mean) for row, val, test in pairs if row.arm == arm]
+            points = [(factor * val.mean, factor * test.mean) for row, val, test in pairs if row.arm == arm]
             axes.plot(
-                *zip(*mine, strict=True), color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none", label=arm
-            ) if mine else None
+                *zip(*points, strict=True), color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none", label=arm
+            ) if points else None
         ends = [factor * score.mean for _, val, test in pairs for score in (val, test)]
         axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", linewidth=0.8, zorder=0)
         axes.set_xlabel(f"mean {spell_metric(runs.design.selector or '')}{', %' if runs.design.percent else ''}")
@@ -137,7 +143,10 @@ def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes
 
 
 def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
-    """Mean score with its 95 % interval against the parameters that a training moves; a panel a condition, four in a row."""
+    """Draw the mean score with its 95 % interval against the number of parameters that a training updates.
+
+    There is one panel per condition, four in a row.
+    """
     factor = 100 if runs.design.percent else 1
     conditions = [condition for condition in runs.conditions if any(row.condition == condition for row in rows)]
     columns = min(4, len(conditions)) or 1
@@ -168,13 +177,16 @@ def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
 
 
 def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, bytes]:
-    """The confusion matrices of a condition in percent of each true class, at most four in a row, all on one pair of axes: it is faster."""
+    """Draw the confusion matrices of a condition in percent of each true class, at most four in a row.
+
+    All share one pair of axes, which is faster.
+    """
     if not rows:
         return {}
     names, columns = rows[0].classes, min(4, len(rows))
     lines, side = -(-len(rows) // columns), len(names)
     wide, high = side + 0.6, side + 1.5
-    middles = [place + 0.5 for place in range(side)]
+    middles = [index + 0.5 for index in range(side)]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -184,12 +196,12 @@ def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, byte
         for number, row in enumerate(rows):
             x, y = wide * (number % columns), high * (number // columns)
             _plot_matrix(axes, row, x, y)
-            if number + columns >= len(rows) and number // columns < lines - 1:  # its names have no axis: nothing stands below
-                for at, name in zip(middles, names, strict=True):
-                    axes.text(x + at, y + side + 0.25, name, rotation=90, ha="center", va="top", color="#444444", fontsize=7)
+            if number + columns >= len(rows) and number // columns < lines - 1:  # nothing below, and the axis labels the last row only
+                for middle, name in zip(middles, names, strict=True):
+                    axes.text(x + middle, y + side + 0.25, name, rotation=90, ha="center", va="top", color="#444444", fontsize=7)
         last = range(len(rows) - columns * (lines - 1))
-        axes.set_xticks([wide * column + at for column in last for at in middles], names * len(last), rotation=90)
-        axes.set_yticks([high * line + at for line in range(lines) for at in middles], names * lines)
+        axes.set_xticks([wide * column + middle for column in last for middle in middles], names * len(last), rotation=90)
+        axes.set_yticks([high * line + middle for line in range(lines) for middle in middles], names * lines)
         axes.set(xlim=(0, wide * columns - 0.6), ylim=(high * lines - 1.5, -1.1), aspect="equal", xlabel="answered", ylabel="true")
         where = f"{format_condition(rows[0].condition)}: " if rows[0].condition else ""
         axes.set_title(f"{where}percent of each true class, mean over {replicated}s", fontsize=8, loc="left")
@@ -199,9 +211,11 @@ def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, byte
 
 
 def _format_heading(panels: Sequence[Condition], where: Condition) -> str:
-    """What tells this panel from the others, in lines as wide as a panel; a panel alone says all."""
-    telling = {axis: value for axis, value in where.items() if len({panel.get(axis) for panel in panels}) > 1}
-    return "\n".join(line for axis, value in (telling or where).items() for line in textwrap.wrap(format_condition({axis: value}), WIDE))
+    """Return what distinguishes this panel from the others, in lines as wide as a panel; its whole condition if nothing does."""
+    distinguishing = {axis: value for axis, value in where.items() if len({panel.get(axis) for panel in panels}) > 1}
+    return "\n".join(
+        line for axis, value in (distinguishing or where).items() for line in textwrap.wrap(format_condition({axis: value}), WIDE)
+    )
 
 
 def get_arm_colour(arm: int) -> str:
@@ -209,41 +223,43 @@ def get_arm_colour(arm: int) -> str:
 
 
 def _plot_means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> None:
-    """Means along the points, a line an arm; band: 95 % t-interval; bar: standard deviation.
+    """Plot means along the points, one line per arm. The band is the 95 % t-interval, the bar the standard deviation.
 
-    Points that are no numbers, or only one, are not joined: the interval is then a thick bar. The vertical axis spans what the part's
-    panels show.
+    Points are not joined if they are not numbers or if there is only one; the interval is then a thick bar. The vertical axis spans
+    what all panels of this part show.
     """
     shown = [arm for arm in runs.arms if arm not in without]
     positions = {point: float(point) if runs.numeric else float(i) for i, point in enumerate(runs.points)}  # type: ignore[arg-type]
-    places = sorted(positions.values())
-    step = min((b - a for a, b in pairwise(places)), default=1.0)
-    joined = runs.numeric and len(places) > 1
+    xs = sorted(positions.values())
+    step = min((b - a for a, b in pairwise(xs)), default=1.0)
+    joined = runs.numeric and len(xs) > 1
     factor = 100 if runs.design.percent else 1
-    for place, arm in enumerate(shown):
-        aside = step * (0.24 if joined else 0.7) * ((place + 0.5) / len(shown) - 0.5)
-        mine = [(row.condition, getattr(row, part)) for row in cells if row.arm == arm and where.items() <= row.condition.items()]
-        line = [(positions[at[runs.along] if runs.along else None] + aside, score) for at, score in mine if score]
+    for index, arm in enumerate(shown):
+        offset = step * (0.24 if joined else 0.7) * ((index + 0.5) / len(shown) - 0.5)
+        scores = [(row.condition, getattr(row, part)) for row in cells if row.arm == arm and where.items() <= row.condition.items()]
+        line = [(positions[condition[runs.along] if runs.along else None] + offset, score) for condition, score in scores if score]
         _plot_line(axes, runs.arms.index(arm), line, joined, factor, arm)
     axes.set_xticks(list(positions.values()), [str(point) for point in positions])
-    axes.set_xlim(places[0] - step / 2, places[-1] + step / 2)
+    axes.set_xlim(xs[0] - step / 2, xs[-1] + step / 2)
     axes.set_ylim(*_find_axis_span([getattr(row, part) for row in cells if row.arm in shown], factor, runs.design.percent))
     axes.set_xlabel(runs.along or "", labelpad=1)
     axes.set_title(_format_heading(runs.panels, where), fontsize=8, pad=4)
 
 
 def _plot_matrix(axes: Axes, row: ClassRecalls, x: float, y: float) -> None:
-    """A confusion matrix, a cell a unit, its upper left corner at x, y; a class without images has an empty row that says so."""
+    """Plot a confusion matrix of unit cells with its upper left corner at x, y. A class without images has an empty row that says so."""
     edges = np.arange(len(row.classes) + 1)
     axes.pcolormesh(x + edges, y + edges, np.nan_to_num(row.shares), cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=0.8)
-    said = [(x + edges[-1] / 2, y - 0.45, row.arm, "black", 8.0)]
+    labels = [(x + edges[-1] / 2, y - 0.45, row.arm, "black", 8.0)]
     for line, (shares, recall) in enumerate(zip(row.shares, row.recall, strict=True)):
         if recall is None:
-            said.append((x + edges[-1] / 2, y + line + 0.5, "no images", inline_svg.SOFT, 6.0))
+            labels.append((x + edges[-1] / 2, y + line + 0.5, "no images", inline_svg.SOFT, 6.0))
         else:
-            said += [(x + at + 0.5, y + line + 0.5, *inline_svg.format_shaded_percent(share), 6.0) for at, share in enumerate(shares)]
-    for at, down, text, colour, size in said:  # none is asked for its size by the layout: that would take as long as drawing
-        axes.text(at, down, text, ha="center", va="center", color=colour, fontsize=size).set_in_layout(False)
+            labels += [
+                (x + column + 0.5, y + line + 0.5, *inline_svg.format_shaded_percent(share), 6.0) for column, share in enumerate(shares)
+            ]
+    for text_x, text_y, text, colour, size in labels:  # not in the layout: measuring them takes as long as drawing
+        axes.text(text_x, text_y, text, ha="center", va="center", color=colour, fontsize=size).set_in_layout(False)
 
 
 def _plot_line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, factor: int, name: str) -> None:
@@ -259,20 +275,28 @@ def _plot_line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool
 
 
 def _find_axis_span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
-    """From below the lowest bar or band to above the highest; a share stays within 0 and 100, unless a mean lies outside."""
-    ends = [factor * end for s in scores if s for end in (s.mean, s.low, s.high, s.mean - s.sd, s.mean + s.sd)]
+    """Return limits from below the lowest bar or band to above the highest.
+
+    A share stays within 0 and 100, unless a mean lies outside.
+    """
+    ends = [
+        factor * end
+        for score in scores
+        if score
+        for end in (score.mean, score.low, score.high, score.mean - score.sd, score.mean + score.sd)
+    ]
     ends = [end for end in ends if end == end]
     low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
-    size = max(abs(low), abs(high))
-    room = 0.04 * (high - low if high - low > ROUNDING * size else size) or 1.0
+    magnitude = max(abs(low), abs(high))
+    margin = 0.04 * (high - low if high - low > ROUNDING * magnitude else magnitude) or 1.0
     if not percent:
-        return low - room, high + room
-    top = max((factor * s.mean for s in scores if s), default=0.0)
-    return max(min(low, 0.0), low - room), high + room if top > 100 else min(100.0, high + room)
+        return low - margin, high + margin
+    top = max((factor * score.mean for score in scores if score), default=0.0)
+    return max(min(low, 0.0), low - margin), high + margin if top > 100 else min(100.0, high + margin)
 
 
 def _format_short(number: float) -> str:
-    """10 k, 1 M: as text, for the letters of a figure know no mathematics."""
+    """Format a number as in 10 k or 1 M. It is plain text, because the letters of a figure are not parsed as mathematics."""
     power = next((power for power in (9, 6, 3) if number >= 10**power), 0)
     return f"{number / 10**power:g} {' kMG'[power // 3]}".strip()
 
@@ -284,11 +308,14 @@ def _get_arm_marker(arm: int) -> str:
 @contextlib.contextmanager
 def _apply_style() -> Iterator[None]:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
-        yield  # the warning: a letter that our font lacks, which an SVG's reader may have
+        yield  # suppressed: the warning that our font lacks a letter, which an SVG reader's font may have
 
 
 def _draw_small_figure(draw: Callable[[Axes], None], size: tuple[float, float], box: tuple[float, float, float, float]) -> str:
-    """Axes that fill `box` of a figure, not fitted to their labels, so that figures in a row are of one size; as an <svg> element."""
+    """Draw axes that fill `box` of a figure, as an <svg> element.
+
+    They are not fitted to their labels, so that figures in a row have one size.
+    """
     with _apply_style():
         figure = Figure(figsize=size)
         draw(figure.add_axes(box))
@@ -296,25 +323,25 @@ def _draw_small_figure(draw: Callable[[Axes], None], size: tuple[float, float], 
 
 
 def _draw_whole_figure(draw: Callable[[Figure], None], size: tuple[float, float]) -> dict[str, bytes]:
-    """A figure in every format."""
+    """Return a figure in every format."""
     with _apply_style():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
-        figure.set_layout_engine("none")  # laid out once for all formats: it takes as long as drawing
+        figure.set_layout_engine("none")  # one layout for all formats, as it takes as long as drawing
         return {kind: _render_bytes(figure, kind) for kind in FORMATS}
 
 
 def _render_bytes(figure: Figure, kind: str) -> bytes:
-    """Without dates and names: the same figure has the same bytes, and links to nothing."""
-    nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
+    """Render a figure without dates and names, so that the same figure has the same bytes and links to nothing."""
+    omitted = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Creator", "Producer", "CreationDate")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(nothing))
+    figure.savefig(buffer, format=kind, transparent=True, metadata=dict.fromkeys(omitted))
     data = buffer.getvalue()
-    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"?", data) if kind == "svg" else data  # XML has no such characters
+    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"?", data) if kind == "svg" else data  # XML does not allow these characters
 
 
 def strip_xml_head(svg: bytes) -> str:
-    """An SVG file as an element of a page: without the XML head."""
+    """Return an SVG file as an element of a page, without the XML head."""
     text = svg.decode()
     return text[text.index("<svg") :]

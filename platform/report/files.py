@@ -1,4 +1,7 @@
-"""Everything a report writes, as bytes by name: page, data for programs, tables and figures for papers. The same runs, the same bytes."""
+"""Builds everything that a report writes, as bytes by name: the page, data for programs, tables and figures for papers.
+
+The same runs give the same bytes.
+"""
 
 import io
 import json
@@ -18,7 +21,7 @@ from platform.report.runs import Runs, format_condition
 
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
-    """The figures by name, each in every format."""
+    """Return the figures by name, each in every format."""
     return {
         "means": figures.draw_means(runs, found.cells),
         "forest": figures.draw_forest(runs, found.against, found.reference or ""),
@@ -29,9 +32,12 @@ def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
 
 
 def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -> dict[str, bytes]:
-    """By path within the report's folder; the page last, so that where it is all else is. Drawing the figures takes most of the time."""
+    """Return the files by path within the report's folder. The page is last, so that its presence implies that of all others.
+
+    Drawing the figures takes most of the time.
+    """
     drawn = draw_figures(runs, found) if with_figures else {}
-    taken = [
+    paper_tables = [
         tables.build_readings_table(runs, found.published, found.confirmatory),
         tables.build_means_table(runs, found.cells, found.floors, found.tied),
         *([tables.build_claims_table(runs, found.answers)] if found.answers else []),
@@ -39,42 +45,42 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
         *([tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
         tables.build_completeness_table(runs, found.cells),
     ]
-    every, methods = list_comparisons(found), page.describe_methods(runs, found)
+    comparisons, methods = list_comparisons(found), page.describe_methods(runs, found)
     parquet = io.BytesIO()
     tabulate_trainings(runs).to_parquet(parquet, index=False)
-    written = {
+    files = {
         "runs.csv": _encode_csv(tabulate_trainings(runs)),
         "runs.parquet": parquet.getvalue(),
         "cells.csv": _encode_csv(pd.DataFrame([_flatten_condition_summary(runs, row) for row in found.cells])),
-        "comparisons.csv": _encode_csv(pd.DataFrame([_flatten_comparison(row) for row in (*every, *found.pairwise)])),
+        "comparisons.csv": _encode_csv(pd.DataFrame([_flatten_comparison(row) for row in (*comparisons, *found.pairwise)])),
         "report.json": (
-            json.dumps(to_json_value(build_report_json(runs, found, every, methods)), indent=1, allow_nan=False) + "\n"
+            json.dumps(to_json_value(build_report_json(runs, found, comparisons, methods)), indent=1, allow_nan=False) + "\n"
         ).encode(),
-        "report.md": _encode_text(render_markdown(runs, found, taken, methods)),
+        "report.md": _encode_text(render_markdown(runs, found, paper_tables, methods)),
     }
     if found.classes:
         compared = runs.design.compared
-        written |= {f"{name}.csv": _encode_csv(table) for name, table in classes.tabulate_class_recalls(found.classes, compared).items()}
+        files |= {f"{name}.csv": _encode_csv(table) for name, table in classes.tabulate_class_recalls(found.classes, compared).items()}
     for name, make in (
         ("elsewhere", cross_dataset.tabulate_cross_dataset),
         ("confused", confusions.tabulate_confusions),
         ("fewer", class_subsets.tabulate_class_subsets),
     ):
         if rows := getattr(found, name):
-            written[f"{name}.csv"] = _encode_csv(make(rows, runs.design.compared))
-    written |= {f"tables/{table.name}.tex": _encode_text(formats.render_latex_table(table)) for table in taken}
-    written |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
-    return written | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(written)))}
+            files[f"{name}.csv"] = _encode_csv(make(rows, runs.design.compared))
+    files |= {f"tables/{table.name}.tex": _encode_text(formats.render_latex_table(table)) for table in paper_tables}
+    files |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
+    return files | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(files)))}
 
 
 def list_comparisons(found: Findings) -> list[Comparison]:
-    """All but those of every pair."""
-    answered = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
-    return [*found.published, *found.confirmatory, *answered, *(row.comparison for row in found.contrasts), *found.against]
+    """Return all comparisons except those of all pairs."""
+    claim_rows = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
+    return [*found.published, *found.confirmatory, *claim_rows, *(row.comparison for row in found.contrasts), *found.against]
 
 
 def build_report_json(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
-    """Everything the page shows, as data."""
+    """Return everything that the page shows, as data."""
     d = runs.design
     return {
         "study": d.study,
@@ -128,7 +134,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
 
 
 def tabulate_trainings(runs: Runs) -> pd.DataFrame:
-    """A row a training; names that other programs expect first."""
+    """Return a data frame with one row per training. Columns that other programs expect come first."""
     d, table = runs.design, runs.table
     first = [
         name for name in (d.compared, *runs.axes, d.replicated, "state", d.selector, d.metric, d.secondary, "split_hash") if name in table
@@ -137,20 +143,20 @@ def tabulate_trainings(runs: Runs) -> pd.DataFrame:
 
 
 def render_markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: list[str]) -> str:
-    """The page in short, for a README or a pull request."""
+    """Return a short form of the page, for a README or a pull request."""
     head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
     head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
     sentences = [words.describe_comparison(row, runs) for row in found.confirmatory] + words.describe_unread_classes(runs, found.classes)
-    said = [f"- {formats.escape_markdown(text)}" for text in sentences]
+    findings = [f"- {formats.escape_markdown(text)}" for text in sentences]
     notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
-    parts = ["\n".join(head), *notes, "## What was found", "\n".join(said) or "Nothing is compared."]
+    parts = ["\n".join(head), *notes, "## What was found", "\n".join(findings) or "Nothing is compared."]
     for table in taken:
         parts += [f"## {table.name.capitalize()}", formats.render_markdown_table(table).rstrip()]
     return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, methods)]) + "\n"
 
 
 def to_json_value(value: Any) -> Any:
-    """Dataclasses and named tuples as dictionaries, what is no number as None: what JSON can hold."""
+    """Convert a value to what JSON can hold: dataclasses and named tuples to dictionaries, numbers that are not finite to None."""
     if is_dataclass(value):
         return {field.name: to_json_value(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
@@ -167,7 +173,7 @@ def to_json_value(value: Any) -> Any:
 
 
 def _encode_text(text: str) -> bytes:
-    """Without the characters that no page has, and that a terminal obeys."""
+    """Encode text, with ? for control characters, which no page has and which a terminal obeys."""
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "?", text).encode(errors="replace")
 
 

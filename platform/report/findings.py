@@ -1,4 +1,4 @@
-"""Findings: all that a report says of its runs, computed once; page, tables and files only write it down."""
+"""Findings: all that a report says of its runs, computed once. Page, tables and files only write it down."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from trainables.storage.store import RunFolder
 
 @dataclass(frozen=True)
 class Findings:
-    """See the functions that make each part."""
+    """All results of a report. The functions that compute the fields describe them."""
 
     cells: list[summary.ConditionSummary]
     floors: list[summary.ChanceLevel]
@@ -33,7 +33,7 @@ class Findings:
     fewer: list[class_subsets.ClassSubsetGain]
     looks: list[saliency_summary.SaliencySummary]
     damaged: list[str]
-    """lines on files of the run that could not be read, whose sections are left out"""
+    """one line for each file of the run that could not be read; its section is left out"""
     flags: list[folder.Flag]
     origins: list[folder.Origin]
     far_below: list[str]
@@ -41,7 +41,7 @@ class Findings:
 
 
 def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
-    """Everything there is to say; `run` is where ferray's own runs keep their predictions."""
+    """Compute everything that a report says. `run` is the folder where ferray's own runs keep their predictions."""
     cells, floors = summary.summarise_conditions(runs), summary.compute_chance_levels(runs)
     confirmatory, reference = families.compare_confirmatory(runs), families.find_reference_arm(runs)
     pairs = families.compare_all_pairs(runs)

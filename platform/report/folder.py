@@ -1,4 +1,4 @@
-"""Runs from a run folder of ferray's own, and what only such runs know: warnings, provenance."""
+"""Reads runs from a run folder of ferray, and what only such runs have: warnings and provenance."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from trainables.storage.store import RunFolder
 
 @dataclass(frozen=True)
 class Flag:
-    """A kind of warning, and by arm the trainings that have it."""
+    """A kind of warning and, by arm, the trainings that have it."""
 
     kind: str
     cells: dict[str, list[str]]
@@ -24,16 +24,16 @@ class Flag:
 
 @dataclass(frozen=True)
 class Origin:
-    """A fact of provenance and in how many results it has which value."""
+    """An item of provenance, and the number of results that have each of its values."""
 
     fact: str
     values: dict[str, int]
     suspect: bool
-    """it differs between results that are compared, or tells of uncommitted code"""
+    """it differs between results that are compared, or it indicates uncommitted code"""
 
 
 PROCESS = ("pid", "trial", "rank", "tried", "slot_pid", "driver_pid")
-"""metadata of provenance that are a process's own"""
+"""provenance that belongs to a single process"""
 
 
 def make_design(study: Study) -> Design:
@@ -62,25 +62,25 @@ def make_design(study: Study) -> Design:
 
 
 def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
-    """What became of every cell of a run's grid.json; the study is found by its name unless it is given."""
+    """Read the state and result of every cell of a run's grid.json. The study is found by its name unless it is given."""
     cells = read_cells(folder)
     study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
-    rows, found = [], []
-    known: dict[str, Any] = {}
+    rows, results = [], []
+    cache: dict[str, Any] = {}
     for cell in cells:
         result = folder.get_result(cell.key)
         rows.append(_make_row(folder, cell, result))
-        found.append(result and _keep_needed_result(result, known))
-    played = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
-    data = {role: asdict(played[role]) | {"source": played[role].source.to_text()} for role in study.roles if role in played}
-    shown = make_design(study)
+        results.append(result and _keep_needed_result(result, cache))
+    sources = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
+    data = {role: asdict(sources[role]) | {"source": sources[role].source.to_text()} for role in study.roles if role in sources}
+    design = make_design(study)
     table = pd.DataFrame(rows)
-    table = table.assign(**{name: np.nan for name in (shown.metric, shown.selector, shown.secondary) if name and name not in table})
-    return Runs(shown, table, [], found, data)
+    table = table.assign(**{name: np.nan for name in (design.metric, design.selector, design.secondary) if name and name not in table})
+    return Runs(design, table, [], results, data)
 
 
 def read_cells(folder: RunFolder) -> list[Cell]:
-    """The cells that a run shows. BadRequest where it has no grid.json, or a damaged one."""
+    """Return the cells that a run shows. Raises BadRequest if grid.json is missing or damaged."""
     try:
         cells = folder.get_shown_cells()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -96,8 +96,8 @@ def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> d
     row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
     if result:
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
-        rest = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
-        return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | rest
+        other = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
+        return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | other
     if error := folder.get_error(cell.key):
         return row | {"state": "failed", "reason": error["reason"]}
     epochs = len(folder.get_history(cell.key))
@@ -105,11 +105,11 @@ def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> d
 
 
 def _keep_needed_result(result: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Of a result what a report reads beside the table's row; parts that are as another's are one in memory."""
+    """Return the parts of a result that a report reads beside the table's row. Equal parts of results are one object in memory."""
     own = {name: result[name] for name in ("confusion", "updated_parameters") if name in result}
     provenance = {fact: value for fact, value in result["provenance"].items() if fact not in PROCESS}
-    alike = {name: result[name] for name in ("classes", "counts", "flags") if name in result} | {"provenance": provenance}
-    return own | {name: known.setdefault(repr(value), value) for name, value in alike.items()}
+    shared = {name: result[name] for name in ("classes", "counts", "flags") if name in result} | {"provenance": provenance}
+    return own | {name: known.setdefault(repr(value), value) for name, value in shared.items()}
 
 
 def list_flags(runs: Runs) -> list[Flag]:
@@ -123,12 +123,12 @@ def list_flags(runs: Runs) -> list[Flag]:
 
 
 def list_origins(runs: Runs) -> list[Origin]:
-    """Where and with what the results were computed; a process's own metadata stay in its result file."""
+    """Return where and with what the results were computed. Provenance of a single process stays in its result file."""
     counts: dict[str, Counter[str]] = {}
     for result in filter(None, runs.results or []):
-        given = dict(result["provenance"])
-        packages = {f"package {name}": version for name, version in given.pop("packages", {}).items()}
-        for fact, value in (given | packages).items():
+        provenance = dict(result["provenance"])
+        packages = {f"package {name}": version for name, version in provenance.pop("packages", {}).items()}
+        for fact, value in (provenance | packages).items():
             counts.setdefault(fact, Counter())[str(value)] += 1
     return [
         Origin(fact, dict(values.most_common()), (len(values) > 1 and fact != "host") or (fact == "dirty" and "True" in values))

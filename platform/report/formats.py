@@ -1,4 +1,4 @@
-"""Tables as LaTeX (booktabs, for \\input) and as Markdown."""
+"""Renders tables as LaTeX (booktabs, for \\input) and as Markdown."""
 
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -30,9 +30,9 @@ WITHOUT_GLYPH = frozenset("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų�
 
 
 def render_latex_table(table: Table) -> str:
-    """A tabular and its caption as a comment, to be \\input into a table environment; needs the package booktabs.
+    """Return a tabular, with its caption as a comment, to be \\input into a table environment. It needs the package booktabs.
 
-    Letters that pdfLaTeX has no font for are written by their Unicode names in brackets: the table compiles and says which they were.
+    Letters that pdfLaTeX has no font for are written as their Unicode names in brackets: the table compiles and shows which they were.
     """
     align = "".join("r" if numeric else "l" for numeric in table.numeric)
     lines = [f"% {table.caption}", f"\\begin{{tabular}}{{{align}}}", r"\toprule", _format_row(map(escape_latex, table.head)), r"\midrule"]
@@ -45,7 +45,7 @@ def render_latex_table(table: Table) -> str:
 
 
 def render_markdown_table(table: Table) -> str:
-    """A GitHub table under its caption."""
+    """Return a GitHub table under its caption."""
     rule = "|".join("---:" if numeric else "---" for numeric in table.numeric)
     lines = [table.caption, "", _join_with_pipes(map(escape_markdown, table.head)), f"|{rule}|"]
     for row in table.rows:
@@ -78,8 +78,8 @@ def _mark_latex(entry: Text) -> str:
 
 def _mark_markdown(entry: Text) -> str:
     text = escape_markdown(entry.text)
-    around = {"best": ("**", "**"), "second": ("<u>", "</u>")}.get(entry.mark, ("", ""))
-    return f"{around[0]}{text}{around[1]}{'†' if entry.tied else ''}{_join_beside(escape_markdown, entry)}" if text else ""
+    markers = {"best": ("**", "**"), "second": ("<u>", "</u>")}.get(entry.mark, ("", ""))
+    return f"{markers[0]}{text}{markers[1]}{'†' if entry.tied else ''}{_join_beside(escape_markdown, entry)}" if text else ""
 
 
 def _join_beside(escape: Callable[[str], str], entry: Text) -> str:

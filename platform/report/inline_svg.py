@@ -1,4 +1,4 @@
-"""Small pictures drawn by hand as SVG, where a plotting library would be slow: intervals, replicates as dots, confusion matrices."""
+"""Writes small pictures directly as SVG, where a plotting library is slow: intervals, replicates as dots, confusion matrices."""
 
 from collections.abc import Iterable
 from html import escape
@@ -12,11 +12,11 @@ from platform.stats.rounding import ROUNDING
 MOST_DOTS = 200
 INK, RULE, SOFT = "#0a5a9c", "#b5bcc4", "#68727d"
 DEEP = "#08306b"
-"""what a share of 1 is filled with; one of 0 is white, others lie between"""
+"""fill colour of a share of 1; a share of 0 is white, and others lie between"""
 
 
 def render_interval_bar(mean: float, low: float, high: float, reach: float, margin: float = 0.0) -> Markup:
-    """A difference and its interval on a line from -reach to +reach, zero in the middle, the margin of equivalence shaded."""
+    """Return a difference and its interval on a line from -reach to +reach: zero in the middle, the equivalence margin shaded."""
 
     def x(value: float) -> float:
         return 50 + 48 * max(-1.0, min(1.0, value / reach))
@@ -29,9 +29,12 @@ def render_interval_bar(mean: float, low: float, high: float, reach: float, marg
 
 
 def render_dot_strip(replicates: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
-    """Every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean; of very many their quartiles."""
+    """Return every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean.
+
+    More than MOST_DOTS replicates are shown as their range and quartiles.
+    """
     pairs = list(replicates)
-    span = max(high - low, ROUNDING * max(abs(low), abs(high))) or 1.0  # numbers that are equal stand on one place
+    span = max(high - low, ROUNDING * max(abs(low), abs(high))) or 1.0  # equal numbers share one position
 
     def x(value: float) -> float:
         return 3 + 194 * (value - low) / span
@@ -39,8 +42,8 @@ def render_dot_strip(replicates: Iterable[tuple[object, float]], low: float, hig
     values = sorted(value for _, value in pairs)
     mean = sum(values) / len(values) if values else low
     if len(values) > MOST_DOTS:
-        first, least, most, last = (x(values[round(share * (len(values) - 1))]) for share in (0, 0.25, 0.75, 1))
-        dots = f'<path d="M{first:.1f} 7H{last:.1f}" stroke="{colour}"/><rect x="{least:.1f}" width="{most - least:.1f}" y="3" height="8"/>'
+        lowest, q1, q3, highest = (x(values[round(share * (len(values) - 1))]) for share in (0, 0.25, 0.75, 1))
+        dots = f'<path d="M{lowest:.1f} 7H{highest:.1f}" stroke="{colour}"/><rect x="{q1:.1f}" width="{q3 - q1:.1f}" y="3" height="8"/>'
     else:
         dots = "".join(
             f'<circle cx="{x(value):.1f}" cy="7" r="3"><title>{escape(str(name))}: {value:.4g}</title></circle>' for name, value in pairs
@@ -50,14 +53,14 @@ def render_dot_strip(replicates: Iterable[tuple[object, float]], low: float, hig
 
 
 def format_shaded_percent(share: float) -> tuple[str, str]:
-    """A share as whole percent, and the colour that reads best on its fill: everywhere a contrast of 4.5 or more."""
+    """Return a share as whole percent and the colour that reads best on its fill, with a contrast of 4.5 or more everywhere."""
     return f"{100 * share:.0f}", "white" if share > 0.655 else "black" if share >= 0.005 else SOFT
 
 
 def render_confusion_matrix(row: ClassRecalls, replicates: str) -> Markup:
-    """A confusion matrix in percent of each true class (row); an entry's title has its number of images in all replicates."""
+    """Return a confusion matrix in percent of each true class (row). An entry's title gives its number of images in all replicates."""
     side, size = 20, len(row.classes)
-    names = 6 + 4.9 * max(map(len, row.classes))
+    margin = 6 + 4.9 * max(map(len, row.classes))
     end, cells = side * size, []
     for line, true in enumerate(map(escape, row.classes)):
         cells.append(f'<text class="name" x="-4" y="{side * line + 13}">{true}</text>')
@@ -65,12 +68,12 @@ def render_confusion_matrix(row: ClassRecalls, replicates: str) -> Markup:
         if row.recall[line] is None:
             cells.append(f'<text x="{end / 2}" y="{side * line + 13}" fill="{SOFT}">no images</text>')
             continue
-        for at, (answer, share, count) in enumerate(zip(row.classes, row.shares[line], row.counts[line], strict=True)):
+        for column, (answer, share, count) in enumerate(zip(row.classes, row.shares[line], row.counts[line], strict=True)):
             text, colour = format_shaded_percent(share)
             cells.append(
                 f"<g><title>{true} read as {escape(answer)}: {100 * share:.1f} %, {count} images in {row.n} {replicates}</title>"
-                f'<rect x="{side * at}" y="{side * line}" width="19" height="19" fill="{DEEP}" fill-opacity="{share:.2f}"/>'
-                f'<text x="{side * at + 9.5}" y="{side * line + 13}" fill="{colour}">{text}</text></g>'
+                f'<rect x="{side * column}" y="{side * line}" width="19" height="19" fill="{DEEP}" fill-opacity="{share:.2f}"/>'
+                f'<text x="{side * column + 9.5}" y="{side * line + 13}" fill="{colour}">{text}</text></g>'
             )
-    box = f"{-names:.0f} 0 {names + end:.0f} {end + names:.0f}"
+    box = f"{-margin:.0f} 0 {margin + end:.0f} {end + margin:.0f}"
     return Markup(f'<svg class="matrix" viewBox="{box}" role="img" aria-label="confusions of {escape(row.arm)}">{"".join(cells)}</svg>')

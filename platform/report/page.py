@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything in it, figures and style included. It asks nothing of the network and runs no script."""
+"""Renders the page: one HTML file that includes its figures and style. It needs no network and runs no script."""
 
 import math
 from collections.abc import Iterable
@@ -23,9 +23,12 @@ HERE = Path(__file__).parent
 
 
 def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
-    """The page of a report; `drawn` holds its whole figures by name, `methods` its paragraphs, `beside` names the files beside it."""
+    """Return the page of a report.
+
+    `drawn` holds its whole figures by name, `methods` its paragraphs on methods, `beside` the names of the files beside it.
+    """
     unit, d = Unit.from_runs(runs), runs.design
-    places = {(row.arm, format_condition(row.condition)): row for row in found.cells}
+    cells = {(row.arm, format_condition(row.condition)): row for row in found.cells}
     titles = [data["title"] for data in runs.data.values()]
     return (
         _make_environment(runs)
@@ -43,7 +46,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             not_done=list_unfinished_trainings(runs),
             seconds=runs.total_seconds,
             keys={arm: Markup(figures.draw_legend_key(number)) for number, arm in enumerate(runs.arms)},
-            by_place=places,
+            by_place=cells,
             leaders={format_condition(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))},
             floors={format_condition(floor.condition): floor for floor in found.floors},
             unmatched=[
@@ -74,7 +77,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
 
 
 def describe_methods(runs: Runs, found: Findings) -> list[str]:
-    """How the numbers were computed, in paragraphs that a paper may quote."""
+    """Return how the numbers were computed, in paragraphs that a paper may quote."""
     n = sorted({n for row in found.confirmatory for n in (row.n_a, row.n_b)})
     text = (
         _make_environment(runs)
@@ -95,17 +98,17 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
 
 
 def list_unfinished_trainings(runs: Runs) -> list[dict[str, str]]:
-    """Every training that is not done, by its name, with its state and reason."""
-    told = zip(runs.table["state"], runs.table["reason"], strict=True)
+    """Return the name, state and reason of every training that is not done."""
+    states = zip(runs.table["state"], runs.table["reason"], strict=True)
     return [
         {"training": runs.get_training_name(row), "state": state, "reason": reason}
-        for row, (state, reason) in enumerate(told)
+        for row, (state, reason) in enumerate(states)
         if state != "done"
     ]
 
 
 class _TemplateCache(BytecodeCache):
-    """The templates as they were compiled by the first page of this process: that takes a third of a second."""
+    """Keeps the templates as the first page of this process compiled them, which takes a third of a second."""
 
     def __init__(self) -> None:
         self.code: dict[str, bytes] = {}
@@ -149,13 +152,13 @@ def _make_environment(runs: Runs) -> Environment:
 
 
 def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
-    """Rows of the accuracy figure: all arms, and again without those far below where there are some."""
+    """Return the rows of the accuracy figure: all arms, and again without those far below the others if there are any."""
     parts = [
         (f"{words.spell_metric(metric).capitalize()}{Unit.from_runs(runs).sign}", part)
         for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
         if metric
     ]
-    kept: list[list[str]] = [[], found.far_below] if found.far_below and len(found.far_below) < len(runs.arms) else [[]]
+    exclusions: list[list[str]] = [[], found.far_below] if found.far_below and len(found.far_below) < len(runs.arms) else [[]]
     return [
         {
             "without": without,
@@ -164,7 +167,7 @@ def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
                 for title, part in parts
             ],
         }
-        for without in kept
+        for without in exclusions
     ]
 
 

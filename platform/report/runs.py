@@ -1,4 +1,4 @@
-"""Runs: what a report is made from, wherever it came from. One row a training, and what the study says of its axes."""
+"""Runs: what a report is made from, whatever its source. It has one row per training, and what the study says of its axes."""
 
 import math
 from collections.abc import Sequence
@@ -18,34 +18,34 @@ STATES = ("done", "failed", "missing")
 
 @dataclass(frozen=True)
 class Design:
-    """What a report must know of a study; it knows axes by their part in it, never by name."""
+    """What a report must know of a study. It knows axes by their part in the study, never by name."""
 
     title: str
     source: str
-    """the text it reproduces, or the file it was read from"""
+    """the paper it reproduces, or the file it was read from"""
     compared: str
     replicated: str
     conditions: tuple[str, ...]
-    """the axes that are neither"""
+    """the axes that are neither compared nor replicated"""
     along: str | None = None
-    """the condition that figures draw along and whose largest value tables are read at, if it is a number; none: the first"""
+    """the condition that figures are drawn along, and at whose largest value tables are read if it is numeric; None: the first condition"""
     metric: str = "test/accuracy"
     selector: str | None = "val/accuracy"
-    """the metric that picks the winner; without one the metric itself does, and the report says so"""
+    """the metric that picks the winner; None: the metric itself picks it, and the report says so"""
     secondary: str | None = None
-    """a metric shown beside the first"""
+    """a metric shown beside the main one"""
     higher_is_better: bool = True
     percent: bool = True
-    """the metric is a share, shown in percent"""
+    """the metric is a share and is shown in percent"""
     rope: float | None = None
-    """a difference too small to matter; none: nothing is called equivalent"""
+    """a difference too small to matter; None: nothing is called equivalent"""
     baseline: str | None = None
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
     printed: tuple[ReportedScore, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     fewer: str | None = None
-    """the condition whose values are numbers of classes, the fewer among the more"""
+    """the condition whose values are numbers of classes; the fewer classes are among the more"""
     contrasts: tuple[Contrast, ...] = ()
     models: tuple[PriorModel, ...] = ()
     study: str = ""
@@ -53,20 +53,21 @@ class Design:
 
 
 class Sample(NamedTuple):
-    """One metric of an arm at one place, by replicate; only what is a number is there."""
+    """One metric of an arm at one condition, by replicate. It holds finite numbers only."""
 
     values: dict[Any, float]
     splits: dict[Any, str]
-    """the hash of the data split of each; empty where unknown"""
+    """by replicate, the hash of its data split; empty where unknown"""
 
     def to_array(self) -> np.ndarray:
         return np.array(list(self.values.values()))
 
 
 def match_samples(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Two samples as arrays, and whether they are paired: by replicate, where both know their data splits and most of them are shared.
+    """Return two samples as arrays, and whether they are paired.
 
-    Paired ones keep the shared replicates alone. Equal seeds by themselves pair nothing: they need not mean equal images.
+    They are paired by replicate if both know their data splits and share most of them. Paired arrays hold the shared replicates only.
+    Equal seeds alone pair nothing, because they need not mean equal images.
     """
     shared = [rep for rep in a.values if rep in b.values and a.splits[rep] and a.splits[rep] == b.splits[rep]]
     if shared and 2 * len(shared) > min(len(a.values), len(b.values)):
@@ -76,10 +77,10 @@ def match_samples(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray, bool]:
 
 @dataclass
 class Runs:
-    """`table` has a row a training: the axes' columns, `state` (done, failed, missing), `reason`, `split_hash` and the metrics.
+    """The trainings of a report. `table` has one row per training: the axes' columns, `state`, `reason`, `split_hash` and the metrics.
 
-    `results`, where the runs are ferray's own, holds what a training wrote besides, in the table's order; `notes` what was
-    noticed while reading.
+    `state` is done, failed or missing. `results`, if the runs are ferray's own, holds what a training wrote besides, in the table's
+    order. `notes` holds what was noticed while reading.
     """
 
     design: Design
@@ -100,9 +101,9 @@ class Runs:
         self.along = design.along if design.along in self.axes else next(iter(self.axes), None)
         self.points: list[Value] = self.axes[self.along] if self.along else [None]
         self.numeric = self.along is not None and all(map(_is_number, self.points))
-        there = {tuple(row) for row in table[list(design.conditions)].itertuples(index=False)}
-        every = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
-        self.conditions: list[Condition] = [condition for condition in every if tuple(condition.values()) in there]
+        present = {tuple(row) for row in table[list(design.conditions)].itertuples(index=False)}
+        combinations = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+        self.conditions: list[Condition] = [condition for condition in combinations if tuple(condition.values()) in present]
         """in the order of the axes' values"""
         self.panels: list[Condition] = []
         """the conditions without `along`"""
@@ -111,8 +112,8 @@ class Runs:
                 self.panels.append(panel)
         columns = [table[design.compared].astype(str), *(table[axis] for axis in design.conditions)]
         self._rows: dict[tuple[Any, ...], list[int]] = {}
-        for row, place in enumerate(zip(*columns, strict=True)):
-            self._rows.setdefault(place, []).append(row)
+        for row, point in enumerate(zip(*columns, strict=True)):
+            self._rows.setdefault(point, []).append(row)
         self._places = {axis: table[axis].tolist() for axis in (design.compared, *design.conditions, design.replicated)}
         self._replicates, self._splits = table[design.replicated].tolist(), table["split_hash"].tolist()
         self._done = (table["state"] == "done").to_numpy()
@@ -124,32 +125,35 @@ class Runs:
 
     @property
     def state_counts(self) -> dict[str, int]:
-        """Trainings by state."""
+        """Number of trainings by state."""
         return {state: int((self.table["state"] == state).sum()) for state in STATES}
 
     @property
     def total_seconds(self) -> float | None:
-        """Of training in all, where it is known."""
+        """Total seconds of training, if known."""
         return math.fsum(self.table["seconds"].dropna()) if "seconds" in self.table else None
 
     def get_training_name(self, row: int) -> str:
-        """A training as `SC(c)/split=0.5/ratio=5/seed=3`, as its cell is called."""
+        """Return a training's name as its cell is called, such as `SC(c)/split=0.5/ratio=5/seed=3`."""
         first, *rest = (values[row] for values in self._places.values())
         return "/".join([str(first), *(f"{axis}={value}" for axis, value in zip(list(self._places)[1:], rest, strict=True))])
 
     @property
     def table_conditions(self) -> list[Condition]:
-        """The conditions that the text's table is read at: every panel at the largest point; all, where points are names."""
+        """The conditions at which the paper's table is read: every panel at the largest point.
+
+        If points are not numbers, they are all conditions.
+        """
         if not self.numeric:
             return self.conditions
         return [condition for condition in self.conditions if not self.along or condition[self.along] == self.points[-1]]
 
     def get_condition(self, panel: Condition, point: Value) -> Condition:
-        """The condition of a panel and a point, its axes in order."""
+        """Return the condition of a panel and a point, with its axes in order."""
         return {axis: point if axis == self.along else panel[axis] for axis in self.axes}
 
     def find_rows(self, arm: str, condition: Condition) -> list[int]:
-        """Where in the table an arm's replicates at a condition are."""
+        """Return the table's row numbers of an arm's replicates at a condition."""
         return self._rows.get((arm, *condition.values()), [])
 
     def find_done_rows(self, arm: str, condition: Condition) -> list[int]:
@@ -167,11 +171,11 @@ class Runs:
         )
 
     def resolve_place(self, place: dict[str, Any]) -> dict[str, Any] | None:
-        """A claim's place with FIRST and LAST replaced; None where this grid has no such value."""
-        known: dict[str, Sequence[Any]] = {self.design.compared: self.arms, **self.axes}
+        """Return a claim's place with FIRST and LAST replaced. None if this grid has no such value."""
+        axis_values: dict[str, Sequence[Any]] = {self.design.compared: self.arms, **self.axes}
         resolved = {}
         for axis, value in place.items():
-            values = known.get(axis, [])
+            values = axis_values.get(axis, [])
             if value in (FIRST, LAST):
                 if len(values) < 2:
                     return None

@@ -1,4 +1,4 @@
-"""What the networks look at, as `python -m platform.explain` left it in the run folder: sheets, and shares of face regions."""
+"""Reads the saliency maps that `python -m platform.explain` left in the run folder: sheets, and energy shares of face regions."""
 
 import base64
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from trainables.cell import Value
 from trainables.storage.store import RunFolder
 
 HOWS = {"gradcam": "gradcam", "gradcampp": "gradcam++", "saliency": "saliency"}
-"""by folder, the kind of map"""
+"""the kind of map, by folder"""
 SHOWN = 7
-"""sheets of single images that the page holds; the others lie beside the run"""
+"""number of sheets of single images on the page; the others lie beside the run"""
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,23 @@ class SaliencySummary:
     notes: list[str]
     rendered: bool
     averages: str
-    """a data URI, as are `sheets`"""
+    """the sheet of averages as a data URI; `sheets` are data URIs too"""
     sheets: dict[str, str]
     more: int
-    """sheets that are not on the page"""
+    """number of sheets that are not on the page"""
     shares: list[dict[str, Any]]
     """see `platform.explain.regions.EnergyShare`"""
     likeness: dict[str, Any]
 
     @property
     def arms(self) -> list[tuple[str, str, list[dict[str, Any]]]]:
-        """Arm, answer, and the shares of its regions."""
-        places = dict.fromkeys((row["arm"], row["answer"]) for row in self.shares)
-        return [(arm, answer, [row for row in self.shares if (row["arm"], row["answer"]) == (arm, answer)]) for arm, answer in places]
+        """Tuples of arm, answer and the shares of its regions."""
+        pairs = dict.fromkeys((row["arm"], row["answer"]) for row in self.shares)
+        return [(arm, answer, [row for row in self.shares if (row["arm"], row["answer"]) == (arm, answer)]) for arm, answer in pairs]
 
 
 class ExplainModel(BaseModel):
-    """Base of what explain.json must hold for the page; a number that is not known is null there."""
+    """Base of the models for what explain.json must hold for the page. Unknown numbers are null there."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -80,35 +80,38 @@ class ExplainFile(ExplainModel):
 
     @model_validator(mode="after")
     def check_arms(self) -> "ExplainFile":
-        if lost := [share.arm for share in self.shares if share.arm not in self.likeness]:
-            raise ValueError(f"likeness has no {lost[0]}")
+        if unknown := [share.arm for share in self.shares if share.arm not in self.likeness]:
+            raise ValueError(f"likeness has no {unknown[0]}")
         return self
 
 
 def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], list[str]]:
-    """What was explained, empty where nothing was; and a line on each explain.json that is damaged, which is left out."""
-    found, damaged = [], []
-    for place, how in HOWS.items():
+    """Return the summaries, empty if nothing was explained, and one line for each damaged explain.json.
+
+    A damaged file is left out.
+    """
+    summaries, damaged = [], []
+    for subfolder, how in HOWS.items():
         try:
-            said = _read_explain_file(folder, place)
+            content = _read_explain_file(folder, subfolder)
         except (ValueError, RecursionError, OSError) as error:
-            path = folder.get_path("explain", place, "explain.json")
+            path = folder.get_path("explain", subfolder, "explain.json")
             damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with --how {how}")
             continue
-        if said is not None:
-            found.append(_build_summary(folder, place, said))
-    return found, damaged
+        if content is not None:
+            summaries.append(_build_summary(folder, subfolder, content))
+    return summaries, damaged
 
 
 def _read_explain_file(folder: RunFolder, place: str) -> dict[str, Any] | None:
-    """A checked explain.json; None where there is none. ValueError where a page could not be made from it."""
-    said = folder.get_json("explain", place, "explain.json", signed=True)
-    if said is None and folder.get("explain", place, "explain.json") is None:
+    """Return a checked explain.json, None if there is none. Raises ValueError if a page cannot be made from it."""
+    content = folder.get_json("explain", place, "explain.json", signed=True)
+    if content is None and folder.get("explain", place, "explain.json") is None:
         return None
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise ValueError("it holds no object")
-    ExplainFile.model_validate(said)
-    return said
+    ExplainFile.model_validate(content)
+    return content
 
 
 def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
@@ -126,7 +129,7 @@ def _make_data_uri(folder: RunFolder, place: str, name: str) -> str:
 
 
 def _describe_error(error: Exception) -> str:
-    """What is wrong with a file, without line breaks."""
+    """Return what is wrong with a file, without line breaks."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'its content'}: {first['msg'].lower()}"

@@ -1,4 +1,4 @@
-"""What a report tells of a grid besides its comparisons: completeness, means, floors, agreement, power. Plain data, nothing drawn."""
+"""What a report says of a grid besides comparisons: completeness, means, chance levels, agreement, power. Plain data; nothing is drawn."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -14,14 +14,14 @@ from platform.stats.power import find_needed_replicates, find_smallest_p
 from platform.stats.rounding import ROUNDING, subtract_exactly
 
 SIZES = (0.01, 0.02, 0.03, 0.05)
-"""differences of a share for which a report says how many replicates find them"""
+"""differences of a share for which a report gives the number of replicates that find them"""
 SPREADS = (0.5, 1.0, 1.5)
-"""the same of a metric that is no share, in standard deviations"""
+"""the same for a metric that is not a share, in standard deviations"""
 
 
 @dataclass(frozen=True)
 class ConditionSummary:
-    """An arm at one condition. Intervals are of the mean over replicates; none where no replicate is done."""
+    """An arm at one condition. Intervals are of the mean over replicates, and None if no replicate is done."""
 
     arm: str
     condition: Condition
@@ -42,7 +42,7 @@ class ConditionSummary:
 
 @dataclass(frozen=True)
 class ChanceLevel:
-    """What knowing nothing scores at a condition: guessing uniformly, and always answering the test set's commonest class."""
+    """Scores of knowing nothing at a condition: guessing uniformly, and always answering the test set's commonest class."""
 
     condition: Condition
     chance: float
@@ -52,7 +52,7 @@ class ChanceLevel:
 
 @dataclass(frozen=True)
 class OverallDifference:
-    """An arm over all conditions that it shares with the reference, each condition counting the same."""
+    """An arm over all conditions that it shares with the reference. Each condition has the same weight."""
 
     arm: str
     reference: str
@@ -62,7 +62,7 @@ class OverallDifference:
 
 @dataclass(frozen=True)
 class SelectionAgreement:
-    """Whether validation picks what tests best at a condition."""
+    """Whether validation picks the arm that tests best at a condition."""
 
     condition: Condition
     picked: str
@@ -70,14 +70,14 @@ class SelectionAgreement:
     spearman: float
     """rank correlation of the arms' mean validation and test scores; NaN with fewer than three arms"""
     optimism: float
-    """the picked arm's mean validation score above its mean test score, the better way counted positive"""
+    """the picked arm's mean validation score minus its mean test score; positive if the validation score is the better one"""
     regret: float
-    """what the arm that tests best has over the picked one"""
+    """the best-testing arm's mean test score minus the picked arm's, oriented likewise"""
 
 
 @dataclass(frozen=True)
 class PowerAnalysis:
-    """What the confirmatory comparison of a condition could see."""
+    """What the confirmatory comparison of a condition can detect."""
 
     condition: Condition
     a: str
@@ -88,7 +88,7 @@ class PowerAnalysis:
     mde: float
     level: float
     needed: dict[float, float]
-    """replicates an arm for an 80 % chance to find a true difference of this size; infinity where power.MOST_REPLICATES are too few"""
+    """by true difference, the replicates per arm that find it with a chance of 80 %; infinity if power.MOST_REPLICATES are too few"""
 
 
 def summarise_conditions(runs: Runs) -> list[ConditionSummary]:
@@ -107,36 +107,39 @@ def summarise_conditions(runs: Runs) -> list[ConditionSummary]:
 
 
 def compute_chance_levels(runs: Runs) -> list[ChanceLevel]:
-    """Averaged over every training of a condition: its test sets differ by replicate only. None where class counts are unknown."""
+    """Return chance levels, averaged over all trainings of a condition, whose test sets differ by replicate only.
+
+    Conditions whose class counts are unknown are left out.
+    """
     rows = []
     for condition in runs.conditions:
-        found = [result for result in list_results(runs, condition) if "counts" in result]
-        if found:
-            counts = [np.array(result["counts"]["test"]) for result in found]
+        results = [result for result in list_results(runs, condition) if "counts" in result]
+        if results:
+            counts = [np.array(result["counts"]["test"]) for result in results]
             majority = float(np.mean([count.max() / count.sum() for count in counts]))
             balanced = float(np.mean([1 / np.count_nonzero(count) for count in counts]))
-            rows.append(ChanceLevel(condition, 1 / len(found[0]["classes"]), majority, balanced))
+            rows.append(ChanceLevel(condition, 1 / len(results[0]["classes"]), majority, balanced))
     return rows
 
 
 def list_results(runs: Runs, condition: Condition, arm: str | None = None) -> list[dict[str, Any]]:
-    """What ferray's own trainings at a condition wrote; empty where the runs came from elsewhere."""
+    """Return what ferray's own trainings at a condition wrote. Empty if the runs came from elsewhere."""
     rows = [row for name in ([arm] if arm else runs.arms) for row in runs.find_done_rows(name, condition)]
     return [result for row in rows if runs.results and (result := runs.results[row])]
 
 
 def find_weak_arms(runs: Runs, rows: list[ConditionSummary], bottom: list[ChanceLevel]) -> list[str]:
-    """The arms whose mean nowhere reaches half of the best arm's lead over chance."""
-    near: set[str] = set()
+    """Return the arms whose mean reaches half of the best arm's lead over chance at no condition."""
+    strong: set[str] = set()
     for floor in bottom:
-        here = {row.arm: row.metric.mean for row in rows if row.condition == floor.condition and row.metric}
-        bar = (max(here.values(), default=0) + floor.chance) / 2
-        near |= {arm for arm, mean in here.items() if mean >= bar - ROUNDING * abs(bar)}
-    return [arm for arm in runs.arms if bottom and arm not in near]
+        means = {row.arm: row.metric.mean for row in rows if row.condition == floor.condition and row.metric}
+        threshold = (max(means.values(), default=0) + floor.chance) / 2
+        strong |= {arm for arm, mean in means.items() if mean >= threshold - ROUNDING * abs(threshold)}
+    return [arm for arm in runs.arms if bottom and arm not in strong]
 
 
 def summarise_overall(runs: Runs, reference: str | None) -> list[OverallDifference]:
-    """Every arm against the reference; descriptive, for conditions that share images are no independent data sets."""
+    """Compare every arm with the reference. It is descriptive, because conditions that share images are not independent data sets."""
     rows: list[OverallDifference] = []
     for arm in runs.arms:
         pairs = []
@@ -145,8 +148,8 @@ def summarise_overall(runs: Runs, reference: str | None) -> list[OverallDifferen
             if len(x) and len(y):
                 pairs.append((runs.sign * x, runs.sign * y, paired))
         if reference and arm != reference and len(pairs) > 1:
-            found = s.bootstrap_conditions(pairs, np.random.default_rng(len(rows)))
-            rows.append(OverallDifference(arm, reference, len(pairs), found))
+            across = s.bootstrap_conditions(pairs, np.random.default_rng(len(rows)))
+            rows.append(OverallDifference(arm, reference, len(pairs), across))
     return rows
 
 
@@ -162,7 +165,7 @@ def measure_agreement(runs: Runs) -> list[SelectionAgreement]:
             )
             rho = s.spearman_correlation(list(val.values()), list(test.values())) if len(val) > 2 else np.nan
             picked, best, gaps = by_val[0], by_test[0], (np.nan, np.nan)
-            if picked in test:  # an arm may have a validation score alone
+            if picked in test:  # an arm may have a validation score only
                 optimism, regret = subtract_exactly(val[picked], test[picked]), subtract_exactly(test[best], test[picked])
                 gaps = runs.sign * float(optimism), runs.sign * float(regret)
             rows.append(SelectionAgreement(condition, picked, best, rho, *gaps))
@@ -170,31 +173,34 @@ def measure_agreement(runs: Runs) -> list[SelectionAgreement]:
 
 
 def tabulate_power(runs: Runs, rows: list[Comparison]) -> list[PowerAnalysis]:
-    """For each confirmatory comparison at its family's strictest level: for SIZES, or SPREADS of a metric that is no share."""
-    found = []
+    """Return the power of each confirmatory comparison at its family's strictest level.
+
+    It is given for SIZES, or for SPREADS if the metric is not a share.
+    """
+    analyses = []
     for row in rows:
         if isfinite(row.sd) and row.sd > 0:
             level = ALPHA / max(row.m, 1)
-            sizes = {size: size / row.sd for size in SIZES} if runs.design.percent else {each * row.sd: each for each in SPREADS}
+            sizes = {size: size / row.sd for size in SIZES} if runs.design.percent else {spread * row.sd: spread for spread in SPREADS}
             counts = {size: float(np.ceil(find_needed_replicates(d, row.paired, level))) for size, d in sizes.items()}
-            found.append(PowerAnalysis(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
-    return found
+            analyses.append(PowerAnalysis(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
+    return analyses
 
 
 def find_attainable_size(paired: bool, m: int) -> int:
-    """The fewest replicates an arm at which a two-sided exact test can reach the first step of a family of m."""
+    """Return the fewest replicates per arm at which a two-sided exact test can reach the first step of a family of m."""
     return next(n for n in range(2, 100) if find_smallest_p(n, None if paired else n) <= ALPHA / max(m, 1))
 
 
 def find_tied_arms(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
-    """By condition (its label), the arms that the comparisons of all pairs do not tell apart from the one with the best mean."""
+    """Return, by condition (its label), the arms that the comparisons of all pairs do not tell apart from the arm with the best mean."""
     best = {format_condition(condition): order[0] for condition in runs.conditions if (order := rank_arms(runs, condition))}
-    found: dict[str, set[str]] = {place: set() for place in best}
+    tied: dict[str, set[str]] = {label: set() for label in best}
     for row in pairs:
-        place = format_condition(row.condition)
-        if row.alternative == "two-sided" and row.a == best[place] and row.verdict not in ("better", "worse"):
-            found[place].add(row.b)
-    return found
+        label = format_condition(row.condition)
+        if row.alternative == "two-sided" and row.a == best[label] and row.verdict not in ("better", "worse"):
+            tied[label].add(row.b)
+    return tied
 
 
 def _compute_interval(runs: Runs, arm: str, condition: Condition, metric: str | None) -> s.Interval | None:

@@ -1,4 +1,7 @@
-"""Any tidy table as Runs: a row a training, so that results from elsewhere get the same report. What it cannot trust it names by row."""
+"""Reads any tidy table as Runs, one row per training, so that results from elsewhere get the same report.
+
+Errors name the row that cannot be trusted.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +18,9 @@ RESERVED = (METHOD, SEED, STUDY, "state", "reason", "split_hash")
 COUNTS = ("n_train", "n_test")
 SECONDARY = "test/balanced_accuracy"
 MOST = 1_000_000
-"""missing trainings are listed up to here"""
+"""the most missing trainings that are listed"""
 REPLICATES = 2000
-"""seeds of a method under a condition; exact tests and bootstraps are made for trainings, which nobody has more of"""
+"""the most seeds of a method under a condition; exact tests and bootstraps are made for trainings, of which nobody has more"""
 
 
 def read_table(
@@ -28,15 +31,17 @@ def read_table(
     higher_is_better: bool = True,
     rope: float | None = None,
 ) -> Runs:
-    """The trainings of a .csv, .tsv or .parquet file. BadRequest, in one line with file, row and column, where it cannot be trusted.
+    """Return the trainings of a .csv, .tsv or .parquet file.
 
-    Columns: `method` is compared, `seed` replicated; the metric is the column of that name or else `{metric}/accuracy`. Where there:
-    `study` (several: the first condition; one: the title), `state` and `reason`, `split_hash`, `n_train`, `n_test`,
-    `test/balanced_accuracy` as secondary metric, and the selector: the metric's own counterpart (test/loss: val/loss), `val`, or, where
-    higher is better, `val/accuracy`. Others are not read. Rows count as in a spreadsheet, the header being row 1 (in parquet too); where
-    quoted line breaks put the row elsewhere in an editor, its line is given besides. Rows without any value are not there.
+    Raises BadRequest, one line with file, row and column, for content that cannot be trusted.
 
-    Which trainings are missing: see `_add_missing_rows`.
+    Column `method` is compared, `seed` is replicated. The metric is the column that `metric` names, or else `{metric}/accuracy`.
+    Optional columns are `study` (several: the first condition; one: the title), `state` and `reason`, `split_hash`, `n_train`, `n_test`,
+    `test/balanced_accuracy` as the secondary metric, and the selector. The selector is the metric's own counterpart (test/loss: val/loss),
+    `val`, or, if higher is better, `val/accuracy`. Other columns are not read.
+
+    Rows count as in a spreadsheet, where the header is row 1 (in parquet too). If quoted line breaks put the row on another line in an
+    editor, that line is given besides. Rows without any value are ignored. `_add_missing_rows` says which trainings are missing.
     """
     file = open_table(path)
     names, conditions = file.column_names, list(dict.fromkeys(conditions))
@@ -64,9 +69,9 @@ def read_table(
     columns: dict[str, Any] = {METHOD: file.read_text_column(METHOD)}
     columns |= {name: file.read_text_column(name) if name == STUDY else file.read_value_column(name) for name in conditions}
     columns[SEED] = file.read_value_column(SEED, mixed=True)
-    wanted = [name for name in (score, selector, SECONDARY, *COUNTS) if name in names and name not in columns]
-    numbers = {name: file.read_number_column(name) for name in wanted}
-    for name in wanted:
+    number_columns = [name for name in (score, selector, SECONDARY, *COUNTS) if name in names and name not in columns]
+    numbers = {name: file.read_number_column(name) for name in number_columns}
+    for name in number_columns:
         if name != score and not np.isfinite(numbers[name]).any():
             notes.append(f"column {name} holds no number: not used")
             del numbers[name]
@@ -74,8 +79,8 @@ def read_table(
     columns |= {"state": state, "reason": reason, "split_hash": file.read_text_column("split_hash", empty=True), **numbers}
     table = pd.DataFrame(columns, index=file.frame.index)
 
-    place = [METHOD, *conditions, SEED]
-    table = _drop_duplicates(file, table, place, conditions, notes)
+    identity = [METHOD, *conditions, SEED]
+    table = _drop_duplicates(file, table, identity, conditions, notes)
     if failed := int((table["state"] == "failed").sum()):
         notes.append(f"{failed} of {len(table)} trainings failed or have no number: they count as failed")
     arms = table[METHOD].unique().tolist()
@@ -111,7 +116,7 @@ def read_table(
 
 
 def _read_states(file: TableFile, score: str, numbers: np.ndarray) -> tuple[pd.Series, pd.Series]:
-    """State and reason of each row: done only with a number, and only if a `state` column agrees."""
+    """Return state and reason of each row. A row is done only if it has a number and a `state` column, if there is one, agrees."""
     given = file.read_text_column("state", empty=True)
     state = given.where(given.isin(["done", "missing"]), "failed") if "state" in file.frame else given.where(given != "", "done")
     if not (state == "done").any():
@@ -121,52 +126,55 @@ def _read_states(file: TableFile, score: str, numbers: np.ndarray) -> tuple[pd.S
         )
     reason = file.read_text_column("reason", empty=True)
     reason = reason.where(reason != "", ("state " + given).where(given != "", "no state")).where(state != "done", "")
-    lost = (state == "done").to_numpy() & ~np.isfinite(numbers)
-    if lost.sum() == (state == "done").sum():
+    no_number = (state == "done").to_numpy() & ~np.isfinite(numbers)
+    if no_number.sum() == (state == "done").sum():
         raise file.make_error(f"column {score} holds no number; name the column of the numbers: --metric NAME")
-    return state.mask(lost, "failed"), reason.mask(lost, f"no number in column {score}")
+    return state.mask(no_number, "failed"), reason.mask(no_number, f"no number in column {score}")
 
 
 def _drop_duplicates(file: TableFile, table: pd.DataFrame, place: list[str], conditions: list[str], notes: list[str]) -> pd.DataFrame:
-    """Each training once. BadRequest where two rows of one place differ, with the columns that might tell them apart."""
-    twice = table[table.duplicated(place, keep=False)]
-    again = twice.duplicated([name for name in table if name != "reason"])
-    if again.any():
-        notes.append(f"{int(again.sum())} rows repeat another in all that is read: kept once")
-        table, twice = table.drop(again.index[again]), twice[~again]
-        twice = twice[twice.duplicated(place, keep=False)]
-    if twice.empty:
+    """Return the table with each training once.
+
+    Raises BadRequest if two rows of one training differ, and names the columns that might tell them apart.
+    """
+    duplicates = table[table.duplicated(place, keep=False)]
+    repeats = duplicates.duplicated([name for name in table if name != "reason"])
+    if repeats.any():
+        notes.append(f"{int(repeats.sum())} rows repeat another in all that is read: kept once")
+        table, duplicates = table.drop(repeats.index[repeats]), duplicates[~repeats]
+        duplicates = duplicates[duplicates.duplicated(place, keep=False)]
+    if duplicates.empty:
         return table
-    where = twice[place].iloc[0]
-    first, second = twice.index[(twice[place] == where).all(axis=1)][:2]
-    rows, training = file.frame.loc[twice.index], twice.groupby(place, sort=False).ngroup()
-    few = min(FEW, max(2, len(table) // 2))
+    key = duplicates[place].iloc[0]
+    first, second = duplicates.index[(duplicates[place] == key).all(axis=1)][:2]
+    rows, trainings = file.frame.loc[duplicates.index], duplicates.groupby(place, sort=False).ngroup()
+    limit = min(FEW, max(2, len(table) // 2))
     others = [name for name in file.column_names if name not in {*RESERVED, *table} and rows[name].dtype != object]
-    columns = [name for name in others if 1 < rows[name].nunique() <= few]
+    columns = [name for name in others if 1 < rows[name].nunique() <= limit]
 
     def apart(names: list[str]) -> bool:
-        return not rows[names].assign(**{METHOD: training}).duplicated().any()
+        return not rows[names].assign(**{METHOD: trainings}).duplicated().any()
 
-    found = columns if apart(columns) else []
-    for name in sorted(reversed(found), key=lambda name: -rows[name].nunique()):  # the fewest columns, each of the fewest values
-        if apart(fewer := [other for other in found if other != name]):
-            found = fewer
-    named = f"if another column tells them apart, name it: --condition {','.join([*conditions, *found])}"
-    todo = named if found else "keep one, or give each its seed"
-    both = (
-        f"rows {file.find_row(first)} and {file.find_row(second)} are both {', '.join(f'{name} {value}' for name, value in where.items())}"
+    telling = columns if apart(columns) else []
+    for name in sorted(reversed(telling), key=lambda name: -rows[name].nunique()):  # keep the fewest columns, each with the fewest values
+        if apart(fewer := [other for other in telling if other != name]):
+            telling = fewer
+    hint = f"if another column tells them apart, name it: --condition {','.join([*conditions, *telling])}"
+    todo = hint if telling else "keep one, or give each its seed"
+    conflict = (
+        f"rows {file.find_row(first)} and {file.find_row(second)} are both {', '.join(f'{name} {value}' for name, value in key.items())}"
     )
-    raise file.make_error(f"{both}, with different numbers; {todo}")
+    raise file.make_error(f"{conflict}, with different numbers; {todo}")
 
 
 def _add_missing_rows(table: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
-    """The table with a row for each training that should be there and is not, study by study.
+    """Return the table with a row for each training that should be there and is not, study by study.
 
-    Expected is every method under every condition seen, with every seed of a pool. The pool is the study, where its samples (a method
-    under a condition) share most seeds; else the condition, where methods do; else the method, where its conditions do; else nothing is
-    expected: seeds that are each training's own say nothing of what is absent. Samples of a pool share most seeds where more than half
-    of what is not in the largest one has a seed that is. Not more than thrice the table or a million rows are expected: methods that each
-    have conditions of their own are no grid.
+    Expected is every method under every condition seen, with every seed of a pool. A sample is a method under a condition. The pool is the
+    study if its samples share most seeds, else the condition if its methods do, else the method if its conditions do. Otherwise nothing
+    is expected, because seeds that are each training's own say nothing of what is absent. Samples of a pool share most seeds if more than
+    half of the rows outside the largest sample have a seed of the largest. Nothing is expected either if it would exceed three times the
+    table, or the table by a million rows: methods that each have their own conditions form no grid.
     """
     parts = [part for _, part in table.groupby(STUDY, sort=False)] if STUDY in conditions else [table]
     added = [_list_missing_rows(part, conditions, notes) for part in parts]
@@ -176,11 +184,11 @@ def _add_missing_rows(table: pd.DataFrame, conditions: list[str], notes: list[st
 
 
 def _list_missing_rows(part: pd.DataFrame, conditions: list[str], notes: list[str]) -> pd.DataFrame:
-    """What is missing of one study."""
+    """Return the missing rows of one study."""
     (arm, arms), (seed, seeds) = pd.factorize(part[METHOD]), pd.factorize(part[SEED])
-    place = part.groupby(conditions, sort=False).ngroup().to_numpy() if conditions else 0 * arm
-    places = part[conditions].drop_duplicates() if conditions else part[[]].iloc[:1]
-    rows = pd.DataFrame({"all": 0, "place": place, "arm": arm, "seed": seed, "sample": arm * len(places) + place})
+    condition = part.groupby(conditions, sort=False).ngroup().to_numpy() if conditions else 0 * arm
+    distinct = part[conditions].drop_duplicates() if conditions else part[[]].iloc[:1]
+    rows = pd.DataFrame({"all": 0, "place": condition, "arm": arm, "seed": seed, "sample": arm * len(distinct) + condition})
     sizes = rows["sample"].value_counts()
     if sizes.min() < sizes.max():
         notes.append(f"unequal numbers of replicates: from {sizes.min()} to {sizes.max()} of a method under a condition")
@@ -194,13 +202,13 @@ def _list_missing_rows(part: pd.DataFrame, conditions: list[str], notes: list[st
         if len(sizes) > 1:
             notes.append("every method has seeds of its own: no training is expected besides those that are there")
         return part.iloc[:0]
-    known, every = rows[[pool, "seed"]].drop_duplicates(), len(arms) * len(places)
-    if len(known) * every // known[pool].nunique() > min(3 * len(part), len(part) + MOST):
+    pool_seeds, n_samples = rows[[pool, "seed"]].drop_duplicates(), len(arms) * len(distinct)
+    if len(pool_seeds) * n_samples // pool_seeds[pool].nunique() > min(3 * len(part), len(part) + MOST):
         notes.append("a full grid of methods, conditions and seeds would be thrice the table: no training is expected besides those in it")
         return part.iloc[:0]
-    samples = pd.DataFrame({"all": 0, "sample": range(every)}).assign(arm=lambda all: all["sample"] // len(places))
-    expected = samples.assign(place=samples["sample"] % len(places)).merge(known, on=pool)
+    samples = pd.DataFrame({"all": 0, "sample": range(n_samples)}).assign(arm=lambda all: all["sample"] // len(distinct))
+    expected = samples.assign(place=samples["sample"] % len(distinct)).merge(pool_seeds, on=pool)
     absent = expected[~(expected["sample"] * len(seeds) + expected["seed"]).isin(rows["sample"] * len(seeds) + rows["seed"])]
-    result = places.take(absent["place"].to_numpy()).reset_index(drop=True)
+    result = distinct.take(absent["place"].to_numpy()).reset_index(drop=True)
     result[METHOD], result[SEED] = arms.take(absent["arm"].to_numpy()), seeds.take(absent["seed"].to_numpy())
     return result.assign(state="missing", reason="not in the table", split_hash="")

@@ -1,4 +1,4 @@
-"""A table as somebody wrote it: text in whatever encoding, or parquet, with every record's place in the file."""
+"""Reads a table as somebody wrote it: text in any encoding, or parquet, with every record's position in the file."""
 
 import csv
 import math
@@ -19,22 +19,22 @@ from trainables.cell import Value
 from trainables.registry import BadRequest, make_unknown_error
 
 NOTHING = ("", "-", "na", "n/a", "#n/a", "<na>", "null", "nan", "-nan", "inf", "+inf", "-inf", "infinity", "-infinity")
-"""how a cell without a number is written"""
+"""how a table cell without a number is written"""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 FEW = 20
-"""names or values that are still listed"""
+"""the most names or values that are listed"""
 
 
 @dataclass
 class TableFile:
-    """A table as it was written; the frame's index counts its records, rows without any value included."""
+    """A table as it was written. The frame's index counts its records, rows without any value included."""
 
     path: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
     encoding: str = ""
     separator: str = ""
-    """of text"""
+    """of a text file; empty for parquet"""
 
     @property
     def column_names(self) -> list[str]:
@@ -52,14 +52,14 @@ class TableFile:
         return self.make_error(f"row {self.find_row(record)}, column {column}: {says}")
 
     def find_row(self, record: int) -> str:
-        """Only ever asked for an error: counting lines costs a pass over the file."""
+        """Return a record's row, for errors only: counting lines costs a pass over the file."""
         if not self.separator:
             return str(record + 2)
         row, line, _ = next(islice(_split_records(self.path, self.encoding, self.separator), record + 1, None))
         return f"{row}" + (f" (line {line} in an editor)" if line != row else "")
 
     def read_text_column(self, name: str, empty: bool = False) -> pd.Series:
-        """A column as text, stripped. BadRequest for an empty cell, unless it may be `empty` or absent."""
+        """Return a column as stripped text. Raises BadRequest for an empty table cell; `empty` allows empty cells and an absent column."""
         if empty and name not in self.frame:
             return pd.Series("", self.frame.index, dtype="str")
         text = self.frame[name].astype("str").fillna("").str.strip()
@@ -68,43 +68,44 @@ class TableFile:
         return text
 
     def read_value_column(self, name: str, mixed: bool = False) -> pd.Series:
-        """A column as numbers where all its values are, as text otherwise; 1 and 1.0 are the same, in `mixed` company too.
+        """Return a column as numbers if all its values are numbers, else as text.
 
-        BadRequest for an empty cell, and for a nan or NA among numbers.
+        1 and 1.0 are the same, with `mixed` also beside values that are text. Raises BadRequest for an empty cell, and for a nan or NA
+        among numbers.
         """
         text = self.read_text_column(name)
         codes, distinct = pd.factorize(text)
         texts = distinct.tolist()
-        values = [_parse_value(plain) for plain in self.normalise_decimals(pd.Series(texts, dtype="str"))]
-        odd = [code for code, value in enumerate(values) if isinstance(value, str)]
-        if odd and len(odd) < len(values) and all(texts[code].lower() in NOTHING for code in odd):
-            says = f"is {texts[odd[0]]} among numbers; every training needs its {name}"
-            raise self.make_cell_error(text.index[codes == odd[0]][0], name, says)
-        if odd:
+        values = [_parse_value(value) for value in self.normalise_decimals(pd.Series(texts, dtype="str"))]
+        text_codes = [code for code, value in enumerate(values) if isinstance(value, str)]
+        if text_codes and len(text_codes) < len(values) and all(texts[code].lower() in NOTHING for code in text_codes):
+            says = f"is {texts[text_codes[0]]} among numbers; every training needs its {name}"
+            raise self.make_cell_error(text.index[codes == text_codes[0]][0], name, says)
+        if text_codes:
             values = [str(value) for value in values] if mixed else texts
-        same = len({type(value) for value in values}) == 1  # pandas would make 5 of .5 and 5 a 5.0
-        return pd.Series(values, dtype=None if same else object).take(codes).set_axis(self.frame.index)
+        one_type = len({type(value) for value in values}) == 1  # with .5 and 5, pandas would turn 5 into 5.0
+        return pd.Series(values, dtype=None if one_type else object).take(codes).set_axis(self.frame.index)
 
     def read_number_column(self, name: str) -> np.ndarray:
-        """A column as numbers, NaN where there is none. BadRequest for true and false, and for text that is no number."""
+        """Return a column as numbers, NaN where there is none. Raises BadRequest for true and false, and for text that is not a number."""
         column = self.frame[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             return column.to_numpy(float, na_value=np.nan)
         text = self.normalise_decimals(self.read_text_column(name, empty=True))
-        written = text.str.fullmatch(NUMBER.pattern).to_numpy(bool)
-        rest = text[~written].str.lower()
-        if len(rest) and not written.any() and rest.isin(["true", "false", *NOTHING]).all() and rest.isin(["true", "false"]).any():
+        is_number = text.str.fullmatch(NUMBER.pattern).to_numpy(bool)
+        rest = text[~is_number].str.lower()
+        if len(rest) and not is_number.any() and rest.isin(["true", "false", *NOTHING]).all() and rest.isin(["true", "false"]).any():
             raise self.make_error(f"column {name} holds true and false, not numbers; name the column of the numbers: --metric NAME")
-        odd = rest.index[~rest.isin([*NOTHING, "none"])]
-        if len(odd):
-            says = f"{str(self.frame[name][odd[0]])[:60]!r} is no number; write one like 0.85, or leave it empty where the training failed"
-            raise self.make_cell_error(odd[0], name, says)
+        bad = rest.index[~rest.isin([*NOTHING, "none"])]
+        if len(bad):
+            says = f"{str(self.frame[name][bad[0]])[:60]!r} is no number; write one like 0.85, or leave it empty where the training failed"
+            raise self.make_cell_error(bad[0], name, says)
         numbers = np.full(len(text), np.nan)
-        numbers[written] = text[written].to_numpy(object).astype(float)  # python's parser is exact to the last digit
+        numbers[is_number] = text[is_number].to_numpy(object).astype(float)  # Python's parser is exact to the last digit
         return numbers
 
     def normalise_decimals(self, text: pd.Series) -> pd.Series:
-        """Numbers with a decimal point, where a decimal comma can be told from a separator."""
+        """Return numbers with a decimal point, if a decimal comma can be told from a separator."""
         return text.str.replace(",", ".", regex=False) if self.separator == ";" else text
 
 
@@ -121,8 +122,8 @@ def open_table(path: str) -> TableFile:
     except (pa.ArrowException, csv.Error, UnicodeError) as error:
         raise BadRequest(f"{path}: is no {kind} table ({_join_lines(error)}); save it anew") from None
     names = [" ".join(str(name).split()) for name in file.frame.columns]
-    if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise file.make_error(f"row 1: two columns are called {twice[0]}; rename one")
+    if duplicates := sorted({name for name in names if name and names.count(name) > 1}):
+        raise file.make_error(f"row 1: two columns are called {duplicates[0]}; rename one")
     file.frame.columns = pd.Index(names)
     file.frame = file.frame[[name for name in names if name]]
     blank = np.ones(len(file.frame), bool)
@@ -135,13 +136,13 @@ def open_table(path: str) -> TableFile:
 
 
 def _open_parquet(path: str) -> TableFile:
-    """An index that pandas stored is a column like any other."""
+    """Open a parquet file. An index that pandas stored is an ordinary column."""
     with parquet.ParquetFile(path) as source:
         return TableFile(path, source.read().replace_schema_metadata().to_pandas())
 
 
 def _open_text(path: str, separator: str | None) -> TableFile:
-    """Every cell as the text that stands there: what is a number is decided by column, not guessed."""
+    """Open a text file, with every table cell as text. What is a number is decided by column, not guessed."""
     data, encoding = _decode_file(path)
     header = re.sub(r'"[^"]*"', "", data[:100_000].decode(errors="replace")).strip().partition("\n")[0]
     separator = separator or max(",;\t", key=header.count)
@@ -171,12 +172,15 @@ def _open_text(path: str, separator: str | None) -> TableFile:
 
 
 def _decode_file(path: str) -> tuple[bytes, str]:
-    """A file's text in UTF-8, and its own encoding. latin-1 takes anything, so what no text holds is refused first."""
+    """Return a file's text in UTF-8, and its own encoding.
+
+    latin-1 decodes any bytes, so bytes that no text holds are refused first.
+    """
     data = Path(path).read_bytes()
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if not wide and re.search(rb"[\x00-\x08\x0e-\x1f]", data[:100_000]):
+    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not is_utf16 and re.search(rb"[\x00-\x08\x0e-\x1f]", data[:100_000]):
         raise BadRequest(f"{path}: is no text; save the table as .csv (UTF-8), .tsv or .parquet")
-    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252", "latin-1"):
+    for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
@@ -186,8 +190,11 @@ def _decode_file(path: str) -> tuple[bytes, str]:
 
 
 def _split_records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:
-    """Row in a spreadsheet, line in an editor and fields of each record that is not blank, the header first."""
-    limit = csv.field_size_limit(1 << 30)  # of the whole process; counting rows must not stop at a long cell
+    """Yield the row in a spreadsheet, the line in an editor and the fields of each record that is not blank.
+
+    The header is first.
+    """
+    limit = csv.field_size_limit(1 << 30)  # a process-wide limit; counting rows must not stop at a long cell
     try:
         with open(path, encoding=encoding, newline="") as file:
             reader, line = csv.reader(file, delimiter=separator), 1
@@ -200,28 +207,28 @@ def _split_records(path: str, encoding: str, separator: str) -> Iterator[tuple[i
 
 
 def _parse_value(text: str) -> Value:
-    """The number that a text is, an int where it is whole; other text as it stands."""
+    """Return the number that a text represents, an int if it is whole; other text as it is."""
     if not NUMBER.fullmatch(text):
         return text
     try:
-        return int(text)  # not by way of a float: a seed may have 64 bits
+        return int(text)  # not through a float: a seed may have 64 bits
     except ValueError:
         number = float(text)
     return int(number) if number.is_integer() else number if math.isfinite(number) else text
 
 
 def find_near_name(name: str, known: Sequence[str]) -> str:
-    """The known name that may be meant, capitals aside; empty where none is near."""
+    """Return the known name that is probably meant, ignoring case. Empty if none is near."""
     folded = {other.lower(): other for other in known}
     return next((folded[other] for other in get_close_matches(name.strip().lower(), folded, n=1, cutoff=0.4)), "")
 
 
 def make_name_error(noun: str, name: str, known: Sequence[str]) -> str:
-    """The line of `make_unknown_error`, for which capitals are other letters."""
-    same = find_near_name(name, known)
+    """Return the message of `make_unknown_error`, which is case-sensitive, but suggest a name that differs only in case."""
+    near = find_near_name(name, known)
     return (
-        f"unknown {noun} {name!r}; did you mean {same}?"
-        if same and same.lower() == name.strip().lower()
+        f"unknown {noun} {name!r}; did you mean {near}?"
+        if near and near.lower() == name.strip().lower()
         else str(make_unknown_error(noun, name, known))
     )
 

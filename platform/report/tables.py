@@ -1,4 +1,4 @@
-"""The tables a paper would take over, as plain text in rows; formats.py writes them as LaTeX and Markdown."""
+"""The tables that a paper can take over, as plain text in rows. formats.py writes them as LaTeX and Markdown."""
 
 from dataclasses import dataclass, field
 
@@ -14,19 +14,19 @@ from platform.report.words import NONE, Unit, format_a12, format_probability
 
 @dataclass(frozen=True)
 class Text:
-    """A table's entry and how it stands out."""
+    """A table's entry and its emphasis."""
 
     text: str
     mark: str = ""
     """"best", "second" or "" """
     tied: bool = False
     beside: str = ""
-    """a second number after a slash, which the marks do not concern"""
+    """a second number after a slash, which the marks do not apply to"""
 
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` hold one entry a column; a row of a single Text is a heading within the table."""
+    """A table. `rows` hold one entry per column; a row of a single Text is a heading within the table."""
 
     name: str
     caption: str
@@ -39,7 +39,7 @@ class Table:
 
 
 def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: list[Comparison]) -> Table:
-    """The text's table, as published and as a strict reviewer would have it, with what the text printed."""
+    """Build the paper's table as published, as a strict reviewer would have it, and as the paper printed it."""
     unit, d = Unit.from_runs(runs), runs.design
     caption = (
         f"Best and runner-up by mean {words.spell_metric(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); the "
@@ -53,17 +53,20 @@ def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: 
             for row in (row for row in rows if row.condition == condition):
                 p = row.p if reading == "as published" else row.p_adj
                 table.add_row(format_condition(condition), reading, row.a, row.b, *_format_numbers(row, unit, p), row.verdict)
-        for said in d.published:
-            if said.condition.items() <= condition.items():
-                scores = f"{said.best} ({said.best_score})", f"{said.runner_up} ({said.runner_up_score})"
+        for printed in d.published:
+            if printed.condition.items() <= condition.items():
+                scores = f"{printed.best} ({printed.best_score})", f"{printed.runner_up} ({printed.runner_up_score})"
                 table.add_row(
-                    format_condition(condition), "printed in the text", *scores, NONE, NONE, NONE, words.format_probability(said.p), NONE
+                    format_condition(condition), "printed in the text", *scores, NONE, NONE, NONE, words.format_probability(printed.p), NONE
                 )
     return table
 
 
 def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[ChanceLevel], tied: dict[str, set[str]]) -> Table:
-    """Every mean with its standard deviation, a row an arm, a column a point. `tied`: who is not told apart from the best."""
+    """Build the table of means with standard deviations: one row per arm, one column per point.
+
+    `tied` holds, by condition, the arms that are not told apart from the best.
+    """
     unit, along = Unit.from_runs(runs), runs.along
     columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
     caption = (
@@ -73,34 +76,36 @@ def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[Ch
     if second := runs.design.secondary:
         caption += f" After the slash: mean {words.define_metric(second)}."
     table = Table("means", caption, [runs.design.compared, *columns], [False] + [True] * len(columns))
-    by_place = {(row.arm, format_condition(row.condition)): row for row in cells}
-    grounds = {format_condition(floor.condition): floor for floor in floors}
+    cells_by_label = {(row.arm, format_condition(row.condition)): row for row in cells}
+    floors_by_label = {format_condition(floor.condition): floor for floor in floors}
     for panel in runs.panels:
         if panel:
             table.add_row(format_condition(panel))
         conditions = [runs.get_condition(panel, point) for point in runs.points]
-        places = [format_condition(condition) for condition in conditions]
+        labels = [format_condition(condition) for condition in conditions]
         order = {format_condition(condition): rank_arms(runs, condition) for condition in conditions}
         for arm in runs.arms:
             entries = []
-            for place in places:
-                row = by_place.get((arm, place))
+            for label in labels:
+                row = cells_by_label.get((arm, label))
                 if row is None or row.metric is None:
                     entries.append(Text(f"{NONE} ({row.done}/{row.planned})" if row and row.planned else NONE))
                     continue
-                short = "" if row.done == row.planned else f" ({row.done}/{row.planned})"
-                mark = {0: "best", 1: "second"}.get(order[place].index(arm), "")
-                text = f"{unit.format_value(row.metric.mean)} ± {unit.format_value(row.metric.sd)}{short}"
+                count = "" if row.done == row.planned else f" ({row.done}/{row.planned})"
+                mark = {0: "best", 1: "second"}.get(order[label].index(arm), "")
+                text = f"{unit.format_value(row.metric.mean)} ± {unit.format_value(row.metric.sd)}{count}"
                 beside = unit.format_value(row.secondary.mean) if row.secondary else ""
-                entries.append(Text(text, mark, arm in tied.get(place, ()), beside))
+                entries.append(Text(text, mark, arm in tied.get(label, ()), beside))
             table.add_row(arm, *entries)
-        for name, share in (("chance", "chance"), ("majority class", "majority")) if grounds else ():
-            table.add_row(name, *(unit.format_value(getattr(grounds[place], share)) if place in grounds else NONE for place in places))
+        for name, share in (("chance", "chance"), ("majority class", "majority")) if floors_by_label else ():
+            table.add_row(
+                name, *(unit.format_value(getattr(floors_by_label[label], share)) if label in floors_by_label else NONE for label in labels)
+            )
     return table
 
 
 def build_contrasts_table(runs: Runs, rows: list[ContrastRow]) -> Table:
-    """With and without, at every condition, beside what the text printed there."""
+    """Build the table of contrasts, with and without, at every condition, beside what the paper printed there."""
     unit = Unit.from_runs(runs)
     caption = (
         f"With against without, {words.spell_metric(runs.design.metric)}{unit.sign}: means, "
@@ -110,15 +115,25 @@ def build_contrasts_table(runs: Runs, rows: list[ContrastRow]) -> Table:
     head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]
     table = Table("contrasts", caption, head, [False] * 3 + [True] * 6 + [False])
     for row in rows:
-        printed = (f" [{said.score:g}]" if said else "" for said in (row.printed_a, row.printed_b))
-        scores = (f"{unit.format_value(each.mean)}{said}" for each, said in zip((row.a, row.b), printed, strict=True))
-        done = row.comparison
-        table.add_row(format_condition(done.condition), done.a, done.b, *scores, *_format_numbers(done, unit, done.p_adj), done.verdict)
+        printed = (f" [{score.score:g}]" if score else "" for score in (row.printed_a, row.printed_b))
+        scores = (f"{unit.format_value(interval.mean)}{suffix}" for interval, suffix in zip((row.a, row.b), printed, strict=True))
+        comparison = row.comparison
+        table.add_row(
+            format_condition(comparison.condition),
+            comparison.a,
+            comparison.b,
+            *scores,
+            *_format_numbers(comparison, unit, comparison.p_adj),
+            comparison.verdict,
+        )
     return table
 
 
 def build_recall_table(runs: Runs, rows: list[ClassRecalls], cells: list[ConditionSummary]) -> Table:
-    """Recall of every class where tables are read, with its standard deviation; a row an arm, then the images of a test set."""
+    """Build the table of the recall of every class, with its standard deviation, at the table's conditions.
+
+    It has one row per arm, then the images of a test set.
+    """
     share, planned = Unit(True).format_value, {(row.arm, format_condition(row.condition)): row.planned for row in cells}
     shown = [row for row in rows if row.condition in runs.table_conditions]
     names = merge_names(row.classes for row in shown)
@@ -128,23 +143,25 @@ def build_recall_table(runs: Runs, rows: list[ClassRecalls], cells: list[Conditi
     )
     table = Table("recall", caption, [runs.design.compared, *names, "average"], [False] + [True] * (len(names) + 1))
     for condition in runs.table_conditions:
-        here = [row for row in shown if row.condition == condition]
-        if here and condition:
+        condition_rows = [row for row in shown if row.condition == condition]
+        if condition_rows and condition:
             table.add_row(format_condition(condition))
-        for row in here:
-            full = planned[row.arm, format_condition(condition)]
-            said = [f"{share(one.mean)} ± {share(one.sd)}" if one else "no images" for one in (*row.recall, row.average)]
-            of_class = dict(zip(row.classes, said, strict=False))
-            arm = row.arm if row.n == full else f"{row.arm} ({row.n}/{full})"
-            table.add_row(arm, *(of_class.get(name, NONE) for name in names), said[-1])
-        if here:
-            of_class = dict(zip(here[0].classes, count_class_images(here), strict=True))
+        for row in condition_rows:
+            n_planned = planned[row.arm, format_condition(condition)]
+            scores = [
+                f"{share(interval.mean)} ± {share(interval.sd)}" if interval else "no images" for interval in (*row.recall, row.average)
+            ]
+            of_class = dict(zip(row.classes, scores, strict=False))
+            arm = row.arm if row.n == n_planned else f"{row.arm} ({row.n}/{n_planned})"
+            table.add_row(arm, *(of_class.get(name, NONE) for name in names), scores[-1])
+        if condition_rows:
+            of_class = dict(zip(condition_rows[0].classes, count_class_images(condition_rows), strict=True))
             table.add_row("images", *(of_class.get(name, NONE) for name in names), NONE)
     return table
 
 
 def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
-    """The study's claims, each with the verdict on the whole and how its conditions came out."""
+    """Build the table of the study's claims, each with the verdict on the whole and the verdicts under its conditions."""
     unit = Unit.from_runs(runs)
     where = "averaged over conditions; permutation test within conditions, Holm over claims"
     caption = f"The text's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval, {where}."
@@ -163,7 +180,7 @@ def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
 
 
 def build_completeness_table(runs: Runs, cells: list[ConditionSummary]) -> Table:
-    """Trainings done of those planned."""
+    """Build the table of trainings done out of those planned."""
     table = Table(
         "completeness",
         "Trainings done of those planned; f failed, m missing.",
@@ -171,14 +188,14 @@ def build_completeness_table(runs: Runs, cells: list[ConditionSummary]) -> Table
         [False] + [True] * len(runs.arms),
     )
     for condition in runs.conditions:
-        here = {row.arm: row for row in cells if row.condition == condition}
-        table.add_row(format_condition(condition) or "all", *(_format_counts(here[arm]) for arm in runs.arms))
+        by_arm = {row.arm: row for row in cells if row.condition == condition}
+        table.add_row(format_condition(condition) or "all", *(_format_counts(by_arm[arm]) for arm in runs.arms))
     return table
 
 
 def _format_counts(row: ConditionSummary) -> str:
-    lost = "".join(f" {number}{letter}" for number, letter in ((row.failed, "f"), (row.missing, "m")) if number)
-    return f"{row.done}/{row.planned}{lost}" if row.planned else NONE
+    not_done = "".join(f" {number}{letter}" for number, letter in ((row.failed, "f"), (row.missing, "m")) if number)
+    return f"{row.done}/{row.planned}{not_done}" if row.planned else NONE
 
 
 def _format_numbers(row: Comparison, unit: Unit, p: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Numbers and sentences as a reader should meet them."""
+"""Formats numbers and sentences for the reader."""
 
 from dataclasses import dataclass
 from math import floor, isfinite, log10
@@ -14,23 +14,23 @@ from platform.stats.rounding import measure_spread
 
 NONE = "–"
 AVERAGE = "average accuracy (mean recall over classes, balanced accuracy)"
-"""the text's name for what others call balanced accuracy, with both"""
+"""the paper's name for what others call balanced accuracy, with both names"""
 LARGE, SMALL = 1e12, 1e-4
-"""numbers from LARGE on, and metrics below SMALL, are written with a power of ten: 1e+300"""
+"""numbers of LARGE or more, and metrics below SMALL, are written with a power of ten: 1e+300"""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is written: a share in percent, its differences in points, or plain numbers with these digits."""
+    """How a metric is written: a share in percent and its differences in points, or plain numbers with these digits."""
 
     percent: bool
     digits: int = 1
     small: bool = False
-    """all numbers of the metric are below SMALL: powers of ten are written out"""
+    """all numbers of the metric are below SMALL, so powers of ten are written out"""
 
     @classmethod
     def from_runs(cls, runs: Runs) -> "Unit":
-        """Percent, or as many digits as the spread between trainings has two significant ones of."""
+        """Return percent for a share, else as many decimals as show two significant digits of the spread between trainings."""
         if runs.design.percent:
             return cls(True)
         column = runs.table[runs.design.metric].to_numpy(float)
@@ -44,21 +44,21 @@ class Unit:
         return ", %" if self.percent else ""
 
     def format_value(self, x: float | None) -> str:
-        return self._format_number(x, "z")  # what rounds to 0 has no sign
+        return self._format_number(x, "z")  # z: a number that rounds to 0 has no sign
 
     def format_difference(self, x: float | None) -> str:
-        """With its sign."""
+        """Format a difference with its sign."""
         return self._format_number(x, "+")
 
     def _format_number(self, x: float | None, sign: str) -> str:
         if x is None or not isfinite(x):
             return NONE
-        number = (100 * x if self.percent else x) + 0.0  # -0.0 is 0
+        number = (100 * x if self.percent else x) + 0.0  # turns -0.0 into 0
         digits = f".{self.digits}f" if abs(number) < LARGE and not self.small else ".4g"
         return f"{number:{sign}{digits}}".replace("-", "−")
 
     def format_amount(self, x: float) -> str:
-        """A difference without its sign, and with its unit."""
+        """Format a difference without its sign and with its unit."""
         return f"{self.format_value(abs(x))} {'points' if self.percent else ''}".rstrip()
 
     def format_interval(self, low: float, high: float) -> str:
@@ -66,18 +66,18 @@ class Unit:
 
 
 def spell_metric(metric: str) -> str:
-    """A metric's name as a reader says it: `val/balanced_accuracy` as "validation balanced accuracy"."""
+    """Return a metric's name in words: `val/balanced_accuracy` as "validation balanced accuracy"."""
     part, slash, name = metric.partition("/")
     return f"{'validation' if part == 'val' else part} {name}".replace("_", " ") if slash else "validation" if metric == "val" else metric
 
 
 def define_metric(metric: str) -> str:
-    """As spoken; average accuracy by all its names."""
+    """Return a metric's name in words, and average accuracy by all its names."""
     return spell_metric(metric).replace("balanced accuracy", AVERAGE)
 
 
 def format_probability(p: float | None) -> str:
-    """Three significant digits, and never 0."""
+    """Format a p with three significant digits, and never as 0."""
     return NONE if p is None or not isfinite(p) else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
 
 
@@ -86,7 +86,7 @@ def format_a12(a12: float | None) -> str:
 
 
 def format_replicates(number: float) -> str:
-    """How many replicates are needed."""
+    """Format the number of replicates that are needed."""
     return f"{number:,.0f}" if isfinite(number) else f"more than {MOST_REPLICATES:,}"
 
 
@@ -98,43 +98,50 @@ def format_hours(seconds: float) -> str:
 
 
 def describe_comparison(row: Comparison, runs: Runs) -> str:
-    """What a confirmatory comparison found, in one plain sentence."""
+    """Return what a confirmatory comparison found, in one plain sentence."""
     unit, seeds = Unit.from_runs(runs), f"{runs.design.replicated}s"
     where = f"At {format_condition(row.condition)}, " if row.condition else ""
-    by = f"{unit.format_difference(row.diff)} {'points ' if unit.percent else ''}[{unit.format_interval(row.diff_low, row.diff_high)}]"
-    odds = f"A12 {format_a12(row.a12)}, {'adjusted ' if row.m > 1 else ''}p {_format_equality(format_probability(row.p_adj))}"
+    difference = (
+        f"{unit.format_difference(row.diff)} {'points ' if unit.percent else ''}[{unit.format_interval(row.diff_low, row.diff_high)}]"
+    )
+    statistics = f"A12 {format_a12(row.a12)}, {'adjusted ' if row.m > 1 else ''}p {_format_equality(format_probability(row.p_adj))}"
     picked = "best on validation" if runs.design.selector and row.selected_by == runs.design.selector else "best on test"
     if row.verdict == "better":
-        return f"{where}{row.a} ({picked}) is better than {row.b}: {by}, {odds}."
+        return f"{where}{row.a} ({picked}) is better than {row.b}: {difference}, {statistics}."
     if row.verdict == "worse":
-        return f"{where}{row.a}, though {picked}, is worse than {row.b}: {by}, {odds}."
+        return f"{where}{row.a}, though {picked}, is worse than {row.b}: {difference}, {statistics}."
     if row.verdict == "equivalent":
         within = unit.format_amount(runs.design.rope or 0)
-        return f"{where}{row.a} ({picked}) and {row.b} are equivalent: they surely differ by less than {within}; seen: {by}."
+        return f"{where}{row.a} ({picked}) and {row.b} are equivalent: they surely differ by less than {within}; seen: {difference}."
     if row.verdict == "inconclusive":
         least = unit.format_amount(row.mde)
-        return f"{where}{row.a} ({picked}) and {row.b} are not told apart: {by}, {odds}; {least} or more would likely be found."
+        return (
+            f"{where}{row.a} ({picked}) and {row.b} are not told apart: {difference}, {statistics}; {least} or more would likely be found."
+        )
     if not (n := min(row.n_a, row.n_b)):
         return f"{where}{row.a} and {row.b} cannot be compared: {row.note}."
-    tests, enough = f" and {row.m} tests" if row.m > 1 else "", find_attainable_size(row.paired, row.m)
-    could_not = f"{where}no data could tell {row.a} ({picked}) from {row.b} with {n} {seeds}{tests}: {enough} {seeds} could."
-    return f"{could_not} Seen: {by}, A12 {format_a12(row.a12)}."
+    tests, needed = f" and {row.m} tests" if row.m > 1 else "", find_attainable_size(row.paired, row.m)
+    sentence = f"{where}no data could tell {row.a} ({picked}) from {row.b} with {n} {seeds}{tests}: {needed} {seeds} could."
+    return f"{sentence} Seen: {difference}, A12 {format_a12(row.a12)}."
 
 
 def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
-    """A sentence for each condition that tables are read at where classes are surely recognised less often than by chance."""
+    """Return a sentence for each of the table's conditions with classes recognised less often than by chance.
+
+    A class counts if the whole interval of its recall lies below chance (`ClassRecalls.low`).
+    """
     sentences, share = [], Unit(True).format_value
     for condition in runs.table_conditions:
-        here, said = [row for row in rows if row.condition == condition], []
-        for k, name in enumerate(here[0].classes if here else []):
-            found = [(row.arm, recall.mean) for row in here if name in row.low and (recall := row.recall[k])]
-            if found:
-                arms = ", ".join(f"{arm} ({share(mean)})" for arm, mean in found)
-                said.append(f"{name} by {f'all {len(here)}' if len(found) == len(here) > 2 else arms}")
-        if said:
+        condition_rows, parts = [row for row in rows if row.condition == condition], []
+        for k, name in enumerate(condition_rows[0].classes if condition_rows else []):
+            low_arms = [(row.arm, recall.mean) for row in condition_rows if name in row.low and (recall := row.recall[k])]
+            if low_arms:
+                arms = ", ".join(f"{arm} ({share(mean)})" for arm, mean in low_arms)
+                parts.append(f"{name} by {f'all {len(condition_rows)}' if len(low_arms) == len(condition_rows) > 2 else arms}")
+        if parts:
             where = f"At {format_condition(condition)}, s" if condition else "S"
-            chance = " or ".join(dict.fromkeys(share(row.chance) for row in here))
-            sentences.append(f"{where}urely recognised less often than by chance ({chance} %): {'; '.join(said)}.")
+            chance = " or ".join(dict.fromkeys(share(row.chance) for row in condition_rows))
+            sentences.append(f"{where}urely recognised less often than by chance ({chance} %): {'; '.join(parts)}.")
     return sentences
 
 

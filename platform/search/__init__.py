@@ -1,1 +1,1 @@
-"""What `python -m platform.search` is made of: the record of suggestions, what asks for the next, what is drawn and kept of them."""
+"""The parts of `python -m platform.search`: the record of suggestions, the driver that asks for the next one, figures and comparison."""

@@ -1,6 +1,6 @@
-"""Search a study's settings by TPE through Ray Tune, one search under each condition, and hold what it finds against the text's."""
+"""Search a study's settings by TPE through Ray Tune, one search per condition, and compare the best settings with the paper's."""
 
-if __name__ == "__main__":  # first: it forks, which must come before the threads that some imports start
+if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
@@ -32,23 +32,23 @@ def main(
     slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
     gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
 ) -> None:
-    """Search; the same command again goes on, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    """Search. The same command again resumes it, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
-        wanted = narrow_study(STUDIES.find(space), scale, only or [], None, set_ or [])
-        if wanted.search is None:
+        narrowed = narrow_study(STUDIES.find(space), scale, only or [], None, set_ or [])
+        if narrowed.search is None:
             raise BadRequest(
-                f"{wanted.name} says nothing to search; a study with `search` is {', '.join(list_searchable()) or 'not there'}"
+                f"{narrowed.name} says nothing to search; a study with `search` is {', '.join(list_searchable()) or 'not there'}"
             )
-        given: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
-        search = replace(wanted.search, **{name: value for name, value in given.items() if value is not None})
-        wanted = replace(wanted, search=search)
-        folder = RunFolder(f"{runs}/{wanted.name}-{wanted.scale}-search")
+        options: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
+        search = replace(narrowed.search, **{name: value for name, value in options.items() if value is not None})
+        narrowed = replace(narrowed, search=search)
+        folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}-search")
         if not folder.local:
             raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
-        read = read_roles(wanted, data or [])
+        role_data = read_roles(narrowed, data or [])
     with exit_on_error(folder.uri, resumable=True):
-        code = search_study(wanted, read, folder, {"slots": slots, "gpu": gpu})
-    raise typer.Exit(code)
+        exit_code = search_study(narrowed, role_data, folder, {"slots": slots, "gpu": gpu})
+    raise typer.Exit(exit_code)
 
 
 def list_searchable() -> list[str]:

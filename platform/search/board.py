@@ -1,4 +1,4 @@
-"""TensorBoard of a search: a run a suggestion, with the mean of its seeds' curves and HParams of what was searched."""
+"""TensorBoard files of a search: one run per suggestion, with the mean of its seeds' curves and the searched settings as HParams."""
 
 from pathlib import Path
 
@@ -18,26 +18,26 @@ SCORES = ("score/mean", "score/sd")
 
 
 def draw_table(folder: RunFolder, search_driver: SearchDriver) -> None:
-    """The head of the HParams table: a column a condition's axis and a searched setting."""
+    """Write the head of the HParams table: one column per condition axis and per searched setting."""
     search = search_driver.searches[0].search
     axes = {
         axis: tuple(dict.fromkeys(condition_search.condition[axis] for condition_search in search_driver.searches))
         for axis in search_driver.searches[0].condition
     }
-    searched = {name: each.values if isinstance(each, OneOf) else () for name, each in search.space.items()}
+    searched = {name: limits.values if isinstance(limits, OneOf) else () for name, limits in search.space.items()}
     write_run(Path(folder.make_folder(folder.get_path("tb"))), encode_experiment(f"search of {search.arm}", axes | searched, SCORES))
 
 
 def draw_suggestion(folder: RunFolder, condition_search: ConditionSearch, trial: FrozenTrial, cells: list[Cell]) -> None:
-    """Its run: mean and SD over the seeds for each epoch, and of the score."""
-    begun: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.get_history(cell.key))]
-    if not begun:
+    """Write the run of a suggestion: mean and SD over its seeds, of each epoch's metrics and of the score."""
+    replicates: list[tuple[list[Row], Row]] = [(history, {}) for cell in cells if (history := folder.get_history(cell.key))]
+    if not replicates:
         return
-    rows = list(average_replicates(begun))
+    rows = list(average_replicates(replicates))
     scores = trial.user_attrs.get("scores", [])
-    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-    scored = {tag: value for tag, value in zip(SCORES, (trial.value, spread), strict=True) if value is not None}
-    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scored.items()]
+    sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+    metrics = {tag: value for tag, value in zip(SCORES, (trial.value, sd), strict=True) if value is not None}
+    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in metrics.items()]
     status = api_pb2.STATUS_SUCCESS if trial.state == TrialState.COMPLETE else api_pb2.STATUS_FAILURE
     content = (
         encode_run_start(condition_search.condition | trial.params, rows[0])

@@ -8,17 +8,17 @@ from search_spaces.study import Study
 
 
 def make_comparison_study(study: Study, found: list[TunedSettings], seeds: range) -> Study:
-    """The searched arm with the settings found and with the text's, on these seeds, under the study's conditions."""
+    """Return a study of the searched arm with the found and with the paper's settings, on these seeds, under the study's conditions."""
     arm = found[0].arm
     tuned = f"{arm}(found)"
     return replace(
         study,
         title=f"{study.title}: the settings found against the text's",
         axes=study.axes | {study.compared: (arm, tuned), study.replicated: tuple(seeds)},
-        arms=study.arms | {tuned: study.arms[arm]},  # the others are trained where they are its parents, and not compared
+        arms=study.arms | {tuned: study.arms[arm]},  # the other arms are trained where they are its parents, and are not compared
         baseline=arm,
         published=(),
         contrasts=(),
         claims=(Claim("the settings found beat the text's", {study.compared: tuned}, {study.compared: arm}),),
-        found=tuple(replace(each, arm=tuned) for each in found),
+        found=tuple(replace(settings, arm=tuned) for settings in found),
     )

@@ -1,4 +1,4 @@
-"""Hunt: the searches of a study, one under each condition, side by side: whichever has made the fewest suggestions makes the next."""
+"""Search driver: the searches of a study, one per condition, side by side. The search with the fewest suggestions makes the next one."""
 
 import hashlib
 import json
@@ -26,29 +26,29 @@ class ConditionSearch:
         axes: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in condition.items()}
         axes |= {study.compared: (search.arm,), study.replicated: tuple(range(search.seeds))}
         self.study, self.search, self.condition, self.data = replace(study, axes=study.axes | axes), search, condition, data
-        every = self.study.make_cells(data)
-        self.steps = [cell for cell in every if self.study.is_prerequisite(cell)]
-        """what the cells of every suggestion start from"""
-        base = [cell for cell in every if not self.study.is_prerequisite(cell)]
-        self.text = {name: value for name in search.space if (value := _get_nested(base[0].method_settings, name)) is not None}
+        cells = self.study.make_cells(data)
+        self.steps = [cell for cell in cells if self.study.is_prerequisite(cell)]
+        """prerequisites of the cells of every suggestion"""
+        base_cells = [cell for cell in cells if not self.study.is_prerequisite(cell)]
+        self.text = {name: value for name in search.space if (value := _get_nested(base_cells[0].method_settings, name)) is not None}
         self._check_ranges()
-        what = json.dumps([[cell.key for cell in base], {name: repr(each) for name, each in search.space.items()}])
+        identity = json.dumps([[cell.key for cell in base_cells], {name: repr(limits) for name, limits in search.space.items()}])
         self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
-        self.name = f"{self.where}#{hashlib.sha256(what.encode()).hexdigest()[:8]}"
-        """changes with settings, data and seeds: what was suggested for others says nothing here"""
+        self.name = f"{self.where}#{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+        """contains a hash of settings, data and seeds, so that suggestions made for other ones are not reused"""
         self.record: SearchRecord
 
     def make_cells(self, settings: Settings) -> list[Cell]:
-        """One for each seed of a search."""
+        """Return the cells of a suggestion, one per seed of the search."""
         study = replace(self.study, found=(TunedSettings(self.search.arm, self.condition, dict(settings)),))
         return [cell for cell in study.make_cells(self.data) if not study.is_prerequisite(cell)]
 
     def _check_ranges(self) -> None:
-        """A range whose ends the method would not take is said before anything starts."""
+        """Make cells at both ends of the ranges, so that an end that the method rejects is reported before anything starts."""
         for end in (0, -1):
             ends = {
-                name: each.values[end] if isinstance(each, OneOf) else (each.low, each.high)[end]
-                for name, each in self.search.space.items()
+                name: limits.values[end] if isinstance(limits, OneOf) else (limits.low, limits.high)[end]
+                for name, limits in self.search.space.items()
             }
             self.make_cells(ends)
 
@@ -58,14 +58,14 @@ class ConditionSearch:
 
 
 class SearchDriver:
-    """All searches, asked and told by trial; a trial is one suggestion in training."""
+    """All searches. A trial is one suggestion in training: suggestions are asked for and completed by trial."""
 
     def __init__(
         self, condition_searches: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt
     ) -> None:
         self.searches, self.folder, self.trials = condition_searches, folder, trials
         self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda condition_search, trial, cells: None
-        """is told of each suggestion with what came of it"""
+        """called with each suggestion that has ended, and its cells"""
         for condition_search in condition_searches:
             condition_search.record = SearchRecord(
                 journal, condition_search.name, condition_search.search, searcher, condition_search.text, hyperopt
@@ -74,7 +74,7 @@ class SearchDriver:
 
     @property
     def suggestions_left(self) -> int:
-        """Suggestions still to be made."""
+        """The number of suggestions still to be made."""
         return sum(max(0, self.trials - condition_search.record.started_trials) for condition_search in self.searches)
 
     def suggest_cells(self, trial: str) -> list[Cell] | None:
@@ -87,14 +87,14 @@ class SearchDriver:
         return cells
 
     def complete_trial(self, trial: str) -> None:
-        """The trial's cells have ended: what they scored, each by the epoch it picked on the images that select, is the suggestion's."""
+        """Record a suggestion's scores once its cells have ended. A cell's score is that of the epoch selected on validation images."""
         if trial not in self._open:
             return
         condition_search, number, cells = self._open.pop(trial)
         results = [self.folder.get_result(cell.key) for cell in cells]
         errors = [None if result else self.folder.get_error(cell.key) for cell, result in zip(cells, results, strict=True)]
         if any(not result and not error for result, error in zip(results, errors, strict=True)):
-            self._open[trial] = condition_search, number, cells  # stopped in the middle
+            self._open[trial] = condition_search, number, cells  # stopped before all its cells had ended
             return
         reasons = [f"{cell.name}: {error['reason']}" for cell, error in zip(cells, errors, strict=True) if error]
         scores = [result["metrics"][f"val/{condition_search.study.metric}"] for result in results if result]
@@ -108,21 +108,23 @@ class SearchDriver:
 
 
 def make_condition_searches(study: Study, search: Search, data: dict[str, Data]) -> list[ConditionSearch]:
-    """One for each combination of the study's conditions."""
+    """Return one search for each combination of the study's conditions."""
     if search.arm not in study.axes[study.compared]:
         raise BadRequest(f"{search.arm} is what is searched in {study.name}: --only {study.compared}=... must not leave it out")
-    every = [dict(zip(study.condition_axes, values, strict=True)) for values in product(*study.condition_axes.values())]
-    return [ConditionSearch(study, search, condition, data) for condition in every]
+    conditions = [dict(zip(study.condition_axes, values, strict=True)) for values in product(*study.condition_axes.values())]
+    return [ConditionSearch(study, search, condition, data) for condition in conditions]
 
 
 def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]:
-    """What `--use` reads: by condition the settings with the highest mean, and what they were compared with."""
-    found = []
+    """Return what `--use` reads: by condition, the settings with the highest mean, and the result of the paper's settings."""
+    entries = []
     for condition_search in search_driver.searches:
         if (best := condition_search.record.best_trial) is None:
             continue
-        text = next((trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") == "the text"), None)
-        found.append(
+        paper_trial = next(
+            (trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") == "the text"), None
+        )
+        entries.append(
             {
                 "arm": condition_search.search.arm,
                 "condition": condition_search.condition,
@@ -131,19 +133,19 @@ def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]
                 "sd": best.user_attrs["sd"],
                 "suggestion": best.number,
                 "by": best.user_attrs["searcher"],
-                "text": {"settings": condition_search.text, "mean": text.value if text else None},
+                "text": {"settings": condition_search.text, "mean": paper_trial.value if paper_trial else None},
                 "finished": len(condition_search.record.finished_trials),
                 "failed": len(condition_search.record.failed_trials),
             }
         )
-    space = {name: {"kind": type(each).__name__} | asdict(each) for name, each in search_driver.searches[0].search.space.items()}
+    space = {name: {"kind": type(limits).__name__} | asdict(limits) for name, limits in search_driver.searches[0].search.space.items()}
     return {
         "study": study.name,
         "scale": study.scale,
         "objective": f"mean val/{study.metric} over seeds 0 to {search_driver.searches[0].search.seeds - 1}",
         "space": space,
         "tpe": TPE,
-        "found": found,
+        "found": entries,
     }
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a search by Optuna's own hand: how the score rose, which setting mattered, which values went with which score."""
+"""Figures of a search, drawn by Optuna: the history of the score, the importance of each setting, and parallel coordinates."""
 
 import io
 import warnings
@@ -14,11 +14,13 @@ from platform.search.record import SearchRecord
 
 matplotlib.use("Agg")
 ENOUGH = 2
-"""finished suggestions that a picture needs"""
+"""finished suggestions that a figure needs"""
 
 
 def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str, bytes]]:
-    """History, importance and parallel coordinates as (file name, bytes), PNG and SVG of each; none of a search that says too little."""
+    """Yield (file name, bytes) of history, importance and parallel coordinates, as PNG and SVG; nothing for fewer than ENOUGH
+    suggestions.
+    """
     from optuna.visualization import matplotlib as drawn
 
     if len(record.finished_trials) < ENOUGH:
@@ -27,19 +29,19 @@ def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str,
         "history": lambda: drawn.plot_optimization_history(record.study, target_name=score),
         "parallel": lambda: drawn.plot_parallel_coordinate(record.study, target_name=score),
     }
-    if len({trial.value for trial in record.finished_trials}) > 1:  # where nothing differs, nothing matters
+    if len({trial.value for trial in record.finished_trials}) > 1:  # with equal scores no setting has an importance
         makers["importance"] = lambda: drawn.plot_param_importances(record.study, target_name=score, evaluator=make_evaluator())
     for name, make in makers.items():
         with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "ferray"}):
-            warnings.simplefilter("ignore")  # of a style and of labels that we leave to Optuna
+            warnings.simplefilter("ignore")  # about the style and the labels, which are Optuna's
             figure = cast(Figure, make().figure)
-            for kind in ("png", "svg"):
-                yield f"{name}.{kind}", _render_figure(figure, kind)
+            for extension in ("png", "svg"):
+                yield f"{name}.{extension}", _render_figure(figure, extension)
             matplotlib.pyplot.close(figure)
 
 
 def compute_importances(record: SearchRecord) -> dict[str, float]:
-    """Share of the scores' variance that each setting explains, the largest first; empty where there is too little to say."""
+    """Return the share of the scores' variance that each setting explains, largest first; empty if scores are too few or all equal."""
     if len(record.finished_trials) < ENOUGH or len({trial.value for trial in record.finished_trials}) < 2:
         return {}
     return dict(optuna.importance.get_param_importances(record.study, evaluator=make_evaluator()))

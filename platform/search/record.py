@@ -1,7 +1,8 @@
-"""Record: every suggestion of a search and what came of it, in an Optuna study, whoever made the suggestion.
+"""Search record: every suggestion of a search and its result, in an Optuna study, whichever searcher made the suggestion.
 
-All searches of a run folder share one file, RUN/search.journal: a line of JSON an operation, each flushed to the disk, nothing pickled.
-What a killed search was still training waits there to be taken up again. `optuna-dashboard RUN/search.journal` opens it.
+All searches of a run folder share one file, RUN/search.journal: one line of JSON per operation, each flushed to disk, nothing pickled.
+The suggestions that were in training when a search was killed wait there and are resumed. `optuna-dashboard RUN/search.journal` opens
+the file.
 """
 
 import json
@@ -27,10 +28,10 @@ from trainables.streams import make_torch_seed
 
 Settings = dict[str, Value]
 TPE = {"n_startup_trials": STARTUP, "multivariate": True, "constant_liar": True}
-"""Optuna's sampler; what its releases 4 and 5 differ in is written out"""
+"""arguments of Optuna's sampler; those in which its releases 4 and 5 differ are explicit"""
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "optuna": lambda seed: optuna.samplers.TPESampler(seed=seed, **TPE),  # type: ignore[arg-type]
-    "hyperopt": lambda seed: optuna.samplers.RandomSampler(seed=seed),  # never asked: hyperopt's suggestions are queued
+    "hyperopt": lambda seed: optuna.samplers.RandomSampler(seed=seed),  # never samples: hyperopt's suggestions are enqueued
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
 }
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -38,10 +39,10 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 class Journal(JournalStorage):
-    """The file of all records; of a run folder whose one driver this is."""
+    """The file of all search records of a run folder. Only this driver writes to it."""
 
     def __init__(self, path: str, verify: Callable[[], None] = lambda: None) -> None:
-        """`verify` is called before every write; it raises where the file is no longer this driver's."""
+        """`verify` is called before every write. It raises if the file no longer belongs to this driver."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         _cut_partial_line(path)
         try:
@@ -51,7 +52,7 @@ class Journal(JournalStorage):
 
 
 class _Held(BaseJournalFileLock):
-    """The lock of a file that the run folder's driver alone writes: Optuna's own would outlive a process that is killed."""
+    """A lock that is always free, since only the run folder's driver writes the file. Optuna's own lock would outlive a killed process."""
 
     def __init__(self, verify: Callable[[], None]) -> None:
         self.verify = verify
@@ -65,7 +66,10 @@ class _Held(BaseJournalFileLock):
 
 
 def _cut_partial_line(path: str) -> None:
-    """Cut off a last line without an end: its writer was killed in the middle of it, and what comes after must not be joined to it."""
+    """Cut off an incomplete last line, which a killed writer left, so that the next line is not joined to it.
+
+    BadRequest for a line that is no operation.
+    """
     with open(path, "ab+") as file:
         file.seek(0)
         content = file.read()
@@ -81,7 +85,7 @@ def _cut_partial_line(path: str) -> None:
 
 
 class SearchRecord:
-    """One search: its suggestions in the order they were made. The next one depends on those before it and the search's name alone."""
+    """One search: its suggestions in order. The next one depends only on those before it and on the search's name."""
 
     def __init__(
         self,
@@ -92,27 +96,29 @@ class SearchRecord:
         text: Settings,
         hyperopt: Callable[[dict[str, Range], list[tuple[Settings, float]], int], Settings],
     ) -> None:
-        """`text` is what is tried first: the study's own settings, as far as the space holds them; `hyperopt` makes its suggestions."""
+        """`text` is the first suggestion: the study's own settings, if the space contains them. `hyperopt` makes hyperopt's suggestions."""
         if searcher not in SAMPLERS:
             raise make_unknown_error("searcher", searcher, SAMPLERS)
         self.name, self.search, self.searcher, self.hyperopt = name, search, searcher, hyperopt
-        self.distributions = {setting: _make_distribution(each) for setting, each in search.space.items()}
+        self.distributions = {setting: _make_distribution(limits) for setting, limits in search.space.items()}
         self.study = optuna.create_study(storage=journal, study_name=name, direction="maximize", load_if_exists=True)
-        for trial in self._list_trials(TrialState.RUNNING):  # of a search that was killed: to be taken up again
+        for trial in self._list_trials(TrialState.RUNNING):  # of a killed search: to be resumed
             journal.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        if not self.study.trials and all(name in text and _contains_value(each, text[name]) for name, each in search.space.items()):
-            self.study.enqueue_trial({name: text[name] for name in search.space}, user_attrs={"searcher": "the text"})
+        if not self.study.trials and all(
+            setting in text and _contains_value(limits, text[setting]) for setting, limits in search.space.items()
+        ):
+            self.study.enqueue_trial({setting: text[setting] for setting in search.space}, user_attrs={"searcher": "the text"})
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, trials: int) -> tuple[int, Settings] | None:
-        """The next suggestion's number and settings; None where `trials` have been made."""
-        waiting, made = self._list_trials(TrialState.WAITING), self.started_trials
-        if made >= trials:
+        """Return the next suggestion's number and settings, or None if `trials` suggestions have been made."""
+        waiting, started = self._list_trials(TrialState.WAITING), self.started_trials
+        if started >= trials:
             return None
-        seed = make_torch_seed(made, f"search {self.name}") % 2**31
+        seed = make_torch_seed(started, f"search {self.name}") % 2**31
         if not waiting and self.searcher == "hyperopt":
-            past = [(trial.params, float(trial.value or 0)) for trial in self.finished_trials]
-            self.study.enqueue_trial(self.hyperopt(self.search.space, past, seed))
+            results = [(trial.params, float(trial.value or 0)) for trial in self.finished_trials]
+            self.study.enqueue_trial(self.hyperopt(self.search.space, results, seed))
         self.study.sampler = SAMPLERS[self.searcher](seed)
         trial = self.study.ask(self.distributions)
         if not waiting:
@@ -121,7 +127,7 @@ class SearchRecord:
         return trial.number, trial.params
 
     def tell(self, number: int, scores: list[float], reason: str = "") -> None:
-        """What came of a suggestion: a score for each seed; with a reason, or a score that is no number, it has failed."""
+        """Record a suggestion's scores, one per seed. With a reason, without scores, or with a score that is not finite, it has failed."""
         trial = self._asked.pop(number)
         if reason or not scores or not all(map(math.isfinite, scores)):
             trial.set_user_attr("reason", reason or f"scores {scores}")
@@ -132,14 +138,14 @@ class SearchRecord:
         self.study.tell(trial, mean(scores))
 
     def release_running(self) -> None:
-        """Nothing is being trained any more: what was goes back to those that wait."""
+        """Return the suggestions in training to the waiting ones. Nothing is being trained any more."""
         for trial in self._asked.values():
             self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         self._asked.clear()
 
     @property
     def started_trials(self) -> int:
-        """Suggestions that are, or were, in training."""
+        """The number of suggestions that are, or were, in training."""
         return len(self.study.get_trials(deepcopy=False)) - len(self._list_trials(TrialState.WAITING))
 
     @property
@@ -152,7 +158,7 @@ class SearchRecord:
 
     @property
     def best_trial(self) -> FrozenTrial | None:
-        """The one with the highest mean; of equals the first."""
+        """The trial with the highest mean; of several, the first."""
         return max(self.finished_trials, key=lambda trial: (trial.value or 0, -trial.number), default=None)
 
     def _list_trials(self, state: TrialState) -> list[FrozenTrial]:

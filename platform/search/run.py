@@ -1,4 +1,4 @@
-"""A search: train what is suggested, keep what was found, hold it against the text's settings."""
+"""Run a search: train the suggestions, store the best settings, compare them with the paper's."""
 
 import contextlib
 import os
@@ -18,29 +18,31 @@ from trainables.storage.store import RunFolder
 
 
 def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Search, keep what was found, hold it against the text's settings; the exit code."""
+    """Search, store the best settings, compare them with the paper's; return the exit code."""
     from platform.search.driver import SearchDriver, build_best_json, make_condition_searches
     from platform.search.record import Journal
 
     search = study.search
     assert search is not None
-    every = make_condition_searches(study, search, data)
+    searches = make_condition_searches(study, search, data)
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
-        search_driver = SearchDriver(every, folder, journal, search.searcher, search.trials, call_hyperopt)
+        search_driver = SearchDriver(searches, folder, journal, search.searcher, search.trials, call_hyperopt)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)
         folder.verify_owner()
         folder.put_json(build_best_json(study, search_driver), "best.json")
         draw_results(study, search_driver, folder)
-        failed = sum(len(condition_search.record.failed_trials) for condition_search in every)
-        found = [(condition_search, each) for condition_search in every if (each := condition_search.get_best_settings())]
-        others = [each for condition_search, each in found if each.settings != condition_search.text]
-    if not found:
+        failed = sum(len(condition_search.record.failed_trials) for condition_search in searches)
+        best_settings = [(condition_search, best) for condition_search in searches if (best := condition_search.get_best_settings())]
+        new_settings = [settings for condition_search, settings in best_settings if settings.settings != condition_search.text]
+    if not best_settings:
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.get_path('cells')} says why", file=sys.stderr)
         return 1
-    code = compare_found(study, others, data, RunFolder(folder.get_path("fresh")), how) if search.fresh and others else 0
-    return int(bool(failed or code or len(found) < len(every)))
+    comparison_code = (
+        compare_found(study, new_settings, data, RunFolder(folder.get_path("fresh")), how) if search.fresh and new_settings else 0
+    )
+    return int(bool(failed or comparison_code or len(best_settings) < len(searches)))
 
 
 def call_hyperopt(*given: Any) -> dict[str, Any]:
@@ -50,19 +52,22 @@ def call_hyperopt(*given: Any) -> dict[str, Any]:
 
 
 def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: dict[str, Any]) -> None:
-    """Train what the searches suggest, until each has made its suggestions."""
+    """Train the suggestions of the searches until each search has made all of its own."""
     from platform.search.board import draw_suggestion, draw_table
 
     search = study.search
     assert search is not None
     left = search_driver.suggestions_left
-    steps = list_cells_to_train(
+    prerequisites = list_cells_to_train(
         list({cell.key: cell for condition_search in search_driver.searches for cell in condition_search.steps}.values()), folder
     )
-    where = f"{len(search_driver.searches)} searches" if len(search_driver.searches) > 1 else "one search"
-    line = f"{study.name}, {study.scale} scale: {where} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
-    print(f"{line} -> {folder.uri}", file=sys.stderr)
-    with redirect_output(folder) as stream, contextlib.closing(Progress(steps, 0, stream, len(steps) + left * search.seeds)) as progress:
+    searches = f"{len(search_driver.searches)} searches" if len(search_driver.searches) > 1 else "one search"
+    summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
+    print(f"{summary} -> {folder.uri}", file=sys.stderr)
+    with (
+        redirect_output(folder) as stream,
+        contextlib.closing(Progress(prerequisites, 0, stream, len(prerequisites) + left * search.seeds)) as progress,
+    ):
 
         def ask(trial: str) -> list[Cell] | None:
             cells = search_driver.suggest_cells(trial)
@@ -75,20 +80,20 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
         search_driver.ended = ended
         draw_table(folder, search_driver)
         try:
-            with start_ray(stream) as ready:
+            with start_ray(stream) as wait_for_ray:
                 from platform.launch import schedule
 
-                ready()
-                here: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
-                if steps:
-                    schedule.run_cells(steps, folder, progress.handle_event, **here)
-                schedule.run_suggestions(ask, search_driver.complete_trial, left, search.seeds, folder, progress.handle_event, **here)
+                wait_for_ray()
+                options: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
+                if prerequisites:
+                    schedule.run_cells(prerequisites, folder, progress.handle_event, **options)
+                schedule.run_suggestions(ask, search_driver.complete_trial, left, search.seeds, folder, progress.handle_event, **options)
         finally:
             search_driver.release_all()
 
 
 def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
-    """The pictures, and a line a condition of what was found."""
+    """Write the figures, and print one line per condition with the best result."""
     from platform.search.figures import draw_search_figures
 
     for condition_search in search_driver.searches:
@@ -100,7 +105,7 @@ def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
 
 
 def describe_best(record: Any) -> str:
-    """The best of a search in a line."""
+    """Return the best result of a search as one line."""
     from platform.search.figures import compute_importances
 
     if (best := record.best_trial) is None:
@@ -108,22 +113,22 @@ def describe_best(record: Any) -> str:
     if best.user_attrs.get("searcher") == "the text":
         return f"{100 * best.value:.1f} by the text's own settings; none of {record.started_trials - 1} others did better"
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
-    weights = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
+    importances = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
     return f"{100 * best.value:.1f} by suggestion {best.number} of {record.started_trials}: {settings}" + (
-        f" (importance: {weights})" if weights else ""
+        f" (importance: {importances})" if importances else ""
     )
 
 
 def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Train the found and the text's settings on seeds that no search has seen, and report on them; the exit code."""
+    """Train the found and the paper's settings on seeds that no search has used, and report on them; return the exit code."""
     from platform.search.comparison import make_comparison_study
 
     search = study.search
     assert search is not None
-    fresh = make_comparison_study(study, found, range(search.seeds, search.seeds + search.fresh))
+    comparison = make_comparison_study(study, found, range(search.seeds, search.seeds + search.fresh))
     cells = [
         cell
-        for cell in fresh.make_cells(data)
-        if fresh.is_prerequisite(cell) or any(each.applies_to(each.arm, cell.axes) for each in found)
+        for cell in comparison.make_cells(data)
+        if comparison.is_prerequisite(cell) or any(settings.applies_to(settings.arm, cell.axes) for settings in found)
     ]
-    return run_grid(fresh, cells, folder, how)
+    return run_grid(comparison, cells, folder, how)

@@ -1,1 +1,1 @@
-"""Statistics of small samples, without any knowledge of studies or reports."""
+"""Statistics of small samples, independent of studies and reports."""

@@ -1,6 +1,6 @@
-"""Arithmetic that the last digits of a number do not decide: they depend on the processor and on the order of sums, not on a method.
+"""Arithmetic that does not depend on a number's last digits, which come from the processor and the order of sums, not from a method.
 
-Numbers that agree to nine digits count as equal. Nothing here overflows at 1e300 or vanishes at 1e-300. Pure functions.
+Numbers that agree to nine digits count as equal. Nothing here overflows at 1e300 or underflows at 1e-300. Pure functions.
 """
 
 import math
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 ROUNDING = 1e-9
-"""the relative difference up to which two numbers count as equal; double precision itself errs by 1e-16 an operation"""
+"""relative difference up to which two numbers count as equal; double precision itself has an error of 1e-16 per operation"""
 
 
 def merge_ties(x: ArrayLike, slack: float = 0.0) -> np.ndarray:
-    """x [n] with equal numbers made identical: each takes the smallest of its chain of neighbours.
+    """Return x [n] with equal numbers made identical: each takes the smallest number of its chain of neighbours.
 
-    `slack` is an absolute difference that counts as equal besides: for numbers that are themselves differences of larger ones.
+    `slack` is an absolute difference that also counts as equal, for numbers that are themselves differences of larger ones.
     """
     values = np.asarray(x, dtype=float)
     order = np.argsort(values, kind="stable")
     rising = values[order]
     low, high = rising[:-1], rising[1:]
-    finite = np.isfinite(low) & np.isfinite(high)  # infinity is equal to itself alone
+    finite = np.isfinite(low) & np.isfinite(high)  # infinity equals only itself
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.where(finite, high - low > np.maximum(ROUNDING * np.maximum(np.abs(low), np.abs(high)), slack), low != high)
     begins = np.concatenate([np.ones(min(1, len(values)), bool), apart])
@@ -31,13 +31,13 @@ def merge_ties(x: ArrayLike, slack: float = 0.0) -> np.ndarray:
 
 
 def merge_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two samples in which equal numbers are identical, in either and between them."""
+    """Return two samples in which equal numbers are identical, within and between the samples."""
     merged = merge_ties(np.concatenate([x, y]))
     return merged[: len(x)], merged[len(x) :]
 
 
 def subtract_exactly(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """x - y, exactly 0 where the two are equal."""
+    """Return x - y, exactly 0 where the two are equal."""
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     difference = first - second
     equal = np.isfinite(difference) & (np.abs(difference) <= ROUNDING * np.maximum(np.abs(first), np.abs(second)))
@@ -45,7 +45,7 @@ def subtract_exactly(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def measure_spread(x: ArrayLike) -> float:
-    """The standard deviation of x [n], n - 1 in the denominator; exactly 0 where all numbers are equal, NaN for a single one."""
+    """Return the standard deviation of x [n], with n - 1 in the denominator; exactly 0 if all numbers are equal, NaN for a single one."""
     values = np.asarray(x, dtype=float)
     if len(values) < 2:
         return math.nan
@@ -56,7 +56,7 @@ def measure_spread(x: ArrayLike) -> float:
 
 
 def measure_correlation(x: ArrayLike, y: ArrayLike) -> float:
-    """Pearson's correlation of x [n] and y [n]; NaN where one is constant."""
+    """Return Pearson's correlation of x [n] and y [n]; NaN if either is constant."""
     first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if is_constant(first) or is_constant(second):
         return math.nan
@@ -64,18 +64,20 @@ def measure_correlation(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def is_constant(x: ArrayLike) -> bool:
-    """All numbers of x [n] are equal."""
+    """Return whether all numbers of x [n] are equal."""
     values = np.asarray(x, dtype=float)
     return bool(np.ptp(values) <= ROUNDING * np.abs(values).max())
 
 
 def find_largest(x: np.ndarray) -> np.ndarray:
-    """[n] where in each row of x [n, k] its largest number is: the first of several that are equal."""
+    """Return the index [n] of the largest number in each row of x [n, k]; the first if several are equal."""
     largest = x.max(1, keepdims=True)
     return (largest - x <= ROUNDING * np.abs(largest)).argmax(1)
 
 
 def _scale_to_one(x: np.ndarray) -> tuple[np.ndarray, int]:
-    """x divided by a power of two so that its largest number is about 1, and the power: squares then neither overflow nor vanish."""
+    """Return x over a power of two, so that its largest magnitude is about 1, and the power: squares then neither overflow nor
+    underflow.
+    """
     exponent = int(np.frexp(np.abs(x).max())[1])
     return np.ldexp(x, -exponent), exponent

@@ -1,1 +1,1 @@
-"""What a run shows in TensorBoard."""
+"""TensorBoard files of a run."""

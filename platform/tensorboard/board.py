@@ -1,7 +1,7 @@
-"""TensorBoard: a run a cell, live while it trains and exact once it is done, and a run of means over the replicates of each condition.
+"""TensorBoard: one run per cell, live in training and exact once it is done, and one run of means over the replicates of each condition.
 
-A run's bytes follow from the cell's history and result alone. So what a killed driver left behind is either the beginning of the right
-file, and is continued, or it is written anew: no curve ever has an epoch twice.
+A run's bytes depend only on the cell's history and result. What a killed driver left behind is either a prefix of the right file,
+which is continued, or it is rewritten. So no curve ever has an epoch twice.
 """
 
 import hashlib
@@ -36,33 +36,33 @@ from trainables.storage.store import RunFolder
 
 METRICS = ("test/accuracy", "test/balanced_accuracy", "selected/val/accuracy")
 DRAWN = "drawn.json"
-"""by condition the state of what its curves were drawn from, and of the curves"""
+"""by condition: the state of the results from which its curves were drawn, and of the curves"""
 AVERAGED = ("train/loss", "val/accuracy", "val/score")
 Row = dict[str, Any]
 
 
 class Board:
-    """Writes RUN/tb, read by `tensorboard --logdir RUN/tb`. TensorBoard reads local files: a run folder elsewhere gets no board."""
+    """Writes RUN/tb, which `tensorboard --logdir RUN/tb` reads. TensorBoard reads local files, so a remote run folder gets no board."""
 
     def __init__(self, folder: RunFolder, study: Study) -> None:
         self.folder, self.study = folder, study
         self._open: dict[str, BinaryIO] = {}
         self._last: dict[str, int] = {}
         if folder.local:
-            shown = (f"test/{study.metric}", f"selected/val/{study.metric}")
+            selection_metrics = (f"test/{study.metric}", f"selected/val/{study.metric}")
             write_run(
                 Path(folder.make_folder(folder.get_path("tb"))),
-                encode_experiment(study.title, study.axes, dict.fromkeys((*METRICS, *shown))),
+                encode_experiment(study.title, study.axes, dict.fromkeys((*METRICS, *selection_metrics))),
             )
 
     def add_epoch(self, cell: Cell, row: Row) -> None:
-        """One epoch of a cell in training. What a restarted worker repeats is dropped."""
+        """Add one epoch of a cell in training. Epochs that a restarted worker repeats are dropped."""
         if not self.folder.local:
             return
         if cell.key not in self._open:
             past = [earlier for earlier in self.folder.get_history(cell.key) if earlier["step"] < row["step"]]
             path = write_run(self._make_folder(self._get_run_path(cell)), self._begin_run(cell, (past or [row])[0]) + encode_curves(past))
-            self._open[cell.key] = path.open("ab", buffering=0)  # each row is seen at once, and none is lost with this process
+            self._open[cell.key] = path.open("ab", buffering=0)  # each row is visible at once, and none is lost if this process dies
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
             with name_failed_file(self._open[cell.key].name):
@@ -70,7 +70,7 @@ class Board:
             self._last[cell.key] = row["step"]
 
     def finish_cell(self, cell: Cell) -> None:
-        """End a cell's run: test metrics, the confusion matrix as an image, and HParams with every axis."""
+        """Finish a cell's run: test metrics, the confusion matrix as an image, and HParams with every axis."""
         if self.folder.local:
             self._close_run(cell.key)
             self._rewrite_run(cell)
@@ -78,63 +78,65 @@ class Board:
     def complete_runs(self, cells: list[Cell]) -> str:
         """Make every run exact from histories and results, and add the means over each condition's finished cells.
 
-        A condition of which nothing has changed since it was completed the last time is left alone: reading and drawing ten thousand cells
-        takes minutes, and is nobody's wish who looks at them a second time. Gives the state of all that was drawn from; empty where
-        something is unfinished.
+        A condition that has not changed since it was last completed is skipped: reading and drawing ten thousand cells takes minutes,
+        and a repeated command should not take them again. Return the state of everything that was drawn from; empty if something is
+        unfinished.
         """
         self.close()
         if not self.folder.local:
             logging.getLogger(__name__).warning("%s is not a local folder: no TensorBoard files are written", self.folder.uri)
             return ""
-        known = self._read_drawn()
+        previous = self._read_drawn()
         conditions: dict[str, list[Cell]] = {}
         for cell in cells:
             axes = {axis: value for axis, value in cell.axes.items() if axis != self.study.replicated}
             conditions.setdefault(replace(cell, axes=axes).name + ("/step" if self.study.is_prerequisite(cell) else ""), []).append(cell)
-        complete = {}
+        states = {}
         for name, members in conditions.items():
-            if (now := self._describe_state(name, members)) is None or now != known.get(name):
+            if (state := self._describe_state(name, members)) is None or state != previous.get(name):
                 replicates = [(history, result["metrics"]) for history, result in map(self._rewrite_run, members) if history and result]
                 if replicates and not self.study.is_prerequisite(members[0]):
                     rows = list(average_replicates(replicates))
                     write_run(self._make_folder(self._get_mean_path(name)), encode_file_head(rows[0]["time"]) + encode_curves(rows))
-                now = self._describe_state(name, members)
-            if now is not None:
-                complete[name] = now
-        if complete != known:
-            self.folder.put_json(complete, DRAWN)
-        return json.dumps(complete) if len(complete) == len(conditions) else ""
+                state = self._describe_state(name, members)
+            if state is not None:
+                states[name] = state
+        if states != previous:
+            self.folder.put_json(states, DRAWN)
+        return json.dumps(states) if len(states) == len(conditions) else ""
 
     def _read_drawn(self) -> dict[str, str]:
         try:
-            known = self.folder.get_json(DRAWN)
+            states = self.folder.get_json(DRAWN)
         except ValueError:
             return {}
-        return known if isinstance(known, dict) else {}
+        return states if isinstance(states, dict) else {}
 
     def _describe_state(self, name: str, cells: list[Cell]) -> str | None:
-        """What tells whether anything of a condition has changed: times and sizes of its results, and of what was drawn of them.
+        """Return a hash that tells whether a condition has changed: of times and sizes of its results and of its event files.
 
-        None where one has no result, or no picture of it, and there is always something to do.
+        None if a cell has no result or a run no event file, so that the condition is not skipped.
         """
-        seen = hashlib.sha256()
-        drawn = [self._get_run_path(cell) for cell in cells] + ([] if self.study.is_prerequisite(cells[0]) else [self._get_mean_path(name)])
+        digest = hashlib.sha256()
+        run_paths = [self._get_run_path(cell) for cell in cells] + (
+            [] if self.study.is_prerequisite(cells[0]) else [self._get_mean_path(name)]
+        )
         try:
             for cell in cells:
                 for path in (
                     self.folder.get_path("cells", cell.key, "result.json"),
                     self.folder.get_path("cells", cell.key, "history.jsonl"),
                 ):
-                    about = os.stat(path)
-                    seen.update(f"{cell.key} {about.st_mtime_ns} {about.st_size}\n".encode())
-            for place in drawn:
-                with os.scandir(place) as files:
+                    stat = os.stat(path)
+                    digest.update(f"{cell.key} {stat.st_mtime_ns} {stat.st_size}\n".encode())
+            for run_path in run_paths:
+                with os.scandir(run_path) as files:
                     events = [(file.name, file.stat()) for file in files if file.name.startswith("events.out.tfevents.")]
-                ((event, about),) = events
-                seen.update(f"{event} {about.st_mtime_ns} {about.st_size}\n".encode())
+                ((event, stat),) = events
+                digest.update(f"{event} {stat.st_mtime_ns} {stat.st_size}\n".encode())
         except (OSError, ValueError):
             return None
-        return seen.hexdigest()
+        return digest.hexdigest()
 
     def _get_mean_path(self, name: str) -> Path:
         return Path(self.folder.get_path("tb", make_safe_path(f"mean/{name}")))
@@ -152,7 +154,7 @@ class Board:
             self._last.pop(key)
 
     def _rewrite_run(self, cell: Cell) -> tuple[list[Row], Row | None]:
-        """Make a cell's run exact; its history and result."""
+        """Make a cell's run exact; return its history and result."""
         history, result = self.folder.get_history(cell.key), self.folder.get_result(cell.key)
         if history:
             content = self._begin_run(cell, history[0]) + encode_curves(history)
@@ -164,18 +166,18 @@ class Board:
         return Path(self.folder.get_path("tb", make_safe_path(f"step/{cell.name}" if self.study.is_prerequisite(cell) else cell.name)))
 
     def _begin_run(self, cell: Cell, row: Row) -> bytes:
-        """The head of a cell's file, and its line in the HParams table; a step on the way to others has none."""
+        """Return the head of a cell's file, and its row in the HParams table; a prerequisite has no row."""
         return encode_file_head(row.get("time", 0)) if self.study.is_prerequisite(cell) else encode_run_start(cell.axes, row)
 
 
 def make_safe_path(name: str) -> str:
-    """A name as a path that leads down and nowhere else: what values of axes hold is not ours to trust."""
+    """Return a name as a path that leads only downwards: values of axes are not trusted."""
     parts = ("" if set(part) <= {"."} else re.sub(r"[\x00-\x1f\x7f]", "_", part)[:80] for part in name.split("/"))
     return "/".join(part or "_" for part in parts)
 
 
 def write_images(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
-    """Make PNG images, by their tags, the one event of a run of the board, which is called `run`."""
+    """Write PNG images, by tag, as the only event of TensorBoard run `run`."""
     values = []
     for tag, data in images.items():
         width, height = Image.open(io.BytesIO(data)).size
@@ -186,7 +188,7 @@ def write_images(folder: RunFolder, run: str, images: dict[str, bytes]) -> None:
 
 
 def average_replicates(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]:
-    """Rows of means and standard deviations over replicates that have the step; the last row has the test metrics' too."""
+    """Yield rows of means and standard deviations over the replicates that have the step; the last row also has test metrics."""
     last = max(len(history) for history, _ in replicates) - 1
     for step in range(last + 1):
         rows = [history[step] for history, _ in replicates if step < len(history)]
@@ -204,7 +206,7 @@ def average_replicates(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]
 
 
 def _encode_end(row: Row, result: Row, counted: bool) -> bytes:
-    """Test metrics and the selected epoch's validation metrics, at the last epoch's step."""
+    """Encode test metrics and the selected epoch's validation metrics, at the last epoch's step."""
     names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
     values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
     if "confusion" in result:
@@ -215,7 +217,7 @@ def _encode_end(row: Row, result: Row, counted: bool) -> bytes:
 
 
 def draw_confusion_png(confusion: np.ndarray, classes: list[str], side: int = 40) -> tuple[bytes, int, int]:
-    """A confusion matrix [classes, classes] (rows: truth) of counts as a grey PNG, its width and height; shades: shares of a row."""
+    """Draw a confusion matrix [classes, classes] of counts (rows: truth) as a grey PNG; return it, width, height. Shades are row shares."""
     frame, margin = _draw_frame(tuple(classes), side)
     image = frame.copy()
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
@@ -230,7 +232,7 @@ def draw_confusion_png(confusion: np.ndarray, classes: list[str], side: int = 40
 
 @lru_cache(maxsize=16)
 def _draw_frame(classes: tuple[str, ...], side: int) -> tuple[Image.Image, int]:
-    """The picture without its squares, and where they begin."""
+    """Draw the picture without its squares; return it and the coordinate at which they begin."""
     font = ImageFont.load_default(13)
     margin = 12 + int(max(font.getlength(name) for name in classes))
     size = margin + side * len(classes) + 6
@@ -246,7 +248,7 @@ def _draw_frame(classes: tuple[str, ...], side: int) -> tuple[Image.Image, int]:
 
 @lru_cache(maxsize=4096)
 def _draw_square(text: str, shade: int, ink: int, side: int) -> Image.Image:
-    """One number on its shade. Writing text is slow, and few numbers make most matrices."""
+    """Draw one number on its shade. Results are cached: drawing text is slow, and most matrices consist of few numbers."""
     image = Image.new("L", (side - 1, side - 1), shade)
     ImageDraw.Draw(image).text((side / 2 - 1, side / 2 - 1), text, ink, ImageFont.load_default(13), anchor="mm")
     return image

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written as bytes that follow from what they show alone: a run is one file, and no curve has a step twice."""
+"""TensorBoard event files as bytes that depend only on their content: a run is one file, and no curve has a step twice."""
 
 import contextlib
 import io
@@ -17,17 +17,18 @@ NOT_CURVES = ("phase", "epoch", "step", "time")
 
 
 def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
-    """Make `content` the one event file of the run in `folder`, which is there. Where it may be `ahead`, it may hold more: epochs that no
-    checkpoint holds yet.
+    """Make `content` the only event file of the run in the existing `folder`; return the file's path.
+
+    With `ahead` the file may hold more than `content`: epochs that no checkpoint holds yet.
     """
     files = sorted(folder.glob("events.out.tfevents.*"))
-    there = files[0].read_bytes() if len(files) == 1 else None
-    if there is not None and (content.startswith(there) or (ahead and there.startswith(content))):
+    existing = files[0].read_bytes() if len(files) == 1 else None
+    if existing is not None and (content.startswith(existing) or (ahead and existing.startswith(content))):
         with name_failed_file(files[0]), files[0].open("ab") as stream:
-            stream.write(content[len(there) :])
+            stream.write(content[len(existing) :])
         return files[0]
     number = 1 + max((int(file.suffix[1:]) for file in files), default=-1)
-    path = folder / f"events.out.tfevents.{number:06d}"  # a new name: a TensorBoard that is running would not read an old file again
+    path = folder / f"events.out.tfevents.{number:06d}"  # a new name, since a running TensorBoard would not read an old file again
     with name_failed_file(path):
         path.write_bytes(content)
     for file in files:
@@ -37,7 +38,7 @@ def write_run(folder: Path, content: bytes, ahead: bool = False) -> Path:
 
 @contextlib.contextmanager
 def name_failed_file(path: Path | str) -> Iterator[None]:
-    """A write that fails does not say in which file."""
+    """Add the path to a write's OSError, which does not name the file."""
     try:
         yield
     except OSError as error:
@@ -60,12 +61,12 @@ def encode_file_head(time: float) -> bytes:
 
 
 def encode_experiment(title: str, axes: Mapping[str, Sequence[Value]], metrics: Iterable[str]) -> bytes:
-    """The file of a board as a whole: the columns of its HParams table, with their values where they are few, and what runs end with."""
+    """Encode the file of a whole board: the columns of its HParams table, with their values if these are few, and the final metrics."""
     content = api_pb2.Experiment(description=title)
     for axis, values in axes.items():
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        kind = api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
-        info = content.hparam_infos.add(name=axis, type=kind)
+        data_type = api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
+        info = content.hparam_infos.add(name=axis, type=data_type)
         info.domain_discrete.extend(values if numbers else map(str, values))
     for tag in metrics:
         content.metric_infos.add(name=api_pb2.MetricName(tag=tag))
@@ -73,7 +74,7 @@ def encode_experiment(title: str, axes: Mapping[str, Sequence[Value]], metrics: 
 
 
 def encode_run_start(hyperparameters: Mapping[str, Value], row: dict[str, Any]) -> bytes:
-    """The head of a run's file, and its line in the HParams table; `row` is the first of its history."""
+    """Encode the head of a run's file, and its row in the HParams table; `row` is the first of its history."""
     time = row.get("time", 0)
     info = plugin_data_pb2.SessionStartInfo(start_time_secs=time)
     for name, value in hyperparameters.items():
@@ -83,7 +84,7 @@ def encode_run_start(hyperparameters: Mapping[str, Value], row: dict[str, Any]) 
 
 
 def encode_run_end(row: dict[str, Any], values: list[Summary.Value], status: int = api_pb2.STATUS_SUCCESS) -> bytes:
-    """What a run ends with, at the step of its last row."""
+    """Encode a run's final values, at the step of its last row."""
     time = row.get("time", 0)
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
     return encode_event(time, row["step"], [*values, encode_hparams(metadata.SESSION_END_INFO_TAG, session_end_info=info)])

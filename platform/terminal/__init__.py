@@ -1,1 +1,1 @@
-"""What a process does with its terminal: descriptors, signals, lines of progress."""
+"""How a process uses its terminal: descriptors, signals, progress lines."""

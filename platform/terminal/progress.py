@@ -1,4 +1,4 @@
-"""One line that says how far a grid is: redrawn on a terminal, a new line now and then anywhere else."""
+"""One line that shows a grid's progress. On a terminal it is redrawn; elsewhere a new line is printed at intervals."""
 
 import sys
 import time
@@ -8,25 +8,24 @@ from trainables.cell import Cell
 
 
 class Progress:
-    """Counts events and says: done, failed, under way, seconds a cell, time to go."""
+    """Count events and show cells done, cells failed, seconds per cell and the remaining time."""
 
     def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr, total: int | None = None) -> None:
-        """`total` where more cells than these are to come, which `add_cells` brings."""
+        """`total` is given where `add_cells` adds more cells later."""
         self.stream, self.total, self.done, self.failed = stream, total or len(cells), done, 0
         self.names: dict[str, str] = {}
         self.add_cells(cells)
         self.began = time.monotonic()
         self.first: float | None = None
-        """when the first epoch was heard of: what lies before is start-up, not training"""
+        """time of the first event of an epoch; the time before it is start-up, not training"""
         self._ended: set[str] = set()
-        self._cleared = True
         self._drawn = 0.0
 
     def add_cells(self, cells: list[Cell]) -> None:
         self.names |= {cell.key: cell.name for cell in cells}
 
     def handle_event(self, event: dict) -> None:
-        """Take in one event; a failure gets a line of its own, and so does a note."""
+        """Count one event. A failure and a note are printed on a line of their own."""
         if event["kind"] == "note":
             self._print_line(event["text"])
             return
@@ -42,9 +41,9 @@ class Progress:
             self._print_line(f"failed: {self.names[event['key']]}: {event['reason']}")
 
     def refresh_line(self) -> None:
-        """Redraw; four times a second on a terminal, every ten seconds elsewhere."""
-        pause = 0.25 if self.stream.isatty() else 10.0
-        if time.monotonic() - self._drawn >= pause:
+        """Redraw the line, at most four times a second on a terminal and every ten seconds elsewhere."""
+        interval = 0.25 if self.stream.isatty() else 10.0
+        if time.monotonic() - self._drawn >= interval:
             self._drawn = time.monotonic()
             self._draw_line()
 
@@ -57,8 +56,8 @@ class Progress:
         text = f"{self.done}/{self.total} cells done, {self.failed} failed"
         if self._ended and self.first is not None:
             pace = (time.monotonic() - self.first) / len(self._ended)
-            left = self.total - self.done - self.failed
-            text += f", {pace:.2f} s a cell" + (f", {format_duration(pace * left)} to go" if left else "")
+            remaining = self.total - self.done - self.failed
+            text += f", {pace:.2f} s a cell" + (f", {format_duration(pace * remaining)} to go" if remaining else "")
         elif self.first is None:
             text += ", starting the workers"
         self.stream.write(f"\r\x1b[2K{text}" if self.stream.isatty() else text + "\n")
@@ -71,7 +70,10 @@ class Progress:
 
 
 def make_printable(text: str) -> str:
-    """A line in which what a terminal would obey, or could not show, is written out: names of files and labels may hold anything."""
+    """Return a line with its unprintable characters escaped, such as a terminal's control codes.
+
+    File names and labels may contain any character.
+    """
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text)
 
 

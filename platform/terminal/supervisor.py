@@ -1,8 +1,8 @@
-"""A command that starts Ray is two processes: the one that the user started, and its child, which does the work.
+"""A command that starts Ray has two processes: the one that the user started, and its child, which does the work.
 
-The child may end without a word: Ray's C++ code ends a process whose raylet died, the kernel ends one that takes too much memory. The
-parent stays small, forwards signals, and outlives that: it prints the last line, returns the promised exit code, and ends every process
-that is left. When the parent itself is killed, the kernel sends the child SIGTERM, so that it stops as if asked to.
+The child may end without a message: Ray's C++ code ends a process whose raylet died, and the kernel ends one that uses too much memory.
+The parent stays small, forwards signals, and survives that. It prints the last line, returns the documented exit code, and ends every
+process that is left. When the parent itself is killed, the kernel sends the child SIGTERM, so that the child stops as if asked to.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from platform.terminal.console import LAST_S, open_descriptors, write_within
 GOES_ON = "the same command again goes on"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ONCE_S = 0.5
-"""A signal that arrives again within this time counts once: `timeout` and Slurm send it to the process and to its group."""
+"""seconds within which a repeated signal counts once: `timeout` and Slurm send it to the process and to its group"""
 STOP_S, LEAVE_S = 60.0, 10.0
-"""A child that did not end so long after the first and the second signal is killed."""
+"""seconds after the first and after the second signal when a child that has not ended is killed"""
 
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _parent = 0
@@ -30,15 +30,15 @@ _pipe = -1
 
 
 def supervise_command() -> None:
-    """Continue in a child process that this one watches. Call it before any large import, while there is one thread.
+    """Continue in a child process, which this process watches. Call it before any large import, while there is one thread.
 
-    The child is its own process group: Ctrl-C on a terminal reaches the parent alone, which forwards it once.
+    The child is its own process group: Ctrl-C on a terminal reaches only the parent, which forwards it once.
     """
     global _parent, _pipe
     open_descriptors()
     parent, (reader, writer) = os.getpid(), os.pipe()
     _set_process_option(_SET_CHILD_SUBREAPER, 1)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # none is lost between the fork and the parent's handlers
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # no signal is lost between the fork and the parent's handlers
     child = os.fork()
     if child:
         os.close(writer)
@@ -47,22 +47,22 @@ def supervise_command() -> None:
     _set_process_option(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(130)
-    _set_process_option(_SET_CHILD_SUBREAPER, 1)  # agents of a raylet that ended stay among this process's descendants
+    _set_process_option(_SET_CHILD_SUBREAPER, 1)  # agents of a dead raylet remain descendants of this process
     os.setpgid(0, 0)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would print a traceback out of the imports
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # or `stty tostop` would stop it at its first line
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would print a traceback of the imports
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # otherwise `stty tostop` would stop this process at its first line
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     _parent, _pipe = parent, writer
 
 
 def supervisor_pid() -> int:
-    """The process that the user started and that watches this one; 0 where there is none."""
+    """Return the pid of the process that the user started and that watches this one; 0 where there is none."""
     return _parent
 
 
 def report_begun() -> None:
-    """Tell the parent that from now on the same command continues what is stopped."""
+    """Tell the parent that from now on the same command continues a stopped run."""
     _tell_parent("begun")
 
 
@@ -72,13 +72,13 @@ def report_lost(daemon: str) -> None:
 
 
 def exit_process(code: int) -> NoReturn:
-    """End this process now, without Python's teardown: in it a signal would print a traceback or change the exit code."""
+    """End this process now, without Python's teardown, during which a signal would print a traceback or change the exit code."""
     _tell_parent(f"end {code}")
     os._exit(code)
 
 
 def ignore_signals() -> None:
-    """The work is done: a signal that arrives now must not change the exit code."""
+    """Ignore signals in a supervised process: its work is done, and a signal must not change the exit code."""
     if _parent:
         for number in FORWARDED:
             signal.signal(number, signal.SIG_IGN)
@@ -96,15 +96,15 @@ def _set_process_option(option: int, value: int) -> None:
 
 
 class _Watched:
-    """What the parent knows of its child."""
+    """The parent's record of its child."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.begun, self.lost = False, ""
         self.ended: int | None = None
-        """the exit code that it said it ends with"""
+        """the exit code that the child announced"""
         self.asked: list[float] = []
-        """when it was asked to stop"""
+        """times at which the child was asked to stop"""
 
     def request_stop(self, number: int, frame: object) -> None:
         now = time.monotonic()
@@ -113,7 +113,7 @@ class _Watched:
         self.asked.append(now)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
-            os.kill(self.pid, signal.SIGCONT)  # a child that was stopped hears it, too
+            os.kill(self.pid, signal.SIGCONT)  # so that a suspended child receives the signal
 
     def read_messages(self, text: str) -> None:
         for line in text.splitlines():
@@ -122,7 +122,7 @@ class _Watched:
             self.lost = rest if word == "lost" else self.lost
             if word == "end":
                 self.ended = int(rest)
-                self.asked = [time.monotonic()] * 2  # it has LEAVE_S left
+                self.asked = [time.monotonic()] * 2  # the child has LEAVE_S left
 
     def is_overdue(self) -> bool:
         if not self.asked:
@@ -131,19 +131,22 @@ class _Watched:
 
 
 def _watch_child(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoReturn:
-    """Wait for the child, end what it leaves behind, and exit as it did, or as it would have."""
+    """Wait for the child, end the processes that it leaves behind, and exit with its exit code.
+
+    A child that announced no exit code gets the code and the last line of `_explain_death`.
+    """
     child = _Watched(pid)
-    waker, wake = os.pipe()
-    for end in (waker, wake):
-        os.set_blocking(end, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    wake_reader, wake_writer = os.pipe()
+    for descriptor in (wake_reader, wake_writer):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in FORWARDED:
-        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` and `&` ignore some
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` and `&` make a command ignore some
             signal.signal(number, child.request_stop)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     status = None
-    watched = [pipe, waker]
+    watched = [pipe, wake_reader]
     while status is None:
         ready = select.select(watched, [], [], 0.5)[0]
         if pipe in ready:
@@ -151,9 +154,9 @@ def _watch_child(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoR
             child.read_messages(text)
             if not text:
                 watched.remove(pipe)
-        if waker in ready:
+        if wake_reader in ready:
             with contextlib.suppress(BlockingIOError):
-                os.read(waker, 4096)
+                os.read(wake_reader, 4096)
         if child.is_overdue():
             os.kill(pid, signal.SIGKILL)
         status = _reap_children(pid)
@@ -173,7 +176,7 @@ def _watch_child(pid: int, pipe: int, blocked: set[int | signal.Signals]) -> NoR
 
 
 def _reap_children(pid: int) -> int | None:
-    """Collect every process that ended; the child's status if it is among them."""
+    """Reap every child process that ended. Return the status of `pid` if it is among them."""
     status = None
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -182,24 +185,24 @@ def _reap_children(pid: int) -> int | None:
 
 
 def _explain_death(child: _Watched, code: int) -> tuple[int, str]:
-    """Exit code and last line for a child that ended without any."""
-    kept = f"; what was finished is kept: {GOES_ON}" if child.begun else ""
+    """Return the exit code and the last line for a child that ended without announcing an exit code."""
+    hint = f"; what was finished is kept: {GOES_ON}" if child.begun else ""
     if child.asked:
         return 130, f"stopped; {GOES_ON} from the last checkpoints" if child.begun else "stopped before anything was started"
     if child.lost:
-        return 2, f"Ray's {child.lost} died{kept}"
+        return 2, f"Ray's {child.lost} died{hint}"
     if code == -signal.SIGKILL:
-        return 2, f"process {child.pid} of this command was killed (by the kernel, if memory is short){kept}"
+        return 2, f"process {child.pid} of this command was killed (by the kernel, if memory is short){hint}"
     if code < 0:
-        return 2, f"process {child.pid} of this command died of signal {-code} ({signal.strsignal(-code)}){kept}"
-    return 2, f"Ray ended process {child.pid} of this command{kept}"
+        return 2, f"process {child.pid} of this command died of signal {-code} ({signal.strsignal(-code)}){hint}"
+    return 2, f"Ray ended process {child.pid} of this command{hint}"
 
 
 def end_descendants(patience_s: float = 5.0) -> None:
-    """Kill all processes below this one. Orphans among them are its children, for it is their subreaper."""
-    until = time.monotonic() + patience_s
-    while (left := find_descendants(os.getpid())) and time.monotonic() < until:
-        for pid in left:
+    """Kill all descendants of this process. Orphans among them are its children, because it is their subreaper."""
+    deadline = time.monotonic() + patience_s
+    while (remaining := find_descendants(os.getpid())) and time.monotonic() < deadline:
+        for pid in remaining:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
@@ -207,15 +210,15 @@ def end_descendants(patience_s: float = 5.0) -> None:
 
 
 def find_descendants(ancestor: int) -> list[int]:
-    """The living processes below a process, without zombies; empty where there is no /proc."""
+    """Return the pids of the living descendants of a process, without zombies; empty where there is no /proc."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
             parents[int(folder.name)] = 0 if state == "Z" else int(parent)
-    found: set[int] = set()
+    descendants: set[int] = set()
     below = {ancestor}
     while below:
-        below = {pid for pid, parent in parents.items() if parent in below} - found
-        found |= below
-    return sorted(found)
+        below = {pid for pid, parent in parents.items() if parent in below} - descendants
+        descendants |= below
+    return sorted(descendants)

@@ -178,6 +178,8 @@ def test_a_person_in_two_parts_is_refused(tmp_path):
 def test_vggface2_takes_a_number_of_each_and_other_folders(tmp_path):
     tree = TREES["vggface2"](tmp_path)
     assert len(tree.read(each="1")) == 3
+    (tree.path / "train").rename(tree.path / "Train")
+    assert len(tree.read(each="1")) == 3
     for subject in "ab":
         save(tmp_path / "lab" / subject / "1.png", portrait("neutral", 1))
     tree.path = tmp_path / "lab"

@@ -235,7 +235,7 @@ def nimh_chefs(folder: Path) -> Tree:
 
 def liris_cse(folder: Path) -> Tree:
     tree = Tree("liris_cse", folder / "LIRIS", options={"frames": "2"}, classes=SEVEN[:4] + SEVEN[5:], population="children")
-    table = "Sr. No;Sex;Age\nS1;F;7\nS8;M;6\n"
+    table = "Sr. No;Sex;Age\nS1;F;7\n08;M;6\n"
     for clip, emotion, metadata in (
         ("S1_fear_surprise_1", "fear", {"subject": "S1", "sex": "F", "age": 7, "second": "surprise"}),
         ("S8_suprise", "surprise", {"subject": "S8", "sex": "M", "age": 6}),

@@ -126,6 +126,8 @@ def test_sessions_of_the_dead_are_capped_and_those_of_the_living_spared(tmp_path
         (tmp_path / name / "logs").mkdir(parents=True)
         if not name.endswith("304"):
             (tmp_path / name / sessions.MARK).touch()
-    sessions.remove_dead_sessions(tmp_path)
+    for _ in range(2):  # the second finds three dead ones, and keeps them
+        sessions.remove_dead_sessions(tmp_path)
+    sessions.remove_dead_sessions(tmp_path, kept=5)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted([*dead[-3:], f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"])

@@ -1,1 +1,1 @@
-"""Data sets as uint8 arrays in memory, and what a training makes of them: splits, augmentation, batches."""
+"""Data sets as uint8 arrays in memory, and their splits, augmentation and batches."""

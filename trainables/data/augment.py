@@ -1,6 +1,6 @@
-"""Augmentation of whole batches, a sample with its own parameters each: random resized crop, flip and colour jitter as torchvision's.
+"""Augmentation of whole batches as in torchvision: random resized crop, flip and colour jitter. Each sample has its own parameters.
 
-`draw_parameters` draws what is random, on the CPU, from a numpy generator. `augment_images` is deterministic, on any device.
+`draw_parameters` draws the random parameters on the CPU from a numpy generator. `augment_images` is deterministic on any device.
 """
 
 from dataclasses import dataclass
@@ -11,34 +11,34 @@ import torch
 from torch import Tensor
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-_PIXELS = 2**18  # a chunk's float32 copies fit a core's cache, and memory stays small however large the pool
+_PIXELS = 2**18  # A chunk's float32 copies fit a core's cache, and memory use does not grow with the pool.
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The settings; the defaults are the study's (STUDIES: adults_as_augmentation)."""
+    """Settings. The defaults are those of the study adults_as_augmentation (Virgolin et al. 2022)."""
 
     scale: tuple[float, float] = (0.8, 1.0)
-    """share of the image's area that the crop keeps, uniform"""
+    """range of the crop's share of the image area, uniform"""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """width : height of the crop, log-uniform"""
+    """range of the crop's width : height, log-uniform"""
     flip: float = 0.5
     """probability of a horizontal flip"""
     brightness: float = 0.4
-    """factors lie in [max(0, 1 - b), 1 + b]; contrast and saturation alike"""
+    """the factor is uniform in [max(0, 1 - brightness), 1 + brightness]; contrast and saturation likewise"""
     contrast: float = 0.4
     saturation: float = 0.4
     hue: float = 0.1
-    """shift in [-hue, hue], in turns of the colour circle"""
+    """the shift is uniform in [-hue, hue], in turns of the colour circle"""
     jitter: float = 0.8
-    """probability that a sample's colours are jittered at all"""
+    """probability that a sample's colours are jittered"""
 
 
 class Parameters(NamedTuple):
-    """One augmentation of each of n samples. Where the colours are left alone the factors are 1 and the hue shift 0: exact no-ops."""
+    """One augmentation of each of n samples. Without colour jitter the factors are 1 and the hue shift is 0, which are exact no-ops."""
 
     top: Tensor
-    """float32 [n], whole pixels, as left, height and width"""
+    """float32 [n], whole pixels; left, height and width likewise"""
     left: Tensor
     height: Tensor
     width: Tensor
@@ -47,14 +47,17 @@ class Parameters(NamedTuple):
     factors: Tensor
     """float32 [n, 4]: brightness, contrast, saturation, hue shift"""
     order: Tensor
-    """int64 [n, 4]: which of the four is applied first, second, ..."""
+    """int64 [n, 4]: indices of the four colour operations, in the order of application"""
 
     def to_device(self, device: torch.device | str) -> "Parameters":
-        return Parameters._make(each.to(device, non_blocking=True) for each in self)
+        return Parameters._make(parameter.to(device, non_blocking=True) for parameter in self)
 
 
 def draw_parameters(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> Parameters:
-    """The parameters of n samples of size x size, distributed as torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter."""
+    """Draw the parameters of n samples of size x size.
+
+    The distributions are those of torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter.
+    """
     top, left, height, width = _draw_boxes(n, size, augmentation, rng)
     flip = rng.random(n) < augmentation.flip
     jitter = rng.random((n, 1)) < augmentation.jitter
@@ -63,12 +66,15 @@ def draw_parameters(n: int, size: int, augmentation: Augmentation, rng: np.rando
     low = np.where(neutral, np.maximum(0, 1 - reach), -reach)
     factors = np.where(jitter, rng.uniform(low, neutral + reach, (n, 4)), neutral)
     order = rng.random((n, 4)).argsort(axis=1)
-    top, left, height, width, factors = (each.astype(np.float32) for each in (top, left, height, width, factors))
+    top, left, height, width, factors = (values.astype(np.float32) for values in (top, left, height, width, factors))
     return Parameters._make(map(torch.from_numpy, (top, left, height, width, flip, factors, order)))
 
 
 def _draw_boxes(n: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Crops [n] each of top, left, height, width: the first of ten tries that fits, else the largest central box of an allowed ratio."""
+    """Return the crops as top, left, height and width, [n] each.
+
+    A crop is the first of ten tries that fits. If none fits, it is the largest central box of an allowed ratio.
+    """
     (low, high), (narrow, wide) = augmentation.scale, augmentation.ratio
     area = size * size * rng.uniform(low, high, (n, 10))
     ratio = np.exp(rng.uniform(np.log(narrow), np.log(wide), (n, 10)))
@@ -83,28 +89,28 @@ def _draw_boxes(n: int, size: int, augmentation: Augmentation, rng: np.random.Ge
 
 
 def augment_images(images: Tensor, parameters: Parameters) -> Tensor:
-    """Uint8 [n, c, s, s] (c 1 or 3) to the same shape: each sample cropped, resized back bilinearly, flipped and jittered by its row.
+    """Crop each sample, resize it back bilinearly, flip and jitter it by its row of `parameters`.
 
-    Computed in float32 and rounded once, at the end.
+    Images are uint8 [n, c, s, s] (c 1 or 3), and the result has the same shape. It is computed in float32 and rounded once, at the end.
     """
     out = torch.empty_like(images)
     parameters = parameters.to_device(images.device)
     step = max(1, _PIXELS // images[0].numel()) if len(images) else 1
     for start in range(0, len(images), step):
         chunk = slice(start, start + step)
-        each = Parameters._make(parameter[chunk] for parameter in parameters)
-        x = _jitter_colours(_resample_images(images[chunk].float(), each), each)
-        out[chunk] = x.round_().to(torch.uint8)
+        chunk_parameters = Parameters._make(parameter[chunk] for parameter in parameters)
+        augmented = _jitter_colours(_resample_images(images[chunk].float(), chunk_parameters), chunk_parameters)
+        out[chunk] = augmented.round_().to(torch.uint8)
     return out
 
 
 def normalise_images(images: Tensor) -> Tensor:
-    """Uint8 levels to float32 in [-1, 1]: (x / 255 - .5) / .5."""
+    """Scale uint8 levels to float32 in [-1, 1]: (x / 255 - .5) / .5."""
     return images.float().div_(127.5).sub_(1)
 
 
 def _resample_images(x: Tensor, each: Parameters) -> Tensor:
-    """Crop, resize and flip as one separable resample: rows @ x @ columns, a matrix for each sample.
+    """Crop, resize and flip by one separable resampling: rows @ x @ columns, with one pair of matrices for each sample.
 
     A crop never shrinks when it is resized back, so antialiasing would change nothing.
     """
@@ -116,7 +122,7 @@ def _resample_images(x: Tensor, each: Parameters) -> Tensor:
 
 
 def _make_interpolation(start: Tensor, length: Tensor, flip: Tensor, size: int) -> Tensor:
-    """Float32 [n, size, size]: row o holds the bilinear weights of output pixel o, of which at most two are not 0."""
+    """Return float32 [n, size, size]. Row o holds the bilinear weights of output pixel o. At most two of them are not 0."""
     pixel = torch.arange(size, device=start.device, dtype=torch.float32)
     output = torch.where(flip[:, None], size - 1 - pixel, pixel)
     source = ((output + 0.5) * (length / size)[:, None] - 0.5).clamp(min=0).minimum(length[:, None] - 1)
@@ -124,9 +130,9 @@ def _make_interpolation(start: Tensor, length: Tensor, flip: Tensor, size: int) 
 
 
 def _jitter_colours(x: Tensor, each: Parameters) -> Tensor:
-    """Up to four colour operations, in each sample's own order. Levels 0 to 255."""
+    """Apply up to four colour operations in each sample's own order. Levels are 0 to 255."""
     order = each.order
-    if x.shape[1] == 1:  # a grey image has no hue or saturation: only the order of the other two matters
+    if x.shape[1] == 1:  # a grey image has no hue or saturation, so only the order of the other two matters
         contrast_first = (order == CONTRAST).int().argmax(1) < (order == BRIGHTNESS).int().argmax(1)
         order = torch.stack((contrast_first, ~contrast_first), dim=1).long()
     for operation in order.unbind(dim=1):
@@ -137,7 +143,7 @@ def _jitter_colours(x: Tensor, each: Parameters) -> Tensor:
 
 
 def _blend_images(x: Tensor, operation: Tensor, factors: Tensor) -> Tensor:
-    """f x + (1 - f) towards: black for brightness, the mean luma for contrast, the own luma for saturation."""
+    """Return f x + (1 - f) t. The target t is black for brightness, the mean luma for contrast and the pixel's luma for saturation."""
     luma = x if x.shape[1] == 1 else 0.2989 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     which = operation[:, None, None, None]
     factor = factors.gather(1, operation[:, None])[..., None, None].masked_fill(which == HUE, 1.0)
@@ -148,7 +154,7 @@ def _blend_images(x: Tensor, operation: Tensor, factors: Tensor) -> Tensor:
 
 
 def _shift_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of float32 [n, 3, s, s] by `shift` [n] turns, value and saturation kept (HSV)."""
+    """Rotate the hue of float32 [n, 3, s, s] by `shift` [n] turns. Value and saturation (HSV) stay the same."""
     value, darkest = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
     chroma = value - darkest
     red, green, blue = ((value - x) / chroma.masked_fill(chroma == 0, 1.0)).split(1, dim=1)

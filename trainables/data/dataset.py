@@ -1,4 +1,4 @@
-"""Faces: a data set in memory, and the one place where readers of data sets register."""
+"""Face data sets in memory, and the registry of their readers."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -19,21 +19,21 @@ from trainables.registry import Registry
 __all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-"""The canonical names; a data set's `classes` are those of these it has, in this order, then its own extras."""
+"""Canonical class names. A data set's `classes` are those that it has, in this order, then its own extra classes."""
 
 VOTES, SHOWN, AFFECT = "votes_", "emoreact_", ("valence", "arousal")
-"""metadata that are answers besides the label: raters' votes by class, several labels at once by name, and two numbers"""
+"""Metadata that hold answers besides the label: raters' votes by class, several labels at once by name, and two numbers."""
 
 
 class Doubt(str):
-    """A note that puts a copy of a data set in doubt: something is missing, broken or contradictory in it."""
+    """A note that puts a copy of a data set in doubt, because something is missing, broken or contradictory in it."""
 
 
 class Release(NamedTuple):
-    """What an official release holds; 0 or nothing where that is not known."""
+    """What an official release holds. 0 or an empty mapping means unknown."""
 
     images: int = 0
-    """files: of a set of clips, clips"""
+    """number of files; for a set of clips, number of clips"""
     subjects: int = 0
     splits: Mapping[str, int] = MappingProxyType({})
     classes: Mapping[str, int] = MappingProxyType({})
@@ -44,32 +44,32 @@ UNKNOWN = Release()
 
 @dataclass(frozen=True)
 class FaceDataset:
-    """A data set in memory: n images and what is known of each.
+    """A data set in memory: n images and their metadata.
 
-    `metadata` has one row an image; its index is the image's row in the whole data set, also in a part of it. Columns, where a fact is
-    known: `subject`, `sex` (F or M), `age` (years), `ethnicity`, `mouth_open`, `split` (official), `source` (file name or row: what an
-    error message would name), and a data set's own. Answers beyond one label, which `trainables.data.targets` reads:
+    `metadata` has one row per image. Its index is the image's row in the whole data set, also in a subset. It has these columns if they
+    are known: `subject`, `sex` (F or M), `age` (years), `ethnicity`, `mouth_open`, `split` (official), `source` (file name or row, as
+    error messages name it), and the data set's own. Answers beyond one label, which `trainables.data.targets` reads:
 
-    - `votes_CLASS`: how many raters said so, 0 or more, one column for each class that can be voted for;
+    - `votes_CLASS`: number of raters who chose the class, 0 or more; one column for each class that can be voted for;
     - `valence`, `arousal`: -1 to 1, NaN where not rated;
-    - `emoreact_LABEL`: 1 where the label holds, else 0, any number of them in a row, NaN where not rated;
-    - `clip` (the clip's name or number) and `frame` (0 or more): a row is a frame of a clip. Facts and label are the clip's in every row.
-    - `exemplar`: 1, 2, ...: which of a person's pictures of one expression it is (JAFFE).
+    - `emoreact_LABEL`: 1 if the label holds, else 0; any number of them per row; NaN where not rated;
+    - `clip` (the clip's name or number) and `frame` (0 or more): the row is a frame of a clip. Metadata and label are the clip's.
+    - `exemplar`: 1, 2, ...: the number of the picture among a person's pictures of one expression (JAFFE).
     """
 
     images: np.ndarray
-    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many of a large mapped file may be `mapped.MappedRows` of it, which
-    serve as an array does"""
+    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many rows of a large mapped file may be `mapped.MappedRows`, which are
+    used like an array"""
     labels: np.ndarray
-    """int64 [n], an index into `classes`; -1 where there is no label"""
+    """int64 [n], an index into `classes`; -1 for no label"""
     classes: tuple[str, ...]
     metadata: pd.DataFrame
     title: str
-    """what a report's heading calls it, such as "FER2013, children of 12 or under" """
+    """name in a report's heading, such as "FER2013, children of 12 or under" """
     notes: tuple[str, ...] = field(default=())
-    """what the reader dropped, and why (of what puts the copy in doubt, as Doubt); shown in the report and by `platform.doctor`"""
+    """what the reader dropped, and why (as Doubt if it puts the copy in doubt); shown in the report and by `platform.doctor`"""
     origin: str = ""
-    """key of the images in the cache, where they are all of one entry: their fingerprint is then computed once on a machine"""
+    """cache key of the images, if they are all of one entry; the fingerprint is then computed once per machine"""
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -83,7 +83,7 @@ class FaceDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything a training can see: same content, same fingerprint, wherever the files lie."""
+        """Hash of everything that a training can see. It depends on the content, not on the location of the files."""
         if not self.origin:
             return self._compute_fingerprint()
         rest = hashlib.sha256(repr((self.images.shape, self.classes, self.labels.tolist())).encode())
@@ -92,7 +92,7 @@ class FaceDataset:
 
     def _compute_fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
-        for start in range(0, len(self), 4096):  # in pieces: the whole may be larger than the memory
+        for start in range(0, len(self), 4096):  # in pieces, because the whole may exceed the memory
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         digest.update(self.metadata.to_csv(index=False).encode())
@@ -100,7 +100,10 @@ class FaceDataset:
 
     @cached_property
     def persons(self) -> np.ndarray:
-        """Who each image is of, as far as is known, object [n]: its subject; else itself, identical images of nobody known being one."""
+        """The person of each image, object [n].
+
+        It is the image's subject if that is known. Other images count as a person each, and identical ones among them as one person.
+        """
         persons = np.array([f"image {row}" for row in range(len(self))], object)
         named = self.metadata["subject"].notna().to_numpy() if "subject" in self.metadata else np.zeros(len(self), bool)
         if not named.all():
@@ -111,12 +114,12 @@ class FaceDataset:
         return persons
 
     def take_rows(self, rows: np.ndarray) -> "FaceDataset":
-        """The images in `rows` (indices or a mask), in that order."""
+        """Return the images in `rows` (indices or a mask), in that order."""
         metadata = self.metadata.loc[rows] if rows.dtype == bool else self.metadata.iloc[rows]
         return FaceDataset(select_images(self.images, rows), self.labels[rows], self.classes, metadata, self.title, self.notes)
 
     def select_classes(self, classes: tuple[str, ...]) -> "FaceDataset":
-        """The images of these classes, labels renumbered to them."""
+        """Return the images of these classes, with labels that index them. Raises DataError for an unknown class."""
         if missing := [name for name in classes if name not in self.classes]:
             raise DataError(f"{self.title}: has no class {', '.join(missing)}; it has {', '.join(self.classes)}")
         code = np.full(len(self.classes) + 1, -1)
@@ -147,25 +150,26 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """One kind of data set: `read(path, size=, colour=, population=, **options) -> FaceDataset`.
+    """The reader of one kind of data set: `read(path, size=, colour=, population=, **options) -> FaceDataset`.
 
-    `path` is what the user wrote after KIND: as a string; `colour` is "grey" or "rgb"; `population` is "children", "adults" or None
-    (all). A reader never writes, never downloads, and raises DataError with file and row.
+    `path` is the user's text after `KIND:`. `colour` is "grey" or "rgb". `population` is "children", "adults" or None (all). A reader
+    never writes and never downloads. It raises DataError with file and row.
     """
 
     kind: str
     summary: str
-    """one line: which release, which layout"""
+    """one line: release and layout"""
     options: tuple[str, ...]
     read: Callable[..., FaceDataset]
     source: str = ""
-    """where to ask for it"""
+    """where to request the data set"""
     licence: str = ""
-    """in a line"""
+    """one line"""
     release: Release = UNKNOWN
     on_disk: bool = True
-    """whether a path is a file or a folder, and so is made absolute"""
+    """whether the path is a file or a folder; it is then made absolute"""
     example: Example | None = None
+    """of a reader that brings what the contract tests write"""
 
 
 _READERS: Registry[Reader] = Registry("kind of data set", "trainables.data.readers")
@@ -192,5 +196,5 @@ def register_reader(
 
 
 readers = _READERS.import_all
-"""Every reader, by kind"""
+"""Import all readers and return them by kind."""
 find_reader = _READERS.find

@@ -1,6 +1,6 @@
-"""Decode: from picture files and clips to bytes of one size; as a process of its own, part of the files of a parallel decoding.
+"""Decode picture files and clips to bytes of one size. Run as a process, this module decodes part of the files in parallel to others.
 
-Light on purpose: a process that decodes imports numpy, OpenCV and Pillow, and nothing that takes a second to start.
+It is light on purpose: a decoding process imports numpy, OpenCV and Pillow, and nothing that takes a second to start.
 """
 
 import json
@@ -20,26 +20,26 @@ from PIL import Image, ImageOps
 from trainables.registry import BadRequest
 
 BLOCK = 64
-"""files a process takes at a time"""
+"""Number of files that a process takes at a time."""
 TURNED = 0x0112
-"""the EXIF entry that says how a photograph is to be turned"""
+"""EXIF tag of a photograph's orientation."""
 DETECT = 640
-"""pixels of the longer side in which faces are looked for"""
+"""Pixels of the longer side of a picture in which faces are detected."""
 CROPS = ("", "haar")
-"""ways to cut a face out: none (the picture is cropped already), Viola and Jones's cascade as OpenCV 4 ships it"""
+"""Ways to cut out a face: none (the picture is already cropped), and the Viola-Jones cascade that OpenCV 4 ships."""
 MARGIN = 0.1
-"""of a found face's side, added on each side: the cascade's box ends at chin and brows"""
+"""Fraction of a detected face's side that is added on each side, because the cascade's box ends at chin and brows."""
 
 Box = tuple[float, float, float, float]
-"""left, top, width, height in pixels of the upright picture"""
+"""Left, top, width and height in pixels of the upright picture."""
 
 
 class DataError(BadRequest):
-    """A data set is not what it should be; the message names the file, the row where there is one, and what to do."""
+    """A data set is invalid. The message names the file, the row if there is one, and the remedy."""
 
 
 class Item(NamedTuple):
-    """One picture: a file, or frame `frame` of `of` evenly spaced ones of a clip; the part in `box` of it, where given."""
+    """One picture: a file, or frame `frame` of `of` evenly spaced frames of a clip. It is cut to `box` if that is given."""
 
     file: str
     frame: int = 0
@@ -48,10 +48,10 @@ class Item(NamedTuple):
 
 
 class DecodeOptions(NamedTuple):
-    """What is made of a picture."""
+    """How a picture is decoded."""
 
     size: int
-    """pixels a side; 0: the face's box is looked for instead, float32 [4], all -1 where there is no face"""
+    """pixels a side; 0: detect the face's box instead, float32 [4], all -1 if there is no face"""
     colour: str = "grey"
     """ "grey" or "rgb" """
     crop: str = ""
@@ -66,7 +66,7 @@ class DecodeOptions(NamedTuple):
 
 
 def crop_square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
-    """A picture (uint8 [h, w] or [h, w, 3] RGB) cut to 1:1 about its centre and resized: uint8 [channels, size, size]."""
+    """Cut a picture (uint8 [h, w] or [h, w, 3] RGB) to a central square and resize it to uint8 [channels, size, size]."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -81,28 +81,31 @@ def crop_square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
 
 
 def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
-    """A file's picture, upright, or the square about `box` in it: uint8 [h, w, 3] RGB, or [h, w] where the file is grey.
+    """Return a file's upright picture, or the square about `box` in it: uint8 [h, w, 3] RGB, or [h, w] if the file is grey.
 
-    It is decoded no larger than `size` needs it to be. DataError for what cannot be decoded, and for a box outside the picture.
+    It is decoded no larger than `size` requires. Raises DataError for a file that cannot be decoded, and for a box outside the picture.
     """
     try:
         with Image.open(file) as picture:
-            whole = max(picture.size)
-            enlarged = max(1.0, whole / max(box[2], box[3], 1)) if box else 1.0  # a small face needs a larger picture
-            picture.draft("RGB", (int(4 * size * enlarged),) * 2)  # 10 megapixels of JPEG decode ten times faster at 1/8; others: no-op
+            full_side = max(picture.size)
+            zoom = max(1.0, full_side / max(box[2], box[3], 1)) if box else 1.0  # a small face needs a larger picture
+            picture.draft("RGB", (int(4 * size * zoom),) * 2)  # JPEG only: 10 megapixels decode ten times faster at 1/8
             if picture.mode == "L":
                 picture.load()
             upright = ImageOps.exif_transpose(picture) if picture.getexif().get(TURNED, 1) != 1 else picture
             image = np.asarray(upright if upright.mode == "L" else upright.convert("RGB"))
     except MemoryError:
         raise
-    except Exception as error:  # what a decoder raises at a damaged file is its own business
+    except Exception as error:  # decoders may raise any exception for a damaged file
         raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split()) or type(error).__name__})") from None
-    return cut_box(image, box, max(image.shape[:2]) / whole, str(file)) if box else image
+    return cut_box(image, box, max(image.shape[:2]) / full_side, str(file)) if box else image
 
 
 def cut_box(image: np.ndarray, box: Box, scale: float, where: str) -> np.ndarray:
-    """The square about a box (in pixels of the picture before it was scaled), moved inside the picture, shrunk to it where too large."""
+    """Return the square about a box, which is in pixels of the picture before it was scaled.
+
+    The square is moved inside the picture, and shrunk to it if it is too large. Raises DataError for a box outside the picture.
+    """
     left, top, width, height = (scale * edge for edge in box)
     bottom, right = image.shape[:2]
     if not (width > 0 and height > 0 and left < right and top < bottom and left + width > 0 and top + height > 0):
@@ -123,41 +126,44 @@ def _load_cascade() -> cv2.CascadeClassifier:
 
 
 def find_face(image: np.ndarray) -> Box | None:
-    """The largest frontal face in a picture (uint8 [h, w, 3] RGB or [h, w]) with a margin, or None."""
+    """Return the box of the largest frontal face in a picture (uint8 [h, w, 3] RGB or [h, w]) with a margin, or None."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     scale = min(1.0, DETECT / max(grey.shape))
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    least = max(24, min(grey.shape) // 6)
-    found = _load_cascade().detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4, minSize=(least, least))
-    if not len(found):
+    min_side = max(24, min(grey.shape) // 6)
+    boxes = _load_cascade().detectMultiScale(cv2.equalizeHist(grey), scaleFactor=1.1, minNeighbors=4, minSize=(min_side, min_side))
+    if not len(boxes):
         return None
-    x, y, width, height = max(found, key=lambda each: (each[2] * each[3], -each[0], -each[1])) / scale
+    x, y, width, height = max(boxes, key=lambda box: (box[2] * box[3], -box[0], -box[1])) / scale
     return x - MARGIN * width, y - MARGIN * height, width * (1 + 2 * MARGIN), height * (1 + 2 * MARGIN)
 
 
 def decode_frames(file: Path, of: int) -> list[np.ndarray]:
-    """`of` evenly spaced frames of a clip, first and last among them: uint8 [h, w, 3] RGB each. DataError for a clip without any."""
+    """Return `of` evenly spaced frames of a clip, including the first and the last: uint8 [h, w, 3] RGB each.
+
+    Raises DataError for a clip without frames.
+    """
     total = int(cv2.VideoCapture(str(file)).get(cv2.CAP_PROP_FRAME_COUNT))
-    for _ in range(2):  # what a clip's header says of its length may be wrong: then once more with what was counted
-        wanted = np.linspace(0, max(total, 1) - 1, of).round().astype(int)
-        clip, seen, kept = cv2.VideoCapture(str(file)), 0, {}
-        while seen <= wanted[-1] and clip.grab():
-            if seen in wanted:
-                good, frame = clip.retrieve()
-                if not good:
+    for _ in range(2):  # a clip's header may be wrong about its length; the second round uses the count of the first
+        indices = np.linspace(0, max(total, 1) - 1, of).round().astype(int)
+        clip, count, frames = cv2.VideoCapture(str(file)), 0, {}
+        while count <= indices[-1] and clip.grab():
+            if count in indices:
+                decoded, frame = clip.retrieve()
+                if not decoded:
                     break
-                kept[seen] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            seen += 1
+                frames[count] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            count += 1
         clip.release()
-        if wanted[-1] in kept:
-            return [kept[place] for place in wanted]
-        total = seen
+        if indices[-1] in frames:
+            return [frames[index] for index in indices]
+        total = count
     raise DataError(f"{file}: no frame of this clip can be decoded")
 
 
 def decode_items(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[np.ndarray | str]:
-    """What is made of each item, in order; a text says why one cannot be made. Frames of a clip follow each other."""
+    """Yield each item's picture or box, in order, or the reason of its failure as text. The frames of a clip are adjacent items."""
     clip: tuple[str, list[np.ndarray] | str] = ("", "")
     for item in items:
         file = root / item.file
@@ -183,7 +189,7 @@ def decode_items(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[
 
 
 def _unscale_box(box: Box | None, image: np.ndarray, file: Path, item: Item) -> Box:
-    """A box found in a picture that was decoded smaller, in pixels of the whole one."""
+    """Convert a box that was found in a picture decoded smaller to pixels of the full picture."""
     if box is None:
         return (-1, -1, -1, -1)
     scale = 1.0
@@ -194,7 +200,7 @@ def _unscale_box(box: Box | None, image: np.ndarray, file: Path, item: Item) -> 
 
 
 def split_blocks(items: list[Item]) -> list[tuple[int, int]]:
-    """Where to cut the items into blocks of about BLOCK, no clip in two: (first, after the last) of each."""
+    """Return the bounds of blocks of about BLOCK items, as (first, last + 1). No clip is in two blocks."""
     cuts = [0]
     for row in range(1, len(items)):
         if row - cuts[-1] >= BLOCK and items[row].file != items[row - 1].file:
@@ -203,28 +209,28 @@ def split_blocks(items: list[Item]) -> list[tuple[int, int]]:
 
 
 def fill_rows(root: Path, items: list[Item], how: DecodeOptions, file: Path, queue: int, parent: int = 0) -> Iterator[tuple[int, str]]:
-    """Take blocks from a queue that several processes share and fill their rows of the file; gives rows that cannot be made, and why.
+    """Take blocks from a queue that several processes share, and fill their rows of the file. Yield each row that fails, with the reason.
 
-    The queue is an open file of block numbers (int32): processes that share it share the place they read from, so each gets others.
-    A process that works for `parent` ends when that is no more.
+    The queue is an open file of block numbers (int32). The processes share its file offset, so that each reads different numbers.
+    A process that works for `parent` ends when the parent has ended.
     """
-    every = split_blocks(items)
-    with warnings.catch_warnings(action="ignore"), open(file, "r+b", buffering=0) as out:  # a damaged file is an error, or fine
-        while (not parent or os.getppid() == parent) and (taken := os.read(queue, 4)):
-            first, last = every[int.from_bytes(taken, sys.byteorder)]
-            block = np.zeros((last - first, *how.shape), how.dtype)  # written at once: a page fault for each page of a mapped file is dear
-            for row, made in enumerate(decode_items(root, items[first:last], how)):
-                if isinstance(made, str):
-                    yield first + row, made
+    blocks = split_blocks(items)
+    with warnings.catch_warnings(action="ignore"), open(file, "r+b", buffering=0) as out:  # a damaged file raises an error or is usable
+        while (not parent or os.getppid() == parent) and (number := os.read(queue, 4)):
+            first, last = blocks[int.from_bytes(number, sys.byteorder)]
+            block = np.zeros((last - first, *how.shape), how.dtype)  # written at once: page faults of a mapped file are slow
+            for row, result in enumerate(decode_items(root, items[first:last], how)):
+                if isinstance(result, str):
+                    yield first + row, result
                 else:
-                    block[row] = made
+                    block[row] = result
             out.seek(first * block[:1].nbytes)
             out.write(block.data)
 
 
 def main() -> None:
-    """A process of `trainables.data.cache`: its job comes on standard input, failures go out as lines of JSON."""
-    root, items, how, file, queue = pickle.load(sys.stdin.buffer)  # from our own parent
+    """Run a process of `trainables.data.cache`. It reads its job from standard input and prints failures as lines of JSON."""
+    root, items, how, file, queue = pickle.load(sys.stdin.buffer)  # safe to unpickle: the parent process wrote it
     cv2.setNumThreads(1)
     for failure in fill_rows(root, items, how, file, queue, os.getppid()):
         print(json.dumps(failure), flush=True)

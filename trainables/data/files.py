@@ -1,4 +1,4 @@
-"""Files: what lies in a data set's folder, and the tables in it; nothing outside the folder is touched, and nothing guessed."""
+"""List the files of a data set's folder and read the tables in it. Nothing outside the folder is touched, and nothing is guessed."""
 
 import csv
 import os
@@ -9,45 +9,50 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from trainables.data.decode import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-"""of picture files, in small letters"""
+"""Suffixes of picture files, in lower case."""
 _PLAIN = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*")
 CLIPS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv"}
 JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
-"""what operating systems and archives leave among files, in small letters; hidden files are passed over, too"""
+"""Names that operating systems and archives leave among files, in lower case. Hidden files are skipped, too."""
 
 
 def require_folder(path: str | Path, holds: str) -> Path:
-    """The folder of that name; DataError where there is none. `holds` says what it should hold."""
-    place = Path(path)
-    if not place.is_dir():
-        raise DataError(f"{place}: {f'is a file, not the folder with {holds}' if place.exists() else 'no such folder'}")
-    return place
+    """Return the folder of that name. Raises DataError if there is none. `holds` describes its expected content."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: {f'is a file, not the folder with {holds}' if folder.exists() else 'no such folder'}")
+    return folder
 
 
 def find_folder(place: Path, *names: str) -> str:
-    """The first of these folders that is in `place`, however its letters are set, or ""; `A/B` is B in A."""
+    """Return the first of these folders that is in `place`, or "". Case is ignored. `A/B` is B in A."""
     for name in names:
-        found = place
+        folder = place
         for part in name.split("/"):
-            same = [entry for entry in sorted(found.iterdir()) if entry.name.lower() == part.lower() and entry.is_dir()]
-            if not same:
+            matches = [entry for entry in sorted(folder.iterdir()) if entry.name.lower() == part.lower() and entry.is_dir()]
+            if not matches:
                 break
-            found = same[0]
+            folder = matches[0]
         else:
-            return found.relative_to(place).as_posix()
+            return folder.relative_to(place).as_posix()
     return ""
 
 
 def find_root(path: str | Path, holds: str, *names: str) -> Path:
-    """The given folder, or the one folder in it, that has one of the folders or files `names`; DataError says what is there instead."""
-    place = require_folder(path, holds)
-    found = [each for each in (place, *sorted(entry for entry in place.iterdir() if entry.is_dir())) if _has_any(each, names)]
-    if not found:
-        there = ", ".join(sorted(entry.name for entry in place.iterdir() if not is_junk(entry.name))[:3]) or "nothing: it is empty"
-        raise DataError(f"{place}: has no {' or '.join(names)} (expected {holds}); it has {there}")
-    if found[0] != place and len(found) > 1:
-        raise DataError(f"{place}: has {found[0].name} and {found[1].name}, which both hold {holds}; name the one that is meant")
-    return found[0]
+    """Return the folder that has one of the folders or files `names`: the given folder, or else the only such folder in it.
+
+    Raises DataError if there is none, with the actual content, or if two folders in it qualify.
+    """
+    folder = require_folder(path, holds)
+    roots = [
+        candidate for candidate in (folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())) if _has_any(candidate, names)
+    ]
+    if not roots:
+        content = ", ".join(sorted(entry.name for entry in folder.iterdir() if not is_junk(entry.name))[:3]) or "nothing: it is empty"
+        raise DataError(f"{folder}: has no {' or '.join(names)} (expected {holds}); it has {content}")
+    if roots[0] != folder and len(roots) > 1:
+        raise DataError(f"{folder}: has {roots[0].name} and {roots[1].name}, which both hold {holds}; name the one that is meant")
+    return roots[0]
 
 
 def _has_any(place: Path, names: Sequence[str]) -> bool:
@@ -62,21 +67,22 @@ def is_junk(name: str) -> bool:
 
 
 def list_files(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "") -> list[str]:
-    """Files with these suffixes in `place/below`, relative to `place`, sorted; each folder once, whatever links point at it.
+    """Return the files with these suffixes in `place/below`, relative to `place` and sorted.
 
-    Links to elsewhere are followed; those to somewhere in `place` are not: what they lead to is read where it lies.
+    Each folder is listed once, whatever links point to it. Links that lead out of `place` are followed. Links into `place` are
+    not, because their targets are listed at their own path.
     """
-    found, seen, whole = [], set(), place.resolve()
-    for here, folders, names in os.walk(place / below, followlinks=True):
-        state = os.stat(here)
-        if (state.st_dev, state.st_ino) in seen:
+    paths, visited, root = [], set(), place.resolve()
+    for folder, folders, names in os.walk(place / below, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((state.st_dev, state.st_ino))
-        folders[:] = sorted(each for each in folders if not is_junk(each) and not _leads_back(Path(here, each), whole))
-        start = Path(here).relative_to(place)
-        found += [(start / each).as_posix() for each in names if not is_junk(each) and os.path.splitext(each)[1].lower() in suffixes]
-    return sorted(found)
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not is_junk(name) and not _leads_back(Path(folder, name), root))
+        relative = Path(folder).relative_to(place)
+        paths += [(relative / name).as_posix() for name in names if not is_junk(name) and os.path.splitext(name)[1].lower() in suffixes]
+    return sorted(paths)
 
 
 def _leads_back(place: Path, whole: Path) -> bool:
@@ -84,8 +90,8 @@ def _leads_back(place: Path, whole: Path) -> bool:
 
 
 def resolve_within(name: str, where: str) -> str:
-    """A file's name from a table as a path within the data set; DataError for one that leads out of it."""
-    if _PLAIN.fullmatch(name):  # nearly every one of hundreds of thousands
+    """Return a file name from a table as a path within the data set. Raises DataError for a name that leads out of it."""
+    if _PLAIN.fullmatch(name):  # fast path for nearly all of hundreds of thousands of names
         return name
     path = PurePosixPath(name.strip().replace("\\", "/"))
     if not path.parts or path.is_absolute() or PureWindowsPath(path).drive or ".." in path.parts or "\0" in name:
@@ -94,7 +100,7 @@ def resolve_within(name: str, where: str) -> str:
 
 
 def read_lines(file: Path) -> list[tuple[int, str]]:
-    """A text file's lines that are not empty, stripped, each with its number from 1."""
+    """Return a text file's lines that are not empty, stripped, each with its number from 1."""
     try:
         content = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -105,31 +111,32 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
 
 
 def read_columns(file: Path, columns: Sequence[str], header: bool | None = True, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Each record's line number and its fields of `columns`, stripped. A file may have other columns, too.
+    """Yield each record's line number and its stripped fields of `columns`. The file may have other columns, too.
 
-    `header` False: the file has none, and its fields are `columns` in that order; None: it has one if its first line names the columns.
+    If `header` is False, the file has none, and its fields are `columns` in that order. If it is None, the first line is a header if it
+    names the columns.
     """
     try:
         with open(file, encoding="utf-8-sig", newline="") as text:
-            read = csv.reader(text, delimiter=separator, skipinitialspace=True)
+            reader = csv.reader(text, delimiter=separator, skipinitialspace=True)
             order = list(range(len(columns)))
-            for record in read:
+            for record in reader:
                 if not any(map(str.strip, record)):
                     continue
                 if header is not False:  # the first line
                     names = [field.strip().lower() for field in record]
-                    if named := set(map(str.lower, columns)) <= set(names):
+                    if is_header := set(map(str.lower, columns)) <= set(names):
                         order = [names.index(name.lower()) for name in columns]
                     elif header:
-                        there = separator.join(record)[:80]
-                        raise DataError(f"{file}: the header is {there!r}; expected the columns {separator.join(columns)}")
+                        actual = separator.join(record)[:80]
+                        raise DataError(f"{file}: the header is {actual!r}; expected the columns {separator.join(columns)}")
                     header = False
-                    if named:
+                    if is_header:
                         continue
                 if len(record) <= max(order):
                     expected = f"{max(order) + 1} or more"
-                    raise DataError(f"{file}, line {read.line_num}: {len(record)} columns, not {expected}; is the line cut off?")
-                yield read.line_num, [record[place].strip() for place in order]
+                    raise DataError(f"{file}, line {reader.line_num}: {len(record)} columns, not {expected}; is the line cut off?")
+                yield reader.line_num, [record[column].strip() for column in order]
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{file}: is no table of comma-separated text ({error})") from None
     except OSError as error:
@@ -137,7 +144,7 @@ def read_columns(file: Path, columns: Sequence[str], header: bool | None = True,
 
 
 def parse_number(text: str, where: str, what: str, low: float, high: float) -> float:
-    """A number from `low` to `high`; DataError for anything else."""
+    """Return a number from `low` to `high`. Raises DataError for anything else."""
     try:
         value = float(text)
     except ValueError:

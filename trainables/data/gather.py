@@ -1,4 +1,4 @@
-"""Gather: from what a reader found (a file, an expression, metadata) to a data set in memory."""
+"""Build a data set in memory from the pictures that a reader found (file, expression, metadata)."""
 
 import re
 from collections import Counter
@@ -18,11 +18,11 @@ from trainables.data.landmarks import assign_boxes
 
 PARTS = ("train", "val", "test")
 UNREADABLE = 0.05
-"""share of the files that may be unreadable: a few broken downloads are left out, a folder of something else is refused"""
+"""Maximum share of unreadable files. A few broken downloads are left out. A folder of other content is refused."""
 CHILD, ADULT = 12, 25
-"""years: by an estimate, children are this old or younger, adults this old or older; in between it is unsure"""
+"""Years. By an estimated age, children are this old or younger and adults this old or older. Ages in between are uncertain."""
 CONTRADICTED = 0.05
-"""share of the files whose names may contradict what their folders say: a few slips are noted, more are a wrong copy"""
+"""Maximum share of files whose names contradict their folders. A few errors are noted. More of them indicate a wrong copy."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class FoundPicture:
     """One picture that a reader found."""
 
     file: str
-    """within the data set's folder"""
+    """path within the data set's folder"""
     emotion: str | None
-    """canonical name, or one of the data set's own; None: not labelled"""
+    """canonical name, or one of the data set's own; None if not labelled"""
     metadata: dict[str, Any] = field(default_factory=dict)
     frame: int = 0
     of: int = 0
-    """frames taken of the clip; 0: `file` is a picture"""
+    """number of frames taken from the clip; 0: `file` is a picture"""
     box: Box | None = None
 
 
 def order_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Class names in the canonical order, then a data set's own by the alphabet."""
-    every = set(names)
-    return tuple(name for name in CLASSES if name in every) + tuple(sorted(every - set(CLASSES)))
+    """Return class names in the canonical order, then a data set's own in alphabetical order."""
+    present = set(names)
+    return tuple(name for name in CLASSES if name in present) + tuple(sorted(present - set(CLASSES)))
 
 
 def build_data_set(
@@ -58,37 +58,40 @@ def build_data_set(
     crop: str = "",
     landmarks: Path | None = None,
 ) -> FaceDataset:
-    """Decode what was found: a data set whose rows stand in the order train, val, test, and within these as found.
+    """Decode the found pictures to a data set. Its rows are in the order train, val, test, and within these in the order found.
 
-    The first fact is `source`, the file within `root` (and `#k` for frame k of a clip). What cannot be read, or has no face where
-    `crop` looks for one, is left out and noted; DataError where that is more than 5 % of the files, or nothing is left.
+    The first metadata column is `source`, the file within `root` (and `#k` for frame k of a clip). Pictures that cannot be read, or in
+    which `crop` detects no face, are left out and noted. Raises DataError if more than 5 % of the files cannot be read, or none is left.
     """
     notes = list(notes)
     if not found:
         raise DataError(f"{root}: no image is left ({'; '.join(notes) or 'none was found'})")
-    if any("split" in each.metadata for each in found):
-        found = sorted(found, key=lambda each: PARTS.index(each.metadata["split"]))  # so that a part is one piece of the file it lies in
-    items = [Item(each.file, each.frame, each.of, each.box) for each in found]
+    if any("split" in picture.metadata for picture in found):
+        # In this order, each part is one piece of the cache file.
+        found = sorted(found, key=lambda picture: PARTS.index(picture.metadata["split"]))
+    items = [Item(picture.file, picture.frame, picture.of, picture.box) for picture in found]
     rows, faceless = decode_pictures(root, items, size, colour, crop, landmarks)
     notes += _describe_left_out(root, items, rows, faceless)
-    kept = [found[row] for row in rows.kept]
-    metadata = pd.DataFrame([{"source": f"{each.file}#{each.frame}" if each.of else each.file, **each.metadata} for each in kept])
+    pictures = [found[row] for row in rows.kept]
+    metadata = pd.DataFrame(
+        [{"source": f"{picture.file}#{picture.frame}" if picture.of else picture.file, **picture.metadata} for picture in pictures]
+    )
     for name in ("mouth_open",):
         if name in metadata:
             metadata[name] = metadata[name].astype("boolean")
     metadata = metadata.dropna(axis="columns", how="all")
     names = order_classes(classes)
     code = {name: number for number, name in enumerate(names)} | {None: -1}
-    labels = np.array([code[each.emotion] for each in kept], np.int64)
+    labels = np.array([code[picture.emotion] for picture in pictures], np.int64)
     return FaceDataset(rows.values, labels, names, metadata, title, tuple(notes), origin=rows.key)
 
 
 def decode_pictures(
     root: Path, items: Sequence[Item], size: int, colour: str, crop: str = "", landmarks: Path | None = None
 ) -> tuple[cache.DecodedRows, set[int]]:
-    """The items' pictures, and those of the items in which no face was found, where `crop` asks for one.
+    """Return the items' pictures, and the indices of the items in which `crop` detected no face.
 
-    `crop` is one of CROPS; `landmarks` is a file of boxes or eyes instead (`landmarks.assign_boxes`).
+    `crop` is one of CROPS. `landmarks` is a file of boxes or eyes to use instead (`landmarks.assign_boxes`).
     """
     if crop not in CROPS:
         raise DataError(f"crop={crop}: no such way to cut faces out (known: {', '.join(CROPS[1:])}; or landmarks=FILE)")
@@ -96,21 +99,21 @@ def decode_pictures(
         raise DataError(f"crop={crop} and landmarks={landmarks} are both given; one of them decides what is cut out")
     if crop:
         boxes = cache.decode_rows(root, items, DecodeOptions(0, crop=crop))
-        found = [(int(row), box.tolist()) for row, box in zip(boxes.kept, boxes.values, strict=True)]
-        faces = [items[row]._replace(box=tuple(box)) for row, box in found if box[2] > 0]
-        where = np.array([row for row, box in found if box[2] > 0], np.int64)
-        faceless = {row for row, box in found if box[2] <= 0}
+        detected = [(int(row), box.tolist()) for row, box in zip(boxes.kept, boxes.values, strict=True)]
+        faces = [items[row]._replace(box=tuple(box)) for row, box in detected if box[2] > 0]
+        face_rows = np.array([row for row, box in detected if box[2] > 0], np.int64)
+        faceless = {row for row, box in detected if box[2] <= 0}
         rows = cache.decode_rows(root, faces, DecodeOptions(size, colour))
-        failed = boxes.failed | {int(where[row]): why for row, why in rows.failed.items()}
+        failed = boxes.failed | {int(face_rows[row]): reason for row, reason in rows.failed.items()}
         failed |= {row: f"{root / items[row].file}: no face is found in it" for row in faceless}
-        return cache.DecodedRows(rows.values, where[rows.kept], dict(sorted(failed.items())), rows.key), faceless
+        return cache.DecodedRows(rows.values, face_rows[rows.kept], dict(sorted(failed.items())), rows.key), faceless
     if landmarks:
         items = assign_boxes(landmarks, items)
     return cache.decode_rows(root, items, DecodeOptions(size, colour)), set()
 
 
 def _describe_left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRows, faceless: set[int]) -> list[str]:
-    broken = {items[row].file: why for row, why in rows.failed.items() if row not in faceless}
+    broken = {items[row].file: reason for row, reason in rows.failed.items() if row not in faceless}
     files = len({item.file for item in items})
     notes: list[str] = []
     if len(broken) > UNREADABLE * files:
@@ -128,51 +131,59 @@ def _describe_left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRow
 
 
 def require_population(path: str, asked: str | None, has: str, who: str) -> None:
-    """DataError where a set that has only children (or adults) is asked for the others."""
+    """Raise DataError if a set that has only children (or only adults) is asked for the others."""
     if asked not in (None, has):
         raise DataError(f"{path}: has no population {asked!r}: it has only {who}")
 
 
 def describe_lacking(found: Sequence[FoundPicture], release: Release) -> list[str]:
-    """What the official release has and this copy lacks, by number of files, subjects, splits and classes."""
-    files = {each.file: each for each in found}.values()
-    subjects = len({each.metadata.get("subject") for each in files} - {None})
-    splits, classes = (Counter(each) for each in ([each.metadata.get("split") for each in files], [each.emotion for each in files]))
-    wanted = [("images", release.images, len(files)), ("subjects", release.subjects, subjects)]
-    wanted += [(f"{name} images", count, splits[name]) for name, count in release.splits.items()]
-    wanted += [(f"images of {name}", count, classes[name]) for name, count in release.classes.items()]
-    return [Doubt(f"{here:,} {what}, where the release has {count:,}") for what, count, here in wanted if count and here != count]
+    """Return notes on what the official release has and this copy lacks, by number of files, subjects, splits and classes."""
+    files = {picture.file: picture for picture in found}.values()
+    subjects = len({picture.metadata.get("subject") for picture in files} - {None})
+    splits, classes = (
+        Counter(values) for values in ([picture.metadata.get("split") for picture in files], [picture.emotion for picture in files])
+    )
+    expected = [("images", release.images, len(files)), ("subjects", release.subjects, subjects)]
+    expected += [(f"{name} images", count, splits[name]) for name, count in release.splits.items()]
+    expected += [(f"images of {name}", count, classes[name]) for name, count in release.classes.items()]
+    return [Doubt(f"{actual:,} {noun}, where the release has {count:,}") for noun, count, actual in expected if count and actual != count]
 
 
 def describe_contradictions(root: Path, said: Sequence[tuple[str, str]], files: int) -> list[str]:
-    """A note on the files whose names contradict what decides their labels; DataError where they are many. `said`: (file, how)."""
+    """Return a note on files whose names contradict what decides their labels. `said` lists (file, how).
+
+    Raises DataError for more than one such file if their share exceeds CONTRADICTED.
+    """
     if not said:
         return []
     first = f"{said[0][0]} ({said[0][1]})"
     if len(said) > max(1, CONTRADICTED * files):
-        many = f"{len(said):,} of {files:,} files"
-        raise DataError(f"{root}: {many} contradict their folders or tables; the first: {first}; is this the release?")
+        count = f"{len(said):,} of {files:,} files"
+        raise DataError(f"{root}: {count} contradict their folders or tables; the first: {first}; is this the release?")
     return [Doubt(f"{len(said):,} of {files:,} files contradict their folders or tables, which are believed; the first: {first}")]
 
 
 def describe_unnamed(names: Sequence[str], example: str) -> list[str]:
-    """A note on files that are not named as the release names them, and are left out."""
+    """Return a note on files that are not named as in the release and are left out."""
     if not names:
         return []
     return [Doubt(f"{len(names):,} images are not named like {example} and are left out; the first: {names[0]}")]
 
 
 def list_clip_frames(root: Path, file: str, emotion: str | None, metadata: dict[str, Any], frames: str) -> list[FoundPicture]:
-    """The `frames` evenly spaced frames of a clip, which is a file, or a folder of its frames as pictures, in the order of their names."""
+    """Return `frames` evenly spaced frames of a clip.
+
+    The clip is a file, or a folder of its frames as pictures, in the natural order of their names.
+    """
     if not frames.isdecimal() or not int(frames):
         raise DataError(f"{root}: frames={frames!r} is no number of frames, 1 or more")
     count = int(frames)
     if (root / file).is_dir():
-        every = sorted(
-            list_files(root, below=file), key=lambda each: [int(part) if part.isdecimal() else part for part in _make_natural_key(each)]
+        paths = sorted(
+            list_files(root, below=file), key=lambda path: [int(part) if part.isdecimal() else part for part in _make_natural_key(path)]
         )
-        chosen = [every[place] for place in np.linspace(0, len(every) - 1, count).round().astype(int)]
-        return [FoundPicture(each, emotion, metadata | {"frame": number}) for number, each in enumerate(chosen)]
+        chosen = [paths[index] for index in np.linspace(0, len(paths) - 1, count).round().astype(int)]
+        return [FoundPicture(path, emotion, metadata | {"frame": number}) for number, path in enumerate(chosen)]
     return [FoundPicture(file, emotion, metadata | {"frame": number}, number, count) for number in range(count)]
 
 
@@ -183,19 +194,21 @@ def _make_natural_key(name: str) -> list[str]:
 def select_by_age(
     file: Path, found: Sequence[FoundPicture], population: str | None, title: str
 ) -> tuple[list[FoundPicture], str, list[str]]:
-    """The images of a population by a csv `file,age` (years): 12 or under, 25 or over. Also the data set's title, and notes.
+    """Return the images of a population by a csv `file,age` (years): 12 or under, 25 or over. Also return the data set's title, and notes.
 
-    `file` is as in `source`, or the file's name alone. DataError for an image without an age.
+    The csv's `file` is as in `source`, or the file's name alone. Raises DataError for an image without an age.
     """
     ages = {name: parse_number(age, f"{file}, line {line}", "age", -1, 130) for line, (name, age) in read_columns(file, ("file", "age"))}
     aged = []
-    for each in found:
-        age = ages.get(each.file, ages.get(Path(each.file).name))
+    for picture in found:
+        age = ages.get(picture.file, ages.get(Path(picture.file).name))
         if age is None:
-            raise DataError(f"{file}: has no line for {each.file}; give each image its age")
-        aged.append(replace(each, metadata=each.metadata | {"age": max(age, 0.0)}))
+            raise DataError(f"{file}: has no line for {picture.file}; give each image its age")
+        aged.append(replace(picture, metadata=picture.metadata | {"age": max(age, 0.0)}))
     if population is None:
         return aged, title, []
-    chosen = [each for each in aged if (each.metadata["age"] <= CHILD if population == "children" else each.metadata["age"] >= ADULT)]
+    chosen = [
+        picture for picture in aged if (picture.metadata["age"] <= CHILD if population == "children" else picture.metadata["age"] >= ADULT)
+    ]
     years = f"{CHILD} or under" if population == "children" else f"{ADULT} or over"
     return chosen, f"{title}, {population} of {years}", [f"{population}: {len(chosen):,} of {len(found):,} images, by {file.name}"]

@@ -1,4 +1,4 @@
-"""Landmarks: faces cut out where a file of the user's says that they are, found by whatever tool the user trusts."""
+"""Faces cut out by a file of boxes or eye positions, which the user makes with a tool of choice."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +8,16 @@ from trainables.data.files import parse_number, read_columns, resolve_within
 
 BOXES = ("file", "x", "y", "width", "height")
 EYES = ("file", "left_x", "left_y", "right_x", "right_y")
-"""of a file of landmarks: the centres of the two eyes, whichever is called left"""
+"""Columns of a file of landmarks: the centres of the two eyes. It does not matter which one is called left."""
 SIDE, BELOW = 2.2, 0.4
-"""of the distance between the eyes: the side of the square cut out, and how far its centre lies below them"""
+"""In units of the distance between the eyes: the side of the square cut out, and the distance of its centre below the eyes."""
 FAR = 1e6
 
 
 def assign_boxes(file: Path, items: Sequence[Item]) -> list[Item]:
-    """The items, each with its box of the file: a csv of BOXES or of EYES (pixels of the upright picture, files as in `source`).
+    """Return the items, each with its box of the file: a csv of BOXES or of EYES (pixels of the upright picture, files as in `source`).
 
-    DataError for a file without a line of one of the items, or a line that is none.
+    Raises DataError if an item has no line in the file, or if a line is invalid.
     """
     boxes = read_boxes(file)
     if missing := [item.file for item in items if item.file not in boxes]:
@@ -26,7 +26,7 @@ def assign_boxes(file: Path, items: Sequence[Item]) -> list[Item]:
 
 
 def read_boxes(file: Path) -> dict[str, Box]:
-    """The box of each file that the table names."""
+    """Return the box of each file in the table."""
     try:
         eyes = next(iter(read_columns(file, EYES)), None) is not None
     except DataError:
@@ -42,9 +42,9 @@ def read_boxes(file: Path) -> dict[str, Box]:
 
 
 def _box_about_eyes(x1: float, y1: float, x2: float, y2: float, where: str) -> Box:
-    """The square about two eyes."""
-    apart = ((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5
-    if not apart:
+    """Return the square about two eyes. Raises DataError if both are at the same point."""
+    distance = ((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5
+    if not distance:
         raise DataError(f"{where}: both eyes are in one place")
-    side = SIDE * apart
-    return (x1 + x2) / 2 - side / 2, (y1 + y2) / 2 + BELOW * apart - side / 2, side, side
+    side = SIDE * distance
+    return (x1 + x2) / 2 - side / 2, (y1 + y2) / 2 + BELOW * distance - side / 2, side, side

@@ -1,6 +1,6 @@
-"""Images of a data set too large to be held by each training: they stay in the mapped file, and are gathered when they are asked for.
+"""Images of a data set that is too large for each training to hold. They stay in the mapped file and are gathered on access.
 
-Without torch, which takes seconds to import: all commands read this file. What a training makes of the images: pixels.py.
+This module does not import torch, because all commands import it and torch takes seconds. pixels.py makes tensors of the images.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 LARGE = 2**29
-"""bytes from which on a choice of a mapped file's rows is not copied into memory"""
+"""Bytes above which selected rows of a mapped file are not copied into memory."""
 
 
 class MappedRows:
-    """Some rows of a mapped array: indexed as an array is, and an array (a copy, as large as they are) to whatever wants one."""
+    """Some rows of a mapped array. It is indexed like an array. Conversion to an array copies all rows."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
         self.array, self.rows = array, rows
@@ -48,19 +48,19 @@ class MappedRows:
 
 
 def select_images(images: np.ndarray | MappedRows, rows: np.ndarray) -> Any:
-    """The images in `rows` (indices or a mask), in that order; without a copy where they follow each other, or are many of a mapped file.
+    """Return the images in `rows` (indices or a mask), in that order.
 
-    What comes back is an array, or indexed as one: see Rows.
+    They are not copied if the rows are consecutive, or many rows of a mapped file. The result is an array or MappedRows.
     """
-    places = np.flatnonzero(rows) if rows.dtype == bool else rows
+    indices = np.flatnonzero(rows) if rows.dtype == bool else rows
     if isinstance(images, MappedRows):
-        return select_images(images.array, images.rows[places])
-    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-        return images[places[0] : places[0] + len(places)]
-    found = MappedRows(images, places)
-    return found if isinstance(images, np.memmap) and found.nbytes > LARGE else images[places]
+        return select_images(images.array, images.rows[indices])
+    if len(indices) and np.array_equal(indices, np.arange(indices[0], indices[0] + len(indices))):
+        return images[indices[0] : indices[0] + len(indices)]
+    selection = MappedRows(images, indices)
+    return selection if isinstance(images, np.memmap) and selection.nbytes > LARGE else images[indices]
 
 
 def join_images(parts: list[Any]) -> Any:
-    """Images end to end; a single part is not copied."""
+    """Concatenate images. A single part is not copied."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Images on a device, or, where they are too large for that, what gathers them by batches."""
+"""Images on a device or, if they are too large for it, an object that gathers them by batches."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from trainables.data import mapped
 from trainables.data.mapped import MappedRows
 
 SHARE = 4
-"""on a GPU: more than one part in so many of its memory is large"""
+"""On a GPU, images are large if they exceed 1 / SHARE of its memory."""
 
 
 class Pixels:
-    """What a training sees of images that are not held: of a tensor uint8 [n, c, s, s] its shape, its device, and batches of it."""
+    """Stand-in for a tensor uint8 [n, c, s, s] of images that are not held in memory. It has shape and device, and gives batches."""
 
     def __init__(self, images: np.ndarray | MappedRows, device: torch.device) -> None:
         self.images, self.device, self.shape, self.ndim = images, device, torch.Size(images.shape), images.ndim
@@ -32,15 +32,15 @@ class Pixels:
 
 
 def load_pixels(images: np.ndarray | MappedRows, device: torch.device) -> torch.Tensor:
-    """The images on the device; where they are too large for it, Pixels, which serve as a tensor does to what takes them by batches."""
+    """Return the images on the device. If they are too large for it, return Pixels, which replace a tensor in code that takes batches."""
     large = mapped.LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
     if (isinstance(images, MappedRows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
         return Pixels(images, device)  # type: ignore[return-value]
-    with warnings.catch_warnings():  # that a mapped file may not be written to; nobody does
+    with warnings.catch_warnings():  # torch warns that a mapped file is read-only; nothing writes to it
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(np.asarray(images)).to(device)
 
 
 def to_tensor(images: torch.Tensor) -> torch.Tensor:
-    """A tensor, for what needs all of it at once: of Pixels a copy of all."""
+    """Return a tensor, for code that needs all images at once. Pixels are copied as a whole."""
     return images[:] if isinstance(images, Pixels) else images

@@ -1,4 +1,4 @@
-"""Pool: the augmented images that training runs over: r passes over the training set, crafted at once (Virgolin et al. 2022, 3.2)."""
+"""Pool of augmented training images: r passes over the training set, augmented in advance (Virgolin et al. 2022, 3.2)."""
 
 from typing import Literal, NamedTuple
 
@@ -11,33 +11,33 @@ from trainables.data.pixels import to_tensor
 from trainables.data.task import Images
 
 Domain = Literal["c", "c+a", "c<-a"]
-"""c: the target's images; c+a: and as many random partners a pass; c<-a: a random partner of an image's label is its second view"""
+"""c: target images only. c+a: plus as many random partner images per pass. c<-a: the second view is a random partner image of the label."""
 
 
 class Pool(NamedTuple):
-    """n items, each one image seen in v views."""
+    """n items of v views each."""
 
     views: torch.Tensor
     """uint8 [n, v, c, s, s]"""
     labels: torch.Tensor
     """int64 [n]"""
     target: torch.Tensor
-    """bool [n, v]: a view of an image of the target set, not of a partner's"""
+    """bool [n, v]: whether the view is of a target image, not of a partner image"""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def get_target_views(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Crafted images of the target set alone, uint8 [m, c, s, s], and their labels [m]: what a probe is trained on."""
+        """Return the augmented target images, uint8 [m, c, s, s], and their labels [m]. A probe is trained on them."""
         return self.views[self.target], self.labels.unsqueeze(1).expand_as(self.target)[self.target]
 
 
 def build_pool(
     train: Images, partner: Images | None, domain: Domain, passes: int, views: int, augmentation: Augmentation, rng: np.random.Generator
 ) -> Pool:
-    """`passes` passes over the training set; every image is augmented anew in every view of every pass.
+    """Augment `passes` passes over the training set. Every image is augmented anew in every view of every pass.
 
-    In the domain c<-a an item's first view is the target's and its second the partner's; target_views then gives the first alone.
+    In the domain c<-a, an item's first view is the target's and its second the partner's. `get_target_views` then gives only the first.
     """
     images = to_tensor(train.pixels)
     sources, labels, target = [], [], []
@@ -56,8 +56,8 @@ def build_pool(
             target[-1][:, 1] = False
     pixels = torch.cat(sources)
     n, v = pixels.shape[:2]
-    crafted = augment_images(pixels.flatten(0, 1), draw_parameters(n * v, pixels.shape[-1], augmentation, rng))
-    return Pool(crafted.unflatten(0, (n, v)), torch.cat(labels), torch.cat(target))
+    augmented = augment_images(pixels.flatten(0, 1), draw_parameters(n * v, pixels.shape[-1], augmentation, rng))
+    return Pool(augmented.unflatten(0, (n, v)), torch.cat(labels), torch.cat(target))
 
 
 def _require_partner(partner: Images | None) -> Images:
@@ -67,18 +67,18 @@ def _require_partner(partner: Images | None) -> Images:
 
 
 def _draw_rows(partner: Images, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n random rows, none twice while there are enough."""
+    """Draw n random rows, without replacement if there are enough."""
     return rng.choice(len(partner.labels), n, replace=n > len(partner.labels))
 
 
 def _draw_same_label(partner: Images, labels: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
-    """For each label a random row of the same label."""
-    known = partner.labels.cpu().numpy()
-    wanted = labels.cpu().numpy()
-    rows = np.empty(len(wanted), np.int64)
-    for label in np.unique(wanted):
-        alike = np.flatnonzero(known == label)
-        if not len(alike):
+    """Draw a random row of the same label for each label. Raises DataError if there is none."""
+    partner_labels = partner.labels.cpu().numpy()
+    target_labels = labels.cpu().numpy()
+    rows = np.empty(len(target_labels), np.int64)
+    for label in np.unique(target_labels):
+        candidates = np.flatnonzero(partner_labels == label)
+        if not len(candidates):
             raise DataError(f"the partner data set has no image of class {label}, which every target image needs one of")
-        rows[wanted == label] = rng.choice(alike, (wanted == label).sum())
+        rows[target_labels == label] = rng.choice(candidates, (target_labels == label).sum())
     return rows

@@ -1,4 +1,4 @@
-"""Source: where a role's faces come from, as the user names it: ROLE=KIND:PATH[,OPTION=VALUE]."""
+"""The data source of a role, as the user names it: ROLE=KIND:PATH[,OPTION=VALUE]."""
 
 import os
 import re
@@ -14,69 +14,69 @@ from trainables.registry import BadRequest
 
 POPULATIONS = ("children", "adults")
 NOBODY = "no subjects are known: images of one person may be in training and in test, whatever the split"
-"""a note of every labelled data set of which that is so"""
+"""Note of every labelled data set without subjects."""
 FORM = "ROLE=KIND:PATH[,ages=PATH]"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a role's faces come from."""
+    """The data source of a role's faces."""
 
     kind: str
-    """a reader's name"""
+    """name of a reader"""
     path: str = ""
-    """absolute, or a URL, or empty where the kind needs none"""
+    """absolute path or URL; empty if the kind needs none"""
     population: str | None = None
     """ "children", "adults" or None (all)"""
     options: tuple[tuple[str, str], ...] = ()
-    """the reader's own options, such as ("ages", "/p/ages.csv")"""
+    """options of the reader, such as ("ages", "/p/ages.csv")"""
 
     def to_text(self) -> str:
-        """`KIND:PATH[,OPTION=VALUE]`, from which `parse_role` makes an equal Source again; commas of a path are written `\\,`."""
+        """Return `KIND:PATH[,OPTION=VALUE]`, which `parse_role` parses to an equal Source. Commas of a path are written `\\,`."""
         head = f"{self.kind}:{self.path}" if self.path else self.kind
         population = [("population", self.population)] if self.population else []
         return ",".join(_escape_commas(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
 
     def list_files(self) -> list[str]:
-        """The files and folders of a disk that it names."""
+        """Return the files and folders on disk that it names."""
         options = [value for name, value in self.options if name in _list_path_options(find_reader(self.kind))]
         return [path for path in (self.path, *options) if os.path.isabs(path)]
 
     def read_faces(self, size: int, colour: str) -> FaceDataset:
-        """The faces, uint8 [n, channels, size, size], read anew; DataError for what the reader refuses."""
+        """Read the faces anew, uint8 [n, channels, size, size]. Raises DataError for what the reader refuses."""
         reader = find_reader(self.kind)
         _check_options(reader, self.options, self.kind)
         paths = _list_path_options(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
         try:
             faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
-        except UnicodeEncodeError as error:  # of a name whose bytes are no text
+        except UnicodeEncodeError as error:  # a file name that is not valid UTF-8
             raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
         return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.metadata else faces
 
 
 @lru_cache(maxsize=4)
 def load_faces(source: Source, size: int, colour: str) -> FaceDataset:
-    """`source.read_faces`, once in a process: a warm worker reads each set once. Files changed since are not seen."""
+    """Return `source.read_faces`, cached in the process, so that a warm worker reads each set once. Later file changes are not seen."""
     return source.read_faces(size, colour)
 
 
 def parse_role(text: str) -> tuple[str, Source]:
-    """`children=fer2013:/p/fer2013.csv,ages=/p/ages.csv` as its role and Source; a bare kind (`children=faces`) will do.
+    """Parse `children=fer2013:/p/fer2013.csv,ages=/p/ages.csv` to its role and Source. A bare kind (`children=faces`) is valid.
 
-    The roles "children" and "adults" mean that population unless `population=` says another. Paths are made absolute (a worker runs
-    in another folder) and may start with `~`. A comma in a path is written `\\,`; equal signs need nothing.
+    The roles "children" and "adults" imply that population unless `population=` names another. Paths are made absolute, because a worker
+    runs in another folder. They may start with `~`. A comma in a path is written `\\,`. Equal signs need no escape.
     """
-    role, given, spec = text.partition("=")
-    if not given or not spec.strip():
+    role, separator, spec = text.partition("=")
+    if not separator or not spec.strip():
         raise DataError(f"{text!r} is no data source; {_describe_form()}")
     return _check_role(role, text), _parse_spec(role.strip(), spec, text, Path.cwd())
 
 
 def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
-    """A YAML file's sources by role: `ROLE: KIND:PATH[,OPTION=VALUE]`, or `ROLE: {kind: KIND, path: PATH, OPTION: VALUE}`.
+    """Return a YAML file's sources by role: `ROLE: KIND:PATH[,OPTION=VALUE]`, or `ROLE: {kind: KIND, path: PATH, OPTION: VALUE}`.
 
-    Relative paths start at the file's own folder. In the second form, commas and equal signs are nothing special.
+    Relative paths start at the file's own folder. In the second form, commas and equal signs need no escape.
     """
     file = Path(path)
     try:
@@ -87,7 +87,7 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
         raise DataError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")
-    if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last
+    if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last of a repeated role
         raise DataError(f"{file}: names a role twice; each of {', '.join(map(str, entries))} may stand once")
     sources = {}
     for role, entry in entries.items():
@@ -103,14 +103,14 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
 
 
 def _parse_spec(role: str, spec: str, where: str, folder: Path) -> Source:
-    """KIND:PATH[,OPTION=VALUE] as a Source."""
+    """Parse KIND:PATH[,OPTION=VALUE] to a Source."""
     head, *rest = [re.sub(r"\\([\\,])", r"\1", part) for part in re.findall(r"(?s)(?:^|,)((?:\\[\\,]|[^,])*)", spec)]
     kind, _, path = head.partition(":")
     fields: dict[str, object] = {"kind": kind.strip(), "path": path}
     for part in rest:
-        name, given, value = part.partition("=")
+        name, separator, value = part.partition("=")
         name = name.strip()
-        if not given or not name or not value:
+        if not separator or not name or not value:
             raise DataError(f"{where}: {part!r} is no OPTION=VALUE (a comma in a path is written \\,); {_describe_form()}")
         if name in fields:
             raise DataError(f"{where}: {name} is given twice")
@@ -119,11 +119,11 @@ def _parse_spec(role: str, spec: str, where: str, folder: Path) -> Source:
 
 
 def _build_source(role: str, fields: dict[str, object], where: str, folder: Path) -> Source:
-    """The Source of these fields, checked against the reader of their kind."""
+    """Return the Source of these fields, checked against the reader of their kind."""
     for name, value in fields.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise DataError(f"{where}: {name} is {value!r}, which is no text")
-        if "\0" in str(value):  # no file's name can
+        if "\0" in str(value):  # invalid in a file name
             raise DataError(f"{where}: {name} holds a null character".replace("\0", "\\0"))
     values = {name: str(value) for name, value in fields.items()}
     kind = values.pop("kind", "")
@@ -152,7 +152,7 @@ def _check_options(reader: Reader, options: tuple[tuple[str, str], ...], where: 
 
 
 def _list_path_options(reader: Reader) -> set[str]:
-    """The options of a reader that name files: those its function annotates as Path."""
+    """Return the options of a reader that name files: those that its function annotates as Path."""
     hints = get_type_hints(reader.read)
     return {name for name in reader.options if hints.get(name) in (Path, Path | None)}
 

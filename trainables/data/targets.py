@@ -1,6 +1,6 @@
-"""Targets: what is predicted of an image or a clip: a class, a distribution of votes, valence and arousal, or several labels.
+"""Prediction targets of an image or a clip: a class, a distribution of votes, valence and arousal, or several labels.
 
-A target reads the answers in the metadata of a data set (see `FaceDataset`), and defines the loss and the scores.
+A target reads the answers from the metadata of a data set (see `FaceDataset`), and defines the loss and the scores.
 """
 
 from abc import ABC, abstractmethod
@@ -15,45 +15,48 @@ from trainables import metrics
 from trainables.data.dataset import AFFECT, SHOWN, VOTES, DataError, FaceDataset
 
 BINS = 10
-"""of an axis of valence or arousal, for losses that ask which images are alike (STUDIES: ciao)"""
+"""Number of bins of the valence and the arousal axis, for losses that ask which images are alike (study ciao)."""
 
 
 class Answers(NamedTuple):
     """The answers of some images of a data set."""
 
     faces: FaceDataset
-    """the images that have an answer; `labels` are codes: two images are alike where their codes are equal"""
+    """the images that have an answer; `labels` are codes, and images with equal codes are alike"""
     names: tuple[str, ...]
-    """what each output stands for"""
+    """the meaning of each output"""
     values: np.ndarray | None
-    """float32 [n, outputs]; None where the label is the whole answer"""
+    """float32 [n, outputs]; None if the label is the whole answer"""
 
 
 class Target(ABC):
-    """One kind of answer. Outputs are float32 [n, k], a number for each of `Answers.names`."""
+    """One kind of answer. Outputs are float32 [n, k], one number for each of `Answers.names`."""
 
     kept: ClassVar[str] = "probabilities"
-    """what predictions are called in predictions.npz"""
+    """name of the predictions in predictions.npz"""
     one_class: ClassVar[bool] = False
-    """an image has one of the classes"""
+    """whether an image has exactly one of the classes"""
 
     @abstractmethod
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        """The answers in a data set, of these classes where there are classes. DataError for what is no answer, naming the image."""
+        """Return a data set's answers, of these classes if the target has classes.
+
+        Raises DataError for an invalid answer and names the image.
+        """
 
     @abstractmethod
     def compute_predictions(self, outputs: Tensor) -> Tensor:
-        """Predictions [n, k] from outputs."""
+        """Return predictions [n, k] from outputs."""
 
     @abstractmethod
     def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
-        """The mean loss of a batch."""
+        """Return the mean loss of a batch."""
 
     @abstractmethod
     def compute_scores(
         self, predictions: np.ndarray, labels: np.ndarray, values: np.ndarray | None, names: tuple[str, ...]
     ) -> dict[str, float]:
-        """Scores by name; the first selects, and is what a table of several targets compares."""
+        """Return scores by name. The first is used for selection, and compared in tables of several targets."""
 
 
 class Label(Target):
@@ -78,25 +81,25 @@ class Label(Target):
 
 
 class Votes(Label):
-    """A distribution over classes, as raters gave it; the label is what most of them said (FER+, Barsoum et al. 2016)."""
+    """A distribution over classes, as raters gave it. The label is the class with the most votes (FER+, Barsoum et al. 2016)."""
 
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        """Images that have a label. A tie goes to the data set's own label, if it is among the first, else to the first class."""
+        """Return images that have a label. A tie goes to the data set's own label if it is tied, else to the first tied class."""
         columns = [f"{VOTES}{name}" for name in classes]
         _require_columns(faces, columns)
-        every = faces.metadata[_list_columns(faces, VOTES)].to_numpy(float)
-        if (empty := np.flatnonzero((faces.labels >= 0) & ~(every.sum(1) > 0))).size:
+        votes = faces.metadata[_list_columns(faces, VOTES)].to_numpy(float)
+        if (empty := np.flatnonzero((faces.labels >= 0) & ~(votes.sum(1) > 0))).size:
             raise DataError(f"{_name_row(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
-        if (wrong := np.flatnonzero(~(np.isfinite(every).all(1) & (every >= 0).all(1)))).size:
-            raise DataError(f"{_name_row(faces, wrong[0])}: votes must be numbers of 0 or more")
-        given = faces.metadata[columns].to_numpy(float)
-        keep = (faces.labels >= 0) & (given.sum(1) > 0)
-        faces, given = faces.take_rows(keep), given[keep]
+        if (invalid := np.flatnonzero(~(np.isfinite(votes).all(1) & (votes >= 0).all(1)))).size:
+            raise DataError(f"{_name_row(faces, invalid[0])}: votes must be numbers of 0 or more")
+        class_votes = faces.metadata[columns].to_numpy(float)
+        keep = (faces.labels >= 0) & (class_votes.sum(1) > 0)
+        faces, class_votes = faces.take_rows(keep), class_votes[keep]
         own = np.array([classes.index(name) if name in classes else -1 for name in faces.classes])[faces.labels]
-        first = given == given.max(1, keepdims=True)
-        tied = (own >= 0) & first[np.arange(len(own)), own]
-        labels = np.where(tied, own, first.argmax(1)).astype(np.int64)
-        values = (given / given.sum(1, keepdims=True)).astype(np.float32)
+        top = class_votes == class_votes.max(1, keepdims=True)
+        own_is_top = (own >= 0) & top[np.arange(len(own)), own]
+        labels = np.where(own_is_top, own, top.argmax(1)).astype(np.int64)
+        values = (class_votes / class_votes.sum(1, keepdims=True)).astype(np.float32)
         return Answers(FaceDataset(faces.images, labels, classes, faces.metadata, faces.title, faces.notes), classes, values)
 
     def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
@@ -104,19 +107,19 @@ class Votes(Label):
 
 
 class Affect(Target):
-    """Valence and arousal, each -1 to 1."""
+    """Valence and arousal, each from -1 to 1."""
 
     kept = "predicted"
 
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        """Images that have both; alike are those in one bin of 10 x 10."""
+        """Return images that have both values. Images in the same of 10 x 10 bins are alike."""
         _require_columns(faces, AFFECT)
         values = faces.metadata[list(AFFECT)].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
         faces, values = faces.take_rows(keep), values[keep]
         if (outside := np.flatnonzero((np.abs(values) > 1).any(1))).size:
-            said = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
-            raise DataError(f"{_name_row(faces, outside[0])}: {said}; both must lie between -1 and 1 ({outside.size} such images)")
+            description = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
+            raise DataError(f"{_name_row(faces, outside[0])}: {description}; both must lie between -1 and 1 ({outside.size} such images)")
         bins = np.minimum(((values + 1) * BINS / 2).astype(np.int64), BINS - 1)
         return Answers(
             FaceDataset(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.metadata, faces.title, faces.notes), AFFECT, values
@@ -134,22 +137,22 @@ class Affect(Target):
         assert values is not None
         ccc = [metrics.concordance_correlation(predictions[:, k], values[:, k]) for k in range(len(names))]
         mse = [metrics.mean_squared_error(predictions[:, k], values[:, k]) for k in range(len(names))]
-        each = {f"ccc_{name}": value for name, value in zip(names, ccc, strict=True)}
-        return {"ccc": float(np.mean(ccc)), **each, **{f"mse_{name}": value for name, value in zip(names, mse, strict=True)}}
+        by_name = {f"ccc_{name}": value for name, value in zip(names, ccc, strict=True)}
+        return {"ccc": float(np.mean(ccc)), **by_name, **{f"mse_{name}": value for name, value in zip(names, mse, strict=True)}}
 
 
 class Labels(Target):
     """Any number of labels at once (EmoReact, Nojavanasghari et al. 2016)."""
 
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        """Images of which the labels are known; alike are those with the same set."""
+        """Return images whose labels are known. Images with the same set of labels are alike."""
         if not (columns := _list_columns(faces, SHOWN)):
             raise DataError(f"{faces.title}: knows no labels {SHOWN}...; this target needs a data set with several labels an image")
         values = faces.metadata[columns].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
         faces, values = faces.take_rows(keep), values[keep]
-        if (odd := np.flatnonzero(((values != 0) & (values != 1)).any(1))).size:
-            raise DataError(f"{_name_row(faces, odd[0])}: a label is neither 0 nor 1 ({odd.size} such images)")
+        if (invalid := np.flatnonzero(((values != 0) & (values != 1)).any(1))).size:
+            raise DataError(f"{_name_row(faces, invalid[0])}: a label is neither 0 nor 1 ({invalid.size} such images)")
         codes = (values.astype(np.int64) << np.arange(len(columns))).sum(1)
         names = tuple(column.removeprefix(SHOWN) for column in columns)
         return Answers(FaceDataset(faces.images, codes, (), faces.metadata, faces.title, faces.notes), names, values)
@@ -172,23 +175,24 @@ TARGETS: dict[str, Target] = {"label": Label(), "votes": Votes(), "affect": Affe
 
 
 def list_clips(faces: FaceDataset, frames: int) -> np.ndarray:
-    """Rows int64 [clips, frames] of each clip's frames, evenly spaced, in the order of `frame`; a shorter clip's are repeated.
+    """Return rows int64 [clips, frames] of each clip's frames, evenly spaced, in the order of `frame`.
 
-    A data set without the fact `clip` has clips of one image. DataError for an image of no clip, and for a clip of two persons or answers.
+    Frames of shorter clips are repeated. Without the metadata column `clip`, each image is a clip. Raises DataError for an image of no
+    clip, and for a clip of several persons or answers.
     """
     if "clip" not in faces.metadata:
         return np.arange(len(faces))[:, None]
     clip, names = pd.factorize(faces.metadata["clip"])
-    if (lost := np.flatnonzero(clip < 0)).size:
-        raise DataError(f"{_name_row(faces, lost[0])}: is of no clip ({lost.size} such images)")
+    if (missing := np.flatnonzero(clip < 0)).size:
+        raise DataError(f"{_name_row(faces, missing[0])}: is of no clip ({missing.size} such images)")
     order = np.lexsort((faces.metadata["frame"].to_numpy(), clip))
     starts = np.flatnonzero(np.r_[True, np.diff(clip[order]) > 0])
-    found = []
-    for rows in np.split(order, starts[1:]):  # by when each clip first comes
+    selected = []
+    for rows in np.split(order, starts[1:]):  # in the order of the clips' first images
         if len(np.unique(faces.labels[rows])) > 1 or ("subject" in faces.metadata and faces.metadata["subject"].iloc[rows].nunique() > 1):
             raise DataError(f"{_name_row(faces, rows[0])}: the frames of clip {names[clip[rows[0]]]} have several persons or answers")
-        found.append(rows[np.linspace(0, len(rows) - 1, frames).round().astype(int)])
-    return np.stack(found)
+        selected.append(rows[np.linspace(0, len(rows) - 1, frames).round().astype(int)])
+    return np.stack(selected)
 
 
 def _list_columns(faces: FaceDataset, prefix: str) -> list[str]:
@@ -196,13 +200,13 @@ def _list_columns(faces: FaceDataset, prefix: str) -> list[str]:
 
 
 def _require_columns(faces: FaceDataset, columns: list[str] | tuple[str, ...]) -> None:
-    if lost := [name for name in columns if name not in faces.metadata]:
-        raise DataError(f"{faces.title}: knows no {', '.join(lost)}; choose another target or another data set")
+    if missing := [name for name in columns if name not in faces.metadata]:
+        raise DataError(f"{faces.title}: knows no {', '.join(missing)}; choose another target or another data set")
 
 
 def _name_row(faces: FaceDataset, row: int) -> str:
-    named = str(faces.metadata["source"].iat[row]) if "source" in faces.metadata else f"row {faces.metadata.index[row]}"
-    return f"{faces.title}, {named}"
+    name = str(faces.metadata["source"].iat[row]) if "source" in faces.metadata else f"row {faces.metadata.index[row]}"
+    return f"{faces.title}, {name}"
 
 
 def _require_values(values: Tensor | None) -> Tensor:

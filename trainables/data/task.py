@@ -1,4 +1,4 @@
-"""Task: the images a cell trains, selects and is tested on. How they come from data sets is one file each in tasks/."""
+"""Task: the images that a cell trains on, selects by and is tested on. Each file in tasks/ makes one kind of task from data sets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from trainables.registry import Registry
 from trainables.settings import Settings
 
 METADATA = ("subject", "sex", "age", "ethnicity", "mouth_open")
-"""of those that a data set may know, the ones that results are broken down by"""
+"""Metadata by which results are broken down, if a data set knows them."""
 
 
 def get_known_metadata(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """METADATA of the images in `rows`, each [n], without those of which the data set knows nothing.
+    """Return METADATA of the images in `rows`, [n] each, without columns of which the data set knows nothing.
 
-    Texts are str, empty where unknown; `subject` is always there. Numbers are float, NaN where unknown; truth values and whole
-    numbers stay what they are where all are known, `age` is a float nonetheless.
+    Texts are str, empty where unknown. `subject` is always present. Numbers are float, NaN where unknown. Booleans and integers keep
+    their type if all values are known, except that `age` is always float.
     """
     metadata = {"subject": np.full(len(rows), "")}
     for name in METADATA:
@@ -42,13 +42,13 @@ class Images(NamedTuple):
     """Some images of one data set, on the device."""
 
     pixels: torch.Tensor
-    """uint8 [n, c, s, s]; of clips [n, frames, c, s, s]; of a data set too large to be held: Pixels, which gives batches of it"""
+    """uint8 [n, c, s, s]; for clips [n, frames, c, s, s]; for a data set too large to be held: Pixels, which give batches of it"""
     labels: torch.Tensor
-    """int64 [n]; -1 where there is none; with targets beyond one label: equal where two images are alike"""
+    """int64 [n]; -1 for none; with targets beyond one label: equal where two images are alike"""
     rows: np.ndarray
-    """int64 [n]: which rows of the whole data set they are; of a clip its first frame's"""
+    """int64 [n]: the images' rows in the whole data set; for a clip, the row of its first frame"""
     values: torch.Tensor | None = None
-    """float32 [n, outputs]: the answers beyond one label, as the task's target has them"""
+    """float32 [n, outputs]: the answers beyond one label, as the task's target defines them"""
 
     @classmethod
     def from_faces(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
@@ -56,7 +56,7 @@ class Images(NamedTuple):
         return cls(load_pixels(select_images(faces.images, rows), device), labels, faces.metadata.index.to_numpy()[rows])
 
     def join_images(self, others: "Images") -> "Images":
-        """These images and then the others."""
+        """Return these images followed by the others."""
         labels = torch.cat((self.labels, others.labels))
         values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
         return Images(
@@ -66,10 +66,10 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What one cell sees. The same settings and seed give the same task to every method, so results can be paired."""
+    """The images of one cell. The same settings and seed give every method the same task, so results can be paired."""
 
     classes: tuple[str, ...]
-    """what each output stands for: classes, or what else the target names"""
+    """the meaning of each output: classes, or other names that the target gives"""
     train: Images
     val: Images
     test: Images
@@ -79,19 +79,19 @@ class Task:
     partners: dict[str, Images] = field(default_factory=dict)
     """images of other roles, such as adults"""
     gate: Images | None = None
-    """labelled images held out of training for a method to decide by; nobody selects or tests on them"""
+    """labelled images held out of training, by which a method decides; they are used neither for selection nor for testing"""
     target: str = "label"
-    """what is answered: a name in `trainables.data.targets.TARGETS`"""
+    """name of the target in `trainables.data.targets.TARGETS`"""
     tests: dict[str, Images] = field(default_factory=dict)
-    """further test sets, such as the own one of what is trained on: their scores are in the result by these names"""
+    """further test sets, such as the test part of the training data; the result has their scores by these names"""
     scored: bool = False
-    """results hold the target's first score as `score`, too: by it tasks with several targets stand in one table"""
+    """whether results also hold the target's first score as `score`, so that tasks with several targets fit in one table"""
 
     def compute_scores(self, predictions: np.ndarray, images: Images) -> dict[str, float]:
-        """Scores by name of predictions [n, outputs] of some images."""
+        """Return scores by name of predictions [n, outputs] of some images."""
         values = None if images.values is None else images.values.cpu().numpy()
-        found = TARGETS[self.target].compute_scores(predictions, images.labels.cpu().numpy(), values, self.classes)
-        return {"score": next(iter(found.values())), **found} if self.scored else found
+        scores = TARGETS[self.target].compute_scores(predictions, images.labels.cpu().numpy(), values, self.classes)
+        return {"score": next(iter(scores.values())), **scores} if self.scored else scores
 
     @property
     def device(self) -> torch.device:
@@ -107,12 +107,12 @@ class Task:
 
 
 class TaskKind(NamedTuple):
-    """A registered kind: its settings (with `size`, `colour`), and `build(settings, {role: FaceDataset}, seed, device) -> Task`."""
+    """A registered kind of task: its settings (with `size`, `colour`), and `build(settings, {role: FaceDataset}, seed, device) -> Task`."""
 
     settings: type[Settings]
     build: Callable[..., Task]
     roles: Callable[[Any], tuple[str, ...]] | None = None
-    """of a study's roles, those that these settings name: a cell holds no others; none: all"""
+    """returns those of a study's roles that the settings name, and a cell holds only these; None: all roles"""
 
 
 TASKS: Registry[TaskKind] = Registry("task", "trainables.data.tasks")

@@ -1,4 +1,4 @@
-"""Twins: images that stand in a data set more than once, to the last bit or nearly so."""
+"""Twins: images that are in a data set more than once, identical to the last bit or nearly so."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 
 BITS = 3
-"""of 64 by which the hashes of near twins may differ: some band of sixteen bits of four is then the same in both"""
+"""Maximum number of bits, of 64, in which the hashes of near twins differ. At least one of four bands of 16 bits is then equal."""
 ALIKE = 0.985
-"""correlation of two pictures of 16 x 16 pixels above which they are near twins"""
+"""Minimum correlation of near twins as pictures of 16 x 16 pixels."""
 BLOCK = 4096
 
 
 def find_identical(images: np.ndarray) -> list[np.ndarray]:
-    """Rows of images (uint8 [n, ...]) that are the same to the last bit: groups of two or more, in the order of their first rows."""
+    """Return groups of two or more rows of bit-identical images (uint8 [n, ...]), in the order of their first rows."""
     groups: dict[bytes, list[int]] = {}
     for row, image in enumerate(images):
         groups.setdefault(blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), []).append(row)
@@ -22,10 +22,10 @@ def find_identical(images: np.ndarray) -> list[np.ndarray]:
 
 
 def find_near(images: np.ndarray) -> list[np.ndarray]:
-    """Rows of images (uint8 [n, c, s, s]) that show nearly the same, identical ones among them: groups of two or more.
+    """Return groups of two or more rows of nearly identical images (uint8 [n, c, s, s]), including identical ones.
 
-    Two are near twins where their perceptual hashes (signs of the 63 lowest frequencies of a cosine transform about their median) differ
-    in at most BITS bits and small copies of them correlate by ALIKE; a group is what is linked so.
+    Two images are near twins if their perceptual hashes (signs of the 63 lowest frequencies of a cosine transform about their median)
+    differ in at most BITS bits and small copies of them correlate by ALIKE or more. A group is a connected component of such pairs.
     """
     hashes, small = _hash_images(images)
     parent = np.arange(len(images))
@@ -46,7 +46,7 @@ def find_near(images: np.ndarray) -> list[np.ndarray]:
 
 
 def _hash_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Perceptual hashes uint64 [n], and pictures of 16 x 16 as unit vectors float32 [n, 256]."""
+    """Return perceptual hashes uint64 [n], and pictures of 16 x 16 pixels as unit vectors float32 [n, 256]."""
     hashes, small = np.empty(len(images), np.uint64), np.empty((len(images), 256), np.float32)
     powers = np.uint64(1) << np.arange(63, dtype=np.uint64)
     for row, image in enumerate(images):
@@ -65,9 +65,9 @@ def _find_pairs(hashes: np.ndarray, small: np.ndarray) -> Iterator[tuple[int, in
         order = np.argsort(keys, kind="stable")
         for bucket in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
             for start in range(0, len(bucket), BLOCK):
-                some = bucket[start : start + BLOCK]
-                far = np.bitwise_count(hashes[some][:, None] ^ hashes[bucket[start:]][None])
-                for a, b in np.argwhere(np.triu(far <= BITS, 1)):
-                    first, second = int(some[a]), int(bucket[start + b])
+                rows = bucket[start : start + BLOCK]
+                distance = np.bitwise_count(hashes[rows][:, None] ^ hashes[bucket[start:]][None])
+                for a, b in np.argwhere(np.triu(distance <= BITS, 1)):
+                    first, second = int(rows[a]), int(bucket[start + b])
                     if small[first] @ small[second] >= ALIKE:
                         yield first, second

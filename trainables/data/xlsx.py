@@ -1,4 +1,4 @@
-"""Xlsx: the cells of a spreadsheet's first sheet, where a data set's metadata come as one; too little to need a library."""
+"""Read the cells of an xlsx file's first sheet, for data sets whose metadata come as one. A library is not worth it for so little."""
 
 import re
 import zipfile
@@ -9,11 +9,11 @@ from trainables.data.decode import DataError
 
 _SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 LARGEST = 2**24
-"""bytes of a part: a table of metadata is small, and an archive may claim anything"""
+"""Maximum bytes of a part. A table of metadata is small, and an archive may claim any size."""
 
 
 def read_sheet(file: Path) -> list[list[str]]:
-    """Rows of text, from the first sheet; cells that are empty are "". DataError for what is no spreadsheet."""
+    """Return the first sheet's rows of text. Empty cells are "". Raises DataError for a file that is no spreadsheet."""
     try:
         with zipfile.ZipFile(file) as book:
             parts = {name: book.getinfo(name) for name in book.namelist()}
@@ -21,13 +21,13 @@ def read_sheet(file: Path) -> list[list[str]]:
             if max(part.file_size for name, part in parts.items() if name in (sheet, "xl/sharedStrings.xml")) > LARGEST:
                 raise DataError(f"{file}: its sheet is larger than a table of facts can be")
             shared = book.read("xl/sharedStrings.xml") if "xl/sharedStrings.xml" in parts else b""
-            texts = ["".join(each.itertext()) for each in ElementTree.fromstring(shared)] if shared else []
+            texts = ["".join(element.itertext()) for element in ElementTree.fromstring(shared)] if shared else []
             rows = []
             for row in ElementTree.fromstring(book.read(sheet)).iter(f"{_SPACE}row"):
                 values: dict[int, str] = {}
-                for place, cell in enumerate(row.iter(f"{_SPACE}c")):
+                for index, cell in enumerate(row.iter(f"{_SPACE}c")):
                     text = "".join(cell.itertext())
-                    values[_parse_column(cell.get("r", ""), place)] = texts[int(text)] if cell.get("t") == "s" else text
+                    values[_parse_column(cell.get("r", ""), index)] = texts[int(text)] if cell.get("t") == "s" else text
                 rows.append([values.get(column, "").strip() for column in range(max(values, default=-1) + 1)])
             return rows
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, ElementTree.ParseError) as error:
@@ -37,7 +37,7 @@ def read_sheet(file: Path) -> list[list[str]]:
 
 
 def _parse_column(reference: str, place: int) -> int:
-    """The column of a cell such as B7, from 0; `place` where it does not say."""
+    """Return the column of a cell such as B7, from 0, or `place` if the reference names none."""
     letters = re.match(r"[A-Z]{1,3}", reference)
     number = 0
     for letter in letters[0] if letters else "":

@@ -1,1 +1,1 @@
-"""How a step is executed: precision, CUDA graphs, several trainings in a process, several processes for a training."""
+"""How a step is executed: precision, CUDA graphs, several trainings in one process, several processes for one training."""

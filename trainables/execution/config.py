@@ -1,4 +1,4 @@
-"""Arithmetic: in which precision and memory layout a training computes, and whether its steps run eagerly, compiled or recorded."""
+"""Execution configuration: precision and memory layout of a training, and whether its steps run eagerly, compiled or as a CUDA graph."""
 
 import sys
 from collections.abc import Callable
@@ -14,28 +14,28 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """How a step is computed. The numbers of two arithmetics agree to their rounding, those of one to the last bit."""
+    """How a step is computed. Numbers of two configurations agree up to rounding, numbers of one configuration to the last bit."""
 
     precision: Precision = "fp32"
-    """bf16: convolutions and matrix products as autocast has them; parameters, sums and losses stay in fp32"""
+    """bf16: convolutions and matrix products as under autocast. Parameters, sums and losses stay in fp32."""
     layout: Literal["channels_last", "contiguous"] = "channels_last"
     compiled: bool = False
-    """the forward pass and the loss go through torch.compile, whose cache on the disk all processes of a machine share"""
+    """The forward pass and the loss go through torch.compile. All processes of a machine share its cache on disk."""
     recorded: bool = False
-    """a whole step is recorded as a CUDA graph and replayed: for a GPU, where hundreds of launches take longer than their work"""
+    """A whole step is captured as a CUDA graph and replayed. On a GPU, launching hundreds of kernels takes longer than their work."""
 
     @property
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
 
     def autocast(self, device: torch.device) -> Any:
-        """A context for forward passes."""
+        """Return a context manager for forward passes."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def call_compiled(self, function: Callable[..., Answer], *given: Any) -> Answer:
-        """The function's answer: compiled, if so chosen and as long as that works.
+        """Return the function's result. The call is compiled if the configuration says so, until compilation fails.
 
-        `function` is a plain function, one object for all cells: what it closes over would be compiled for each anew.
+        `function` must be a plain function, one object for all cells: a closure would be compiled again for each cell.
         """
         if not self.compiled or function in _FAILED:
             return function(*given)
@@ -52,12 +52,12 @@ class ExecutionConfig:
         return asdict(self)
 
     def __str__(self) -> str:
-        how = "recorded " * self.recorded + ("compiled" if self.compiled else "eager")
-        return f"{self.precision}, {self.layout}, {how}"
+        mode = "recorded " * self.recorded + ("compiled" if self.compiled else "eager")
+        return f"{self.precision}, {self.layout}, {mode}"
 
 
 REFERENCE = ExecutionConfig()
-"""what a choice is held against: fp32, eager; channels_last, in which convolutions are faster on CPU and GPU"""
+"""The baseline of autotuning: fp32, eager, and channels_last, in which convolutions are faster on CPU and GPU."""
 
 _FAILED: set[Callable[..., Any]] = set()
 
@@ -66,12 +66,12 @@ _FAILED: set[Callable[..., Any]] = set()
 def _compile_function(function: Callable[..., Answer]) -> Callable[..., Answer]:
     import torch._dynamo as dynamo
 
-    dynamo.config.recompile_limit = 64  # a method, a batch and a number of classes each take one; beyond the limit it is eager, unsaid
+    dynamo.config.recompile_limit = 64  # each method, batch and number of classes takes one; beyond the limit PyTorch silently runs eagerly
     return torch.compile(function, dynamic=False)
 
 
 def is_compiler_error(error: Exception) -> bool:
-    """Whether it is the compiler that failed, not what was to be compiled."""
+    """Return whether the compiler itself failed, rather than the code that it was to compile."""
     module = type(error).__module__
     return module.startswith(("torch._dynamo", "torch._inductor", "torch._functorch"))
 

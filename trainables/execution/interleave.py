@@ -1,6 +1,6 @@
-"""Pack: several trainings side by side in one process, a step of each in turn, so that a GPU never waits for one small network.
+"""Packs: several trainings in one process, interleaved step by step, so that a GPU never waits for one small network.
 
-Each has its own stream and random state and computes what it would alone: a result does not depend on its pack.
+Each training has its own CUDA stream and random state, and computes what it would compute alone. A result does not depend on its pack.
 """
 
 import gc
@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 import torch
 
 PACK = 10
-"""trainings side by side on a GPU: the seeds of one condition of the first study, of which each takes less than 1 GB"""
+"""Trainings interleaved on a GPU: the seeds of one condition of the first study, each of which takes less than 1 GB."""
 
 
 class PackOutOfMemory(MemoryError):
-    """One training alone is too large for the GPU."""
+    """A single training is too large for the GPU."""
 
 
 Job = TypeVar("Job")
@@ -24,23 +24,24 @@ End = Callable[[Job, Exception | None], None]
 
 
 def train_together(jobs: list[Job], begin: Begin[Job], end: End[Job], most: int, say: Callable[[Job, str], None]) -> int:
-    """Train all jobs, `most` at once; `end` hears of each how it ended: without an error, or of what.
+    """Train all jobs, at most `most` at once. `end` is called for each job with None, or with the error that ended it.
 
-    `begin` gives a job's training, which yields after each step. One that fails leaves the others alone. Where the GPU's memory is too
-    small for so many, half as many begin again, from their checkpoints, and `say` is told. Returns how many at once there is room for.
+    `begin` returns a job's training, a generator that yields after each step. A job that fails does not affect the others. If the GPU's
+    memory is too small, the unfinished jobs restart from their checkpoints, half as many at once, and `say` gets a message. Returns how
+    many fit.
     """
-    left = list(jobs)
-    while left:
-        together, left = left[:most], left[most:]
-        if cut_short := _take_turns(together, begin, end):
-            most = max(1, len(together) // 2)
-            say(cut_short[0], f"the GPU has no memory for {len(together)} trainings side by side: {most} at once from now on")
-            left = cut_short + left
+    remaining = list(jobs)
+    while remaining:
+        batch, remaining = remaining[:most], remaining[most:]
+        if unfinished := _take_turns(batch, begin, end):
+            most = max(1, len(batch) // 2)
+            say(unfinished[0], f"the GPU has no memory for {len(batch)} trainings side by side: {most} at once from now on")
+            remaining = unfinished + remaining
     return most
 
 
 def _take_turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
-    """All jobs in turns, to their ends. Should memory be too small for several: those that had not ended, to begin again."""
+    """Interleave all jobs until they end. If memory is too small for several, return the unfinished ones, which must start again."""
     members = [Member(job, begin(job)) for job in jobs]
     while members:
         for member in list(members):
@@ -51,12 +52,12 @@ def _take_turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
                 continue
             except StopIteration:
                 pass
-            except torch.OutOfMemoryError as short:
+            except torch.OutOfMemoryError as oom:
                 if len(jobs) > 1:
                     break
-                error = PackOutOfMemory(f"no memory left on the GPU, with nothing beside it: {short}".partition("\n")[0].partition(". ")[0])
-            except Exception as other:
-                error = other
+                error = PackOutOfMemory(f"no memory left on the GPU, with nothing beside it: {oom}".partition("\n")[0].partition(". ")[0])
+            except Exception as exception:
+                error = exception
             members.remove(member)
             end(member.job, error)
         else:
@@ -71,7 +72,7 @@ def _take_turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
 
 
 class Member(Generic[Job]):
-    """One training of a pack, with a stream and a random state of its own."""
+    """One training of a pack, with its own CUDA stream and random state."""
 
     def __init__(self, job: Job, training: Generator[None, None, Any]) -> None:
         self.job, self.training = job, training
@@ -81,10 +82,10 @@ class Member(Generic[Job]):
 
     @contextmanager
     def use_own_state(self) -> Iterator[None]:
-        """Its stream and its random state are the current ones."""
+        """Make this training's stream and random state the current ones."""
         self._set_states(self.states)
         try:
-            with torch.cuda.stream(self.stream):  # does nothing without one
+            with torch.cuda.stream(self.stream):  # without a stream this does nothing
                 yield
         finally:
             self.states = self._get_states()

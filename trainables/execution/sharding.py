@@ -1,7 +1,8 @@
-"""Share: several workers train one cell, each on its shard of every batch, to the numbers of one worker (data parallel).
+"""Data-parallel training: several workers train one cell, each on its shard of every batch, to the numbers of a single worker.
 
-Features are gathered with their gradient, so a contrastive loss sees the whole batch; gradients are averaged; what the first says of an
-epoch all hold to. Equal to one worker's training up to rounding, but for batch normalisation: each normalises its own part by itself.
+Features are gathered with their gradient, so a contrastive loss sees the whole batch. Gradients are averaged. Epoch metrics are broadcast
+from rank 0. The training equals that of one worker up to rounding, except for batch normalisation, where each shard uses its own
+statistics.
 """
 
 import contextlib
@@ -20,58 +21,60 @@ from torch import distributed as dist
 
 Told = TypeVar("Told")
 MEET_S = 60.0
-"""they all know of one another when they begin: who is not there by then has died"""
+"""Timeout of the rendezvous in seconds. All workers know of each other when they start, so one that is missing by then has died."""
 
 
 class PeerLost(RuntimeError):
-    """Another worker of this cell's has died or left."""
+    """Another worker of this cell has died or left."""
 
 
 @dataclass(frozen=True)
 class ShardContext:
-    """The `index`-th of `size` parts. Alone, every call is free and changes nothing."""
+    """Shard `index` of `size`. With a single shard every call is free and changes nothing."""
 
     index: int = 0
     size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Of all shards this one writes and reports."""
+        """Whether this is the one shard that writes and reports."""
         return self.index == 0
 
     def get_part(self, rows: Tensor) -> Tensor:
-        """This shard's items of a batch's."""
+        """Return this shard's items of a batch."""
         return rows[self.index :: self.size] if self.size > 1 else rows
 
     def gather_features(self, features: Tensor, labels: Tensor, views: int) -> tuple[Tensor, Tensor]:
-        """Features [views * n, d] (all first views, then the second) and labels [n] of the whole batch, its items in another order."""
+        """Return features [views * n, d] (all first views, then the second) and labels [n] of the whole batch, with its items in another
+        order.
+        """
         if self.size == 1:
             return features, labels
         from torch.distributed.nn.functional import all_gather
 
-        found = all_gather(features.contiguous(), group=dist.group.WORLD)  # named: by default it is the first that this process ever had
-        every = torch.stack(cast(tuple[Tensor, ...], found)).unflatten(1, (views, -1))  # [size, views, n, d]
-        names = [torch.empty_like(labels) for _ in range(self.size)]
-        dist.all_gather(names, labels.contiguous())
-        return every.transpose(0, 1).flatten(0, 2), torch.cat(names)
+        gathered = all_gather(features.contiguous(), group=dist.group.WORLD)  # explicit: the default is the process's first group
+        stacked = torch.stack(cast(tuple[Tensor, ...], gathered)).unflatten(1, (views, -1))  # [size, views, n, d]
+        all_labels = [torch.empty_like(labels) for _ in range(self.size)]
+        dist.all_gather(all_labels, labels.contiguous())
+        return stacked.transpose(0, 1).flatten(0, 2), torch.cat(all_labels)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], logs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each gradient, and each scalar of the logs, becomes its mean over the shards.
+        """Replace each gradient by its mean over the shards, and return the logs with each scalar averaged in the same way.
 
-        Of a loss of the whole batch, or of a mean over equal parts, that is the gradient that one worker would have.
+        For a loss of the whole batch, or a mean over equal parts, this is the gradient that one worker would have.
         """
         if self.size == 1:
             return logs
-        found = [each.grad for each in parameters if each.grad is not None]
-        flat = torch.cat([*(each.flatten() for each in found), *(value.detach().flatten().float() for value in logs.values())])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), *(value.detach().flatten().float() for value in logs.values())])
         dist.all_reduce(flat)
-        *means, said = (flat / self.size).split([*(each.numel() for each in found), len(logs)])
-        for each, mean in zip(found, means, strict=True):
-            each.copy_(mean.view_as(each))
-        return dict(zip(logs, said, strict=True))
+        *means, log_means = (flat / self.size).split([*(gradient.numel() for gradient in gradients), len(logs)])
+        for gradient, mean in zip(gradients, means, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+        return dict(zip(logs, log_means, strict=True))
 
     def agree_to_stop(self, stop: bool) -> bool:
-        """Whether any shard says so."""
+        """Return whether any shard wants to stop."""
         if self.size == 1:
             return stop
         flag = torch.tensor([float(stop)], device=_get_device())
@@ -79,15 +82,15 @@ class ShardContext:
         return bool(flag.item())
 
     def broadcast_value(self, what: Told) -> Told:
-        """What the first shard says, a plain value."""
+        """Return the value that the first shard passes, which must be a plain value."""
         if self.size == 1:
             return what
-        box = [what]
-        dist.broadcast_object_list(box, src=0, device=_get_device())
-        return box[0]
+        values = [what]
+        dist.broadcast_object_list(values, src=0, device=_get_device())
+        return values[0]
 
     def sync_buffers(self, module: nn.Module) -> None:
-        """Running statistics become the first shard's."""
+        """Replace the running statistics by those of the first shard."""
         for buffer in module.buffers() if self.size > 1 else ():
             dist.broadcast(buffer, src=0)
 
@@ -101,26 +104,27 @@ def _get_device() -> torch.device:
 
 @contextlib.contextmanager
 def join_shards(index: int, size: int, name: str, own_gpu: bool, patience_s: float, scratch: str = "") -> Iterator[ShardContext]:
-    """Meet the other shards of this name, on this machine; `own_gpu`: no two shard one. Raises Parted where they do not come, or go.
+    """Join the other shards of this name on this machine. Raises PeerLost if one of them does not come, or leaves.
 
-    `patience_s`: so long a shard may be waited for afterwards. `scratch` is the folder where they meet, in which those that are killed
-    leave a small file; the same for all, by default the system's.
+    `own_gpu` says that no two shards use the same GPU. `patience_s` is the timeout for a shard after the rendezvous, in seconds.
+    `scratch` is the folder of the rendezvous file, by default the system's temporary folder. It must be the same for all shards. Killed
+    shards leave a small file there.
     """
-    shard, place = ShardContext(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-shard-{name}")
+    shard, rendezvous = ShardContext(index, size), Path(scratch or tempfile.gettempdir(), f"ferray-shard-{name}")
     backend = "nccl" if own_gpu and torch.cuda.is_available() else "gloo"
-    if sys.platform == "linux":  # they are on one machine, and nobody else in the network is to reach them
+    if sys.platform == "linux":  # all shards are on one machine, and must not be reachable from the network
         os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo")
     try:
-        dist.init_process_group(backend, init_method=f"file://{place}", rank=index, world_size=size, timeout=timedelta(seconds=MEET_S))
+        dist.init_process_group(backend, init_method=f"file://{rendezvous}", rank=index, world_size=size, timeout=timedelta(seconds=MEET_S))
         dist.set_timeout(timedelta(seconds=patience_s))
     except RuntimeError as error:
-        place.unlink(missing_ok=True)
+        rendezvous.unlink(missing_ok=True)
         raise PeerLost(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
     try:
         yield shard
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL")):
-            place.unlink(missing_ok=True)  # else whoever leaves last removes it
+            rendezvous.unlink(missing_ok=True)  # otherwise the last shard to leave removes it
             raise PeerLost(f"another worker of its {size} has gone: {error}".partition("\n")[0][:300]) from None
         raise
     finally:

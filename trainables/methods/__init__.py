@@ -1,1 +1,1 @@
-"""One file per method; each is discovered, none is listed anywhere. The contract is in method.py."""
+"""One file per method. The registry discovers the files; no list names them. The interface is in method.py."""

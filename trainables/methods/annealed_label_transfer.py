@@ -1,4 +1,4 @@
-"""ALT: pseudo-labels whose every step is attempted, and kept if it helps on held-out labels by enough (Florea et al. 2019, algorithm 1)."""
+"""ALT: each pseudo-label step is attempted, and kept if it lowers the held-out loss by enough (Florea et al. 2019, algorithm 1)."""
 
 from typing import Any, Literal, cast
 
@@ -13,25 +13,29 @@ from trainables.methods.transfer import TransferMethod, TransferPhase, TransferR
 from trainables.streams import make_generator
 
 ACTED = 0.01
-"""share of attempts kept below which the method was none: it did what supervised learning does"""
+"""share of kept attempts below which ALT had no effect: it did what supervised learning does"""
 
 
 class AnnealedRecipe(TransferRecipe):
-    """Settings of annealed label transfer; the defaults are the text's."""
+    """Settings of annealed label transfer; the defaults are the paper's."""
 
     temperature: float = Field(0.2, gt=0)
-    """T0, as a share of the main loss: of the supervised loss at initialisation, about ln C"""
+    """T0 as a share of the main loss, taken as the supervised loss at initialisation, about ln C"""
     cooling: float = Field(0.75, gt=0, le=1)
     """share of the epochs after which the temperature is 0"""
     slope: float = Field(0.75, ge=0)
-    """beta(T) = slope x T: by how much a step must lower the gate's loss; .75 as printed"""
+    """beta(T) = slope x T: a step is kept only if it lowers the gate's loss by more than this; 0.75 as printed"""
     noise: Literal["scale", "literal", "logits"] = "scale"
-    """what T xi, xi uniform in [-1, 1], does: scale the unlabelled loss by 1 + T xi / L0; be added to it as printed, where a constant
-    has no gradient; or, drawn for each, be added to the class scores"""
+    """effect of the noise T xi, with xi uniform in [-1, 1]. scale: the unlabelled loss is multiplied by 1 + T xi / L0. literal: the
+    noise is added to it as printed, where a constant has no gradient. logits: the noise is drawn for each class score and added to the
+    scores"""
 
 
 class AnnealedPhase(TransferPhase):
-    """Each step: descend on a labelled batch, measure the gate's loss, descend on a pseudo-labelled one, measure again, keep or undo."""
+    """Each step descends on a labelled batch, then attempts a step on a pseudo-labelled batch.
+
+    It measures the gate's loss before and after the attempt, and keeps or undoes the attempt.
+    """
 
     method: "AnnealedLabelTransfer"
 
@@ -50,36 +54,36 @@ class AnnealedPhase(TransferPhase):
         return steps
 
     def train_step(self, step: int) -> Logs:
-        (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
+        (images, labels), (unlabelled_images, truth) = self.labelled[step], self.unlabelled[step]
         loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
         self.update_parameters(loss)
         before = self.method.compute_gate_loss()
 
         state = self.copy_state()
-        kept = [each.clone() for each in state]
-        scores = self.method.compute_class_scores(others)
+        saved = [tensor.clone() for tensor in state]
+        scores = self.method.compute_class_scores(unlabelled_images)
         pseudo = scores.detach().argmax(1)
-        unlabelled = self.compute_noisy_loss(scores, pseudo, self.xi[step])
-        self.update_parameters(unlabelled)
+        unlabelled_loss = self.compute_noisy_loss(scores, pseudo, self.xi[step])
+        self.update_parameters(unlabelled_loss)
         margin = before - self.method.compute_gate_loss()
-        accepted = margin > self.beta  # False, too, where the attempt made the loss NaN
-        for each, old in zip(state, kept, strict=True):
-            each.copy_(torch.where(accepted, each, old))  # on the device: nothing waits for the answer
+        accepted = margin > self.beta  # also False if the attempt made the loss NaN
+        for tensor, copy in zip(state, saved, strict=True):
+            tensor.copy_(torch.where(accepted, tensor, copy))  # on the device, without synchronisation
 
         logs = {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
-        return {"train/loss": loss.detach(), "pool/loss": unlabelled.detach(), **logs, **self.measure_pseudo_accuracy(pseudo, truth)}
+        return {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), **logs, **self.measure_pseudo_accuracy(pseudo, truth)}
 
     def compute_noisy_loss(self, scores: torch.Tensor, pseudo: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
-        """The loss of pseudo-labels [n] given scores [n, classes], with the noise xi of this step."""
+        """Return the loss of pseudo-labels [n] given scores [n, classes], with this step's noise xi."""
         if self.method.settings.noise == "logits":
             return functional.cross_entropy(scores + self.temperature * xi, pseudo)
         loss = functional.cross_entropy(scores, pseudo)
         return loss + self.temperature * xi if self.method.settings.noise == "literal" else loss * (1 + self.warmth * xi)
 
     def copy_state(self) -> list[torch.Tensor]:
-        """All that an attempted step moves: weights, running statistics, momentum."""
-        momenta = [each for state in self.optimizer.state.values() for each in state.values() if isinstance(each, torch.Tensor)]
-        return [*(each.detach() for each in self.model.parameters()), *self.model.buffers(), *momenta]
+        """Return all tensors that an attempted step changes (not copies): parameters, running statistics, momentum."""
+        momenta = [value for state in self.optimizer.state.values() for value in state.values() if isinstance(value, torch.Tensor)]
+        return [*(parameter.detach() for parameter in self.model.parameters()), *self.model.buffers(), *momenta]
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
         return super().finish_epoch(epoch) | {"temperature": self.temperature.item(), "beta": self.beta.item()}
@@ -93,7 +97,7 @@ class AnnealedPhase(TransferPhase):
 
 
 class ReferenceNetwork(nn.Module):
-    """The supervised loss at initialisation, L0: what temperature is counted in. It is in checkpoints, for it cannot be measured again."""
+    """The gate's supervised loss at initialisation, L0: the unit of the temperature. Checkpoints hold it: it cannot be measured again."""
 
     loss: torch.Tensor
 
@@ -104,7 +108,7 @@ class ReferenceNetwork(nn.Module):
 
 @METHODS.register("annealed_label_transfer")
 class AnnealedLabelTransfer(TransferMethod):
-    """Pseudo-labels of another domain, kept from doing harm by a gate that is strict while it is warm."""
+    """Pseudo-labels of another domain, with a gate against harmful steps that is stricter at higher temperature."""
 
     Settings = AnnealedRecipe
     settings: AnnealedRecipe
@@ -112,7 +116,7 @@ class AnnealedLabelTransfer(TransferMethod):
     def __init__(self, settings: AnnealedRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
         self.modules["reference"] = ReferenceNetwork()
-        _ = self.gate  # a task without one is refused before anything starts
+        _ = self.gate  # a task without a gate set is refused before anything starts
 
     def build_phases(self) -> list[Phase]:
         return [AnnealedPhase(self)]
@@ -127,6 +131,6 @@ class AnnealedLabelTransfer(TransferMethod):
 
     @torch.no_grad()
     def compute_gate_loss(self) -> torch.Tensor:
-        """Cross-entropy on the whole gate set, in evaluation mode; in fp32: bf16 does not see what a step does to most weights."""
+        """Return the cross-entropy on the whole gate set, in evaluation mode and fp32: bf16 hides what a step changes in most weights."""
         with torch.autocast(self.task.device.type, enabled=False):
             return functional.cross_entropy(self.compute_logits(self.gate.pixels), self.gate.labels)

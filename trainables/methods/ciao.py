@@ -1,4 +1,4 @@
-"""CIAO: a face encoder, frozen or not, with a decision layer, with and without the inhibitory mask (Barros & Sciutti 2022)."""
+"""CIAO: a face encoder, frozen or not, and a decision layer, with or without the inhibitory mask (Barros & Sciutti 2022)."""
 
 from typing import Any, Literal, cast
 
@@ -23,42 +23,44 @@ Batch = tuple[torch.Tensor, ...]
 
 
 class CIAOSettings(MethodSettings):
-    """Settings; the defaults are the text's and, where it is silent, its published code's."""
+    """Settings; the defaults are the paper's and, where it does not state them, its published code's."""
 
     encoder: str = "vgg_face"
     encoder_settings: dict[str, Any] = Field(default_factory=dict)
     regime: Literal["DL", "LC", "Full"] = "DL"
-    """what is trained: the decision layer; the last convolution, too; everything"""
+    """what is trained. DL: the decision layer; LC: the last convolution as well; Full: everything"""
     mask: bool = True
-    """with CIAO: mask and contrastive loss; without, the decision loss alone"""
+    """true, with CIAO: mask and contrastive loss; false: the decision loss only"""
     head: Decision = Decision()
     temperature: float = Field(0.42417689870668324, gt=0)
     denominator: Literal["negatives", "all"] = "negatives"
-    """what an image's likes are held against: other labels' images (our reading of equation 3), or all (the published code, nearly)"""
+    """images that an image's positives are compared with. negatives: those of other labels (our reading of equation 3); all: all images
+    (close to the published code)"""
     reduction: Literal["mean", "sum"] = "mean"
-    """over a batch's images; the sum, as printed, drowns the decision loss"""
+    """reduction over a batch's images; the sum, as printed, outweighs the decision loss"""
     features: Literal["mask", "head", "softmax"] = "mask"
-    """what is compared: the masked map (what the text says is so optimised), a dense layer on it, or the predictions (its code)"""
+    """input of the contrastive loss. mask: the masked map (by the paper, what this loss optimises); head: a dense layer on it; softmax:
+    the predictions (the published code)"""
     contrast_units: int = Field(128, ge=2)
-    """of that dense layer"""
+    """units of the dense layer that features=head adds"""
     update: Literal["joint", "alternate"] = "joint"
-    """one step on the sum of both losses (equation 5), or one on each, the mask's first (the published code)"""
+    """joint: one step on the sum of both losses (equation 5); alternate: one step on each, the mask's first (the published code)"""
     optimizer: Literal["SGD", "Adam"] = "Adam"
     lr: float = Field(0.0015620329853823292, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
-    """of SGD"""
+    """SGD's momentum"""
     nesterov: bool = False
-    """of SGD with momentum"""
+    """Nesterov's momentum, for SGD with momentum"""
     batch: int = Field(128, ge=2)
     epochs: int = Field(50, ge=1)
 
 
 @METHODS.register("ciao")
 class CIAO(Method):
-    """Three regimes, each without and with the mask.
+    """Three regimes, each with and without the mask.
 
-    What does not move stays in evaluation mode and runs once an image (see feature_cache.py). A clip's frames are pooled: its
-    map is the mean of its frames' maps.
+    Frozen modules stay in evaluation mode and process each image once (see feature_cache.py). The frames of a clip are pooled: its map
+    is the mean of its frames' maps.
     """
 
     Settings = CIAOSettings
@@ -87,7 +89,7 @@ class CIAO(Method):
         return cast(Inhibition, self.modules["mask"]) if self.settings.mask else None
 
     def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
-        """The parent's encoder; the mask begins as its last convolution. BadRequest where it is another one."""
+        """Take over the parent's encoder; the mask starts as its last convolution. BadRequest if it is another network."""
         state = {name.removeprefix("encoder."): value for name, value in modules.items() if name.startswith("encoder.")}
         try:
             self.encoder.load_state_dict(state)
@@ -97,16 +99,16 @@ class CIAO(Method):
             self.mask.copy_(self.encoder.last_convolution, self.encoder.last_normalisation)
 
     def get_trained_modules(self) -> nn.ModuleDict:
-        """The modules that training moves, and no others."""
-        own: dict[str, nn.Module] = {name: self.modules[name] for name in ("mask", "contrast", "head") if name in self.modules}
+        """Return the modules that are trained, and no others."""
+        trained: dict[str, nn.Module] = {name: self.modules[name] for name in ("mask", "contrast", "head") if name in self.modules}
         if self.settings.regime == "LC":
-            own["last"] = self.encoder.last_convolution
+            trained["last"] = self.encoder.last_convolution
         elif self.settings.regime == "Full":
-            own["encoder"] = self.encoder
-        return nn.ModuleDict(own)
+            trained["encoder"] = self.encoder
+        return nn.ModuleDict(trained)
 
     def describe_training(self) -> dict[str, Any]:
-        return {"updated_parameters": sum(each.numel() for each in self.get_trained_modules().parameters())}
+        return {"updated_parameters": sum(parameter.numel() for parameter in self.get_trained_modules().parameters())}
 
     def build_network(self) -> nn.Module:
         return Network(self.encoder, self.mask, self._head)
@@ -114,36 +116,39 @@ class CIAO(Method):
     def build_phases(self) -> list[Phase]:
         return [CIAOPhase(self)]
 
-    # what is computed once an image, and what each step
+    # compute_frozen runs once per image, compute_outputs in every step
     def compute_frozen(self, images: torch.Tensor) -> Batch:
-        """Of images (float [n, c, s, s]; of clips [n, frames, c, s, s]) all that no step changes."""
+        """Return everything that no step changes, of images (float [n, c, s, s]; of clips [n, frames, c, s, s])."""
         if self.settings.regime == "Full":
             return (images,)
         frames, flat = images.shape[1:-3], images.flatten(0, -4)
-        before = self.encoder.compute_trunk(flat)
+        trunk_output = self.encoder.compute_trunk(flat)
         if self.settings.regime == "LC":
-            return (before.unflatten(0, (len(images), *frames)),)
-        u = self.encoder.compute_last_map(before)
+            return (trunk_output.unflatten(0, (len(images), *frames)),)
+        u = self.encoder.compute_last_map(trunk_output)
         if self.mask is None:
             return (self._flatten_maps(_pool_frames(u.unflatten(0, (len(images), *frames)))),)
-        return tuple(each.unflatten(0, (len(images), *frames)) for each in (u, self.encoder.get_last_input(before)))
+        return tuple(tensor.unflatten(0, (len(images), *frames)) for tensor in (u, self.encoder.get_last_input(trunk_output)))
 
     def compute_outputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of what `compute_frozen` gives: outputs float32 [n, k], and the last map [n, c, h, w], masked where there is a mask."""
+        """Map the result of `compute_frozen` to outputs float32 [n, k] and the last map [n, c, h, w], masked if there is a mask.
+
+        In the regime DL without a mask, the second value is the pooled and flattened map [n, d].
+        """
         if self.settings.regime == "DL" and self.mask is None:
             return self._apply_dense(batch[0]).float(), batch[0]
         n, frames = len(batch[0]), batch[0].shape[1:-3]
-        flat = tuple(each.flatten(0, -4) for each in batch)
+        flat = tuple(tensor.flatten(0, -4) for tensor in batch)
         if self.settings.regime == "DL":
-            u, fed = flat
+            u, last_input = flat
         else:
-            before = self.encoder.compute_trunk(flat[0]) if self.settings.regime == "Full" else flat[0]
-            u, fed = self.encoder.compute_last_map(before), self.encoder.get_last_input(before)
-        maps = _pool_frames((u if self.mask is None else self.mask(u, fed)).unflatten(0, (n, *frames)))
+            trunk_output = self.encoder.compute_trunk(flat[0]) if self.settings.regime == "Full" else flat[0]
+            u, last_input = self.encoder.compute_last_map(trunk_output), self.encoder.get_last_input(trunk_output)
+        maps = _pool_frames((u if self.mask is None else self.mask(u, last_input)).unflatten(0, (n, *frames)))
         return self._apply_dense(self._flatten_maps(maps)).float(), maps
 
     def _flatten_maps(self, maps: torch.Tensor) -> torch.Tensor:
-        """The head's layers without parameters: pooled and flattened maps [n, d]."""
+        """Apply the head's layers that have no parameters: return pooled and flattened maps [n, d]."""
         return self._head[: self._first](maps)
 
     def _apply_dense(self, features: torch.Tensor) -> torch.Tensor:
@@ -155,57 +160,59 @@ class CIAO(Method):
 
     @property
     def _first(self) -> int:
-        return next(place for place, layer in enumerate(self._head) if isinstance(layer, nn.Linear))
+        return next(index for index, layer in enumerate(self._head) if isinstance(layer, nn.Linear))
 
     def get_contrasted(self, outputs: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-        """What the contrastive loss looks at, [n, d]."""
+        """Return the input of the contrastive loss, [n, d]."""
         if self.settings.features == "softmax":
             return TARGETS[self.task.target].compute_predictions(outputs)
         return self.modules["contrast"](maps) if self.settings.features == "head" else maps.flatten(1)
 
     def get_frozen_features(self, pixels: torch.Tensor) -> Batch | None:
-        """`compute_frozen` of all images, from what this process has kept; None where nothing is frozen, or it is too much to keep."""
+        """Return `compute_frozen` of all images, cached in this process; None if nothing is frozen or the result is too large."""
         settings = self.settings
         if settings.regime == "Full":
             return None
         if self._name is None:
             self.encoder.eval()
-            moves = {id(each) for each in self.get_trained_modules().parameters()}
-            still = [each for each in self.encoder.state_dict(keep_vars=True).values() if id(each) not in moves]
+            trained_ids = {id(parameter) for parameter in self.get_trained_modules().parameters()}
+            frozen = [tensor for tensor in self.encoder.state_dict(keep_vars=True).values() if id(tensor) not in trained_ids]
             pooled = settings.regime == "DL" and not settings.mask and settings.head.pool
-            how = (settings.encoder, settings.regime, settings.regime == "DL" and settings.mask, pooled, str(self.execution))
-            self._name = f"{how} {feature_cache.hash_tensors(still)}"
+            part = (settings.encoder, settings.regime, settings.regime == "DL" and settings.mask, pooled, str(self.execution))
+            self._name = f"{part} {feature_cache.hash_tensors(frozen)}"
         return feature_cache.get_or_compute(self._name, pixels, self.compute_frozen)
 
     @torch.no_grad()
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
         self.modules.eval()
-        kept, found = self.get_frozen_features(pixels), []
+        features, outputs = self.get_frozen_features(pixels), []
         for start in range(0, len(pixels), feature_cache.BATCH):
-            chosen = slice(start, start + feature_cache.BATCH)
-            found.append(
+            batch_slice = slice(start, start + feature_cache.BATCH)
+            outputs.append(
                 self.compute_outputs(
-                    tuple(each[chosen] for each in kept) if kept else self.compute_frozen(normalise_images(pixels[chosen]))
+                    tuple(tensor[batch_slice] for tensor in features)
+                    if features
+                    else self.compute_frozen(normalise_images(pixels[batch_slice]))
                 )[0]
             )
-        return torch.cat(found)
+        return torch.cat(outputs)
 
 
 class Network(nn.Module):
-    """Encoder, mask where there is one, and decision layer as one: float images [n, c, s, s] to outputs [n, k]."""
+    """Encoder, mask if there is one, and decision layer as one module: float images [n, c, s, s] to outputs [n, k]."""
 
     def __init__(self, encoder: Convolutional, mask: Inhibition | None, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.mask, self.head = encoder, mask, head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        before = self.encoder.compute_trunk(images)
-        u = self.encoder.compute_last_map(before)
-        return self.head(u if self.mask is None else self.mask(u, self.encoder.get_last_input(before)))
+        trunk_output = self.encoder.compute_trunk(images)
+        u = self.encoder.compute_last_map(trunk_output)
+        return self.head(u if self.mask is None else self.mask(u, self.encoder.get_last_input(trunk_output)))
 
 
 class CIAOPhase(Phase):
-    """One step a batch on the decision loss, and on the contrastive loss where there is a mask."""
+    """Each step trains on one batch: on the decision loss, and on the contrastive loss if there is a mask."""
 
     name = "fit"
 
@@ -217,15 +224,19 @@ class CIAOPhase(Phase):
         method.modules.requires_grad_(False)
         self.model.requires_grad_(True)
         method.modules.eval()
-        self.masks = [each for name, module in self.model.named_children() if name in ("mask", "contrast") for each in module.parameters()]
-        self.others = [each for each in self.model.parameters() if not any(each is mine for mine in self.masks)]
-        every = [*self.masks, *self.others]
+        self.masks = [
+            parameter for name, module in self.model.named_children() if name in ("mask", "contrast") for parameter in module.parameters()
+        ]
+        self.others = [
+            parameter for parameter in self.model.parameters() if not any(parameter is mask_parameter for mask_parameter in self.masks)
+        ]
+        parameters = [*self.masks, *self.others]
         self.optimizer = (
             torch.optim.SGD(
-                every, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov and settings.momentum > 0, fused=True
+                parameters, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov and settings.momentum > 0, fused=True
             )
             if settings.optimizer == "SGD"
-            else torch.optim.Adam(every, lr=settings.lr, fused=True)
+            else torch.optim.Adam(parameters, lr=settings.lr, fused=True)
         )
         self.batch = min(settings.batch, len(self.train_images.labels))
         self.kept = method.get_frozen_features(self.train_images.pixels)
@@ -249,28 +260,28 @@ class CIAOPhase(Phase):
             self.update_parameters(decision, self.others)
             return {"train/loss": decision.detach()}
         if method.settings.update == "joint":
-            decision, contrast, alone = self.compute_losses(batch, labels, values)
+            decision, contrast, unpaired = self.compute_losses(batch, labels, values)
             self.update_parameters(decision + contrast, [*self.masks, *self.others])
         else:
-            _, contrast, alone = self.compute_losses(batch, labels, values)
+            _, contrast, unpaired = self.compute_losses(batch, labels, values)
             self.update_parameters(contrast, self.masks)
             decision, _, _ = self.compute_losses(batch, labels, values)
             self.update_parameters(decision, self.others)
         decision, contrast = decision.detach(), contrast.detach()
-        logs = {"train/decision": decision, "train/contrast": contrast, "train/alone": alone, "mask/a": method.mask.a.detach().mean()}
+        logs = {"train/decision": decision, "train/contrast": contrast, "train/alone": unpaired, "mask/a": method.mask.a.detach().mean()}
         return {"train/loss": decision + contrast, **logs}
 
     def get_batch(self, rows: torch.Tensor) -> Batch:
-        """What `CIAO.compute_frozen` gives of these images."""
+        """Return the values of `CIAO.compute_frozen` for these images."""
         if self.kept is not None:
-            return tuple(each[rows] for each in self.kept)
+            return tuple(tensor[rows] for tensor in self.kept)
         with torch.no_grad(), self.method.execution.autocast(self.method.task.device):
             return self.method.compute_frozen(normalise_images(self.train_images.pixels[rows]))
 
     def compute_losses(
         self, batch: Batch, labels: torch.Tensor, values: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The decision loss, the contrastive loss (0 without a mask), and the share of images that are alike to no other."""
+        """Return decision loss, contrastive loss, and share of images whose label no other has; without a mask the last two are 0."""
         method, settings = self.method, self.method.settings
         with method.execution.autocast(method.task.device):
             outputs, maps = method.compute_outputs(batch)
@@ -281,7 +292,7 @@ class CIAOPhase(Phase):
         return decision, *ciao_loss(compared, labels, settings.temperature, settings.denominator, settings.reduction)
 
     def update_parameters(self, loss: torch.Tensor, parameters: list[nn.Parameter]) -> None:
-        """A step of these parameters alone: the optimiser passes over what has no gradient."""
+        """Make a step of these parameters only: the optimiser skips parameters without a gradient."""
         self.optimizer.zero_grad(set_to_none=True)
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
             parameter.grad = gradient
@@ -295,13 +306,13 @@ class CIAOPhase(Phase):
 
 
 def _pool_frames(maps: torch.Tensor) -> torch.Tensor:
-    """Maps [n, c, h, w], of clips [n, frames, c, h, w], as [n, c, h, w]."""
+    """Return maps [n, c, h, w]; maps of clips [n, frames, c, h, w] are averaged over the frames."""
     return maps.mean(1) if maps.ndim == 5 else maps
 
 
 @torch.no_grad()
 def _get_map_shape(encoder: Convolutional, task: Task) -> tuple[int, int, int]:
-    """Of the last map: channels, height, width."""
+    """Return channels, height and width of the last map."""
     training = encoder.training
     encoder.eval()
     maps = encoder.compute_last_map(encoder.compute_trunk(torch.zeros(1, task.channels, task.size, task.size)))

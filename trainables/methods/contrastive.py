@@ -1,4 +1,4 @@
-"""What SimCLR and SupCon share: contrastive training of the encoder, then a linear probe on it (Virgolin et al. 2022, section 3.2)."""
+"""The common part of SimCLR and SupCon: contrastive training of the encoder, then a linear probe (Virgolin et al. 2022, section 3.2)."""
 
 import math
 from abc import abstractmethod
@@ -17,30 +17,30 @@ from trainables.methods.recipe import Encoding, PoolPhase, Recipe, SGDPhase, enc
 from trainables.models.heads import Projection
 
 COLLAPSED = 0.1
-"""spread of the normalised projections below which an encoder tells images apart no more (1: spread over the sphere, 0: one point)"""
+"""spread of the normalised projections below which the encoder no longer separates images (1: spread over the sphere, 0: one point)"""
 
 
 class ContrastiveRecipe(Recipe):
     """Settings of SimCLR and SupCon."""
 
     temperature: float = Field(0.07, gt=0)
-    """silent in the text; the cited recipe's"""
+    """not stated in the paper; the cited recipe's value"""
     hidden: int = Field(512, ge=1)
     """width of the projection's hidden layer"""
     projection: int = Field(128, ge=2)
     probe_epochs: int = Field(50, ge=1)
     probe_lr: float = Field(1e-4, gt=0)
-    """the text's; where a smaller scale has too few steps for it, one at which the probe converges"""
+    """the paper's value; a smaller scale with too few steps for it sets one at which the probe converges"""
 
 
 class ContrastivePhase(PoolPhase):
-    """Pairs of views are told apart from all others in the batch."""
+    """Trains the encoder to tell pairs of views apart from all other views in the batch."""
 
     method: "Contrastive"
     views = 2
 
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """First views, then second views, uint8 [2n, c, s, s]; labels [n]."""
+        """Return the first views, then the second views, uint8 [2n, c, s, s]; labels [n]."""
         return self.pool.views[rows].transpose(0, 1).flatten(0, 1), self.pool.labels[rows]
 
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
@@ -49,14 +49,14 @@ class ContrastivePhase(PoolPhase):
         return loss, {"train/spread": measure_feature_spread(projections.detach())} | logs
 
     def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
-        last, level = rows[-1], math.log(self.batch * 2 - 1)
+        last, uniform_loss = rows[-1], math.log(self.batch * 2 - 1)
         if last["train/spread"] < COLLAPSED:
-            return [f"collapsed: spread {last['train/spread']:.2f}, loss {last['train/loss']:.2f} of ln(b-1) = {level:.2f}"]
+            return [f"collapsed: spread {last['train/spread']:.2f}, loss {last['train/loss']:.2f} of ln(b-1) = {uniform_loss:.2f}"]
         return []
 
 
 class LinearProbePhase(SGDPhase):
-    """A linear layer on the frozen encoder (evaluation mode throughout), by cross-entropy on the target's crafted images."""
+    """Trains a linear layer on the frozen encoder (in evaluation mode throughout) by cross-entropy on the target's augmented images."""
 
     method: "Contrastive"
     compiles = False
@@ -80,7 +80,7 @@ class LinearProbePhase(SGDPhase):
         return self.features[rows], self.labels[rows]
 
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        with torch.autocast(inputs.device.type, enabled=False):  # one small product: a cast takes longer than it saves
+        with torch.autocast(inputs.device.type, enabled=False):  # one small matrix product: a cast takes longer than it saves
             return functional.cross_entropy(self.model(inputs), labels), {}
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
@@ -89,23 +89,23 @@ class LinearProbePhase(SGDPhase):
         return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(logits, self.method.task.val.labels)}
 
     def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
-        """Not converged: at full rate the last fifth of the epochs, on average, won a tenth of all that was won."""
-        fall = round(min(self.method.settings.milestones, default=1.0) * self.epochs)
-        losses = [row["train/loss"] for row in rows[:fall]]
+        """Warn if the probe has not converged: at the full rate, the last fifth of the epochs brings over a tenth of the total gain."""
+        full_rate_epochs = round(min(self.method.settings.milestones, default=1.0) * self.epochs)
+        losses = [row["train/loss"] for row in rows[:full_rate_epochs]]
         fifth = len(losses) // 5
         if not fifth:
             return ["probe not converged: too few epochs to tell"]
-        late = (sum(losses[-2 * fifth : -fifth]) - sum(losses[-fifth:])) / fifth  # means, for single epochs jump at a high rate
+        late_gain = (sum(losses[-2 * fifth : -fifth]) - sum(losses[-fifth:])) / fifth  # means: single epochs fluctuate at a high rate
         chance = math.log(len(self.method.task.classes))
-        won = chance - losses[-1]
-        if won <= 0 or max(won / 10, losses[0] - losses[-1]) < 0.01 * chance:  # luck of the start alone can win a little
+        gain = chance - losses[-1]
+        if gain <= 0 or max(gain / 10, losses[0] - losses[-1]) < 0.01 * chance:  # a lucky initialisation can gain a little
             return [f"probe not converged: its loss went from {losses[0]:.2f} to {losses[-1]:.2f}, chance's is {chance:.2f}"]
-        share = late / won
+        share = late_gain / gain
         return [f"probe not converged: {share:.0%} of its gain came in the last fifth of the epochs at full rate"] if share > 0.1 else []
 
 
 class Contrastive(Encoding):
-    """An encoder trained with a projection that is then discarded, and a probe."""
+    """Trains an encoder with a projection that is then discarded, and a linear probe."""
 
     settings: ContrastiveRecipe
 
@@ -115,7 +115,7 @@ class Contrastive(Encoding):
 
     @abstractmethod
     def compare_projections(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        """The loss of projections [2n, d] (first views, then second views) of items with labels [n], and what else to log."""
+        """Return the loss of projections [2n, d] (first views, then second views) of items with labels [n], and further values to log."""
 
     def build_phases(self) -> list[Phase]:
         settings = self.settings

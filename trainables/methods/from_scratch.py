@@ -1,4 +1,4 @@
-"""A network trained by cross-entropy and Adam on affinely augmented faces (Goghberg et al. 2019; Breuer & Kimmel 2017)."""
+"""Training from scratch by cross-entropy and Adam on affinely augmented faces (Goghberg et al. 2019; Breuer & Kimmel 2017)."""
 
 from typing import Any, ClassVar, Literal, cast
 
@@ -17,26 +17,26 @@ from trainables.streams import make_generator
 
 
 class CNNRecipe(MethodSettings):
-    """Settings of the routes; the defaults are the cited network's, what both texts are silent on is marked."""
+    """Settings; the defaults are the cited network's. Settings that neither paper states are marked."""
 
     encoder: str = "ronnet"
     encoder_settings: dict[str, Any] = Field(default_factory=dict)
-    """the network's own, such as {"widths": [64, 128, 256]}"""
+    """the network's own settings, such as {"widths": [64, 128, 256]}"""
     augment: Literal["affine", "none"] = "affine"
-    """whether each epoch sees every image moved anew"""
+    """affine: each epoch transforms every image anew; none: no augmentation"""
     affine: Affine = Affine()
     batch: int = Field(64, ge=2)
-    """images a step; silent"""
+    """images per step; not stated"""
     epochs: int = Field(50, ge=1)
-    """silent"""
+    """not stated"""
     lr: float = Field(1e-3, gt=0)
-    """Adam's"""
+    """Adam's learning rate"""
     decay: float = Field(1e-5, ge=0)
-    """after t steps the rate is lr / (1 + decay t)"""
+    """after t steps the learning rate is lr / (1 + decay t)"""
 
 
 class AdamPhase(Phase):
-    """Epochs of full batches over the training images; the epoch of the best validation accuracy is kept."""
+    """Epochs of full batches over the training images; the epoch with the best validation accuracy is kept."""
 
     name = "fit"
 
@@ -54,20 +54,20 @@ class AdamPhase(Phase):
         recipe, images, seed = self.method.settings, self.method.task.train, self.method.seed
         count = len(images.rows)
         self.order = torch.from_numpy(make_generator(seed, "order", epoch).permutation(count)).to(images.labels.device)
-        moves = draw_affine(count, recipe.affine, make_generator(seed, "affine", epoch)) if recipe.augment == "affine" else None
-        self.moves = None if moves is None else moves.to(images.labels.device)
+        transforms = draw_affine(count, recipe.affine, make_generator(seed, "affine", epoch)) if recipe.augment == "affine" else None
+        self.moves = None if transforms is None else transforms.to(images.labels.device)
         self.steps = max(1, count // recipe.batch)
         self.past = epoch * self.steps
-        self.method.modules.eval()  # what does not move computes as in evaluation; the loop sets what moves to training
+        self.method.modules.eval()  # frozen modules stay in evaluation mode; the loop sets the trained module to training mode
         return self.steps
 
     def train_step(self, step: int) -> Logs:
         recipe, train = self.method.settings, self.method.task.train
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr / (1 + recipe.decay * (self.past + step))
-        some = slice(step * recipe.batch, (step + 1) * recipe.batch)
-        rows = self.order[some]
-        pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], self.moves[some])
+        batch_slice = slice(step * recipe.batch, (step + 1) * recipe.batch)
+        rows = self.order[batch_slice]
+        pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], self.moves[batch_slice])
         with self.method.execution.autocast(self.method.task.device):
             scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise_images(pixels)))
         loss = functional.cross_entropy(scores.float(), train.labels[rows])
@@ -86,7 +86,7 @@ class AdamPhase(Phase):
 
 @METHODS.register("from_scratch")
 class FromScratch(Method):
-    """The whole network, from random weights, on one population: adults only or children only, as the task says."""
+    """Trains the whole network from random weights on one population: adults only or children only, as the task says."""
 
     Settings: ClassVar[type[CNNRecipe]] = CNNRecipe
     settings: CNNRecipe

@@ -1,4 +1,4 @@
-"""Transfer learning: a parent's convolutions as they are, its dense part trained on (Goghberg et al. 2019, using transfer learning)."""
+"""Transfer learning: a parent's convolutions stay fixed, its dense part is trained on (Goghberg et al. 2019, using transfer learning)."""
 
 from typing import ClassVar, Literal
 
@@ -10,17 +10,17 @@ from trainables.methods.method import METHODS, Phase
 
 
 class FrozenRecipe(CNNRecipe):
-    """Settings of the transfer route."""
+    """Settings of transfer learning."""
 
     dense: Literal["adapted", "fresh"] = "adapted"
-    """whether the dense part starts as the parent's or from random weights"""
+    """initial values of the dense part. adapted: the parent's; fresh: random weights"""
 
 
 @METHODS.register("frozen")
 class Frozen(FromScratch):
-    """The dense layers alone move: of an encoder its part `connected`, where it has one, and the classifier.
+    """Trains the dense layers only: the encoder's part `connected`, where it has one, and the classifier.
 
-    All else, running statistics of normalisations included, stays what the parent left, byte for byte.
+    Everything else, including the running statistics of normalisation layers, keeps the parent's values byte for byte.
     """
 
     Settings: ClassVar[type[FrozenRecipe]] = FrozenRecipe
@@ -33,7 +33,7 @@ class Frozen(FromScratch):
 
     def build_phases(self) -> list[Phase]:
         encoder = self.modules["encoder"]
-        moving = nn.ModuleDict({"classifier": self.modules["classifier"]})
+        trained = nn.ModuleDict({"classifier": self.modules["classifier"]})
         if isinstance(connected := getattr(encoder, "connected", None), nn.Module):
-            moving["connected"] = connected
-        return [AdamPhase(self, moving)]
+            trained["connected"] = connected
+        return [AdamPhase(self, trained)]

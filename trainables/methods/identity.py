@@ -1,4 +1,4 @@
-"""Identity: an encoder taught to tell persons apart (Cao et al. 2018), or loaded from a file."""
+"""Identity: an encoder that is trained to tell persons apart (Cao et al. 2018), or loaded from a file."""
 
 from typing import Any, Literal
 
@@ -10,21 +10,21 @@ from trainables.models.weights import Weights
 
 
 class IdentityRecipe(Recipe):
-    """Settings of supervised learning on persons; silent in the text."""
+    """Settings of supervised learning on persons; the paper does not state them."""
 
     encoder: str = "vgg_face"
-    """the network, the text's by default"""
+    """the network; the default is the paper's"""
     ratio: int = 1
-    """passes over the images that an epoch has"""
+    """passes over the images per epoch"""
     pool: Literal["fixed", "fresh"] = "fresh"
-    """fresh: images are crafted anew for each epoch"""
+    """fresh: images are augmented anew for each epoch"""
     weights: Weights | None = None
-    """a file of the encoder's weights (state dict, safetensors, Keras' npz or h5): it is loaded, and nothing of it is trained"""
+    """a file of the encoder's weights (state dict, safetensors, Keras' npz or h5); they are loaded, and the encoder is not trained"""
 
 
 @METHODS.register("identity")
 class IdentityPretraining(Supervised):
-    """Cross-entropy over persons; the encoder that results is accepted only if it tells them apart better than raw pixels."""
+    """Cross-entropy over persons. The resulting encoder is accepted only if it tells persons apart better than raw pixels do."""
 
     Settings = IdentityRecipe
     settings: IdentityRecipe
@@ -35,5 +35,5 @@ class IdentityPretraining(Supervised):
             settings.weights.load_into(self.modules["encoder"])
 
     def build_phases(self) -> list[Phase]:
-        trained = [] if self.settings.weights else super().build_phases()
-        return [*trained, AcceptancePhase(self, needed=not self.settings.weights)]
+        training_phases = [] if self.settings.weights else super().build_phases()
+        return [*training_phases, AcceptancePhase(self, needed=not self.settings.weights)]

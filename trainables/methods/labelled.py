@@ -1,4 +1,4 @@
-"""Supervised learning on a transfer task: the labelled images alone, and with the gate's labels, too (Florea et al. 2019, tables 1-3)."""
+"""Supervised learning on a transfer task, with or without the gate's labels (Florea et al. 2019, tables 1-3)."""
 
 from torch.nn import functional
 
@@ -11,11 +11,11 @@ class LabelledRecipe(TransferRecipe):
     """Settings of supervised learning."""
 
     with_gate: bool = False
-    """train on the gate set, too: what the labels that annealed label transfer decides by are worth as labels"""
+    """train on the gate set as well: this measures what the gate labels of annealed label transfer are worth as training labels"""
 
 
 class LabelledPhase(TransferPhase):
-    """One step on the loss of a labelled batch."""
+    """Each step descends on the loss of a labelled batch."""
 
     def train_step(self, step: int) -> Logs:
         images, labels = self.labelled[step]
@@ -26,7 +26,7 @@ class LabelledPhase(TransferPhase):
 
 @METHODS.register("labelled")
 class Labelled(TransferMethod):
-    """Cross-entropy on labelled images; the unlabelled ones are not looked at."""
+    """Cross-entropy on the labelled images; the unlabelled images are not used."""
 
     Settings = LabelledRecipe
     settings: LabelledRecipe

@@ -1,4 +1,4 @@
-"""Method and Phase: what the training loop asks of a way to train. A method is one file: its settings, its phases, its loss."""
+"""Method and Phase: the interface between the training loop and a way to train. A method is one file: its settings, phases and loss."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -20,50 +20,50 @@ class MethodSettings(Settings):
     """Settings that every method has."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: the fastest arithmetic by measurement, bf16 and compiled steps included; fp32 or bf16: eager, the same bits wherever it runs
-    on a machine of the kind"""
+    """auto: the execution configuration that measures fastest, bf16 and compiled steps included. fp32 or bf16: eager steps, with
+    bit-identical results on all machines of the same kind"""
 
 
 class Phase(ABC):
-    """Part of a training: some epochs in which one module moves. The loop drives it; it never reads a clock or a file.
+    """Part of a training: a number of epochs that train one module. The loop drives a phase; a phase reads neither a clock nor a file.
 
-    The order of calls is `begin_phase`; for each epoch `start_epoch`, which returns the number of steps, `train_step` that often, and
-    `finish_epoch`; then `list_warnings`.
+    The order of calls is `begin_phase`; for each epoch `start_epoch`, which returns the number of steps, `train_step` that many times,
+    and `finish_epoch`; then `list_warnings`.
     """
 
     name: str
     epochs: int
     model: nn.Module
-    """what moves; of it the epoch with the best validation accuracy is kept, where `finish_epoch` gives one"""
+    """the module that is trained; its state at the epoch with the best validation score is kept, if `finish_epoch` returns a score"""
     optimizer: torch.optim.Optimizer
 
     @abstractmethod
     def begin_phase(self) -> None:
-        """Make the optimiser, and what an epoch needs. The modules already hold the values to begin (or to go on) with."""
+        """Create the optimiser and what the epochs need. The modules already hold the values to start (or to resume) from."""
 
     @abstractmethod
     def start_epoch(self, epoch: int) -> int:
-        """Make ready an epoch, the same whenever it is asked for; returns its number of steps."""
+        """Prepare an epoch and return its number of steps. Calls with the same epoch prepare the same epoch."""
 
     @abstractmethod
     def train_step(self, step: int) -> Logs:
-        """One optimisation step. Returns scalars on the device (0-d tensors): reading them here would make a GPU wait."""
+        """Run one optimisation step. Return scalars on the device (0-d tensors): reading them here would make a GPU wait."""
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
-        """Measure at an epoch's end; `val/score`, or else `val/accuracy`, selects, where it is given."""
+        """Return measurements at an epoch's end. `val/score`, or without it `val/accuracy`, selects the epoch, if it is given."""
         return {}
 
     def summarise_phase(self, rows: list[dict[str, Any]]) -> dict[str, float]:
-        """Numbers about the phase as a whole that belong into the result; asked of the last phase. `rows` is its history."""
+        """Return numbers about the whole phase for the result. The loop asks only the last phase. `rows` is its history."""
         return {}
 
     def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
-        """Warnings a reader of the result must see; `rows` is the history of this phase."""
+        """Return the warnings that a reader of the result must see. `rows` is the history of this phase."""
         return []
 
 
 class Method(ABC):
-    """A way to train: made for one cell, it holds every module and tells its phases."""
+    """A way to train. An instance is made for one cell, holds all modules and builds its phases."""
 
     Settings: ClassVar[type[MethodSettings]]
     version: ClassVar[int] = 1
@@ -72,32 +72,32 @@ class Method(ABC):
     def __init__(self, settings: Any, task: Task, seed: int) -> None:
         self.settings, self.task, self.seed = settings, task, seed
         self.execution = REFERENCE
-        """how its phases compute; whoever makes it may choose another before they begin"""
+        """how the phases compute; the creator of the method may set another configuration before they begin"""
         self.shard = ALONE
-        """which part of it this process trains, where several do"""
+        """the part of the training that this process computes, where several processes train one cell"""
         self.modules = nn.ModuleDict()
-        """all that a checkpoint holds"""
+        """everything that a checkpoint holds"""
 
     @abstractmethod
     def build_phases(self) -> list[Phase]:
-        """In order. Built before the first begins: what one takes over from another it takes in `begin_phase`."""
+        """Return the phases in order. All are built before the first begins: a phase takes values over from another in `begin_phase`."""
 
     def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
-        """Take over the parameters that the parent's checkpoint holds, by their names in `modules`, before the first phase begins."""
+        """Take over the parameters of the parent's checkpoint, by their names in `modules`, before the first phase begins."""
         raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit_parameters`")
 
     def build_network(self) -> nn.Module:
-        """What maps float images as networks take them to class scores, gradients and all: for pictures of what it looks at."""
+        """Return a module that maps normalised float images to class scores and propagates gradients, for saliency maps."""
         return nn.Sequential(OrderedDict(encoder=self.modules["encoder"], classifier=self.modules["classifier"]))
 
     def describe_training(self) -> dict[str, Any]:
-        """What a result tells of this training besides: plain values by name."""
+        """Return further plain values by name that the result reports about this training."""
         return {}
 
     @abstractmethod
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Class scores, or what else the task's target predicts from, [n, outputs], of images (uint8 [n, c, s, s]; of clips
-        [n, frames, c, s, s]) in evaluation mode."""
+        """Return class scores, or the outputs that the task's target predicts from, [n, outputs], of images (uint8 [n, c, s, s]; of
+        clips [n, frames, c, s, s]) in evaluation mode."""
 
 
 METHODS: Registry[type[Method]] = Registry("method", "trainables.methods")

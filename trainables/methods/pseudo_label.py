@@ -1,4 +1,4 @@
-"""PL: pseudo-labels (Lee 2013): the network's own most likely class as the label of an unlabelled image, at a weight that ramps up."""
+"""PL: pseudo-labels (Lee 2013). The network's most likely class is the label of an unlabelled image, with a weight that ramps up."""
 
 from typing import ClassVar
 
@@ -11,12 +11,12 @@ from trainables.methods.transfer import TransferMethod, TransferPhase, TransferR
 
 
 class PseudoLabelRecipe(TransferRecipe):
-    """Settings of pseudo-labels; silent in the text, so Lee's."""
+    """Settings of pseudo-labels; the paper does not state them, so the defaults are Lee's."""
 
     weight: float = Field(3.0, ge=0)
-    """of the unlabelled loss, once it is ramped up"""
+    """weight of the unlabelled loss after the ramp"""
     ramp: tuple[float, float] = (0.1, 0.6)
-    """shares of the epochs at which the weight leaves 0 and is reached; Lee's epochs 100 and 600, taken as of 1,000"""
+    """shares of the epochs at which the weight leaves 0 and reaches its full value; Lee's epochs 100 and 600, taken as of 1,000"""
 
     def get_weight(self, epoch: int) -> float:
         low, high = (share * self.epochs for share in self.ramp)
@@ -24,7 +24,7 @@ class PseudoLabelRecipe(TransferRecipe):
 
 
 class RampPhase(TransferPhase):
-    """One step on the loss of a labelled and the weighted loss of an unlabelled batch."""
+    """Each step descends on the loss of a labelled batch plus the weighted loss of an unlabelled batch."""
 
     method: "PseudoLabel"
 
@@ -34,16 +34,16 @@ class RampPhase(TransferPhase):
         return steps
 
     def train_step(self, step: int) -> Logs:
-        (images, labels), (others, truth) = self.labelled[step], self.unlabelled[step]
+        (images, labels), (unlabelled_images, truth) = self.labelled[step], self.unlabelled[step]
         loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
         with keep_running_statistics(self.method.modules):
-            scores = self.method.compute_class_scores(others)
+            scores = self.method.compute_class_scores(unlabelled_images)
         pseudo = scores.detach().argmax(1)
-        unlabelled = functional.cross_entropy(scores, pseudo)
-        self.update_parameters(loss + self.weight * unlabelled)
+        unlabelled_loss = functional.cross_entropy(scores, pseudo)
+        self.update_parameters(loss + self.weight * unlabelled_loss)
         return {
             "train/loss": loss.detach(),
-            "pool/loss": unlabelled.detach(),
+            "pool/loss": unlabelled_loss.detach(),
             "pool/weight": self.weight,
             **self.measure_pseudo_accuracy(pseudo, truth),
         }
@@ -51,7 +51,7 @@ class RampPhase(TransferPhase):
 
 @METHODS.register("pseudo_label")
 class PseudoLabel(TransferMethod):
-    """Labelled and pseudo-labelled images together, whatever domain the latter are of."""
+    """Labelled and pseudo-labelled images together, whatever the domain of the latter."""
 
     Settings: ClassVar[type[PseudoLabelRecipe]] = PseudoLabelRecipe
     settings: PseudoLabelRecipe

@@ -1,4 +1,4 @@
-"""Recipe: what the study's methods share: a network, crafted images, SGD whose rate falls in steps (Virgolin et al. 2022, section 3.2)."""
+"""Recipe: the network, augmented images and SGD with step decay that the study's methods share (Virgolin et al. 2022, section 3.2)."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal, cast
@@ -19,37 +19,37 @@ from trainables.streams import make_generator
 
 
 class Recipe(MethodSettings):
-    """Settings of every method of the study; the defaults are its text's (section 3.2)."""
+    """Settings of every method of the study; the defaults are the paper's (section 3.2)."""
 
     encoder: str = "resnet18"
     encoder_settings: dict[str, Any] = Field(default_factory=dict)
-    """the network's own, such as {"stem": "imagenet"}"""
+    """the network's own settings, such as {"stem": "imagenet"}"""
     domain: Domain = "c"
-    """whose images are trained on: c, c+a or c<-a"""
+    """domain of the training images: c, c+a or c<-a"""
     ratio: int = Field(5, ge=1)
-    """augmentation ratio: how many passes over the training set craft the pool"""
+    """augmentation ratio: the number of passes over the training set that make up the pool"""
     pool: Literal["fixed", "fresh"] = "fixed"
-    """fixed: crafted once for all epochs; fresh: anew for each"""
+    """fixed: augmented once for all epochs; fresh: augmented anew for each epoch"""
     augmentation: Augmentation = Augmentation()
     batch: int = Field(32, ge=2)
-    """augmented images a step, all views counted"""
+    """augmented images per step, all views counted"""
     devices: int = Field(1, ge=1)
-    """so many workers train a cell together, each on its share of every batch (ours): for networks too large for one. The same numbers to
-    rounding, but for batch normalisation, which then knows its own share's statistics alone"""
+    """number of workers that train a cell together, each on its shard of every batch, for networks too large for one device; not in the
+    paper. Results equal one worker's to rounding, except for batch normalisation, which uses only its own shard's statistics"""
     epochs: int = Field(250, ge=1)
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
-    """silent in the text; the cited recipe's"""
+    """not stated in the paper; the cited recipe's value"""
     milestones: tuple[float, ...] = (0.7, 0.8, 0.9)
-    """after these shares of the epochs the rate falls to a tenth"""
+    """shares of the epochs after which the learning rate falls to a tenth"""
 
     def get_learning_rate(self, epoch: int, epochs: int, lr: float) -> float:
         return lr * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
 
 
 class Encoding(Method):
-    """A method with an encoder, a linear classifier on it, and a pool of crafted images."""
+    """A method with an encoder, a linear classifier on it, and a pool of augmented images."""
 
     settings: Recipe
     domains: ClassVar[tuple[Domain, ...]] = ("c", "c+a")
@@ -65,7 +65,7 @@ class Encoding(Method):
         self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
 
     def build_pool(self, views: int, epoch: int) -> Pool:
-        """The pool of an epoch; a fixed one is the same for all."""
+        """Return the pool of an epoch; a fixed pool is the same for all epochs."""
         settings, task = self.settings, self.task
         rng = make_generator(self.seed, "pool", "fixed" if settings.pool == "fixed" else epoch)
         partner = next(iter(task.partners.values()), None)
@@ -77,7 +77,7 @@ class Encoding(Method):
 
 @torch.no_grad()
 def encode_images(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
-    """Features float32 [n, d] of images (uint8 [n, c, s, s]); evaluation mode, nothing in the encoder changes."""
+    """Return features float32 [n, d] of images (uint8 [n, c, s, s]) in evaluation mode; the encoder does not change."""
     training = encoder.training
     encoder.eval()
     features = torch.cat([encoder(normalise_images(part)) for part in pixels.split(batch)]).float()
@@ -90,10 +90,10 @@ def measure_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 class SGDPhase(Phase):
-    """Epochs of SGD over shuffled items in full batches; the items left over at an epoch's end are others every time."""
+    """Epochs of SGD over shuffled items in full batches. Each epoch leaves over different items at its end."""
 
     compiles: ClassVar[bool] = True
-    """whether there is anything in the loss that a compiler could fuse"""
+    """whether the loss contains anything that a compiler could fuse"""
 
     def __init__(self, name: str, method: Encoding, model: nn.Module, epochs: int, lr: float, batch: int) -> None:
         self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
@@ -107,15 +107,15 @@ class SGDPhase(Phase):
 
     @abstractmethod
     def prepare_items(self, epoch: int) -> int:
-        """Make ready the epoch's items; returns how many."""
+        """Prepare the epoch's items and return their number."""
 
     @abstractmethod
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and labels of the items in `rows`, as `compute_loss` takes them: of the same shapes for every batch."""
+        """Return inputs and labels of the items in `rows` as `compute_loss` takes them. All batches have the same shapes."""
 
     @abstractmethod
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        """The loss of a batch, and what else to log (detached)."""
+        """Return the loss of a batch and further values to log (detached)."""
 
     def start_epoch(self, epoch: int) -> int:
         items = self.prepare_items(epoch)
@@ -149,7 +149,7 @@ class SGDPhase(Phase):
 
 
 class PoolPhase(SGDPhase):
-    """Descent over the pool itself, each item in `views` views."""
+    """SGD over the pool itself, with `views` views of each item."""
 
     views: int
     pool: Pool

@@ -9,7 +9,7 @@ from trainables.methods.method import METHODS, Logs
 
 @METHODS.register("simclr")
 class SimCLR(Contrastive):
-    """The two views of an image attract each other; labels are not looked at."""
+    """The two views of an image attract each other; labels are not used."""
 
     Settings = ContrastiveRecipe
 

@@ -1,4 +1,4 @@
-"""SC: supervised contrastive learning (Khosla et al. 2020; Virgolin et al. 2022, equation 2), adults as augmentations included."""
+"""SC: supervised contrastive learning (Khosla et al. 2020; Virgolin et al. 2022, equation 2), also with adults as augmentations."""
 
 from typing import get_args
 
@@ -12,11 +12,11 @@ from trainables.methods.method import METHODS, Logs
 
 @METHODS.register("supcon")
 class SupCon(Contrastive):
-    """All views of one label attract each other; in the domain c<-a the second view is an adult's."""
+    """All views with the same label attract each other; in the domain c<-a the second view is an adult's."""
 
     Settings = ContrastiveRecipe
     domains = get_args(Domain)
 
     def compare_projections(self, projections: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        loss, alone = supcon_loss(projections, labels.repeat(2), self.settings.temperature)
-        return loss, {"train/alone": alone}
+        loss, unpaired = supcon_loss(projections, labels.repeat(2), self.settings.temperature)
+        return loss, {"train/alone": unpaired}

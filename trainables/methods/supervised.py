@@ -12,7 +12,7 @@ from trainables.methods.recipe import Encoding, PoolPhase, Recipe, measure_accur
 
 
 class SupervisedPhase(PoolPhase):
-    """Every image in one view; the epoch of the best validation accuracy is kept."""
+    """Each image has one view; the epoch with the best validation accuracy is kept."""
 
     method: "Supervised"
     views = 1
@@ -30,7 +30,7 @@ class SupervisedPhase(PoolPhase):
 
 @METHODS.register("supervised")
 class Supervised(Encoding):
-    """The classic route, on children alone (c) or with as many adults a pass (c+a)."""
+    """Standard supervised learning, on children alone (c) or with equally many adults per pass (c+a)."""
 
     Settings = Recipe
     phase_class: ClassVar[type[SupervisedPhase]] = SupervisedPhase

@@ -1,4 +1,4 @@
-"""What transfer methods share: a network, labelled and unlabelled batches, SGD whose rate falls twice (Florea et al. 2019, section 4)."""
+"""Common to transfer methods: a network, labelled and unlabelled batches, SGD with two rate drops (Florea et al. 2019, section 4)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,34 +19,34 @@ from trainables.streams import make_generator
 
 
 class TransferRecipe(MethodSettings):
-    """Settings of every transfer method; the defaults are the text's (section 4), what it is silent on is marked."""
+    """Settings of every transfer method; the defaults are the paper's (section 4). Settings that it does not state are marked."""
 
     encoder: str = "alexnet"
     encoder_settings: dict[str, Any] = Field(default_factory=dict)
-    """the network's own"""
+    """the network's own settings"""
     augmentation: Augmentation = Augmentation(jitter=0.0)
-    """silent in the text: crops and flips, drawn anew each epoch"""
+    """not stated in the paper: crops and flips, drawn anew each epoch"""
     batch: int = Field(64, ge=2)
-    """labelled images a step, and as many unlabelled ones; silent in the text"""
+    """labelled images per step, and as many unlabelled ones; not stated in the paper"""
     epochs: int = Field(150, ge=1)
     """passes over the labelled images"""
     lr: float = Field(1e-3, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    """silent in the text"""
+    """not stated in the paper"""
     weight_decay: float = Field(5e-4, ge=0)
-    """the text's L2 regularisation; its weight is silent"""
+    """the paper's L2 regularisation; its weight is not stated"""
     milestones: tuple[float, ...] = (1 / 3, 2 / 3)
-    """after these shares of the epochs the rate falls to a tenth"""
+    """shares of the epochs after which the learning rate falls to a tenth"""
 
     def get_learning_rate(self, epoch: int) -> float:
         return self.lr * 0.1 ** sum(epoch >= round(share * self.epochs) for share in self.milestones)
 
 
 class Batches:
-    """An epoch of full batches of some images, each image augmented anew; the same whenever it is asked for."""
+    """An epoch of full batches from a set of images, each image augmented anew. The same arguments give the same batches."""
 
     def __init__(self, images: Images, name: str, steps: int, recipe: TransferRecipe, seed: int, epoch: int) -> None:
-        """Random images, none again before all were seen; `name` tells apart what is drawn for one kind of images and another."""
+        """Images are drawn at random, none again before all were drawn. `name` separates the random streams of two sets of images."""
         order, count = make_generator(seed, "order", name, epoch), steps * recipe.batch
         rows = np.concatenate([order.permutation(len(images.rows)) for _ in range(-(-count // len(images.rows)))])[:count]
         self.batch, self.images = recipe.batch, images
@@ -56,14 +56,14 @@ class Batches:
         self.labels = images.labels[self.rows]
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Float [batch, c, s, s] as networks take them, and labels [batch]."""
-        chosen = slice(step * self.batch, (step + 1) * self.batch)
-        parameters = Parameters._make(each[chosen] for each in self.parameters)
-        return normalise_images(augment_images(self.images.pixels[self.rows[chosen]], parameters)), self.labels[chosen]
+        """Return normalised images, float [batch, c, s, s], and labels [batch]."""
+        batch_slice = slice(step * self.batch, (step + 1) * self.batch)
+        parameters = Parameters._make(parameter[batch_slice] for parameter in self.parameters)
+        return normalise_images(augment_images(self.images.pixels[self.rows[batch_slice]], parameters)), self.labels[batch_slice]
 
 
 class TransferMethod(Method):
-    """A network and what it is trained on: labelled images, and for most methods unlabelled ones."""
+    """A network and its training images: labelled ones, and for most methods unlabelled ones."""
 
     settings: TransferRecipe
     unlabelled_too: ClassVar[bool] = True
@@ -85,7 +85,7 @@ class TransferMethod(Method):
 
     @property
     def pool(self) -> Images:
-        """The unlabelled images. Their labels are the truth where it is known: to measure by, never to train on."""
+        """The unlabelled images. Their labels are the truth where it is known: they serve to measure by, never to train on."""
         return self.task.partners["pool"]
 
     @property
@@ -95,7 +95,7 @@ class TransferMethod(Method):
         return self.task.gate
 
     def compute_class_scores(self, images: torch.Tensor) -> torch.Tensor:
-        """Class scores float32 [n, classes] of float images [n, c, s, s], in whatever mode the network is in."""
+        """Return class scores float32 [n, classes] of float images [n, c, s, s], in the network's current mode."""
         with self.execution.autocast(self.task.device):
             return self.modules["classifier"](self.modules["encoder"](images)).float()
 
@@ -105,9 +105,9 @@ class TransferMethod(Method):
 
 @contextmanager
 def keep_running_statistics(network: nn.Module) -> Iterator[None]:
-    """Within it batches are normalised by their own statistics, and the running ones, which evaluation uses, stay what they are.
+    """Normalise batches by their own statistics inside the context; the running statistics, which evaluation uses, do not change.
 
-    Those of another domain would not suit the images that are selected and tested on (so in published pseudo-label code: USB's).
+    Statistics of another domain would not suit the images used for selection and test (USB's published pseudo-label code does the same).
     """
     layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in layers]
@@ -121,7 +121,7 @@ def keep_running_statistics(network: nn.Module) -> Iterator[None]:
 
 
 class TransferPhase(Phase):
-    """Epochs over the labelled images. An epoch has as many unlabelled batches as labelled ones, where the method wants any."""
+    """Epochs over the labelled images. An epoch has as many unlabelled batches as labelled ones, if the method uses any."""
 
     name = "fit"
 
@@ -153,7 +153,7 @@ class TransferPhase(Phase):
         self.optimizer.step()
 
     def measure_pseudo_accuracy(self, pseudo: torch.Tensor, truth: torch.Tensor) -> Logs:
-        """The pseudo-labels' accuracy where the truth is known; a step's number is so scaled that their mean is the epoch's accuracy."""
+        """Return the pseudo-labels' accuracy where the truth is known, scaled so that its mean over steps is the epoch's accuracy."""
         if not self.known:
             return {}
         steps = len(self.unlabelled.labels) // len(truth)

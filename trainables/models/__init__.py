@@ -1,4 +1,4 @@
-"""Networks: one file each, discovered; the one place where encoders register and are built."""
+"""Networks, one file each, found by discovery. Encoders are registered and built only here."""
 
 import inspect
 from typing import Any
@@ -12,17 +12,17 @@ ENCODERS: Registry[type[nn.Module]] = Registry("encoder", "trainables.models")
 encoder = ENCODERS.register
 """Register a class as the encoder of a name.
 
-It is built with `channels` (1 or 3), `size` (pixels) and its own settings, each a keyword with a default; it has an attribute
+The class is built with `channels` (1 or 3), `size` (pixels) and its own settings, which are keywords with defaults. It has an attribute
 `features` and maps float [n, channels, size, size] to [n, features].
 """
 encoders = ENCODERS.import_all
 
 
 def build_encoder(name: str, *, channels: int, size: int, **settings: Any) -> nn.Module:
-    """A freshly initialised encoder (torch's global generator decides: seed it). BadRequest names what is known."""
-    make = ENCODERS.find(name)
-    own = [setting for setting in inspect.signature(make).parameters if setting not in ("channels", "size")]
+    """Return a freshly initialised encoder, drawn from torch's global generator (seed it). BadRequest lists the known names."""
+    encoder_class = ENCODERS.find(name)
+    own_settings = [setting for setting in inspect.signature(encoder_class).parameters if setting not in ("channels", "size")]
     for setting in settings:
-        if setting not in own:
-            raise make_unknown_error(f"setting of {name}", setting, own)
-    return make(channels=channels, size=size, **settings)
+        if setting not in own_settings:
+            raise make_unknown_error(f"setting of {name}", setting, own_settings)
+    return encoder_class(channels=channels, size=size, **settings)

@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky 2014) with batch normalisation, which torchvision's has not (Florea et al. 2019, section 4)."""
+"""AlexNet (Krizhevsky 2014) with batch normalisation, which torchvision's lacks (Florea et al. 2019, section 4)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from trainables.registry import BadRequest
 _LAYERS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
 """channels, kernel, stride and padding of each convolution"""
 _POOLED = (0, 1, 4)
-"""convolutions that a 3x3 max-pool at stride 2 follows"""
+"""indices of the convolutions that a 3x3 max-pool at stride 2 follows"""
 _SIDE = 6
 
 
@@ -17,9 +17,8 @@ _SIDE = 6
 class AlexNet(nn.Module):
     """Float [n, channels, size, size], size 36 or more, to [n, 4096]; 57 M parameters at 224, 20 M at 48.
 
-    The widths are torchvision's; a convolution's bias is its normalisation's. Dropout in the fully connected part only. Small images
-    leave a last map of less than 6x6: it is taken as it is, for stretching it would repeat what it has at the price of 36 times the
-    weights.
+    The widths are torchvision's. The normalisation provides each convolution's bias. Only the fully connected part has dropout. Small
+    images give a last map smaller than 6x6. It is not enlarged: that would repeat its values at the price of 36 times the weights.
     """
 
     features = 4096
@@ -34,7 +33,7 @@ class AlexNet(nn.Module):
             layers += [nn.Conv2d(channels, width, kernel, stride, padding, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels, side = width, (side + 2 * padding - kernel) // stride + 1
             if number in _POOLED:
-                layers.append(nn.MaxPool2d(3, 2, ceil_mode=True))  # at 224 nothing is rounded; at 48 a map of 2x2 is pooled still
+                layers.append(nn.MaxPool2d(3, 2, ceil_mode=True))  # at 224 nothing is rounded; at 48 a 2x2 map can still be pooled
                 side = max(1, -(-(side - 3) // 2) + 1)
         for layer in layers:
             if isinstance(layer, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""What an adversarial autoencoder is made of besides its encoder: code, decoder, discriminators (Barros, Parisi, Wermter 2019)."""
+"""The parts of an adversarial autoencoder besides its encoder: code, decoder, discriminators (Barros, Parisi, Wermter 2019)."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 CODE = 50
-"""units of the code (the published code's)"""
+"""units of the code, as in the published source code"""
 
 
 class Code(nn.Module):
@@ -23,13 +23,13 @@ class Code(nn.Module):
 class Decoder(nn.Module):
     """A code [n, 50] to images [n, channels, size, size] in [-1, 1]: a dense layer, then 5x5 transposed convolutions that double the side.
 
-    1024-512-256-128-64 units, `width` the share of them; the smallest map is a sixteenth of the side.
+    The units are 1024-512-256-128-64, multiplied by `width`. The smallest map has a sixteenth of the side.
     """
 
     def __init__(self, channels: int, size: int, width: float = 1.0) -> None:
         super().__init__()
         self.side, self.size = -(-size // 16), size
-        widths = [max(4, round(each * width)) for each in (1024, 512, 256, 128, 64)]
+        widths = [max(4, round(units * width)) for units in (1024, 512, 256, 128, 64)]
         self.units = widths[0]
         self.dense = nn.Linear(CODE, self.units * self.side**2)
         layers: list[nn.Module] = []
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
 
 
 class CodeDiscriminator(nn.Sequential):
-    """Codes [n, 50] to [n, outputs], through dense layers of `widths` units."""
+    """Codes [n, 50] to [n, outputs], by dense layers of `widths` units."""
 
     def __init__(self, outputs: int, *widths: int) -> None:
         layers: list[nn.Module] = []
@@ -57,7 +57,7 @@ class ImageDiscriminator(nn.Module):
 
     def __init__(self, channels: int, outputs: int, width: float = 1.0) -> None:
         super().__init__()
-        widths = [channels, *(max(4, round(each * width)) for each in (16, 32, 64, 128))]
+        widths = [channels, *(max(4, round(units * width)) for units in (16, 32, 64, 128))]
         layers: list[nn.Module] = []
         for inputs, units in pairwise(widths):
             layers += [nn.Conv2d(inputs, units, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]

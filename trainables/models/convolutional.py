@@ -1,4 +1,4 @@
-"""Convolutional: an encoder that can be cut at its last convolution, so that what stands before it may be frozen, kept, or masked."""
+"""Convolutional: an encoder that can be cut at its last convolution, so that the part before it can be frozen, cached or masked."""
 
 from abc import abstractmethod
 
@@ -6,27 +6,27 @@ from torch import Tensor, nn
 
 
 class Convolutional(nn.Module):
-    """trunk -> last -> map. `forward`, as of every encoder, gives [n, features]; it is made from the same parts.
+    """trunk -> last -> map. `forward` uses the same parts and returns [n, features], as in every encoder.
 
-    What `compute_trunk` gives is all that the rest needs of an image: a frozen trunk runs once an image, not once a step.
+    The trunk's output is all that the remaining layers need of an image: a frozen trunk runs once per image, not once per step.
     """
 
     features: int
 
     @abstractmethod
     def compute_trunk(self, images: Tensor) -> Tensor:
-        """Float [n, channels, size, size] to what the rest is fed with, [n, c, h, w]."""
+        """Map float [n, channels, size, size] to the input of the remaining layers, [n, c, h, w]."""
 
     @abstractmethod
     def compute_last_map(self, before: Tensor) -> Tensor:
-        """What the trunk gives to the last convolution's map after its ReLU, [n, units, h, w]."""
+        """Map the trunk's output to the last convolution's map after its ReLU, [n, units, h, w]."""
 
     def pool_maps(self, maps: Tensor) -> Tensor:
         """Last maps [n, units, h, w] as features [n, features]: their means, unless the network says otherwise."""
         return maps.mean(dim=(2, 3))
 
     def get_last_input(self, before: Tensor) -> Tensor:
-        """Of what the trunk gives, the input of the last convolution."""
+        """Return the part of the trunk's output that is the last convolution's input."""
         return before
 
     @property
@@ -36,5 +36,5 @@ class Convolutional(nn.Module):
 
     @property
     def last_normalisation(self) -> nn.BatchNorm2d | None:
-        """What normalises it, if anything does."""
+        """The normalisation of the last convolution's output, or None."""
         return None

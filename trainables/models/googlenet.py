@@ -1,4 +1,4 @@
-"""GoogLeNet (Szegedy et al. 2015): torchvision's, which normalises batches, without auxiliary classifiers and last layer."""
+"""GoogLeNet (Szegedy et al. 2015): torchvision's, with batch normalisation, without auxiliary classifiers and last layer."""
 
 from torch import nn
 from torchvision.models.googlenet import BasicConv2d
@@ -10,7 +10,7 @@ from trainables.registry import BadRequest
 
 @encoder("googlenet")
 class GoogLeNet(Network):
-    """Float [n, channels, size, size], size 32 or more, to [n, 1024]; 5.6 M parameters, named as torchvision names them."""
+    """Float [n, channels, size, size], size 32 or more, to [n, 1024]; 5.6 M parameters, with torchvision's names."""
 
     features = 1024
 

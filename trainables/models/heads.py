@@ -1,4 +1,4 @@
-"""What sits on an encoder. A linear classifier is `torch.nn.Linear(encoder.features, classes)` as it comes."""
+"""Heads on an encoder. A linear classifier is a plain `torch.nn.Linear(encoder.features, classes)`."""
 
 import os
 import re
@@ -27,27 +27,27 @@ class Projection(nn.Module):
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh}
 COPIES = 4
-"""of a weight that a training holds: itself, its gradient, an optimiser's two moments"""
+"""copies of a weight in a training: the weight, its gradient, the optimiser's two moments"""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision layer's description, as searches find it; the default is the published one for FER2013 and VGG (peers, section 4.5)."""
+    """The description of a decision layer, as searches choose it; the default is the one published for FER2013 and VGG."""
 
     pool: bool = True
     """max-pool the map 2x2 before it is flattened"""
     layers: int = 1
-    """dense layers; 0: linear on the map"""
+    """number of dense layers; 0: linear on the map"""
     units: int = 64
-    """of each of them"""
+    """units of each dense layer"""
     dropout: float = 0.5
-    """after each of them"""
+    """dropout after each dense layer"""
     activation: Literal["relu", "elu", "tanh"] = "relu"
 
     def build_head(self, shape: tuple[int, int, int], outputs: int) -> nn.Sequential:
-        """A freshly initialised head: [n, channels, height, width] of that `shape` to [n, outputs].
+        """Return a freshly initialised head: [n, channels, height, width] of that `shape` to [n, outputs].
 
-        BadRequest for a description that is none, and for more weights than there is memory for.
+        BadRequest for an invalid description, and for weights that need more memory than is free.
         """
         if self.layers < 0 or self.units < 1 or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
@@ -56,21 +56,21 @@ class Decision:
         pooled = self.pool and min(height, width) > 1
         features = channels * (height // 2) * (width // 2) if pooled else channels * height * width
         widths = (features, *[self.units] * self.layers, outputs)
-        weights = sum(a * b for a, b in pairwise(widths))
+        weights = sum(inputs * units for inputs, units in pairwise(widths))
         if (need := COPIES * 4 * weights) > (free := free_memory()):
-            layers = " - ".join(f"{units:,}" for units in widths)
-            raise BadRequest(f"head: layers of {layers} units train in {need / 2**30:,.0f} GB, and {free / 2**30:,.1f} GB are free")
-        layers_: list[nn.Module] = [nn.MaxPool2d(2)] if pooled else []
-        layers_.append(nn.Flatten())
+            sizes = " - ".join(f"{units:,}" for units in widths)
+            raise BadRequest(f"head: layers of {sizes} units train in {need / 2**30:,.0f} GB, and {free / 2**30:,.1f} GB are free")
+        modules: list[nn.Module] = [nn.MaxPool2d(2)] if pooled else []
+        modules.append(nn.Flatten())
         for inputs, units in pairwise(widths[:-1]):
-            layers_ += [nn.Linear(inputs, units), ACTIVATIONS[self.activation](), nn.Dropout(self.dropout)]
-        return nn.Sequential(*layers_, nn.Linear(widths[-2], outputs))
+            modules += [nn.Linear(inputs, units), ACTIVATIONS[self.activation](), nn.Dropout(self.dropout)]
+        return nn.Sequential(*modules, nn.Linear(widths[-2], outputs))
 
 
 def free_memory() -> int:
-    """Bytes: of the GPU where there is one, else of the machine, what the kernel would give up included."""
+    """Return free bytes: the GPU's if there is one, otherwise the machine's, including what the kernel would reclaim."""
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
     info = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s+(\d+) kB", info.read_text()) if info.exists() else None
-    return int(found[1]) * 1024 if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    match = re.search(r"MemAvailable:\s+(\d+) kB", info.read_text()) if info.exists() else None
+    return int(match[1]) * 1024 if match else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -8,17 +8,17 @@ from torch import Tensor, nn
 from trainables.models.convolutional import Convolutional
 
 START = 0.5
-"""a at first (the published code's)"""
+"""initial value of a, as in the published code"""
 LEAST = 1e-3
-"""what a cannot fall below"""
+"""lower bound of a"""
 
 
 class Inhibition(nn.Module):
-    """M = u / (a + I), with I a convolution beside the last one and a for each unit (channel).
+    """M = u / (a + I), where I is a convolution beside the last one, and a has one value per unit (channel).
 
-    I begins as the last convolution, its normalisation folded in, so M begins as u / (a + u) where u is that convolution's ReLU. a is
-    `LEAST` + softplus(raw), which no step of any length brings to 0: softplus is never negative, and a raw that became no number counts
-    as its first value. So a + I > 0 for every I = ReLU(...), and M is cut to the range of float32: a tiny a under a huge u is no infinity.
+    I starts as the last convolution with its normalisation folded in, so M starts as u / (a + u) if u is that convolution's ReLU. a is
+    `LEAST` + softplus(raw). No step of any length brings a to 0: softplus is never negative, and NaN in raw counts as the initial
+    value. So a + I > 0 for every I = ReLU(...). M is clamped to the range of float32: a tiny a under a huge u gives no infinity.
     """
 
     def __init__(self, encoder: Convolutional) -> None:
@@ -32,7 +32,7 @@ class Inhibition(nn.Module):
 
     @torch.no_grad()
     def copy_(self, last: nn.Conv2d, norm: nn.BatchNorm2d | None) -> None:
-        """Take over the weights of a convolution, as it computes in evaluation mode."""
+        """Take over the weights of a convolution, with its normalisation folded in as in evaluation mode."""
         weight, bias = last.weight.clone(), torch.zeros(last.out_channels, device=last.weight.device)
         if last.bias is not None:
             bias += last.bias
@@ -47,15 +47,15 @@ class Inhibition(nn.Module):
 
     @property
     def a(self) -> Tensor:
-        """float32 [units], each at least `LEAST`."""
-        first = math.log(math.expm1(START - LEAST))
-        return LEAST + nn.functional.softplus(torch.nan_to_num(self.raw, nan=first))
+        """Return a, float32 [units], each at least `LEAST`."""
+        initial = math.log(math.expm1(START - LEAST))
+        return LEAST + nn.functional.softplus(torch.nan_to_num(self.raw, nan=initial))
 
     def inhibit_map(self, u: Tensor, inhibition: Tensor) -> Tensor:
-        """The mask of maps u and I >= 0, both [n, units, h, w]."""
-        most = torch.finfo(torch.float32).max
-        return (u.float() / (self.a[:, None, None] + inhibition.float())).clamp(-most, most)
+        """Return the masked map of u and I >= 0, both [n, units, h, w]."""
+        limit = torch.finfo(torch.float32).max
+        return (u.float() / (self.a[:, None, None] + inhibition.float())).clamp(-limit, limit)
 
     def forward(self, u: Tensor, fed: Tensor) -> Tensor:
-        """The masked map [n, units, h, w] of the last convolution's map u and of what that convolution was fed with."""
+        """Return the masked map [n, units, h, w] of the last convolution's map u and of its input `fed`."""
         return self.inhibit_map(u, torch.relu(self.convolution(fed)))

@@ -16,7 +16,7 @@ _WIDTHS = (64, 128, 256, 512)
 class PK(Convolutional):
     """Float [n, channels, size, size] to the flattened last map: 18,432 features at 96; 4.3 M parameters.
 
-    5x5 convolutions at stride 2 with ReLUs, 64-128-256-512. `width` is the share of the published channels, for smaller scales.
+    5x5 convolutions at stride 2 with ReLUs, 64-128-256-512. `width` multiplies the published channels, for smaller scales.
     """
 
     def __init__(self, channels: int, size: int, width: float = 1.0) -> None:
@@ -25,8 +25,8 @@ class PK(Convolutional):
         if not 1 / 64 <= width <= 1:
             raise BadRequest(f"pk: width must lie between 1/64 and 1, not {width}")
         super().__init__()
-        widths = [channels, *(round(each * width) for each in _WIDTHS)]
-        self.convolutions = nn.ModuleList(nn.Conv2d(*each, 5, stride=2, padding=2) for each in pairwise(widths))
+        widths = [channels, *(round(units * width) for units in _WIDTHS)]
+        self.convolutions = nn.ModuleList(nn.Conv2d(*pair, 5, stride=2, padding=2) for pair in pairwise(widths))
         for layer in self.convolutions:
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

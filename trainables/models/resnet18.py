@@ -1,4 +1,4 @@
-"""ResNet-18 (He et al. 2016) for small faces: torchvision's network with a stem of choice and no classifier."""
+"""ResNet-18 (He et al. 2016) for small faces: torchvision's network with a selectable stem and no classifier."""
 
 from typing import cast
 
@@ -8,13 +8,14 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from trainables.models import encoder
 from trainables.models.convolutional import Convolutional
+from trainables.registry import BadRequest
 
 
 @encoder("resnet18")
 class ResNet18(ResNet, Convolutional):
-    """Float [n, channels, size, size] to [n, 512]; 11.2 M parameters, named as torchvision names them.
+    """Float [n, channels, size, size] to [n, 512]; 11.2 M parameters, with torchvision's names.
 
-    `stem`: "cifar" is a 3x3 convolution at stride 1 without pooling, as contrastive recipes use for small images; "imagenet" is
+    `stem`: "cifar" is a 3x3 convolution at stride 1 without pooling, as contrastive recipes use for small images. "imagenet" is
     torchvision's 7x7 at stride 2 and a max-pool, about 13 times cheaper at 48x48.
     """
 
@@ -29,7 +30,7 @@ class ResNet18(ResNet, Convolutional):
 
     def __init__(self, channels: int, size: int, stem: str = "cifar") -> None:
         if stem not in ("cifar", "imagenet"):
-            raise ValueError(f"resnet18: stem must be cifar or imagenet, not {stem!r}")
+            raise BadRequest(f"resnet18: stem must be cifar or imagenet, not {stem!r}")
         super().__init__(BasicBlock, [2, 2, 2, 2])
         if stem == "cifar":
             self.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
@@ -40,14 +41,14 @@ class ResNet18(ResNet, Convolutional):
         self.fc = nn.Identity()
 
     def compute_trunk(self, images: Tensor) -> Tensor:
-        """The last convolution's input, and behind it, channel by channel, the block's own, which is added to the convolution's output."""
+        """Return the last convolution's input and, concatenated by channel, its block's input, which is added to its output."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(images))))
-        given = self.layer4[0](self.layer3(self.layer2(self.layer1(x))))
-        return torch.cat((torch.relu(self._end.bn1(self._end.conv1(given))), given), dim=1)
+        block_input = self.layer4[0](self.layer3(self.layer2(self.layer1(x))))
+        return torch.cat((torch.relu(self._end.bn1(self._end.conv1(block_input))), block_input), dim=1)
 
     def compute_last_map(self, before: Tensor) -> Tensor:
-        fed, given = before.chunk(2, dim=1)
-        return torch.relu(self._end.bn2(self._end.conv2(fed)) + given)
+        last_input, block_input = before.chunk(2, dim=1)
+        return torch.relu(self._end.bn2(self._end.conv2(last_input)) + block_input)
 
     def get_last_input(self, before: Tensor) -> Tensor:
         return before.chunk(2, dim=1)[0]

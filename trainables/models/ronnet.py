@@ -11,8 +11,8 @@ from trainables.registry import BadRequest
 class RonNet(nn.Module):
     """Float [n, channels, size, size], size 8 or more, to [n, 512]; 5.7 M parameters at 48, 20 M at 96.
 
-    Each convolution is 5x5, keeps the side, and is followed by ReLU and a 2x2 max-pool; the second dense layer is the classifier. The
-    last dropout stands before it, so it is the end of this part.
+    Each convolution is 5x5, keeps the side, and is followed by ReLU and a 2x2 max-pool. The second dense layer is the classifier. The
+    last dropout precedes it and so ends this part.
     """
 
     features = 512
@@ -35,7 +35,7 @@ class RonNet(nn.Module):
             nn.Dropout(dropout[1]),
         )
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):  # Keras's start, in which the text's network was written
+            if isinstance(module, nn.Conv2d | nn.Linear):  # Keras' initialisation: the paper's network was written in Keras
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 

@@ -15,8 +15,8 @@ _SIDE = 7
 class VGG16(nn.Module):
     """Float [n, channels, size, size], size 32 or more, to [n, 4096]; 134 M parameters at 224, 34 M at 48.
 
-    Widths and initialisation are torchvision's vgg16_bn's; a convolution's bias is its normalisation's. Small images leave a last map
-    of less than 7x7 (1x1 at 48): it is taken as it is, for stretching it would repeat what it has at the price of 49 times the weights.
+    Widths and initialisation are torchvision's vgg16_bn's. The normalisation provides each convolution's bias. Small images give a last
+    map smaller than 7x7 (1x1 at 48). It is not enlarged: that would repeat its values at the price of 49 times the weights.
     """
 
     features = 4096

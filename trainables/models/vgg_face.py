@@ -16,8 +16,8 @@ _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 51
 class VGGFace(Convolutional):
     """Float [n, channels, size, size], size 32 or more, to the pooled last map; 14.7 M parameters, 4,608 features at 96.
 
-    Convolutions with biases, no normalisation; a 2x2 max-pool between blocks. `features` are the last map, max-pooled 2x2 and flattened:
-    512 x 3 x 3 at 96. `width` is the share of the published channels, for smaller scales.
+    Convolutions have biases and no normalisation; a 2x2 max-pool stands between blocks. `features` are the last map, max-pooled 2x2 and
+    flattened: 512 x 3 x 3 at 96. `width` multiplies the published channels, for smaller scales.
     """
 
     def __init__(self, channels: int, size: int, width: float = 1.0) -> None:
@@ -26,7 +26,7 @@ class VGGFace(Convolutional):
         if not 1 / 64 <= width <= 1:
             raise BadRequest(f"vgg_face: width must lie between 1/64 and 1, not {width}")
         super().__init__()
-        widths = [channels, *(round(each * width) for block in _BLOCKS for each in block)]
+        widths = [channels, *(round(units * width) for block in _BLOCKS for units in block)]
         ends = {sum(len(block) for block in _BLOCKS[: k + 1]) for k in range(len(_BLOCKS) - 1)}
         layers: list[nn.Module] = []
         for number, (inputs, outputs) in enumerate(pairwise(widths), 1):

@@ -1,4 +1,4 @@
-"""Weights: an encoder's parameters from a file that somebody else wrote. Nothing in it is executed; everything is checked by shape."""
+"""Weights: an encoder's parameters from a file of another origin. Nothing in it is executed; all parameters are checked by shape."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ _SAFE = {
 
 
 class Weights(BaseModel):
-    """A file of weights, as a setting: its path alone will do. Its content's hash is in a cell's key: another file is another cell."""
+    """A file of weights as a setting; its path suffices. A cell's key contains the hash of the content: another file is another cell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str
@@ -50,7 +50,7 @@ class Weights(BaseModel):
             raise BadRequest(f"{self.path}: cannot be read ({error.strerror or error})") from None
 
     def load_into(self, encoder: nn.Module) -> None:
-        """Put the file's parameters into the encoder. BadRequest for a file that changed, cannot be read, or holds another network."""
+        """Load the file's parameters into the encoder. BadRequest for a file that changed, cannot be read, or holds another network."""
         content = self._read_bytes()
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise BadRequest(f"{self.path}: changed since this grid was made; run the grid again to begin with what is there now")
@@ -58,7 +58,7 @@ class Weights(BaseModel):
 
 
 def read_arrays(path: str, content: bytes) -> dict[str, Tensor]:
-    """A file's arrays by name, in its order; BadRequest for what is none of the known formats, or wants to run code."""
+    """Return a file's arrays by name, in its order. BadRequest for an unknown format, or for a file that loads only by running code."""
     suffix = Path(path).suffix.lower()
     try:
         if suffix == ".safetensors":
@@ -70,89 +70,91 @@ def read_arrays(path: str, content: bytes) -> dict[str, Tensor]:
             return _read_h5(path, content)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        said = "refused: holds objects besides arrays; loading it would run its writer's code"
-        raise BadRequest(f"{path}: {said}. Save it anew: torch.save(model.state_dict(), FILE)") from None
+        reason = "refused: holds objects besides arrays; loading it would run its writer's code"
+        raise BadRequest(f"{path}: {reason}. Save it anew: torch.save(model.state_dict(), FILE)") from None
     except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadRequest(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200] or type(error).__name__})") from None
     for wrapper in ("state_dict", "model", "modules"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(each, Tensor) for each in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BadRequest(f"{path}: holds no state dict (tensors by name)")
     return state
 
 
 def fill_encoder(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
-    """By name, where the names are the encoder's own; else convolution by convolution, in the file's order, kernels turned from Keras' way.
+    """Load arrays by name if the names are the encoder's; otherwise by convolution, in the kernel names' natural order.
 
-    What a file holds beyond the encoder, such as a classifier, is left out.
+    Kernels in Keras' layout are transposed. Arrays beyond the encoder's, such as a classifier's, are left out.
     """
-    wanted = encoder.state_dict()
+    expected = encoder.state_dict()
     for prefix in PREFIXES:
-        if all(f"{prefix}{name}" in arrays for name in wanted):
-            found = {name: arrays[f"{prefix}{name}"] for name in wanted}
+        if all(f"{prefix}{name}" in arrays for name in expected):
+            parameters = {name: arrays[f"{prefix}{name}"] for name in expected}
             break
     else:
-        found = _fill_in_order(encoder, arrays, path)
-    for name, value in found.items():
-        if value.shape != wanted[name].shape:
-            raise BadRequest(f"{path}: {name} has shape {tuple(value.shape)}, and the encoder's has {tuple(wanted[name].shape)}")
+        parameters = _fill_in_order(encoder, arrays, path)
+    for name, value in parameters.items():
+        if value.shape != expected[name].shape:
+            raise BadRequest(f"{path}: {name} has shape {tuple(value.shape)}, and the encoder's has {tuple(expected[name].shape)}")
         if value.is_floating_point() and not value.isfinite().all():
             raise BadRequest(f"{path}: {name} holds values that are no numbers")
-    encoder.load_state_dict(found)
+    encoder.load_state_dict(parameters)
 
 
 def _fill_in_order(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> dict[str, Tensor]:
-    """Every convolution of an encoder that has nothing else, from the file's kernels (4-d) and the biases (1-d) beside them."""
+    """Return the parameters of an encoder of convolutions only, from the file's kernels (4-d) and the biases (1-d) beside them."""
     layers = {name: layer for name, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d)}
     expected = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
-    if lost := sorted(expected ^ set(encoder.state_dict())):
-        raise BadRequest(f"{path}: has not the encoder's names, such as {lost[0]}; only encoders of convolutions alone are filled in order")
+    if mismatched := sorted(expected ^ set(encoder.state_dict())):
+        raise BadRequest(
+            f"{path}: has not the encoder's names, such as {mismatched[0]}; only encoders of convolutions alone are filled in order"
+        )
     kernels = sorted((name for name in arrays if arrays[name].ndim == 4), key=_make_natural_key)
     biases = {_get_layer_name(name): name for name in arrays if arrays[name].ndim == 1}
     if len(kernels) < len(layers):
         raise BadRequest(f"{path}: holds {len(kernels)} convolutions, and the encoder has {len(layers)}")
-    found: dict[str, Tensor] = {}
+    parameters: dict[str, Tensor] = {}
     for (name, layer), kernel in zip(layers.items(), kernels, strict=False):
         if _get_layer_name(kernel) not in biases:
             raise BadRequest(f"{path}: {kernel} has no bias beside it, and the encoder's convolutions have")
         weight = arrays[kernel]
         if weight.shape != layer.weight.shape and weight.permute(3, 2, 0, 1).shape == layer.weight.shape:
-            weight = weight.permute(3, 2, 0, 1)  # height, width, in, out
+            weight = weight.permute(3, 2, 0, 1)  # Keras' order: height, width, in, out
         if weight.shape != layer.weight.shape:
             raise BadRequest(f"{path}: {kernel} has shape {tuple(arrays[kernel].shape)}, and {name} wants {tuple(layer.weight.shape)}")
-        found |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": arrays[biases[_get_layer_name(kernel)]]}
-    return found
+        parameters |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": arrays[biases[_get_layer_name(kernel)]]}
+    return parameters
 
 
 def _get_layer_name(name: str) -> str:
-    """features.0 of features.0.weight, conv1_1 of conv1_1/conv1_1_W_1:0."""
+    """Return features.0 for features.0.weight, conv1_1 for conv1_1/conv1_1_W_1:0."""
     return name.rpartition("/" if "/" in name else ".")[0]
 
 
 def _make_natural_key(name: str) -> list[tuple[bool, int, str]]:
-    """conv2_1 before conv10_1: a file may keep its names in another order than its layers."""
+    """Return a sort key that puts conv2_1 before conv10_1: a file's names may be in another order than its layers."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _read_safetensors(content: bytes) -> dict[str, Tensor]:
-    """The format: 8 bytes that tell the header's length, the header as JSON, then the tensors' bytes, little-endian."""
+    """Read the format: 8 bytes with the header's length, the header as JSON, then the tensors' bytes, little-endian."""
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
         raise ValueError("cut off within its header")
     header = json.loads(content[8 : 8 + length])
     body = bytearray(content[8 + length :])
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         start, end = entry["data_offsets"]
-        kind = _SAFE[entry["dtype"]]
-        if not 0 <= start <= end <= len(body) or math.prod(entry["shape"]) * kind.itemsize != end - start:
+        dtype = _SAFE[entry["dtype"]]
+        if not 0 <= start <= end <= len(body) or math.prod(entry["shape"]) * dtype.itemsize != end - start:
             raise ValueError(f"{name}: cut off")
-        flat = torch.frombuffer(body[start:end], dtype=kind) if end > start else torch.empty(0, dtype=kind)
-        found[name] = flat.reshape(entry["shape"])
-    return found
+        flat = torch.frombuffer(body[start:end], dtype=dtype) if end > start else torch.empty(0, dtype=dtype)
+        tensors[name] = flat.reshape(entry["shape"])
+    return tensors
 
 
 def _read_h5(path: str, content: bytes) -> dict[str, Tensor]:
@@ -160,12 +162,12 @@ def _read_h5(path: str, content: bytes) -> dict[str, Tensor]:
         import h5py
     except ImportError:
         raise BadRequest(f"{path}: reading it needs h5py (pip install 'ferray[weights]'), or save its arrays as .npz") from None
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
 
     def visit(name: str, thing: Any) -> None:
         if isinstance(thing, h5py.Dataset) and thing.dtype.kind == "f":
-            found[name] = torch.from_numpy(thing[()])
+            tensors[name] = torch.from_numpy(thing[()])
 
     with h5py.File(io.BytesIO(content), "r") as file:
         file.visititems(visit)
-    return found
+    return tensors

@@ -1,1 +1,1 @@
-"""The run folder, and which command owns it."""
+"""The run folder, and the command that owns it."""

@@ -1,4 +1,4 @@
-"""The owner of a run folder: the command that holds it. What another command has started must not write there."""
+"""The owner of a run folder: the command that holds it. Processes of another command must not write there."""
 
 import os
 import time
@@ -10,32 +10,32 @@ if TYPE_CHECKING:
     from trainables.storage.store import RunFolder
 
 DRIVER = "driver.json"
-"""in the run folder: the record of the command that holds it; its `claim` is that command's id"""
+"""In the run folder: the record of the command that holds it. Its `claim` is that command's ID."""
 PATIENCE_S = 5.0
-"""so long the record may be missing: a driver whose record was deleted writes it again within seconds"""
+"""Seconds for which the record may be missing: a driver whose record was deleted writes it again within seconds."""
 
 
 class FolderLost(BadRequest):
-    """A run folder was moved, deleted, or taken over by another command: nothing more may be written at its path."""
+    """A run folder was moved, deleted, or taken over by another command. Nothing more may be written at its path."""
 
 
 def require_owner(folder: "RunFolder") -> None:
-    """Raise FolderLost unless the folder's record holds the id of the folder's owner. Without an owner nothing is checked."""
+    """Raise FolderLost unless the folder's record holds the ID of the folder's owner. Without an owner nothing is checked."""
     if not folder.owner:
         return
-    until = time.monotonic() + PATIENCE_S
-    while (found := _read_owner(folder)) != folder.owner:
+    deadline = time.monotonic() + PATIENCE_S
+    while (recorded := _read_owner(folder)) != folder.owner:
         if folder.local and not os.path.isdir(folder.root):
             raise FolderLost(f"{folder.uri}: was moved or deleted during a training; nothing more is written there")
-        if found:
+        if recorded:
             raise FolderLost(f"{folder.uri}: belongs to another command now; a training of the earlier one writes nothing there")
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise FolderLost(f"{folder.uri}: has no {DRIVER}, so that another command may take it; a training writes nothing there")
         time.sleep(0.1)
 
 
 def _read_owner(folder: "RunFolder") -> str:
-    """The id in the record; empty where the record is missing or is being written."""
+    """Return the ID in the record; empty if the record is missing or is being written."""
     try:
         content = folder.get_json(DRIVER)
     except (ValueError, RecursionError, NotADirectoryError):

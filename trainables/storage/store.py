@@ -1,21 +1,22 @@
-"""Where a cell keeps what it made: the only file that knows paths.
+"""Storage of what a cell produces. This is the only file that knows paths.
 
     RUN/driver.json                     the record of the command that holds the folder
-    RUN/grid.json                       the cells of the run, in order, and which of them are only steps on the way to others
+    RUN/grid.json                       the cells of the run, in order, and which of them are prerequisites
     RUN/cells/KEY/cell.json             the cell
-                  checkpoint.pt         while it trains: where to go on; afterwards: the parameters that are kept
-                  history.jsonl         one line an epoch
+                  checkpoint.pt         during training: the state to resume from; afterwards: the parameters that are kept
+                  history.jsonl         one line per epoch
                   predictions.npz       test set: index, label, probabilities, metadata such as subject and age
-                  result.json           written last: it exists only when all else does
-                  error.json            why it failed
-                  last-words.txt        while it trains: what its worker says when it dies of a fault
+                  result.json           written last: it exists only if all other files do
+                  error.json            why the cell failed
+                  last-words.txt        during training: what its worker logs when it dies of a fault
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
-    RUN/execution/KIND.json             which execution configuration is the fastest on a kind of device
-    RUN/drawn.json                      by condition, what its curves were drawn from
+    RUN/execution/KIND.json             the fastest execution configuration on a kind of device
+    RUN/drawn.json                      by condition, the state of what its curves were drawn from
     RUN/reported.txt                    what the report was made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
-RUN is a local folder or an fsspec URI. Every file is put in one piece: aside, flushed to the disk and renamed; on an object store, one put.
+RUN is a local folder or an fsspec URI. Every file is written atomically: to a temporary file that is flushed to disk and renamed, or on
+an object store in one put.
 """
 
 import contextlib
@@ -44,21 +45,21 @@ from trainables.storage.owner import FolderLost, require_owner
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
-"""what readers of archives raise on bytes that are none"""
+"""Exceptions that readers of archives raise for corrupted bytes."""
 INDENTED = 1_000_000
-"""JSON of more characters is one line"""
+"""JSON of more characters is written as one line."""
 BESIDE = ("history.jsonl", "predictions.npz")
-"""of these a result knows the digests"""
+"""Files whose digests the result holds."""
 
 
 class RunFolder:
-    """One run's files; made on first use."""
+    """The files of one run. The folder is made on first use."""
 
     def __init__(self, uri: str, owner: str = "") -> None:
-        """BadRequest for an address that fsspec, or a package that it lacks, cannot read.
+        """Raises BadRequest for an address that fsspec cannot read, or whose package is missing.
 
-        `owner` is the id of the command that holds the folder. With it a write raises FolderLost where another command holds the folder: on
-        a disk every write, on an object store, where the check is a request, that of a result or an error.
+        `owner` is the ID of the command that holds the folder. With it, a write raises FolderLost if another command holds the folder. On
+        a disk every write is checked. On an object store, where the check is a request, only results and errors are checked.
         """
         options = {"use_listings_cache": False} if "://" in str(uri) else {}  # others write here, too
         try:
@@ -70,12 +71,12 @@ class RunFolder:
         self.set_owner(owner)
 
     def set_owner(self, owner: str, verify: Callable[[], None] | None = None) -> None:
-        """`verify` is the owner's own check, in place of a look at its record."""
+        """Set the owner. `verify` is the owner's own check, which replaces reading the folder's record."""
         self.owner = owner
         self._verify = verify
 
     def verify_owner(self) -> None:
-        """Raise FolderLost where the folder is no longer its owner's."""
+        """Raise FolderLost if the folder no longer belongs to its owner."""
         if self._verify:
             self._verify()
         else:
@@ -86,7 +87,7 @@ class RunFolder:
 
     # whole files
     def put(self, content: bytes, *parts: str) -> None:
-        """Write a file so that it is there whole or not at all, whatever dies."""
+        """Write a file so that it is complete or absent, whatever process dies."""
         path = self.get_path(*parts)
         if not self.local:
             with self._name_errors(path):
@@ -95,22 +96,22 @@ class RunFolder:
         try:
             self._put_on_disk(content, path)
         except (FileNotFoundError, NotADirectoryError):
-            self.verify_owner()  # the folder may have gone between the check and the write
+            self.verify_owner()  # the folder may have disappeared between the check and the write
             raise
 
     def _put_on_disk(self, content: bytes, path: str) -> None:
         folder = self.make_folder(os.path.dirname(path))
-        aside = ""
+        temporary = ""
         try:
-            file, aside = _open_temporary(path)
+            file, temporary = _open_temporary(path)
             with file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(aside, path)
+                os.replace(temporary, path)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
-                os.remove(aside)
+                os.remove(temporary)
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror, path) from None
             raise
@@ -121,7 +122,9 @@ class RunFolder:
             os.close(descriptor)
 
     def make_folder(self, path: str) -> str:
-        """Make a folder of the run on this disk, where it is missing; its path. A run folder that has an owner is not itself made again."""
+        """Make a folder of the run on this disk if it is missing, and return its path. A run folder that has an owner is not itself made
+        again.
+        """
         self.verify_owner()
         if self.owner:
             self._make_below(path)
@@ -143,9 +146,9 @@ class RunFolder:
             self._make_below(path)
 
     def remove_leftovers(self) -> None:
-        """Remove what killed writers left aside. A writer that lives, be it an orphan of a killed driver, holds a lock and is spared."""
+        """Remove temporary files of killed writers. A live writer, even an orphan of a killed driver, holds a lock and keeps its file."""
         for path in Path(self.root).rglob("*.aside") if self.local else ():
-            with contextlib.suppress(OSError), path.open("rb") as file:  # another sweeper was here, or the file system knows no locks
+            with contextlib.suppress(OSError), path.open("rb") as file:  # locked, already removed, or a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
@@ -167,7 +170,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def _name_errors(self, path: str) -> Iterator[None]:
-        """What an object store's driver raises is its own business: here it is an OSError that says where."""
+        """Convert errors of an object store's driver to OSErrors that name the path."""
         try:
             yield
         except OSError as error:
@@ -179,20 +182,23 @@ class RunFolder:
             raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
 
     def put_json(self, content: Any, *parts: str) -> None:
-        """An object is written with its digest, so that it is known whether it is still what was written."""
+        """Write JSON. A dict is written with its digest, so that a later change is detected."""
         text = json.dumps(content)
         if isinstance(content, dict):
             content = content | {"digest": _compute_digest(text.encode())}
-        large = len(text) > INDENTED  # to indent ten thousand cells takes seconds and a hundred MB
+        large = len(text) > INDENTED  # indenting ten thousand cells takes seconds and a hundred MB
         self.put((json.dumps(content, indent=None if large else 1) + "\n").encode(), *parts)
 
     def get_json(self, *parts: str, signed: bool = False, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-        """ValueError where it is no JSON, or no more what was written; a `signed` one must have its digest. `hook` as of json.loads."""
+        """Read JSON. `hook` is the `object_hook` of json.loads.
+
+        Raises ValueError if the file is not JSON or was changed after it was written, and with `signed` if it has no digest.
+        """
         text = self.get(*parts)
         content = None if text is None else json.loads(text, object_hook=hook)
         if isinstance(content, dict):
-            said = content.pop("digest", None)
-            if (signed or said is not None) and said != _compute_digest(json.dumps(content).encode()):
+            digest = content.pop("digest", None)
+            if (signed or digest is not None) and digest != _compute_digest(json.dumps(content).encode()):
                 raise ValueError("it was changed after it was written")
         return content
 
@@ -205,25 +211,25 @@ class RunFolder:
 
     # the grid
     def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
-        """`steps` are the keys of cells that are trained for their children alone."""
+        """Write the grid. `steps` are the keys of the prerequisites, which are trained only because other cells start from them."""
         content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
         self.put_json(content, "grid.json")
 
     def get_cells(self) -> list[Cell]:
-        """Every cell of the run, in order; empty where there is no grid."""
+        """Return all cells of the run, in order; empty if there is no grid."""
         return self._read_cells()[0]
 
     def get_shown_cells(self) -> list[Cell]:
-        """The grid's cells without those that are trained for their children alone."""
+        """Return the grid's cells without the prerequisites."""
         cells, steps = self._read_cells()
         return [cell for cell in cells if cell.key not in steps]
 
     def _read_cells(self) -> tuple[list[Cell], set[str]]:
-        known: dict[str, dict[str, Any]] = {}
+        shared: dict[str, dict[str, Any]] = {}
 
         def one(found: dict[str, Any]) -> dict[str, Any]:
-            """Settings and sources that are alike are one in memory: ten thousand cells have a few dozen."""
-            return found if "key" in found or "cells" in found else known.setdefault(repr(found), found)
+            """Share equal settings and sources in memory: ten thousand cells have a few dozen different ones."""
+            return found if "key" in found or "cells" in found else shared.setdefault(repr(found), found)
 
         content = self.get_json("grid.json", hook=one) or {"cells": []}
         return [Cell.from_json(cell) for cell in content["cells"]], set(content.get("steps", []))
@@ -247,16 +253,17 @@ class RunFolder:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
 
     def put_checkpoint(self, key: str, content: Any) -> None:
-        import torch  # the driver, which reads results only, starts faster without
+        import torch  # the driver reads only results, and starts faster without
 
         buffer = io.BytesIO()
         torch.save(content, buffer)
         self.put(buffer.getvalue(), "cells", key, "checkpoint.pt")
 
     def get_checkpoint(self, key: str) -> Any:
-        """The last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled.
+        """Return the last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled.
 
-        A finished cell's: `modules`, the parameters of the selected epoch, and `last`, those of the last one, where they are kept.
+        The checkpoint of a finished cell holds `modules`, the parameters of the selected epoch, and `last`, those of the last epoch, if
+        kept.
         """
         import torch
 
@@ -264,23 +271,23 @@ class RunFolder:
         if content is None:
             return None
         try:
-            with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch itself does not look at the checksums
+            with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch does not verify the checksums
                 if parts.testzip():
                     return None
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except SPOILT:  # the training begins anew
+        except SPOILT:  # corrupted: the training starts from the beginning
             return None
 
     def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
         self.put("".join(json.dumps(row) + "\n" for row in rows).encode(), "cells", key, "history.jsonl")
 
     def get_history(self, key: str) -> list[dict[str, Any]]:
-        """One row an epoch: phase, epoch, step (counted over all phases), metrics; empty before the first checkpoint."""
+        """Return one row per epoch: phase, epoch, step (counted over all phases), metrics. It is empty before the first checkpoint."""
         rows = []
         for line in (self.get("cells", key, "history.jsonl") or b"").splitlines():
             try:
                 rows.append(json.loads(line))
-            except ValueError:  # spoilt from here on
+            except ValueError:  # corrupted from here on
                 break
         return rows
 
@@ -290,10 +297,10 @@ class RunFolder:
         self.put(buffer.getvalue(), "cells", key, "predictions.npz")
 
     def get_predictions(self, key: str) -> dict[str, np.ndarray]:
-        """Test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
+        """Return the test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
 
-        Also `sex`, `age`, `ethnicity`, `mouth_open` [n] where the data set knows them, as `task.get_known_metadata` gives them; older
-        runs lack these. Nothing in it is pickled.
+        It also holds `sex`, `age`, `ethnicity`, `mouth_open` [n] if the data set knows them, as `task.get_known_metadata` returns them.
+        Older runs lack these. Nothing in the file is pickled.
         """
         content = self.get("cells", key, "predictions.npz")
         if content is None:
@@ -302,8 +309,8 @@ class RunFolder:
             with np.load(io.BytesIO(content)) as arrays:
                 return dict(arrays)
         except SPOILT:
-            where = self.get_path("cells", key)
-            raise FileNotFoundError(f"{where}/predictions.npz: cannot be read; remove {where} and run the grid again") from None
+            path = self.get_path("cells", key)
+            raise FileNotFoundError(f"{path}/predictions.npz: cannot be read; remove {path} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
         self._verify_remote()
@@ -312,7 +319,7 @@ class RunFolder:
         self.remove("cells", key, "error.json")
 
     def get_result(self, key: str) -> dict[str, Any] | None:
-        """None where there is none, and where it is not whole or is another cell's: spoilt, and the cell is trained again."""
+        """Return the result; None if it is missing, corrupted, or another cell's. A corrupted cell is trained again."""
         result = self._get_object("cells", key, "result.json", signed=True)
         if not result or result.get("key") != key:
             return None
@@ -320,7 +327,7 @@ class RunFolder:
         return result
 
     def has_whole_result(self, key: str) -> bool:
-        """There is a result, and on a disk the files beside it are what they were when it was written."""
+        """Return whether there is a result and the files beside it are unchanged since it was written."""
         result = self._get_object("cells", key, "result.json", signed=True)
         if not result or result.get("key") != key:
             return False
@@ -339,20 +346,23 @@ class RunFolder:
         return error if error and "reason" in error else None
 
     def get_crash_log_path(self, key: str) -> str:
-        """Where a worker that dies says of what, on a disk."""
+        """Return the path, on a disk, at which a worker logs what it dies of."""
         return self.get_path("cells", key, "last-words.txt")
 
     def get_crash_log(self, key: str) -> list[str]:
-        """The last lines that a cell's worker left; none where it left none."""
+        """Return up to 40 lines that a cell's worker logged when it died; empty if there are none."""
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def list_done(self) -> set[str]:
-        """Keys of all cells that have a result. On a disk each is read, with what lies beside it: elsewhere a file is whole by itself."""
-        there = self._list_cells_with("result.json")
-        return {key for key in there if self.has_whole_result(key)} if self.local else there
+        """Return the keys of all cells that have a result. On a disk each result is read and verified with the files beside it.
+
+        On an object store every file is complete by itself.
+        """
+        keys = self._list_cells_with("result.json")
+        return {key for key in keys if self.has_whole_result(key)} if self.local else keys
 
     def list_kept(self) -> set[str]:
-        """Keys of all cells that have a checkpoint."""
+        """Return the keys of all cells that have a checkpoint."""
         return self._list_cells_with("checkpoint.pt")
 
     def _list_cells_with(self, name: str) -> set[str]:
@@ -362,7 +372,7 @@ class RunFolder:
                 return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
             return set()
         with contextlib.suppress(FileNotFoundError), self._name_errors(cells):
-            files = self.files.find(cells)  # a thousand at a time; folder by folder would be a question a cell
+            files = self.files.find(cells)  # one request lists a thousand files; folder by folder would take one request per cell
             return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
         return set()
 
@@ -376,12 +386,12 @@ def _make_file_name(kind: str) -> str:
 
 
 def _open_temporary(path: str) -> tuple[BinaryIO, str]:
-    """A new file beside `path`, locked until it is closed or its writer dies; its name."""
+    """Open a new file beside `path`, and return it with its name. It is locked until it is closed or its writer dies."""
     while True:
         name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
         file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-        with contextlib.suppress(OSError):  # a file system without locks, which `remove_leftovers` leaves alone
+        with contextlib.suppress(OSError):  # on a file system without locks `remove_leftovers` removes nothing
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file, name
-        file.close()  # a sweeper came between open and lock
+        file.close()  # `remove_leftovers` removed it between open and lock

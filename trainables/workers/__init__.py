@@ -1,1 +1,1 @@
-"""What trains cells on a Ray Train worker: the dispatcher's queue, the trial actors, the worker, its watchdog."""
+"""Training of cells on Ray Train workers: the dispatcher's queue, the trial actors, the worker, its watchdog."""

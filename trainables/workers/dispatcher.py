@@ -1,8 +1,8 @@
-"""Dispatcher: the queue of cells between trials and workers. Plain asyncio; platform/launch/schedule.py makes it a Ray actor.
+"""Dispatcher: the queue of cells between trials and workers. It is plain asyncio; platform/launch/schedule.py makes it a Ray actor.
 
-A slot (a Tune trial) posts its cells and waits for events; a worker takes the next cells and reports. Trials and workers are not bound
-to each other: any free worker serves any trial, and a cell whose worker died goes to the next one free, alone, with its tries counted.
-What a call costs does not grow with the number of cells, nor an event's with the number of workers.
+A slot (a Tune trial) posts its cells and waits for events. A worker takes the next cells and reports. Trials and workers are not bound to
+each other: any free worker serves any trial. A cell whose worker died goes alone to the next free worker, and its deaths are counted. The
+cost of a call does not grow with the number of cells, and the cost of an event does not grow with the number of workers.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TRIES = 3
-"""a cell that kills its worker this often has failed"""
+"""A cell that kills its worker this many times has failed."""
 
 ENDS = ("done", "failed")
-"""kinds of event that end a cell; the others are `row`, an epoch, and `note`, a line for whoever watches"""
+"""Kinds of events that end a cell. The other kinds are `row`, an epoch, and `note`, a line for the user."""
 
 
 def count_devices(method_settings: dict[str, Any]) -> int:
-    """How many workers of one machine train a cell of these settings together."""
+    """Return how many workers of one machine train a cell with these settings together."""
     return int(method_settings.get("devices", 1))
 
 
@@ -33,12 +33,12 @@ class QueuedCell:
     cell: dict[str, Any]
     slot_pid: int
     pack: int = 0
-    """cells of the same may go to a worker together"""
+    """Cells of a trial with the same number may go to a worker together."""
     deaths: int = 0
     ranks: list[int] = field(default_factory=list)
-    """who trains it, or waits to begin it together"""
+    """Workers that train the cell, or wait to start it together."""
     met: str = ""
-    """a name for those who train it together, since they are complete"""
+    """Name of the group of workers that train it together; empty until the group is complete."""
 
     @property
     def key(self) -> str:
@@ -50,11 +50,11 @@ class QueuedCell:
 
 
 class WakeUp:
-    """Wakes those who wait for a condition, to look again."""
+    """Wakes coroutines that wait for a condition, so that they check it again."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
-        """set at the next ring, and then replaced by a new one"""
+        """Set at the next ring, and then replaced by a new event."""
 
     def ring(self) -> None:
         self._rung.set()
@@ -67,11 +67,11 @@ class WakeUp:
 
 @dataclass
 class PostedTrial:
-    """What slots wait for: one, or, where Tune has started another for the trial meanwhile, two for a moment."""
+    """A trial that a slot waits for. For a moment two slots may wait, if Tune has started another slot for the trial."""
 
     keys: list[str]
     events: dict[int, deque[dict[str, Any]]]
-    """by the process of each slot that posted it: what that slot has not heard yet"""
+    """By the process of each slot that posted the trial: the events that it has not received yet."""
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
     bell: WakeUp = field(default_factory=WakeUp)
 
@@ -81,46 +81,49 @@ class PostedTrial:
 
 
 class Dispatcher:
-    """Hands out cells, counts deaths, passes events on. Small state: a cell is a dict of a few KB, an event one dict an epoch.
+    """Hands out cells, counts deaths, and forwards events. The state is small: a cell is a dict of a few KB, an event is one dict per
+    epoch.
 
-    Nothing here awaits between reading and writing its state, so every call is atomic.
+    Nothing here awaits between reading and writing the state, so every call is atomic.
     """
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
-        """`keys` are of all cells that slots are going to post."""
+        """`keys` are the keys of all cells that slots will post."""
         self._ahead = set(keys)
-        """those that none has posted yet"""
+        """Keys that no slot has posted yet."""
         self._coming = Counter(self._ahead)
-        """cells that are still to be done, in as many trials: no child of theirs may begin"""
+        """Unfinished cells, and in how many trials each is. Their children must not start."""
         self._trials: dict[str, PostedTrial] = {}
         self._queue: deque[QueuedCell] = deque()
         self._busy: dict[int, dict[str, QueuedCell]] = {}
-        """by the rank of the worker that holds them, by key"""
+        """The cells that each worker holds: by the worker's rank, then by key."""
         self._gathering: dict[int, QueuedCell] = {}
-        """by machine: the cell that waits for more of its workers to be free"""
+        """By machine: the cell that waits for more of the machine's workers to be free."""
         self._meetings = 0
-        """how often workers have met"""
+        """How many groups of workers have been completed."""
         self._name = uuid.uuid4().hex
-        """no meeting of another run, whose workers may have been killed, is taken for one of these"""
+        """Makes group names unique: a group of another run, whose workers may have been killed, is never taken for one of these."""
         self._choices: dict[str, Any] = {}
-        """by kind of device; while a worker is making one, its rank"""
+        """By kind of device: the choice, or the rank of the worker that is making it."""
         self._calls: Counter[int] = Counter()
-        """how often each rank has asked for a cell, or died: of its calls the last alone counts, a dead worker's waits here for ever"""
+        """Calls of `take_cell` and deaths, by rank. Only the latest call of a rank is valid, because a dead worker's call stays pending
+        here."""
         self._refused: dict[int, str] = {}
-        """why a worker's machine is not fit to train, by rank"""
+        """By rank: why the worker's machine is not fit to train."""
         self._closed = self._halted = False
         self._work = WakeUp()
-        """there may be something to take, or to choose, or nothing more ever"""
+        """Rings when there may be a cell to take, a choice to make, or no more work at all."""
         self._stop = WakeUp()
 
-    # what a slot says
+    # calls of a slot
     async def post_trial(self, trial: str, cells: list[dict[str, Any]], slot_pid: int = 0, sizes: Sequence[int] = ()) -> None:
-        """Queue a trial's cells. A slot that died and came back posts again: it is told what ended meanwhile, and nothing runs twice.
+        """Queue a trial's cells. A slot that died and restarted posts again: it gets the end events so far, and no cell runs twice.
 
-        `sizes` are of the packs that the cells are, one behind the other, of which a worker takes no two at once; without it they are one.
+        `sizes` are the sizes of the packs, which are consecutive in `cells`. A worker takes cells of one pack at a time. By default there
+        is one pack.
         """
-        if known := self._trials.get(trial):  # a new queue: the dead slot's call may still wait for events, and would take them
-            known.events[slot_pid] = deque(known.ends.values())
+        if posted := self._trials.get(trial):  # a new queue: a pending call of the dead slot would take the events from the old one
+            posted.events[slot_pid] = deque(posted.ends.values())
         else:
             keys = [cell["key"] for cell in cells]
             packs = [pack for pack, size in enumerate(sizes or [len(cells)]) for _ in range(size)]
@@ -131,44 +134,48 @@ class Dispatcher:
         self._work.ring()
 
     async def poll_events(self, trial: str, pause: float = 0.25, slot_pid: int = 0) -> list[dict[str, Any]]:
-        """All events since the last call: at least one, and what the next moments bring, so that quick epochs come as one list."""
-        mine = self._trials[trial]
-        queue = mine.events[slot_pid]
-        await mine.bell.wait(lambda: bool(queue) or self._closed)
+        """Return all events since the last call: at least one, and those of the next `pause` seconds, so that quick epochs come as one
+        list.
+        """
+        posted = self._trials[trial]
+        queue = posted.events[slot_pid]
+        await posted.bell.wait(lambda: bool(queue) or self._closed)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(mine.bell.wait(lambda: mine.is_over), pause)
+            await asyncio.wait_for(posted.bell.wait(lambda: posted.is_over), pause)
         events = list(queue)
         queue.clear()
         return events
 
     async def leave_trial(self, trial: str, slot_pid: int = 0) -> None:
-        """The slot is done with this trial, or a scheduler ended it: what is left of it is dropped, its running cells are stopped.
+        """Drop what is left of a trial that the slot has finished or a scheduler has ended, and stop its running cells.
 
-        Not where another slot has posted it, too: Tune starts a slot for a trial, gives the trial to one that is free, and ends the first.
+        Nothing is dropped if another slot has posted the trial, too: Tune may start a slot for a trial, give the trial to a free slot,
+        and end the first slot.
         """
-        if (known := self._trials.get(trial)) is None:
+        if (posted := self._trials.get(trial)) is None:
             return
-        known.events.pop(slot_pid, None)
-        if known.events:
+        posted.events.pop(slot_pid, None)
+        if posted.events:
             return
         del self._trials[trial]
-        if known.is_over:
+        if posted.is_over:
             return
         dropped = [job for job in self._queue if job.trial == trial]
         self._queue = deque(job for job in self._queue if job.trial != trial)
         for job in dropped:
             self._finish_job(job)
-        known.bell.ring()
+        posted.bell.ring()
 
-    # what a worker says
+    # calls of a worker
     async def take_cell(self, rank: int, most: int = 1, machine: int = 0, size: int = 1) -> list[dict[str, Any]]:
-        """The next {trial, cell, slot_pid, deaths}, waiting for one; none when there will be no more and the worker may go.
+        """Wait for the next {trial, cell, slot_pid, deaths} and return it in a list; empty when no more cells will come and the worker
+        may exit.
 
-        With it come others of its trial, up to so many; but a cell that has lost a worker comes alone, for it may have been the cause.
-        A cell for several workers comes alone, too, with each one's `shard` [index, size, name], when so many of a machine, which has
-        `size` of them, are free; until they are, those that are wait for the others and take nothing else.
+        Others of its pack come with it, up to `most` cells in all. A cell that has lost a worker comes alone, because it may have been
+        the cause. A cell for several workers comes alone as well, with each worker's `shard` [index, size, name], when enough workers of
+        a machine, which has `size` of them, are free. Until then the free ones wait for the others and take nothing else.
         """
-        self._drop_worker(rank, "its worker died")  # a new worker of this rank: the old one died with its cells, unreported
+        self._drop_worker(rank, "its worker died")  # a new worker has this rank: the old one died with its cells, unreported
         self._calls[rank] += 1
         call = self._calls[rank]
 
@@ -192,7 +199,7 @@ class Dispatcher:
                 self._work.ring()
 
     async def _await_partners(self, job: QueuedCell, machine: int, over: Callable[[], bool]) -> bool:
-        """Wait until as many workers have the job as it wants; whether that came about."""
+        """Wait until the job has as many workers as it needs. Return whether it got them."""
         ranks = job.ranks
         if len(ranks) < job.devices:
             self._gathering[machine] = job
@@ -209,10 +216,10 @@ class Dispatcher:
         return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | shard
 
     async def report_event(self, rank: int, key: str, event: dict[str, Any]) -> bool:
-        """Pass a cell's row or end on to its trial; the answer says whether the worker should go on with the cell."""
+        """Forward a cell's row or end to its trial. Return whether the worker should continue with the cell."""
         if (job := self._busy.get(rank, {}).get(key)) is None:
             return False
-        if event["kind"] == "left":  # of those that train it together the first will tell how it ended
+        if event["kind"] == "left":  # the first of the workers that train it together reports how it ended
             del self._busy[rank][key]
             self._work.ring()
             return True
@@ -227,7 +234,7 @@ class Dispatcher:
         return job.trial in self._trials and not self._halted
 
     async def get_choice(self, rank: int, device: str) -> Any:
-        """What was chosen for this kind of device; None to the one worker that is to choose, while the others wait."""
+        """Return the choice for this kind of device. The one worker that has to choose gets None, while the others wait."""
         await self._work.wait(lambda: not isinstance(self._choices.get(device), int))
         if device not in self._choices:
             self._choices[device] = rank
@@ -239,30 +246,30 @@ class Dispatcher:
         self._work.ring()
 
     async def refuse_work(self, rank: int, reason: str) -> None:
-        """The worker's machine is not fit to train: it takes no cell, and this is why."""
+        """Record why the worker's machine is not fit to train. The worker takes no cell."""
         self._refused[rank] = reason
 
     async def wait_for_halt(self) -> bool:
-        """Answers when everybody is to stop."""
+        """Wait until all workers have to stop, and return True."""
         await self._stop.wait(lambda: self._halted)
         return True
 
-    # what the driver says
+    # calls of the driver
     async def report_deaths(self, reasons: dict[int, str], lost: bool = False) -> None:
-        """Workers of these ranks are gone: their cells go to the head of the queue, or have failed for good.
+        """Record that the workers of these ranks are gone. Their cells go to the head of the queue, or have failed for good.
 
-        Of workers that were `lost` with their machines no cell is to blame.
+        No cell is blamed for workers that were `lost` with their machines.
         """
         for rank, reason in reasons.items():
             self._calls[rank] += 1
             self._drop_worker(rank, reason, lost)
 
     async def list_refusals(self) -> dict[int, str]:
-        """Why which workers take no cell."""
+        """Return the ranks of the workers that take no cell, each with its reason."""
         return self._refused
 
     async def halt_workers(self) -> bool:
-        """Everybody stops: cells in flight write their checkpoints. Answers when no worker holds a cell any more."""
+        """Stop all workers; cells in flight write their checkpoints. Returns when no worker holds a cell any more."""
         self._halted = True
         self._queue.clear()
         await self.close()
@@ -270,15 +277,15 @@ class Dispatcher:
         return True
 
     async def close(self) -> None:
-        """No more cells will come: workers that wait for one may go."""
+        """Announce that no more cells will come: workers that wait for one may exit."""
         self._closed = True
         for bell in (self._work, self._stop, *(trial.bell for trial in self._trials.values())):
             bell.ring()
 
     def _find_ready(self, most: int, size: int) -> list[QueuedCell]:
-        """The first job, for at most `size` workers, whose parent is not still to be done, and those of its pack that may come along."""
+        """Return the first job for at most `size` workers whose parent is not pending, with jobs of its pack, at most `most` in all."""
         jobs: list[QueuedCell] = []
-        for job in self._queue:  # as long as the packs of all slots, of which the first is as good as always free
+        for job in self._queue:  # the queue is as long as the packs of all slots, but its first job is nearly always ready
             if len(jobs) == most or (jobs and (jobs[0].deaths or jobs[0].devices > 1)):
                 break
             if job.cell["parent"] in self._coming or job.devices > size:
@@ -288,17 +295,17 @@ class Dispatcher:
         return jobs
 
     def _drop_worker(self, rank: int, reason: str, lost: bool = False) -> None:
-        """The worker of this rank is dead: its cells go to the head of the queue, its choice is anyone's."""
+        """Handle the death of this rank's worker: its cells go to the head of the queue, and its autotuning claim is released."""
         for job in reversed(self._busy.pop(rank, {}).values()):
-            begun = job.devices == 1 or bool(job.met)
+            started = job.devices == 1 or bool(job.met)
             self._release_job(job)
-            self._requeue_job(job, reason, lost or not begun)
+            self._requeue_job(job, reason, lost or not started)
         if rank in self._choices.values():
             self._choices = {device: choice for device, choice in self._choices.items() if choice != rank}
         self._work.ring()
 
     def _release_job(self, job: QueuedCell) -> None:
-        """Nobody has the job any more."""
+        """Take the job from all workers that hold it."""
         for rank in job.ranks:
             self._busy.get(rank, {}).pop(job.key, None)
         self._gathering = {machine: waiting for machine, waiting in self._gathering.items() if waiting is not job}
@@ -306,7 +313,7 @@ class Dispatcher:
         self._work.ring()
 
     def _requeue_job(self, job: QueuedCell, reason: str, lost: bool) -> None:
-        if job.trial not in self._trials:  # nobody waits for it any more
+        if job.trial not in self._trials:  # no slot waits for it any more
             self._finish_job(job)
             return
         job.deaths += not lost
@@ -314,11 +321,11 @@ class Dispatcher:
             self._queue.appendleft(job)
         else:
             self._finish_job(job)
-            said = f"its worker died {TRIES} times; the last time: {reason}"
-            self._send_event(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": said})
+            message = f"its worker died {TRIES} times; the last time: {reason}"
+            self._send_event(job, {"kind": "failed", "killed": True, "axes": job.cell["axes"], "reason": message})
 
     def _finish_job(self, job: QueuedCell) -> None:
-        """Its children, and whoever waits for the last cell to end, may go on."""
+        """Mark the job as no longer pending: its children, and calls that wait for the last cell to end, may proceed."""
         self._coming[job.key] -= 1
         if self._coming[job.key] <= 0:
             del self._coming[job.key]

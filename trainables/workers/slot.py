@@ -1,7 +1,7 @@
-"""Slot: a Tune trial actor, and the loop of the warm Ray Train workers that serve it. The only file here that imports Ray.
+"""Slot: a Tune trial actor, and the loop of the Ray Train workers that serve it. This is the only file here that imports Ray.
 
-One Train run a machine serves its slots: each of its workers is a replica group of its own, so Ray Train replaces a worker that died and
-leaves the others at their cells. Started once, a worker keeps its process, its data sets and its CUDA context from cell to cell.
+One Ray Train run per machine serves the machine's slots. Each of its workers is a replica group of its own, so Ray Train replaces a
+worker that died and does not interrupt the others. A worker keeps its process, its data sets and its CUDA context from cell to cell.
 """
 
 import json
@@ -20,11 +20,11 @@ from trainables.workers.dispatcher import ENDS
 
 
 def build_trial_class() -> type:
-    """The class of the trial actors. A function, for ray.tune takes a second to import, which no worker should wait for."""
+    """Return the class of the trial actors. It is a function because importing ray.tune takes a second, for which no worker should wait."""
     from ray import tune
 
     class Slot(tune.Trainable):
-        """Posts a trial's cells to the dispatcher and passes on what comes back. `reset_config` hands over the next trial's."""
+        """Posts a trial's cells to the dispatcher and forwards the resulting events. `reset_config` gives it the next trial's cells."""
 
         def setup(self, config: dict[str, Any]) -> None:
             self.dispatcher = ray.get_actor(config["dispatcher"])
@@ -43,7 +43,7 @@ def build_trial_class() -> type:
             ray.get(self.dispatcher.post_trial.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
 
         def step(self) -> dict[str, Any]:
-            """One Tune result a poll, not one an epoch: `events` are all that came since the last."""
+            """Return one Tune result per poll, not per epoch. `events` holds everything since the last poll."""
             events = ray.get(self.dispatcher.poll_events.remote(self.posted, slot_pid=os.getpid()))
             self.left -= {event["key"] for event in events if event["kind"] in ENDS}
             latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
@@ -57,7 +57,7 @@ def build_trial_class() -> type:
 
 
 def run_worker(config: dict[str, Any]) -> None:
-    """A worker's life: take as many cells as fit, train them, take the next, until the dispatcher closes."""
+    """Serve as a worker: take as many cells as fit, train them, take the next, until the dispatcher closes."""
     import torch
 
     from trainables.execution.interleave import train_together
@@ -66,8 +66,8 @@ def run_worker(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(config["threads"])
     dispatcher = ray.get_actor(config["dispatcher"])
-    world = ray.train.get_context()
-    rank = config["first"] + world.get_world_rank()  # of all machines' workers
+    train_context = ray.train.get_context()
+    rank = config["first"] + train_context.get_world_rank()  # among the workers of all machines
     if reason := check_host(config["runs"], config["dispatcher"], config["paths"]):
         ray.get(dispatcher.refuse_work.remote(rank, reason))
         return
@@ -78,7 +78,7 @@ def run_worker(config: dict[str, Any]) -> None:
         halted.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    context = config["context"] | {"rank": world.get_world_rank(), "world_size": world.get_world_size()}
+    context = config["context"] | {"rank": train_context.get_world_rank(), "world_size": train_context.get_world_size()}
     worker = Worker(
         config["runs"],
         context,
@@ -101,7 +101,7 @@ def run_worker(config: dict[str, Any]) -> None:
 
 
 class WorkerDeathCallback(UserCallback):
-    """Tells the dispatcher which worker died, and of what; called in the Train controller."""
+    """Tells the dispatcher which worker died, and why. It is called in the Ray Train controller."""
 
     def __init__(self, dispatcher: str, first: int) -> None:
         self.dispatcher, self.first = dispatcher, first
@@ -109,20 +109,20 @@ class WorkerDeathCallback(UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         dispatcher = ray.get_actor(self.dispatcher)
         for lost in (False, True):
-            of_those = {rank: error for rank, error in worker_exceptions.items() if died_with_machine(error) is lost}
-            reasons = {self.first + rank: str(error).splitlines()[0] for rank, error in of_those.items()}
+            errors = {rank: error for rank, error in worker_exceptions.items() if died_with_machine(error) is lost}
+            reasons = {self.first + rank: (str(error) or type(error).__name__).splitlines()[0] for rank, error in errors.items()}
             ray.get(dispatcher.report_deaths.remote(reasons, lost))
 
 
 def died_with_machine(error: Exception) -> bool:
-    """Did a worker die because its whole machine did?"""
+    """Return whether a worker died because its whole machine did."""
     return getattr(error, "preempted", False) or "its node has died" in str(error)
 
 
 class FixedSizePolicy(FixedScalingPolicy):
-    """As many workers as asked for, and no request to the coordinator that shares a cluster with Ray Data.
+    """Scaling policy for a fixed number of workers, without a request to the coordinator that shares a cluster with Ray Data.
 
-    The controller would wait for that actor to start. An autoscaler learns from the placement group what is wanted.
+    The controller would wait for that actor to start. An autoscaler reads the demand from the placement group.
     """
 
     def after_controller_start(self, train_run_context: Any) -> None:
@@ -137,7 +137,7 @@ class _IndependentBackend(Backend):
 
 
 class IndependentBackendConfig(BackendConfig):
-    """Workers that train cells of their own need no process group: none is set up, and each is replaced alone when it dies."""
+    """Backend without a process group: workers train their own cells and need none, and each is replaced alone when it dies."""
 
     backend = "alone"
 

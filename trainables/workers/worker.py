@@ -1,4 +1,4 @@
-"""Worker: how a cell begins in a process that trains many, and what is written and said of its end. Knows no cluster."""
+"""Worker: how a cell starts in a process that trains many, and how its end is written and reported. It does not depend on a cluster."""
 
 import errno
 import os
@@ -19,36 +19,36 @@ from trainables.storage.store import RunFolder
 from trainables.workers.watchdog import HANG_S, Watchdog
 
 Job = dict[str, Any]
-"""trial, cell, slot_pid, deaths, as the dispatcher hands them out; where several train the cell, `shard`, too: index, size, name"""
+"""trial, cell, slot_pid and deaths, as the dispatcher hands them out, and `shard` (index, size, name) if several workers train the cell."""
 
 
 @dataclass
 class Worker:
-    """Begins jobs and ends them; whom it tells of that is given."""
+    """Starts and ends jobs. It reports through the functions that it is given."""
 
     runs: str
     context: dict[str, Any]
-    """kept in every result's provenance"""
+    """Kept in every result's provenance."""
     report: Callable[[str, dict[str, Any]], bool]
-    """(key, event) -> go on?"""
+    """(key, event) -> whether to continue."""
     ask: Callable[[str], Any]
-    """what was chosen for a kind of device, or None: choose"""
+    """Kind of device -> its choice, or None if this worker has to choose."""
     answer: Callable[[str, Any], None]
     halt: Callable[[], bool]
     checkpoint_s: float
     cells: int
-    """how many there are for each worker"""
+    """Number of cells for each worker."""
     keep: Keep = "best"
     parents: frozenset[str] = frozenset()
-    """keys of cells that others start from: of these the selected parameters are kept in any case"""
+    """Keys of cells that others start from. Their selected parameters are kept in any case."""
     hang_s: float = HANG_S
-    """a worker that makes no step for so long ends itself"""
+    """A worker that makes no step for this long ends itself."""
     own_gpu: bool = False
-    """no other worker has its GPU"""
+    """No other worker uses this worker's GPU."""
     scratch: str = ""
-    """a folder that this machine's workers shard while the grid runs"""
+    """A folder that this machine's workers share while the grid runs."""
     owner: str = ""
-    """the id of the command that holds the run folder: nothing is written once the folder is another's"""
+    """ID of the command that holds the run folder. Nothing is written once another command holds it."""
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.runs, self.owner)
@@ -56,7 +56,7 @@ class Worker:
         self.watch = Watchdog(self.hang_s)
 
     def start_job(self, job: Job) -> Generator[None, None, Any]:
-        """The job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
+        """Return the job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
         cell = Cell.from_json(job["cell"])
         if cell.parent and self.folder.get_result(cell.parent) is None:
             raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.get_error(cell.parent) or {}).get('reason', 'no result')}")
@@ -87,38 +87,40 @@ class Worker:
 
     def _choose_execution(self, cell: Cell) -> AutotuneResult:
         kind = get_device_kind(get_device())
-        if known := self.ask(kind):
-            return AutotuneResult.from_json(known)
+        if existing := self.ask(kind):
+            return AutotuneResult.from_json(existing)
         choice = get_or_choose_execution(cell, self.folder, self.cells)
         self.answer(kind, choice.to_json())
         return choice
 
     def end_job(self, job: Job, error: Exception | None) -> None:
-        """Write and tell how the job ended. A process that has no memory left dies of it, and a fresh one tries the cell again: the
-        shortage may be another's doing, and this one would fail whatever it was given next.
+        """Write and report how the job ended.
+
+        If the process has no memory left it ends itself, and a fresh one retries the cell: another process may have caused the shortage,
+        and this one would fail at its next job, too.
         """
         cell = Cell.from_json(job["cell"])
         if error is not None and is_out_of_memory(error):
             self.watch.end_process(error)
-        helps = "shard" in job and job["shard"][0] > 0
-        self.watch.end_cell(self.folder.get_crash_log_path(cell.key), join=helps)
+        is_helper = "shard" in job and job["shard"][0] > 0
+        self.watch.end_cell(self.folder.get_crash_log_path(cell.key), join=is_helper)
         event: dict[str, Any]
         if isinstance(error, FolderLost):
             event = _make_lost_end(error)
         elif isinstance(error, PeerLost):
             event = {"kind": "parted", "reason": str(error)}
-        elif helps and (error is None or isinstance(error, Stopped)):
+        elif is_helper and (error is None or isinstance(error, Stopped)):
             event = {"kind": "left"}
         elif error is None:
             event = {"kind": "done"}
         elif isinstance(error, Stopped):
             event = {"kind": "failed", "stopped": True, "reason": "stopped"}
         elif isinstance(error, OSError):
-            where = error.filename or self.folder.get_path("cells", cell.key)
-            event = {"kind": "failed", "fatal": True, "reason": f"{where}: {error.strerror or error}"}
+            path = error.filename or self.folder.get_path("cells", cell.key)
+            event = {"kind": "failed", "fatal": True, "reason": f"{path}: {error.strerror or error}"}
         else:
-            known = isinstance(error, BadRequest | Diverged | PackOutOfMemory)
-            event = {"kind": "failed", "reason": str(error) if known else f"{type(error).__name__}: {error}"}
+            is_expected = isinstance(error, BadRequest | Diverged | PackOutOfMemory)
+            event = {"kind": "failed", "reason": str(error) if is_expected else f"{type(error).__name__}: {error}"}
             epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
             trace = "".join(traceback.format_exception(error))
             try:
@@ -128,18 +130,18 @@ class Worker:
         self.report(cell.key, event | {"time": time.time()})
 
     def send_note(self, job: Job, text: str) -> None:
-        """A line for whoever watches."""
+        """Report a line for the user."""
         self.report(job["cell"]["key"], {"kind": "note", "text": text})
 
 
 def _make_lost_end(error: FolderLost) -> dict[str, Any]:
-    """The end of a cell whose run folder is another command's: it did not fail, and the driver has to end."""
+    """Return the end event of a cell whose run folder belongs to another command. The cell did not fail, and the driver has to end."""
     return {"kind": "failed", "stopped": True, "fatal": True, "reason": str(error)}
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """The machine's memory, not a GPU's, is what lacks."""
+    """Return whether the machine's memory, not a GPU's, is exhausted."""
     if isinstance(error, MemoryError):
         return not isinstance(error, PackOutOfMemory)
-    said = ("DefaultCPUAllocator: can't allocate memory", "could not create a primitive")  # PyTorch's, and oneDNN's
-    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(each in str(error) for each in said)
+    messages = ("DefaultCPUAllocator: can't allocate memory", "could not create a primitive")  # PyTorch's message, and oneDNN's
+    return (isinstance(error, OSError) and error.errno == errno.ENOMEM) or any(message in str(error) for message in messages)

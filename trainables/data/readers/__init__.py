@@ -1,1 +1,1 @@
-"""One file per kind of data set; each is discovered, none is listed anywhere."""
+"""Readers: one module per kind of data set. The registry discovers them; no list names them."""

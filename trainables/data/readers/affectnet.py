@@ -1,4 +1,4 @@
-"""AffectNet (Mollahosseini, Hasani & Mahoor 2017): faces from the web with an expression, valence and arousal; no subjects are known."""
+"""AffectNet (Mollahosseini, Hasani & Mahoor 2017): faces from the web with expression, valence and arousal. Subjects are unknown."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from trainables.data.gather import FoundPicture, build_data_set, describe_lackin
 CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "none", "uncertain", "no face")
 LABELS = CODES[:8]
 UNRATED = -2.0
-"""valence and arousal of what is no face, or of an uncertain one"""
+"""Valence and arousal of an image that shows no face or an uncertain expression."""
 COLUMNS = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression", "valence", "arousal")
 LISTS = ("training.csv", "validation.csv")
 SETS = {"train_set": "train", "val_set": "val"}
@@ -32,40 +32,41 @@ RELEASE = Release(
     release=RELEASE,
 )
 def read_affectnet(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
-    """Read the manually annotated part in either form, with its official split; the test set was never released.
+    """Read the manually annotated part, in the older or the newer layout, with its official split. The test set was never released.
 
-    Images of no expression, uncertain ones and those without a face (codes 8 to 10) are left out. In the older form the csv's box is
-    cut out. `valence` and `arousal` are -1 to 1, NaN where not rated (-2). Other metadata: `source`, `split`.
+    Images labelled none, uncertain or no face (codes 8 to 10) are left out. In the older layout, the face is cut out by the box in the
+    csv. Metadata: `source`, `split`, and `valence` and `arousal` from -1 to 1, NaN where not rated (-2).
 
-    AffectNet does not say who is a child: "adults" is everybody. A copy in folders by class is refused, for such copies number
-    the classes in two ways: use the kind folders, whose classes are named. DataError names file and line.
+    AffectNet does not say who is a child, so "adults" means every image. A copy in folders by class is refused, because such copies
+    number the classes in two different ways. Use the kind `folders` for it, where the classes are named. Raises DataError with file and
+    line.
     """
     if population == "children":
         raise DataError(f"{path}: AffectNet does not say who is a child")
     root = find_root(path, f"AffectNet's {LISTS[0]} or train_set/", "Manually_Annotated_file_lists", *LISTS, "train_set", "val_set")
-    form = _read_csv_form if not find_folder(root, *SETS) else _read_numpy_form
-    found, counts = [], Counter[str]()
-    for each in form(root):
-        counts[str(each.emotion)] += 1
-        if each.emotion in LABELS:
-            found.append(each)
+    read_form = _read_csv_form if not find_folder(root, *SETS) else _read_numpy_form
+    pictures, counts = [], Counter[str]()
+    for picture in read_form(root):
+        counts[str(picture.emotion)] += 1
+        if picture.emotion in LABELS:
+            pictures.append(picture)
     notes = [f"left out: {counts[name]:,} images that are {name}" for name in CODES[8:] if counts[name]]
-    unrated = sum(each.metadata["valence"] is None for each in found)
+    unrated = sum(picture.metadata["valence"] is None for picture in pictures)
     notes += [f"{unrated:,} images are not rated for valence and arousal"] if unrated else []
-    notes += describe_lacking(found, RELEASE)
+    notes += describe_lacking(pictures, RELEASE)
     notes += ["adults: used whole, children among them: AffectNet knows no ages"] if population else []
-    return build_data_set(root, found, title="AffectNet", size=size, colour=colour, classes=LABELS, notes=notes)
+    return build_data_set(root, pictures, title="AffectNet", size=size, colour=colour, classes=LABELS, notes=notes)
 
 
 def _read_csv_form(root: Path) -> Iterator[FoundPicture]:
-    """The older form: csv files, and images in numbered folders."""
+    """Yield the pictures of the older layout: csv files, and images in numbered folders."""
     lists = root / find_folder(root, "Manually_Annotated_file_lists")
-    place = find_folder(root, "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images", "Manually_Annotated")
-    if not place:
+    images = find_folder(root, "Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images", "Manually_Annotated")
+    if not images:
         raise DataError(f"{root}: has lists but no folder Manually_Annotated with the images; unpack its archive there")
-    there = [name for name in LISTS if (lists / name).is_file()]
+    present = [name for name in LISTS if (lists / name).is_file()]
     for name, split in zip(LISTS, ("train", "val"), strict=True):
-        if name not in there:
+        if name not in present:
             continue
         seen, table_file = set(), str(lists / name)
         for line, (file, x, y, width, height, _, code, valence, arousal) in read_columns(lists / name, COLUMNS, header=None):
@@ -75,15 +76,15 @@ def _read_csv_form(root: Path) -> Iterator[FoundPicture]:
             seen.add(picture)
             box = None
             if code not in ("8", "9", "10"):
-                sides = [parse_number(text, where, "box", -1e6, 1e6) for text in (x, y, width, height)]
-                box = (sides[0], sides[1], sides[2], sides[3])
+                numbers = [parse_number(text, where, "box", -1e6, 1e6) for text in (x, y, width, height)]
+                box = (numbers[0], numbers[1], numbers[2], numbers[3])
             yield FoundPicture(
-                f"{place}/{picture}", _parse_expression(code, where), {"split": split} | _parse_affect(valence, arousal, where), box=box
+                f"{images}/{picture}", _parse_expression(code, where), {"split": split} | _parse_affect(valence, arousal, where), box=box
             )
 
 
 def _read_numpy_form(root: Path) -> Iterator[FoundPicture]:
-    """The newer form: N.jpg with N_exp.npy, N_val.npy and N_aro.npy, which hold texts or numbers."""
+    """Yield the pictures of the newer layout: N.jpg with N_exp.npy, N_val.npy and N_aro.npy, which hold strings or numbers."""
     for name, split in SETS.items():
         if not (part := find_folder(root, name)):
             continue
@@ -91,7 +92,7 @@ def _read_numpy_form(root: Path) -> Iterator[FoundPicture]:
         if not images or not annotations:
             raise DataError(f"{root / part}: has no folder {'annotations' if images else 'images'}; unpack the whole release")
         files = list_files(root, below=images)
-        for file in sorted(files, key=lambda each: (len(Path(each).stem), each)):  # 2 before 10
+        for file in sorted(files, key=lambda path: (len(Path(path).stem), path)):  # numeric order: 2 before 10
             stem = root / annotations / Path(file).stem
             code, valence, arousal = (_read_scalar(stem.with_name(f"{stem.name}_{kind}.npy")) for kind in ("exp", "val", "aro"))
             where = f"{stem}_exp.npy"
@@ -99,7 +100,7 @@ def _read_numpy_form(root: Path) -> Iterator[FoundPicture]:
 
 
 def _read_scalar(file: Path) -> str:
-    """The one value of an npy file, as text. What would execute code when loaded is refused."""
+    """Return the one value of an npy file as text. A file that would execute code when loaded (pickle) is refused."""
     try:
         value = np.load(file, allow_pickle=False)
         return str(value.item()).strip()
@@ -116,9 +117,9 @@ def _parse_expression(code: str, where: str) -> str:
 
 
 def _parse_affect(valence: str, arousal: str, where: str) -> dict[str, Any]:
-    values = [parse_number(text, where, what, UNRATED, 1) for text, what in ((valence, "valence"), (arousal, "arousal"))]
-    for value, what in zip(values, ("valence", "arousal"), strict=True):
+    values = [parse_number(text, where, name, UNRATED, 1) for text, name in ((valence, "valence"), (arousal, "arousal"))]
+    for value, name in zip(values, ("valence", "arousal"), strict=True):
         if UNRATED < value < -1:
-            raise DataError(f"{where}: {what} {value:g} is neither from -1 to 1 nor {UNRATED:g} (not rated)")
+            raise DataError(f"{where}: {name} {value:g} is neither from -1 to 1 nor {UNRATED:g} (not rated)")
     rated = UNRATED not in values
     return {"valence": values[0] if rated else None, "arousal": values[1] if rated else None}

@@ -9,7 +9,7 @@ from trainables.data.files import CLIPS, find_folder, find_root, list_files, par
 from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, list_clip_frames, require_population
 
 LABELS = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
-"""the order of the label files; then valence, from 1 to 7"""
+"""In the order of the label files' columns; a last column holds valence, from 1 to 7."""
 SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
 RELEASE = Release(images=1_102, splits={"train": 432, "val": 303, "test": 367})
 
@@ -33,74 +33,77 @@ def read_emoreact(
     crop: str = "",
     landmarks: Path | None = None,
 ) -> FaceDataset:
-    """Read `frames` evenly spaced frames of each clip. Line i of a label file is of line i of the names file of its part, never of a
-    folder's listing.
+    """Read `frames` evenly spaced frames of each clip.
 
-    Facts: `source`, `split`, `clip`, `frame`, `emoreact_LABEL` (0 or 1), `valence` (-1 to 1, from 1 to 7), and `subject` by
-    `subjects`, a csv `clip,subject`: the release does not say who is in a clip. The label is the clip's where it has just one, else
-    none. DataError names file and line.
+    Line i of a label file belongs to line i of the names file of its part, never to a position in a folder listing.
+
+    Metadata: `source`, `split`, `clip`, `frame`, `emoreact_LABEL` (0 or 1), `valence` (rescaled from 1 to 7 to -1 to 1), and `subject`
+    if `subjects`, a csv `clip,subject`, is given, because the release does not say who is in a clip. The label is that of the clip if
+    the clip has exactly one; otherwise there is none. Raises DataError with file and line.
     """
     require_population(path, population, "children", "children, of 4 to 14 years")
     root = find_root(path, "EmoReact's Data and Labels", "Data")
-    who = _read_subjects(subjects) if subjects else {}
-    found: list[FoundPicture] = []
+    subject_of = _read_subjects(subjects) if subjects else {}
+    pictures: list[FoundPicture] = []
     missing: list[str] = []
     for split, name in SPLITS.items():
-        place = find_folder(root, f"Data/{name}")
-        if not place:
+        folder = find_folder(root, f"Data/{name}")
+        if not folder:
             raise DataError(f"{root}: has no folder Data/{name}")
-        there = {Path(file).stem: file for file in list_files(root, CLIPS, place)}
-        there |= {
-            Path(file).parent.name: str(Path(file).parent) for file in list_files(root, below=place) if str(Path(file).parent) != place
+        clip_files = {Path(file).stem: file for file in list_files(root, CLIPS, folder)}
+        clip_files |= {
+            Path(file).parent.name: str(Path(file).parent) for file in list_files(root, below=folder) if str(Path(file).parent) != folder
         }
-        for clip_name, metadata, shown in _read_labels(root, split):
-            if clip_name not in there:
+        for clip_name, metadata, labels in _read_labels(root, split):
+            if clip_name not in clip_files:
                 missing.append(clip_name)
                 continue
-            if subjects and clip_name not in who:
+            if subjects and clip_name not in subject_of:
                 raise DataError(f"{subjects}: has no line for {clip_name}")
-            known = {"split": split, "clip": clip_name} | ({"subject": who[clip_name]} if subjects else {}) | metadata
-            found += list_clip_frames(root, there[clip_name], shown[0] if len(shown) == 1 else None, known, frames)
-    if not found:
+            clip_metadata = {"split": split, "clip": clip_name} | ({"subject": subject_of[clip_name]} if subjects else {}) | metadata
+            pictures += list_clip_frames(root, clip_files[clip_name], labels[0] if len(labels) == 1 else None, clip_metadata, frames)
+    if not pictures:
         raise DataError(f"{root}: none of the named clips lies in Data; the first: {missing[0] if missing else 'none is named'}")
-    clips = [FoundPicture(each.metadata["clip"], None, each.metadata) for each in found if each.frame == 0]
+    clips = [FoundPicture(picture.metadata["clip"], None, picture.metadata) for picture in pictures if picture.frame == 0]
     notes = describe_lacking(clips, RELEASE)
     notes += [f"{len(missing):,} named clips are not there; the first: {missing[0]}"] if missing else []
     title = "EmoReact, children of 4 to 14"
-    return build_data_set(root, found, title=title, size=size, colour=colour, classes=LABELS, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(
+        root, pictures, title=title, size=size, colour=colour, classes=LABELS, notes=notes, crop=crop, landmarks=landmarks
+    )
 
 
 def _read_labels(root: Path, split: str) -> list[tuple[str, dict[str, Any], list[str]]]:
-    """Each clip of a part: its name without suffix, its metadata, its labels."""
+    """Return each clip of a part: its name without suffix, its metadata and its labels."""
     names_file = _find_file(root, rf"{split}_names\.txt")
     labels_file = _find_file(root, rf"{split}_labels\.te?xt")
     names = [_unquote_line(line) for _, line in read_lines(names_file)]
     rows = list(read_columns(labels_file, [*LABELS, "valence"], header=False))
     if len(names) != len(rows):
         raise DataError(f"{labels_file}: {len(rows):,} lines of labels, but {names_file.name} has {len(names):,} names")
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise DataError(f"{names_file}: {min(twice)} is named twice")
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"{names_file}: {min(repeated)} is named twice")
     clips = []
-    for name, (line, (*given, valence)) in zip(names, rows, strict=True):
+    for name, (line, (*fields, valence)) in zip(names, rows, strict=True):
         where = f"{labels_file}, line {line}"
-        values = [int(parse_number(text, where, "label", 0, 1)) for text in given]
-        felt = (parse_number(valence, where, "valence", 1, 7) - 4) / 3
-        shown = [label for label, value in zip(LABELS, values, strict=True) if value]
+        values = [int(parse_number(text, where, "label", 0, 1)) for text in fields]
+        scaled_valence = (parse_number(valence, where, "valence", 1, 7) - 4) / 3
+        labels = [label for label, value in zip(LABELS, values, strict=True) if value]
         metadata = {f"{SHOWN}{label}": value for label, value in zip(LABELS, values, strict=True)}
-        clips.append((Path(name).stem, metadata | {"valence": felt}, shown))
+        clips.append((Path(name).stem, metadata | {"valence": scaled_valence}, labels))
     return clips
 
 
 def _unquote_line(line: str) -> str:
-    """'80''sTOYS115_2.mp4' as 80'sTOYS115_2.mp4."""
+    """Remove the quotes of a quoted line: '80''sTOYS115_2.mp4' becomes 80'sTOYS115_2.mp4."""
     quoted = len(line) > 1 and line[0] == line[-1] == "'"
     return line[1:-1].replace("''", "'") if quoted else line
 
 
 def _find_file(root: Path, pattern: str) -> Path:
-    for place in (root, root / "Labels", root / "labels"):
-        if place.is_dir():
-            for file in sorted(place.iterdir()):
+    for folder in (root, root / "Labels", root / "labels"):
+        if folder.is_dir():
+            for file in sorted(folder.iterdir()):
                 if re.fullmatch(pattern, file.name, re.IGNORECASE):
                     return file
     raise DataError(f"{root}: has no file {pattern.replace(chr(92), '').replace('te?xt', 'text')}, here or in Labels")

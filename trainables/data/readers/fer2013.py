@@ -1,4 +1,4 @@
-"""FER2013 (Goodfellow et al. 2013): one csv of 35,887 grey 48x48 faces from the web; no subjects are known."""
+"""FER2013 (Goodfellow et al. 2013): one csv of 35,887 grey 48x48 faces from the web. Subjects are unknown."""
 
 import csv
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ROWS = 35_887
 CODES = {"0": "anger", "1": "disgust", "2": "fear", "3": "happiness", "4": "sadness", "5": "surprise", "6": "neutral"}
 SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 CHILD, ADULT = 12, 25
-"""years: children are this old or younger, adults this old or older; an age estimated from 48 pixels is unsure in between"""
+"""Years: children are this old or younger, adults this old or older. In between, an age estimated from 48 pixels is uncertain."""
 TITLES = {"children": f"FER2013, children of {CHILD} or under", "adults": f"FER2013, adults of {ADULT} or over", None: "FER2013"}
 
 
@@ -40,20 +40,20 @@ RELEASE = Release(
 def read_fer2013(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
 
-    A row is a record's 0-based place in the file, in error messages, in `metadata.source` and in the ages file alike. `ages` is a csv
-    `row,age` (years) with one line for each row. With it, "children" keeps ages <= 12 and "adults" ages >= 25; without it "adults" keeps
-    everything (adults_as_augmentation uses FER2013 whole) and "children" is an error.
+    A row is a record's 0-based position in the file, in error messages, in `metadata.source` and in the ages file. `ages` is a csv
+    `row,age` (years) with one line per row. With it, "children" keeps ages <= 12 and "adults" keeps ages >= 25. Without it, "adults"
+    keeps everything (the study adults_as_augmentation uses FER2013 whole) and "children" is an error.
 
-    Dropped, before a population is chosen, so that no two populations or splits share a picture:
-    - constant images: there is no face in them;
-    - copies: of pixel-identical rows the first stays. The file lists Training before PublicTest before PrivateTest, so a picture that
-      stands in several splits stays in training and the held-out splits lose what training has seen;
-    - all rows of a picture whose copies carry different labels: nothing tells which label is right.
+    These images are dropped before a population is chosen, so that no two populations or splits share a picture:
+    - constant images, because they contain no face;
+    - copies: of pixel-identical rows the first is kept. The file lists Training before PublicTest before PrivateTest. A picture in
+      several splits therefore stays in training, and the held-out splits lose what training has seen;
+    - all rows of a picture whose copies carry different labels, because the right label is unknown.
 
-    Facts: `source`, `split` (train, val, test), `usage` (its official name), and `age` where given.
+    Metadata: `source`, `split` (train, val, test), `usage` (its official name), and `age` if given.
 
-    Raises DataError with file, row and line for anything that is not this layout. A file cut off inside a row is always found (the last
-    row must have its line end); one cut off between two rows is told apart only by its number of rows, which is noted.
+    Raises DataError with file, row and line for any other layout. A file truncated inside a row is always detected, because the last
+    row must have a line end. A file truncated between two rows shows only in its number of rows, which is noted.
     """
     if population not in TITLES:
         raise DataError(f"{path}: unknown population {population!r} (known: children, adults)")
@@ -63,8 +63,8 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     images, codes, usages, key = read_rows(file)
     keep, notes = find_distinct(images, codes, usages)
     if len(images) != ROWS:
-        there = f"{len(images):,} rows, where the official file has {ROWS:,}"
-        notes.insert(0, Doubt(f"{there}: a part of it, or cut off between two rows"))
+        comparison = f"{len(images):,} rows, where the official file has {ROWS:,}"
+        notes.insert(0, Doubt(f"{comparison}: a part of it, or cut off between two rows"))
     metadata = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
     metadata.insert(1, "split", metadata["usage"].map(SPLITS))
     title = TITLES[population]
@@ -86,7 +86,7 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
 
 
 def read_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
-    """Every row of the csv: images uint8 [n, 48, 48], codes int64 [n], official split names [n], and their key in the cache."""
+    """Return every row of the csv: images uint8 [n, 48, 48], codes int64 [n], official split names [n], and their cache key."""
 
     def make(place: Path) -> dict[str, Any]:
         images, codes, usages = _parse_rows(file)
@@ -94,24 +94,24 @@ def read_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
         return {"shape": images.shape, "dtype": "|u1", "root": str(file), "codes": codes.tolist(), "usages": usages}
 
     key = cache.make_key(file, "fer2013", Path(__file__).read_bytes(), cache.get_file_state(file))
-    images, known = cache.get_or_make(key, make, file)
-    return images, np.array(known["codes"]), known["usages"], key
+    images, info = cache.get_or_make(key, make, file)
+    return images, np.array(info["codes"]), info["usages"], key
 
 
 def resize_rows(file: Path, key: str, images: np.ndarray, keep: np.ndarray, size: int, colour: str) -> tuple[np.ndarray, str]:
-    """The images of the mask `keep` at another size: uint8 [k, c, size, size], and their key in the cache."""
+    """Return the images of the mask `keep` at another size, uint8 [k, c, size, size], and their cache key."""
 
     def make(place: Path) -> dict[str, Any]:
         pictures = np.stack([crop_square(image, size, colour) for image in images[keep]])
         place.write_bytes(pictures.data)
         return {"shape": pictures.shape, "dtype": "|u1", "root": str(file)}
 
-    own = cache.make_key(file, key, size, colour, keep.tobytes())
-    return cache.get_or_make(own, make, file)[0], own
+    resized_key = cache.make_key(file, key, size, colour, keep.tobytes())
+    return cache.get_or_make(resized_key, make, file)[0], resized_key
 
 
 def _parse_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Every row of the file: images uint8 [n, 48, 48], codes int64 [n], official split names [n]."""
+    """Return every row of the file: images uint8 [n, 48, 48], codes int64 [n], official split names [n]."""
     pixels, codes, usages = bytearray(), [], []
     for row, (line, (emotion, text, usage)) in enumerate(_read_records(file, ("emotion", "pixels", "Usage"))):
         where = f"{file}, row {row} (line {line})"
@@ -135,7 +135,7 @@ def _parse_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def find_distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Which rows to keep (a mask [n]): one of each picture, and notes on what is dropped."""
+    """Return the rows to keep (a mask [n]), one per picture, and notes on the dropped rows."""
     flat = images.reshape(len(images), -1)
     constant = flat.min(axis=1) == flat.max(axis=1)
     rows_of: dict[bytes, list[int]] = {}
@@ -160,7 +160,7 @@ def find_distinct(images: np.ndarray, codes: np.ndarray, usages: list[str]) -> t
 
 
 def _read_ages(file: Path, rows: int) -> np.ndarray:
-    """The age of each row in years: float64 [rows]. An estimate below 0 is a newborn's and counts as 0."""
+    """Return the age of each row in years: float64 [rows]. An estimate below 0 belongs to a newborn and counts as 0."""
     ages = np.full(rows, np.nan)
     for line, (row, age) in _read_records(file, ("row", "age")):
         if not (row.isascii() and row.isdigit()):
@@ -183,7 +183,7 @@ def _read_ages(file: Path, rows: int) -> np.ndarray:
 
 
 def _read_records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Each record's line number (1-based) and its fields, stripped, in the order of `columns`, whatever their order in the file."""
+    """Yield each record's line number (1-based) and its fields, stripped, in the order of `columns`, whatever their order in the file."""
     last = ""
 
     def lines() -> Iterator[str]:
@@ -205,12 +205,12 @@ def _read_records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, l
         for row, record in enumerate(filter(None, table)):
             if len(record) != len(order):
                 raise DataError(f"{file}, row {row} (line {table.line_num}): {len(record)} columns, not {len(order)}; the row is cut off?")
-            yield table.line_num, [record[place].strip() for place in order]
+            yield table.line_num, [record[column].strip() for column in order]
     except csv.Error as error:
         raise DataError(f"{file}, line {table.line_num}: not a csv ({error})") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
     if row < 0:
         raise DataError(f"{file}: has a header and no rows; it is cut off?")
-    if not last.endswith(("\n", "\r")):  # the last number may lack digits, and nothing else would show it
+    if not last.endswith(("\n", "\r")):  # the last number may lack digits, which no other check detects
         raise DataError(f"{file}, row {row} (line {table.line_num}): the last line has no end, so the file is cut off; fetch it again")

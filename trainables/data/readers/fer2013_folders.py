@@ -1,4 +1,4 @@
-"""FER2013 as folders of pictures, in which it is handed around: train/angry/Training_1021836.jpg, test/angry/PublicTest_88305960.jpg."""
+"""FER2013 as folders of pictures, a form in circulation: train/angry/Training_1021836.jpg, test/angry/PublicTest_88305960.jpg."""
 
 import re
 from pathlib import Path
@@ -24,36 +24,36 @@ _USAGE = {name.lower(): split for name, split in fer2013.SPLITS.items()}
     release=fer2013.RELEASE,
 )
 def read_fer2013_folders(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
-    """Read the pictures of the folders of classes; the split is what the name's beginning says, else the folder's.
+    """Read the pictures in the class folders. The split is given by the start of the file name, or else by the folder.
 
-    Copies and constant images are dropped as the kind fer2013 drops them. The numbers in the names are not the csv's rows, so no ages
-    can be joined: "adults" is everybody. Names like X.jpg3.jpg, which somebody's augmentation made, are left out.
-    Facts: `source`, `split`. DataError names the file.
+    Copies and constant images are dropped as in the kind fer2013. The numbers in the names are not the csv's rows, so no ages can be
+    joined: "adults" means every image. Files named like X.jpg3.jpg, which come from someone's augmentation, are left out. Metadata:
+    `source`, `split`. Raises DataError with the file.
     """
     if population == "children":
         raise DataError(f"{path}: FER2013 in folders does not say who is a child; the kind fer2013 takes ages=FILE")
     root = require_folder(path, f"folders with {EXAMPLE}")
-    found, made = [], 0
+    pictures, augmented = [], 0
     for file in list_files(root):
         parts = file.split("/")
         if re.search(r"\.(jpg|jpeg|png)\d*$", Path(file).stem, re.IGNORECASE):
-            made += 1
+            augmented += 1
             continue
         name = _NAME.fullmatch(Path(file).stem)
         emotion = NAMES.get(parts[-2].lower()) if len(parts) > 1 else None
         split = _USAGE[name[1].lower()] if name else PARTS.get(parts[0].lower())
         if emotion not in CLASSES or split is None:
             raise DataError(f"{root / file}: is in no folder of a class and of a part, as in {EXAMPLE}")
-        folder_says = PARTS.get(parts[0].lower())
-        if name and folder_says and (folder_says == "train") != (split == "train"):
+        folder_split = PARTS.get(parts[0].lower())
+        if name and folder_split and (folder_split == "train") != (split == "train"):
             raise DataError(f"{root / file}: its name says {name[1]}, its folder {parts[0]}; one of them is wrong")
-        found.append(FoundPicture(file, emotion, {"split": split}))
-    if not found:
+        pictures.append(FoundPicture(file, emotion, {"split": split}))
+    if not pictures:
         raise DataError(f"{root}: holds no picture like {EXAMPLE}")
-    notes = describe_lacking(found, fer2013.RELEASE)
-    notes += [Doubt(f"{made:,} pictures that an augmentation made are left out")] if made else []
+    notes = describe_lacking(pictures, fer2013.RELEASE)
+    notes += [Doubt(f"{augmented:,} pictures that an augmentation made are left out")] if augmented else []
     notes += ["adults: used whole, children among them: no ages are known"] if population else []
-    faces = build_data_set(root, found, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
+    faces = build_data_set(root, pictures, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
     keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.metadata["split"].tolist())
     if keep.all():
         return faces

@@ -1,4 +1,4 @@
-"""Any folder of classes: CLASS/..., or train/CLASS/..., val/CLASS/..., test/CLASS/...; NovaEmotions, ENIC and others come so."""
+"""Any folder of classes: CLASS/..., or train/CLASS/..., val/CLASS/..., test/CLASS/... NovaEmotions, ENIC and others come in this form."""
 
 import re
 from collections import Counter
@@ -29,7 +29,7 @@ SYNONYMS = {
     "surprise": ("surprise", "surprised"),
 }
 NAMES = {word: name for name, words in SYNONYMS.items() for word in words}
-"""what a folder may be called, in small letters; any other name is a class of its own"""
+"""Known folder names in lower case, with their classes. Any other name is a class of its own."""
 
 
 @register_reader(
@@ -50,13 +50,14 @@ def read_folders(
     crop: str = "",
     landmarks: Path | None = None,
 ) -> FaceDataset:
-    """Read every image; the folder below the root (or below train, val, test) is its class, whatever lies deeper.
+    """Read every image. Its class is the folder below the root (or below train, val, test), however deep the image lies.
 
-    The field's usual words are understood in any letters (angry, Happy, afraid); others are classes of their own, and noted. Numbers
-    are refused, for they mean other classes in every copy: name them by `labels`, a csv `folder,label`, where a label "-" leaves a
-    folder out. `subject` is a regular expression whose first group, found in the path, is the person. `population` is on trust.
+    The usual names of expressions are understood in upper and lower case (angry, Happy, afraid). Other names are classes of their own,
+    and are noted. Numbers are refused, because they mean different classes in different copies; name them by `labels`, a csv
+    `folder,label`, in which the label "-" leaves a folder out. `subject` is a regular expression; the first group of its match in the
+    path is the person. `population` is not verified.
 
-    Facts: `source`, `split` and `subject` where there are. DataError names the folder or file.
+    Metadata: `source`, and `split` and `subject` where known. Raises DataError with the folder or file.
     """
     root = require_folder(path, "folders that are classes")
     renamed = _read_labels(labels) if labels else {}
@@ -66,14 +67,14 @@ def read_folders(
         raise DataError(f"{path}: subject={subject!r} is no regular expression ({error})") from None
     if subject and not pattern.groups:
         raise DataError(f"{path}: subject={subject!r} has no group (...) that is the person")
-    found: list[FoundPicture] = []
-    parts: dict[str, list[str]] = {}
+    pictures: list[FoundPicture] = []
+    files_by_split: dict[str, list[str]] = {}
     for file in list_files(root):
-        *places, _ = file.split("/")
-        split = PARTS.get(places[0].lower()) if places else None
-        if len(places) < 1 + bool(split):
+        *folders, _ = file.split("/")
+        split = PARTS.get(folders[0].lower()) if folders else None
+        if len(folders) < 1 + bool(split):
             raise DataError(f"{root / file}: lies in no folder of a class; for unlabelled images use the kind images")
-        emotion = _find_class(places[bool(split)], renamed, root, labels)
+        emotion = _find_class(folders[bool(split)], renamed, root, labels)
         if emotion == "-":
             continue
         metadata = {"split": split} if split else {}
@@ -81,17 +82,19 @@ def read_folders(
             if not (person := pattern.search(file)):
                 raise DataError(f"{root / file}: subject={subject} finds no person in this path")
             metadata["subject"] = person[1]
-        parts.setdefault(split or "", []).append(file)
-        found.append(FoundPicture(file, emotion, metadata))
-    if len(parts) > 1 and "" in parts:
-        raise DataError(f"{root}: has a split, but {parts[''][0]} lies outside it")
-    if not found:
+        files_by_split.setdefault(split or "", []).append(file)
+        pictures.append(FoundPicture(file, emotion, metadata))
+    if len(files_by_split) > 1 and "" in files_by_split:
+        raise DataError(f"{root}: has a split, but {files_by_split[''][0]} lies outside it")
+    if not pictures:
         raise DataError(f"{root}: holds no image in a folder of a class")
-    classes = Counter(str(each.emotion) for each in found)
-    own = sorted(set(classes) - set(SYNONYMS))
-    notes = [f"classes of its own, beside the eight usual ones: {', '.join(own)}"] if own else []
+    classes = Counter(str(picture.emotion) for picture in pictures)
+    own_classes = sorted(set(classes) - set(SYNONYMS))
+    notes = [f"classes of its own, beside the eight usual ones: {', '.join(own_classes)}"] if own_classes else []
     title = ", ".join(filter(None, (f"images of {root.name}", population)))
-    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(
+        root, pictures, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks
+    )
 
 
 def _find_class(name: str, renamed: dict[str, str], root: Path, labels: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""Any folder of face images: an unlabelled pool, or further images of one class."""
+"""Any folder of face images: an unlabelled pool, or additional images of one class."""
 
 from pathlib import Path
 
@@ -28,14 +28,14 @@ def read_images(
     crop: str = "",
     landmarks: Path | None = None,
 ) -> FaceDataset:
-    """Read every image below the folder, cut to 1:1 and resized by `crop_square`, in the order of their paths.
+    """Read every image below the folder, in the order of their paths, cropped to 1:1 and resized by `crop_square`.
 
-    Without `label` no image has one (-1). Where each image lies in a folder train, val or test of the given one, that is its official
-    split. `population` is taken on trust: a folder does not say who is a child. Hidden files and files that are no images by their
-    suffix are passed over; images that cannot be read are skipped and counted in the notes.
+    Without `label`, no image has a label (-1). If every image lies in a subfolder train, val or test, that subfolder is its official
+    split. `population` is not verified, because a folder does not say who is a child. Hidden files and files without an image suffix
+    are ignored. Unreadable images are skipped and counted in the notes.
 
-    Facts: `source` (path within the folder) and `split` where there is one. Raises DataError naming the folder: no such folder, no
-    image in it, some images in a split and some not, or more than 5 % of the images unreadable.
+    Metadata: `source` (path within the folder) and `split` if there is one. Raises DataError with the folder if it does not exist or
+    holds no image, if only some images lie in a split, or if more than 5 % of the images are unreadable.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -43,24 +43,24 @@ def read_images(
     files = list_files(folder)
     if not files:
         raise DataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
-    inside = [file.split("/")[0] in PARTS and "/" in file for file in files]
-    if any(inside) and not all(inside):
-        raise DataError(f"{folder}: has a split ({', '.join(PARTS)}), but {files[inside.index(False)]} lies outside it")
+    in_split = [file.split("/")[0] in PARTS and "/" in file for file in files]
+    if any(in_split) and not all(in_split):
+        raise DataError(f"{folder}: has a split ({', '.join(PARTS)}), but {files[in_split.index(False)]} lies outside it")
 
     rows, faceless = decode_pictures(folder, [Item(file) for file in files], size, colour, crop, landmarks)
-    kept = [files[row] for row in rows.kept]
-    broken = [why for row, why in rows.failed.items() if row not in faceless]
-    skipped = f"{len(broken):,} of {len(files):,} images cannot be read"
-    if len(broken) > UNREADABLE * len(files):
-        raise DataError(f"{folder}: {skipped}, more than {UNREADABLE:.0%}; the first: {broken[0]}")
-    notes = [Doubt(f"{skipped} and are left out; the first: {broken[0]}")] if broken else []
+    sources = [files[row] for row in rows.kept]
+    unreadable = [reason for row, reason in rows.failed.items() if row not in faceless]
+    skipped = f"{len(unreadable):,} of {len(files):,} images cannot be read"
+    if len(unreadable) > UNREADABLE * len(files):
+        raise DataError(f"{folder}: {skipped}, more than {UNREADABLE:.0%}; the first: {unreadable[0]}")
+    notes = [Doubt(f"{skipped} and are left out; the first: {unreadable[0]}")] if unreadable else []
     if faceless:
         notes.append(Doubt(f"in {len(faceless):,} of {len(files):,} images no face is found; they are left out"))
-    if not kept:
+    if not sources:
         raise DataError(f"{folder}: no image is left ({'; '.join(notes)})")
-    metadata = pd.DataFrame({"source": kept})
-    if all(inside):
-        metadata["split"] = [file.split("/")[0] for file in kept]
+    metadata = pd.DataFrame({"source": sources})
+    if all(in_split):
+        metadata["split"] = [file.split("/")[0] for file in sources]
     title = ", ".join(filter(None, [f"images of {folder.name}", population, label or "unlabelled"]))
-    labels = np.full(len(kept), 0 if label else -1)
+    labels = np.full(len(sources), 0 if label else -1)
     return FaceDataset(rows.values, labels, (label,) if label else (), metadata, title, tuple(notes), origin=rows.key)

@@ -1,4 +1,4 @@
-"""IMDB-WIKI (Rothe, Timofte & Van Gool 2015): 523,051 faces of celebrities with the age they had; no expressions."""
+"""IMDB-WIKI (Rothe, Timofte & Van Gool 2015): 523,051 faces of celebrities with their ages in the photographs; no expressions."""
 
 import math
 from datetime import datetime
@@ -13,7 +13,7 @@ from trainables.data.files import find_root, resolve_within
 from trainables.data.gather import FoundPicture, build_data_set
 
 CHILD, ADULT = 12, 18
-"""years: children are this old or younger, adults this old or older"""
+"""Years: children are this old or younger, adults this old or older."""
 OLDEST = 100
 COUNTS = {"imdb": 460_723, "wiki": 62_328}
 FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
@@ -27,51 +27,51 @@ FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "se
     licence="academic research",
 )
 def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> FaceDataset:
-    """Read the cropped faces that have one face, an age from 0 to 100 and a detector's score of `score` or more; unlabelled.
+    """Read the cropped images with one face, an age from 0 to 100 and a detector score of at least `score`. They are unlabelled.
 
-    The age is that in the middle of the year in which the photograph was taken. "children" are of 12 years or under, "adults" of 18 or
-    over. Facts: `source`, `subject` (the celebrity), `sex`, `age`. DataError names the file and the row of its table.
+    The age is that in the middle of the year in which the photograph was taken. "children" are 12 or younger, "adults" 18 or older.
+    Metadata: `source`, `subject` (the celebrity), `sex`, `age`. Raises DataError with the file and the row of its table.
     """
     try:
-        least = float(score)
+        minimum = float(score)
     except ValueError:
-        least = math.nan
-    if math.isnan(least):
+        minimum = math.nan
+    if math.isnan(minimum):
         raise DataError(f"{path}: score={score!r} is no number")
     root = find_root(path, "imdb.mat or wiki.mat with its folders of images", "imdb.mat", "wiki.mat")
     name = "imdb" if (root / "imdb.mat").is_file() else "wiki"
-    rows = _read_mat_fields(root / f"{name}.mat", name)
-    found, dropped = [], {"have no face, or a poor one": 0, "have a second face": 0, f"have no age from 0 to {OLDEST}": 0}
+    columns = _read_mat_fields(root / f"{name}.mat", name)
+    pictures, dropped = [], {"have no face, or a poor one": 0, "have a second face": 0, f"have no age from 0 to {OLDEST}": 0}
     faceless, several, ageless = dropped
-    for row in range(len(rows["full_path"])):
+    for row in range(len(columns["full_path"])):
         where = f"{root / name}.mat, row {row}"
         values = [
-            _get_number(rows[field][row], where, field) for field in ("dob", "photo_taken", "gender", "face_score", "second_face_score")
+            _get_number(columns[field][row], where, field) for field in ("dob", "photo_taken", "gender", "face_score", "second_face_score")
         ]
-        born, taken, sex, first, second = values
-        if not first >= least:
+        born, taken, sex, face_score, second_score = values
+        if not face_score >= minimum:
             dropped[faceless] += 1
             continue
-        if not math.isnan(second):
+        if not math.isnan(second_score):
             dropped[several] += 1
             continue
         age = _compute_age(born, taken)
         if not 0 <= age <= OLDEST:
             dropped[ageless] += 1
             continue
-        file = resolve_within(_get_text(rows["full_path"][row]), where)
-        metadata = {"subject": _get_text(rows["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
+        file = resolve_within(_get_text(columns["full_path"][row]), where)
+        metadata = {"subject": _get_text(columns["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
         if population is None or (age <= CHILD if population == "children" else age >= ADULT):
-            found.append(FoundPicture(file, None, metadata))
-    notes = [f"left out: {count:,} images that {why}" for why, count in dropped.items() if count]
+            pictures.append(FoundPicture(file, None, metadata))
+    notes = [f"left out: {count:,} images that {reason}" for reason, count in dropped.items() if count]
     if population:
-        notes.append(f"{population}: {len(found):,} images, by the age when they were taken")
+        notes.append(f"{population}: {len(pictures):,} images, by the age when they were taken")
     title = ", ".join(filter(None, (f"IMDB-WIKI ({name}), unlabelled", population)))
-    return build_data_set(root, found, title=title, size=size, colour=colour, classes=(), notes=notes)
+    return build_data_set(root, pictures, title=title, size=size, colour=colour, classes=(), notes=notes)
 
 
 def _read_mat_fields(file: Path, name: str) -> dict[str, np.ndarray]:
-    """The fields of the Matlab file, one value an image."""
+    """Return the fields of the Matlab file, one value per image."""
     try:
         struct = scipy.io.loadmat(file)[name][0, 0]
         rows = {field: np.asarray(struct[field]).ravel() for field in FIELDS}
@@ -83,7 +83,7 @@ def _read_mat_fields(file: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _get_text(cell: Any) -> str:
-    """What a cell of Matlab's says, which is an array of one text, or an empty one."""
+    """Return the text of a Matlab cell: an array of one string, or an empty array."""
     while isinstance(cell, np.ndarray):
         if not cell.size:
             return ""
@@ -99,7 +99,7 @@ def _get_number(cell: Any, where: str, field: str) -> float:
 
 
 def _compute_age(born: float, taken: float) -> float:
-    """Years between a date in Matlab's days and the middle of a year; NaN for no date."""
+    """Return the years from a Matlab date number to the middle of a year; NaN if there is no date."""
     try:
         birth = datetime.fromordinal(int(born) - 366)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""JAFFE (Lyons et al. 1998): 213 photographs of ten Japanese women posing six expressions and a neutral face, with ratings by sixty."""
+"""JAFFE (Lyons et al. 1998): 213 photographs of ten Japanese women posing six expressions and a neutral face, rated by sixty people."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from trainables.data.gather import FoundPicture, build_data_set, describe_lackin
 
 EMOTIONS = {"AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise"}
 RATED = {"HAP": "happiness", "SAD": "sadness", "SUR": "surprise", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}
-"""columns of the ratings"""
+"""Columns of the ratings."""
 RELEASE = Release(images=213, subjects=10, classes=dict(zip(EMOTIONS.values(), (30, 29, 32, 31, 30, 31, 30), strict=True)))
 WOMEN = ("KA", "KL", "KM", "KR", "MK", "NA", "NM", "TM", "UY", "YM")
 EXAMPLE = "KA.AN1.39.tiff"
@@ -27,20 +27,20 @@ _PICTURE = re.compile(rf"({'|'.join(WOMEN)})-({'|'.join(EMOTIONS)})(\d)", re.IGN
     release=RELEASE,
 )
 def read_jaffe(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
-    """Read every photograph, wherever in the folder, by its name; the pictures are faces already.
+    """Read every photograph in the folder, at any depth, by its name. The pictures are already cropped to the face.
 
-    Facts: `source`, `subject`, `sex`, `ethnicity`, `exemplar` (the digit of the name: which of the woman's pictures of that expression)
-    and, where a text file has them, the mean ratings `rating_happiness` ... (1 to 5; neutral was not rated). Of the ratings' two
-    blocks the first is read: the second was made without fear. DataError names the file and the line.
+    Metadata: `source`, `subject`, `sex`, `ethnicity`, `exemplar` (the digit in the name: which of the woman's pictures of that
+    expression) and, if a text file has them, the mean ratings `rating_happiness` ... (1 to 5; neutral was not rated). The ratings have
+    two blocks. The first is read, because the second was made without fear. Raises DataError with the file and the line.
     """
     require_population(path, population, "adults", "adults")
     root = require_folder(path, f"files like {EXAMPLE}")
-    found, other = [], []
+    pictures, unnamed = [], []
     seen: dict[str, str] = {}
     ratings = _read_ratings(root)
     for file in list_files(root):
         if not (name := _NAME.fullmatch(Path(file).stem)):
-            other.append(file)
+            unnamed.append(file)
             continue
         woman, token, exemplar, _ = name.groups()
         picture = f"{woman}-{token}{exemplar}".upper()
@@ -48,17 +48,17 @@ def read_jaffe(path: str, *, size: int, colour: str, population: str | None = No
             raise DataError(f"{root}: {seen[picture]} and {file} are one picture by their names; remove the copy")
         seen[picture] = file
         metadata = {"subject": woman.upper(), "sex": "F", "ethnicity": "japanese", "exemplar": int(exemplar)}
-        found.append(FoundPicture(file, EMOTIONS[token.upper()], metadata | ratings.get(picture, {})))
-    if not found:
-        raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    notes = [*describe_lacking(found, RELEASE), *describe_unnamed(other, EXAMPLE)]
-    if ratings and (missing := [picture for picture in seen if picture not in ratings]):
-        notes.append(f"{len(missing):,} photographs are not rated, such as {missing[0]}")
-    return build_data_set(root, found, title="JAFFE", size=size, colour=colour, classes=EMOTIONS.values(), notes=notes)
+        pictures.append(FoundPicture(file, EMOTIONS[token.upper()], metadata | ratings.get(picture, {})))
+    if not pictures:
+        raise DataError(f"{root}: no image is named like {EXAMPLE}; found {unnamed[0] if unnamed else 'none'}")
+    notes = [*describe_lacking(pictures, RELEASE), *describe_unnamed(unnamed, EXAMPLE)]
+    if ratings and (unrated := [picture for picture in seen if picture not in ratings]):
+        notes.append(f"{len(unrated):,} photographs are not rated, such as {unrated[0]}")
+    return build_data_set(root, pictures, title="JAFFE", size=size, colour=colour, classes=EMOTIONS.values(), notes=notes)
 
 
 def _read_ratings(root: Path) -> dict[str, dict[str, float]]:
-    """The mean ratings of each picture, from the text file that has them; nothing where none has."""
+    """Return the mean ratings of each picture from the text file that has them; empty if there is none."""
     for file in list_files(root, {".txt", ""}):
         for _, line in _read_text_lines(root / file):
             if re.sub(r"\W+", " ", line).split()[:6] == list(RATED):
@@ -67,7 +67,7 @@ def _read_ratings(root: Path) -> dict[str, dict[str, float]]:
 
 
 def _read_text_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file that is text; none of any other."""
+    """Yield the lines of a text file; nothing for any other file."""
     try:
         yield from read_lines(file)
     except DataError:
@@ -75,12 +75,15 @@ def _read_text_lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _find_block(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """The first block of ratings: `1 2.87 2.52 2.16 1.97 2.03 2.06 KM-NE1` after a header line; it ends where the second's text begins."""
-    begun = False
+    """Yield the first block of ratings: lines like `1 2.87 2.52 2.16 1.97 2.03 2.06 KM-NE1` after a header line.
+
+    The block ends where the text of the second block begins.
+    """
+    in_block = False
     for line, text in read_lines(file):
         fields = text.split()
-        if not begun:
-            begun = re.sub(r"\W+", " ", text).split()[:6] == list(RATED)
+        if not in_block:
+            in_block = re.sub(r"\W+", " ", text).split()[:6] == list(RATED)
         elif len(fields) == 2 + len(RATED) and fields[0].isdecimal() and _PICTURE.fullmatch(fields[-1]):
             values = [parse_number(value, f"{file}, line {line}", "rating", 1, 5) for value in fields[1:-1]]
             yield fields[-1].upper(), {f"rating_{name}": value for name, value in zip(RATED.values(), values, strict=True)}

@@ -1,4 +1,4 @@
-"""RaFD (Langner et al. 2010): 67 models, ten of them children, eight expressions, three gazes, five angles; all posed, all named."""
+"""RaFD (Langner et al. 2010): 67 models (ten children), eight posed expressions, three gazes, five angles, all given by the file name."""
 
 import re
 from pathlib import Path
@@ -38,33 +38,35 @@ _NAME = re.compile(
 def read_rafd(
     path: str, *, size: int, colour: str, population: str | None = None, angle: str = "", crop: str = "", landmarks: Path | None = None
 ) -> FaceDataset:
-    """Read the photographs (681 x 1024, head and shoulders: with `crop`), of all angles or one; the group Kid is "children".
+    """Read the photographs of all angles or of one. The group Kid is "children".
 
-    Facts: `source`, `subject` (the model's number), `sex`, `ethnicity` (Kid: caucasian), `group`, `angle` (degrees, 90 is frontal) and
-    `gaze`. DataError names the file.
+    The photographs are 681 x 1024 and show head and shoulders, so use `crop`. Metadata: `source`, `subject` (the model's number),
+    `sex`, `ethnicity` (Kid: caucasian), `group`, `angle` (degrees, 90 is frontal) and `gaze`. Raises DataError with the file.
     """
     if angle not in ("", *ANGLES):
         raise DataError(f"{path}: angle={angle!r} is none of {', '.join(ANGLES)} ({FRONTAL} is frontal)")
     root = require_folder(path, f"files like {EXAMPLE}")
-    found, other = [], []
-    who: dict[str, tuple[str, str]] = {}
+    pictures, unnamed = [], []
+    models: dict[str, tuple[str, str]] = {}
     for file in list_files(root):
         if not (name := _NAME.fullmatch(Path(file).stem)):
-            other.append(file)
+            unnamed.append(file)
             continue
         degrees, model, group, sex, token, gaze = (part.lower() for part in name.groups())
-        if who.setdefault(model, (group, sex)) != (group, sex):
-            raise DataError(f"{root / file}: model {model} is {' '.join(who[model])} in another file; one of them is misnamed")
+        if models.setdefault(model, (group, sex)) != (group, sex):
+            raise DataError(f"{root / file}: model {model} is {' '.join(models[model])} in another file; one of them is misnamed")
         metadata = {"subject": model, "sex": sex[0].upper(), "ethnicity": "caucasian" if group == "kid" else group}
-        found.append(FoundPicture(file, EMOTIONS[token], metadata | {"group": group, "angle": int(degrees), "gaze": gaze}))
-    if not found:
-        raise DataError(f"{root}: no image is named like {EXAMPLE}; found {other[0] if other else 'none'}")
-    notes = [*describe_lacking(found, RELEASE), *describe_unnamed(other, EXAMPLE)]
+        pictures.append(FoundPicture(file, EMOTIONS[token], metadata | {"group": group, "angle": int(degrees), "gaze": gaze}))
+    if not pictures:
+        raise DataError(f"{root}: no image is named like {EXAMPLE}; found {unnamed[0] if unnamed else 'none'}")
+    notes = [*describe_lacking(pictures, RELEASE), *describe_unnamed(unnamed, EXAMPLE)]
     if population:
-        found = [each for each in found if (each.metadata["group"] == "kid") == (population == "children")]
+        pictures = [picture for picture in pictures if (picture.metadata["group"] == "kid") == (population == "children")]
     if angle:
-        found = [each for each in found if each.metadata["angle"] == int(angle)]
-        notes.append(f"{len(found):,} images of angle {angle}")
+        pictures = [picture for picture in pictures if picture.metadata["angle"] == int(angle)]
+        notes.append(f"{len(pictures):,} images of angle {angle}")
     title = ", ".join(filter(None, ("RaFD", population, f"angle {angle}" if angle else "")))
     classes = EMOTIONS.values()
-    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks)
+    return build_data_set(
+        root, pictures, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks
+    )

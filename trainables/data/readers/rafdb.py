@@ -1,4 +1,4 @@
-"""RAF-DB, basic expressions (Li, Deng & Du 2017): 15,339 faces from the web, labelled by about 40 people each; no subjects are known."""
+"""RAF-DB, basic expressions (Li, Deng & Du 2017): 15,339 faces from the web, each labelled by about 40 people. Subjects are unknown."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ RELEASE = Release(
 SEX = {"0": "M", "1": "F", "2": None}
 ETHNICITY = {"0": "caucasian", "1": "african-american", "2": "asian"}
 GROUPS = ("0-3", "4-19", "20-39", "40-69", "70+")
-"""years, by the code of the annotation"""
+"""Years, by the code of the annotation."""
 YOUNG = GROUPS[:2]
 EXAMPLE = "train_00001_aligned.jpg"
 
@@ -37,27 +37,28 @@ _COMPOUND = re.compile(r"(train_\d{4}|test_\d{3})(_aligned)?", re.IGNORECASE)
 def read_rafdb(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
     """Read the aligned faces (100 x 100) with the official split.
 
-    "children" are those of ages 12 or under and "adults" of 25 or over by `ages`, a csv `file,age` (years); without it, by the manual
-    annotation: 0-3 and 4-19 against 20 and over, which makes teenagers children. Without either, "adults" is everybody, and noted.
+    With `ages`, a csv `file,age` (years), "children" are 12 or younger and "adults" 25 or older. Without it, the manual annotation
+    decides: "children" are the groups 0-3 and 4-19, "adults" 20 and over, so that teenagers count as children. Without either, "adults"
+    means every image, which is noted.
 
-    Facts: `source`, `split`, and where Annotation/manual is there `sex`, `ethnicity` and `age_group`; `age` by `ages`. The compound
-    set, whose files are called alike but whose eleven codes mean other things, is refused. DataError names file and line.
+    Metadata: `source`, `split`; `sex`, `ethnicity` and `age_group` if Annotation/manual is present; `age` if `ages` is given. The
+    compound set is refused: its file names are similar, but its eleven codes mean other classes. Raises DataError with file and line.
     """
     root = find_root(path, f"RAF-DB's folder basic ({LIST}, Image/aligned), or train/1, ... test/7", LIST, "train/1")
-    found, notes = _read_official(root) if (root / LIST).is_file() else _read_folders(root)
-    notes += describe_lacking(found, RELEASE)
-    found, title, chosen = _select_population(path, found, population, ages)
+    pictures, notes = _read_official(root) if (root / LIST).is_file() else _read_folders(root)
+    notes += describe_lacking(pictures, RELEASE)
+    pictures, title, population_notes = _select_population(path, pictures, population, ages)
     classes = CODES.values()
-    return build_data_set(root, found, title=title, size=size, colour=colour, classes=classes, notes=[*notes, *chosen])
+    return build_data_set(root, pictures, title=title, size=size, colour=colour, classes=classes, notes=[*notes, *population_notes])
 
 
 def _read_official(root: Path) -> tuple[list[FoundPicture], list[str]]:
-    place = find_folder(root, "Image/aligned")
-    if not place:
+    folder = find_folder(root, "Image/aligned")
+    if not folder:
         raise DataError(f"{root}: has {LIST}, but no folder Image/aligned; unpack aligned.zip there")
-    files = {Path(file).stem.lower().removesuffix("_aligned"): file for file in list_files(root, below=place)}
+    files = {Path(file).stem.lower().removesuffix("_aligned"): file for file in list_files(root, below=folder)}
     annotations = find_folder(root, "Annotation/manual")
-    found: dict[str, FoundPicture] = {}
+    pictures: dict[str, FoundPicture] = {}
     for number, line in read_lines(root / LIST):
         where = f"{root / LIST}, line {number}"
         name, _, code = line.partition(" ")
@@ -68,37 +69,37 @@ def _read_official(root: Path) -> tuple[list[FoundPicture], list[str]]:
             raise DataError(f"{where}: {line[:60]!r} is of the compound set, whose codes mean other classes; name the folder basic")
         if not (match := _NAME.fullmatch(stem)):
             raise DataError(f"{where}: {name[:60]!r} is not named like train_00001.jpg")
-        if stem in found:
+        if stem in pictures:
             raise DataError(f"{where}: {name} is listed a second time")
         metadata = {"split": match[1].split("_")[0]} | (
             _read_attributes(root / annotations / f"{stem}_manu_attri.txt") if annotations else {}
         )
-        found[stem] = FoundPicture(files.pop(stem, f"{place}/{stem}_aligned.jpg"), CODES[int(code)], metadata)
-    return list(found.values()), [f"{len(files):,} images have no line in {LIST} and are left out"] if files else []
+        pictures[stem] = FoundPicture(files.pop(stem, f"{folder}/{stem}_aligned.jpg"), CODES[int(code)], metadata)
+    return list(pictures.values()), [f"{len(files):,} images have no line in {LIST} and are left out"] if files else []
 
 
 def _read_folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
-    """The form that is handed around: train/1 ... test/7, a folder's name the code."""
-    found, other, wrong = [], [], []
+    """Read the form in circulation: train/1 ... test/7, in which the folder's name is the code."""
+    pictures, unnamed, contradictions = [], [], []
     for file in list_files(root):
         parts = file.split("/")
         match = _NAME.fullmatch(Path(file).stem)
         if len(parts) != 3 or parts[0].lower() not in ("train", "test") or not match:
-            other.append(file)
+            unnamed.append(file)
             continue
         if not parts[1].isdecimal() or int(parts[1]) not in CODES:
             raise DataError(f"{root / file}: the folder {parts[1]!r} is no code from 1 to 7")
         if match[1].split("_")[0].lower() != parts[0].lower():
-            wrong.append((file, "its name says the other part"))
-        found.append(FoundPicture(file, CODES[int(parts[1])], {"split": parts[0].lower()}))
-    counts = Counter(Path(each.file).name.lower() for each in found)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise DataError(f"{root}: {twice[0]} lies in two folders; only one can be its label")
-    return found, [*describe_contradictions(root, wrong, len(found)), *describe_unnamed(other, f"train/5/{EXAMPLE}")]
+            contradictions.append((file, "its name says the other part"))
+        pictures.append(FoundPicture(file, CODES[int(parts[1])], {"split": parts[0].lower()}))
+    counts = Counter(Path(picture.file).name.lower() for picture in pictures)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise DataError(f"{root}: {repeated[0]} lies in two folders; only one can be its label")
+    return pictures, [*describe_contradictions(root, contradictions, len(pictures)), *describe_unnamed(unnamed, f"train/5/{EXAMPLE}")]
 
 
 def _read_attributes(file: Path) -> dict[str, str | None]:
-    """Sex, ethnicity and age group of an annotation: five lines of landmarks, then three codes. Nothing where there is no file."""
+    """Return sex, ethnicity and age group from an annotation (five lines of landmarks, three codes); None each if there is no file."""
     if not file.exists():
         return {"sex": None, "ethnicity": None, "age_group": None}
     codes = [line for _, line in read_lines(file)][-3:]
@@ -110,17 +111,17 @@ def _read_attributes(file: Path) -> dict[str, str | None]:
 def _select_population(
     path: str, found: list[FoundPicture], population: str | None, ages: Path | None
 ) -> tuple[list[FoundPicture], str, list[str]]:
-    """The images of a population, the data set's title, and notes."""
+    """Return the images of a population, the data set's title, and notes."""
     if ages:
         return select_by_age(ages, found, population, "RAF-DB")
     if population is None:
         return found, "RAF-DB", []
-    grouped = [each for each in found if each.metadata.get("age_group")]
+    grouped = [picture for picture in found if picture.metadata.get("age_group")]
     if not grouped and population == "children":
         raise DataError(f"{path}: does not say who is a child: it has no Annotation/manual; add it, or give ages=FILE")
     if not grouped:
         return found, "RAF-DB, used whole as adults", ["adults: used whole, children among them, for want of ages"]
-    chosen = [each for each in grouped if (each.metadata["age_group"] in YOUNG) == (population == "children")]
+    chosen = [picture for picture in grouped if (picture.metadata["age_group"] in YOUNG) == (population == "children")]
     years = "19 or under" if population == "children" else "20 or over"
     return (
         chosen,

@@ -1,6 +1,6 @@
-"""What the face does: facial units for each expression, and what raters would say of it.
+"""Facial units of each expression, and simulated ratings of it.
 
-Presets follow EMFACS (Ekman & Friesen 1983) in the 52 ARKit units; a name without side means both sides. Children's variants follow
+Presets follow EMFACS (Ekman & Friesen 1983) in the 52 ARKit units. A name without a side means both sides. Children's variants follow
 what CAFE shows (LoBue & Thrasher 2015): every expression also with the mouth open, disgust with the tongue out, and blends.
 """
 
@@ -13,19 +13,19 @@ from trainables.data.dataset import CLASSES
 
 @dataclass(frozen=True)
 class Acting:
-    """How well people of one kind show what they are asked to."""
+    """How well people of one kind show the requested expression."""
 
     intensity: tuple[float, float]
     wobble: float
-    """spread of each unit about its preset, relative"""
+    """Relative standard deviation of each unit about its preset."""
     opened: float
-    """chance of the open-mouthed variant"""
+    """Probability of the open-mouthed variant."""
     blend: float
-    """largest share of the expression it is confused with"""
+    """Largest share of the expression with which the requested one is confused."""
     nuisance: int
-    """unrelated units that are active"""
+    """Number of unrelated units that are active."""
     rater_noise: float
-    """chance that a rater misses a full expression"""
+    """Probability that a rater misses an expression of full intensity."""
 
 
 ACTING = {
@@ -74,7 +74,7 @@ PRESETS: dict[str, tuple[dict[str, float], ...]] = {
     "excitement": ({"mouthSmile": 1.0, "jawOpen": 0.55, "eyeWide": 0.6, "browOuterUp": 0.7, "browInnerUp": 0.6, "mouthUpperUp": 0.4},),
     "frustration": ({"browDown": 0.9, "mouthPress": 0.8, "mouthRollLower": 0.6, "cheekPuff": 0.5, "mouthFrown": 0.4},),
 }
-"""per expression: mouth closed, then open (surprise: wide, then less), weights at full intensity"""
+"""Weights at full intensity, by expression: mouth closed, then mouth open (surprise: wide open, then less)."""
 
 NUISANCE = (
     "jawOpen", "eyeBlink", "eyeSquint", "browOuterUp", "browInnerUp", "browDown", "mouthPucker", "mouthLeft", "mouthRight", "mouthDimple",
@@ -88,7 +88,7 @@ AFFECT = {
     "neutral": (0.0, 0.0), "sadness": (-0.75, -0.35), "surprise": (0.15, 0.85), "anxiety": (-0.5, 0.6), "curiosity": (0.3, 0.4),
     "uncertainty": (-0.2, 0.1), "excitement": (0.8, 0.9), "frustration": (-0.6, 0.5),
 }  # fmt: skip
-"""valence and arousal at full intensity (Russell 1980)"""
+"""Valence and arousal at full intensity (Russell 1980)."""
 
 CONFUSED = {
     "anger": {"disgust": 3, "sadness": 2, "neutral": 2, "contempt": 1, "fear": 1},
@@ -105,11 +105,11 @@ CONFUSED = {
     "excitement": {"happiness": 6, "surprise": 3},
     "frustration": {"anger": 6, "sadness": 2, "disgust": 1},
 }
-"""what raters say when they miss an expression, as odds"""
+"""Odds of raters' answers when they miss an expression."""
 
 
 def split_sides(weights: dict[str, float], units: tuple[str, ...]) -> dict[str, float]:
-    """The same weights by full unit name: `browDown` becomes browDownLeft and browDownRight."""
+    """Return the same weights by full unit name: `browDown` becomes browDownLeft and browDownRight."""
     full: dict[str, float] = {}
     for name, weight in weights.items():
         for unit in [name] if name in units else [f"{name}Left", f"{name}Right"]:
@@ -118,14 +118,14 @@ def split_sides(weights: dict[str, float], units: tuple[str, ...]) -> dict[str, 
 
 
 def perform_expression(label: str, intensity: float, acting: Acting, units: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
-    """Weights of the facial units [u], 0 to 1, of one attempt at an expression."""
+    """Return the weights of the facial units [u], 0 to 1, for one attempt at an expression."""
     index = {name: k for k, name in enumerate(units)}
     weights = np.zeros(len(units))
     variants = PRESETS[label]
     preset = variants[int(rng.random() < acting.opened) % len(variants)]
     share = rng.uniform(0, acting.blend) if label in BLENDS else 0.0
-    for chosen, amount in ((preset, 1 - share), (PRESETS[BLENDS.get(label, label)][0], share)):
-        for name, weight in split_sides(chosen, units).items():
+    for component, amount in ((preset, 1 - share), (PRESETS[BLENDS.get(label, label)][0], share)):
+        for name, weight in split_sides(component, units).items():
             weights[index[name]] += amount * weight
     weights *= intensity * np.clip(rng.normal(1, acting.wobble, len(units)), 0.2, 1.6)
     for name in rng.choice(NUISANCE, acting.nuisance, replace=False):
@@ -135,7 +135,7 @@ def perform_expression(label: str, intensity: float, acting: Acting, units: tupl
 
 
 def simulate_votes(label: str, intensity: float, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Ten simulated raters over CLASSES: int [8], sum 10. Weak and noisy expressions (`noise`, 0 to 1) get split votes."""
+    """Return the votes of ten simulated raters over CLASSES: int [8], sum 10. Low intensity and high `noise` (0 to 1) split the votes."""
     odds = np.array([CONFUSED[label].get(name, 0.15) for name in CLASSES], float)
     if label in CLASSES:
         odds[CLASSES.index(label)] = 0
@@ -147,6 +147,9 @@ def simulate_votes(label: str, intensity: float, noise: float, rng: np.random.Ge
 
 
 def simulate_affect(label: str, intensity: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Valence and arousal, each -1 to 1: the expression's point on Russell's circle, drawn in by weak intensity, with a rater's noise."""
+    """Return valence and arousal, each -1 to 1.
+
+    They are the expression's point on Russell's circumplex, shrunk towards neutral by low intensity, plus a rater's noise.
+    """
     valence, arousal = np.clip(np.array(AFFECT[label]) * (0.35 + 0.65 * intensity) + rng.normal(0, 0.08, 2), -1, 1)
     return round(float(valence), 3), round(float(arousal), 3)

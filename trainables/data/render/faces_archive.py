@@ -1,8 +1,8 @@
-"""The pack: rendered faces and their metadata in one file. Reading it needs numpy, pandas and OpenCV, nothing of the renderer.
+"""The pack: rendered faces and their metadata in one file. Reading it needs numpy, pandas and OpenCV, and no part of the renderer.
 
-Layout, little-endian: magic (8 bytes), version (uint16), length of the metadata (uint32), length of the pictures (uint64), SHA-256 of all
-that follows (32 bytes); the metadata, a CSV compressed by xz; the pictures, WebP files end to end in the order of the rows, each as long
-as its row's `bytes` says.
+Layout, little-endian: magic (8 bytes), version (uint16), length of the metadata (uint32), length of the pictures (uint64), SHA-256 of
+everything that follows (32 bytes); the metadata, a CSV compressed with xz; the pictures, concatenated WebP files in the order of the
+rows. The column `bytes` gives the length of each WebP file.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ PACK = Path(__file__).parents[1] / "faces.pack"
 
 REGIONS = ("left_eye", "right_eye", "left_brow", "right_brow", "mouth")
 EDGES = ("x0", "y0", "x1", "y1")
-"""each region's box is in the metadata as `mouth_x0` ...: pixels of the 64 x 64 picture, x1 and y1 exclusive; left is the person's left"""
+"""The metadata hold each region's box as `mouth_x0` ...: pixels of the 64 x 64 picture, x1 and y1 exclusive. Left is the person's left."""
 EMOREACT = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
 
 
 @dataclass(frozen=True)
 class Pack:
     metadata: pd.DataFrame
-    """one row a picture"""
+    """One row per picture."""
     pictures: bytes
 
     def get_coded(self, row: int) -> bytes:
-        """The WebP file of a row."""
+        """Return the WebP file of a row."""
         return self.pictures[self.starts[row] : self.starts[row + 1]]
 
     @cached_property
@@ -46,41 +46,43 @@ class Pack:
         return np.concatenate([[0], self.metadata["bytes"].cumsum()])
 
     def decode_images(self, rows: np.ndarray) -> np.ndarray:
-        """The pictures of these rows (indices), decoded: uint8 [n, SIZE, SIZE, 3], RGB."""
-        out = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
+        """Return the decoded pictures of these rows (indices): uint8 [n, SIZE, SIZE, 3], RGB."""
+        images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
         for k, row in enumerate(rows):
             picture = cv2.imdecode(np.frombuffer(self.get_coded(row), np.uint8), cv2.IMREAD_COLOR)
             if picture is None:
                 raise DataError(f"{PACK.name}, row {row}: this OpenCV cannot decode WebP; install opencv-python-headless")
-            out[k] = picture[..., ::-1]
-        return out
+            images[k] = picture[..., ::-1]
+        return images
 
 
 def write_archive(path: Path, metadata: pd.DataFrame, coded: list[bytes]) -> None:
-    """Write a pack: `coded` are WebP files, one a row of `metadata`. The file appears complete or not at all."""
+    """Write a pack. `coded` are WebP files, one per row of `metadata`. The write is atomic."""
     table = metadata.assign(bytes=[len(file) for file in coded]).to_csv(index=False).encode()
     packed, pictures = lzma.compress(table, preset=9), b"".join(coded)
     header = HEADER.pack(MAGIC, VERSION, len(packed), len(pictures), hashlib.sha256(packed + pictures).digest())
-    aside = path.with_name(path.name + ".part")
-    aside.write_bytes(header + packed + pictures)
-    os.replace(aside, path)
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(header + packed + pictures)
+    os.replace(partial, path)
 
 
 def read_archive(path: Path = PACK) -> Pack:
-    """Read a pack; DataError if the file is missing, of another kind or version, cut short or altered."""
-    mend = "restore it from the repository, or rebuild it: python -m trainables.data.render"
+    """Read a pack. Raise DataError if the file is missing, of another kind or version, truncated or altered."""
+    remedy = "restore it from the repository, or rebuild it: python -m trainables.data.render"
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {mend}") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     if len(content) < HEADER.size or not content.startswith(MAGIC):
-        raise DataError(f"{path}: not a pack of faces ({len(content)} bytes); {mend}")
-    _, version, metadata, pictures, digest = HEADER.unpack_from(content)
+        raise DataError(f"{path}: not a pack of faces ({len(content)} bytes); {remedy}")
+    _, version, metadata_length, pictures_length, digest = HEADER.unpack_from(content)
     if version != VERSION:
-        raise DataError(f"{path}: a pack of version {version}, this program reads version {VERSION}; {mend}")
-    if len(content) != HEADER.size + metadata + pictures:
-        raise DataError(f"{path}: {len(content)} bytes where its header promises {HEADER.size + metadata + pictures}; {mend}")
+        raise DataError(f"{path}: a pack of version {version}, this program reads version {VERSION}; {remedy}")
+    if len(content) != HEADER.size + metadata_length + pictures_length:
+        raise DataError(
+            f"{path}: {len(content)} bytes where its header promises {HEADER.size + metadata_length + pictures_length}; {remedy}"
+        )
     if hashlib.sha256(memoryview(content)[HEADER.size :]).digest() != digest:
-        raise DataError(f"{path}: altered since it was written (checksum differs); {mend}")
-    table = lzma.decompress(content[HEADER.size : HEADER.size + metadata])
-    return Pack(pd.read_csv(BytesIO(table)), content[HEADER.size + metadata :])
+        raise DataError(f"{path}: altered since it was written (checksum differs); {remedy}")
+    table = lzma.decompress(content[HEADER.size : HEADER.size + metadata_length])
+    return Pack(pd.read_csv(BytesIO(table)), content[HEADER.size + metadata_length :])

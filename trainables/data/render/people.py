@@ -1,4 +1,4 @@
-"""Who is in the picture: a person's age, morphology and colouring, drawn once a subject."""
+"""A person's age, morphology and colouring, drawn once per subject."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from trainables.data.render.mesh import AGES, ETHNICITIES, WEIGHTS, Head, combine_shapes, face_axes
 
 AGE_KNOTS = (0.5, 10.0, 21.0, 80.0)
-"""years at which a face is exactly MakeHuman's baby, child, young and old; linear between"""
+"""Years at which a face is exactly MakeHuman's baby, child, young and old; linear in between."""
 
 SKIN = np.array([(0.40, 0.26, 0.20), (0.87, 0.69, 0.55), (0.92, 0.75, 0.67)])
 HAIR = np.array([(0.05, 0.04, 0.04), (0.16, 0.10, 0.07), (0.34, 0.22, 0.13), (0.70, 0.55, 0.34), (0.48, 0.22, 0.11)])
@@ -22,27 +22,27 @@ class Person:
     sex: str
     """F or M"""
     age: float
-    """years"""
+    """Years."""
     shares: np.ndarray
     """float [3], the mix of ETHNICITIES"""
     shape: np.ndarray
     """float32 [v, 3], the neutral face, centred between the eyes"""
     scale: float
-    """distance from the eyes' midpoint to the chin (decimetres): the unit of framing and of expression amplitude"""
+    """Distance from the eyes' midpoint to the chin (decimetres): the unit of framing and of expression amplitude."""
     skin: np.ndarray
     hair: np.ndarray
     iris: np.ndarray
     lips: np.ndarray
     shirt: np.ndarray
     hairline: float
-    """decimetres the hairline is moved up"""
+    """Decimetres by which the hairline is moved up."""
     hair_volume: float
-    """decimetres; 0 is a shaved head"""
+    """Decimetres; 0 is a shaved head."""
     long_hair: bool
     fringe: float
-    """decimetres the hair falls over the forehead"""
+    """Decimetres by which the hair falls over the forehead."""
     brow: float
-    """thickness and darkness of the brows, about 1"""
+    """Thickness and darkness of the brows, about 1."""
     stubble: float
     """0 to 1"""
     blotch: np.ndarray
@@ -54,12 +54,12 @@ class Person:
 
 
 def weigh_ages(age: float) -> dict[str, float]:
-    """How much of MakeHuman's baby, child, young and old make a face of that age; sums to 1."""
+    """Return the weights of MakeHuman's baby, child, young and old in a face of that age; they sum to 1."""
     return {name: float(np.interp(age, AGE_KNOTS, np.eye(4)[k])) for k, name in enumerate(AGES)}
 
 
 def morph_face(head: Head, sex: str, age: float, shares: np.ndarray, weight: float, rng: np.random.Generator) -> np.ndarray:
-    """A neutral face [v, 3]: macro targets blended by sex, age, ethnicity and weight (-1 to 1), then every face axis jittered."""
+    """Return a neutral face [v, 3]: macro targets blended by sex, age, ethnicity and weight (-1 to 1), plus jitter on every axis."""
     sex = {"F": "female", "M": "male"}[sex]
     parts = {WEIGHTS[0]: max(-weight, 0), WEIGHTS[1]: 1 - abs(weight), WEIGHTS[2]: max(weight, 0)}
     blend = np.zeros(len(head.targets), np.float32)
@@ -71,12 +71,12 @@ def morph_face(head: Head, sex: str, age: float, shares: np.ndarray, weight: flo
     for positive, negative in face_axes(head.names):
         value = rng.normal(0, 0.1 if age < 16 else 0.16)
         for target in positive if value > 0 else negative:
-            blend[head.names[target]] = abs(value) * rng.uniform(0.85, 1.15)  # left and right differ a little
+            blend[head.names[target]] = abs(value) * rng.uniform(0.85, 1.15)  # left and right differ slightly
     return head.rest + combine_shapes(blend, head.targets)
 
 
 def draw_person(head: Head, subject: str, ages: tuple[float, float], rng: np.random.Generator) -> Person:
-    """A new person with an age (years) in `ages`; every property comes from `rng`."""
+    """Draw a new person with an age (years) in `ages`. Every property comes from `rng`."""
     sex = "FM"[rng.integers(2)]
     age = rng.uniform(*ages)
     shares = rng.dirichlet((0.35, 0.35, 0.45))

@@ -1,4 +1,4 @@
-"""A z-buffer rasteriser: every triangle on every pixel centre it covers, the nearest one wins."""
+"""A z-buffer rasteriser: each pixel shows the nearest of the triangles that cover its centre."""
 
 from typing import NamedTuple
 
@@ -11,23 +11,23 @@ class Buffer(NamedTuple):
     pixel: np.ndarray
     """int64 [p], row * size + column"""
     triangle: np.ndarray
-    """int64 [p], row of `triangles` seen there"""
+    """int64 [p], row of `triangles` seen at the pixel"""
     weights: np.ndarray
     """float32 [p, 3], barycentric: the value at a pixel is the weighted sum over the triangle's corners"""
     depth: np.ndarray
     """float32 [p], larger is nearer"""
 
     def interpolate_values(self, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-        """Vertex values [v, c] at each covered pixel: [p, c]."""
+        """Return vertex values [v, c] interpolated at each covered pixel: [p, c]."""
         return np.einsum("pk,pkc->pc", self.weights, values[triangles[self.triangle]])
 
 
 def rasterise_triangles(points: np.ndarray, triangles: np.ndarray, size: int) -> Buffer:
-    """Which triangle each pixel centre (column + .5, row + .5) sees.
+    """Return the triangle that each pixel centre (column + .5, row + .5) sees.
 
-    `points` [v, 3]: column and row in pixels (rows run downwards), and depth (larger is nearer); `triangles` [t, 3]. Both windings
-    are drawn, triangles without area are not. Depth is interpolated in screen space, as are all values: exact for an orthographic
-    view, and close to it for triangles as small as a head's.
+    `points` [v, 3]: column and row in pixels (rows run downwards), and depth (larger is nearer); `triangles` [t, 3]. Both windings are
+    drawn; triangles without area are not. Depth and all values are interpolated in screen space. This is exact for an orthographic
+    view, and close to it for triangles as small as those of a head.
     """
     corners = points[triangles].astype(np.float64)
     x, y, z = corners[..., 0], corners[..., 1], corners[..., 2]
@@ -37,11 +37,11 @@ def rasterise_triangles(points: np.ndarray, triangles: np.ndarray, size: int) ->
     width, height = np.maximum(right - left, 0), np.maximum(bottom - top, 0)
     count = np.where(np.abs(area) > 1e-12, width * height, 0)
 
-    # One entry for each (triangle, pixel of its bounding box).
+    # One entry per (triangle, pixel of its bounding box).
     owner = np.repeat(np.arange(len(triangles)), count)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    column, row = left[owner] + within % width[owner], top[owner] + within // width[owner]
-    # The weight of corner k is linear in the pixel: its opposite edge's function over the triangle's area.
+    offset = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    column, row = left[owner] + offset % width[owner], top[owner] + offset // width[owner]
+    # The weight of corner k is linear in the pixel: the edge function of the opposite edge over the triangle's area.
     weights = np.empty((len(owner), 3))
     for k in (0, 1):
         i, j = (k + 1) % 3, (k + 2) % 3
@@ -56,20 +56,22 @@ def rasterise_triangles(points: np.ndarray, triangles: np.ndarray, size: int) ->
 
     order = np.argsort(depth, kind="stable")
     nearest = np.full(size * size, -1)
-    nearest[pixel[order]] = order  # repeated indices: the last, nearest, is kept
-    seen = nearest[nearest >= 0]
-    return Buffer(pixel[seen], owner[seen], weights[seen].astype(np.float32), depth[seen].astype(np.float32))
+    nearest[pixel[order]] = order  # of repeated indices the last, which is the nearest, is kept
+    visible = nearest[nearest >= 0]
+    return Buffer(pixel[visible], owner[visible], weights[visible].astype(np.float32), depth[visible].astype(np.float32))
 
 
 def compute_signed_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Twice the area of each triangle on the screen, float64 [t]; below 0 when its corners run counter-clockwise as seen."""
+    """Return twice the signed area of each triangle on the screen, float64 [t]: negative if its corners run counter-clockwise as seen."""
     x, y = points[triangles, :2].astype(np.float64).transpose(2, 0, 1)
     return (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
 
 
 def compute_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Smooth unit normals of the vertices, float [v, 3]: the mean of the adjoining triangles', weighted by area."""
+    """Return smooth unit normals of the vertices, float [v, 3]: the area-weighted mean of the adjoining triangles' normals."""
     a, b, c = vertices[triangles].transpose(1, 0, 2)
-    faces = np.cross(b - a, c - a)
-    total = np.stack([sum(np.bincount(triangles[:, k], faces[:, axis], len(vertices)) for k in range(3)) for axis in range(3)], axis=1)
+    face_normals = np.cross(b - a, c - a)
+    total = np.stack(
+        [sum(np.bincount(triangles[:, k], face_normals[:, axis], len(vertices)) for k in range(3)) for axis in range(3)], axis=1
+    )
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Where the face is seen: pose, framing, light, background and camera, drawn for one of four cameras."""
+"""The scene: pose, framing, light, background and camera, drawn for one of four cameras."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,25 @@ from trainables.data.render.faces_archive import SIZE
 
 @dataclass(frozen=True)
 class Camera:
-    """How pictures of one kind are taken; ranges are uniform, `_sd` are standard deviations."""
+    """How pictures of one kind are taken. Ranges are uniform distributions; `_sd` are standard deviations."""
 
     yaw_sd: float
-    """degrees, as pitch and roll"""
+    """Degrees; pitch and roll likewise."""
     pitch: tuple[float, float]
     roll_sd: float
     contrast: tuple[float, float]
-    """share of the key light in all light"""
+    """Share of the key light in all light."""
     tint: tuple[float, float]
-    """the light's warmth: above 0 warm, below cold"""
+    """Warmth of the light: above 0 is warm, below 0 is cold."""
     exposure_sd: float
     clutter: float
-    """chance of a cluttered background"""
+    """Probability of a cluttered background."""
     blur: tuple[float, float]
-    """pixels of the 64 x 64 picture"""
+    """Pixels of the 64 x 64 picture."""
     grain: tuple[float, float]
-    """grey levels"""
+    """Grey levels."""
     distance: tuple[float, float]
-    """eye-to-chin lengths"""
+    """Eye-to-chin lengths."""
     framing_sd: float
 
 
@@ -47,19 +47,19 @@ CAMERAS = {
 @dataclass(frozen=True)
 class Scene:
     yaw: float
-    """degrees; positive turns the face to the picture's right"""
+    """Degrees; positive turns the face to the picture's right."""
     pitch: float
-    """positive looks down"""
+    """Positive looks down."""
     roll: float
-    """positive tilts the head clockwise in the picture"""
+    """Positive tilts the head clockwise in the picture."""
     zoom: float
-    """eye-to-chin lengths that the picture is wide"""
+    """Width of the picture in eye-to-chin lengths."""
     shift: tuple[float, float]
     distance: float
     light: np.ndarray
     """float [3], unit vector towards the key light"""
     key: np.ndarray
-    """float [3], RGB of the key light, as `ambient`"""
+    """float [3], RGB of the key light; `ambient` likewise"""
     ambient: np.ndarray
     background: np.ndarray
     """float32 [SIZE, SIZE, 3], 0 to 1"""
@@ -67,13 +67,13 @@ class Scene:
     grain: float
 
     def project_points(self, points: np.ndarray, scale: float, size: int) -> np.ndarray:
-        """Points about the eyes' midpoint (decimetres) as column, row (pixels) and depth: [v, 3]."""
+        """Return points about the eyes' midpoint (decimetres) as column, row (pixels) and depth: [v, 3]."""
         x, y, depth = self.rotate_vectors(points / scale + np.array((0, 0.34, 0))).T
         near = self.distance / (self.distance - depth) * size / self.zoom
         return np.stack([size * (0.5 + self.shift[0]) + x * near, size * (0.5 + self.shift[1]) - y * near, depth], axis=1)
 
     def rotate_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """Head coordinates turned to the camera's: [v, 3]."""
+        """Return vectors in head coordinates rotated into camera coordinates: [v, 3]."""
         yaw, pitch, roll = np.radians((self.yaw, self.pitch, self.roll))
         turn_yaw = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))
         turn_pitch = np.array(((1, 0, 0), (0, np.cos(pitch), -np.sin(pitch)), (0, np.sin(pitch), np.cos(pitch))))
@@ -86,7 +86,7 @@ def make_warm_light(tint: float) -> np.ndarray:
 
 
 def draw_backdrop(cluttered: bool, rng: np.random.Generator) -> np.ndarray:
-    """A plain studio gradient, or a blurred room of boxes and blobs: float32 [SIZE, SIZE, 3], 0 to 1."""
+    """Draw a plain studio gradient, or a blurred room of boxes and blobs: float32 [SIZE, SIZE, 3], 0 to 1."""
     corners = rng.uniform(0.25, 0.9) + rng.normal(0, 0.05, 3) + rng.normal(0, 0.03, (2, 2, 3))
     picture = cv2.resize(np.clip(corners, 0, 1).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     if cluttered:
@@ -102,7 +102,7 @@ def draw_backdrop(cluttered: bool, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_scene(camera: Camera, rng: np.random.Generator) -> Scene:
-    """A new scene before that camera; every property comes from `rng`."""
+    """Draw a new scene for the camera. Every property comes from `rng`."""
     angle = rng.uniform(-1.2, 1.2)
     light = np.array((np.sin(angle), rng.uniform(0.1, 0.9), np.cos(angle) * 0.9))
     contrast = rng.uniform(*camera.contrast)

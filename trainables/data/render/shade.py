@@ -1,4 +1,4 @@
-"""The picture: skin, eyes, brows, lips, hair and clothes painted in rest coordinates, lit, put before the background."""
+"""The picture: skin, eyes, brows, lips, hair and clothes are painted in rest coordinates, lit, and put before the background."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from trainables.data.render.scene import Scene
 
 SUPERSAMPLE = 2
 EYE_HEIGHT, EYE_DEPTH, EYE_APART, EYE_RADIUS = 7.285, 1.245, 0.311, 0.139
-"""of the base mesh, decimetres"""
+"""Of the base mesh, in decimetres."""
 TEETH, TONGUE, GUMS = np.array((0.9, 0.87, 0.8)), np.array((0.72, 0.32, 0.32)), np.array((0.22, 0.06, 0.06))
 
 
@@ -21,7 +21,7 @@ class Picture(NamedTuple):
     image: np.ndarray
     """uint8 [SIZE, SIZE, 3], RGB"""
     regions: np.ndarray
-    """int64 [5, 4], a box (left, top, right, bottom; right and bottom exclusive) for each of REGIONS, in pixels"""
+    """int64 [5, 4], one box (left, top, right, bottom; right and bottom exclusive) for each of REGIONS, in pixels"""
 
 
 def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
 
 
 def brow_mask(rest: np.ndarray, thickness: float) -> np.ndarray:
-    """Darkness of the brows, 0 to 1, at points of the base mesh: an arc that is full near the nose and thins outwards."""
+    """Return the darkness of the brows, 0 to 1, at points of the base mesh: an arc that is full near the nose and thins outwards."""
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     along = (x - 0.11) / 0.47
     arc = 7.45 + 0.05 * np.sin(np.clip(along, -0.2, 1.2) * 3.0)
@@ -40,7 +40,7 @@ def brow_mask(rest: np.ndarray, thickness: float) -> np.ndarray:
 
 
 def scalp_mask(rest: np.ndarray, person: Person) -> np.ndarray:
-    """Where hair grows, 0 to 1, at points of the base mesh."""
+    """Return where hair grows, 0 to 1, at points of the base mesh."""
     x, y, z = rest.T
     line = np.interp(z, (-0.4, 0.0, 0.25, 0.6, 0.8, 1.1, 1.4), (6.5, 6.9, 7.4, 7.45, 7.62, 7.9, 7.98))
     front = smoothstep(0.7, 1.1, z)
@@ -52,7 +52,7 @@ def scalp_mask(rest: np.ndarray, person: Person) -> np.ndarray:
 def compute_albedo(
     person: Person, rest: np.ndarray, lips: np.ndarray, cavity: np.ndarray, part: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colour [p, 3] (display values) and glossiness [p] of surface points, by what they are painted as."""
+    """Return colour [p, 3] (display values) and glossiness [p] of surface points, according to what is painted there."""
     x, y, z = rest.T
     blotch = sum(np.sin(rest @ (phase + 4 + 4 * k) * (-1) ** k + 3 * phase[0]) for k, phase in enumerate(person.blotch))
     colour = person.skin * (1 + 0.02 * blotch[:, None])
@@ -83,19 +83,22 @@ def compute_albedo(
     colour = colour + shirt[:, None] * (person.shirt - colour)
     gloss = np.where(is_hair > 0.5, 0.2, gloss) * (1 - mouth) * (1 - shirt)
 
-    off = np.hypot(eye[:, 0], eye[:, 1]) / EYE_RADIUS
-    iris = person.iris * (0.75 + 0.5 * smoothstep(0.2, 0.45, off))[:, None]
-    ball = np.array((0.93, 0.91, 0.89)) + smoothstep(0.56, 0.48, off)[:, None] * (iris - 0.9)
-    ball = np.where((off < 0.22)[:, None], 0.03, np.clip(ball, 0.02, 1))
+    distance = np.hypot(eye[:, 0], eye[:, 1]) / EYE_RADIUS
+    iris = person.iris * (0.75 + 0.5 * smoothstep(0.2, 0.45, distance))[:, None]
+    ball = np.array((0.93, 0.91, 0.89)) + smoothstep(0.56, 0.48, distance)[:, None] * (iris - 0.9)
+    ball = np.where((distance < 0.22)[:, None], 0.03, np.clip(ball, 0.02, 1))
     for name, paint, shine in (("eye", ball, 0.5), ("teeth", TEETH, 0.2), ("tongue", TONGUE, 0.2)):
-        of = part == PARTS.index(name)
-        colour[of] = np.broadcast_to(paint, colour.shape)[of]
-        gloss[of] = shine
+        mask = part == PARTS.index(name)
+        colour[mask] = np.broadcast_to(paint, colour.shape)[mask]
+        gloss[mask] = shine
     return np.clip(colour, 0, 1), gloss
 
 
 def compute_occlusion(depth: np.ndarray, reach: float) -> np.ndarray:
-    """Share of the ambient light that reaches each pixel, [s, s]: a point behind its surroundings is in a crease or a hollow."""
+    """Return the share of the ambient light that reaches each pixel, [s, s].
+
+    A point behind its surroundings is in a crease or a hollow.
+    """
     light = np.ones_like(depth)
     for sigma, strength in ((reach * 0.25, 5.0), (reach, 1.6)):
         behind = np.clip(cv2.GaussianBlur(depth, (0, 0), sigma) - depth, 0, None)
@@ -104,7 +107,10 @@ def compute_occlusion(depth: np.ndarray, reach: float) -> np.ndarray:
 
 
 def find_hair_gaps(hair: np.ndarray, size: int) -> np.ndarray:
-    """Where more hair hangs behind the strands at these pixels, bool [size, size]: the mesh has gaps that hair has not."""
+    """Return the pixels from the first to the last of the `hair` pixels in each row: bool [size, size].
+
+    The mesh has gaps where real hair has more strands behind.
+    """
     mask = np.zeros((size, size), bool)
     mask.ravel()[hair] = True
     from_left, from_right = np.logical_or.accumulate(mask, axis=1), np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1]
@@ -112,33 +118,39 @@ def find_hair_gaps(hair: np.ndarray, size: int) -> np.ndarray:
 
 
 def find_region_boxes(points: np.ndarray, head: Head) -> np.ndarray:
-    """The REGIONS' boxes from the projected vertices (64-pixel coordinates), inside the picture and never empty: int64 [5, 4]."""
+    """Return the boxes of REGIONS from the projected vertices (64-pixel coordinates): int64 [5, 4].
+
+    A box lies inside the picture and is never empty.
+    """
     left = head.rest[:, 0] > 0
     offset = np.stack([np.abs(head.rest[:, 0]) - EYE_APART, head.rest[:, 1] - EYE_HEIGHT, head.rest[:, 2] - EYE_DEPTH], axis=1)
     eye = (np.linalg.norm(offset, axis=1) < EYE_RADIUS * 1.3) & (head.rest[:, 2] > EYE_DEPTH)
     brow = brow_mask(head.rest, 1.3) > 0.3
-    found = []
+    boxes = []
     for member in (eye & left, eye & ~left, brow & left, brow & ~left, head.lips > 0.4):
         low, high = np.floor(points[member, :2].min(axis=0)), np.ceil(points[member, :2].max(axis=0))
         low = np.clip(low, 0, SIZE - 1)
-        found.append(np.concatenate([low, np.clip(high, low + 1, SIZE)]))
-    return np.array(found, np.int64)
+        boxes.append(np.concatenate([low, np.clip(high, low + 1, SIZE)]))
+    return np.array(boxes, np.int64)
 
 
 def build_geometry(head: Head, person: Person, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The person with facial units `weights` and with hair: vertices [v, 3], triangles [t, 3] and their part [t]."""
-    amplitude = np.float32(person.scale / 1.1)  # the units were made for an adult's face
+    """Return the person with facial units `weights` and with hair: vertices [v, 3], triangles [t, 3] and their part [t]."""
+    amplitude = np.float32(person.scale / 1.1)  # the units were made for an adult face
     moved = person.shape + amplitude * combine_shapes(weights, head.units)
-    kept = head.part != PARTS.index("hair")
+    selected = head.part != PARTS.index("hair")
     if person.long_hair:
-        kept = kept | (head.rest[head.triangles, 2].max(axis=1) < 0.62)  # further forward it would hang over the face
-    triangles = head.triangles[kept]
+        selected = selected | (head.rest[head.triangles, 2].max(axis=1) < 0.62)  # hair further forward would hang over the face
+    triangles = head.triangles[selected]
     thickness = (person.hair_volume * amplitude * scalp_mask(head.rest, person))[:, None]
-    return moved + thickness * compute_normals(moved, triangles), triangles, head.part[kept]
+    return moved + thickness * compute_normals(moved, triangles), triangles, head.part[selected]
 
 
 def light_surface(colour: np.ndarray, gloss: np.ndarray, normal: np.ndarray, openness: np.ndarray, scene: Scene) -> np.ndarray:
-    """Linear light [p, 3] from surface points: wrapped Lambert key, glint (Blinn 1977) and, as far as `openness` [p, 1], sky."""
+    """Return the linear light [p, 3] from surface points: wrapped Lambert key light, specular highlight (Blinn 1977) and sky light.
+
+    `openness` [p, 1] attenuates all three.
+    """
     lambert = np.clip((normal @ scene.light + 0.2) / 1.2, 0, 1)[:, None]
     half = scene.light + np.array((0, 0, 1.0))
     glint = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)[:, None] ** 24 * gloss[:, None]
@@ -147,29 +159,29 @@ def light_surface(colour: np.ndarray, gloss: np.ndarray, normal: np.ndarray, ope
 
 
 def render_picture(head: Head, person: Person, weights: np.ndarray, scene: Scene, rng: np.random.Generator) -> Picture:
-    """One picture of a person: `weights` [u] are the facial units, `rng` gives the camera's noise."""
+    """Render one picture of a person. `weights` [u] are the facial units; `rng` gives the camera's noise."""
     size, hair = SIZE * SUPERSAMPLE, PARTS.index("hair")
     vertices, triangles, part = build_geometry(head, person, weights)
     facing = scene.rotate_vectors(compute_normals(vertices, triangles))
     points = scene.project_points(vertices, person.scale, size)
-    shown = (compute_signed_area(points, triangles) < 0) | (part == hair)  # closed surfaces have no visible back
-    triangles, part = triangles[shown], part[shown]
+    visible = (compute_signed_area(points, triangles) < 0) | (part == hair)  # the back of a closed surface is not visible
+    triangles, part = triangles[visible], part[visible]
 
-    seen = rasterise_triangles(points, triangles, size)
-    values = seen.interpolate_values(np.concatenate([head.rest, facing, head.lips[:, None], head.cavity[:, None]], axis=1), triangles)
+    buffer = rasterise_triangles(points, triangles, size)
+    values = buffer.interpolate_values(np.concatenate([head.rest, facing, head.lips[:, None], head.cavity[:, None]], axis=1), triangles)
     rest, normal, lips, cavity = values[:, :3], values[:, 3:6], values[:, 6], values[:, 7]
     normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    normal *= np.where(normal[:, 2:] < 0, -1, 1)  # hair is seen from both sides
-    depth = np.full((size, size), seen.depth.min(), np.float32)
-    depth.ravel()[seen.pixel] = seen.depth
-    openness = compute_occlusion(depth, size * 0.05).ravel()[seen.pixel][:, None]
-    linear = light_surface(*compute_albedo(person, rest, lips, cavity, part[seen.triangle]), normal, openness, scene)
-    linear *= (0.55 / person.skin.mean()) ** 0.45  # a camera exposes dark skin longer, though not as much as would make it light
+    normal *= np.where(normal[:, 2:] < 0, -1, 1)  # hair is visible from both sides
+    depth = np.full((size, size), buffer.depth.min(), np.float32)
+    depth.ravel()[buffer.pixel] = buffer.depth
+    openness = compute_occlusion(depth, size * 0.05).ravel()[buffer.pixel][:, None]
+    linear = light_surface(*compute_albedo(person, rest, lips, cavity, part[buffer.triangle]), normal, openness, scene)
+    linear *= (0.55 / person.skin.mean()) ** 0.45  # a camera exposes dark skin longer, but not so long that it appears light
 
     picture = cv2.resize(scene.background.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR) ** 2.2
     if person.long_hair:
-        picture[find_hair_gaps(seen.pixel[part[seen.triangle] == hair], size)] = (person.hair * 0.5) ** 2.2
-    picture.reshape(-1, 3)[seen.pixel] = linear
+        picture[find_hair_gaps(buffer.pixel[part[buffer.triangle] == hair], size)] = (person.hair * 0.5) ** 2.2
+    picture.reshape(-1, 3)[buffer.pixel] = linear
     small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     if scene.blur > 0.1:
         small = cv2.GaussianBlur(small, (0, 0), scene.blur)

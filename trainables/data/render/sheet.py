@@ -1,4 +1,4 @@
-"""A contact sheet of the pack for the README: expressions across, domains down, and two clips frame by frame."""
+"""A contact sheet of the pack for the README: expressions as columns, domains as rows, and two clips frame by frame."""
 
 import cv2
 import numpy as np
@@ -12,14 +12,17 @@ TILE, MARGIN, HEAD = 88, 124, 24
 
 
 def find_recognised(pack: Pack, domain: str, label: str) -> np.ndarray:
-    """Rows of two pictures, of two people, that most raters call by their label: the class as it looks when it can be seen."""
+    """Return the rows of two pictures, of different people, with the most votes for their label: the class where it is recognisable."""
     metadata = pack.metadata[(pack.metadata["domain"] == domain) & (pack.metadata["label"] == label)]
     metadata = metadata.sort_values(f"votes_{label}", ascending=False, kind="stable").drop_duplicates("subject")
     return metadata.index.to_numpy()[:2]
 
 
 def draw_sheet(pack: Pack) -> np.ndarray:
-    """uint8 [h, w, 3], RGB: two rows of every labelled domain, one column a class, then a row of eight frames for each of CLIPS."""
+    """Draw the sheet: uint8 [h, w, 3], RGB.
+
+    It has two rows per labelled domain, with one column per class, then a row of eight frames for each of CLIPS.
+    """
     canvas = np.full((HEAD + (2 * len(ROWS) + len(CLIPS)) * TILE, MARGIN + len(CLASSES) * TILE, 3), 255, np.uint8)
 
     def write(text: str, x: int, y: int) -> None:

@@ -1,4 +1,4 @@
-"""One data set with its own kind of answer; its official split, or an exemplar or a person left out (Barros & Sciutti 2022, section IV)."""
+"""One data set with its own kind of answer, split officially or with an exemplar or person left out (Barros & Sciutti 2022, section IV)."""
 
 from typing import Literal
 
@@ -19,28 +19,28 @@ from trainables.streams import make_generator
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, VAL, TEST = range(3)
 FOLDS = 3
-"""exemplars that are left out in turn: a person's pictures of one expression in JAFFE"""
+"""Number of exemplars that are left out in turn: a person's pictures of one expression in JAFFE."""
 
 
 class AdaptationTaskSettings(Settings):
     """Settings of the task `adaptation`."""
 
     role: str = "faces"
-    """what is trained, selected and tested on"""
+    """role that is trained, selected and tested on"""
     target: Literal["label", "votes", "affect", "labels"] = "label"
-    """what is answered"""
+    """kind of answer"""
     classes: tuple[str, ...] = SEVEN
-    """of `label` and `votes`"""
+    """classes of the targets `label` and `votes`"""
     frames: int | None = Field(None, ge=1)
-    """answers are for clips, of so many frames each; none: for images"""
+    """number of frames of each clip, if answers are for clips; none: answers are for images"""
     by: Literal["official", "exemplar", "subject"] = "official"
-    """the data set's own split; or seed by seed another exemplar, or another person, is the test set"""
+    """official: the data set's own split; exemplar, subject: one of them is the test set, and the seed determines which"""
     test: float = Field(0.3, gt=0, lt=1)
     """share of a data set that has no official held-out set"""
     validation: float = Field(0.15, gt=0, lt=1)
-    """share of what is left for training, where no official set selects: the only one held out (AffectNet's) is the reported one"""
+    """share of the images left for training, if no official set is for selection; a single held-out set (AffectNet's) is the test set"""
     images: int | None = Field(None, ge=1)
-    """at most so many to train on, drawn at random"""
+    """maximum number of images or clips to train on, drawn at random"""
     size: int = Field(96, ge=8)
     """pixels a side"""
     colour: Literal["grey", "rgb"] = "rgb"
@@ -51,29 +51,29 @@ def list_roles(settings: AdaptationTaskSettings) -> tuple[str, ...]:
 
 
 def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
-    """The seed's split is the same for every method. DataError for answers that are none, and for what cannot be split."""
+    """Build the task. A seed's split is the same for every method. Raises DataError for invalid answers and for what cannot be split."""
     if settings.role not in faces:
         raise make_unknown_error("role", settings.role, faces)
     whole = faces[settings.role]
     target = TARGETS[settings.target]
-    found, names, values = target.read_answers(whole, settings.classes)
-    rows = list_clips(found, settings.frames) if settings.frames else np.arange(len(found))[:, None]
+    answered, names, values = target.read_answers(whole, settings.classes)
+    rows = list_clips(answered, settings.frames) if settings.frames else np.arange(len(answered))[:, None]
     first = rows[:, 0]
-    strata = found.labels[first] if target.one_class else np.zeros(len(rows), np.int64)
-    part = _assign_parts(strata, found.metadata.iloc[first], whole.title, settings, seed)
-    train, val, test = (np.flatnonzero(part == each) for each in range(3))
-    for name, each in (("training", train), ("selection", val), ("test", test)):
-        if not len(each):
+    strata = answered.labels[first] if target.one_class else np.zeros(len(rows), np.int64)
+    part = _assign_parts(strata, answered.metadata.iloc[first], whole.title, settings, seed)
+    train, val, test = (np.flatnonzero(part == code) for code in range(3))
+    for name, members in (("training", train), ("selection", val), ("test", test)):
+        if not len(members):
             raise DataError(f"{whole.title}: none of {len(rows)} is in the {name} part ({settings.by} split)")
     if settings.images:
         train = np.sort(make_generator(seed, "images").permutation(train)[: settings.images])
 
     def images(chosen: np.ndarray) -> Images:
         frames = rows[chosen]
-        made = Images.from_faces(found, frames[:, 0], device)
+        result = Images.from_faces(answered, frames[:, 0], device)
         if settings.frames:
-            made = made._replace(pixels=torch.from_numpy(found.images[frames]).to(device))
-        return made if values is None else made._replace(values=torch.from_numpy(values[frames[:, 0]]).to(device))
+            result = result._replace(pixels=torch.from_numpy(answered.images[frames]).to(device))
+        return result if values is None else result._replace(values=torch.from_numpy(values[frames[:, 0]]).to(device))
 
     return Task(
         classes=names,
@@ -81,14 +81,14 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
         val=images(val),
         test=images(test),
         split_hash=hash_split((first[train], first[val], first[test]), whole.fingerprint),
-        metadata=get_known_metadata(found, first[test]),
+        metadata=get_known_metadata(answered, first[test]),
         target=settings.target,
         scored=True,
     )
 
 
 def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
-    """The part of each image or clip."""
+    """Return the part of each image or clip."""
     rng = make_generator(seed, "split")
     persons = np.array([f"image {row}" for row in range(len(metadata))], object)
     if "subject" in metadata:
@@ -108,10 +108,10 @@ def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, title: str, settin
         raise DataError(f"{title}: knows no subjects, so by={settings.by} has none to leave out; use by=official")
     elif settings.by == "exemplar":
         part[_number_exemplars(labels, metadata) == seed % FOLDS + 1] = TEST
-        persons = np.arange(len(metadata)).astype(object)  # everybody is in training and test: selection is by image, too
+        persons = np.arange(len(metadata)).astype(object)  # all persons are in training and test, so selection is by image, too
     else:
-        everybody = sorted(set(persons))
-        part[persons == everybody[seed % len(everybody)]] = TEST
+        subjects = sorted(set(persons))
+        part[persons == subjects[seed % len(subjects)]] = TEST
     if not (part == VAL).any():
         free = part < 0
         part[free] = split_groups(labels[free], persons[free], (1 - settings.validation, settings.validation), rng)
@@ -119,7 +119,10 @@ def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, title: str, settin
 
 
 def _number_exemplars(labels: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
-    """Which of a person's pictures of an expression each is, from 1; in their order where the data set does not number them."""
+    """Return each picture's number, from 1, among a person's pictures of an expression.
+
+    If the data set does not number them, their order does.
+    """
     if "exemplar" in metadata:
         return metadata["exemplar"].to_numpy(int)
     return pd.Series(1, index=range(len(labels))).groupby([metadata["subject"].to_numpy(object), labels]).cumsum().to_numpy()

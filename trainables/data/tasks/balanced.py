@@ -1,4 +1,4 @@
-"""A class-balanced share of one data set for training, the rest halved into validation and test (Virgolin et al. 2022, section 3.2)."""
+"""A class-balanced share of one data set for training, and the rest halved into validation and test (Virgolin et al. 2022, section 3.2)."""
 
 from typing import Literal
 
@@ -22,13 +22,13 @@ class BalancedTaskSettings(Settings):
     target: str = "children"
     """role that is trained, selected and tested on"""
     partner: str | None = "adults"
-    """role that lends images to training only; it is never split"""
+    """role that contributes images to training only; it is never split"""
     split: float = Field(0.7, gt=0, lt=1)
     """share of the minority class that each class gives to training"""
     per_class: int | None = Field(None, ge=1)
-    """the class size of which `split` is a share; none: the minority class's"""
+    """class size of which `split` is a share; none: that of the minority class"""
     by: Literal["image", "subject"] = "image"
-    """what is drawn: images (as the text) or persons, none of whom is then in two parts"""
+    """unit of the split: images (as in the paper) or persons, none of whom is then in two parts"""
     classes: tuple[str, ...] = SEVEN
     size: int = Field(48, ge=8)
     """pixels a side"""
@@ -36,7 +36,7 @@ class BalancedTaskSettings(Settings):
 
 
 def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
-    """Split the target role's faces; the seed's split is the same for every method."""
+    """Split the target role's faces. A seed's split is the same for every method."""
     for role in filter(None, (settings.target, settings.partner)):
         if role not in faces:
             raise make_unknown_error("role", role, faces)
@@ -45,7 +45,7 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
     if settings.by == "subject":
         if "subject" not in target.metadata:
             raise DataError(f"{target.title}: knows no subjects, so it cannot be split by subject; use by=image")
-        groups = target.metadata["subject"].to_numpy(object)  # a missing one is refused by the split
+        groups = target.metadata["subject"].to_numpy(object)  # `balanced_split` refuses a missing one
     split = balanced_split(
         target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )

@@ -1,4 +1,4 @@
-"""One data set by its official split, by folds of persons, or with a person or an exemplar left out; all images train."""
+"""One data set split officially, by folds of persons, or with a person or an exemplar left out. Training takes all images left."""
 
 from typing import Literal
 
@@ -20,13 +20,13 @@ class HeldOutTaskSettings(Settings):
     target: str = "adults"
     """role that is trained, selected and tested on"""
     by: Literal["official", "fold", "subject", "exemplar"] = "official"
-    """official: the data set's own split; fold: persons dealt to folds (where nobody is known, images, no copies of one in two folds);
+    """official: the data set's own split; fold: folds of persons (of images if no subjects are known, with copies of an image in one fold);
     subject, exemplar: one of them is the test set"""
     which: int | None = Field(None, ge=0)
-    """which fold, subject or exemplar, from 0; none: the seed says, so that as many seeds as there are cover all"""
+    """number of the fold, subject or exemplar, from 0; none: the seed sets it, so that as many seeds as numbers cover all"""
     folds: int = Field(5, ge=2)
     validation: float = Field(0.2, gt=0, lt=1)
-    """share of what is left for training, person by person, where no official part validates"""
+    """share of the images left for training, drawn person by person, if no official part is for validation"""
     classes: tuple[str, ...] = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
     size: int = Field(48, ge=8)
     """pixels a side"""
@@ -34,7 +34,7 @@ class HeldOutTaskSettings(Settings):
 
 
 def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
-    """The seed's split is the same for every method; the dealing of folds is the same for every seed."""
+    """Build the task. A seed's split is the same for every method. The assignment of folds is the same for every seed."""
     if settings.target not in faces:
         raise make_unknown_error("role", settings.target, faces)
     whole = faces[settings.target]

@@ -1,4 +1,4 @@
-"""Persons told apart: any data set that knows its subjects, its expressions not looked at."""
+"""Identification of persons in any data set that knows its subjects. Expressions are ignored."""
 
 from typing import Literal
 
@@ -21,9 +21,9 @@ class IdentityTaskSettings(Settings):
     """Settings of the task `identity`."""
 
     persons: tuple[str, ...] = ("persons",)
-    """roles whose subjects are told apart, of one or several data sets"""
+    """roles whose subjects are told apart, from one or several data sets"""
     fewest: int = Field(PARTS, ge=PARTS)
-    """images of a subject below which it is left out"""
+    """minimum number of images of a subject; a subject with fewer is left out"""
     test: float = Field(0.1, gt=0, lt=1)
     """share of each subject's images"""
     validation: float = Field(0.1, gt=0, lt=1)
@@ -37,38 +37,39 @@ def list_roles(settings: IdentityTaskSettings) -> tuple[str, ...]:
 
 
 def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
-    """Each subject is a class, its images dealt to all three parts. DataError for a data set that knows no subjects, or too few."""
+    """Build the task. Each subject is a class with images in all three parts. Raises DataError for a data set without enough subjects."""
     if settings.test + settings.validation >= 1:
         raise DataError(f"test {settings.test} and validation {settings.validation} leave nothing to train on")
     parts, names = [], []
     for role in list_roles(settings):
         if role not in faces:
             raise make_unknown_error("role", role, faces)
-        each = faces[role]
-        if "subject" not in each.metadata:
-            raise DataError(f"{each.title}: knows no subjects, so nobody can be told apart; name a data set that does for role {role}")
-        named = each.take_rows(each.metadata["subject"].notna().to_numpy())
-        parts.append(named.images)
-        names.append(f"{each.title}: " + named.metadata["subject"].astype(str).to_numpy(object))  # one name in two sets is two persons
+        dataset = faces[role]
+        if "subject" not in dataset.metadata:
+            raise DataError(f"{dataset.title}: knows no subjects, so nobody can be told apart; name a data set that does for role {role}")
+        identified = dataset.take_rows(dataset.metadata["subject"].notna().to_numpy())
+        parts.append(identified.images)
+        # The title makes a name that is in two sets two persons.
+        names.append(f"{dataset.title}: " + identified.metadata["subject"].astype(str).to_numpy(object))
     images, subject = np.concatenate(parts), np.concatenate(names)
     classes, codes, counts = np.unique(subject.astype(str), return_inverse=True, return_counts=True)
-    kept = np.flatnonzero(counts >= settings.fewest)
-    if len(kept) < 2:
+    frequent = np.flatnonzero(counts >= settings.fewest)
+    if len(frequent) < 2:
         titles = " and ".join(faces[role].title for role in list_roles(settings))
-        raise DataError(f"{titles}: {len(kept)} subjects have {settings.fewest} images or more; nobody to tell apart")
-    rows = np.flatnonzero(np.isin(codes, kept))
-    labels = np.searchsorted(kept, codes[rows])
+        raise DataError(f"{titles}: {len(frequent)} subjects have {settings.fewest} images or more; nobody to tell apart")
+    rows = np.flatnonzero(np.isin(codes, frequent))
+    labels = np.searchsorted(frequent, codes[rows])
     part = _assign_parts(labels, settings, make_generator(seed, "split"))
 
     def some(number: int) -> Images:
-        mine = np.flatnonzero(part == number)
-        pixels, codes = torch.from_numpy(images[rows[mine]]), torch.from_numpy(labels[mine])
-        return Images(pixels.to(device), codes.to(device), rows[mine])
+        chosen = np.flatnonzero(part == number)
+        pixels, codes = torch.from_numpy(images[rows[chosen]]), torch.from_numpy(labels[chosen])
+        return Images(pixels.to(device), codes.to(device), rows[chosen])
 
     train, val, test = map(some, range(PARTS))  # TRAIN, VAL, TEST
     fingerprints = "/".join(faces[role].fingerprint for role in list_roles(settings))
     return Task(
-        classes=tuple(name.rpartition(": ")[2] for name in classes[kept]),
+        classes=tuple(name.rpartition(": ")[2] for name in classes[frequent]),
         train=train,
         val=val,
         test=test,
@@ -78,7 +79,10 @@ def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], se
 
 
 def _assign_parts(labels: np.ndarray, settings: IdentityTaskSettings, rng: np.random.Generator) -> np.ndarray:
-    """The part of each image: of every subject the shares, one image at least to select and to test by. Fast for millions of images."""
+    """Return the part of each image. Every subject is divided by the shares, with at least one image for selection and one for test.
+
+    The function is fast for millions of images.
+    """
     order = np.lexsort((rng.random(len(labels)), labels))
     sizes = np.bincount(labels)
     rank = np.empty(len(labels), np.int64)

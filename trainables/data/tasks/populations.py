@@ -1,4 +1,4 @@
-"""Trained on faces of one population, tested on its own test images and on one test split of another (Goghberg et al. 2019)."""
+"""Training on faces of one population, and test on its own test images and on one test split of another (Goghberg et al. 2019)."""
 
 from typing import Literal
 
@@ -26,21 +26,21 @@ class PopulationsTaskSettings(Settings):
     """Settings of the task `populations`."""
 
     train: tuple[str, ...] = ()
-    """roles whose union is trained and selected on; none: those of `test`"""
+    """roles whose union is used for training and selection; none: those of `test`"""
     test: tuple[str, ...] = ("children",)
-    """roles whose union's test part every route is tested on, such as the text's four sets of children"""
+    """roles whose union's test part is the test set of every arm, such as the paper's four sets of children"""
     classes: tuple[str, ...] = SEVEN
-    """the split is the same whatever they are: of fewer classes it is the same images without the others"""
+    """classes of the task; the split does not depend on them: with fewer classes, only the other classes' images are missing"""
     grey: bool = False
-    """take the colours away"""
+    """convert images to grey"""
     test_share: float = Field(0.1, gt=0, lt=1)
-    """of a data set that has no official test set; the text's 602 of 6,395"""
+    """share of a union that has no official test set; the paper's is 602 of 6,395"""
     validation: float = Field(0.1, gt=0, lt=1)
-    """share of a data set that has no official validation set; silent in the text"""
+    """share of a union that has no official validation set; not stated in the paper"""
     size: int = Field(96, ge=8)
-    """pixels a side; silent in the text"""
+    """pixels a side; not stated in the paper"""
     colour: Literal["rgb"] = "rgb"
-    """as which images are read"""
+    """colour in which images are read"""
 
 
 def list_roles(settings: PopulationsTaskSettings) -> tuple[str, ...]:
@@ -48,7 +48,10 @@ def list_roles(settings: PopulationsTaskSettings) -> tuple[str, ...]:
 
 
 def build_task(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
-    """Split each union, by person where persons are known; the seed's split is the same for every route. DataError for what is unfit."""
+    """Split each union, by person if persons are known. A seed's split is the same for every arm.
+
+    Raises DataError for unsuitable settings or data.
+    """
     for role in list_roles(settings):
         if role not in faces:
             raise make_unknown_error("role", role, faces)
@@ -59,14 +62,14 @@ def build_task(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset],
         trained = _join_roles(settings.train, faces)
         own = _split_rows(trained, settings, make_generator(seed, "split", *settings.train))
     test = _make_images(tested, split.test, settings, "test", device)
-    shown = tested.select_classes(settings.classes)
+    labelled = tested.select_classes(settings.classes)
     return Task(
         classes=settings.classes,
         train=_make_images(trained, own.train, settings, "training", device),
         val=_make_images(trained, own.val, settings, "selection", device),
         test=test,
         split_hash=hash_split(split, tested.fingerprint),
-        metadata=get_known_metadata(shown, shown.metadata.index.get_indexer(pd.Index(test.rows))),
+        metadata=get_known_metadata(labelled, labelled.metadata.index.get_indexer(pd.Index(test.rows))),
         tests={"own": _make_images(trained, own.test, settings, "test", device)},
     )
 
@@ -85,30 +88,33 @@ def _check_settings(settings: PopulationsTaskSettings, faces: dict[str, FaceData
             )
     prints = {faces[role].fingerprint: role for role in settings.test}
     for role in settings.train:
-        if same := prints.get(faces[role].fingerprint):
-            raise DataError(f"role {role} is trained on and has the images of {same}, which are tested on; leave it out of one of them")
+        if other := prints.get(faces[role].fingerprint):
+            raise DataError(f"role {role} is trained on and has the images of {other}, which are tested on; leave it out of one of them")
 
 
 def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset:
-    """The labelled images of these roles end to end, each data set once; the metadata' index counts the rows of the whole data sets."""
-    each = list({faces[role].fingerprint: faces[role] for role in names}.values())
-    classes = tuple(dict.fromkeys(name for one in each for name in one.classes))
+    """Concatenate the labelled images of these roles, each data set once.
+
+    The metadata index counts the rows of the whole data sets.
+    """
+    datasets = list({faces[role].fingerprint: faces[role] for role in names}.values())
+    classes = tuple(dict.fromkeys(name for dataset in datasets for name in dataset.classes))
     images, labels, metadata, start = [], [], [], 0
-    for number, one in enumerate(each):
-        rows = np.flatnonzero(one.labels >= 0)
-        images.append(select_images(one.images, rows))
-        labels.append(np.array([classes.index(name) for name in one.classes])[one.labels[rows]])
-        table = one.metadata[[name for name in (*METADATA, "split") if name in one.metadata]].iloc[rows]
-        if "subject" in table and len(each) > 1:
+    for number, dataset in enumerate(datasets):
+        rows = np.flatnonzero(dataset.labels >= 0)
+        images.append(select_images(dataset.images, rows))
+        labels.append(np.array([classes.index(name) for name in dataset.classes])[dataset.labels[rows]])
+        table = dataset.metadata[[name for name in (*METADATA, "split") if name in dataset.metadata]].iloc[rows]
+        if "subject" in table and len(datasets) > 1:
             table = table.assign(subject=table["subject"].map(lambda name, number=number: name if pd.isna(name) else f"{number}: {name}"))
         metadata.append(table.set_axis(table.index + start))
-        start += len(one)
-    title = " and ".join(one.title for one in each)
+        start += len(dataset)
+    title = " and ".join(dataset.title for dataset in datasets)
     return FaceDataset(join_images(images), np.concatenate(labels), classes, pd.concat(metadata), title)
 
 
 def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:
-    """Rows of the union: as an official split says, and what that lacks cut from its training images."""
+    """Return the split of the union's rows: the official one. Parts that it lacks are drawn from its training images."""
     count = len(faces)
     official = faces.metadata["split"].to_numpy(object) if "split" in faces.metadata else np.full(count, None)
     persons = np.array([f"image {row}" for row in range(count)], object)
@@ -120,23 +126,23 @@ def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.r
     shares = (0.0 if val.any() else settings.validation, 0.0 if test.any() else settings.test_share)
     free = ~(val | test)
     part[free] = split_groups(faces.labels[free], persons[free], (1 - sum(shares), *shares), rng)
-    return Split(*(np.flatnonzero(part == each) for each in range(3)))
+    return Split(*(np.flatnonzero(part == code) for code in range(3)))
 
 
 def _make_images(faces: FaceDataset, rows: np.ndarray, settings: PopulationsTaskSettings, part: str, device: torch.device) -> Images:
-    """Of these rows the images of the task's classes, grey where it says so."""
-    whole = faces.take_rows(rows).select_classes(settings.classes)
-    counts = np.bincount(whole.labels, minlength=len(settings.classes))
+    """Return the rows' images of the task's classes, in grey if the settings say so. Raises DataError for an empty class."""
+    selected = faces.take_rows(rows).select_classes(settings.classes)
+    counts = np.bincount(selected.labels, minlength=len(settings.classes))
     if not counts.all():
         name = settings.classes[int(counts.argmin())]
         shares = f"test_share {settings.test_share}, validation {settings.validation}"
         raise DataError(f"{faces.title}: class {name} has no image in the {part} part ({shares})")
-    images = Images.from_faces(whole, np.arange(len(whole)), device)
+    images = Images.from_faces(selected, np.arange(len(selected)), device)
     return images._replace(pixels=convert_to_grey(to_tensor(images.pixels))) if settings.grey else images
 
 
 def convert_to_grey(pixels: torch.Tensor) -> torch.Tensor:
-    """Uint8 [n, 3, s, s] to [n, 1, s, s]."""
+    """Convert uint8 [n, 3, s, s] to [n, 1, s, s]."""
     weights = torch.tensor(LUMA, device=pixels.device).view(3, 1, 1)
     return (pixels * weights).sum(1, keepdim=True).round().to(torch.uint8)
 

@@ -1,4 +1,4 @@
-"""Labelled faces of one domain, unlabelled ones of another, and held-out labels to decide by (Florea et al. 2019, section 4)."""
+"""Labelled faces of one domain, unlabelled ones of another, and a gate of held-out labels (Florea et al. 2019, section 4)."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -22,27 +22,27 @@ SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, GATE, VAL, TEST = range(4)
 PARTS = ("training", "gate", "selection", "test")
 Gives = dict[str, tuple[str, ...]]
-"""roles, and which classes' images each gives"""
+"""Roles, and the classes whose images each gives."""
 
 
 class TransferTaskSettings(Settings):
     """Settings of the task `transfer`."""
 
     labelled: Gives = Field(default={"labelled": SEVEN})
-    """roles that are split, such as RAF-DB's faces and a folder of an eighth class; their classes are the task's"""
+    """roles that are split, such as RAF-DB's faces and a folder of an eighth class; their classes are those of the task"""
     extra: Gives = Field(default={})
-    """labelled roles of another domain that are trained on besides, never held out"""
+    """labelled roles of another domain that are added to training and never held out"""
     extra_images: int | None = Field(5000, ge=1)
-    """so many of them at most, drawn at random: more did not help (section 4.3)"""
+    """maximum number of their images, drawn at random; more did not help (Florea et al. 2019, section 4.3)"""
     pool: tuple[str, ...] = ("pool",)
-    """roles whose images are unlabelled; what labels they have are the truth that pseudo-labels are measured by"""
+    """roles whose images are unlabelled; any labels that they have are the truth by which pseudo-labels are measured"""
     target: Gives = Field(default={})
-    """roles of another domain that is aimed at, whose labels nobody learns from or selects by: part of their images are tested on, in
-    place of the labelled roles' own, and the others are unlabelled ones of the pool; ours"""
+    """roles of a target domain, whose labels are used neither for training nor for selection; part of their images are the test set, in
+    place of the labelled roles' own, and the others join the unlabelled pool; not in the paper"""
     test: float = Field(0.45, gt=0, lt=1)
     """share of a data set that has no official test set"""
     validation: float = Field(0.1, gt=0, lt=1)
-    """share of a data set, or of its official training set, that has no official validation set; half is the gate's, half selects"""
+    """share of a data set (or of its official training set) that has no official validation set; half is the gate, half for selection"""
     size: int = Field(224, ge=8)
     """pixels a side"""
     colour: Literal["grey", "rgb"] = "rgb"
@@ -58,32 +58,32 @@ def list_roles(settings: TransferTaskSettings) -> tuple[str, ...]:
 
 
 def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
-    """Split the labelled roles' faces; the seed's split is the same for every method. DataError for what cannot be split."""
+    """Split the labelled roles' faces. A seed's split is the same for every method. Raises DataError for what cannot be split."""
     for role in list_roles(settings):
         if role not in faces:
             raise make_unknown_error("role", role, faces)
     _check_settings(settings, faces)
     labelled, source = _join_roles(settings.labelled, faces, settings.classes)
     part = np.full(len(labelled), TRAIN)
-    for number in np.unique(source):  # two roles may be played by one data set: its persons are dealt once
+    for number in np.unique(source):  # two roles may use one data set, whose persons are assigned once
         rows = np.flatnonzero(source == number)
         metadata = labelled.metadata.iloc[rows]
         part[rows] = _assign_parts(labelled.labels[rows], metadata, settings, make_generator(seed, "split", number))
     _check_parts(labelled, part, settings)
-    train, gate, val, test = (np.flatnonzero(part == each) for each in range(4))
-    tested, unlabelled, held = labelled, None, settings.labelled
+    train, gate, val, test = (np.flatnonzero(part == code) for code in range(4))
+    tested, unlabelled, split_roles = labelled, None, settings.labelled
     if settings.target:
         tested, _ = _join_roles(
             settings.target, faces, settings.classes, start=_count_rows(settings.labelled, faces) + _count_rows(settings.extra, faces)
         )
         test, rest = _draw_target_rows(tested, settings, make_generator(seed, "target"))
-        unlabelled, held = Images.from_faces(tested, rest, device), settings.labelled | settings.target
+        unlabelled, split_roles = Images.from_faces(tested, rest, device), settings.labelled | settings.target
     images = Images.from_faces(labelled, train, device)
     if settings.extra:
         extra, _ = _join_roles(settings.extra, faces, settings.classes, start=_count_rows(settings.labelled, faces))
         drawn = make_generator(seed, "extra").permutation(len(extra))[: settings.extra_images]
         images = images.join_images(Images.from_faces(extra, np.sort(drawn), device))
-    fingerprints = "/".join(faces[role].fingerprint for role in sorted(held))
+    fingerprints = "/".join(faces[role].fingerprint for role in sorted(split_roles))
     return Task(
         classes=settings.classes,
         train=images,
@@ -104,20 +104,20 @@ def _check_settings(settings: TransferTaskSettings, faces: dict[str, FaceDataset
     if not settings.target and not _count_rows(settings.pool, faces):
         raise DataError(f"the unlabelled pool is empty: {'role ' + ', '.join(settings.pool) if settings.pool else 'pool names no role'}")
     for role, names in (settings.extra | settings.target).items():
-        if lost := [name for name in names if name not in settings.classes]:
-            raise DataError(f"role {role} gives the class {lost[0]}, which no labelled role gives")
-    aimed = {faces[role].fingerprint: role for role in settings.target}
-    held = aimed | {faces[role].fingerprint: role for role in settings.labelled}
+        if missing := [name for name in names if name not in settings.classes]:
+            raise DataError(f"role {role} gives the class {missing[0]}, which no labelled role gives")
+    target_sets = {faces[role].fingerprint: role for role in settings.target}
+    split_sets = target_sets | {faces[role].fingerprint: role for role in settings.labelled}
     for role in (*settings.labelled, *settings.extra, *settings.pool):
-        mine = aimed if role in settings.labelled and role not in settings.pool else held
-        if other := mine.get(faces[role].fingerprint):
+        forbidden = target_sets if role in settings.labelled and role not in settings.pool else split_sets
+        if other := forbidden.get(faces[role].fingerprint):
             raise DataError(f"role {role} is the same data set as {other}: it would be trained on its test images")
 
 
 def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str, ...], start: int = 0) -> tuple[FaceDataset, np.ndarray]:
-    """The roles' images of the classes they give, end to end in the order of the roles' names, and which data set [n] each is of.
+    """Concatenate the roles' images of the classes they give, in the order of the roles' names. Also return each image's data set [n].
 
-    The index of the metadata is a row in the whole data sets laid end to end, counted from `start`.
+    The metadata index is the row in the concatenation of the whole data sets, counted from `start`.
     """
     parts, metadata, sources = [], [], []
     seen: dict[str, int] = {}
@@ -129,13 +129,13 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
         metadata.append(part.metadata[columns].set_axis(part.metadata.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
-    images, labels = (join_images(list(each)) for each in zip(*parts, strict=True))
+    images, labels = (join_images(list(arrays)) for arrays in zip(*parts, strict=True))
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
     return FaceDataset(images, labels, classes, pd.concat(metadata), title), np.concatenate(sources)
 
 
 def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
-    """The part of each image of one data set: as its official split says; what that lacks is cut from its training images."""
+    """Return the part of each image of one data set by its official split. Parts that it lacks are drawn from its training images."""
     official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
     persons = _name_persons(metadata)
     part = np.full(len(metadata), TEST)
@@ -148,7 +148,7 @@ def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: Transfer
 
 
 def _name_persons(metadata: pd.DataFrame) -> np.ndarray:
-    """Whose each image is; one of whom nothing is known is a person of his own."""
+    """Return the person of each image. An image without a subject counts as a person of its own."""
     persons = np.array([f"image {row}" for row in range(len(metadata))], object)
     if "subject" in metadata:
         named = metadata["subject"].notna().to_numpy()
@@ -161,7 +161,7 @@ def _count_rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
 
 
 def _draw_target_rows(target: FaceDataset, settings: TransferTaskSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the target's images that are tested on, and of the others."""
+    """Return the rows of the target's images that are tested on, and the other rows."""
     official = target.metadata["split"].to_numpy(object) == "test" if "split" in target.metadata else np.zeros(len(target), bool)
     part = np.where(official, 1, 0)
     if not official.any():
@@ -174,24 +174,24 @@ def _draw_target_rows(target: FaceDataset, settings: TransferTaskSettings, rng: 
 
 def _check_parts(labelled: FaceDataset, part: np.ndarray, settings: TransferTaskSettings) -> None:
     for number, name in enumerate(labelled.classes):
-        mine = labelled.labels == number
-        for each, called in enumerate(PARTS[:TEST] if settings.target else PARTS):
-            if not (mine & (part == each)).any():
+        rows = labelled.labels == number
+        for code, part_name in enumerate(PARTS[:TEST] if settings.target else PARTS):
+            if not (rows & (part == code)).any():
                 shares = f"test {settings.test}, validation {settings.validation}"
-                raise DataError(f"{labelled.title}: class {name} has {mine.sum()} images, and none is in the {called} part ({shares})")
+                raise DataError(f"{labelled.title}: class {name} has {rows.sum()} images, and none is in the {part_name} part ({shares})")
 
 
 def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device: torch.device, target: Images | None) -> Images:
-    """The unlabelled images, and for each the class it truly shows where that is known and one of the task's, else -1."""
+    """Return the unlabelled images. Their labels are the true classes where these are known and of the task, else -1."""
     images, truths = [], []
     for role in sorted(settings.pool):
-        each = faces[role]
-        names = np.array([*each.classes, ""], object)[each.labels]
-        if "truth" in each.metadata:
-            names = np.where(each.labels < 0, each.metadata["truth"].to_numpy(object), names)
+        dataset = faces[role]
+        names = np.array([*dataset.classes, ""], object)[dataset.labels]
+        if "truth" in dataset.metadata:
+            names = np.where(dataset.labels < 0, dataset.metadata["truth"].to_numpy(object), names)
         code = {name: number for number, name in enumerate(settings.classes)}
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
-        images.append(each.images)
+        images.append(dataset.images)
     if target:
         images, truths = [*images, to_tensor(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
