@@ -96,7 +96,7 @@ SEARCH = Search(
     searcher="hyperopt",
     trials=24,
 )
-"""run for each data set and encoder; the study's own space is not published (that of its sibling is: peers, section 4.5)"""
+"""run for each data set and encoder; the paper does not print its space (the authors' published code has that of a related model)"""
 
 _JAFFE_PK_LC = "as printed; the text around it says otherwise: LC alone would beat full training"
 TABLE_1: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {

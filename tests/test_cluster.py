@@ -102,7 +102,7 @@ def test_a_cluster_that_cannot_be_joined_is_one_line(address: str, said: str) ->
 def test_a_port_that_never_speaks_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         code, told = python(
-            "from platform import cluster\ncluster.ANSWER_S = 3" + REFUSED, RAY_ADDRESS=f"127.0.0.1:{silent.getsockname()[1]}"
+            "from platform.launch import cluster\ncluster.ANSWER_S = 3" + REFUSED, RAY_ADDRESS=f"127.0.0.1:{silent.getsockname()[1]}"
         )
     assert code == 0 and "does not answer within 3 s" in told and len(told.splitlines()) == 1
 
@@ -162,13 +162,17 @@ def test_what_every_worker_imports_first_is_lean() -> None:
 
 COMMANDS = """
 import sys
-import platform.cli.command, platform.doctor.__main__, platform.report.__main__
+from platform import data, doctor, explain, grid, report, search
+for command in (data, doctor, explain, grid, report, search):
+    __import__(f"{command.__name__}.__main__")
+print([name for name in ("torch", "ray", "scipy", "matplotlib", "optuna") if name in sys.modules])
+import platform.report.write
 print([name for name in ("torch", "ray") if name in sys.modules])
 """
 
 
-def test_a_report_waits_for_no_torch() -> None:
-    assert python(COMMANDS) == (0, "[]")
+def test_help_waits_for_no_large_import_and_a_report_for_no_torch() -> None:
+    assert python(COMMANDS) == (0, "[]\n[]")
 
 
 LEFT_OUT = """

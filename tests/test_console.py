@@ -42,7 +42,7 @@ def test_a_reader_that_closes_its_end_changes_nothing(closed: str, tmp_path: Pat
 def test_a_reader_that_never_reads_changes_nothing(tmp_path: Path) -> None:
     """As `| less` that is left open, or a terminal after Ctrl-S."""
     reader, writer = os.pipe()
-    code = "from platform import console\nconsole.STUCK_S = 1.0\n" + COMMAND
+    code = "from platform.terminal import console\nconsole.STUCK_S = 1.0\n" + COMMAND
     command = [sys.executable, "-c", code.replace("range(2000)", "range(5000)"), str(tmp_path / "there")]
     done = subprocess.run(command, cwd=ROOT, timeout=PATIENCE_S, stdout=writer, stderr=writer)
     assert done.returncode == 1 and (tmp_path / "there").read_text() == "done"

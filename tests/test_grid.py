@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from platform.cli.application import make_application
+from platform.cli.study_options import read_roles
 from platform.grid import __main__ as grid
 from tests import tiny
 from tests.forking import ForkServer, SharedRay, serve_ray
@@ -200,7 +201,7 @@ def test_what_a_reader_drops_is_kept_with_the_grid(tmp_path: Path) -> None:
     lines = csv.read_text().splitlines()
     emotion, pixels, usage = lines[1].split(",")
     csv.write_text("\n".join([lines[0], f"{emotion},{' '.join(['7'] * len(pixels.split()))},{usage}", *lines[2:], ""]))
-    data = grid.read_roles(tiny.study(), [f"{role}=fer2013:{csv},ages={ages}" for role in ("children", "adults")])
+    data = read_roles(tiny.study(), [f"{role}=fer2013:{csv},ages={ages}" for role in ("children", "adults")])
     assert any("constant" in note for note in data["children"].notes), data["children"].notes
     folder = RunFolder(str(tmp_path / "run"))
     folder.put_grid("a_study", "pocket", tiny.study().make_cells(data))

@@ -102,7 +102,7 @@ def test_an_encoder_is_its_parts(name: str) -> None:
     [("vgg_face", 4608, 14_714_688), ("pk", 18_432, 4_306_560 + 64 + 128 + 256 + 512 - 64 - 128 - 256 - 512)],
 )
 def test_at_96_the_encoders_are_the_texts(name: str, features: int, convolutions: int) -> None:
-    """STUDIES, section 4: maps of 6x6x512; VGG's pooled to 4,608, PK's flat 18,432. PK's 4,306,560 count weights and biases."""
+    """Barros & Sciutti 2022, section III.A. Maps of 6x6x512; VGG's pooled to 4,608, PK's flat 18,432. PK's count has its biases."""
     with torch.device("meta"):
         network = build_encoder(name, channels=3, size=96)
         assert network.compute_last_map(network.compute_trunk(torch.empty(1, 3, 96, 96))).shape == (1, 512, 6, 6)
@@ -112,5 +112,5 @@ def test_at_96_the_encoders_are_the_texts(name: str, features: int, convolutions
 
 @pytest.mark.parametrize(("name", "parameters"), [("vgg_face", 2_360_320), ("pk", 3_277_824)])
 def test_the_mask_has_as_many_parameters_as_published(name: str, parameters: int) -> None:
-    """Peers, section 4.1: a convolution with its biases, and a."""
+    """As in the authors' published code: a convolution with its biases, and a."""
     assert sum(each.numel() for each in Inhibition(build_encoder(name, channels=3, size=96)).parameters()) == parameters

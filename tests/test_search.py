@@ -170,7 +170,8 @@ def test_a_grid_uses_what_was_found(
 ) -> None:
     _, folder, _, _ = searched
     trained: list[Cell] = []
-    monkeypatch.setattr(grid, "run_grid", lambda study, cells, folder, how: trained.extend(cells) or 0)  # what it is given counts here
+    # what it is given counts here
+    monkeypatch.setattr("platform.grid.run.run_grid", lambda study, cells, folder, how: trained.extend(cells) or 0)
     use = ["--use", folder.get_path("best.json"), *small, "--only", "method=ALT", "--seeds", "1"]
     outcome = CliRunner().invoke(make_application(grid.main), ["annealed_label_transfer", "--runs", str(tmp_path), *use])
     assert outcome.exit_code == 0 and len(trained) == 2, outcome.output

@@ -85,7 +85,7 @@ def test_the_papers_grid() -> None:
 
 
 def test_the_papers_settings() -> None:
-    """Section 4 of the text, and STUDIES's readings of its silence."""
+    """Section 4 of the paper, and our readings of what it does not say."""
     cell = every(ADULTS, "paper")[-1]
     expected = {"batch": 32, "epochs": 250, "lr": 0.05, "momentum": 0.9, "probe_epochs": 50, "probe_lr": 1e-4, "hidden": 512}
     expected |= {"projection": 128, "temperature": 0.07, "weight_decay": 1e-4, "milestones": [0.7, 0.8, 0.9], "pool": "fixed"}

@@ -12,13 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.explain import selection
-from platform.explain.maps import HOWS
-from platform.explain.networks import load_networks
-from platform.explain.run import explain_pictures, explain_test_images, find_study, format_place, prepare_maps
-from platform.report.write import find_only_run
-from trainables.registry import make_unknown_error
-from trainables.storage.store import RunFolder
+from platform.report.map_kinds import KINDS
 
 
 def main(
@@ -26,13 +20,21 @@ def main(
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="your own pictures of faces instead of test images")] = None,
     layer: Annotated[str | None, typer.Option(metavar="L", help="whose maps; default: the last of 6 x 6 pixels or more")] = None,
-    how: Annotated[str, typer.Option(metavar="|".join(HOWS), help="kind of map")] = "gradcam",
+    how: Annotated[str, typer.Option(metavar="|".join(KINDS), help="kind of map")] = "gradcam",
     count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
 ) -> None:
     """Draw what a run's networks look at. Exits with 2 and one line if that is not possible."""
     with exit_on_error(run or "runs"):
-        if how not in HOWS:
-            raise make_unknown_error("--how", how, HOWS)
+        # imported here, so that --help and usage errors do not wait for large imports
+        from platform.explain import selection
+        from platform.explain.networks import load_networks
+        from platform.explain.run import explain_pictures, explain_test_images, find_study, format_place, prepare_maps
+        from platform.report.write import find_only_run
+        from trainables.registry import make_unknown_error
+        from trainables.storage.store import RunFolder
+
+        if how not in KINDS:
+            raise make_unknown_error("--how", how, KINDS)
         folder = RunFolder(run or find_only_run())
         study = find_study(folder)
         cells, condition, notes = selection.choose_cells(folder, study, only or [])

@@ -1,17 +1,14 @@
 """Maps of what a network looks at, computed in batches: Grad-CAM and Grad-CAM++ by the pytorch-grad-cam library, saliency by autograd."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from platform.report.map_kinds import MapKind
 from trainables.data.augment import normalise_images
-
-How = Literal["gradcam", "gradcam++", "saliency"]
-HOWS: tuple[How, ...] = get_args(How)
-
 
 Find = Callable[[nn.Module, torch.Tensor, torch.Tensor | None], tuple[np.ndarray, torch.Tensor]]
 """(network, float images, classes) -> (maps, scores) of a batch"""
@@ -27,7 +24,7 @@ class SaliencyMaps(NamedTuple):
 
 
 def compute_maps(
-    network: nn.Module, layer: nn.Module, pixels: torch.Tensor, classes: torch.Tensor | None, how: How, batch: int = 256
+    network: nn.Module, layer: nn.Module, pixels: torch.Tensor, classes: torch.Tensor | None, how: MapKind, batch: int = 256
 ) -> SaliencyMaps:
     """Return maps of images uint8 [n, c, s, s], for the given class of each (int64 [n]) or for the predicted class."""
     compute_batch = _compute_saliency if how == "saliency" else _compute_cams(network, layer, how)
@@ -46,7 +43,7 @@ def _split_batches(pixels: torch.Tensor, classes: torch.Tensor | None, batch: in
     return list(zip(pixels.split(batch), targets, strict=True))
 
 
-def _compute_cams(network: nn.Module, layer: nn.Module, how: How) -> Find:
+def _compute_cams(network: nn.Module, layer: nn.Module, how: MapKind) -> Find:
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # slow imports, needed only here
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 

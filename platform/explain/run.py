@@ -6,13 +6,14 @@ from typing import Any
 import torch
 
 from platform.explain import pictures, regions, selection, sheet_layout
-from platform.explain.maps import How, SaliencyMaps, compute_maps
+from platform.explain.maps import SaliencyMaps, compute_maps
 from platform.explain.mean_maps import MapFunction, measure_maps
 from platform.explain.networks import LoadedNetwork, find_layer, hash_images
 from platform.explain.selection import ChosenImage, RoleImages
 from platform.explain.sheets import Sheet
 from platform.report.files import to_json_value
 from platform.report.folder import read_cells
+from platform.report.map_kinds import MapKind, get_folder_name
 from platform.report.write import write_report
 from platform.stats.significance import Interval
 from platform.tensorboard import board
@@ -30,7 +31,7 @@ def format_place(condition: selection.Condition) -> str:
     return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
 
 
-def prepare_maps(networks: list[LoadedNetwork], how: How, layer: str | None) -> tuple[MapFunction, str]:
+def prepare_maps(networks: list[LoadedNetwork], how: MapKind, layer: str | None) -> tuple[MapFunction, str]:
     """Return the function that makes maps, and the layer's name and side, per arm if they differ. BadRequest for an unknown layer."""
     if how == "saliency" and layer is not None:
         raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
@@ -71,7 +72,7 @@ def explain_test_images(
         if how == "saliency" and number < len(classes):
             sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(face, networks, classes)
     shares, likeness = regions.summarise_energy(energies), regions.summarise_likeness(energies)
-    parts = ("explain", how.replace("+", "p"))
+    parts = ("explain", get_folder_name(how))
     for path in folder.files.find(folder.get_path(*parts)):  # left by an earlier run with other images
         folder.files.rm_file(path)
     if shares:

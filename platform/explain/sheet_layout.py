@@ -20,9 +20,9 @@ from platform.explain.sheets import (
     render_heat_map,
     render_overlay,
 )
+from platform.report.map_kinds import TITLES
 from trainables.cell import Value
 
-NAMES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "saliency": "Saliency"}
 TOP = 3.4 * LINE
 """y of the first row of pictures"""
 
@@ -64,7 +64,7 @@ def lay_out_image(
     sheet.add_text(
         GAP,
         bottom + 0.5 * LINE,
-        f"{NAMES[how]} of {target}. Green: answered right, red: wrong. Dashed: this training has seen the image.",
+        f"{TITLES[how]} of {target}. Green: answered right, red: wrong. Dashed: this training has seen the image.",
         9,
         SOFT,
     )
@@ -75,7 +75,7 @@ def lay_out_means(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sh
     """Lay out mean maps over mean faces. Rows are arms and the populations of their images, columns are classes."""
     left = max(max(measure_text(row.arm), measure_text(row.whom, 9)) for row in rows) + 2 * GAP
     sheet = Sheet()
-    sheet.add_text(GAP, 0.9 * LINE, f"Where the networks look, class by class ({NAMES[how]})", 13)
+    sheet.add_text(GAP, 0.9 * LINE, f"Where the networks look, class by class ({TITLES[how]})", 13)
     for column, name in enumerate(classes):
         sheet.add_text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, anchor="m")
     y, previous_arm = TOP, ""
@@ -93,7 +93,7 @@ def lay_out_means(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sh
     sheet.add_text(
         GAP,
         y + 0.5 * LINE,
-        f"Mean {NAMES[how]} of the true class over mean face, over images and trainings, each map to its own maximum.",
+        f"Mean {TITLES[how]} of the true class over mean face, over images and trainings, each map to its own maximum.",
         9,
         SOFT,
     )

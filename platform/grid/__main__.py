@@ -10,15 +10,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from platform.cli.best_settings import read_best_file
 from platform.cli.command import exit_on_error, run_command
-from platform.cli.study_options import narrow_study, read_roles
-from platform.grid.run import check_buildable, run_grid
-from search_spaces.study import STUDIES
-from trainables.autotune import AutotuneResult, get_device_kind
-from trainables.loop import Keep, get_device
-from trainables.registry import make_unknown_error
-from trainables.storage.store import RunFolder
 
 
 def main(
@@ -40,6 +32,15 @@ def main(
 ) -> None:
     """Run a study's grid. The same command again resumes it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
+        # imported here, so that --help and usage errors do not wait for torch
+        from platform.cli.best_settings import read_best_file
+        from platform.cli.study_options import narrow_study, read_roles
+        from platform.grid.run import check_buildable, run_grid
+        from search_spaces.study import STUDIES
+        from trainables.loop import Keep, get_device
+        from trainables.registry import make_unknown_error
+        from trainables.storage.store import RunFolder
+
         if keep not in get_args(Keep):
             raise make_unknown_error("--keep", keep, get_args(Keep))
         narrowed = narrow_study(STUDIES.find(study), scale, only or [], seeds, set_ or [])
@@ -50,6 +51,7 @@ def main(
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
         if dry_run:
             from platform.grid.estimate import estimate_grid
+            from trainables.autotune import AutotuneResult, get_device_kind
 
             stored = folder.get_choice(get_device_kind(get_device()))
             print(estimate_grid(narrowed, cells, folder.list_done(), slots, pack, AutotuneResult.from_json(stored) if stored else None))

@@ -11,12 +11,6 @@ from typing import Annotated
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.report.files import build_report_files
-from platform.report.findings import compute_findings
-from platform.report.table import read_table
-from platform.report.write import find_only_run, write_report
-from trainables.registry import BadRequest
-from trainables.storage.store import RunFolder
 
 
 def main(
@@ -33,6 +27,14 @@ def main(
 ) -> None:
     """Write a report and print its path. Exit with code 2 and one line if there is nothing to report on."""
     with exit_on_error(out or run or "runs"):
+        # imported here, so that --help and usage errors do not wait for large imports
+        from platform.report.files import build_report_files
+        from platform.report.findings import compute_findings
+        from platform.report.table import read_table
+        from platform.report.write import find_only_run, write_report
+        from trainables.registry import BadRequest
+        from trainables.storage.store import RunFolder
+
         if rope is not None and not rope > 0:
             raise BadRequest(f"--rope {rope:g}: a difference too small to matter is above 0")
         if table is None:

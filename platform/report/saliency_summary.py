@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from platform.report.map_kinds import KINDS, get_folder_name
 from trainables.cell import Value
 from trainables.storage.store import RunFolder
 
-HOWS = {"gradcam": "gradcam", "gradcampp": "gradcam++", "saliency": "saliency"}
-"""the kind of map, by folder"""
 SHOWN = 7
 """number of sheets of single images on the page; the others lie beside the run"""
 
@@ -91,7 +90,7 @@ def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], l
     A damaged file is left out.
     """
     summaries, damaged = [], []
-    for subfolder, how in HOWS.items():
+    for subfolder, how in ((get_folder_name(kind), kind) for kind in KINDS):
         try:
             content = _read_explain_file(folder, subfolder)
         except (ValueError, RecursionError, OSError) as error:

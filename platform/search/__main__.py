@@ -11,11 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.cli.study_options import narrow_study, read_roles
-from platform.search.run import search_study
-from search_spaces.study import STUDIES
-from trainables.registry import BadRequest
-from trainables.storage.store import RunFolder
 
 
 def main(
@@ -34,11 +29,17 @@ def main(
 ) -> None:
     """Search. The same command again resumes it, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
+        # imported here, so that --help and usage errors do not wait for large imports
+        from platform.cli.study_options import narrow_study, read_roles
+        from platform.search.run import search_study
+        from search_spaces.study import STUDIES
+        from trainables.registry import BadRequest
+        from trainables.storage.store import RunFolder
+
         narrowed = narrow_study(STUDIES.find(space), scale, only or [], None, set_ or [])
         if narrowed.search is None:
-            raise BadRequest(
-                f"{narrowed.name} says nothing to search; a study with `search` is {', '.join(list_searchable()) or 'not there'}"
-            )
+            searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").search]
+            raise BadRequest(f"{narrowed.name} defines no search; these studies do: {', '.join(searchable) or 'none'}")
         options: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
         search = replace(narrowed.search, **{name: value for name, value in options.items() if value is not None})
         narrowed = replace(narrowed, search=search)
@@ -49,10 +50,6 @@ def main(
     with exit_on_error(folder.uri, resumable=True):
         exit_code = search_study(narrowed, role_data, folder, {"slots": slots, "gpu": gpu})
     raise typer.Exit(exit_code)
-
-
-def list_searchable() -> list[str]:
-    return [name for name, make in STUDIES.import_all().items() if make("pocket").search]
 
 
 if __name__ == "__main__":

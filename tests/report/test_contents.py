@@ -17,6 +17,7 @@ from fake_run import fake_run, finish
 from reporting.pages import Report, made
 
 from platform.report import __main__ as report
+from platform.report.write import find_only_run
 from search_spaces.claims import Claim, Published
 from search_spaces.study import STUDIES, Arm, Study
 from trainables.cell import Cell
@@ -311,9 +312,9 @@ def test_what_is_no_run_is_one_line(there: str | None, tmp_path: Path, capsys: p
 def test_several_runs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadRequest, match="no run under runs"):
-        report.find_only_run()
+        find_only_run()
     for name in ("one", "two"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "grid.json").write_text("{}")
     with pytest.raises(BadRequest, match=r"which run\? runs has one, two"):
-        report.find_only_run()
+        find_only_run()

@@ -12,7 +12,8 @@ import signal
 from typing import Any
 
 from platform.cli.command import run_command
-from platform.grid import __main__ as grid
+from platform.grid import run as grid
+from platform.grid.__main__ import main
 
 faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
 run_grid = grid.run_grid
@@ -24,4 +25,4 @@ def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any]) -> int:
 
 
 grid.run_grid = impatient
-run_command(grid.main)
+run_command(main)
