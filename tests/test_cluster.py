@@ -175,23 +175,6 @@ def test_help_waits_for_no_large_import_and_a_report_for_no_torch() -> None:
     assert python(COMMANDS) == (0, "[]\n[]")
 
 
-LEFT_OUT = """
-from platform.launch import worker_pool
-from ray.train.torch import TorchTrainer
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
-started = [type(callback) for callback in TorchTrainer(print)._create_default_callbacks()]
-print(worker_pool.DatasetsCallback in started, worker_pool.PlacementGroupCleanerCallback in started)
-print("_initialize_and_run_controller" in vars(DataParallelTrainer), "_initialize_and_run_controller" in vars(TorchTrainer))
-print(hasattr(FixedScalingPolicy, "after_controller_start"), hasattr(FixedScalingPolicy, "_maybe_send_resource_request"))
-"""
-
-
-def test_ray_train_still_has_what_we_leave_out() -> None:
-    """Our trainer overrides Ray's own parts: with another Ray it might silently override nothing."""
-    assert python(LEFT_OUT) == (0, "True True\nTrue False\nTrue True")
-
-
 TWICE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.{sigint})

@@ -62,8 +62,8 @@ def test_every_form_of_import_is_seen(source, seen):
 def test_trainables_import_nothing_above_them(file):
     names = imported_by(file)
     assert not of(names, "search_spaces", *(f"platform.{command}" for command in COMMANDS))
-    if file != ROOT / "trainables" / "workers" / "slot.py":
-        assert not of(names, "ray"), "in trainables only slot.py imports Ray"
+    if file.name not in ("slot.py", "ray_internals.py"):
+        assert not of(names, "ray"), "in trainables only slot.py and ray_internals.py import Ray"
 
 
 @pytest.mark.parametrize("file", files_of("search_spaces"))
@@ -95,6 +95,13 @@ def test_no_two_packages_of_platform_import_each_other():
     for _ in packages:  # what needs only what is gone goes, too
         needs = {one: two & set(needs) for one, two in needs.items() if two & set(needs)}
     assert not needs, "these import each other"
+
+
+@pytest.mark.parametrize("file", files_of("platform", "trainables"))
+def test_only_one_file_uses_private_parts_of_ray(file):
+    if file.name != "ray_internals.py":
+        private = {name for name in of(imported_by(file), "ray") if any(part.startswith("_") for part in name.split("."))}
+        assert not private and "ray._" not in file.read_text(encoding="utf-8")
 
 
 def test_the_name_imports_nothing_of_ours():

@@ -89,12 +89,10 @@ def read_cluster_file(file: str) -> dict[str, Any]:
         raise BadRequest(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(config, dict) or (config.get("provider") or {}).get("type") != "local":
         raise BadRequest(f"{file}: names no machines (provider: type: local); a rented cluster has none before ray up")
-    from ray.autoscaler._private.util import prepare_config, validate_config
+    from trainables.workers.ray_internals import find_config_error
 
-    try:
-        validate_config(prepare_config(config))
-    except Exception as error:
-        raise BadRequest(f"{file}: Ray does not accept it: {str(error).splitlines()[0]}") from None
+    if reason := find_config_error(config):
+        raise BadRequest(f"{file}: Ray does not accept it: {reason}")
     return config
 
 

@@ -147,10 +147,18 @@ def check_loopback() -> None:
         raise Fatal(f"127.0.0.1 does not answer ({reason}), and Ray needs the loopback interface: ip link set lo up") from None
 
 
+def _get_node() -> Any:
+    """Return Ray's object of the daemons that this process has started; None where Ray was not even imported."""
+    if "ray" not in sys.modules:
+        return None
+    from trainables.workers import ray_internals
+
+    return ray_internals.get_node()
+
+
 def list_dead_daemons() -> list[str]:
     """Return the names of the daemons started by this process that have died; empty for a joined cluster."""
-    ray = sys.modules.get("ray")
-    node = ray and ray._private.worker._global_node
+    node = _get_node()
     return [name for name, _ in node.dead_processes() if name in DAEMONS] if node else []
 
 
@@ -168,8 +176,7 @@ children: dict[int, str] = {}
 
 
 def _remember_children(children: dict[int, str]) -> None:
-    ray = sys.modules["ray"]
-    node = ray._private.worker._global_node
+    node = _get_node()
     for raylet in node.all_processes.get("raylet", []) if node else []:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{raylet.process.pid}/task").iterdir():

@@ -23,13 +23,14 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from platform.launch.worker_pool import WorkerPool, count_slots, get_autoscaler_limits
+from platform.launch.worker_pool import WorkerPool, count_slots
 from search_spaces.space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.execution.interleave import PACK
 from trainables.loop import Keep
 from trainables.storage.owner import FolderLost
 from trainables.storage.store import RunFolder
+from trainables.workers import ray_internals
 from trainables.workers.dispatcher import ENDS, Dispatcher, count_devices
 from trainables.workers.slot import build_trial_class
 from trainables.workers.watchdog import HANG_S
@@ -226,7 +227,7 @@ def _serve_cells(
     parents of these cells keep their parameters in any case. KeyboardInterrupt stops the cells at their next step, after they have written
     their checkpoints, and is raised again. Raises Fatal where the run cannot continue.
     """
-    resources, limits = ray.cluster_resources(), get_autoscaler_limits()
+    resources, limits = ray.cluster_resources(), ray_internals.get_autoscaler_limits()
     gpu_share = gpu if gpu is not None else float("GPU" in resources | limits)
     pack = pack or (PACK if gpu_share else 1)
     usable, make_plan = plan(pack)
@@ -252,6 +253,9 @@ def _serve_cells(
 
     pool_slots = slot_count if slots or limits else usable  # every machine that joins gets workers
     pool = WorkerPool(pool_slots, gpu_share, config, dispatcher, scratch, say, crowded=bool(slots))
+    if ray_internals.missing:
+        names = ", ".join(ray_internals.missing)
+        say(f"this Ray lacks {names}: a grid starts some seconds later, and the death of a daemon may be noticed a minute later")
     fatal: list[str] = []
     over = threading.Event()
 

@@ -48,10 +48,10 @@ def open_session() -> str:
 
 def get_own_session() -> str:
     """Return the session folder of the Ray that this process started; empty for a joined Ray. Its content is removed with it."""
-    import ray
+    from trainables.workers import ray_internals
 
-    node = ray._private.worker._global_node
-    return node.get_session_dir_path() if node.head else ""
+    node = ray_internals.get_node()
+    return node.get_session_dir_path() if node and node.head else ""
 
 
 def close_session(session: str) -> None:

@@ -15,17 +15,10 @@ from platform.launch.cluster import Fatal, must_abandon_ray  # before Ray: it se
 # isort: split
 import ray
 import ray.train
-from ray._common.constants import RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR
-from ray._private.state import state
-from ray._raylet import PlacementGroupID
-from ray.train.torch import TorchTrainer
-from ray.train.v2._internal.callbacks import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.constants import get_env_vars_to_propagate
-from ray.train.v2._internal.execution.controller import TrainController
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
-from trainables.workers.slot import FixedSizePolicy, IndependentBackendConfig, WorkerDeathCallback, run_worker
+from trainables.workers import ray_internals
+from trainables.workers.slot import WorkerDeathCallback, run_worker
 
 LOOK_S = 2.0
 """seconds between two checks of the list of machines"""
@@ -38,38 +31,11 @@ is being replaced."""
 Resources = dict[str, float]
 
 
-class _LeanTrainer(TorchTrainer):
-    """A TorchTrainer that keeps its controller and starts only the workers, without helper processes that a grid does not need.
-
-    Ray Train starts three helper processes, and each imports all of Ray Train before the first cell trains. This trainer omits them: a
-    grid has no Ray data sets to manage, `WorkerPool` removes the placement groups of dead controllers, and `FixedSizePolicy` needs no
-    coordinator.
-    """
-
-    controller: Any = None
-
-    def _initialize_and_run_controller(self, **parts: Any) -> Any:
-        omitted = DatasetsCallback | PlacementGroupCleanerCallback
-        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, omitted)]
-        parts["scaling_policy"] = FixedSizePolicy(self.scaling_config)
-        selector = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-        variables = {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0"} | get_env_vars_to_propagate()
-        actor = ray.remote(num_cpus=0, label_selector=selector, runtime_env={"env_vars": variables})(TrainController)
-        self.controller = actor.remote(**parts)  # as in Ray's own method, which keeps the controller private
-        ray.get(self.controller.run.remote())
-        return ray.get(self.controller.get_result.remote())
-
-
 def list_machines() -> dict[str, tuple[str, Resources]]:
     """Return name and resources of every live machine by its Ray node id, with the machine of this process first."""
     own_id = ray.get_runtime_context().get_node_id()
     alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own_id)
     return {node["NodeID"]: (node["NodeManagerHostname"], node["Resources"]) for node in alive}
-
-
-def get_autoscaler_limits() -> Resources:
-    """Return the resources to which an autoscaler may grow the cluster; empty without an autoscaler."""
-    return {name: float(number) for name, number in (state.get_max_resources_from_cluster_config() or {}).items()}
 
 
 def count_slots(resources: Resources, gpu: float, wanted: int | None) -> int:
@@ -101,7 +67,7 @@ class MachineWorkers:
     first: int
     """the rank of its first worker among the workers of all machines"""
     thread: threading.Thread | None = None
-    trainer: _LeanTrainer | None = None
+    trainer: Any = None
 
     def cancel_run(self) -> None:
         """End a run that would wait for ever for a lost machine: its `fit` raises."""
@@ -135,7 +101,8 @@ class WorkerPool:
             scratch,
             say,
         )
-        self.grows = bool(get_autoscaler_limits())
+        self.grows = bool(ray_internals.get_autoscaler_limits())
+        self._trainer_class = ray_internals.build_trainer_class()
         self.fatal = ""
         """the reason why the run cannot continue"""
         self._machines: dict[str, MachineWorkers] = {}
@@ -241,13 +208,13 @@ class WorkerPool:
             nodes = set(group["bundles_to_node_id"].values()) if group["state"] == "CREATED" else set()
             same_bundles = list(group["bundles"].values()) == bundles  # Tune has placement groups of its own on the head
             if name.endswith(job) and name not in requested and same_bundles and group["state"] != "REMOVED" and nodes <= {node}:
-                remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
+                ray_internals.remove_placement_group(name)
 
-    def _make_trainer(self, node: str, workers: MachineWorkers, per_worker: Resources, name: str) -> _LeanTrainer:
-        return _LeanTrainer(
+    def _make_trainer(self, node: str, workers: MachineWorkers, per_worker: Resources, name: str) -> Any:
+        return self._trainer_class(
             run_worker,
             train_loop_config=self.config | {"first": workers.first, "size": workers.slots},
-            torch_config=IndependentBackendConfig(),
+            torch_config=ray_internals.make_backend_config(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers.slots,
                 use_gpu=bool(self.gpu_share),

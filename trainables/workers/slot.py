@@ -1,4 +1,4 @@
-"""Slot: a Tune trial actor, and the loop of the Ray Train workers that serve it. This is the only file here that imports Ray.
+"""Slot: a Tune trial actor, and the loop of the Ray Train workers that serve it. Only this file and ray_internals.py import Ray here.
 
 One Ray Train run per machine serves the machine's slots. Each of its workers is a replica group of its own, so Ray Train replaces a
 worker that died and does not interrupt the others. A worker keeps its process, its data sets and its CUDA context from cell to cell.
@@ -7,16 +7,14 @@ worker that died and does not interrupt the others. A worker keeps its process, 
 import json
 import os
 import threading
-from contextlib import nullcontext
 from typing import Any
 
 import ray
 import ray.train
-from ray.train.backend import Backend, BackendConfig
-from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.callback import UserCallback
 
 from trainables.workers.dispatcher import ENDS
+from trainables.workers.ray_internals import get_session_folder
 
 
 def build_trial_class() -> type:
@@ -92,7 +90,7 @@ def run_worker(config: dict[str, Any]) -> None:
         parents=frozenset(config["parents"]),
         hang_s=config["hang_s"],
         own_gpu=config["own_gpu"],
-        scratch=ray._private.worker._global_node.get_session_dir_path(),
+        scratch=get_session_folder(),
         owner=config["owner"],
     )
     most = config["pack"]
@@ -117,34 +115,3 @@ class WorkerDeathCallback(UserCallback):
 def died_with_machine(error: Exception) -> bool:
     """Return whether a worker died because its whole machine did."""
     return getattr(error, "preempted", False) or "its node has died" in str(error)
-
-
-class FixedSizePolicy(FixedScalingPolicy):
-    """Scaling policy for a fixed number of workers, without a request to the coordinator that shares a cluster with Ray Data.
-
-    The controller would wait for that actor to start. An autoscaler reads the demand from the placement group.
-    """
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        pass
-
-    def _maybe_send_resource_request(self) -> None:
-        pass
-
-
-class _IndependentBackend(Backend):
-    has_replica_groups = True
-
-
-class IndependentBackendConfig(BackendConfig):
-    """Backend without a process group: workers train their own cells and need none, and each is replaced alone when it dies."""
-
-    backend = "alone"
-
-    @property
-    def backend_cls(self) -> type[Backend]:
-        return _IndependentBackend
-
-    @property
-    def train_func_context(self) -> Any:
-        return nullcontext

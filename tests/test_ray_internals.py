@@ -1,0 +1,62 @@
+"""Ray's private parts: this Ray has those that are used, and a grid does without all of them, to the same numbers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.ordeal import CLOCK
+from trainables.storage.store import RunFolder
+from trainables.workers import ray_internals
+
+ROOT = Path(__file__).resolve().parent.parent
+GRID = ["--only", "method=SL(c)", "--only", "split=0.9", "--only", "ratio=1", "--seeds", "2", "--slots", "2"]
+GRID += ["--set", "epochs=1", "--set", "precision=fp32"]
+
+OVERRIDDEN = """
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+started = [type(callback) for callback in TorchTrainer(print)._create_default_callbacks()]
+print(DatasetsCallback in started, PlacementGroupCleanerCallback in started)
+print("_initialize_and_run_controller" in vars(DataParallelTrainer), "_initialize_and_run_controller" in vars(TorchTrainer))
+print(hasattr(FixedScalingPolicy, "after_controller_start"), hasattr(FixedScalingPolicy, "_maybe_send_resource_request"))
+"""
+
+
+def run(*words: str, **variables: str) -> tuple[str, str]:
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "RAY_ADDRESS": ""} | variables
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_ray_train_still_has_what_is_overridden() -> None:
+    """With another Ray the trainer might override nothing, without an error."""
+    assert run("-c", OVERRIDDEN)[0] == "True True\nTrue False\nTrue True\n"
+
+
+def test_this_ray_lacks_nothing() -> None:
+    assert ray_internals.build_trainer_class().__name__ == "LeanTrainer" and ray_internals.missing == []
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_grid_without_private_parts_has_the_same_numbers(tmp_path: Path) -> None:
+    def train(name: str, **variables: str) -> tuple[list[object], str]:
+        said = run("-m", "platform.grid", *GRID, "--runs", str(tmp_path / name), **variables)[1]
+        folder = RunFolder(str(tmp_path / name / "adults_as_augmentation-pocket"))
+        rows = [folder.get_history(cell.key) for cell in folder.get_cells()]
+        results = [folder.get_result(cell.key) or {} for cell in folder.get_cells()]
+        numbers: list[object] = [result["metrics"] for result in results]
+        return numbers + [[{name: row[name] for name in row if name not in CLOCK} for row in history] for history in rows], said
+
+    with_them, said = train("with")
+    assert "this Ray lacks" not in said
+    without_them, said = train("without", **{ray_internals.PUBLIC_ONLY: "1"})
+    assert said.count("this Ray lacks") == 1 and "TrainController" in said
+    assert without_them == with_them and len(with_them) == 4
