@@ -118,6 +118,6 @@ def test_each_learns_from_its_own_loss(tmp_path: Any) -> None:
     for old, new, gradient, rate in zip(before, after, gradients, rates, strict=True):
         torch.testing.assert_close(new, old - rate * (gradient + 0.01 * old), rtol=1e-4, atol=1e-6)
     assert other.rates[-1].flatten().tolist() == pytest.approx([1e-3, 1e-2, 1e-1])
-    head.update(torch.stack(own).detach())
+    head.update_switch(torch.stack(own).detach())
     torch.testing.assert_close(method.head.log_weights, head.log_weights)
     assert math.isclose(float(method.head.log_weights.exp().sum()), 1, rel_tol=1e-5)

@@ -78,7 +78,7 @@ ENDS = {
     "at once": 'console.print_last(2, "the last line"); time.sleep(0.2); os._exit(2)',
     "by way of an error": """
 def main() -> None:
-    with command.ending("here"):
+    with command.exit_on_error("here"):
         raise OSError(5, "the last line")
 import atexit
 atexit.register(time.sleep, 0.2)

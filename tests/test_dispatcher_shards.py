@@ -15,7 +15,7 @@ def cell(key: str, devices: int) -> dict[str, Any]:
     return {"key": key, "parent": None, "axes": {}, "method_settings": {"devices": devices}}
 
 
-def test_two_free_workers_of_a_crew_meet() -> None:
+def test_two_free_workers_of_a_machine_meet() -> None:
     async def test(dispatcher: Dispatcher) -> None:
         await dispatcher.post_trial("t", [cell("a", 2), cell("b", 1)], sizes=[1, 1])
         first = await started(dispatcher.take_cell(0, 4, machine=0, size=2))
@@ -23,7 +23,7 @@ def test_two_free_workers_of_a_crew_meet() -> None:
         other = await started(dispatcher.take_cell(2, 4, machine=2, size=1))
         assert other.result()[0]["cell"]["key"] == "b", "a machine of one slot does what it can"
         (helper,), (leader,) = await dispatcher.take_cell(1, 4, machine=0, size=2), await first
-        assert leader["cell"] == helper["cell"] and leader["shard"][:2] == [0, 2] and helper["shard"] == [1, 2, leader["shard"][2]]
+        assert leader["cell"] == helper["cell"] and leader["shard"][:2] == (0, 2) and helper["shard"] == (1, 2, leader["shard"][2])
         assert await dispatcher.report_event(1, "a", {"kind": "left"}) and await dispatcher.report_event(0, "a", DONE)
         assert [event["kind"] for event in await dispatcher.poll_events("t")] == ["done"]
 

@@ -53,7 +53,8 @@ def train_cell(cell: Cell, folder: RunFolder, *given: Any, **options: Any) -> di
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            result: dict[str, Any] = end.value
+            return result
 
 
 def iterate_training(
@@ -242,7 +243,8 @@ def load_parent(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
     state = folder.get_checkpoint(parent)
     if folder.get_result(parent) is None or not state:
         raise BadRequest(f"its parent {parent} has left no parameters to start from; run the grid again")
-    return state["modules"]
+    result: dict[str, torch.Tensor] = state["modules"]
+    return result
 
 
 def get_device() -> torch.device:

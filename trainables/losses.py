@@ -77,4 +77,5 @@ def measure_feature_spread(features: Tensor) -> Tensor:
     """
     with torch.autocast(features.device.type, enabled=False):
         z = _normalise_features(features)
-        return z.std(dim=0, correction=0).mean() * z.shape[1] ** 0.5
+        result: Tensor = z.std(dim=0, correction=0).mean() * z.shape[1] ** 0.5
+        return result

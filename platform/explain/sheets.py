@@ -97,7 +97,8 @@ def render_overlay(pixels: np.ndarray, found: np.ndarray, side: int = TILE) -> n
     level = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)[:, :, None]
     glow = 255 * matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0])[:, :, :3]
     weight = 0.8 * level**1.3
-    return np.clip((1 - weight) * grey + weight * glow, 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip((1 - weight) * grey + weight * glow, 0, 255).astype(np.uint8)
+    return result
 
 
 def render_heat_map(found: np.ndarray, side: int = TILE) -> np.ndarray:

@@ -18,6 +18,7 @@ from trainables.cell import Cell
 from trainables.data.task import Task
 from trainables.loop import make_method, make_task
 from trainables.storage.store import RunFolder
+from trainables.workers.events import Event
 
 
 def check_buildable(study: Study, cells: list[Cell]) -> None:
@@ -51,7 +52,7 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Pro
     """Train the cells on Ray until all have ended. Raises Fatal or OSError where the run cannot continue."""
     by_key = {cell.key: cell for cell in todo}
 
-    def listen(event: dict[str, Any]) -> None:
+    def listen(event: Event) -> None:
         progress.handle_event(event)
         if event["kind"] == "row":
             board.add_epoch(by_key[event["key"]], event["row"])

@@ -31,11 +31,11 @@ from trainables.loop import Keep
 from trainables.storage.owner import FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers import ray_internals
-from trainables.workers.dispatcher import ENDS, Dispatcher, count_devices
+from trainables.workers.dispatcher import Dispatcher, count_devices
+from trainables.workers.events import ENDS, Event
 from trainables.workers.slot import build_trial_class
 from trainables.workers.watchdog import HANG_S
 
-Event = dict[str, Any]
 Listen = Callable[[Event], None]
 Ask = Callable[[str], list[Cell] | None]
 
@@ -264,13 +264,13 @@ def _serve_cells(
     def hear(event: Event) -> None:
         if event["kind"] in ENDS:
             ended.add(event["key"])
-        if event.get("fatal"):
+        if event["kind"] == "failed" and event.get("fatal"):
             fatal.append(event["reason"])
         try:
-            if event.get("killed"):  # the worker is dead, so the driver writes the error
+            if event["kind"] == "failed" and event.get("killed"):  # the worker is dead, so the driver writes the error
                 log = folder.get_crash_log(event["key"])
                 event["reason"] += f"; its last words: {log[0]}" if log else ""
-                folder.put_error(event["key"], event | {"words": log})
+                folder.put_error(event["key"], {**event, "words": log})
             listen(event)
         except FolderLost as error:
             fatal.append(str(error))

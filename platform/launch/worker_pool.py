@@ -177,7 +177,7 @@ class WorkerPool:
         failure_times: list[float] = []
         while True:
             try:
-                workers.trainer = self._make_trainer(node, workers, per_worker, f"crew-{workers.first}-{len(failure_times)}")
+                workers.trainer = self._make_trainer(node, workers, per_worker, f"workers-{workers.first}-{len(failure_times)}")
                 workers.trainer.fit()
                 refusals: dict[int, str] = ray.get(self.dispatcher.list_refusals.remote())
                 reason = refusals.get(workers.first, "")

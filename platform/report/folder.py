@@ -97,7 +97,10 @@ def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> d
     if result:
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
         other = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
-        return row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | other
+        value: dict[str, Any] = (
+            row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | other
+        )
+        return value
     if error := folder.get_error(cell.key):
         return row | {"state": "failed", "reason": error["reason"]}
     epochs = len(folder.get_history(cell.key))

@@ -42,4 +42,5 @@ def find_only_run(runs: str = "runs") -> str:
         raise BadRequest(
             f"which run? {runs} has {names}: python -m platform.report {runs}/NAME" if paths else f"no run under {runs}; name one"
         )
-    return paths[0]
+    result: str = paths[0]
+    return result

@@ -72,7 +72,8 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
         def ask(trial: str) -> list[Cell] | None:
             cells = search_driver.suggest_cells(trial)
             progress.add_cells(cells or [])
-            return cells
+            result: list[Cell] | None = cells
+            return result
 
         def ended(*suggestion: Any) -> None:
             draw_suggestion(folder, *suggestion)

@@ -60,7 +60,8 @@ def sum_random_flips(d: np.ndarray, draws: int, rng: np.random.Generator) -> np.
     sums = np.zeros(draws)
     for number, table in enumerate(eights @ EIGHTS):
         sums += table[masks[:, number]]
-    return 2 * sums - d.sum()
+    result: np.ndarray = 2 * sums - d.sum()
+    return result
 
 
 def draw_bootstrap_shares(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:

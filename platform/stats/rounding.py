@@ -72,7 +72,8 @@ def is_constant(x: ArrayLike) -> bool:
 def find_largest(x: np.ndarray) -> np.ndarray:
     """Return the index [n] of the largest number in each row of x [n, k]; the first if several are equal."""
     largest = x.max(1, keepdims=True)
-    return (largest - x <= ROUNDING * np.abs(largest)).argmax(1)
+    result: np.ndarray = (largest - x <= ROUNDING * np.abs(largest)).argmax(1)
+    return result
 
 
 def _scale_to_one(x: np.ndarray) -> tuple[np.ndarray, int]:

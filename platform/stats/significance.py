@@ -386,7 +386,8 @@ def _choose_tail(greater: float, less: float, alternative: Alternative) -> float
 
 def _compare_pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return [n1, n2]: 1 where the number of x is larger than that of y, -1 where it is smaller."""
-    return np.greater.outer(x, y) * 1.0 - np.less.outer(x, y)
+    result: np.ndarray = np.greater.outer(x, y) * 1.0 - np.less.outer(x, y)
+    return result
 
 
 def _check_sample(x: ArrayLike) -> np.ndarray:

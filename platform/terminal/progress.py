@@ -5,6 +5,7 @@ import time
 from typing import TextIO
 
 from trainables.cell import Cell
+from trainables.workers.events import Event
 
 
 class Progress:
@@ -24,7 +25,7 @@ class Progress:
     def add_cells(self, cells: list[Cell]) -> None:
         self.names |= {cell.key: cell.name for cell in cells}
 
-    def handle_event(self, event: dict) -> None:
+    def handle_event(self, event: Event) -> None:
         """Count one event. A failure and a note are printed on a line of their own."""
         if event["kind"] == "note":
             self._print_line(event["text"])

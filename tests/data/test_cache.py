@@ -187,7 +187,7 @@ def test_what_was_harmed_is_made_anew(tmp_path, own_cache, ending, harm):
         content[middle : middle + 4] = b"\xff\x00{a"
         file.write_bytes(content)
     again = tree.read()
-    assert np.array_equal(again.decode_images, pixels) and again.fingerprint == fingerprint
+    assert np.array_equal(again.images, pixels) and again.fingerprint == fingerprint
     assert np.array_equal(tree.read().images, pixels)
 
 

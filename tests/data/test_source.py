@@ -33,9 +33,9 @@ def csv(tmp_path: Path) -> Path:
 @given(sources)
 @example(Source("fer2013", "/a,b=c\\,d:e", None, (("ages", "/x,ages=\\"),)))
 def test_text_and_parse_are_inverse(source):
-    assert parse_role(f"pool={source.text()}") == ("pool", source)
+    assert parse_role(f"pool={source.to_text()}") == ("pool", source)
     if source.population:
-        assert parse_role(f"{source.population}={source.text()}") == (source.population, source)
+        assert parse_role(f"{source.population}={source.to_text()}") == (source.population, source)
 
 
 @given(sources)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from fake_run import fake_run
-from reporting.pages import Report, made
 
 from search_spaces.study import STUDIES, Study
+from tests.report.pages import Report, made
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reporting.pages import Report, made
-
 from search_spaces.study import Study
+from tests.report.pages import Report, made
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 

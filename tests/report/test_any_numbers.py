@@ -10,7 +10,6 @@ import pytest
 from fake_run import fake_run
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from reporting.sound import rewrite_metrics, write_soundly
 
 from platform.report.comparisons import FEWEST
 from platform.report.findings import Findings, compute_findings
@@ -18,6 +17,7 @@ from platform.report.folder import read_folder
 from platform.report.words import format_replicates
 from search_spaces.claims import Claim, Contrast
 from search_spaces.study import STUDIES, Study
+from tests.report.sound import rewrite_metrics, write_soundly
 from trainables.storage.store import RunFolder
 
 ARMS = ("SL(c)", "UC(c)", "SC(c)")

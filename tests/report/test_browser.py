@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from browser import browser, complaints, needs_browser, requested
-from reporting.pages import Report
+
+from tests.report.pages import Report
 
 SEEN = """return [...document.querySelectorAll('svg')].filter(e => e.checkVisibility()).map(e => {
     const box = e.getBoundingClientRect(); return [box.width, box.height, e.children.length]; })"""

@@ -14,8 +14,6 @@ from browser import browser, complaints, needs_browser
 from fake_run import CLASSES, fake_run
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting.pages import Report, made
-from reporting.test_contents import Run, at, change, result
 
 from platform.report import figures, inline_svg, tables
 from platform.report.classes import (
@@ -30,6 +28,8 @@ from platform.report.findings import compute_findings
 from platform.report.runs import Design, Runs
 from platform.report.summary import ConditionSummary
 from search_spaces.study import Study
+from tests.report.pages import Report, made
+from tests.report.test_contents import Run, at, change, result
 from trainables.storage.store import RunFolder
 
 OUTSIDE = """return [...document.querySelectorAll('svg.matrix')].flatMap(svg => {

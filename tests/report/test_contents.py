@@ -14,12 +14,12 @@ import pyarrow.parquet
 import pytest
 import typer
 from fake_run import fake_run, finish
-from reporting.pages import Report, made
 
 from platform.report import __main__ as report
 from platform.report.write import find_only_run
 from search_spaces.claims import Claim, Published
 from search_spaces.study import STUDIES, Arm, Study
+from tests.report.pages import Report, made
 from trainables.cell import Cell
 from trainables.registry import BadRequest
 from trainables.storage.store import RunFolder

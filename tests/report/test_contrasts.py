@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_run import fake_run
-from reporting.pages import Report, made
 
 from platform.stats import significance
 from search_spaces.claims import Contrast, PriorModel, ReportedScore
 from search_spaces.study import Study
+from tests.report.pages import Report, made
 from trainables.storage.store import RunFolder
 
 CONTRASTS = (Contrast("SC(c)", "SL(c)"), Contrast("UC(c)", "SL(c)"))

@@ -11,12 +11,12 @@ import typer
 from fake_run import fake_run
 from hypothesis import given
 from hypothesis import strategies as st
-from reporting.pages import Report
 
 from platform.grid.run import draw_results
 from platform.report import __main__ as report
 from platform.report.saliency_summary import SaliencySummary, read_saliency_summaries
 from search_spaces.study import STUDIES, Study
+from tests.report.pages import Report
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 

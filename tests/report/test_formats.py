@@ -8,12 +8,12 @@ import pytest
 from fake_run import fake_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reporting.pages import Report, made
-from reporting.test_contents import other
 
 from platform.report.formats import escape_latex, escape_markdown, render_latex_table, render_markdown_table
 from platform.report.tables import Table, Text
 from search_spaces.study import Study
+from tests.report.pages import Report, made
+from tests.report.test_contents import other
 from tests.running import PATIENCE_S
 
 LATEX = shutil.which("pdflatex")

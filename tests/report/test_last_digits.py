@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from fake_run import fake_run
-from reporting.sound import rewrite_metrics, write_soundly
 
 from platform.report import summary
 from platform.report.class_subsets import _pair_accuracies
@@ -18,6 +17,7 @@ from platform.report.folder import read_folder
 from platform.report.runs import Design, Runs
 from search_spaces.claims import Claim, Confusion, Contrast
 from search_spaces.study import STUDIES, Study
+from tests.report.sound import rewrite_metrics, write_soundly
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 

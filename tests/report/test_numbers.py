@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reporting.pages import Report
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
+
+from tests.report.pages import Report
 
 EVERY = stats.PermutationMethod(n_resamples=np.inf)  # type: ignore[arg-type]
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_run import finish
-from reporting.pages import Report, made
 from scipy import stats
 
 from search_spaces.study import STUDIES, Study
+from tests.report.pages import Report, made
 from trainables import metrics
 from trainables.cell import Cell, Data
 from trainables.data.source import Source

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from reporting.pages import Report
 from scipy import stats
 from typer.testing import CliRunner, Result
 
 from platform.report import __main__ as report
+from tests.report.pages import Report
 from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from reporting.tables import PLAIN, refused, sample, written
 
 from platform.report.table import REPLICATES, read_table
+from tests.report.tables import PLAIN, refused, sample, written
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from reporting.tables import sample, written
 
 from platform.report.runs import Runs
 from platform.report.table import read_table
+from tests.report.tables import sample, written
 
 
 def grid(folder: Path, rows: list[tuple[object, ...]], conditions: tuple[str, ...] = ("ratio",)) -> Runs:

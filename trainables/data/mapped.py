@@ -38,7 +38,8 @@ class MappedRows:
         return len(self.rows)
 
     def __getitem__(self, which: Any) -> np.ndarray:
-        return self.array[self.rows[which]]
+        result: np.ndarray = self.array[self.rows[which]]
+        return result
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.array[row] for row in self.rows)

@@ -40,7 +40,8 @@ class ExecutionConfig:
         if not self.compiled or function in _FAILED:
             return function(*given)
         try:
-            return _compile_function(function)(*given)
+            result: Answer = _compile_function(function)(*given)
+            return result
         except Exception as error:
             if not is_compiler_error(error):
                 raise

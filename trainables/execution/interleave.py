@@ -18,12 +18,12 @@ class PackOutOfMemory(MemoryError):
     """A single training is too large for the GPU."""
 
 
-Job = TypeVar("Job")
-Begin = Callable[[Job], Generator[None, None, Any]]
-End = Callable[[Job, Exception | None], None]
+Item = TypeVar("Item")
+Begin = Callable[[Item], Generator[None, None, Any]]
+End = Callable[[Item, Exception | None], None]
 
 
-def train_together(jobs: list[Job], begin: Begin[Job], end: End[Job], most: int, say: Callable[[Job, str], None]) -> int:
+def train_together(jobs: list[Item], begin: Begin[Item], end: End[Item], most: int, say: Callable[[Item, str], None]) -> int:
     """Train all jobs, at most `most` at once. `end` is called for each job with None, or with the error that ended it.
 
     `begin` returns a job's training, a generator that yields after each step. A job that fails does not affect the others. If the GPU's
@@ -40,7 +40,7 @@ def train_together(jobs: list[Job], begin: Begin[Job], end: End[Job], most: int,
     return most
 
 
-def _take_turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
+def _take_turns(jobs: list[Item], begin: Begin[Item], end: End[Item]) -> list[Item]:
     """Interleave all jobs until they end. If memory is too small for several, return the unfinished ones, which must start again."""
     members = [Member(job, begin(job)) for job in jobs]
     while members:
@@ -71,10 +71,10 @@ def _take_turns(jobs: list[Job], begin: Begin[Job], end: End[Job]) -> list[Job]:
     return [member.job for member in members]
 
 
-class Member(Generic[Job]):
+class Member(Generic[Item]):
     """One training of a pack, with its own CUDA stream and random state."""
 
-    def __init__(self, job: Job, training: Generator[None, None, Any]) -> None:
+    def __init__(self, job: Item, training: Generator[None, None, Any]) -> None:
         self.job, self.training = job, training
         self.gpu = torch.cuda.is_available()
         self.stream = torch.cuda.Stream() if self.gpu else None

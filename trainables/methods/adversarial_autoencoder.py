@@ -74,7 +74,8 @@ class AdversarialAutoencoder(Method):
 
     def compute_logits(self, pixels: Tensor) -> Tensor:
         """Return the person logits of a linear layer on the frozen encoder: they show what its features know of persons."""
-        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        result: Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        return result
 
 
 class AdversarialPhase(Phase):

@@ -149,10 +149,12 @@ class CIAO(Method):
 
     def _flatten_maps(self, maps: torch.Tensor) -> torch.Tensor:
         """Apply the head's layers that have no parameters: return pooled and flattened maps [n, d]."""
-        return self._head[: self._first](maps)
+        result: torch.Tensor = self._head[: self._first](maps)
+        return result
 
     def _apply_dense(self, features: torch.Tensor) -> torch.Tensor:
-        return self._head[self._first :](features)
+        result: torch.Tensor = self._head[self._first :](features)
+        return result
 
     @property
     def _head(self) -> nn.Sequential:
@@ -208,7 +210,8 @@ class Network(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         trunk_output = self.encoder.compute_trunk(images)
         u = self.encoder.compute_last_map(trunk_output)
-        return self.head(u if self.mask is None else self.mask(u, self.encoder.get_last_input(trunk_output)))
+        result: torch.Tensor = self.head(u if self.mask is None else self.mask(u, self.encoder.get_last_input(trunk_output)))
+        return result
 
 
 class CIAOPhase(Phase):

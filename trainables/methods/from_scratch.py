@@ -101,4 +101,5 @@ class FromScratch(Method):
         return [AdamPhase(self, self.modules)]
 
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        return result

@@ -72,7 +72,8 @@ class Encoding(Method):
         return build_pool(task.train, partner, settings.domain, settings.ratio, views, settings.augmentation, rng)
 
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        return result
 
 
 @torch.no_grad()

@@ -97,10 +97,12 @@ class TransferMethod(Method):
     def compute_class_scores(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores float32 [n, classes] of float images [n, c, s, s], in the network's current mode."""
         with self.execution.autocast(self.task.device):
-            return self.modules["classifier"](self.modules["encoder"](images)).float()
+            result: torch.Tensor = self.modules["classifier"](self.modules["encoder"](images)).float()
+            return result
 
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        return result
 
 
 @contextmanager

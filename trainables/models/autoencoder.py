@@ -65,4 +65,5 @@ class ImageDiscriminator(nn.Module):
         self.answer = nn.Linear(widths[-1], outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.answer(self.layers(images).mean(dim=(2, 3)))
+        result: Tensor = self.answer(self.layers(images).mean(dim=(2, 3)))
+        return result

@@ -22,7 +22,8 @@ class Projection(nn.Module):
         self.layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features)
+        result: Tensor = self.layers(features)
+        return result
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh}

@@ -65,7 +65,8 @@ class Pocket(Convolutional):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.stages(torch.relu(self.stem(_normalise_contrast(images)))).mean(dim=(2, 3))
+        result: Tensor = self.stages(torch.relu(self.stem(_normalise_contrast(images)))).mean(dim=(2, 3))
+        return result
 
     def compute_trunk(self, images: Tensor) -> Tensor:
         hidden = self.stages[:-1](torch.relu(self.stem(_normalise_contrast(images))))

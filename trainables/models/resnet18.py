@@ -55,7 +55,8 @@ class ResNet18(ResNet, Convolutional):
 
     @property
     def last_convolution(self) -> nn.Conv2d:
-        return self._end.conv2
+        result: nn.Conv2d = self._end.conv2
+        return result
 
     @property
     def last_normalisation(self) -> nn.BatchNorm2d:

@@ -40,4 +40,5 @@ class RonNet(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.connected(torch.flatten(self.convolutions(images), 1))
+        result: Tensor = self.connected(torch.flatten(self.convolutions(images), 1))
+        return result

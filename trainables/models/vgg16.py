@@ -50,4 +50,5 @@ class VGG16(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.connected(torch.flatten(self.pool(self.convolutions(images)), 1))
+        result: Tensor = self.connected(torch.flatten(self.pool(self.convolutions(images)), 1))
+        return result

@@ -42,7 +42,8 @@ class VGGFace(Convolutional):
         self.features = widths[-1] * (size // 32) ** 2
 
     def compute_trunk(self, images: Tensor) -> Tensor:
-        return self.layers[:-2](images)
+        result: Tensor = self.layers[:-2](images)
+        return result
 
     def compute_last_map(self, before: Tensor) -> Tensor:
         return torch.relu(self.last_convolution(before))
@@ -52,7 +53,8 @@ class VGGFace(Convolutional):
         return self.layers[-2]  # type: ignore[return-value]
 
     def pool_maps(self, maps: Tensor) -> Tensor:
-        return self.pool(maps).flatten(1)
+        result: Tensor = self.pool(maps).flatten(1)
+        return result
 
     def forward(self, images: Tensor) -> Tensor:
         return self.pool_maps(self.layers(images))

@@ -156,7 +156,8 @@ class RunFolder:
         path = self.get_path(*parts)
         try:
             with self._name_errors(path):
-                return self.files.cat_file(path)
+                result: bytes | None = self.files.cat_file(path)
+                return result
         except FileNotFoundError:
             return None
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainables.workers.events import ENDS, Event, Job
+
 TRIES = 3
 """A cell that kills its worker this many times has failed."""
-
-ENDS = ("done", "failed")
-"""Kinds of events that end a cell. The other kinds are `row`, an epoch, and `note`, a line for the user."""
 
 
 def count_devices(method_settings: dict[str, Any]) -> int:
@@ -42,7 +41,8 @@ class QueuedCell:
 
     @property
     def key(self) -> str:
-        return self.cell["key"]
+        result: str = self.cell["key"]
+        return result
 
     @property
     def devices(self) -> int:
@@ -70,9 +70,9 @@ class PostedTrial:
     """A trial that a slot waits for. For a moment two slots may wait, if Tune has started another slot for the trial."""
 
     keys: list[str]
-    events: dict[int, deque[dict[str, Any]]]
+    events: dict[int, deque[Event]]
     """By the process of each slot that posted the trial: the events that it has not received yet."""
-    ends: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ends: dict[str, Event] = field(default_factory=dict)
     bell: WakeUp = field(default_factory=WakeUp)
 
     @property
@@ -133,7 +133,7 @@ class Dispatcher:
             self._ahead.difference_update(keys)
         self._work.ring()
 
-    async def poll_events(self, trial: str, pause: float = 0.25, slot_pid: int = 0) -> list[dict[str, Any]]:
+    async def poll_events(self, trial: str, pause: float = 0.25, slot_pid: int = 0) -> list[Event]:
         """Return all events since the last call: at least one, and those of the next `pause` seconds, so that quick epochs come as one
         list.
         """
@@ -167,7 +167,7 @@ class Dispatcher:
         posted.bell.ring()
 
     # calls of a worker
-    async def take_cell(self, rank: int, most: int = 1, machine: int = 0, size: int = 1) -> list[dict[str, Any]]:
+    async def take_cell(self, rank: int, most: int = 1, machine: int = 0, size: int = 1) -> list[Job]:
         """Wait for the next {trial, cell, slot_pid, deaths} and return it in a list; empty when no more cells will come and the worker
         may exit.
 
@@ -211,11 +211,13 @@ class Dispatcher:
         await self._work.wait(lambda: over() or job.ranks is not ranks or bool(job.met))
         return not over() and job.ranks is ranks
 
-    def _describe_job(self, job: QueuedCell, rank: int) -> dict[str, Any]:
-        shard = {"shard": [job.ranks.index(rank), job.devices, job.met]} if job.met else {}
-        return {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths} | shard
+    def _describe_job(self, job: QueuedCell, rank: int) -> Job:
+        description: Job = {"trial": job.trial, "cell": job.cell, "slot_pid": job.slot_pid, "deaths": job.deaths}
+        if job.met:
+            description["shard"] = (job.ranks.index(rank), job.devices, job.met)
+        return description
 
-    async def report_event(self, rank: int, key: str, event: dict[str, Any]) -> bool:
+    async def report_event(self, rank: int, key: str, event: Event) -> bool:
         """Forward a cell's row or end to its trial. Return whether the worker should continue with the cell."""
         if (job := self._busy.get(rank, {}).get(key)) is None:
             return False
@@ -331,10 +333,12 @@ class Dispatcher:
             del self._coming[job.key]
         self._work.ring()
 
-    def _send_event(self, job: QueuedCell, event: dict[str, Any]) -> None:
+    def _send_event(self, job: QueuedCell, event: Event) -> None:
+        event = event.copy()
+        event["key"] = job.key
         if trial := self._trials.get(job.trial):
             for queue in trial.events.values():
-                queue.append({"key": job.key, **event})
+                queue.append(event)
             if event["kind"] in ENDS:
-                trial.ends[job.key] = {"key": job.key, **event}
+                trial.ends[job.key] = event
             trial.bell.ring()

@@ -13,7 +13,7 @@ import ray
 import ray.train
 from ray.train.v2.api.callback import UserCallback
 
-from trainables.workers.dispatcher import ENDS
+from trainables.workers.events import ENDS, Event
 from trainables.workers.ray_internals import get_session_folder
 
 
@@ -42,7 +42,7 @@ def build_trial_class() -> type:
 
         def step(self) -> dict[str, Any]:
             """Return one Tune result per poll, not per epoch. `events` holds everything since the last poll."""
-            events = ray.get(self.dispatcher.poll_events.remote(self.posted, slot_pid=os.getpid()))
+            events: list[Event] = ray.get(self.dispatcher.poll_events.remote(self.posted, slot_pid=os.getpid()))
             self.left -= {event["key"] for event in events if event["kind"] in ENDS}
             latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
             numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}

@@ -16,10 +16,8 @@ from trainables.loop import Diverged, Keep, Stopped, get_device, get_or_choose_e
 from trainables.registry import BadRequest
 from trainables.storage.owner import FolderLost
 from trainables.storage.store import RunFolder
+from trainables.workers.events import Event, FailedEvent, Job
 from trainables.workers.watchdog import HANG_S, Watchdog
-
-Job = dict[str, Any]
-"""trial, cell, slot_pid and deaths, as the dispatcher hands them out, and `shard` (index, size, name) if several workers train the cell."""
 
 
 @dataclass
@@ -29,7 +27,7 @@ class Worker:
     runs: str
     context: dict[str, Any]
     """Kept in every result's provenance."""
-    report: Callable[[str, dict[str, Any]], bool]
+    report: Callable[[str, Event], bool]
     """(key, event) -> whether to continue."""
     ask: Callable[[str], Any]
     """Kind of device -> its choice, or None if this worker has to choose."""
@@ -73,7 +71,7 @@ class Worker:
         if self.folder.local:
             self.folder.make_folder(self.folder.get_path("cells", cell.key))
             self.watch.start_cell(self.folder.get_crash_log_path(cell.key), join=not shard.is_first)
-        context = self.context | {name: job[name] for name in ("trial", "slot_pid", "deaths")}
+        context = self.context | {"trial": job["trial"], "slot_pid": job["slot_pid"], "deaths": job["deaths"]}
         if get_requested_execution(cell) is None and self.choice is None:
             self.choice = self._choose_execution(cell)
 
@@ -104,7 +102,7 @@ class Worker:
             self.watch.end_process(error)
         is_helper = "shard" in job and job["shard"][0] > 0
         self.watch.end_cell(self.folder.get_crash_log_path(cell.key), join=is_helper)
-        event: dict[str, Any]
+        event: Event
         if isinstance(error, FolderLost):
             event = _make_lost_end(error)
         elif isinstance(error, PeerLost):
@@ -124,17 +122,18 @@ class Worker:
             epoch = {"epoch": error.epoch} if isinstance(error, Diverged) else {}
             trace = "".join(traceback.format_exception(error))
             try:
-                self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace} | event | epoch)
+                self.folder.put_error(cell.key, {"key": cell.key, "axes": cell.axes, "traceback": trace, **event, **epoch})
             except FolderLost as lost:
                 event = _make_lost_end(lost)
-        self.report(cell.key, event | {"time": time.time()})
+        event["time"] = time.time()
+        self.report(cell.key, event)
 
     def send_note(self, job: Job, text: str) -> None:
         """Report a line for the user."""
         self.report(job["cell"]["key"], {"kind": "note", "text": text})
 
 
-def _make_lost_end(error: FolderLost) -> dict[str, Any]:
+def _make_lost_end(error: FolderLost) -> FailedEvent:
     """Return the end event of a cell whose run folder belongs to another command. The cell did not fail, and the driver has to end."""
     return {"kind": "failed", "stopped": True, "fatal": True, "reason": str(error)}
 

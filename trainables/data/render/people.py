@@ -72,7 +72,8 @@ def morph_face(head: Head, sex: str, age: float, shares: np.ndarray, weight: flo
         value = rng.normal(0, 0.1 if age < 16 else 0.16)
         for target in positive if value > 0 else negative:
             blend[head.names[target]] = abs(value) * rng.uniform(0.85, 1.15)  # left and right differ slightly
-    return head.rest + combine_shapes(blend, head.targets)
+    result: np.ndarray = head.rest + combine_shapes(blend, head.targets)
+    return result
 
 
 def draw_person(head: Head, subject: str, ages: tuple[float, float], rng: np.random.Generator) -> Person:

@@ -19,7 +19,8 @@ class Buffer(NamedTuple):
 
     def interpolate_values(self, values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         """Return vertex values [v, c] interpolated at each covered pixel: [p, c]."""
-        return np.einsum("pk,pkc->pc", self.weights, values[triangles[self.triangle]])
+        result: np.ndarray = np.einsum("pk,pkc->pc", self.weights, values[triangles[self.triangle]])
+        return result
 
 
 def rasterise_triangles(points: np.ndarray, triangles: np.ndarray, size: int) -> Buffer:
@@ -64,7 +65,8 @@ def rasterise_triangles(points: np.ndarray, triangles: np.ndarray, size: int) ->
 def compute_signed_area(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Return twice the signed area of each triangle on the screen, float64 [t]: negative if its corners run counter-clockwise as seen."""
     x, y = points[triangles, :2].astype(np.float64).transpose(2, 0, 1)
-    return (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    result: np.ndarray = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    return result
 
 
 def compute_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -74,4 +76,5 @@ def compute_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     total = np.stack(
         [sum(np.bincount(triangles[:, k], face_normals[:, axis], len(vertices)) for k in range(3)) for axis in range(3)], axis=1
     )
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    result: np.ndarray = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return result

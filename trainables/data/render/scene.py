@@ -78,7 +78,8 @@ class Scene:
         turn_yaw = np.array(((np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))))
         turn_pitch = np.array(((1, 0, 0), (0, np.cos(pitch), -np.sin(pitch)), (0, np.sin(pitch), np.cos(pitch))))
         turn_roll = np.array(((np.cos(roll), np.sin(roll), 0), (-np.sin(roll), np.cos(roll), 0), (0, 0, 1)))
-        return vectors @ (turn_roll @ turn_pitch @ turn_yaw).T
+        result: np.ndarray = vectors @ (turn_roll @ turn_pitch @ turn_yaw).T
+        return result
 
 
 def make_warm_light(tint: float) -> np.ndarray:

@@ -36,7 +36,8 @@ def brow_mask(rest: np.ndarray, thickness: float) -> np.ndarray:
     arc = 7.45 + 0.05 * np.sin(np.clip(along, -0.2, 1.2) * 3.0)
     half = thickness * (0.036 - 0.018 * np.clip(along, 0, 1))
     ends = smoothstep(-0.06, 0.08, along) * smoothstep(1.1, 0.85, along)
-    return ends * smoothstep(1.5, 0.5, np.abs(y - arc) / half) * (z > 0.8)
+    result: np.ndarray = ends * smoothstep(1.5, 0.5, np.abs(y - arc) / half) * (z > 0.8)
+    return result
 
 
 def scalp_mask(rest: np.ndarray, person: Person) -> np.ndarray:
@@ -46,7 +47,8 @@ def scalp_mask(rest: np.ndarray, person: Person) -> np.ndarray:
     front = smoothstep(0.7, 1.1, z)
     ragged = 0.02 * np.sin(x * 31 + person.blotch[0, 0]) + 0.015 * np.sin(x * 67 + person.blotch[0, 1])
     line = line + person.hairline + front * (ragged - person.fringe)
-    return smoothstep(-0.03, 0.05, y - line) * (y > 6.3)
+    result: np.ndarray = smoothstep(-0.03, 0.05, y - line) * (y > 6.3)
+    return result
 
 
 def compute_albedo(
@@ -103,7 +105,8 @@ def compute_occlusion(depth: np.ndarray, reach: float) -> np.ndarray:
     for sigma, strength in ((reach * 0.25, 5.0), (reach, 1.6)):
         behind = np.clip(cv2.GaussianBlur(depth, (0, 0), sigma) - depth, 0, None)
         light *= np.exp(-strength * behind / 0.1)
-    return np.clip(light, 0.25, 1)
+    result: np.ndarray = np.clip(light, 0.25, 1)
+    return result
 
 
 def find_hair_gaps(hair: np.ndarray, size: int) -> np.ndarray:
@@ -155,7 +158,10 @@ def light_surface(colour: np.ndarray, gloss: np.ndarray, normal: np.ndarray, ope
     half = scene.light + np.array((0, 0, 1.0))
     glint = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)[:, None] ** 24 * gloss[:, None]
     sky = 0.75 + 0.25 * normal[:, 1:2]
-    return colour**2.2 * (scene.key * lambert * (0.4 + 0.6 * openness) + scene.ambient * sky * openness) + scene.key * glint * openness
+    result: np.ndarray = (
+        colour**2.2 * (scene.key * lambert * (0.4 + 0.6 * openness) + scene.ambient * sky * openness) + scene.key * glint * openness
+    )
+    return result
 
 
 def render_picture(head: Head, person: Person, weights: np.ndarray, scene: Scene, rng: np.random.Generator) -> Picture:
