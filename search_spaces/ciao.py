@@ -98,7 +98,7 @@ SEARCH = Search(
 )
 """run for each data set and encoder; the paper does not print its space (the authors' published code has that of a related model)"""
 
-_JAFFE_PK_LC = "as printed; the text around it says otherwise: LC alone would beat full training"
+_JAFFE_PK_LC = "as printed; the paper's text says otherwise: LC alone would beat full training"
 TABLE_1: dict[str, dict[str, tuple[tuple[float, float], ...]]] = {
     "AffectNet": {"VGG": ((35.2, 62.9), (50.3, 63.4), (60.1, 65.7)), "PK": ((15.2, 59.9), (45.3, 60.2), (59.9, 63.6))},
     "FER2013": {"VGG": ((55.3, 68.2), (63.2, 69.3), (72.5, 76.1)), "PK": ((28.2, 70.2), (59.2, 70.1), (70.1, 75.4))},
@@ -138,7 +138,7 @@ TABLE_2 = (
         )
         for name, arousal, valence in (("AlexNet", 0.34, 0.60), ("MobileNet", 0.48, 0.57), ("VGG+GAN", 0.54, 0.62))
     ),
-    PriorModel("VGG, Full+CIAO", {"data": "AffectNet dimensional"}, 55.0, "the text's own: arousal .50 here, .49 in its table I"),
+    PriorModel("VGG, Full+CIAO", {"data": "AffectNet dimensional"}, 55.0, "the paper's own: arousal .50 here, .49 in its table I"),
     *_make_prior_models("AffectNet", PSR=60.68, RAN=59.5, ESR_9=59.3),
     *_make_prior_models("FER2013", ResMaskNet=76.8, Inception=72.4, DeepEmotion=70.0),
     *_make_prior_models("FER+", PSR=89.75, RAN=89.16, SENet=88.8),

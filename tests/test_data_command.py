@@ -44,6 +44,12 @@ def test_the_readme_says_of_every_kind_where_to_ask_and_the_licence():
         assert reader.example or (row.count("|") == 5 and len(row.split("|")[4].strip()) > 5), kind
 
 
+def test_a_path_without_a_kind_and_a_kind_without_a_path_are_one_line(pool):
+    assert run("check", str(pool)) == (2, f"{pool}: expected KIND:PATH, e.g. rafdb:{pool}; python -m platform.data list names the kinds\n")
+    code, said = run("check", "rafdb")
+    assert code == 2 and said == "rafdb needs a path: rafdb:PATH\n"
+
+
 def test_a_good_copy_is_fine(pool, tmp_path):
     code, said = run("check", f"folders:{pool}", "--sheets", str(tmp_path / "sheets"))
     assert code == 0 and "Nothing puts this copy in doubt." in said

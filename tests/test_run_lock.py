@@ -116,7 +116,7 @@ def test_a_second_driver_waits_for_one_whose_supervisor_is_dead(tmp_path: Path, 
         record = json.loads(Path(folder.get_path(DRIVER)).read_text())
         assert record["supervisor"] == {"pid": supervisor.pid, "born": driver_record.get_process_start(supervisor.pid)}
         refused = start(folder)
-        assert refused.wait() == 1 and "a driver works on it" in refused.communicate()[1]
+        assert refused.wait() == 1 and "another command is running here" in refused.communicate()[1]
     finally:
         supervisor.kill()  # and is not waited for yet: a dead process that its parent did not ask for is dead, too
     second = start(folder)
@@ -134,7 +134,7 @@ def test_it_does_not_wait_without_end(tmp_path: Path, start: Start, monkeypatch:
     first = start(folder, supervisor=supervisor.pid)
     assert said(first) == "held\n"
     monkeypatch.setattr(run_lock, "ENDING_S", 0.5)
-    with pytest.raises(BadRequest, match=f"a driver works on it .process {first.pid} on "), lock_run(folder):
+    with pytest.raises(BadRequest, match=f"another command is running here .process {first.pid} on "), lock_run(folder):
         pass
 
 

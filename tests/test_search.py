@@ -144,7 +144,7 @@ def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[
     assert {cell.seed for cell in cells} == {2, 3} and {cell.axes["method"] for cell in cells} == {"ALT", "ALT(found)"}
     best = folder.get_json("best.json")["found"]
     better = [each["condition"]["scenario"] for each in best if each["settings"] != each["text"]["settings"]]
-    assert {cell.axes["scenario"] for cell in cells} == set(better), "the text's own settings need no comparison with themselves"
+    assert {cell.axes["scenario"] for cell in cells} == set(better), "the paper's own settings need no comparison with themselves"
     assert fresh.list_done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
     report = json.loads(Path(fresh.get_path("report", "report.json")).read_text())
     compared = [row for row in report["comparisons"] if row["family"] == "confirmatory"]

@@ -17,8 +17,15 @@ class BadRequest(ValueError):
 def make_unknown_error(noun: str, name: str, known: Iterable[str]) -> BadRequest:
     """Return the error for an unknown name, with the closest known name."""
     names = sorted(known)
-    matches = get_close_matches(name, names, n=1, cutoff=0.4)
-    return BadRequest(f"unknown {noun} {name!r}{f'; did you mean {matches[0]}?' if matches else ''} (known: {', '.join(names)})")
+    near = [other for other in names if len(name) > 1 and other.lower().startswith(name.lower())][:3]
+    near = near or get_close_matches(name, names, n=1, cutoff=0.4)
+    guess = f"; did you mean {' or '.join(near)}?" if near else ""
+    return BadRequest(f"unknown {noun} {name!r}{guess} (known: {', '.join(names)})")
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return what went wrong with a file, in a few words."""
+    return "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
 
 
 class Registry(Generic[Thing]):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from search_spaces.space import TunedSettings
 from search_spaces.study import Study
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, describe_os_error
 
 
 def read_best_file(file: str, study: Study) -> tuple[TunedSettings, ...]:
@@ -21,8 +21,8 @@ def read_best_file(file: str, study: Study) -> tuple[TunedSettings, ...]:
             isinstance(entry.arm, str) and isinstance(entry.condition, dict) and isinstance(entry.settings, dict) for entry in entries
         ):
             raise TypeError("an entry has another form")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"{file}: cannot be read ({error})") from None
+    except OSError as error:
+        raise BadRequest(f"{file}: {describe_os_error(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise BadRequest(f"{file}: is no best.json of a search ({type(error).__name__}: {error})") from None
     if study_name != study.name:

@@ -1,12 +1,12 @@
 """The options of a command that describe a study: its axis values, its settings, its data."""
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from platform.terminal.progress import make_printable
-from search_spaces.study import Study
+from search_spaces.study import STUDIES, Scale, Study
 from trainables.cell import Data
 from trainables.data.source import load_faces, parse_role, parse_role_file
 from trainables.data.task import TASKS
@@ -14,22 +14,38 @@ from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
 
 SCALES = ("pocket", "paper")
+OPTIONS = ("scale", "only", "seeds", "use", "data", "runs", "slots", "gpu", "pack", "keep", "trials", "fresh", "searcher")
+"""options that a user may take for settings"""
 
 
-def narrow_study(make: Any, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
-    """Return the study at this scale with the values of --only, --seeds and --set applied."""
+def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
+    """Return the study of this name at this scale with the values of --only, --seeds and --set applied."""
     if scale not in SCALES:
         raise make_unknown_error("scale", scale, SCALES)
-    study: Study = make(scale)
+    if settings and "=" not in settings[-1] and name not in STUDIES.import_all():
+        raise BadRequest(f"{name!r} is no study; did you mean --set {settings[-1]}={name}?")
+    study: Study = STUDIES.find(name)(cast(Scale, scale))
     if seeds is not None:
         study = study.with_seeds(seeds)
     for option in only:
         axis, values = _parse_pair("--only", option, "AXIS=V,V")
-        study = study.narrow_axis(axis, values.split(","))
+        try:
+            study = study.narrow_axis(axis, values.split(","))
+        except BadRequest as error:
+            raise BadRequest(f"{error}{_describe_other_scale(name, scale, axis)}") from None
     for option in settings:
-        name, value = _parse_pair("--set", option, "KEY=VALUE")
-        study = study.with_setting(name, yaml.safe_load(value))
+        key, value = _parse_pair("--set", option, "KEY=VALUE")
+        if key in OPTIONS:
+            raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
+        study = study.with_setting(key, yaml.safe_load(value))
     return study
+
+
+def _describe_other_scale(name: str, scale: str, axis: str) -> str:
+    """Return the values of an axis that only the other scale has, as the end of a message."""
+    here, other = (STUDIES.find(name)(cast(Scale, key)) for key in (scale, *(key for key in SCALES if key != scale)))
+    further = [str(value) for value in other.axes.get(axis, ()) if value not in here.axes.get(axis, ())]
+    return f"; --scale {other.scale} also has {', '.join(further)}" if further and axis != here.replicated else ""
 
 
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:

@@ -13,6 +13,7 @@ from platform.cli.command import exit_on_error
 from platform.data.check import DataFinding, check_data_set
 from trainables.data.dataset import readers
 from trainables.data.source import parse_role
+from trainables.registry import BadRequest
 
 app = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -33,6 +34,8 @@ def check(
 ) -> None:
     """Read a copy to its last image, count, compare and draw. Exit: 0 no doubt, 1 something in it is in doubt, 2 bad request."""
     with exit_on_error(source):
+        if ":" not in source and source.partition(",")[0] not in readers() and ("/" in source or os.path.exists(source)):
+            raise BadRequest(f"{source}: expected KIND:PATH, e.g. rafdb:{source}; python -m platform.data list names the kinds")
         findings = list(check_data_set(parse_role(f"data={source}")[1], size, Path(sheets) if sheets else None))
     doubts = print_findings(findings)
     raise typer.Exit(int(doubts > 0))

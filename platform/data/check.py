@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from platform.terminal.progress import format_count
 from trainables.data import cache, twins
 from trainables.data.dataset import DataError, Doubt, FaceDataset, find_reader
 from trainables.data.source import Source
@@ -118,7 +119,9 @@ def find_copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> I
     disagreeing = [group for group in groups if len(set(faces.labels[group])) > 1]
     images = sum(map(len, groups))
     first = " and ".join(metadata["source"].iloc[groups[0][:2]])
-    yield DataFinding(f"{len(groups):,} groups of images are {how} ({images:,} images), such as {first}")
+    yield DataFinding(
+        f"{format_count(len(groups), 'group')} of images {'is' if len(groups) == 1 else 'are'} {how} ({images:,} images), such as {first}"
+    )
     parts = metadata["split"].to_numpy(object) if "split" in metadata else faces.labels
     for affected, fault, values in (
         (across_parts, "lie across parts of the split", parts),

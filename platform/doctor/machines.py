@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from platform.doctor.finding import GIB, DoctorFinding
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, describe_os_error
 
 ANSWER_S = 40
 """seconds that a machine may take to answer all questions"""
@@ -85,7 +85,9 @@ def read_cluster_file(file: str) -> dict[str, Any]:
     """Return a cluster.yaml of on-premises machines that Ray would accept. Raises BadRequest with a message of one line."""
     try:
         config = yaml.safe_load(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise BadRequest(f"{file}: {describe_os_error(error)}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadRequest(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(config, dict) or (config.get("provider") or {}).get("type") != "local":
         raise BadRequest(f"{file}: names no machines (provider: type: local); a rented cluster has none before ray up")

@@ -14,21 +14,28 @@ from platform.cli.command import exit_on_error, run_command
 
 
 def main(
-    study: Annotated[str, typer.Argument(help="a file of search_spaces/")] = "adults_as_augmentation",
-    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the text's settings and data")] = "pocket",
+    study: Annotated[str, typer.Argument(help="a study: the name of a file in search_spaces/")] = "adults_as_augmentation",
+    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")] = "pocket",
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
-    seeds: Annotated[int | None, typer.Option(help="how many seeds")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
-    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="settings that python -m platform.search found")] = None,
-    data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
-    runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are: a folder or an fsspec URI")] = "runs",
-    slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
-    gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
-    pack: Annotated[int | None, typer.Option(min=1, help="seeds a slot trains side by side; one on a CPU, ten on a GPU")] = None,
+    seeds: Annotated[int | None, typer.Option(help="number of seeds; raising it later only adds trainings")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a setting, e.g. epochs=20")] = None,
+    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that python -m platform.search found")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=KIND:PATH | FILE.yaml",
+            help="data of a role, e.g. children=fer2013:PATH",
+        ),
+    ] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders, or an fsspec URI")] = "runs",
+    slots: Annotated[int | None, typer.Option(min=1, help="trainings at once; default: one per core, or as many as the GPUs hold")] = None,
+    gpu: Annotated[float | None, typer.Option(min=0, help="share of a GPU for each slot")] = None,
+    pack: Annotated[int | None, typer.Option(min=1, help="seeds that a slot trains side by side; default: 1 on a CPU, 10 on a GPU")] = None,
     keep: Annotated[
-        str, typer.Option(metavar="none|best|all", help="parameters that outlive a training; all: the last epoch's, too")
+        str,
+        typer.Option(metavar="none|best|all", help="parameters to keep: best, of the selected epoch; all, also of the last"),
     ] = "best",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would run, and for how long")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run, and for how long")] = False,
 ) -> None:
     """Run a study's grid. The same command again resumes it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
@@ -36,14 +43,13 @@ def main(
         from platform.cli.best_settings import read_best_file
         from platform.cli.study_options import narrow_study, read_roles
         from platform.grid.run import check_buildable, run_grid
-        from search_spaces.study import STUDIES
         from trainables.loop import Keep, get_device
         from trainables.registry import make_unknown_error
         from trainables.storage.store import RunFolder
 
         if keep not in get_args(Keep):
             raise make_unknown_error("--keep", keep, get_args(Keep))
-        narrowed = narrow_study(STUDIES.find(study), scale, only or [], seeds, set_ or [])
+        narrowed = narrow_study(study, scale, only or [], seeds, set_ or [])
         if use:
             narrowed = replace(narrowed, found=read_best_file(use, narrowed))
         cells = narrowed.make_cells(read_roles(narrowed, data or []))

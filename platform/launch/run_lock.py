@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from platform.launch.driver_record import BEAT_S, Driver, describe_driver, describe_self, is_alive, is_ending, read_driver
 from platform.terminal.progress import make_printable
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, describe_os_error
 from trainables.storage.owner import DRIVER, FolderLost
 from trainables.storage.store import RunFolder
 
@@ -63,7 +63,7 @@ def _wait_for_lock(lock: "RunLock") -> None:
                 print(make_printable(f"waiting for process {holder['pid']}, which is ending"), file=sys.stderr, flush=True)
         elif holder or waited > NAMED_S:
             advice = "wait for its end, stop it, or name another folder with --runs"
-            raise BadRequest(f"{lock.folder.uri}: a driver works on it ({describe_driver(holder)}); {advice}")
+            raise BadRequest(f"{lock.folder.uri}: another command is running here ({describe_driver(holder)}); {advice}")
         previous = holder
         time.sleep(0.2)
 
@@ -90,7 +90,10 @@ class RunLock:
         """Try to take the lock. Return None where it is now held, else the record of the driver that holds it, empty if unreadable."""
         if not self.folder.local:
             return self._try_record()
-        os.makedirs(self.folder.root, exist_ok=True)
+        try:
+            os.makedirs(self.folder.root, exist_ok=True)
+        except OSError as error:
+            raise BadRequest(f"cannot create {self.folder.root} ({describe_os_error(error)}); nothing was started") from None
         self._directory = os.open(self.folder.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._directory_locked = _try_flock(self._directory)

@@ -125,6 +125,9 @@ def list_flags(runs: Runs) -> list[Flag]:
     return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
 
 
+ORIGIN_NAMES = {"dirty": "uncommitted changes", "world_size": "workers"}
+
+
 def list_origins(runs: Runs) -> list[Origin]:
     """Return where and with what the results were computed. Provenance of a single process stays in its result file."""
     counts: dict[str, Counter[str]] = {}
@@ -132,8 +135,13 @@ def list_origins(runs: Runs) -> list[Origin]:
         provenance = dict(result["provenance"])
         packages = {f"package {name}": version for name, version in provenance.pop("packages", {}).items()}
         for fact, value in (provenance | packages).items():
-            counts.setdefault(fact, Counter())[str(value)] += 1
+            text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+            counts.setdefault(fact, Counter())[text] += 1
     return [
-        Origin(fact, dict(values.most_common()), (len(values) > 1 and fact != "host") or (fact == "dirty" and "True" in values))
+        Origin(
+            ORIGIN_NAMES.get(fact, fact),
+            dict(values.most_common()),
+            (len(values) > 1 and fact != "host") or (fact == "dirty" and "yes" in values),
+        )
         for fact, values in counts.items()
     ]

@@ -57,7 +57,14 @@ def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: 
             if printed.condition.items() <= condition.items():
                 scores = f"{printed.best} ({printed.best_score})", f"{printed.runner_up} ({printed.runner_up_score})"
                 table.add_row(
-                    format_condition(condition), "printed in the text", *scores, NONE, NONE, NONE, words.format_probability(printed.p), NONE
+                    format_condition(condition),
+                    "printed in the paper",
+                    *scores,
+                    NONE,
+                    NONE,
+                    NONE,
+                    words.format_probability(printed.p),
+                    NONE,
                 )
     return table
 
@@ -109,7 +116,7 @@ def build_contrasts_table(runs: Runs, rows: list[ContrastRow]) -> Table:
     unit = Unit.from_runs(runs)
     caption = (
         f"With against without, {words.spell_metric(runs.design.metric)}{unit.sign}: means, "
-        "in brackets what the text printed of its own data. "
+        "in brackets what the paper printed of its own data. "
         f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided, Holm over the table of {len(rows)}."
     )
     head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]
@@ -164,7 +171,7 @@ def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
     """Build the table of the study's claims, each with the verdict on the whole and the verdicts under its conditions."""
     unit = Unit.from_runs(runs)
     where = "averaged over conditions; permutation test within conditions, Holm over claims"
-    caption = f"The text's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval, {where}."
+    caption = f"The paper's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval, {where}."
     head = ["claim", "a", "b", "n", "difference", "A12", "p", "a is", "claim", "by condition"]
     table = Table("claims", caption, head, [False] * 3 + [True] * 4 + [False] * 3)
     for answer in rows:

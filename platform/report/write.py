@@ -39,8 +39,8 @@ def find_only_run(runs: str = "runs") -> str:
     paths = sorted(path.rsplit("/", 1)[0] for path in filesystem.glob(f"{root}/*/grid.json"))
     if len(paths) != 1:
         names = ", ".join(path.rsplit("/", 1)[1] for path in paths)
-        raise BadRequest(
-            f"which run? {runs} has {names}: python -m platform.report {runs}/NAME" if paths else f"no run under {runs}; name one"
-        )
+        if not paths:
+            raise BadRequest(f"no run in {runs}/ yet: python -m platform.grid")
+        raise BadRequest(f"which run? {runs} has {names}: python -m platform.report {runs}/NAME")
     result: str = paths[0]
     return result

@@ -14,18 +14,24 @@ from platform.cli.command import exit_on_error, run_command
 
 
 def main(
-    space: Annotated[str, typer.Argument(help="a file of search_spaces/ that says what is searched")] = "annealed_label_transfer",
-    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the text's settings and data")] = "pocket",
-    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only under these values of an axis")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="suggestions under each condition; more of them extend a search")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="trainings a suggestion, whose mean is its score")] = None,
-    fresh: Annotated[int | None, typer.Option(min=0, help="further seeds to hold the best found against the text on; 0: do not")] = None,
-    searcher: Annotated[str | None, typer.Option(help="optuna, hyperopt or random; the study says its own")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="another value of a setting")] = None,
-    data: Annotated[list[str] | None, typer.Option(metavar="ROLE=KIND:PATH[,ages=PATH] | FILE.yaml", help="what plays a role")] = None,
-    runs: Annotated[str, typer.Option(metavar="DIR", help="where run folders are; a local folder")] = "runs",
-    slots: Annotated[int | None, typer.Option(min=1, help="cells at once; as many as cores, or as the GPUs hold")] = None,
-    gpu: Annotated[float | None, typer.Option(min=0, help="each slot's share of a GPU")] = None,
+    space: Annotated[str, typer.Argument(help="a study that defines a search: a file in search_spaces/")] = "annealed_label_transfer",
+    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")] = "pocket",
+    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only at these values of an axis")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="suggestions per condition; a larger number extends a search")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="trainings per suggestion; their mean is its score")] = None,
+    fresh: Annotated[int | None, typer.Option(min=0, help="further seeds to compare the best settings with the paper's; 0: none")] = None,
+    searcher: Annotated[str | None, typer.Option(help="optuna, hyperopt or random; default: the study's")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a setting, e.g. epochs=20")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=KIND:PATH | FILE.yaml",
+            help="data of a role, e.g. children=fer2013:PATH",
+        ),
+    ] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders; a local one")] = "runs",
+    slots: Annotated[int | None, typer.Option(min=1, help="trainings at once; default: one per core, or as many as the GPUs hold")] = None,
+    gpu: Annotated[float | None, typer.Option(min=0, help="share of a GPU for each slot")] = None,
 ) -> None:
     """Search. The same command again resumes it, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
@@ -36,7 +42,7 @@ def main(
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder
 
-        narrowed = narrow_study(STUDIES.find(space), scale, only or [], None, set_ or [])
+        narrowed = narrow_study(space, scale, only or [], None, set_ or [])
         if narrowed.search is None:
             searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").search]
             raise BadRequest(f"{narrowed.name} defines no search; these studies do: {', '.join(searchable) or 'none'}")

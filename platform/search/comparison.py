@@ -13,12 +13,12 @@ def make_comparison_study(study: Study, found: list[TunedSettings], seeds: range
     tuned = f"{arm}(found)"
     return replace(
         study,
-        title=f"{study.title}: the settings found against the text's",
+        title=f"{study.title}: the settings found against the paper's",
         axes=study.axes | {study.compared: (arm, tuned), study.replicated: tuple(seeds)},
         arms=study.arms | {tuned: study.arms[arm]},  # the other arms are trained where they are its parents, and are not compared
         baseline=arm,
         published=(),
         contrasts=(),
-        claims=(Claim("the settings found beat the text's", {study.compared: tuned}, {study.compared: arm}),),
+        claims=(Claim("the settings found beat the paper's", {study.compared: tuned}, {study.compared: arm}),),
         found=tuple(replace(settings, arm=tuned) for settings in found),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from platform.search.record import TPE, Journal, SearchRecord, Settings
+from platform.search.record import PUBLISHED, TPE, Journal, SearchRecord, Settings
 from search_spaces.space import OneOf, Search, TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
@@ -122,7 +122,7 @@ def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]
         if (best := condition_search.record.best_trial) is None:
             continue
         paper_trial = next(
-            (trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") == "the text"), None
+            (trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") in PUBLISHED), None
         )
         entries.append(
             {

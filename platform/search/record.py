@@ -27,6 +27,8 @@ from trainables.registry import BadRequest, make_unknown_error
 from trainables.streams import make_torch_seed
 
 Settings = dict[str, Value]
+PUBLISHED = ("the paper", "the text")
+"""How a journal marks the suggestion of the study's own settings; the second is what older journals say."""
 TPE = {"n_startup_trials": STARTUP, "multivariate": True, "constant_liar": True}
 """arguments of Optuna's sampler; those in which its releases 4 and 5 differ are explicit"""
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
@@ -107,7 +109,7 @@ class SearchRecord:
         if not self.study.trials and all(
             setting in text and _contains_value(limits, text[setting]) for setting, limits in search.space.items()
         ):
-            self.study.enqueue_trial({setting: text[setting] for setting in search.space}, user_attrs={"searcher": "the text"})
+            self.study.enqueue_trial({setting: text[setting] for setting in search.space}, user_attrs={"searcher": PUBLISHED[0]})
         self._asked: dict[int, optuna.Trial] = {}
 
     def ask(self, trials: int) -> tuple[int, Settings] | None:

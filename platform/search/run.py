@@ -10,7 +10,8 @@ from platform.launch.cluster import start_ray
 from platform.launch.process import describe_commit, redirect_output
 from platform.launch.run_lock import lock_run
 from platform.launch.unfinished import list_cells_to_train
-from platform.terminal.progress import Progress
+from platform.search.record import PUBLISHED
+from platform.terminal.progress import Progress, format_count
 from search_spaces.space import TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data
@@ -61,8 +62,9 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
     prerequisites = list_cells_to_train(
         list({cell.key: cell for condition_search in search_driver.searches for cell in condition_search.steps}.values()), folder
     )
-    searches = f"{len(search_driver.searches)} searches" if len(search_driver.searches) > 1 else "one search"
-    summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}, {left} suggestions of {search.seeds} seeds to make"
+    searches = format_count(len(search_driver.searches), "search", "searches")
+    suggestions = f"{format_count(left, 'suggestion')} of {format_count(search.seeds, 'seed')}"
+    summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}, {suggestions} to make"
     print(f"{summary} -> {folder.uri}", file=sys.stderr)
     with (
         redirect_output(folder) as stream,
@@ -111,8 +113,8 @@ def describe_best(record: Any) -> str:
 
     if (best := record.best_trial) is None:
         return "no suggestion ended with a score"
-    if best.user_attrs.get("searcher") == "the text":
-        return f"{100 * best.value:.1f} by the text's own settings; none of {record.started_trials - 1} others did better"
+    if best.user_attrs.get("searcher") in PUBLISHED:
+        return f"{100 * best.value:.1f} by the paper's own settings; none of {record.started_trials - 1} others did better"
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
     importances = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
     return f"{100 * best.value:.1f} by suggestion {best.number} of {record.started_trials}: {settings}" + (

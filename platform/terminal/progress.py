@@ -86,3 +86,8 @@ def format_duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 129600 else f"{seconds / 86400:.1f} days"
+
+
+def format_count(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 suggestion`, `2 suggestions`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -81,7 +81,7 @@ VOTES = st.lists(st.integers(0, 10), min_size=10, max_size=10)
 
 
 def by_the_published_steps(votes: list[int], rule: str) -> tuple[int, list[int]]:
-    """The rules step by step, as the text describes them; 8 (unknown) where there is no label."""
+    """The rules step by step, as the paper describes them; 8 (unknown) where there is no label."""
     left = [vote if vote > 1 else 0 for vote in votes]
     total = sum(left)
     if rule == "majority":

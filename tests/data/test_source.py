@@ -131,7 +131,7 @@ def test_a_malformed_file_is_named(tmp_path, content, message):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"children: \xff\n")
     for name in ("none.yaml", "latin.yaml", "."):
-        with pytest.raises(DataError, match="cannot be read as YAML"):
+        with pytest.raises(DataError, match=r"no such file|is a directory|cannot be read as YAML"):
             parse_role_file(tmp_path / name)
 
 
@@ -160,5 +160,5 @@ def test_load_reads_a_source_once(csv):
     first = load_faces(source, 48, "grey")
     csv.unlink()
     assert load_faces(parse_role(f"pool=fer2013:{csv}")[1], 48, "grey") is first
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         load_faces(source, 24, "grey")

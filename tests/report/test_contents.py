@@ -97,7 +97,7 @@ def test_the_page_stands_alone_and_says_what_it_shows(whole: Report) -> None:
         "128 of 128 trainings done",
         "chance 14.3 14.3",
         "majority class 14.3 14.3 14.3 14.3",
-        "split = 0.7 not run in this grid printed in the text SC(c<-a) 75.8 SC(c) 73.3",
+        "split = 0.7 not run in this grid printed in the paper SC(c<-a) 75.8 SC(c) 73.3",
         *whole.data["findings"],
         *whole.data["methods"],
     ):
@@ -249,7 +249,7 @@ def test_warnings_and_differing_origins(run: Run, study: Study) -> None:
         ("probe not converged", {"UC(c)": 3}),
     ]
     assert "UC(c): 3 of 32" in told.page.text and f"{flagged[0].name}: spread 0.02" in told.page.text
-    assert {origin["fact"] for origin in told.data["origins"] if origin["suspect"]} == {"dirty", "package torch"}
+    assert {origin["fact"] for origin in told.data["origins"] if origin["suspect"]} == {"uncommitted changes", "package torch"}
     assert "2.15.0 (127), 2.14.0 (1) differs: compare with care" in told.page.text
 
 
@@ -277,7 +277,7 @@ def test_numbers_along_an_axis_are_in_order_and_the_largest_is_last(tmp_path: Pa
     folder, _ = fake_run(tmp_path / "run", strange)
     told = made(folder, strange)
     assert [row["condition"] for row in told.rows("published")] == [{"encoder": "wild", "epochs": 3}, {"encoder": "posed", "epochs": 3}]
-    assert told.page.text.count("printed in the text") == 1
+    assert told.page.text.count("printed in the paper") == 1
 
 
 def test_no_condition_and_nothing_to_compare_with(tmp_path: Path, study: Study) -> None:
@@ -311,7 +311,7 @@ def test_what_is_no_run_is_one_line(there: str | None, tmp_path: Path, capsys: p
 
 def test_several_runs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadRequest, match="no run under runs"):
+    with pytest.raises(BadRequest, match=r"^no run in runs/ yet: python -m platform\.grid$"):
         find_only_run()
     for name in ("one", "two"):
         (tmp_path / "runs" / name).mkdir(parents=True)

@@ -130,7 +130,7 @@ def test_fewer_classes_are_told_apart_from_less_to_get_wrong(routes: Report) -> 
 
 def test_other_studies_have_none_of_these_sections(whole: Report) -> None:
     assert whole.data["elsewhere"] == whole.data["confused"] == whole.data["fewer"] == whole.data["looks"] == []
-    assert "Train on one" not in whole.page.text and "confusions that the text names" not in whole.page.text
+    assert "Train on one" not in whole.page.text and "confusions that the paper names" not in whole.page.text
 
 
 def test_a_steps_training_is_not_in_the_table(routes: Report, tmp_path: Path) -> None:

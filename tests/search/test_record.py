@@ -56,7 +56,7 @@ def journal(tmp_path: Path) -> Journal:
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt", "random"])
 def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, searcher: str) -> None:
-    """Eighteen suggestions at once, or in three goes by three processes' worth of objects: the same ones, the text's own first."""
+    """Eighteen suggestions at once, or in three goes by three processes' worth of objects: the same ones, the paper's own first."""
     whole = Journal(str(tmp_path / "whole"))
     expected = go_on(record(whole, searcher), 18)
     made = []
@@ -74,7 +74,7 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, searcher: str
         )
     seen = read_by_optuna(tmp_path / "whole").trials
     assert [trial.params for trial in seen] == expected
-    assert seen[0].user_attrs["searcher"] == "the text" and seen[1].user_attrs["searcher"].startswith(searcher)
+    assert seen[0].user_attrs["searcher"] == "the paper" and seen[1].user_attrs["searcher"].startswith(searcher)
 
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])

@@ -10,7 +10,7 @@ from typing import get_type_hints
 import yaml
 
 from trainables.data.dataset import DataError, FaceDataset, Reader, find_reader, readers
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, describe_os_error
 
 POPULATIONS = ("children", "adults")
 NOBODY = "no subjects are known: images of one person may be in training and in test, whatever the split"
@@ -45,6 +45,8 @@ class Source:
     def read_faces(self, size: int, colour: str) -> FaceDataset:
         """Read the faces anew, uint8 [n, channels, size, size]. Raises DataError for what the reader refuses."""
         reader = find_reader(self.kind)
+        if reader.on_disk and not self.path:
+            raise DataError(f"{self.kind} needs a path: {self.kind}:PATH")
         _check_options(reader, self.options, self.kind)
         paths = _list_path_options(reader)
         options = {name: Path(value) if name in paths else value for name, value in self.options}
@@ -83,7 +85,9 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
         content = file.read_text(encoding="utf-8")
         roots = yaml.compose(content, yaml.SafeLoader)
         entries = yaml.safe_load(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise DataError(f"{file}: {describe_os_error(error)}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")

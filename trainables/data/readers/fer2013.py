@@ -12,6 +12,7 @@ import pandas as pd
 from trainables.data import cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
 from trainables.data.decode import crop_square
+from trainables.registry import describe_os_error
 
 SIDE = 48
 ROWS = 35_887
@@ -57,6 +58,8 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     """
     if population not in TITLES:
         raise DataError(f"{path}: unknown population {population!r} (known: children, adults)")
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such file")
     if population == "children" and ages is None:
         raise DataError(f"{path}: FER2013 does not say who is a child; give ages=FILE, a csv row,age with the age of each row of {path}")
     file = Path(path)
@@ -209,7 +212,7 @@ def _read_records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, l
     except csv.Error as error:
         raise DataError(f"{file}, line {table.line_num}: not a csv ({error})") from None
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{file}: {describe_os_error(error)}") from None
     if row < 0:
         raise DataError(f"{file}: has a header and no rows; it is cut off?")
     if not last.endswith(("\n", "\r")):  # the last number may lack digits, which no other check detects
