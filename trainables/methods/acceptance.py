@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from trainables.data.augment import normalise_images
 from trainables.data.pixels import to_tensor
 from trainables.data.task import Images
+from trainables.methods.classifier import encode_images, measure_accuracy
 from trainables.methods.method import Logs, Method, Phase
-from trainables.methods.recipe import encode_images, measure_accuracy
 from trainables.registry import BadRequest
 from trainables.streams import make_generator
 

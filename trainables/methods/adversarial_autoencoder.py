@@ -7,12 +7,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables import models
 from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.methods.acceptance import AcceptancePhase
+from trainables.methods.classifier import encode_images
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
-from trainables.methods.recipe import encode_images
 from trainables.models.autoencoder import CODE, Code, CodeDiscriminator, Decoder, ImageDiscriminator
 from trainables.models.weights import Weights
 from trainables.streams import make_generator, make_torch_seed
@@ -55,7 +54,7 @@ class AdversarialAutoencoder(Method):
 
     def __init__(self, settings: AutoencoderRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        encoder = self.build_encoder()
         if settings.weights:
             settings.weights.load_into(encoder)
         features = cast(int, encoder.features)

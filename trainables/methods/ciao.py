@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from trainables import models
 from trainables.data.augment import normalise_images
 from trainables.data.targets import TARGETS
 from trainables.data.task import Images, Task
@@ -68,7 +67,7 @@ class CIAO(Method):
 
     def __init__(self, settings: CIAOSettings, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
+        encoder = self.build_encoder()
         if not isinstance(encoder, Convolutional):
             raise BadRequest(f"ciao: encoder {settings.encoder} cannot be cut at its last convolution; it must be a Convolutional")
         self.modules["encoder"] = encoder

@@ -1,18 +1,17 @@
 """Training from scratch by cross-entropy and Adam on affinely augmented faces (Goghberg et al. 2019; Breuer & Kimmel 2017)."""
 
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from trainables import models
 from trainables.data.affine import Affine, apply_affine, draw_affine
 from trainables.data.augment import normalise_images
-from trainables.data.task import Task
-from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
-from trainables.methods.recipe import encode_images, measure_accuracy
+from trainables.execution.cuda_graph import set_learning_rate
+from trainables.methods.classifier import Classifier, DescentPhase, measure_accuracy
+from trainables.methods.method import METHODS, Logs, MethodSettings, Phase
 from trainables.streams import make_generator
 
 
@@ -35,10 +34,11 @@ class CNNRecipe(MethodSettings):
     """after t steps the learning rate is lr / (1 + decay t)"""
 
 
-class AdamPhase(Phase):
+class AdamPhase(DescentPhase):
     """Epochs of full batches over the training images; the epoch with the best validation accuracy is kept."""
 
     name = "fit"
+    method: "FromScratch"
 
     def __init__(self, method: "FromScratch", model: nn.Module) -> None:
         self.method, self.epochs, self.model = method, method.settings.epochs, model
@@ -48,7 +48,11 @@ class AdamPhase(Phase):
             parameter.requires_grad_(False)
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.method.settings.lr, fused=True)
+        super().begin_phase()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        recorded = self.method.execution.recorded  # a graph keeps the step count on the GPU
+        return torch.optim.Adam(self.model.parameters(), lr=self.method.settings.lr, fused=True, capturable=recorded)
 
     def start_epoch(self, epoch: int) -> int:
         recipe, images, seed = self.method.settings, self.method.task.train, self.method.seed
@@ -63,43 +67,27 @@ class AdamPhase(Phase):
 
     def train_step(self, step: int) -> Logs:
         recipe, train = self.method.settings, self.method.task.train
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr / (1 + recipe.decay * (self.past + step))
+        set_learning_rate(self.optimizer, recipe.lr / (1 + recipe.decay * (self.past + step)), self.update_parameters)
         batch_slice = slice(step * recipe.batch, (step + 1) * recipe.batch)
         rows = self.order[batch_slice]
         pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], self.moves[batch_slice])
-        with self.method.execution.autocast(self.method.task.device):
-            scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise_images(pixels)))
-        loss = functional.cross_entropy(scores.float(), train.labels[rows])
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return {"train/loss": loss.detach()}
+        return self.update_parameters(pixels, train.labels[rows])
+
+    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        scores = self.method.modules["classifier"](self.method.modules["encoder"](normalise_images(inputs)))
+        return functional.cross_entropy(scores.float(), labels), {}
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
         val = self.method.task.val
-        return {
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels),
-        }
+        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}
 
 
 @METHODS.register("from_scratch")
-class FromScratch(Method):
+class FromScratch(Classifier):
     """Trains the whole network from random weights on one population: adults only or children only, as the task says."""
 
     Settings: ClassVar[type[CNNRecipe]] = CNNRecipe
     settings: CNNRecipe
 
-    def __init__(self, settings: CNNRecipe, task: Task, seed: int) -> None:
-        super().__init__(settings, task, seed)
-        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
-        self.modules["encoder"] = encoder
-        self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
-
     def build_phases(self) -> list[Phase]:
         return [AdamPhase(self, self.modules)]
-
-    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
-        return result

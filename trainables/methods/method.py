@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from trainables import models
 from trainables.data.task import Task
 from trainables.execution.config import REFERENCE
 from trainables.execution.sharding import ALONE
@@ -77,6 +78,11 @@ class Method(ABC):
         """the part of the training that this process computes, where several processes train one cell"""
         self.modules = nn.ModuleDict()
         """everything that a checkpoint holds"""
+
+    def build_encoder(self) -> nn.Module:
+        """Return the network of the settings `encoder` and `encoder_settings`, freshly initialised for the task's images."""
+        settings, task = self.settings, self.task
+        return models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
 
     @abstractmethod
     def build_phases(self) -> list[Phase]:

@@ -1,19 +1,19 @@
 """Recipe: the network, augmented images and SGD with step decay that the study's methods share (Virgolin et al. 2022, section 3.2)."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
-from trainables import models
-from trainables.data.augment import Augmentation, normalise_images
+from trainables.data.augment import Augmentation
 from trainables.data.dataset import DataError
 from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Task
-from trainables.execution.cuda_graph import CUDAGraphStep, set_learning_rate
-from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
+from trainables.execution.cuda_graph import set_learning_rate
+from trainables.methods.classifier import Classifier, DescentPhase
+from trainables.methods.method import METHODS, Logs, MethodSettings
 from trainables.registry import BadRequest
 from trainables.streams import make_generator
 
@@ -48,7 +48,7 @@ class Recipe(MethodSettings):
         return lr * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
 
 
-class Encoding(Method):
+class Encoding(Classifier):
     """A method with an encoder, a linear classifier on it, and a pool of augmented images."""
 
     settings: Recipe
@@ -60,9 +60,6 @@ class Encoding(Method):
             why = f"{settings.domain} pairs two views of one label, which this loss does not compare"
             raise DataError(f"{METHODS.find_name(type(self))}: {why}; choose {' or '.join(self.domains)}")
         super().__init__(settings, task, seed)
-        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
-        self.modules["encoder"] = encoder
-        self.modules["classifier"] = nn.Linear(cast(int, encoder.features), len(task.classes))
 
     def build_pool(self, views: int, epoch: int) -> Pool:
         """Return the pool of an epoch; a fixed pool is the same for all epochs."""
@@ -71,40 +68,20 @@ class Encoding(Method):
         partner = next(iter(task.partners.values()), None)
         return build_pool(task.train, partner, settings.domain, settings.ratio, views, settings.augmentation, rng)
 
-    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
-        return result
 
-
-@torch.no_grad()
-def encode_images(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
-    """Return features float32 [n, d] of images (uint8 [n, c, s, s]) in evaluation mode; the encoder does not change."""
-    training = encoder.training
-    encoder.eval()
-    features = torch.cat([encoder(normalise_images(part)) for part in pixels.split(batch)]).float()
-    encoder.train(training)
-    return features
-
-
-def measure_accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    return (logits.argmax(1) == labels).float().mean().item()
-
-
-class SGDPhase(Phase):
+class SGDPhase(DescentPhase):
     """Epochs of SGD over shuffled items in full batches. Each epoch leaves over different items at its end."""
 
-    compiles: ClassVar[bool] = True
-    """whether the loss contains anything that a compiler could fuse"""
+    method: Encoding
 
     def __init__(self, name: str, method: Encoding, model: nn.Module, epochs: int, lr: float, batch: int) -> None:
         self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
 
-    def begin_phase(self) -> None:
-        settings, recorded = self.method.settings, self.method.execution.recorded
-        self.optimizer = torch.optim.SGD(
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        settings = self.method.settings
+        return torch.optim.SGD(
             self.model.parameters(), lr=self.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
         )
-        self.update_parameters = CUDAGraphStep(self._update_parameters, self.model, self.optimizer) if recorded else self._update_parameters
 
     @abstractmethod
     def prepare_items(self, epoch: int) -> int:
@@ -113,10 +90,6 @@ class SGDPhase(Phase):
     @abstractmethod
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and labels of the items in `rows` as `compute_loss` takes them. All batches have the same shapes."""
-
-    @abstractmethod
-    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        """Return the loss of a batch and further values to log (detached)."""
 
     def start_epoch(self, epoch: int) -> int:
         items = self.prepare_items(epoch)
@@ -130,23 +103,6 @@ class SGDPhase(Phase):
 
     def train_step(self, step: int) -> Logs:
         return self.update_parameters(*self.get_batch(self.method.shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])))
-
-    def _update_parameters(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
-        execution = self.method.execution
-        self.optimizer.zero_grad(set_to_none=True)
-        with execution.autocast(self.method.task.device):
-            loss, logs = (
-                execution.call_compiled(type(self).compute_loss, self, inputs, labels)
-                if self.compiles
-                else self.compute_loss(inputs, labels)
-            )
-        loss.backward()
-        logs = self.method.shard.average_gradients(self.model.parameters(), {"train/loss": loss.detach(), **logs})
-        self.optimizer.step()
-        return logs
-
-    def finish_epoch(self, epoch: int) -> dict[str, float]:
-        return {"lr": float(self.optimizer.param_groups[0]["lr"])}
 
 
 class PoolPhase(SGDPhase):

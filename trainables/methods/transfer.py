@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 
-from trainables import models
 from trainables.data.augment import Augmentation, Parameters, augment_images, draw_parameters, normalise_images
 from trainables.data.dataset import DataError
 from trainables.data.task import Images, Task
-from trainables.methods.method import Logs, Method, MethodSettings, Phase
-from trainables.methods.recipe import encode_images, measure_accuracy
+from trainables.methods.classifier import Classifier, measure_accuracy
+from trainables.methods.method import Logs, MethodSettings, Phase
 from trainables.streams import make_generator
 
 
@@ -62,7 +61,7 @@ class Batches:
         return normalise_images(augment_images(self.images.pixels[self.rows[batch_slice]], parameters)), self.labels[batch_slice]
 
 
-class TransferMethod(Method):
+class TransferMethod(Classifier):
     """A network and its training images: labelled ones, and for most methods unlabelled ones."""
 
     settings: TransferRecipe
@@ -70,14 +69,8 @@ class TransferMethod(Method):
 
     def __init__(self, settings: TransferRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
-        encoder = models.build_encoder(settings.encoder, channels=task.channels, size=task.size, **settings.encoder_settings)
-        self.modules["encoder"] = encoder
-        self.modules["classifier"] = self.make_head(cast(int, encoder.features), len(task.classes))
         if self.unlabelled_too and "pool" not in task.partners:
             raise DataError("this method learns from unlabelled images, and the task has no pool of them; use the task transfer")
-
-    def make_head(self, features: int, classes: int) -> nn.Module:
-        return nn.Linear(features, classes)
 
     @property
     def labelled(self) -> Images:
@@ -99,10 +92,6 @@ class TransferMethod(Method):
         with self.execution.autocast(self.task.device):
             result: torch.Tensor = self.modules["classifier"](self.modules["encoder"](images)).float()
             return result
-
-    def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
-        return result
 
 
 @contextmanager
