@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainables.data import cache
+from trainables.data import decoded_cache
 from trainables.data.decode import DecodeOptions, Item
 from trainables.data.source import Source
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=30_000)
     parser.add_argument("--fer2013", help="the official csv, for its second start")
     asked = parser.parse_args()
-    cores = cache._count_cores()
+    cores = decoded_cache._count_cores()
     ours, theirs, second = [], [], []
     used: dict[str, list[float]] = {"bare": [], "ours": []}
     with tempfile.TemporaryDirectory() as place:
@@ -70,11 +70,11 @@ def main() -> None:
             used["bare"].append(processor() - used_before)
             os.environ["FERRAY_CACHE"] = str(Path(place, f"cache{number}"))
             began, used_before = time.perf_counter(), processor()
-            rows = cache.decode_rows(pictures, items, DecodeOptions(48))
+            rows = decoded_cache.decode_rows(pictures, items, DecodeOptions(48))
             ours.append(time.perf_counter() - began)
             used["ours"].append(processor() - used_before)
             began = time.perf_counter()
-            cache.decode_rows(pictures, items, DecodeOptions(48)).values.sum()
+            decoded_cache.decode_rows(pictures, items, DecodeOptions(48)).values.sum()
             second.append(time.perf_counter() - began)
             assert np.array_equal(rows.values[:, 0], stack)
     figures = {"files": asked.files, "processes": cores, "bare_s": min(theirs), "ours_s": min(ours), "share": min(theirs) / min(ours)}

@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Measure, print a table, end with one line of JSON: ratio, warm_s, cold_s."""
     from platform.launch import schedule
-    from platform.launch.process import redirect_output
+    from platform.launch.output_redirection import redirect_output
     from trainables.storage.store import RunFolder
 
     here, scratch = machine(), tempfile.mkdtemp(prefix="overhead-")

@@ -214,7 +214,7 @@ def train_all(runs: str, slots: int) -> None:
     folder = RunFolder(runs)
     if find_spec("ray"):
         from platform.launch.cluster import start_ray
-        from platform.launch.process import redirect_output
+        from platform.launch.output_redirection import redirect_output
 
         with redirect_output(folder), start_ray() as ready:
             from platform.launch import schedule

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Published
-from search_spaces.space import OneOf, Real, Search
+from search_spaces.search_space import OneOf, Real, Search
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 

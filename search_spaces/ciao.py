@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Contrast, PriorModel, ReportedScore
-from search_spaces.space import OneOf, Real, Search, Whole
+from search_spaces.search_space import OneOf, Real, Search, Whole
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
 from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
-from search_spaces.space import Search, TunedSettings
+from search_spaces.search_space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, make_unknown_error

@@ -20,7 +20,7 @@ settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 
 FORKING = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_sharding.py", "tests/faults/test_moved_run.py")
-FORKING += ("tests/test_loop.py", "tests/search/test_record.py")
+FORKING += ("tests/test_loop.py", "tests/search/test_search_record.py")
 """These share the server that forks, and most of them a Ray, and therefore a process of pytest-xdist: each grid asks for all CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""

@@ -15,7 +15,7 @@ from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.execution.config import ExecutionConfig
 from trainables.loop import make_method, make_task, train_cell
-from trainables.methods.recipe import SGDPhase
+from trainables.methods.sgd_training import SGDPhase
 from trainables.storage.store import RunFolder
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from platform.launch.run_lock import lock_run
 from tests import tiny
 from trainables.execution.interleave import train_together
 from trainables.loop import Diverged, train_cell
-from trainables.storage.owner import DRIVER, FolderLost
+from trainables.storage.folder_owner import DRIVER, FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers.worker import Worker
 
@@ -27,7 +27,7 @@ KEY = "0123456789abcdef0123"
 WRITE = """
 import json, sys, time
 from platform.launch.run_lock import lock_run
-from trainables.storage.owner import FolderLost
+from trainables.storage.folder_owner import FolderLost
 from trainables.storage.store import RunFolder
 for line in sys.stdin:
     folder = RunFolder(line.strip())

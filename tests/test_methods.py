@@ -13,8 +13,8 @@ from tests import tiny
 from trainables import loop
 from trainables.cell import Cell, Data
 from trainables.data.augment import normalise_images
+from trainables.data.augmented_pool import Domain
 from trainables.data.dataset import DataError
-from trainables.data.pool import Domain
 from trainables.loop import make_method, make_task, train_cell
 from trainables.methods.contrastive import Contrastive
 from trainables.methods.method import METHODS, Method, Phase

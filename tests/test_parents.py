@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from platform.launch.unfinished import list_cells_to_train
-from platform.report.folder import read_folder
+from platform.launch.unfinished_cells import list_cells_to_train
+from platform.report.read_run_folder import read_folder
 from platform.tensorboard.board import Board
 from search_spaces.study import Arm, Study
 from tests import tiny

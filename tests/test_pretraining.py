@@ -15,7 +15,7 @@ from trainables.cell import Cell, Data
 from trainables.data.dataset import FaceDataset
 from trainables.data.task import TASKS, Task
 from trainables.loop import Stopped, train_cell
-from trainables.methods.acceptance import AcceptancePhase, fit_probe
+from trainables.methods.acceptance_probe import AcceptancePhase, fit_probe
 from trainables.methods.adversarial_autoencoder import DISCRIMINATORS
 from trainables.methods.method import METHODS
 from trainables.models import build_encoder

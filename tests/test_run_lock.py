@@ -15,7 +15,7 @@ import pytest
 from platform.launch import driver_record, run_lock
 from platform.launch.run_lock import lock_run
 from trainables.registry import BadRequest
-from trainables.storage.owner import DRIVER
+from trainables.storage.folder_owner import DRIVER
 from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,7 +21,7 @@ from tests.forking import SharedRay
 from tests.s3 import BUCKET, LISTED, environment, free_port
 from trainables.loop import train_cell
 from trainables.registry import BadRequest
-from trainables.storage.owner import DRIVER
+from trainables.storage.folder_owner import DRIVER
 from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.stats.rounding import find_largest, measure_correlation, measure_spread, merge_ties, subtract_exactly
+from platform.stats.float_ties import find_largest, measure_correlation, measure_spread, merge_ties, subtract_exactly
 from platform.stats.significance import (
     average_differences,
     bootstrap_conditions,

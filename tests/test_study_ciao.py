@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from search_spaces.ciao import HEADS
-from search_spaces.space import TunedSettings
+from search_spaces.search_space import TunedSettings
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Data, Value
 from trainables.registry import BadRequest

@@ -11,7 +11,7 @@ from platform.launch import schedule
 from platform.launch.worker_pool import count_slots, spread_slots
 from tests import tiny
 from trainables.storage.store import RunFolder
-from trainables.workers.host import check_host
+from trainables.workers.host_check import check_host
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 8), max_size=6), st.integers(0, 40))

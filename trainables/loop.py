@@ -17,16 +17,16 @@ from trainables import metrics
 from trainables.autotune import AutotuneResult, choose_execution, get_device_kind
 from trainables.cell import Cell
 from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.prediction_targets import TARGETS
 from trainables.data.source import load_faces
-from trainables.data.targets import TARGETS
 from trainables.data.task import TASKS, Images, Task
 from trainables.execution.config import REFERENCE, ExecutionConfig
 from trainables.execution.sharding import ALONE, ShardContext
 from trainables.methods.method import METHODS, Method, Phase
+from trainables.random_streams import make_torch_seed
 from trainables.registry import BadRequest
 from trainables.settings import resolve_settings
 from trainables.storage.store import RunFolder
-from trainables.streams import make_torch_seed
 
 Row = dict[str, Any]
 MANY = 100

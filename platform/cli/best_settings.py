@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from search_spaces.space import TunedSettings
+from search_spaces.search_space import TunedSettings
 from search_spaces.study import Study
 from trainables.registry import BadRequest, describe_os_error
 

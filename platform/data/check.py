@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from platform.terminal.progress import format_count
-from trainables.data import cache, twins
+from trainables.data import decoded_cache, duplicates
 from trainables.data.dataset import DataError, Doubt, FaceDataset, find_reader
 from trainables.data.source import Source
 
@@ -40,9 +40,9 @@ def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[D
     yield from describe_subjects(faces)
     yield from describe_people(faces)
     yield from describe_sizes(source, faces)
-    yield from find_copies(faces, "the same to the last bit", twins.find_identical(faces.images))
-    yield from find_copies(faces, "nearly the same", twins.find_near(faces.images))
-    folder = sheets or cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
+    yield from find_copies(faces, "the same to the last bit", duplicates.find_identical(faces.images))
+    yield from find_copies(faces, "nearly the same", duplicates.find_near(faces.images))
+    folder = sheets or decoded_cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
     yield DataFinding(f"contact sheets: {folder}")
     draw_sheets(faces, folder)
     if dict(source.options).get("crop"):

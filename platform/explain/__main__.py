@@ -26,7 +26,7 @@ def main(
     """Draw what a run's networks look at. Exits with 2 and one line if that is not possible."""
     with exit_on_error(run or "runs"):
         # imported here, so that --help and usage errors do not wait for large imports
-        from platform.explain import selection
+        from platform.explain import select_inputs
         from platform.explain.networks import load_networks
         from platform.explain.run import explain_pictures, explain_test_images, find_study, format_place, prepare_maps
         from platform.report.write import find_only_run
@@ -37,7 +37,7 @@ def main(
             raise make_unknown_error("--how", how, KINDS)
         folder = RunFolder(run or find_only_run())
         study = find_study(folder)
-        cells, condition, notes = selection.choose_cells(folder, study, only or [])
+        cells, condition, notes = select_inputs.choose_cells(folder, study, only or [])
         networks = [load_networks(cell, study.compared, study.replicated, folder) for cell in cells]
         make_maps, layer_text = prepare_maps(networks, how, layer)
         summary: dict[str, Any] = {"how": how, "layer": layer_text, "condition": condition, "notes": notes}
@@ -45,7 +45,7 @@ def main(
             path = explain_pictures(images, networks, make_maps, folder, study, summary)
         else:
             path = explain_test_images(
-                networks, selection.load_whole_sets(cells, networks[0].task), make_maps, folder, study, summary, count
+                networks, select_inputs.load_whole_sets(cells, networks[0].task), make_maps, folder, study, summary, count
             )
     for note in notes:
         print(note, file=sys.stderr)

@@ -9,8 +9,8 @@ import torch
 from platform.explain.maps import SaliencyMaps
 from platform.explain.networks import LoadedNetwork
 from platform.explain.regions import MapEnergy, compute_energy_shares, correlate_maps, make_region_masks
-from platform.explain.selection import RoleImages, find_metadata, select_adults
-from trainables.streams import make_generator
+from platform.explain.select_inputs import RoleImages, find_metadata, select_adults
+from trainables.random_streams import make_generator
 
 MOST = 128
 """maximum number of test images of a training"""

@@ -5,15 +5,15 @@ from typing import Any
 
 import torch
 
-from platform.explain import pictures, regions, selection, sheet_layout
+from platform.explain import pictures, regions, select_inputs, sheet_layout
 from platform.explain.maps import SaliencyMaps, compute_maps
 from platform.explain.mean_maps import MapFunction, measure_maps
 from platform.explain.networks import LoadedNetwork, find_layer, hash_images
-from platform.explain.selection import ChosenImage, RoleImages
+from platform.explain.select_inputs import ChosenImage, RoleImages
 from platform.explain.sheets import Sheet
-from platform.report.files import to_json_value
-from platform.report.folder import read_cells
 from platform.report.map_kinds import MapKind, get_folder_name
+from platform.report.read_run_folder import read_cells
+from platform.report.report_files import to_json_value
 from platform.report.write import write_report
 from platform.stats.significance import Interval
 from platform.tensorboard import board
@@ -27,7 +27,7 @@ def find_study(folder: RunFolder) -> Study:
     return STUDIES.find(cell.study)(cell.scale)  # type: ignore[arg-type]
 
 
-def format_place(condition: selection.Condition) -> str:
+def format_place(condition: select_inputs.Condition) -> str:
     return f" at {', '.join(f'{axis}={value}' for axis, value in condition.items())}" if condition else ""
 
 
@@ -61,7 +61,7 @@ def explain_test_images(
 ) -> str:
     """Write sheets of test images and of class means, and the shares of face regions, to RUN/explain/HOW, TensorBoard and the report."""
     classes, how = networks[0].task.classes, str(said["how"])
-    faces = selection.choose_faces(networks, sets, count)
+    faces = select_inputs.choose_faces(networks, sets, count)
     pixels, labels = torch.cat([face.pixels for face in faces]), torch.tensor([face.label for face in faces])
     maps = [look(loaded, pixels, labels, False) for loaded in networks]
     means, energies = measure_maps(networks, sets, look)

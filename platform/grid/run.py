@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from platform.launch.cluster import start_ray
-from platform.launch.process import describe_commit, redirect_output
+from platform.launch.driver_record import describe_commit
+from platform.launch.output_redirection import redirect_output
 from platform.launch.run_lock import lock_run
-from platform.launch.unfinished import list_cells_to_train
+from platform.launch.unfinished_cells import list_cells_to_train
 from platform.terminal.progress import Progress
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from platform.launch.driver_record import get_process_start
-from platform.launch.sessions import close_session, find_session_root, open_session, remove_dead_sessions
+from platform.launch.ray_sessions import close_session, find_session_root, open_session, remove_dead_sessions
 from platform.terminal.console import print_last
 from platform.terminal.supervisor import GOES_ON, ONCE_S, exit_process, report_lost
 

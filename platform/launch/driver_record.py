@@ -2,12 +2,13 @@
 
 import os
 import socket
+import subprocess
 import time
 import uuid
 from typing import Any
 
 from platform.terminal.supervisor import supervisor_pid
-from trainables.storage.owner import DRIVER
+from trainables.storage.folder_owner import DRIVER
 from trainables.storage.store import RunFolder
 
 Driver = dict[str, Any]
@@ -85,3 +86,14 @@ def _is_here(driver: Driver) -> bool:
 def _is_process_alive(process: Driver) -> bool:
     pid = process.get("pid")
     return isinstance(pid, int) and pid > 0 and get_process_start(pid) == process.get("born") != ""
+
+
+def describe_commit() -> dict[str, Any]:
+    """Return the checkout's commit, and whether the checkout has uncommitted changes."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    try:
+        head = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "-C", folder, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": head, "dirty": bool(changed.strip())}

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from platform.launch.cluster import Fatal, list_dead_daemons, stuck  # before Ray: it sets variables that Ray reads at import
-from platform.launch.sessions import get_own_session
+from platform.launch.ray_sessions import get_own_session
 
 # isort: split
 import ray
@@ -24,11 +24,11 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from platform.launch.worker_pool import WorkerPool, count_slots
-from search_spaces.space import STARTUP, Range, Real, Whole
+from search_spaces.search_space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.execution.interleave import PACK
 from trainables.loop import Keep
-from trainables.storage.owner import FolderLost
+from trainables.storage.folder_owner import FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers import ray_internals
 from trainables.workers.dispatcher import Dispatcher, count_devices

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from platform.report.comparisons import ALPHA
-from platform.report.runs import Condition, Runs, format_condition
-from platform.stats.rounding import find_largest
+from platform.report.runs_table import Condition, Runs, format_condition
+from platform.stats.float_ties import find_largest
 from platform.stats.significance import Difference, Interval, compute_equivalence_p, mean_difference, t_interval
 from trainables.cell import Value
 from trainables.storage.store import RunFolder

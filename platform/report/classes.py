@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from platform.report.runs import Condition, Runs
-from platform.report.summary import list_results
-from platform.stats.rounding import ROUNDING
+from platform.report.descriptive_statistics import list_results
+from platform.report.runs_table import Condition, Runs
+from platform.stats.float_ties import ROUNDING
 from platform.stats.significance import Interval, t_interval, wilson_interval
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from platform.report.runs import Condition, Runs, Sample, match_samples
+from platform.report.runs_table import Condition, Runs, Sample, match_samples
 from platform.stats import power
 from platform.stats import significance as s
-from platform.stats.rounding import is_constant, measure_correlation
+from platform.stats.float_ties import is_constant, measure_correlation
 
 ALPHA = 0.05
 FEWEST = 3

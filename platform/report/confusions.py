@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import special
 
 from platform.report.comparisons import ALPHA
-from platform.report.runs import Condition, Runs
+from platform.report.runs_table import Condition, Runs
 from platform.stats.significance import Interval, adjust_holm, t_interval, wilson_interval
 from trainables.cell import Value
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from platform.report.comparisons import Comparison, compare_arms, settle_family
-from platform.report.runs import Condition, Runs
-from platform.report.summary import list_results
+from platform.report.descriptive_statistics import list_results
+from platform.report.runs_table import Condition, Runs
 from platform.stats.significance import Interval, t_interval
 from search_spaces.claims import Contrast, ReportedScore
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from platform.report.runs import Condition, Runs
+from platform.report.runs_table import Condition, Runs
 from platform.stats.significance import Interval, t_interval
 
 

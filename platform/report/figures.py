@@ -20,10 +20,10 @@ from platform.report import inline_svg
 from platform.report.classes import ClassRecalls
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import TrainingCost
-from platform.report.runs import Condition, Runs, format_condition
-from platform.report.summary import ConditionSummary
-from platform.report.words import spell_metric
-from platform.stats.rounding import ROUNDING
+from platform.report.descriptive_statistics import ConditionSummary
+from platform.report.runs_table import Condition, Runs, format_condition
+from platform.report.wording import spell_metric
+from platform.stats.float_ties import ROUNDING
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """palette of Okabe & Ito, which colour-blind readers can tell apart, without its yellow, which is hard to see on white paper"""

@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass
 
-from platform.report import class_subsets, classes, confusions, cross_dataset, families, folder, groups, saliency_summary, summary
+from platform.report import (
+    class_subsets,
+    classes,
+    comparison_families,
+    confusions,
+    cross_dataset,
+    descriptive_statistics,
+    read_run_folder,
+    saliency_summary,
+    subgroups,
+)
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow, TrainingCost, compute_contrasts, compute_training_costs
-from platform.report.runs import Runs
+from platform.report.runs_table import Runs
 from trainables.storage.store import RunFolder
 
 
@@ -13,20 +23,20 @@ from trainables.storage.store import RunFolder
 class Findings:
     """All results of a report. The functions that compute the fields describe them."""
 
-    cells: list[summary.ConditionSummary]
-    floors: list[summary.ChanceLevel]
+    cells: list[descriptive_statistics.ConditionSummary]
+    floors: list[descriptive_statistics.ChanceLevel]
     published: list[Comparison]
     confirmatory: list[Comparison]
-    answers: list[families.ClaimAnswer]
+    answers: list[comparison_families.ClaimAnswer]
     reference: str | None
     against: list[Comparison]
     contrasts: list[ContrastRow]
     costs: list[TrainingCost]
     pairwise: list[Comparison]
-    overall: list[summary.OverallDifference]
-    agreement: list[summary.SelectionAgreement]
-    power: list[summary.PowerAnalysis]
-    groups: list[groups.Group]
+    overall: list[descriptive_statistics.OverallDifference]
+    agreement: list[descriptive_statistics.SelectionAgreement]
+    power: list[descriptive_statistics.PowerAnalysis]
+    groups: list[subgroups.Group]
     classes: list[classes.ClassRecalls]
     elsewhere: list[cross_dataset.CrossDatasetScore]
     confused: list[confusions.ConfusionTest]
@@ -34,41 +44,41 @@ class Findings:
     looks: list[saliency_summary.SaliencySummary]
     damaged: list[str]
     """one line for each file of the run that could not be read; its section is left out"""
-    flags: list[folder.Flag]
-    origins: list[folder.Origin]
+    flags: list[read_run_folder.Flag]
+    origins: list[read_run_folder.Origin]
     far_below: list[str]
     tied: dict[str, set[str]]
 
 
 def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     """Compute everything that a report says. `run` is the folder where ferray's own runs keep their predictions."""
-    cells, floors = summary.summarise_conditions(runs), summary.compute_chance_levels(runs)
-    confirmatory, reference = families.compare_confirmatory(runs), families.find_reference_arm(runs)
-    pairs = families.compare_all_pairs(runs)
+    cells, floors = descriptive_statistics.summarise_conditions(runs), descriptive_statistics.compute_chance_levels(runs)
+    confirmatory, reference = comparison_families.compare_confirmatory(runs), comparison_families.find_reference_arm(runs)
+    pairs = comparison_families.compare_all_pairs(runs)
     explained, damaged = saliency_summary.read_saliency_summaries(run) if run else ([], [])
     return Findings(
         cells=cells,
         floors=floors,
-        published=families.compare_as_published(runs),
+        published=comparison_families.compare_as_published(runs),
         confirmatory=confirmatory,
-        answers=families.test_claims(runs),
+        answers=comparison_families.test_claims(runs),
         reference=reference,
-        against=families.compare_with_reference(runs, reference),
+        against=comparison_families.compare_with_reference(runs, reference),
         contrasts=compute_contrasts(runs),
         costs=compute_training_costs(runs),
         pairwise=pairs,
-        overall=summary.summarise_overall(runs, reference),
-        agreement=summary.measure_agreement(runs),
-        power=summary.tabulate_power(runs, confirmatory),
-        groups=groups.compute_subgroup_accuracies(runs, run) if run else [],
+        overall=descriptive_statistics.summarise_overall(runs, reference),
+        agreement=descriptive_statistics.measure_agreement(runs),
+        power=descriptive_statistics.tabulate_power(runs, confirmatory),
+        groups=subgroups.compute_subgroup_accuracies(runs, run) if run else [],
         classes=classes.compute_class_recalls(runs),
         elsewhere=cross_dataset.compute_cross_dataset_scores(runs),
         confused=confusions.test_confusions(runs),
         fewer=class_subsets.compare_class_subsets(runs, run) if run else [],
         looks=explained,
         damaged=damaged,
-        flags=folder.list_flags(runs),
-        origins=folder.list_origins(runs),
-        far_below=summary.find_weak_arms(runs, cells, floors),
-        tied=summary.find_tied_arms(runs, pairs),
+        flags=read_run_folder.list_flags(runs),
+        origins=read_run_folder.list_origins(runs),
+        far_below=descriptive_statistics.find_weak_arms(runs, cells, floors),
+        tied=descriptive_statistics.find_tied_arms(runs, pairs),
     )

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable
 
-from platform.report.tables import Table, Text
+from platform.report.report_tables import Table, Text
 
 LATEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},

@@ -7,7 +7,7 @@ from math import isfinite
 from markupsafe import Markup
 
 from platform.report.classes import ClassRecalls
-from platform.stats.rounding import ROUNDING
+from platform.stats.float_ties import ROUNDING
 
 MOST_DOTS = 200
 INK, RULE, SOFT = "#0a5a9c", "#b5bcc4", "#68727d"

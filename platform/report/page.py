@@ -11,13 +11,13 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from platform.report import classes, cross_dataset, figures, inline_svg, words
+from platform.report import classes, cross_dataset, figures, inline_svg, wording
+from platform.report.comparison_families import rank_arms
 from platform.report.comparisons import Comparison
-from platform.report.families import rank_arms
+from platform.report.descriptive_statistics import SIZES, SPREADS
 from platform.report.findings import Findings
-from platform.report.runs import Runs, format_condition
-from platform.report.summary import SIZES, SPREADS
-from platform.report.words import Unit
+from platform.report.runs_table import Runs, format_condition
+from platform.report.wording import Unit
 
 HERE = Path(__file__).parent
 
@@ -63,8 +63,8 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             overall_reach=_find_reach(end for row in found.overall for end in row.across[:3]),
             power_sizes=[unit.format_value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
             agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
-            average=words.AVERAGE,
-            unread=words.describe_unread_classes(runs, found.classes),
+            average=wording.AVERAGE,
+            unread=wording.describe_unread_classes(runs, found.classes),
             images=classes.count_class_images,
             matrices=classes.select_drawn_matrices(runs, found.classes),
             matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
@@ -90,7 +90,7 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             margin=Unit.from_runs(runs).format_amount(runs.design.rope or 0),
             claims=bool(found.answers),
             by_class=bool(found.classes),
-            average=words.AVERAGE,
+            average=wording.AVERAGE,
             corrected=any(row.corrected_low == row.corrected_low for row in found.confirmatory),
         )
     )
@@ -139,14 +139,14 @@ def _make_environment(runs: Runs) -> Environment:
         "difference": unit.format_difference,
         "share": Unit(True).format_value,
         "points": Unit(True).format_difference,
-        "probability": words.format_probability,
-        "chance": words.format_a12,
-        "replicates": words.format_replicates,
-        "duration": words.format_hours,
+        "probability": wording.format_probability,
+        "chance": wording.format_a12,
+        "replicates": wording.format_replicates,
+        "duration": wording.format_hours,
         "label": format_condition,
-        "spoken": words.spell_metric,
-        "defined": words.define_metric,
-        "sentence": lambda row: words.describe_comparison(row, runs),
+        "spoken": wording.spell_metric,
+        "defined": wording.define_metric,
+        "sentence": lambda row: wording.describe_comparison(row, runs),
     }
     return environment
 
@@ -154,7 +154,7 @@ def _make_environment(runs: Runs) -> Environment:
 def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
     """Return the rows of the accuracy figure: all arms, and again without those far below the others if there are any."""
     parts = [
-        (f"{words.spell_metric(metric).capitalize()}{Unit.from_runs(runs).sign}", part)
+        (f"{wording.spell_metric(metric).capitalize()}{Unit.from_runs(runs).sign}", part)
         for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
         if metric
     ]

@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams import api_pb2
 from platform.search.driver import ConditionSearch, SearchDriver
 from platform.tensorboard.board import Row, average_replicates
 from platform.tensorboard.events import encode_curves, encode_experiment, encode_run_end, encode_run_start, write_run
-from search_spaces.space import OneOf
+from search_spaces.search_space import OneOf
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 

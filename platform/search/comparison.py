@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from search_spaces.claims import Claim
-from search_spaces.space import TunedSettings
+from search_spaces.search_space import TunedSettings
 from search_spaces.study import Study
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from platform.search.record import PUBLISHED, TPE, Journal, SearchRecord, Settings
-from search_spaces.space import OneOf, Search, TunedSettings
+from platform.search.search_record import PUBLISHED, TPE, Journal, SearchRecord, Settings
+from search_spaces.search_space import OneOf, Search, TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
 from trainables.registry import BadRequest

@@ -10,7 +10,7 @@ import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from platform.search.record import SearchRecord
+from platform.search.search_record import SearchRecord
 
 matplotlib.use("Agg")
 ENOUGH = 2

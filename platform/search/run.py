@@ -7,12 +7,13 @@ from typing import Any
 
 from platform.grid.run import run_grid
 from platform.launch.cluster import start_ray
-from platform.launch.process import describe_commit, redirect_output
+from platform.launch.driver_record import describe_commit
+from platform.launch.output_redirection import redirect_output
 from platform.launch.run_lock import lock_run
-from platform.launch.unfinished import list_cells_to_train
-from platform.search.record import PUBLISHED
+from platform.launch.unfinished_cells import list_cells_to_train
+from platform.search.search_record import PUBLISHED
 from platform.terminal.progress import Progress, format_count
-from search_spaces.space import TunedSettings
+from search_spaces.search_space import TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data
 from trainables.storage.store import RunFolder
@@ -21,7 +22,7 @@ from trainables.storage.store import RunFolder
 def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Search, store the best settings, compare them with the paper's; return the exit code."""
     from platform.search.driver import SearchDriver, build_best_json, make_condition_searches
-    from platform.search.record import Journal
+    from platform.search.search_record import Journal
 
     search = study.search
     assert search is not None

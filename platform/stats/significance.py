@@ -3,7 +3,7 @@
 Results are exact where possible: permutation distributions are enumerated, not approximated, at the sizes that studies have. Functions
 draw random numbers only from the Generator that they are given, and do no input or output. scipy.special gives the quantiles.
 scipy.stats, which takes longer to import than a report takes to compute, is used for sizes that no study has, and by the tests as an
-oracle. Numbers that agree to nine digits count as equal (rounding.py), so that no rank, sign or p depends on the processor that
+oracle. Numbers that agree to nine digits count as equal (float_ties.py), so that no rank, sign or p depends on the processor that
 trained.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from platform.stats.counting import count_rank_sum_tails, double_ranks, draw_bootstrap_shares, sum_all_flips, sum_random_flips
-from platform.stats.rounding import ROUNDING, measure_spread, merge_pair, merge_ties, subtract_exactly
+from platform.stats.float_ties import ROUNDING, measure_spread, merge_pair, merge_ties, subtract_exactly
+from platform.stats.permutations import count_rank_sum_tails, double_ranks, draw_bootstrap_shares, sum_all_flips, sum_random_flips
 
 Alternative = Literal["greater", "less", "two-sided"]
 

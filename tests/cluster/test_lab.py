@@ -19,7 +19,7 @@ WAITING = ("0 failed", "starting the workers")
 ALONE = """
 import ray
 from platform.launch import cluster
-with cluster.started() as ready:
+with cluster.start_ray() as ready:
     ready()
     print("Ray would join", ray._private.services.find_bootstrap_address(None))
     print("mine" if not ray.get_runtime_context().gcs_address.endswith(":6379") else "a stranger's")

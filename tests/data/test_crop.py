@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.data.tree import portrait, save, write
-from trainables.data import cache
+from trainables.data import decoded_cache
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.decode import DecodeOptions, Item, crop_square, cut_box, find_face
 from trainables.data.landmarks import read_boxes as landmarks
@@ -57,9 +57,9 @@ def test_faces_are_cut_out_and_who_shows_none_is_left_out(folder):
 def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
     Source("images", str(folder), None, (("crop", "haar"),)).read_faces(48, "grey")
     items = [Item(name) for name in sorted(file.name for file in folder.iterdir())]
-    boxes = cache.decode_rows(folder, items, DecodeOptions(0, crop="haar"))
-    decoding, made = cache._decode_into, []
-    monkeypatch.setattr(cache, "_decode_into", lambda *given: made.append(given[2].size) or decoding(*given))
+    boxes = decoded_cache.decode_rows(folder, items, DecodeOptions(0, crop="haar"))
+    decoding, made = decoded_cache._decode_into, []
+    monkeypatch.setattr(decoded_cache, "_decode_into", lambda *given: made.append(given[2].size) or decoding(*given))
     Source("images", str(folder), None, (("crop", "haar"),)).read_faces(32, "rgb")
     assert made == [32]
     assert boxes.values.shape == (5, 4) and boxes.values[-1].tolist() == [-1] * 4
@@ -68,7 +68,7 @@ def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
 def test_a_large_photograph_has_its_box_in_its_own_pixels(tmp_path):
     number = next(number for number in range(10) if find_face(scene(number)))
     save(tmp_path / "set/a.jpg", cv2.resize(scene(number), None, fx=6, fy=6))
-    box = cache.decode_rows(tmp_path / "set", [Item("a.jpg")], DecodeOptions(0, crop="haar")).values[0] / 6
+    box = decoded_cache.decode_rows(tmp_path / "set", [Item("a.jpg")], DecodeOptions(0, crop="haar")).values[0] / 6
     small = find_face(scene(number))
     assert small and np.abs(box - np.array(small)).max() < 12
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from platform.launch import sessions
+from platform.launch import ray_sessions
 from tests.faults import processes
 from tests.faults.kills import find_lost, read_results
 from tests.faults.kinds import ILL, KINDS, check_ill, mountable
@@ -125,9 +125,9 @@ def test_sessions_of_the_dead_are_capped_and_those_of_the_living_spared(tmp_path
     for name in [*dead, f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"]:
         (tmp_path / name / "logs").mkdir(parents=True)
         if not name.endswith("304"):
-            (tmp_path / name / sessions.MARK).touch()
+            (tmp_path / name / ray_sessions.MARK).touch()
     for _ in range(2):  # the second finds three dead ones, and keeps them
-        sessions.remove_dead_sessions(tmp_path)
-    sessions.remove_dead_sessions(tmp_path, kept=5)
+        ray_sessions.remove_dead_sessions(tmp_path)
+    ray_sessions.remove_dead_sessions(tmp_path, kept=5)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted([*dead[-3:], f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"])

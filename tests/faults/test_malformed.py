@@ -18,10 +18,10 @@ from PIL import Image
 from platform.cli.best_settings import read_best_file
 from platform.launch import driver_record
 from platform.launch.run_lock import lock_run
-from platform.launch.unfinished import list_cells_to_train
+from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.findings import compute_findings
-from platform.report.folder import read_folder
-from platform.report.table import read_table
+from platform.report.read_run_folder import read_folder
+from platform.report.read_table import read_table
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES
 from tests import tiny

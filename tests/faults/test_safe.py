@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from platform.cli.application import make_application
 from platform.grid import __main__ as grid
-from platform.report.files import build_report_files
 from platform.report.findings import compute_findings
-from platform.report.table import read_table
+from platform.report.read_table import read_table
+from platform.report.report_files import build_report_files
 from platform.tensorboard.board import Board
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from platform.report.runs import Runs
-from platform.report.table import read_table
+from platform.report.read_table import read_table
+from platform.report.runs_table import Runs
 from trainables.registry import BadRequest
 
 PLAIN = "method,seed,test\nA,0,0.5\nA,1,0.625\nB,0,0.75\nB,1,0.875\n"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from platform.report.comparisons import FEWEST
 from platform.report.findings import Findings, compute_findings
-from platform.report.folder import read_folder
-from platform.report.words import format_replicates
+from platform.report.read_run_folder import read_folder
+from platform.report.wording import format_replicates
 from search_spaces.claims import Claim, Contrast
 from search_spaces.study import STUDIES, Study
 from tests.report.sound import rewrite_metrics, write_soundly

@@ -15,7 +15,7 @@ from fake_run import CLASSES, fake_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.report import figures, inline_svg, tables
+from platform.report import figures, inline_svg, report_tables
 from platform.report.classes import (
     compute_class_recalls,
     merge_names,
@@ -23,10 +23,10 @@ from platform.report.classes import (
     summarise_confusions,
     tabulate_class_recalls,
 )
-from platform.report.files import build_report_files
+from platform.report.descriptive_statistics import ConditionSummary
 from platform.report.findings import compute_findings
-from platform.report.runs import Design, Runs
-from platform.report.summary import ConditionSummary
+from platform.report.report_files import build_report_files
+from platform.report.runs_table import Design, Runs
 from search_spaces.study import Study
 from tests.report.pages import Report, made
 from tests.report.test_contents import Run, at, change, result
@@ -128,7 +128,7 @@ def frame(trainings: int) -> pd.DataFrame:
 def said_of(runs: Runs, row: Any) -> list[str]:
     """The entries of its line in the table."""
     cell = ConditionSummary("A", {}, row.n, 0, 0, None, None, None, np.nan, np.nan, np.nan)
-    (line, _) = tables.build_recall_table(runs, [row], [cell]).rows
+    (line, _) = report_tables.build_recall_table(runs, [row], [cell]).rows
     assert line[0].text == "A"
     return [entry.text for entry in line[1:]]
 

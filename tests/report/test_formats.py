@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.report.formats import escape_latex, escape_markdown, render_latex_table, render_markdown_table
-from platform.report.tables import Table, Text
+from platform.report.report_tables import Table, Text
 from search_spaces.study import Study
 from tests.report.pages import Report, made
 from tests.report.test_contents import other

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from fake_run import fake_run
 
-from platform.report import summary
+from platform.report import descriptive_statistics
 from platform.report.class_subsets import _pair_accuracies
 from platform.report.comparisons import Comparison
-from platform.report.files import list_comparisons
 from platform.report.findings import Findings, compute_findings
-from platform.report.folder import read_folder
-from platform.report.runs import Design, Runs
+from platform.report.read_run_folder import read_folder
+from platform.report.report_files import list_comparisons
+from platform.report.runs_table import Design, Runs
 from search_spaces.claims import Claim, Confusion, Contrast
 from search_spaces.study import STUDIES, Study
 from tests.report.sound import rewrite_metrics, write_soundly
@@ -113,4 +113,9 @@ def test_an_arm_at_the_bar_is_not_far_below() -> None:
     table = pd.DataFrame({"method": ["A", "B", "B"], "seed": [0, 0, 1], "state": "done", "reason": "", "split_hash": ""})
     for noise in (-1e-13, 0.0, 1e-13):
         runs = Runs(Design("t", "t", "method", "seed", (), metric="test", selector=None), table.assign(test=[0.6, 0.3, 0.4 + noise]))
-        assert summary.find_weak_arms(runs, summary.summarise_conditions(runs), [summary.ChanceLevel({}, 0.1, 0.1, 0.1)]) == []
+        assert (
+            descriptive_statistics.find_weak_arms(
+                runs, descriptive_statistics.summarise_conditions(runs), [descriptive_statistics.ChanceLevel({}, 0.1, 0.1, 0.1)]
+            )
+            == []
+        )

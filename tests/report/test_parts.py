@@ -8,8 +8,8 @@ import pytest
 from platform.report.comparisons import compare_arms
 from platform.report.figures import _find_axis_span
 from platform.report.inline_svg import MOST_DOTS, render_dot_strip
-from platform.report.runs import Design, Runs, Sample, match_samples
-from platform.report.words import Unit, define_metric, format_hours, format_probability, format_replicates, spell_metric
+from platform.report.runs_table import Design, Runs, Sample, match_samples
+from platform.report.wording import Unit, define_metric, format_hours, format_probability, format_replicates, spell_metric
 from platform.stats.significance import t_interval
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from platform.report.runs import Runs
-from platform.report.table import read_table
+from platform.report.read_table import read_table
+from platform.report.runs_table import Runs
 from tests.report.tables import sample, written
 
 

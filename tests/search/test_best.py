@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from platform.cli.best_settings import read_best_file
 from platform.search.comparison import make_comparison_study
-from search_spaces.space import TunedSettings
+from search_spaces.search_space import TunedSettings
 from search_spaces.study import STUDIES
 from trainables.cell import Data
 from trainables.data.source import Source

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from trainables.data.augment import normalise_images
 from trainables.methods.method import METHODS, Logs
-from trainables.methods.recipe import Recipe
+from trainables.methods.sgd_training import Recipe
 from trainables.methods.supervised import Supervised, SupervisedPhase
 
 

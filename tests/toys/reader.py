@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, require_population
 from trainables.data.dataset import DataError, Example, FaceDataset, register_reader
 from trainables.data.files import list_files, require_folder
-from trainables.data.gather import FoundPicture, build_data_set, require_population
 
 CLASSES = ("anger", "fear", "happiness")
 NAME = re.compile(rf"({'|'.join(CLASSES)})_(k\d+)_\d+")

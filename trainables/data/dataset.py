@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.data import cache, twins
+from trainables.data import decoded_cache, duplicates
 from trainables.data.decode import DataError
 from trainables.data.files import SUFFIXES
-from trainables.data.mapped import select_images
+from trainables.data.memory_map import select_images
 from trainables.registry import Registry
 
 __all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
@@ -48,7 +48,7 @@ class FaceDataset:
 
     `metadata` has one row per image. Its index is the image's row in the whole data set, also in a subset. It has these columns if they
     are known: `subject`, `sex` (F or M), `age` (years), `ethnicity`, `mouth_open`, `split` (official), `source` (file name or row, as
-    error messages name it), and the data set's own. Answers beyond one label, which `trainables.data.targets` reads:
+    error messages name it), and the data set's own. Answers beyond one label, which `trainables.data.prediction_targets` reads:
 
     - `votes_CLASS`: number of raters who chose the class, 0 or more; one column for each class that can be voted for;
     - `valence`, `arousal`: -1 to 1, NaN where not rated;
@@ -88,7 +88,7 @@ class FaceDataset:
             return self._compute_fingerprint()
         rest = hashlib.sha256(repr((self.images.shape, self.classes, self.labels.tolist())).encode())
         rest.update(self.metadata.to_csv(index=False).encode())
-        return cache.get_or_make_text(f"{self.origin}-{rest.hexdigest()[:16]}", self._compute_fingerprint)
+        return decoded_cache.get_or_make_text(f"{self.origin}-{rest.hexdigest()[:16]}", self._compute_fingerprint)
 
     def _compute_fingerprint(self) -> str:
         digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
@@ -107,7 +107,7 @@ class FaceDataset:
         persons = np.array([f"image {row}" for row in range(len(self))], object)
         named = self.metadata["subject"].notna().to_numpy() if "subject" in self.metadata else np.zeros(len(self), bool)
         if not named.all():
-            for rows in twins.find_identical(self.images):
+            for rows in duplicates.find_identical(self.images):
                 persons[rows] = persons[rows[0]]
         if named.any():
             persons[named] = self.metadata["subject"].to_numpy(object)[named]

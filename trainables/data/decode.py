@@ -229,7 +229,7 @@ def fill_rows(root: Path, items: list[Item], how: DecodeOptions, file: Path, que
 
 
 def main() -> None:
-    """Run a process of `trainables.data.cache`. It reads its job from standard input and prints failures as lines of JSON."""
+    """Run a process of `trainables.data.decoded_cache`. It reads its job from standard input and prints failures as lines of JSON."""
     root, items, how, file, queue = pickle.load(sys.stdin.buffer)  # safe to unpickle: the parent process wrote it
     cv2.setNumThreads(1)
     for failure in fill_rows(root, items, how, file, queue, os.getppid()):

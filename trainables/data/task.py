@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 
 from trainables.data.dataset import FaceDataset
-from trainables.data.mapped import select_images
-from trainables.data.pixels import load_pixels, to_tensor
-from trainables.data.targets import TARGETS
+from trainables.data.device_pixels import load_pixels, to_tensor
+from trainables.data.memory_map import select_images
+from trainables.data.prediction_targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
 
@@ -81,7 +81,7 @@ class Task:
     gate: Images | None = None
     """labelled images held out of training, by which a method decides; they are used neither for selection nor for testing"""
     target: str = "label"
-    """name of the target in `trainables.data.targets.TARGETS`"""
+    """name of the target in `trainables.data.prediction_targets.TARGETS`"""
     tests: dict[str, Images] = field(default_factory=dict)
     """further test sets, such as the test part of the training data; the result has their scores by these names"""
     scored: bool = False

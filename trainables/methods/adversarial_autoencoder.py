@@ -9,12 +9,12 @@ from torch.nn import functional
 
 from trainables.data.augment import normalise_images
 from trainables.data.task import Task
-from trainables.methods.acceptance import AcceptancePhase
+from trainables.methods.acceptance_probe import AcceptancePhase
 from trainables.methods.classifier import encode_images
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
 from trainables.models.autoencoder import CODE, Code, CodeDiscriminator, Decoder, ImageDiscriminator
 from trainables.models.weights import Weights
-from trainables.streams import make_generator, make_torch_seed
+from trainables.random_streams import make_generator, make_torch_seed
 
 DISCRIMINATORS = ("prior", "image", "sample", "person")
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from trainables.data.task import Task
 from trainables.methods.method import METHODS, Logs, Phase
 from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe
-from trainables.streams import make_generator
+from trainables.random_streams import make_generator
 
 ACTED = 0.01
 """share of kept attempts below which ALT had no effect: it did what supervised learning does"""

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from trainables.data.augment import normalise_images
-from trainables.data.targets import TARGETS
+from trainables.data.prediction_targets import TARGETS
 from trainables.data.task import Images, Task
 from trainables.execution import feature_cache
 from trainables.losses import ciao_loss
@@ -15,8 +15,8 @@ from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Pha
 from trainables.models.convolutional import Convolutional
 from trainables.models.heads import Decision
 from trainables.models.inhibition import Inhibition
+from trainables.random_streams import make_generator
 from trainables.registry import BadRequest
-from trainables.streams import make_generator
 
 Batch = tuple[torch.Tensor, ...]
 

@@ -14,7 +14,7 @@ from trainables.data.task import Task
 from trainables.losses import measure_feature_spread
 from trainables.methods.classifier import encode_images, measure_accuracy
 from trainables.methods.method import Logs, Phase
-from trainables.methods.recipe import Encoding, PoolPhase, Recipe, SGDPhase
+from trainables.methods.sgd_training import Encoding, PoolPhase, Recipe, SGDPhase
 from trainables.models.heads import Projection
 
 COLLAPSED = 0.1

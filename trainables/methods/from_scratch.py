@@ -12,7 +12,7 @@ from trainables.data.augment import normalise_images
 from trainables.execution.cuda_graph import set_learning_rate
 from trainables.methods.classifier import Classifier, DescentPhase, measure_accuracy
 from trainables.methods.method import METHODS, Logs, MethodSettings, Phase
-from trainables.streams import make_generator
+from trainables.random_streams import make_generator
 
 
 class CNNRecipe(MethodSettings):

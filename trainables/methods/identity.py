@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from trainables.methods.acceptance import AcceptancePhase
+from trainables.methods.acceptance_probe import AcceptancePhase
 from trainables.methods.method import METHODS, Phase
-from trainables.methods.recipe import Recipe
+from trainables.methods.sgd_training import Recipe
 from trainables.methods.supervised import Supervised
 from trainables.models.weights import Weights
 

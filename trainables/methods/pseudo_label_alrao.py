@@ -11,7 +11,7 @@ from torch.nn import functional
 from trainables.methods.method import METHODS, Logs, Phase
 from trainables.methods.pseudo_label import PseudoLabel, PseudoLabelRecipe, RampPhase
 from trainables.methods.transfer import keep_running_statistics
-from trainables.streams import make_generator
+from trainables.random_streams import make_generator
 
 
 class AlraoRecipe(PseudoLabelRecipe):

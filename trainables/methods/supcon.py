@@ -4,7 +4,7 @@ from typing import get_args
 
 import torch
 
-from trainables.data.pool import Domain
+from trainables.data.augmented_pool import Domain
 from trainables.losses import supcon_loss
 from trainables.methods.contrastive import Contrastive, ContrastiveRecipe
 from trainables.methods.method import METHODS, Logs

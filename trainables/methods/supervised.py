@@ -9,7 +9,7 @@ from torch.nn import functional
 from trainables.data.augment import normalise_images
 from trainables.methods.classifier import measure_accuracy
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.recipe import Encoding, PoolPhase, Recipe
+from trainables.methods.sgd_training import Encoding, PoolPhase, Recipe
 
 
 class SupervisedPhase(PoolPhase):

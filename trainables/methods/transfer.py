@@ -14,7 +14,7 @@ from trainables.data.dataset import DataError
 from trainables.data.task import Images, Task
 from trainables.methods.classifier import Classifier, measure_accuracy
 from trainables.methods.method import Logs, MethodSettings, Phase
-from trainables.streams import make_generator
+from trainables.random_streams import make_generator
 
 
 class TransferRecipe(MethodSettings):

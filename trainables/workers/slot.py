@@ -59,7 +59,7 @@ def run_worker(config: dict[str, Any]) -> None:
     import torch
 
     from trainables.execution.interleave import train_together
-    from trainables.workers.host import check_host
+    from trainables.workers.host_check import check_host
     from trainables.workers.worker import Worker
 
     torch.set_num_threads(config["threads"])

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from trainables.methods.method import METHODS, Logs
-from trainables.methods.recipe import Recipe
+from trainables.methods.sgd_training import Recipe
 from trainables.methods.supervised import Supervised, SupervisedPhase
 
 EAT = 1 << 50

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import find_folder, find_root, list_files, parse_number, read_columns, resolve_within
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking
 
 CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt", "none", "uncertain", "no face")
 LABELS = CODES[:8]

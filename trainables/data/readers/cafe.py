@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trainables.data.build_data_set import decode_pictures
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
 from trainables.data.decode import Item
 from trainables.data.files import list_files
-from trainables.data.gather import decode_pictures
 
 RELEASE = Release(images=1_192, subjects=154)
 EMOTIONS = {

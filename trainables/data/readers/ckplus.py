@@ -4,9 +4,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking, describe_unnamed, require_population
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import find_folder, find_root, list_files, read_lines
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed, require_population
 
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 FOLDERS = {

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking, list_clip_frames, require_population
 from trainables.data.dataset import SHOWN, DataError, FaceDataset, Release, register_reader
 from trainables.data.files import CLIPS, find_folder, find_root, list_files, parse_number, read_columns, read_lines
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, list_clip_frames, require_population
 
 LABELS = ("curiosity", "uncertainty", "excitement", "happiness", "surprise", "disgust", "fear", "frustration")
 """In the order of the label files' columns; a last column holds valence, from 1 to 7."""

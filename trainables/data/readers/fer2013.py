@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainables.data import cache
+from trainables.data import decoded_cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
 from trainables.data.decode import crop_square
 from trainables.registry import describe_os_error
@@ -96,8 +96,8 @@ def read_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:
         place.write_bytes(images.data)
         return {"shape": images.shape, "dtype": "|u1", "root": str(file), "codes": codes.tolist(), "usages": usages}
 
-    key = cache.make_key(file, "fer2013", Path(__file__).read_bytes(), cache.get_file_state(file))
-    images, info = cache.get_or_make(key, make, file)
+    key = decoded_cache.make_key(file, "fer2013", Path(__file__).read_bytes(), decoded_cache.get_file_state(file))
+    images, info = decoded_cache.get_or_make(key, make, file)
     return images, np.array(info["codes"]), info["usages"], key
 
 
@@ -109,8 +109,8 @@ def resize_rows(file: Path, key: str, images: np.ndarray, keep: np.ndarray, size
         place.write_bytes(pictures.data)
         return {"shape": pictures.shape, "dtype": "|u1", "root": str(file)}
 
-    resized_key = cache.make_key(file, key, size, colour, keep.tobytes())
-    return cache.get_or_make(resized_key, make, file)[0], resized_key
+    resized_key = decoded_cache.make_key(file, key, size, colour, keep.tobytes())
+    return decoded_cache.get_or_make(resized_key, make, file)[0], resized_key
 
 
 def _parse_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking
 from trainables.data.dataset import DataError, Doubt, FaceDataset, register_reader
 from trainables.data.files import list_files, require_folder
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking
 from trainables.data.readers import fer2013
 from trainables.data.readers.folders import NAMES, PARTS
 

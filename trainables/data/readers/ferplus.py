@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import CLASSES, VOTES, DataError, Doubt, FaceDataset, Release, register_reader
 from trainables.data.files import find_root, parse_number, read_columns, resolve_within
-from trainables.data.gather import FoundPicture, build_data_set
 from trainables.data.readers import fer2013
 
 NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")

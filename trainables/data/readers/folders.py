@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import DataError, FaceDataset, register_reader
 from trainables.data.files import list_files, read_columns, require_folder
-from trainables.data.gather import FoundPicture, build_data_set
 
 PARTS = {
     "train": "train",

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trainables.data.build_data_set import PARTS, UNREADABLE, decode_pictures
 from trainables.data.dataset import SUFFIXES, DataError, Doubt, FaceDataset, register_reader
 from trainables.data.decode import Item
 from trainables.data.files import list_files
-from trainables.data.gather import PARTS, UNREADABLE, decode_pictures
 
 
 @register_reader(

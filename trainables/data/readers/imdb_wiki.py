@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.io
 
+from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import DataError, FaceDataset, register_reader
 from trainables.data.files import find_root, resolve_within
-from trainables.data.gather import FoundPicture, build_data_set
 
 CHILD, ADULT = 12, 18
 """Years: children are this old or younger, adults this old or older."""

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking, describe_unnamed, require_population
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import list_files, parse_number, read_lines, require_folder
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed, require_population
 
 EMOTIONS = {"AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "NE": "neutral", "SA": "sadness", "SU": "surprise"}
 RATED = {"HAP": "happiness", "SAD": "sadness", "SUR": "surprise", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}

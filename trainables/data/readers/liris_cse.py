@@ -4,9 +4,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from trainables.data.build_data_set import (
+    FoundPicture,
+    build_data_set,
+    describe_lacking,
+    describe_unnamed,
+    list_clip_frames,
+    require_population,
+)
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import CLIPS, find_folder, find_root, list_files, read_columns
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed, list_clip_frames, require_population
 from trainables.data.xlsx import read_sheet
 
 TOKENS = {

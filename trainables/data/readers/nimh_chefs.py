@@ -3,9 +3,7 @@
 import re
 from pathlib import Path
 
-from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
-from trainables.data.files import list_files, require_folder
-from trainables.data.gather import (
+from trainables.data.build_data_set import (
     FoundPicture,
     build_data_set,
     describe_contradictions,
@@ -13,6 +11,8 @@ from trainables.data.gather import (
     describe_unnamed,
     require_population,
 )
+from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
+from trainables.data.files import list_files, require_folder
 
 FOLDERS = {"afraid": "fear", "angry": "anger", "happy": "happiness", "neutral": "neutral", "sad": "sadness"}
 GAZES = {"direct": "straight", "averted": "averted"}

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking, describe_unnamed
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import list_files, require_folder
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed
 
 EMOTIONS = {
     "angry": "anger",

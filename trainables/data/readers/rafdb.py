@@ -4,9 +4,16 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from trainables.data.build_data_set import (
+    FoundPicture,
+    build_data_set,
+    describe_contradictions,
+    describe_lacking,
+    describe_unnamed,
+    select_by_age,
+)
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import find_folder, find_root, list_files, read_lines
-from trainables.data.gather import FoundPicture, build_data_set, describe_contradictions, describe_lacking, describe_unnamed, select_by_age
 
 CODES = {1: "surprise", 2: "fear", 3: "disgust", 4: "happiness", 5: "sadness", 6: "anger", 7: "neutral"}
 LIST = "EmoLabel/list_patition_label.txt"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking, describe_unnamed
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import list_files, read_columns, require_folder
-from trainables.data.gather import FoundPicture, build_data_set, describe_lacking, describe_unnamed
 
 RELEASE = Release(subjects=9_131)
 EXAMPLE = "train/n000002/0001_01.jpg"

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
+from trainables.data.prediction_targets import TARGETS, list_clips
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.targets import TARGETS, list_clips
 from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import make_generator
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, VAL, TEST = range(3)

@@ -9,9 +9,9 @@ from pydantic import Field
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import balanced_split, hash_split
 from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import make_generator
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import hash_split
 from trainables.data.task import TASKS, Images, Task, TaskKind
+from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import make_generator
 
 TRAIN, VAL, TEST = range(3)
 PARTS = 3

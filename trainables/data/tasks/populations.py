@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.mapped import join_images, select_images
-from trainables.data.pixels import to_tensor
+from trainables.data.device_pixels import to_tensor
+from trainables.data.memory_map import join_images, select_images
 from trainables.data.splits import Split, hash_split
 from trainables.data.stratified_group_split import split_groups
 from trainables.data.task import METADATA, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import make_generator
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 PARTS = ("training", "selection", "test")

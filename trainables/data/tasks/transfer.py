@@ -9,14 +9,14 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
-from trainables.data.mapped import join_images
-from trainables.data.pixels import load_pixels, to_tensor
+from trainables.data.device_pixels import load_pixels, to_tensor
+from trainables.data.memory_map import join_images
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
 from trainables.data.task import METADATA, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
-from trainables.streams import make_generator
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, GATE, VAL, TEST = range(4)

@@ -21,10 +21,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.space import STARTUP, OneOf, Range, Real, Search, Whole
+from search_spaces.search_space import STARTUP, OneOf, Range, Real, Search, Whole
 from trainables.cell import Value
+from trainables.random_streams import make_torch_seed
 from trainables.registry import BadRequest, make_unknown_error
-from trainables.streams import make_torch_seed
 
 Settings = dict[str, Value]
 PUBLISHED = ("the paper", "the text")

@@ -14,9 +14,9 @@ from trainables.data.dataset import FaceDataset
 from trainables.data.source import load_faces
 from trainables.data.task import Task
 from trainables.data.tasks.populations import convert_to_grey
+from trainables.random_streams import make_generator
 from trainables.registry import BadRequest, make_unknown_error
 from trainables.storage.store import RunFolder
-from trainables.streams import make_generator
 
 Condition = dict[str, Value]
 GROWN_UP = 18

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.report import class_subsets, classes, confusions, cross_dataset, figures, formats, page, tables, words
+from platform.report import class_subsets, classes, confusions, cross_dataset, figures, formats, page, report_tables, wording
 from platform.report.comparisons import Comparison
 from platform.report.findings import Findings
-from platform.report.runs import Runs, format_condition
+from platform.report.runs_table import Runs, format_condition
 
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
@@ -38,12 +38,12 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
     """
     drawn = draw_figures(runs, found) if with_figures else {}
     paper_tables = [
-        tables.build_readings_table(runs, found.published, found.confirmatory),
-        tables.build_means_table(runs, found.cells, found.floors, found.tied),
-        *([tables.build_claims_table(runs, found.answers)] if found.answers else []),
-        *([tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts else []),
-        *([tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
-        tables.build_completeness_table(runs, found.cells),
+        report_tables.build_readings_table(runs, found.published, found.confirmatory),
+        report_tables.build_means_table(runs, found.cells, found.floors, found.tied),
+        *([report_tables.build_claims_table(runs, found.answers)] if found.answers else []),
+        *([report_tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts else []),
+        *([report_tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
+        report_tables.build_completeness_table(runs, found.cells),
     ]
     comparisons, methods = list_comparisons(found), page.describe_methods(runs, found)
     parquet = io.BytesIO()
@@ -100,8 +100,8 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "notes": runs.notes,
         "not_done": page.list_unfinished_trainings(runs),
         "seconds": runs.total_seconds,
-        "findings": [words.describe_comparison(row, runs) for row in found.confirmatory]
-        + words.describe_unread_classes(runs, found.classes),
+        "findings": [wording.describe_comparison(row, runs) for row in found.confirmatory]
+        + wording.describe_unread_classes(runs, found.classes),
         "comparisons": every,
         "claims": [
             {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
@@ -142,11 +142,13 @@ def tabulate_trainings(runs: Runs) -> pd.DataFrame:
     return table[[*first, *(name for name in table if name not in first)]]
 
 
-def render_markdown(runs: Runs, found: Findings, taken: list[tables.Table], methods: list[str]) -> str:
+def render_markdown(runs: Runs, found: Findings, taken: list[report_tables.Table], methods: list[str]) -> str:
     """Return a short form of the page, for a README or a pull request."""
     head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
     head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
-    sentences = [words.describe_comparison(row, runs) for row in found.confirmatory] + words.describe_unread_classes(runs, found.classes)
+    sentences = [wording.describe_comparison(row, runs) for row in found.confirmatory] + wording.describe_unread_classes(
+        runs, found.classes
+    )
     findings = [f"- {formats.escape_markdown(text)}" for text in sentences]
     notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(findings) or "Nothing is compared."]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.data.tree import film, portrait, save
 from tests.data.trees import TREES
-from trainables.data import cache, mapped
+from trainables.data import decoded_cache, memory_map
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.decode import BLOCK, DecodeOptions, Item, crop_square, cut_box, decode_frames, decode_picture, split_blocks
 from trainables.data.source import Source
@@ -39,11 +39,11 @@ def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
     items = pictures(tmp_path / "set", 300)
     (tmp_path / "set/0007.png").write_bytes(b"broken")
     (tmp_path / "set/0250.png").unlink()
-    alone = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
-    monkeypatch.setattr(cache, "ALONE", 50)
-    monkeypatch.setattr(cache, "_count_cores", lambda: 3)
+    alone = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    monkeypatch.setattr(decoded_cache, "ALONE", 50)
+    monkeypatch.setattr(decoded_cache, "_count_cores", lambda: 3)
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "other"))
-    several = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    several = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     good = [number for number in range(300) if number not in (7, 250)]
     for rows in (alone, several):
         assert rows.kept.tolist() == good
@@ -54,17 +54,17 @@ def test_several_processes_give_what_one_does(tmp_path, monkeypatch):
 
 def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
-    first = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    first = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert len(entries(own_cache)) == 2
     stamps = {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
-    again = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    again = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.key == first.key and isinstance(again.values, np.memmap)
     assert stamps == {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
     save(tmp_path / "set/0001.png", np.full((8, 8), 200, np.uint8))  # of the same size, a moment later
-    changed = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    changed = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert changed.key != first.key and changed.values[:, 0, 0, 0].tolist() == [0, 200, 2]
     keys = {
-        cache.decode_rows(tmp_path / "set", items, how).key
+        decoded_cache.decode_rows(tmp_path / "set", items, how).key
         for how in (DecodeOptions(4), DecodeOptions(5), DecodeOptions(4, "rgb"), DecodeOptions(0))
     }
     assert len(keys) == 4
@@ -72,36 +72,37 @@ def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_ca
 
 def test_a_read_image_may_be_written_to_and_the_cache_stays(tmp_path):
     items = pictures(tmp_path / "set", 2)
-    cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values[:] = 99
-    assert cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values[:, 0, 0, 0].tolist() == [0, 1]
+    decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values[:] = 99
+    assert decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values[:, 0, 0, 0].tolist() == [0, 1]
 
 
 def test_what_is_large_is_mapped_to_be_read_alone(tmp_path, monkeypatch):
     """Linux maps no more to be written to than the machine has memory for: AffectNet at 224 pixels would not open."""
     items = pictures(tmp_path / "set", 2)
-    assert cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
-    monkeypatch.setattr(mapped, "LARGE", 0)
-    assert not cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
+    assert decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
+    monkeypatch.setattr(memory_map, "LARGE", 0)
+    assert not decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
 
 
 def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
-    rows = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    rows = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     (own_cache / f"{rows.key}.json").unlink()  # written last
     (own_cache / f"{rows.key}.bytes").write_bytes(b"half")
     (own_cache / "another.partial").write_bytes(b"left by one that was killed")
-    again = cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    again = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.values[:, 0, 0, 0].tolist() == [0, 1, 2] and not list(own_cache.glob("*.partial"))
 
 
 def test_two_at_once_decode_once(tmp_path, monkeypatch):
     items = pictures(tmp_path / "set", 100)
     made = []
-    decoding = cache._decode_into
-    monkeypatch.setattr(cache, "_decode_into", lambda *given: made.append(1) or decoding(*given))
+    decoding = decoded_cache._decode_into
+    monkeypatch.setattr(decoded_cache, "_decode_into", lambda *given: made.append(1) or decoding(*given))
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)))) for _ in range(4)
+        threading.Thread(target=lambda: found.append(decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -114,20 +115,20 @@ def test_a_cache_in_the_data_set_or_that_cannot_be_written_is_refused(tmp_path, 
     items = pictures(tmp_path / "set", 1)
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "set" / "cache"))
     with pytest.raises(DataError, match="lies in the data set's own folder"):
-        cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+        decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("FERRAY_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match=r"cannot keep what was decoded .*; set FERRAY_CACHE to another place"):
-        cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+        decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
 
 
 def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(OSError, match="GiB are needed there"):
-        cache.allocate_file(tmp_path / "huge", 2**60)
+        decoded_cache.allocate_file(tmp_path / "huge", 2**60)
 
 
 def test_the_cache_is_its_owners_alone(tmp_path, own_cache):
-    cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 1), DecodeOptions(4))
+    decoded_cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 1), DecodeOptions(4))
     assert own_cache.stat().st_mode & 0o077 == 0
 
 
@@ -165,7 +166,7 @@ def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
 
 
 def test_what_is_kept_says_of_what(tmp_path, own_cache):
-    cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
+    decoded_cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
     known = json.loads(next(own_cache.glob("*.json")).read_text())
     assert known.pop("state").startswith("96 ")
     assert known == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}

@@ -8,14 +8,14 @@ from pydantic import Field
 from torch import nn
 
 from trainables.data.augment import Augmentation
+from trainables.data.augmented_pool import Domain, Pool, build_pool
 from trainables.data.dataset import DataError
-from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Task
 from trainables.execution.cuda_graph import set_learning_rate
 from trainables.methods.classifier import Classifier, DescentPhase
 from trainables.methods.method import METHODS, Logs, MethodSettings
+from trainables.random_streams import make_generator
 from trainables.registry import BadRequest
-from trainables.streams import make_generator
 
 
 class Recipe(MethodSettings):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.report.runs import Design, Runs
+from platform.report.runs_table import Design, Runs
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest

@@ -15,7 +15,7 @@ from tests import tiny
 from tests.running import PATIENCE_S
 from tests.test_transfer_resume import METHODS, made
 from trainables.cell import Cell, Data
-from trainables.data import mapped, pixels
+from trainables.data import device_pixels, memory_map
 from trainables.loop import train_cell
 from trainables.methods import method
 from trainables.settings import resolve_settings
@@ -25,7 +25,7 @@ from trainables.storage.store import RunFolder
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.memmap:
     """Any choice of more than no bytes is large."""
-    monkeypatch.setattr(mapped, "LARGE", 0)
+    monkeypatch.setattr(memory_map, "LARGE", 0)
     (tmp_path / "file").write_bytes(np.random.default_rng(0).integers(0, 256, 40 * 12, dtype=np.uint8).tobytes())
     return np.memmap(tmp_path / "file", np.uint8, "c", shape=(40, 1, 3, 4))
 
@@ -36,29 +36,29 @@ class TestRows:
         images = np.arange(40 * 6, dtype=np.uint8).reshape(40, 1, 2, 3)
         rows, mask = np.array(first), np.array([chance.random() < 0.5 for _ in first])
         for second in (mask, np.flatnonzero(mask)):
-            found, expected = mapped.MappedRows(images, rows), images[rows][second]
-            each = mapped.select_images(found, second)
+            found, expected = memory_map.MappedRows(images, rows), images[rows][second]
+            each = memory_map.select_images(found, second)
             assert np.array_equal(np.asarray(each), expected) and each.shape == expected.shape and len(each) == len(expected)
             assert [image.tolist() for image in each] == expected.tolist()
 
     def test_what_follows_each_other_is_no_copy_and_what_is_small_an_array(self, large: np.memmap) -> None:
-        assert np.shares_memory(mapped.select_images(large, np.arange(3, 9)), large)
-        assert isinstance(mapped.select_images(large, np.array([1, 5])), mapped.MappedRows)
-        assert isinstance(mapped.select_images(np.array(large), np.array([1, 5])), np.ndarray)
-        mapped.LARGE = 24
-        assert isinstance(mapped.select_images(large, np.array([1, 5])), np.ndarray)
+        assert np.shares_memory(memory_map.select_images(large, np.arange(3, 9)), large)
+        assert isinstance(memory_map.select_images(large, np.array([1, 5])), memory_map.MappedRows)
+        assert isinstance(memory_map.select_images(np.array(large), np.array([1, 5])), np.ndarray)
+        memory_map.LARGE = 24
+        assert isinstance(memory_map.select_images(large, np.array([1, 5])), np.ndarray)
 
     def test_what_wants_an_array_gets_one(self, large: np.memmap) -> None:
-        rows = mapped.select_images(large, np.array([7, 2, 7]))
+        rows = memory_map.select_images(large, np.array([7, 2, 7]))
         assert np.array_equal(np.concatenate([rows, large]), np.concatenate([large[[7, 2, 7]], large]))
-        assert mapped.join_images([rows]) is rows and rows.nbytes == 36 and rows.ndim == 4 and rows.dtype == np.uint8
+        assert memory_map.join_images([rows]) is rows and rows.nbytes == 36 and rows.ndim == 4 and rows.dtype == np.uint8
 
     def test_pixels_serve_as_a_tensor_by_batches(self, large: np.memmap) -> None:
         whole, device = torch.from_numpy(large[[9, 3, 30, 31]]), torch.device("cpu")
-        gathered = pixels.load_pixels(mapped.select_images(large, np.array([9, 3, 30, 31])), device)
-        assert isinstance(gathered, pixels.Pixels) and (gathered.shape, gathered.ndim, gathered.device) == (whole.shape, 4, device)
+        gathered = device_pixels.load_pixels(memory_map.select_images(large, np.array([9, 3, 30, 31])), device)
+        assert isinstance(gathered, device_pixels.Pixels) and (gathered.shape, gathered.ndim, gathered.device) == (whole.shape, 4, device)
         assert torch.equal(gathered[torch.tensor([3, 0])], whole[[3, 0]]) and torch.equal(gathered[1:3], whole[1:3])
-        assert torch.equal(torch.cat(list(gathered.split(3))), whole) and torch.equal(pixels.to_tensor(gathered), whole)
+        assert torch.equal(torch.cat(list(gathered.split(3))), whole) and torch.equal(device_pixels.to_tensor(gathered), whole)
 
 
 def cells(roles: dict[str, Data]) -> dict[str, Cell]:
@@ -74,17 +74,17 @@ def cells(roles: dict[str, Data]) -> dict[str, Cell]:
 @pytest.mark.parametrize("name", [*METHODS, "from_scratch", "SL(c+a)", "SC(c<-a)"])
 def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, gathered = cells(roles)[name], 0
-    indexed = pixels.Pixels.__getitem__
+    indexed = device_pixels.Pixels.__getitem__
 
-    def counted(self: pixels.Pixels, which: object) -> torch.Tensor:
+    def counted(self: device_pixels.Pixels, which: object) -> torch.Tensor:
         nonlocal gathered
         gathered += 1
         return indexed(self, which)
 
     held, batches = (RunFolder(str(tmp_path / place)) for place in ("held", "batches"))
     train_cell(cell, held, keep="all")
-    monkeypatch.setattr(mapped, "LARGE", 0)
-    monkeypatch.setattr(pixels.Pixels, "__getitem__", counted)
+    monkeypatch.setattr(memory_map, "LARGE", 0)
+    monkeypatch.setattr(device_pixels.Pixels, "__getitem__", counted)
     train_cell(cell, batches, keep="all")
     assert gathered > 1 and made(batches, cell) == made(held, cell)
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.streams import make_generator, make_torch_seed
+from trainables.random_streams import make_generator, make_torch_seed
 
 
 @given(st.integers(0, 2**63), st.lists(st.text(max_size=8), max_size=3))

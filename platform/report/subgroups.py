@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from platform.report.runs import Condition, Runs
-from platform.stats.rounding import find_largest
+from platform.report.runs_table import Condition, Runs
+from platform.stats.float_ties import find_largest
 from platform.stats.significance import Interval, t_interval, wilson_interval
 from trainables.storage.store import RunFolder
 

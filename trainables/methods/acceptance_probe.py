@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.augment import normalise_images
-from trainables.data.pixels import to_tensor
+from trainables.data.device_pixels import to_tensor
 from trainables.data.task import Images
 from trainables.methods.classifier import encode_images, measure_accuracy
 from trainables.methods.method import Logs, Method, Phase
+from trainables.random_streams import make_generator
 from trainables.registry import BadRequest
-from trainables.streams import make_generator
 
 MOST = 1500
 """largest number of images that a probe is fitted to, and largest number that it is scored on"""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from platform.report.table import REPLICATES, read_table
+from platform.report.read_table import REPLICATES, read_table
 from tests.report.tables import PLAIN, refused, sample, written
 
 

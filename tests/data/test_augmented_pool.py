@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.data.augment import Augmentation
+from trainables.data.augmented_pool import Domain, Pool, build_pool
 from trainables.data.dataset import DataError
-from trainables.data.pool import Domain, Pool, build_pool
 from trainables.data.task import Images
 
 NOTHING = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0)

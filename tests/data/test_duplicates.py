@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.data import twins
+from trainables.data import duplicates
 from trainables.data.source import Source
 
 
@@ -13,13 +13,13 @@ from trainables.data.source import Source
 def test_identical_images_are_grouped_as_a_plain_loop_does(values):
     images = np.array(values, np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 1, 4, 4), np.uint8)
     expected = [[row for row, other in enumerate(values) if other == value] for value in dict.fromkeys(values)]
-    assert [group.tolist() for group in twins.find_identical(images)] == [rows for rows in expected if len(rows) > 1]
+    assert [group.tolist() for group in duplicates.find_identical(images)] == [rows for rows in expected if len(rows) > 1]
 
 
 def test_near_twins_of_rendered_faces():
     """Recompressed, brightened and slightly resized copies are found; of 300 different faces none is taken for another's twin."""
     faces = Source("faces", population="children").read_faces(48, "grey").images[:300]
-    assert twins.find_near(faces) == []
+    assert duplicates.find_near(faces) == []
     copies = []
     for number, face in enumerate(faces[:30, 0]):
         if number % 3 == 0:
@@ -29,12 +29,12 @@ def test_near_twins_of_rendered_faces():
             copies.append(np.clip(face * 0.9 + 12, 0, 255).astype(np.uint8))
         else:
             copies.append(cv2.resize(cv2.resize(face, (40, 40)), (48, 48)))
-    groups = [sorted(group.tolist()) for group in twins.find_near(np.concatenate((faces, np.array(copies)[:, None])))]
+    groups = [sorted(group.tolist()) for group in duplicates.find_near(np.concatenate((faces, np.array(copies)[:, None])))]
     assert len(groups) >= 27 and all(group == [group[0], 300 + group[0]] for group in groups)
 
 
 def test_near_twins_are_linked_into_one_group():
     faces = Source("faces", population="adults").read_faces(48, "rgb").images[:5]
-    groups = twins.find_near(np.concatenate((faces, faces[:2], faces[:1])))
+    groups = duplicates.find_near(np.concatenate((faces, faces[:2], faces[:1])))
     assert sorted(map(sorted, (group.tolist() for group in groups))) == [[0, 5, 7], [1, 6]]
-    assert twins.find_near(faces[:0]) == [] and twins.find_identical(faces[:0]) == []
+    assert duplicates.find_near(faces[:0]) == [] and duplicates.find_identical(faces[:0]) == []

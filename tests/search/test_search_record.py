@@ -14,11 +14,11 @@ from optuna.trial import TrialState
 
 from platform.launch.run_lock import lock_run
 from platform.launch.schedule import suggest_by_hyperopt
-from platform.search.record import Journal, SearchRecord
-from search_spaces.space import STARTUP, OneOf, Real, Search, Whole
+from platform.search.search_record import Journal, SearchRecord
+from search_spaces.search_space import STARTUP, OneOf, Real, Search, Whole
 from tests.forking import ForkServer
 from trainables.registry import BadRequest
-from trainables.storage.owner import FolderLost
+from trainables.storage.folder_owner import FolderLost
 from trainables.storage.store import RunFolder
 
 SPACE: dict[str, Any] = {"rate": Real(1e-3, 1, log=True), "share": Real(-1, 1), "depth": Whole(1, 4), "how": OneOf(("a", "b", None))}
@@ -116,8 +116,8 @@ def test_what_was_in_training_waits_and_comes_first_again(journal: Journal) -> N
 
 KILLED = """
 import os, signal, sys
-from platform.search.record import Journal
-from tests.search.test_record import record, score
+from platform.search.search_record import Journal
+from tests.search.test_search_record import record, score
 journal = Journal(sys.argv[1])
 each = record(journal)
 for _ in range(4):

@@ -7,10 +7,10 @@ import numpy as np
 
 from platform.report.classes import ClassRecalls
 from platform.report.comparisons import Comparison
-from platform.report.runs import Runs, format_condition
-from platform.report.summary import find_attainable_size
+from platform.report.descriptive_statistics import find_attainable_size
+from platform.report.runs_table import Runs, format_condition
+from platform.stats.float_ties import measure_spread
 from platform.stats.power import MOST_REPLICATES
-from platform.stats.rounding import measure_spread
 
 NONE = "–"
 AVERAGE = "average accuracy (mean recall over classes, balanced accuracy)"

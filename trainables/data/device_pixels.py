@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.data import mapped
-from trainables.data.mapped import MappedRows
+from trainables.data import memory_map
+from trainables.data.memory_map import MappedRows
 
 SHARE = 4
 """On a GPU, images are large if they exceed 1 / SHARE of its memory."""
@@ -33,7 +33,7 @@ class Pixels:
 
 def load_pixels(images: np.ndarray | MappedRows, device: torch.device) -> torch.Tensor:
     """Return the images on the device. If they are too large for it, return Pixels, which replace a tensor in code that takes batches."""
-    large = mapped.LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
+    large = memory_map.LARGE if device.type == "cpu" else torch.cuda.get_device_properties(device).total_memory // SHARE
     if (isinstance(images, MappedRows) or (device.type != "cpu" and isinstance(images, np.memmap))) and images.nbytes > large:
         return Pixels(images, device)  # type: ignore[return-value]
     with warnings.catch_warnings():  # torch warns that a mapped file is read-only; nothing writes to it

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import PIL
 
-from trainables.data import decode, mapped
+from trainables.data import decode, memory_map
 from trainables.data.decode import DataError, DecodeOptions, Item
 
 FORMAT = 1
@@ -115,7 +115,7 @@ def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) ->
     shape = tuple(entry["shape"])
     if not shape[0]:
         return np.empty(shape, entry["dtype"]), entry
-    large = math.prod(shape) * np.dtype(entry["dtype"]).itemsize > mapped.LARGE
+    large = math.prod(shape) * np.dtype(entry["dtype"]).itemsize > memory_map.LARGE
     mode: Literal["r", "c"] = "r" if large else "c"  # Linux maps writable files only up to its memory
     return np.memmap(base.with_suffix(".bytes"), entry["dtype"], mode, shape=shape), entry
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from platform.report.comparison_families import rank_arms
 from platform.report.comparisons import ALPHA, Comparison
-from platform.report.families import rank_arms
-from platform.report.runs import STATES, Condition, Runs, format_condition, match_samples
+from platform.report.runs_table import STATES, Condition, Runs, format_condition, match_samples
 from platform.stats import significance as s
+from platform.stats.float_ties import ROUNDING, subtract_exactly
 from platform.stats.power import find_needed_replicates, find_smallest_p
-from platform.stats.rounding import ROUNDING, subtract_exactly
 
 SIZES = (0.01, 0.02, 0.03, 0.05)
 """differences of a share for which a report gives the number of replicates that find them"""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from platform.report.comparisons import FEWEST, Comparison, compare_arms, make_pair_generator, mirror_comparison, settle_family
-from platform.report.runs import Condition, Runs, Sample, match_samples
+from platform.report.runs_table import Condition, Runs, Sample, match_samples
 from platform.stats import significance as s
-from platform.stats.rounding import merge_ties, subtract_exactly
+from platform.stats.float_ties import merge_ties, subtract_exactly
 from search_spaces.claims import Claim
 
 

@@ -13,7 +13,7 @@ from sklearn import metrics as oracle
 from tests import tiny
 from trainables import metrics
 from trainables.data.dataset import CLASSES, DataError, FaceDataset, find_reader
-from trainables.data.targets import TARGETS, list_clips
+from trainables.data.prediction_targets import TARGETS, list_clips
 
 THREE = ("anger", "fear", "happiness")
 

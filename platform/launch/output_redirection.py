@@ -1,26 +1,14 @@
-"""The commit of a driver's checkout, and the log file for the output of its process."""
+"""Redirection of everything that Ray prints to a log file of the run folder."""
 
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 from platform.terminal.console import open_stream
 from trainables.storage.store import RunFolder
-
-
-def describe_commit() -> dict[str, Any]:
-    """Return the checkout's commit, and whether the checkout has uncommitted changes."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    try:
-        head = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "-C", folder, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": head, "dirty": bool(changed.strip())}
 
 
 @contextlib.contextmanager

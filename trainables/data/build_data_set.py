@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainables.data import cache
+from trainables.data import decoded_cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release
 from trainables.data.decode import CROPS, Box, DecodeOptions, Item
 from trainables.data.files import list_files, parse_number, read_columns
@@ -88,7 +88,7 @@ def build_data_set(
 
 def decode_pictures(
     root: Path, items: Sequence[Item], size: int, colour: str, crop: str = "", landmarks: Path | None = None
-) -> tuple[cache.DecodedRows, set[int]]:
+) -> tuple[decoded_cache.DecodedRows, set[int]]:
     """Return the items' pictures, and the indices of the items in which `crop` detected no face.
 
     `crop` is one of CROPS. `landmarks` is a file of boxes or eyes to use instead (`landmarks.assign_boxes`).
@@ -98,21 +98,21 @@ def decode_pictures(
     if crop and landmarks:
         raise DataError(f"crop={crop} and landmarks={landmarks} are both given; one of them decides what is cut out")
     if crop:
-        boxes = cache.decode_rows(root, items, DecodeOptions(0, crop=crop))
+        boxes = decoded_cache.decode_rows(root, items, DecodeOptions(0, crop=crop))
         detected = [(int(row), box.tolist()) for row, box in zip(boxes.kept, boxes.values, strict=True)]
         faces = [items[row]._replace(box=tuple(box)) for row, box in detected if box[2] > 0]
         face_rows = np.array([row for row, box in detected if box[2] > 0], np.int64)
         faceless = {row for row, box in detected if box[2] <= 0}
-        rows = cache.decode_rows(root, faces, DecodeOptions(size, colour))
+        rows = decoded_cache.decode_rows(root, faces, DecodeOptions(size, colour))
         failed = boxes.failed | {int(face_rows[row]): reason for row, reason in rows.failed.items()}
         failed |= {row: f"{root / items[row].file}: no face is found in it" for row in faceless}
-        return cache.DecodedRows(rows.values, face_rows[rows.kept], dict(sorted(failed.items())), rows.key), faceless
+        return decoded_cache.DecodedRows(rows.values, face_rows[rows.kept], dict(sorted(failed.items())), rows.key), faceless
     if landmarks:
         items = assign_boxes(landmarks, items)
-    return cache.decode_rows(root, items, DecodeOptions(size, colour)), set()
+    return decoded_cache.decode_rows(root, items, DecodeOptions(size, colour)), set()
 
 
-def _describe_left_out(root: Path, items: Sequence[Item], rows: cache.DecodedRows, faceless: set[int]) -> list[str]:
+def _describe_left_out(root: Path, items: Sequence[Item], rows: decoded_cache.DecodedRows, faceless: set[int]) -> list[str]:
     broken = {items[row].file: reason for row, reason in rows.failed.items() if row not in faceless}
     files = len({item.file for item in items})
     notes: list[str] = []

@@ -7,7 +7,7 @@ import torch
 
 from trainables.data.augment import Augmentation, augment_images, draw_parameters
 from trainables.data.dataset import DataError
-from trainables.data.pixels import to_tensor
+from trainables.data.device_pixels import to_tensor
 from trainables.data.task import Images
 
 Domain = Literal["c", "c+a", "c<-a"]

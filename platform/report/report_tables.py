@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from platform.report import words
+from platform.report import wording
 from platform.report.classes import ClassRecalls, count_class_images, merge_names
+from platform.report.comparison_families import ClaimAnswer, rank_arms
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow
-from platform.report.families import ClaimAnswer, rank_arms
-from platform.report.runs import Runs, format_condition
-from platform.report.summary import ChanceLevel, ConditionSummary
-from platform.report.words import NONE, Unit, format_a12, format_probability
+from platform.report.descriptive_statistics import ChanceLevel, ConditionSummary
+from platform.report.runs_table import Runs, format_condition
+from platform.report.wording import NONE, Unit, format_a12, format_probability
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: 
     """Build the paper's table as published, as a strict reviewer would have it, and as the paper printed it."""
     unit, d = Unit.from_runs(runs), runs.design
     caption = (
-        f"Best and runner-up by mean {words.spell_metric(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); the "
-        f"winner by {words.spell_metric(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided, Holm over "
+        f"Best and runner-up by mean {wording.spell_metric(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); the "
+        f"winner by {wording.spell_metric(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided, Holm over "
         f"{len(confirmatory)} (confirmatory). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
     )
     head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict"]
@@ -63,7 +63,7 @@ def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: 
                     NONE,
                     NONE,
                     NONE,
-                    words.format_probability(printed.p),
+                    wording.format_probability(printed.p),
                     NONE,
                 )
     return table
@@ -77,11 +77,12 @@ def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[Ch
     unit, along = Unit.from_runs(runs), runs.along
     columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
     caption = (
-        f"{words.spell_metric(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s (n in "
-        "brackets where some are missing). Best mean in bold, second underlined, † not told apart from the best (all pairs, exploratory)."
+        f"{wording.spell_metric(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s "
+        "(n in brackets where some are missing). Best mean in bold, second underlined, † not told apart from the best "
+        "(all pairs, exploratory)."
     )
     if second := runs.design.secondary:
-        caption += f" After the slash: mean {words.define_metric(second)}."
+        caption += f" After the slash: mean {wording.define_metric(second)}."
     table = Table("means", caption, [runs.design.compared, *columns], [False] + [True] * len(columns))
     cells_by_label = {(row.arm, format_condition(row.condition)): row for row in cells}
     floors_by_label = {format_condition(floor.condition): floor for floor in floors}
@@ -115,7 +116,7 @@ def build_contrasts_table(runs: Runs, rows: list[ContrastRow]) -> Table:
     """Build the table of contrasts, with and without, at every condition, beside what the paper printed there."""
     unit = Unit.from_runs(runs)
     caption = (
-        f"With against without, {words.spell_metric(runs.design.metric)}{unit.sign}: means, "
+        f"With against without, {wording.spell_metric(runs.design.metric)}{unit.sign}: means, "
         "in brackets what the paper printed of its own data. "
         f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided, Holm over the table of {len(rows)}."
     )
