@@ -34,7 +34,7 @@ SHORT = {"epochs": 1, "per_class": 8, "probe_epochs": 1, "precision": "fp32"}
 NOTHING = '''
 
 
-def training(cell, folder, report=lambda row: True, context=None, *given, **options):  # type: ignore[no-redef]
+def iterate_training(cell, folder, report=lambda row: True, context=None, *given, **options):  # type: ignore[no-redef]
     """Writes what one training wrote, under another key."""
     import json
     from pathlib import Path
@@ -69,7 +69,9 @@ def main(cells: Annotated[list[int] | None, typer.Argument(help="how many, one r
         train_cell(cell, real)
         (copy / "trainables" / "finished.json").write_text(json.dumps(real.get_result(cell.key)))
         (copy / "trainables" / "finished.npz").write_bytes(real.get("cells", cell.key, "predictions.npz") or b"")
-        with open(copy / "trainables" / "loop.py", "a") as file:
+        loop = copy / "trainables" / "loop.py"
+        assert "def iterate_training(" in loop.read_text(), "what is replaced has another name"
+        with loop.open("a") as file:
             file.write(NOTHING)
         for number in cells or [100, 1000, 10_000]:
             figures[str(number)] = found = measure(copy, f"{scratch}/{number}", number, slots)

@@ -1,6 +1,6 @@
 """The training loop against the bare step: what data, logging, checkpoints and checks cost.
 
-.venv/bin/python -m benchmarks.loop trains cells with trainables.loop.train and, between its steps, makes the same steps bare: same
+.venv/bin/python -m benchmarks.loop trains cells with trainables.loop.train_cell and, between its steps, makes the same steps bare: same
 network, batch, precision, memory format and optimiser; a random normalised batch; forward, loss, backward, step. One thread, medians
 over rounds. `loop` is a step of the loop, from one to the next; `whole` is a step's share of the epochs with all that is between
 them (crafting, validation, rows): validation is work that the bare step does not have. Augmentation is timed by itself.

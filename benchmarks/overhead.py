@@ -76,7 +76,7 @@ def run_warm(schedule: Any, cells: list[Any], folder: Any) -> list[tuple[float, 
         if event["kind"] == "done":
             ends.append((event["time"], event["key"]))
 
-    schedule.run(cells, folder, listen, slots=SLOTS)
+    schedule.run_cells(cells, folder, listen, slots=SLOTS)
     if len(ends) < len(cells):
         raise SystemExit(f"{len(cells) - len(ends)} of the warm cells failed: {folder.uri}")
     return ends

@@ -117,3 +117,12 @@ def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path)
     done = subprocess.run(command, cwd=ROOT, env=os.environ | old, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert AutotuneResult.from_json(json.loads(done.stdout.splitlines()[-1])).execution.precision == "fp32"
+
+
+def test_a_run_folder_from_before_keeps_its_execution_configuration(tmp_path: Path) -> None:
+    """Before 0.1.0 it lay in another folder, under another key: cells that are left must be trained as the finished ones were."""
+    folder, choice = RunFolder(str(tmp_path)), AutotuneResult(ExecutionConfig("bf16"))
+    content = choice.to_json()
+    folder.put_json({"device": "a cpu", "arithmetic": content.pop("execution"), **content}, "arithmetic", "a-cpu.json")
+    stored = folder.get_choice("a cpu")
+    assert stored is not None and AutotuneResult.from_json(stored) == choice

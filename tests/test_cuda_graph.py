@@ -100,3 +100,19 @@ def test_a_replay_that_is_another_step_is_refused(kind: type[Replayed], off: str
     assert recorded.plain and again == losses
     assert all(torch.equal(same[name], state[name]) for name in state)
     assert f"not recorded, and slower for it: RuntimeError: replayed, the step is off by {off} of its length" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_resumed_optimiser_gets_a_learning_rate_on_the_gpu() -> None:
+    """A checkpoint is read on the CPU, and `load_state_dict` leaves the learning rate there: a graph would capture it as a constant."""
+    model = nn.Linear(4, 3).cuda()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    step = CUDAGraphStep(lambda *_: {}, model, optimizer)
+    set_learning_rate(optimizer, 0.1, step)
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = group["lr"].cpu()
+    optimizer.load_state_dict(state)
+    set_learning_rate(optimizer, 0.05, step)
+    assert all(group["lr"].device.type == "cuda" and float(group["lr"]) == pytest.approx(0.05) for group in optimizer.param_groups)

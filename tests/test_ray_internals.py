@@ -1,6 +1,7 @@
 """Ray's private parts: this Ray has those that are used, and a grid does without all of them, to the same numbers."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.ordeal import CLOCK
+from tests.running import wait_for
 from trainables.storage.store import RunFolder
 from trainables.workers import ray_internals
 
@@ -60,3 +62,25 @@ def test_a_grid_without_private_parts_has_the_same_numbers(tmp_path: Path) -> No
     without_them, said = train("without", **{ray_internals.PUBLIC_ONLY: "1"})
     assert said.count("this Ray lacks") == 1 and "TrainController" in said
     assert without_them == with_them and len(with_them) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_ctrl_c_ends_a_grid_without_private_parts(tmp_path: Path) -> None:
+    """Its workers' runs cannot be cancelled: they are abandoned, with the usual last line."""
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "", ray_internals.PUBLIC_ONLY: "1"}
+    words = ["-m", "platform.grid", *GRID, "--set", "epochs=2000", "--runs", str(tmp_path)]
+    folder = RunFolder(str(tmp_path / "adults_as_augmentation-pocket"))
+    with open(tmp_path / "said", "w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            cwd=ROOT,
+            env=environment,
+            stderr=said,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a test in the background ignores it
+        )
+        wait_for(lambda: any(folder.get_history(cell.key) for cell in folder.get_cells()) or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        code = process.wait()
+        said.seek(0)
+        assert code == 130 and said.read().strip().splitlines()[-1].startswith("stopped; the same command again goes on")

@@ -14,12 +14,15 @@ from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
 
 SCALES = ("pocket", "paper")
-OPTIONS = ("scale", "only", "seeds", "use", "data", "runs", "slots", "gpu", "pack", "keep", "trials", "fresh", "searcher")
+GRID_OPTIONS = ("scale", "only", "seeds", "use", "data", "runs", "slots", "gpu", "pack", "keep")
+SEARCH_OPTIONS = ("scale", "only", "trials", "seeds", "fresh", "searcher", "data", "runs", "slots", "gpu")
 """options that a user may take for settings"""
 
 
-def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, settings: list[str]) -> Study:
-    """Return the study of this name at this scale with the values of --only, --seeds and --set applied."""
+def narrow_study(
+    name: str, scale: str, only: list[str], seeds: int | None, settings: list[str], options: tuple[str, ...] = GRID_OPTIONS
+) -> Study:
+    """Return the study of this name at this scale with --only, --seeds and --set applied. `options` are those of the command."""
     if scale not in SCALES:
         raise make_unknown_error("scale", scale, SCALES)
     if settings and "=" not in settings[-1] and name not in STUDIES.import_all():
@@ -35,7 +38,7 @@ def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, sett
             raise BadRequest(f"{error}{_describe_other_scale(name, scale, axis)}") from None
     for option in settings:
         key, value = _parse_pair("--set", option, "KEY=VALUE")
-        if key in OPTIONS:
+        if key in options and key not in study.axes:
             raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
         study = study.with_setting(key, yaml.safe_load(value))
     return study

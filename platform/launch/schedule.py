@@ -202,6 +202,10 @@ def run_suggestions(ask: Ask, tell: Callable[[str], None], trials: int, each: in
     _serve_cells(lambda most: (trials * each, work), trials * each, folder, listen, **how)
 
 
+_warned = threading.Event()
+"""Set once the user knows which private parts Ray lacks."""
+
+
 def _serve_cells(
     plan: Callable[[int], tuple[int, Plan]],
     cells: int,
@@ -253,7 +257,8 @@ def _serve_cells(
 
     pool_slots = slot_count if slots or limits else usable  # every machine that joins gets workers
     pool = WorkerPool(pool_slots, gpu_share, config, dispatcher, scratch, say, crowded=bool(slots))
-    if ray_internals.missing:
+    if ray_internals.missing and not _warned.is_set():
+        _warned.set()
         names = ", ".join(ray_internals.missing)
         say(f"this Ray lacks {names}: a grid starts some seconds later, and the death of a daemon may be noticed a minute later")
     fatal: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from platform.launch.cluster import Fatal, must_abandon_ray  # before Ray: it sets variables that Ray reads at import
+from platform.launch.cluster import Fatal, must_abandon_ray, stuck  # before Ray: it sets variables that Ray reads at import
 
 # isort: split
 import ray
@@ -69,9 +69,13 @@ class MachineWorkers:
     thread: threading.Thread | None = None
     trainer: Any = None
 
+    @property
+    def can_cancel(self) -> bool:
+        return bool(self.trainer and self.trainer.controller)
+
     def cancel_run(self) -> None:
         """End a run that would wait for ever for a lost machine: its `fit` raises."""
-        if self.trainer and self.trainer.controller:
+        if self.can_cancel:
             ray.kill(self.trainer.controller)
 
 
@@ -160,6 +164,8 @@ class WorkerPool:
             for workers in runs:
                 if workers.thread and workers.thread.is_alive() and not must_abandon_ray():
                     workers.cancel_run()
+        if any(workers.thread and workers.thread.is_alive() and not workers.can_cancel for workers in runs):
+            stuck.set()  # without Ray's private parts a run that still waits can only be abandoned
 
     def _count_room(self, resources: Resources) -> int:
         if self.gpu_share:

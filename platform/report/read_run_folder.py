@@ -125,7 +125,8 @@ def list_flags(runs: Runs) -> list[Flag]:
     return [Flag(kind, cells) for kind, cells in sorted(kinds.items())]
 
 
-ORIGIN_NAMES = {"dirty": "uncommitted changes", "world_size": "workers"}
+ORIGIN_NAMES: dict[str, str] = {"dirty": "uncommitted changes", "world_size": "workers", "arithmetic": "execution"}
+"""what a page calls a field of provenance; the last is that of results before 0.1.0"""
 
 
 def list_origins(runs: Runs) -> list[Origin]:
@@ -134,14 +135,14 @@ def list_origins(runs: Runs) -> list[Origin]:
     for result in filter(None, runs.results or []):
         provenance = dict(result["provenance"])
         packages = {f"package {name}": version for name, version in provenance.pop("packages", {}).items()}
-        for fact, value in (provenance | packages).items():
+        for fact, value in {**provenance, **packages}.items():
             text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
-            counts.setdefault(fact, Counter())[text] += 1
+            counts.setdefault(ORIGIN_NAMES.get(fact, fact), Counter())[text] += 1
     return [
         Origin(
-            ORIGIN_NAMES.get(fact, fact),
+            fact,
             dict(values.most_common()),
-            (len(values) > 1 and fact != "host") or (fact == "dirty" and "yes" in values),
+            (len(values) > 1 and fact != "host") or (fact == ORIGIN_NAMES["dirty"] and "yes" in values),
         )
         for fact, values in counts.items()
     ]

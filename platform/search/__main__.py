@@ -36,13 +36,13 @@ def main(
     """Search. The same command again resumes it, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
-        from platform.cli.study_options import narrow_study, read_roles
+        from platform.cli.study_options import SEARCH_OPTIONS, narrow_study, read_roles
         from platform.search.run import search_study
         from search_spaces.study import STUDIES
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder
 
-        narrowed = narrow_study(space, scale, only or [], None, set_ or [])
+        narrowed = narrow_study(space, scale, only or [], None, set_ or [], SEARCH_OPTIONS)
         if narrowed.search is None:
             searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").search]
             raise BadRequest(f"{narrowed.name} defines no search; these studies do: {', '.join(searchable) or 'none'}")

@@ -58,8 +58,8 @@ class FaceDataset:
     """
 
     images: np.ndarray
-    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many rows of a large mapped file may be `mapped.MappedRows`, which are
-    used like an array"""
+    """uint8 [n, channels, size, size]; channels 1 (grey) or 3 (RGB). Many rows of a large mapped file may be
+    `memory_map.MappedRows`, which are used like an array"""
     labels: np.ndarray
     """int64 [n], an index into `classes`; -1 for no label"""
     classes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Twins: images that are in a data set more than once, identical to the last bit or nearly so."""
+"""Duplicates: images that are in a data set more than once, identical to the last bit or nearly so."""
 
 from collections.abc import Iterator
 from hashlib import blake2b

@@ -1,6 +1,6 @@
 """Images of a data set that is too large for each training to hold. They stay in the mapped file and are gathered on access.
 
-This module does not import torch, because all commands import it and torch takes seconds. pixels.py makes tensors of the images.
+This module does not import torch, because all commands import it and torch takes seconds. device_pixels.py makes tensors of the images.
 """
 
 from collections.abc import Iterator

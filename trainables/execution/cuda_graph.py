@@ -130,7 +130,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float, step: Any)
         device = group["params"][0].device
         if not isinstance(step, CUDAGraphStep) or device.type != "cuda":
             group["lr"] = value
-        elif isinstance(group["lr"], Tensor):
+        elif isinstance(group["lr"], Tensor) and group["lr"].device == device:
             group["lr"].fill_(value)
-        else:
+        else:  # at first; and in a resumed optimiser, which has the tensor of its checkpoint, on the CPU
             group["lr"] = torch.tensor(value, device=device)

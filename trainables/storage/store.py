@@ -246,8 +246,9 @@ class RunFolder:
         self.put_json({"device": kind} | choice, "execution", _make_file_name(kind))
 
     def get_choice(self, kind: str) -> dict[str, Any] | None:
-        content = self._get_object("execution", _make_file_name(kind))
-        return content and {name: value for name, value in content.items() if name != "device"}
+        content = self._get_object("execution", _make_file_name(kind)) or self._get_object("arithmetic", _make_file_name(kind))
+        names = {"arithmetic": "execution"}  # the folder and the key of run folders before 0.1.0
+        return content and {names.get(name, name): value for name, value in content.items() if name != "device"}
 
     # a cell's files
     def put_cell(self, cell: Cell) -> None:

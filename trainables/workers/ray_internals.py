@@ -114,9 +114,10 @@ def build_trainer_class() -> Any:
     policy_class: Any = find_part(f"{internal}.execution.scaling_policy", "FixedScalingPolicy")
     get_variables = find_part(f"{internal}.constants", "get_env_vars_to_propagate")
     warn_variable = find_part("ray._common.constants", "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR")
-    if not hasattr(TorchTrainer, "_initialize_and_run_controller"):
+    method = hasattr(TorchTrainer, "_initialize_and_run_controller")
+    if not method and "_initialize_and_run_controller" not in missing:
         missing.append("_initialize_and_run_controller")
-    if missing:
+    if not (method and all((*omitted, controller_class, policy_class, get_variables, warn_variable))):
         return type("PlainTrainer", (TorchTrainer,), {"controller": None})
 
     class FixedSizePolicy(policy_class):
