@@ -93,7 +93,7 @@ def measure(checkout: Path, runs: str, number: int, slots: int) -> dict[str, Any
     run = watched(grid, checkout)
     began, heard = run["began"], run["heard"]
     first = next(moment for moment, line in heard if line.startswith("first epoch"))
-    last = max(moment for moment, line in heard if "cells done" in line)
+    last = max(moment for moment, line in heard if "trainings done" in line)
     cells = seeds * CONDITIONS
     at = {moment: sample for moment, sample in run["samples"]}
 

@@ -176,7 +176,8 @@ POCKET_ENCODERS: dict[Any, dict[str, Any]] = {
 def make_study(scale: Scale) -> Study:
     """Return the study at this scale.
 
-    Paper scale: six networks, two encoders, six data sets (JAFFE in two ways), 30 seeds. Pocket scale: the same on rendered faces, in
+    Paper scale: six networks, two encoders, five data sets (AffectNet and JAFFE in two ways each), 30
+    seeds. Pocket scale: the same on rendered faces, in
     minutes.
     """
     paper = Study(

@@ -114,7 +114,7 @@ class Study:
         distinguishing |= {axis: list(values.values()) for axis, values in self.meanings.items()}
         for axis, meanings in distinguishing.items():
             if any(name.split(".")[0] in settings for settings in meanings):
-                raise BadRequest(f"{name} is what sets the values of {axis} apart; choose among them with --only {axis}=...")
+                raise BadRequest(f"{name} is set by the axis {axis}; choose among its values with --only {axis}=...")
         from trainables.data.task import TASKS  # imported here, since reports read studies and need no PyTorch
         from trainables.methods.method import METHODS
 

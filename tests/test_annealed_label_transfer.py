@@ -251,8 +251,8 @@ def test_a_setting_that_makes_no_sense_is_one_line(roles: dict[str, Data], setti
 def test_a_task_without_unlabelled_images_or_a_gate_is_refused(roles: dict[str, Data], method: str) -> None:
     cell = tiny.transfer(roles, method)
     task = make_task(cell, CPU)
-    with pytest.raises(DataError, match=r"^this method learns from unlabelled images, .*; use the task transfer$"):
+    with pytest.raises(DataError, match=r"^this method needs a pool of unlabelled images, .*; use the task transfer$"):
         make_method(cell, replace(task, partners={}))
     if method == "annealed_label_transfer":
-        with pytest.raises(DataError, match=r"^this method holds labelled images back to decide by, .*; use the task transfer$"):
+        with pytest.raises(DataError, match=r"^this method needs a gate set of labelled images, .*; use the task transfer$"):
             make_method(cell, replace(task, gate=None))

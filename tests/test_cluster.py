@@ -201,4 +201,4 @@ def test_the_second_time_it_leaves_at_once_and_says_how_to_go_on(sigint: str, se
     time.sleep(cluster.ONCE_S)  # sooner, it would be the same signal, sent to the process and to its group
     process.send_signal(sent)
     said = process.communicate(timeout=PATIENCE_S)[1]
-    assert process.returncode == 130 and said.endswith("left at once; the same command again goes on from the last checkpoints\n")
+    assert process.returncode == 130 and said.endswith("ended at once; run the same command again to resume from the last checkpoints\n")

@@ -25,7 +25,7 @@ def run(app: typer.Typer, *words: str) -> tuple[int, str]:
 @pytest.mark.parametrize("main", MAINS, ids=lambda main: main.__module__)
 def test_an_unknown_option_is_one_line(main: Callable[..., None]) -> None:
     code, said = run(make_application(main), "--bogus")
-    assert code == 2 and said.startswith("No such option: --bogus") and said.endswith("; --help lists what there is\n")
+    assert code == 2 and said.startswith("No such option: --bogus") and said.endswith("; see --help\n")
     assert said.count("\n") == 1
 
 

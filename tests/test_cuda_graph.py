@@ -44,7 +44,7 @@ def test_without_a_gpu_the_step_itself_is_made(capsys: pytest.CaptureFixture[str
     assert recorded.plain and again == losses
     assert all(torch.equal(same[name], state[name]) for name in state)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("not recorded, and slower for it: ")
+    assert line.startswith("CUDA graph capture failed, and steps run slower: ")
 
 
 class Replayed(CUDAGraphStep):
@@ -99,7 +99,10 @@ def test_a_replay_that_is_another_step_is_refused(kind: type[Replayed], off: str
     again, same, recorded = training(kind)
     assert recorded.plain and again == losses
     assert all(torch.equal(same[name], state[name]) for name in state)
-    assert f"not recorded, and slower for it: RuntimeError: replayed, the step is off by {off} of its length" in capsys.readouterr().err
+    assert (
+        f"CUDA graph capture failed, and steps run slower: RuntimeError: replayed, the step is off by {off} of its length"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.gpu

@@ -52,7 +52,7 @@ def test_a_path_without_a_kind_and_a_kind_without_a_path_are_one_line(pool):
 
 def test_a_good_copy_is_fine(pool, tmp_path):
     code, said = run("check", f"folders:{pool}", "--sheets", str(tmp_path / "sheets"))
-    assert code == 0 and "Nothing puts this copy in doubt." in said
+    assert code == 0 and "No problem found in this copy." in said
     assert "train: 6 images: anger 2, fear 2, happiness 2" in said and "test: 6 images" in said
     assert "sizes: 64x64 12" in said and "no two images are the same to the last bit" in said
     assert {file.name for file in (tmp_path / "sheets").iterdir()} == {"anger.png", "fear.png", "happiness.png"}
@@ -66,7 +66,7 @@ def test_copies_across_parts_and_with_two_labels_matter(pool, tmp_path):
     assert code == 1 and "2 groups of images are the same to the last bit (4 images)" in said
     assert "1 of these groups lie across parts of the split, such as train/anger/0.png and test/anger/copy.png" in said
     assert "1 of these groups carry different labels, such as train/fear/1.png and train/happiness/copy.png" in said
-    assert "2 of these lines put the copy in doubt." in said
+    assert "2 of these lines report problems." in said
 
 
 def test_a_person_in_two_parts_matters(pool, tmp_path):

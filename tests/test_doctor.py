@@ -118,4 +118,4 @@ def test_what_is_not_well_is_named_and_counted(tmp_path, monkeypatch, capsys):
     assert stop.value.exit_code == 1
     said = capsys.readouterr().out
     assert f"{tmp_path}/no.csv" in said
-    assert "A grid would not run here: 2 of the lines above" in said
+    assert "A grid would not run here: 2 of the checks above failed" in said

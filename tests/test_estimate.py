@@ -86,14 +86,14 @@ def test_it_knows_what_is_done(tiny: Study) -> None:
     cells = cells_of(study)
     done = {cell.key for cell in cells if cell.axes["method"] == "SL(c)"} | {cells[-1].key, "a key of another grid"}
     text = estimate_grid(study, cells, done, 3)
-    assert text.startswith("adults_as_augmentation, pocket scale: 16 cells, 9 done, 7 to do\n")
+    assert text.startswith("adults_as_augmentation, pocket scale: 16 trainings, 9 done, 7 to do\n")
     rows = rows_of(text)
     assert list(rows) == ["SL(c+a)"]
     assert rows["SL(c+a)"][0] == "7"
     assert "with 3 at once" in text
     assert (
         estimate_grid(study, cells, {cell.key for cell in cells}, None)
-        == "adults_as_augmentation, pocket scale: 16 cells, 16 done, 0 to do"
+        == "adults_as_augmentation, pocket scale: 16 trainings, 16 done, 0 to do"
     )
 
 

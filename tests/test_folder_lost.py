@@ -240,7 +240,9 @@ def test_an_orphan_writes_nothing_into_a_folder_that_a_new_driver_holds(run: Pat
             for _ in training:
                 pass
         orphan.end_job(job, caught.value)
-        assert (events[-1]["kind"], events[-1]["fatal"]) == ("failed", True) and "belongs to another command" in str(events[-1]["reason"])
+        assert (events[-1]["kind"], events[-1]["fatal"]) == ("failed", True) and "is now locked by another command" in str(
+            events[-1]["reason"]
+        )
         assert [name for name in contents(run) if name not in before] == []
     assert not RunFolder(str(run)).get_result(cell.key) and not RunFolder(str(run)).get_error(cell.key)
 

@@ -82,7 +82,7 @@ def test_it_ends_in_a_report_and_says_little(undisturbed: tuple[Path, str]) -> N
     assert "rendered faces" in page and "SC(c&lt;-a)" in page
     assert len(Path(folder.get_path("report", "runs.csv")).read_text().splitlines()) == 1 + 8
     assert json.loads(Path(folder.get_path("report", "report.json")).read_text())
-    assert "8/8 cells done, 0 failed" in output
+    assert "8/8 trainings done, 0 failed" in output
     assert len(output.splitlines()) < 40, output
     assert not list(Path(folder.get_path("cells")).glob("*/*.aside"))
 
@@ -163,7 +163,7 @@ def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path,
         (["--set", "epoch=3"], "did you mean epochs?"),
         (["--set", "epochs=many"], "setting epochs='many' of method supervised"),
         (["--set", "ratio=0"], "ratio is an axis"),
-        (["--set", "domain=c"], "sets the values of method apart"),
+        (["--set", "domain=c"], "is set by the axis method"),
         (["--set", "classes=[anger, joy]"], "has no class joy"),
         (["--set", "size=16"], "pocket: size must be 32 or more"),
         (["--set", "encoder=resnet"], "did you mean resnet18?"),

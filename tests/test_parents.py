@@ -172,7 +172,7 @@ def test_a_method_without_an_inheritance_refuses_one(roles: Roles, tmp_path: Pat
     ends = work(tmp_path, wrong.make_cells(roles)[1:4:2])
     assert [event.get("reason") for event in ends.values()] == [
         None,
-        "Supervised takes nothing over from a parent; give it an `inherit_parameters`",
+        "Supervised cannot start from a parent; give it an `inherit_parameters`",
     ]
 
 
@@ -193,7 +193,7 @@ def test_a_parent_that_kept_nothing_is_trained_again_for_new_children(roles: Rol
     base, child = study().make_cells(roles)[1:4:2]
     folder = RunFolder(str(tmp_path))
     first = train_cell(base, folder, keep="none")["metrics"]
-    with pytest.raises(BadRequest, match=rf"^its parent {base.key} has left no parameters to start from; run the grid again$"):
+    with pytest.raises(BadRequest, match=rf"^its parent {base.key} kept no parameters to start from; run the grid again$"):
         train_cell(child, folder)
     assert list_cells_to_train([base, child], folder) == [base, child]
     assert train_cell(base, folder)["metrics"] == first

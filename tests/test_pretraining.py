@@ -130,7 +130,9 @@ def test_an_encoder_worse_than_pixels_is_not_accepted(task: Task) -> None:
     phase = AcceptancePhase(made, needed=True)
     rows = run(phase)
     assert rows[0]["probe/encoder"] < rows[0]["probe/pixels"]
-    with pytest.raises(BadRequest, match=r"the encoder is not accepted: a linear probe names .*% of persons from the encoder's features"):
+    with pytest.raises(
+        BadRequest, match=r"the encoder is not accepted: a linear probe identifies .*% of persons from the encoder's features"
+    ):
         phase.list_warnings(rows)
     assert AcceptancePhase(made, needed=False).list_warnings(rows)[0].startswith("weak encoder: ")
 

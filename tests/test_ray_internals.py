@@ -83,4 +83,4 @@ def test_ctrl_c_ends_a_grid_without_private_parts(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         code = process.wait()
         said.seek(0)
-        assert code == 130 and said.read().strip().splitlines()[-1].startswith("stopped; the same command again goes on")
+        assert code == 130 and said.read().strip().splitlines()[-1].startswith("stopped; run the same command again to resume")

@@ -130,7 +130,7 @@ def test_a_grid_in_a_bucket_is_killed_and_goes_on(s3: str, shared_ray: SharedRay
     cells = folder.get_cells()
     assert 0 < len(finished) < len(cells) == 4, "the kill came too late to test anything"
     code, output = shared_ray.run("platform.grid", *GRID, "--runs", s3)
-    assert code == 0 and "4/4 cells done, 0 failed" in output, output
+    assert code == 0 and "4/4 trainings done, 0 failed" in output, output
     assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained twice"
     assert b"SC(c&lt;-a)" in (folder.get("report", "index.html") or b"")
     numbers = [_numbers(cell.key, folder) for cell in cells]

@@ -196,7 +196,7 @@ def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray
     [
         (["--searcher", "tpe"], "unknown searcher 'tpe'"),
         (["--only", "scenario=wlid"], "did you mean wild"),
-        (["--only", "method=SL"], "must not leave it out"),
+        (["--only", "method=SL"], "must include it"),
         (["--set", "epochs=0"], "setting epochs=0"),
         (["--runs", "memory://x"], "in a local folder"),
     ],

@@ -142,7 +142,7 @@ except sharding.PeerLost as error:
     print(error)
 """
     said = fork_server.run(["-c", code])[1]
-    assert "the 2 workers of a cell did not meet" in said and "met nobody" not in said
+    assert "the 2 workers of a training could not connect" in said and "met nobody" not in said
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(together: Together, roles: dict[str, Data], tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_grid_whose_cell_has_two_workers_outlives_one_of_them(shared_ray: Shar
     grid.wait_for(lambda: list(runs.glob("*/cells/*/last-words.txt")))  # there while a cell trains
     assert processes.kill(shared_ray.pids("worker")[0])
     code, said = grid.end()
-    assert code == 0 and "1/1 cells done, 0 failed" in said, said
+    assert code == 0 and "1/1 trainings done, 0 failed" in said, said
     assert set(Path(tempfile.gettempdir()).glob("ferray-shard-*")) <= before, "where they met is left"
     plainly = RunFolder(str(tmp_path / "plainly"))
     for cell in folder.get_cells():

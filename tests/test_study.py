@@ -178,7 +178,7 @@ WRONG: list[tuple[Callable[[Study], Any], str]] = [
         lambda s: s.with_setting("split", 0.7),
         r"^split is an axis of adults_as_augmentation: choose among its values with --only split=\.\.\.$",
     ),
-    (lambda s: s.with_setting("domain", "c"), r"^domain is what sets the values of method apart; choose among them with --only method="),
+    (lambda s: s.with_setting("domain", "c"), r"^domain is set by the axis method; choose among its values with --only method="),
     (
         lambda s: s.with_setting("epoch", 3),
         r"^unknown setting of adults_as_augmentation 'epoch'; did you mean epochs\? \(known: augmentation, ",

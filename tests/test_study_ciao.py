@@ -82,8 +82,8 @@ def test_table_1_as_printed() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("regime", "LC", "regime is what sets the values of network apart"),
-        ("target", "label", "target is what sets the values of data apart"),
+        ("regime", "LC", "regime is set by the axis network"),
+        ("target", "label", "target is set by the axis data"),
         ("temprature", 0.1, "unknown setting of ciao 'temprature'; did you mean temperature"),
     ],
 )

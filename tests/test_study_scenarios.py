@@ -76,8 +76,8 @@ def meaning(**settings: Any) -> dict[str, dict[Any, dict[str, Any]]]:
 
 
 WRONG: list[tuple[Callable[[Study], Any], str]] = [
-    (lambda s: s.with_setting("labelled", {}), r"^labelled is what sets the values of scenario apart; choose among them with --only scena"),
-    (lambda s: s.with_setting("with_gate", True), r"^with_gate is what sets the values of method apart; choose among them with --only me"),
+    (lambda s: s.with_setting("labelled", {}), r"^labelled is set by the axis scenario; choose among its values with --only scena"),
+    (lambda s: s.with_setting("with_gate", True), r"^with_gate is set by the axis method; choose among its values with --only me"),
     (lambda s: s.with_setting("encoder", "vgg16"), r"^encoder is an axis of annealed_label_transfer: choose"),
     (lambda s: s.narrow_axis("scenario", ["wide"]), r"^unknown value of axis scenario 'wide'; did you mean wild\?"),
     (

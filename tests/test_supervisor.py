@@ -30,7 +30,7 @@ def count(number, frame):
 """
 ORPHAN = 'subprocess.Popen(["sleep", "600"], start_new_session=True)\n'
 WAIT = 'print("ready", flush=True)\nwhile not stopped: time.sleep(0.01)\n'
-RESUMABLE = "; what was finished is kept: the same command again goes on"
+RESUMABLE = "; what was finished is kept: run the same command again to resume"
 
 
 def start(code: str, before: Callable[[], None] | None = None, **options: object) -> subprocess.Popen[str]:
@@ -133,7 +133,7 @@ def test_what_nohup_ignores_is_ignored() -> None:
     assert finish(process) == (130, "heard SIGTERM\n", "")
 
 
-@pytest.mark.parametrize(("begun", "line"), [(False, "before anything was started"), (True, "goes on from the last checkpoints")])
+@pytest.mark.parametrize(("begun", "line"), [(False, "before anything was started"), (True, "to resume from the last checkpoints")])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_child_that_dies_of_the_signal_was_stopped(number: signal.Signals, begun: bool, line: str) -> None:
     """As in the seconds of its imports, in which it hears no signal."""

@@ -35,7 +35,7 @@ def test_the_one_asked_first_has_the_odd_slot() -> None:
 
 def test_more_slots_than_gpus_hold_are_refused() -> None:
     assert count_slots({"CPU": 8.0, "GPU": 2.0}, 0.5, 4) == 4
-    with pytest.raises(schedule.Fatal, match=r"--slots 5: at .* they want more than the 2 there are"):
+    with pytest.raises(schedule.Fatal, match=r"--slots 5: at .* they need more than the 2 there are"):
         count_slots({"CPU": 8.0, "GPU": 2.0}, 0.5, 5)
 
 

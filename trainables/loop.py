@@ -242,7 +242,7 @@ def load_parent(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
     """Return the parameters that a finished parent kept. Raises BadRequest if there are none."""
     state = folder.get_checkpoint(parent)
     if folder.get_result(parent) is None or not state:
-        raise BadRequest(f"its parent {parent} has left no parameters to start from; run the grid again")
+        raise BadRequest(f"its parent {parent} kept no parameters to start from; run the grid again")
     result: dict[str, torch.Tensor] = state["modules"]
     return result
 
@@ -280,9 +280,7 @@ def make_task(cell: Cell, device: torch.device) -> Task:
     for role, data in cell.data.items():
         faces[role] = load_faces(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
-            raise DataError(
-                f"{data.source.to_text()}: changed since this grid was made; run the grid again to begin with what is there now"
-            )
+            raise DataError(f"{data.source.to_text()}: changed since this grid was made; run the grid again to use the new content")
     return kind.build(settings, faces, cell.seed, device)
 
 

@@ -15,7 +15,7 @@ def run_standalone(run: Callable[..., Any], *arguments: Any, **settings: Any) ->
         code = run(*arguments, **settings | {"standalone_mode": False})
     except TyperException as error:
         if message := error.format_message():
-            print(f"{message.removesuffix('.')}; --help lists what there is", file=sys.stderr)
+            print(f"{message.removesuffix('.')}; see --help", file=sys.stderr)
         raise SystemExit(2) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 

@@ -24,13 +24,13 @@ def read_best_file(file: str, study: Study) -> tuple[TunedSettings, ...]:
     except OSError as error:
         raise BadRequest(f"{file}: {describe_os_error(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise BadRequest(f"{file}: is no best.json of a search ({type(error).__name__}: {error})") from None
+        raise BadRequest(f"{file}: is not the best.json of a search ({type(error).__name__}: {error})") from None
     if study_name != study.name:
         raise BadRequest(f"{file}: was found for {study_name}, not for {study.name}; python -m platform.search {study.name} makes one")
     matching = tuple(entry for entry in entries if entry.arm in study.axes[study.compared] and _is_within_study(entry, study))
     if not matching:
         raise BadRequest(
-            f"{file}: speaks of no arm and condition of this grid; it knows {'; '.join(map(_describe_settings, entries)) or 'none'}"
+            f"{file}: matches no arm and condition of this grid; it has {'; '.join(map(_describe_settings, entries)) or 'none'}"
         )
     return matching
 

@@ -1,4 +1,4 @@
-"""Check whether a copy of a data set is what it claims to be. List the kinds of data sets that can be read."""
+"""Check a copy of a data set, or list the kinds of data sets that can be read."""
 
 import os
 from pathlib import Path
@@ -29,10 +29,10 @@ def list_kinds() -> None:
 @app.command()
 def check(
     source: Annotated[str, typer.Argument(metavar="KIND:PATH[,OPTION=VALUE]", help="a data set, as a grid's --data names it after ROLE=")],
-    size: Annotated[int, typer.Option(min=8, help="pixels a side in which pictures are compared and drawn")] = 48,
-    sheets: Annotated[str | None, typer.Option(metavar="DIR", help="where contact sheets go; in the cache, where nothing is said")] = None,
+    size: Annotated[int, typer.Option(min=8, help="side in pixels at which images are compared and drawn")] = 48,
+    sheets: Annotated[str | None, typer.Option(metavar="DIR", help="folder for the contact sheets; default: in the cache")] = None,
 ) -> None:
-    """Read a copy to its last image, count, compare and draw. Exit: 0 no doubt, 1 something in it is in doubt, 2 bad request."""
+    """Read all images of a copy, count them, find duplicates, draw contact sheets. Exit: 0 no problem, 1 problems, 2 bad request."""
     with exit_on_error(source):
         if ":" not in source and source.partition(",")[0] not in readers() and ("/" in source or os.path.exists(source)):
             raise BadRequest(f"{source}: expected KIND:PATH, e.g. rafdb:{source}; python -m platform.data list names the kinds")
@@ -48,7 +48,7 @@ def print_findings(found: list[DataFinding]) -> int:
         mark = "[red]✗[/]" if finding.doubt else "[dim]·[/]"
         console.print(f"{mark} {escape(finding.text)}")
     doubts = sum(finding.doubt for finding in found)
-    console.print(f"[red]{doubts} of these lines put the copy in doubt.[/]" if doubts else "[green]Nothing puts this copy in doubt.[/]")
+    console.print(f"[red]{doubts} of these lines report problems.[/]" if doubts else "[green]No problem found in this copy.[/]")
     return doubts
 
 

@@ -70,7 +70,7 @@ def describe_subjects(faces: FaceDataset) -> Iterator[DataFinding]:
     counts = known.value_counts()
     unknown = len(faces) - len(known)
     yield DataFinding(
-        f"{len(counts):,} subjects, {counts.min():,} to {counts.max():,} images each" + (f"; {unknown:,} images of nobody" * bool(unknown))
+        f"{len(counts):,} subjects, {counts.min():,} to {counts.max():,} images each" + (f"; {unknown:,} without a subject" * bool(unknown))
     )
     if "split" in faces.metadata:
         parts = faces.metadata.groupby("subject")["split"].nunique()

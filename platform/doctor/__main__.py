@@ -12,7 +12,7 @@ try:
     from platform.doctor.checks import check_cluster, run_checks
     from platform.terminal.progress import make_printable
 except ImportError as error:
-    sys.exit(f"{error}\n  mend: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
+    sys.exit(f"{error}\n  fix: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
 
 
 def main(
@@ -20,7 +20,7 @@ def main(
         list[str] | None, typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data to read and check, as a grid would")
     ] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="where results would go: a folder or an fsspec URI")] = "runs",
-    cluster: Annotated[str | None, typer.Option(metavar="FILE", help="a cluster.yaml: ask each of its machines, over ssh")] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="FILE", help="check every machine of this cluster.yaml, over ssh")] = None,
     start_ray: Annotated[bool, typer.Option("--start-ray", help="also start a local Ray and run one task")] = False,
 ) -> None:
     """Check whether a grid would run here. Exit 0 if so, 1 if not. Every failed check says how to fix it."""
@@ -33,10 +33,10 @@ def main(
             mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
             console.print(f"  {mark} {escape(make_printable(finding.text))}")
             if finding.mend:
-                console.print(f"    [dim]mend: {escape(make_printable(finding.mend))}[/]")
+                console.print(f"    [dim]fix: {escape(make_printable(finding.mend))}[/]")
             bad += finding.bad
     console.print(
-        f"\n[red]A grid would not run here: {bad} of the lines above must be mended.[/]" if bad else "\n[green]A grid would run here.[/]"
+        f"\n[red]A grid would not run here: {bad} of the checks above failed.[/]" if bad else "\n[green]A grid would run here.[/]"
     )
     raise typer.Exit(bool(bad))
 

@@ -77,7 +77,7 @@ def check_packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Doc
     if uncompiled := find_uncompiled(("ray", "torch", "pandas")):
         mend = f"{sys.executable} -m compileall -qq -j 0 {sysconfig.get_path('purelib')}"
         yield DoctorFinding(
-            f"{', '.join(uncompiled)}: not compiled, so every process of a grid compiles it for itself: a start of twice as long", mend
+            f"{', '.join(uncompiled)}: no bytecode, so every process of a grid compiles it: starting takes twice as long", mend
         )
     for package, modules in MODULES.items():
         try:
@@ -184,7 +184,7 @@ def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[D
         hint = "" if mode else "; `ray start --head` by hand will want it from its workers too"
         yield DoctorFinding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{hint}")
         if token.exists() and not os.access(token, os.R_OK):
-            yield DoctorFinding(f"{token} cannot be read", "mend its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
+            yield DoctorFinding(f"{token} cannot be read", "correct its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
     elif mode == "token" and address:
         yield DoctorFinding(f"RAY_AUTH_MODE=token, but there is no {token}", "copy it from the cluster's head", bad=True)
     else:

@@ -121,7 +121,7 @@ def check_machines(file: str, runs: str, data: Iterable[str]) -> Iterator[tuple[
     def ask(machine: Machine, script: str) -> None:
         via = None if machine is head else head
         if via and via.error:
-            machine.error = "not asked, for it is reached through the head, which does not answer"
+            machine.error = "not asked, because it is reached through the head, which does not answer"
         else:
             run_remote(machine, fill(script, machine), config["auth"], via)
 
@@ -202,7 +202,7 @@ def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorF
         yield DoctorFinding(f"no {tool}", f"install {tool} there", bad=True)
     python = machine.get_answer("python")
     if not re.fullmatch(r"[\d.]+", python):
-        yield DoctorFinding(f"no fit Python: {python}", "install the one that setup_commands names, with venv", bad=True)
+        yield DoctorFinding(f"no suitable Python: {python}", "install the one that setup_commands names, with venv", bad=True)
     if not machine.get_answer("set_up"):
         yield DoctorFinding("not set up yet", "ray up cluster.yaml does it")
     elif hash_own_token() and machine.get_answer("token") != hash_own_token():
@@ -223,7 +223,7 @@ def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorF
         f"{float(tmp) * 1024 / GIB:.0f} GiB free in /tmp", "Ray stops on a disk that is 95 % full: make room" if full else "", full
     )
     if machine.get_answer("driver") and not machine.get_answer("gpu"):
-        yield DoctorFinding("a GPU driver is there, but nvidia-smi finds no GPU", "see nvidia-smi there; a reboot often mends it", bad=True)
+        yield DoctorFinding("a GPU driver is there, but nvidia-smi finds no GPU", "run nvidia-smi there; a reboot often helps", bad=True)
     else:
         yield DoctorFinding(f"GPUs: {machine.get_answer('gpu') or 'none'}")
     for path in machine.said.get("missing", []):
@@ -239,7 +239,7 @@ def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorF
 def compare_machines(machines: list[Machine], runs: str, bucket: bool, mark: str) -> Iterator[DoctorFinding]:
     """Report differences between machines that must agree. Each finding names the machines with each value."""
     if len(machines) < 2:
-        yield DoctorFinding("too few machines answer to compare them", "" if machines else "see above")
+        yield DoctorFinding("fewer than two machines answer, so they cannot be compared", "" if machines else "see above")
         return
     for subject, answers, mend in (
         (
@@ -255,7 +255,7 @@ def compare_machines(machines: list[Machine], runs: str, bucket: bool, mark: str
         (
             "GPU driver",
             {str(m): versions[0] for m in machines if (versions := re.findall(r"\d[\d.]+(?=,)", m.get_answer("gpu")))},
-            "one driver version spares surprises",
+            "install the same driver version everywhere",
         ),
     ):
         kinds = {value: [name for name, other in answers.items() if other == value] for value in answers.values()}

@@ -1,4 +1,4 @@
-"""Draw what a run's networks look at (Grad-CAM, Grad-CAM++, saliency), and how much of it lies on eyes, brows and mouth."""
+"""Draw saliency maps of a run's networks (Grad-CAM, Grad-CAM++, gradients), with the shares of map energy on eyes, brows and mouth."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command
@@ -19,11 +19,11 @@ def main(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run folder; default: the only one in runs")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="your own pictures of faces instead of test images")] = None,
-    layer: Annotated[str | None, typer.Option(metavar="L", help="whose maps; default: the last of 6 x 6 pixels or more")] = None,
+    layer: Annotated[str | None, typer.Option(metavar="L", help="layer of the maps; default: the last with 6 x 6 pixels or more")] = None,
     how: Annotated[str, typer.Option(metavar="|".join(KINDS), help="kind of map")] = "gradcam",
     count: Annotated[int, typer.Option(min=1, help="how many test images get a sheet")] = 14,
 ) -> None:
-    """Draw what a run's networks look at. Exits with 2 and one line if that is not possible."""
+    """Draw saliency maps of a run's networks. Exit with code 2 and one line if that is not possible."""
     with exit_on_error(run or "runs"):
         # imported here, so that --help and usage errors do not wait for large imports
         from platform.explain import select_inputs

@@ -41,7 +41,7 @@ def load_networks(cell: Cell, compared: str, replicated: str, folder: RunFolder)
         raise BadRequest(f"{cell.name} has kept no parameters")
     task = make_task(cell, CPU)
     if task.test.pixels.ndim != 4:
-        raise BadRequest(f"{cell.name} answers for clips, of which there are no maps; --only leaves it out")
+        raise BadRequest(f"{cell.name} classifies clips, for which there are no maps; exclude it with --only")
     trained, untrained = make_method(cell, task), make_method(cell, task)
     trained.modules.load_state_dict(state["modules"])
     seen = {digest for images in (task.train, task.val) for digest in hash_images(images.pixels)}
@@ -89,7 +89,7 @@ def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> t
         return (name, *outputs[name])
     sides = [side for module, side in outputs.values() if isinstance(module, nn.Conv2d)]
     if not sides:
-        raise BadRequest("this network has no convolutions, so there is no map of them; --how saliency needs none")
+        raise BadRequest("this network has no convolutions, which Grad-CAM needs; use --how saliency")
     fine_sides = [side for side in sides if side >= COARSEST] or [max(sides)]
     name = [name for name, (_, side) in outputs.items() if side == fine_sides[-1]][-1]
     return (name, *outputs[name])

@@ -73,10 +73,10 @@ def _check_picture(file: Path) -> None:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split())})") from None
     if frames > 1:
-        raise DataError(f"{file}: is animated ({frames} frames); save the one that is meant")
+        raise DataError(f"{file}: is animated ({frames} frames); save one frame")
     if mode == "CMYK":
         raise DataError(f"{file}: is in CMYK, the colours of print; save it as RGB")
     if mode.startswith(("I", "F")):
         raise DataError(f"{file}: has more than 8 bits a channel (mode {mode}); save it with 8")
     if min(width, height) < SMALLEST or max(width, height) > LONGEST * min(width, height):
-        raise DataError(f"{file}: {width} x {height} pixels are no cropped face; cut it to the face, {SMALLEST} pixels a side or more")
+        raise DataError(f"{file}: {width} x {height} pixels are not a cropped face; crop it to the face, {SMALLEST} pixels a side or more")

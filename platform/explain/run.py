@@ -34,7 +34,7 @@ def format_place(condition: select_inputs.Condition) -> str:
 def prepare_maps(networks: list[LoadedNetwork], how: MapKind, layer: str | None) -> tuple[MapFunction, str]:
     """Return the function that makes maps, and the layer's name and side, per arm if they differ. BadRequest for an unknown layer."""
     if how == "saliency" and layer is not None:
-        raise BadRequest(f"--layer {layer}: saliency is of the pixels, not of a layer; leave it out, or use --how gradcam")
+        raise BadRequest(f"--layer {layer}: saliency has no layer; leave the option out, or use --how gradcam")
     layers: dict[int, torch.nn.Module] = {}
     names: dict[str, str] = {}
     for loaded in networks if how != "saliency" else ():
@@ -79,7 +79,7 @@ def explain_test_images(
         folder.put(regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *parts, "regions.csv")
         print(format_shares(shares, likeness))
     else:
-        said["notes"].append("the data know no face regions: no shares of maps within them")
+        said["notes"].append("the data sets have no boxes of face regions: no shares of map energy")
     save_sheets(sheets, folder, *parts)
     rendered = all("rendered" in role_images.faces.title for role_images in sets)
     folder.put_json(

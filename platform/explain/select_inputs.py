@@ -71,7 +71,7 @@ def choose_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list
         cells = [cell for cell in cells if cell.axes[axis] == condition[axis]]
     ready = [cell for cell in cells if cell.key in done & with_parameters]
     if not ready:
-        reason = "none has kept its parameters" if done & {cell.key for cell in cells} else "none is finished"
+        reason = "none has stored parameters" if done & {cell.key for cell in cells} else "none is finished"
         raise BadRequest(f"{folder.uri}: of {len(cells)} trainings asked for {reason}; python -m platform.grid with --keep best makes them")
     missing = len(cells) - len(ready)
     return (

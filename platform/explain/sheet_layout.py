@@ -60,11 +60,11 @@ def lay_out_image(
     for column, replicate in enumerate(replicates):
         sheet.add_text(maps_left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, f"{replicated} {replicate}", 10, SOFT, "m")
     bottom = TOP + len(arms) * (TILE + LINE + GAP)
-    target = "the true class" if shown.label >= 0 else "the class answered"
+    target = "the true class" if shown.label >= 0 else "the predicted class"
     sheet.add_text(
         GAP,
         bottom + 0.5 * LINE,
-        f"{TITLES[how]} of {target}. Green: answered right, red: wrong. Dashed: this training has seen the image.",
+        f"{TITLES[how]} of {target}. Green: correct, red: wrong. Dashed: in this training's training or validation set.",
         9,
         SOFT,
     )
@@ -75,7 +75,7 @@ def lay_out_means(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sh
     """Lay out mean maps over mean faces. Rows are arms and the populations of their images, columns are classes."""
     left = max(max(measure_text(row.arm), measure_text(row.whom, 9)) for row in rows) + 2 * GAP
     sheet = Sheet()
-    sheet.add_text(GAP, 0.9 * LINE, f"Where the networks look, class by class ({TITLES[how]})", 13)
+    sheet.add_text(GAP, 0.9 * LINE, f"Mean maps of each class ({TITLES[how]})", 13)
     for column, name in enumerate(classes):
         sheet.add_text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, anchor="m")
     y, previous_arm = TOP, ""

@@ -28,16 +28,16 @@ def main(
         ),
     ] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders, or an fsspec URI")] = "runs",
-    slots: Annotated[int | None, typer.Option(min=1, help="trainings at once; default: one per core, or as many as the GPUs hold")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")] = None,
     gpu: Annotated[float | None, typer.Option(min=0, help="share of a GPU for each slot")] = None,
-    pack: Annotated[int | None, typer.Option(min=1, help="seeds that a slot trains side by side; default: 1 on a CPU, 10 on a GPU")] = None,
+    pack: Annotated[int | None, typer.Option(min=1, help="seeds that a worker trains at once; default: 1 on a CPU, 10 on a GPU")] = None,
     keep: Annotated[
         str,
         typer.Option(metavar="none|best|all", help="parameters to keep: best, of the selected epoch; all, also of the last"),
     ] = "best",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run, and for how long")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run and the estimated time; train nothing")] = False,
 ) -> None:
-    """Run a study's grid. The same command again resumes it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    """Run a study's grid. The same command again resumes it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for torch
         from platform.cli.best_settings import read_best_file

@@ -99,7 +99,7 @@ def estimate_grid(
     trained, so each is measured.
     """
     todo = [cell for cell in cells if cell.key not in done]
-    head = f"{study.name}, {study.scale} scale: {len(cells)} cells, {len(cells) - len(todo)} done, {len(todo)} to do"
+    head = f"{study.name}, {study.scale} scale: {len(cells)} trainings, {len(cells) - len(todo)} done, {len(todo)} to do"
     if not todo:
         return head
     torch.set_num_threads(1)  # as in a worker
@@ -111,7 +111,7 @@ def estimate_grid(
     way = Way(device, choice.execution if choice else REFERENCE, min(pack or (PACK if gpus else 1), len(todo)))
     sizes, seconds = _measure_combinations(study, todo, way)
 
-    rows: list[tuple[str, ...]] = [(study.compared, "cells to do", "steps a cell", "time a cell")]
+    rows: list[tuple[str, ...]] = [(study.compared, "trainings to do", "steps each", "time each")]
     for value in dict.fromkeys(cell.axes[study.compared] for cell in todo):
         points = [_get_combination(study, cell) for cell in todo if cell.axes[study.compared] == value]
         if points:
@@ -120,16 +120,14 @@ def estimate_grid(
     cell_seconds = [seconds[_get_combination(study, cell)] for cell in todo]
     slots = min(slots or gpus or os.cpu_count() or 1, math.ceil(len(todo) / way.pack))
     total = max(sum(cell_seconds) / slots, max(cell_seconds))
-    setup = (
-        f"{slots} at once" + (f", {way.pack} side by side in each" if way.pack > 1 else "") + (f" ({choice.execution})" if choice else "")
-    )
+    setup = f"{slots} at once" + (f", {way.pack} trainings in each" if way.pack > 1 else "") + (f" ({choice.execution})" if choice else "")
     return "\n".join(
         [
             head,
             "",
             *_format_table(rows),
             "",
-            f"about {format_duration(total)} on this machine with {setup}; starting the workers comes on top",
+            f"about {format_duration(total)} on this machine with {setup}, plus the start of the workers",
         ]
     )
 

@@ -41,7 +41,7 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
         if todo:
-            print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} cells to do -> {folder.uri}", file=sys.stderr)
+            print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} trainings to do -> {folder.uri}", file=sys.stderr)
             with redirect_output(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
                 train_cells(study, todo, folder, progress, how)
         folder.verify_owner()  # a local folder checks this before every write

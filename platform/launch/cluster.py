@@ -110,7 +110,7 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
 
     def ready() -> None:
         if not up.wait(None if address == "local" else ANSWER_S):
-            raise Fatal(f"the Ray cluster at {address} does not answer within {ANSWER_S:.0f} s: ray status, there, says how it is")
+            raise Fatal(f"the Ray cluster at {address} does not answer within {ANSWER_S:.0f} s: run ray status on it")
         if reasons:
             raise Fatal(reasons[0])
         if threading.current_thread() is threading.main_thread():
@@ -213,7 +213,7 @@ def _handle_signals(stream: TextIO) -> None:
             first.append(time.monotonic())
             raise KeyboardInterrupt
         if time.monotonic() - first[0] > ONCE_S:
-            _end_process(stream, 130, f"left at once; {GOES_ON} from the last checkpoints")
+            _end_process(stream, 130, f"ended at once; {GOES_ON} from the last checkpoints")
 
     for number in numbers:
         signal.signal(number, handle)
@@ -231,7 +231,7 @@ def require_answer(where: str, patience_s: float = 15.0) -> None:
     """Raise ConnectionError where nothing listens at an address: Ray would try for minutes, then end the process."""
     host, colon, port = where.rpartition(":")
     if where.startswith("ray://"):
-        raise ConnectionError("a Ray client's driver would stay here: ray job submit --address http://HEAD:8265 sends it to the head")
+        raise ConnectionError("ray:// addresses are not supported: use ray job submit --address http://HEAD:8265")
     if not colon or not port.isdigit():
         return  # `auto` or an invalid address, which Ray handles
     deadline = time.monotonic() + patience_s

@@ -119,7 +119,7 @@ class RunLock:
         if self._directory is not None and not self._is_same_folder():
             raise FolderLost(
                 f"{uri} was moved or deleted while this command ran; nothing more is written there. What was finished is where the folder "
-                "is now: move it back, or name its new place with --runs, and the same command again goes on"
+                "is now: move it back, or name its new place with --runs, and run the same command again to resume"
             )
         try:
             driver = read_driver(self.folder)
@@ -133,12 +133,12 @@ class RunLock:
         if driver.get("claim"):
             raise FolderLost(
                 f"{uri} was taken over by another command while this one ran ({describe_driver(driver)}); "
-                "this one writes nothing more there. After the end of the other the same command again goes on"
+                "this one writes nothing more there. After it has ended, run the same command again to resume"
             )
         if not self._directory_locked:
             raise FolderLost(
                 f"{uri}/{DRIVER} was deleted while this command ran: another command may take the folder, and nothing more is "
-                "written there; the same command again goes on"
+                "written there; run the same command again to resume"
             )
         self._restore_record()
 

@@ -274,7 +274,7 @@ def _serve_cells(
         try:
             if event["kind"] == "failed" and event.get("killed"):  # the worker is dead, so the driver writes the error
                 log = folder.get_crash_log(event["key"])
-                event["reason"] += f"; its last words: {log[0]}" if log else ""
+                event["reason"] += f"; its last log line: {log[0]}" if log else ""
                 folder.put_error(event["key"], {**event, "words": log})
             listen(event)
         except FolderLost as error:
@@ -319,7 +319,7 @@ def _serve_cells(
     verified = time.monotonic()
     try:
         if 0 < pool.largest_machine < devices and not pool.grows:
-            raise Fatal(f"devices={devices}: no machine has so many slots (the most are {pool.largest_machine}); --slots, or fewer devices")
+            raise Fatal(f"devices={devices}: no machine has so many slots (at most {pool.largest_machine}); raise --slots or lower devices")
         while trials.is_alive() and not (fatal or pool.fatal):
             trials.join(0.2)
             if dead := lost():  # checked first: a call to a dead Ray blocks
@@ -334,7 +334,7 @@ def _serve_cells(
             raise Fatal((fatal or [pool.fatal])[0])
         # a dead daemon may have ended the trials before the loop above noticed it
         if unfinished := sum(cell.key not in ended for cell in tune_plan.known):
-            raise Fatal(f"Ray's {dead[0]} died" if (dead := lost()) else f"the trials ended before {unfinished} of their cells")
+            raise Fatal(f"Ray's {dead[0]} died" if (dead := lost()) else f"the Tune trials ended before {unfinished} of their trainings")
     except BaseException:
         over.set()
         _halt_workers(dispatcher)

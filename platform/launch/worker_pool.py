@@ -43,7 +43,7 @@ def count_slots(resources: Resources, gpu: float, wanted: int | None) -> int:
     if gpu and "GPU" not in resources:
         raise Fatal(f"--gpu {gpu}: Ray finds no GPU here; leave the option out to train on the CPU")
     if gpu and wanted and wanted * gpu > resources["GPU"]:
-        raise Fatal(f"--slots {wanted}: at {gpu:g} of a GPU each they want more than the {resources['GPU']:g} there are")
+        raise Fatal(f"--slots {wanted}: at {gpu:g} of a GPU each they need more than the {resources['GPU']:g} there are")
     return wanted or max(1, int(resources["GPU"] / gpu + 1e-9) if gpu else int(resources.get("CPU", 1)))
 
 
@@ -129,7 +129,7 @@ class WorkerPool:
             self._gone.append(workers)
             workers.cancel_run()
             self.dispatcher.report_deaths.remote({workers.first + rank: "" for rank in range(workers.slots)}, lost=True)
-            self.say(f"{workers.host} is gone: its cells go to other machines")
+            self.say(f"{workers.host} is lost: its trainings go to other machines")
         missing = self.wanted - sum(workers.slots for workers in self._machines.values())
         rooms = {node: self._count_room(resources) for node, (_, resources) in machines.items() if node not in self._machines}
         if missing > 0 and any(rooms.values()):
@@ -200,7 +200,7 @@ class WorkerPool:
             self._release_bundles(node, [per_worker] * workers.slots)
         if any(workers is not other and other.thread and other.thread.is_alive() for other in self._machines.values()):
             workers.slots = 0  # the entry stays, so that the machine gets no other workers
-            self.say(f"no cell is trained on this machine: {reason}")
+            self.say(f"this machine trains nothing: {reason}")
         else:
             self.fatal = self.fatal or reason
 
@@ -248,7 +248,7 @@ class WorkerPool:
         if any(workers.slots for workers in self._machines.values()):
             self._manned = now
         elif now - self._manned > WAIT_S:
-            demand = f"{self.wanted} slots want {f'{self.gpu_share:g} of a GPU' if self.gpu_share else 'a CPU'} each, and no machine has it"
+            demand = f"{self.wanted} slots need {f'{self.gpu_share:g} of a GPU' if self.gpu_share else 'a CPU'} each, and no machine has it"
             starting, failed = count_starting_machines() if self.grows else (0, "")
             if not starting:
                 self.fatal = f"{demand} after {now - self._manned:.0f} s" + (f"; the autoscaler says: {failed}" if failed else "")

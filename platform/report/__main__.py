@@ -1,4 +1,4 @@
-"""python -m platform.report [RUN]: report what a grid, or any table of runs, shows and how certain it is. Reads results; trains nothing."""
+"""Write the report of a run folder or of any table of results: comparisons, intervals, tests, figures. Trains nothing."""
 
 if __name__ == "__main__":  # comes first: it forks, which must happen before some imports start threads
     from platform.terminal.supervisor import supervise_command
@@ -15,15 +15,15 @@ from platform.cli.command import exit_on_error, run_command
 
 def main(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run folder or its fsspec address; default: the only one in runs.")
+        str | None, typer.Argument(metavar="[RUN]", help="A run folder or its fsspec URI; default: the only one in runs.")
     ] = None,
-    table: Annotated[str | None, typer.Option(metavar="FILE", help="Report any tidy table (method, seed, a metric) instead.")] = None,
+    table: Annotated[str | None, typer.Option(metavar="FILE", help="Table to report: columns method, seed and a metric.")] = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Where a table's report goes.")] = None,
     metric: Annotated[str, typer.Option(help="The table's column that is compared.")] = "test",
-    baseline: Annotated[str | None, typer.Option(metavar="METHOD", help="Hold the winner against this one, not its runner-up.")] = None,
-    condition: Annotated[str, typer.Option(metavar="COLUMN,COLUMN", help="The table's columns under which methods are compared.")] = "",
-    higher_is_better: Annotated[bool, typer.Option("--higher-is-better/--lower-is-better")] = True,
-    rope: Annotated[float | None, typer.Option(metavar="X", help="A difference too small to matter, in the metric's unit.")] = None,
+    baseline: Annotated[str | None, typer.Option(metavar="METHOD", help="Compare the winner with this method, not the runner-up.")] = None,
+    condition: Annotated[str, typer.Option(metavar="COLUMN,COLUMN", help="The table's columns that define conditions.")] = "",
+    higher_is_better: Annotated[bool, typer.Option("--higher-is-better/--lower-is-better", help="Direction of the metric.")] = True,
+    rope: Annotated[float | None, typer.Option(metavar="X", help="Equivalence margin, in the metric's unit.")] = None,
 ) -> None:
     """Write a report and print its path. Exit with code 2 and one line if there is nothing to report on."""
     with exit_on_error(out or run or "runs"):
@@ -36,10 +36,10 @@ def main(
         from trainables.storage.store import RunFolder
 
         if rope is not None and not rope > 0:
-            raise BadRequest(f"--rope {rope:g}: a difference too small to matter is above 0")
+            raise BadRequest(f"--rope {rope:g}: the equivalence margin must be above 0")
         if table is None:
             if out or condition or metric != "test" or not higher_is_better:
-                raise BadRequest("--out, --metric, --condition and --lower-is-better go with --table FILE; a run's study says its own")
+                raise BadRequest("--out, --metric, --condition and --lower-is-better need --table FILE; a run has those of its study")
             print(write_report(RunFolder(run or find_only_run()), baseline=baseline, rope=rope))
             return
         if run is not None or out is None:

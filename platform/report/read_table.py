@@ -57,7 +57,7 @@ def read_table(
         if name not in names:
             raise file.make_error(make_name_error("condition", name, names))
         if name in {*RESERVED, score, selector, SECONDARY} - {STUDY}:
-            raise file.make_error(f"column {name} cannot be a condition, it has a part of its own; leave it out of --condition")
+            raise file.make_error(f"column {name} cannot be a condition, because it has another role; remove it from --condition")
     notes = list(file.notes)
     for name in sorted({*RESERVED, *COUNTS, "val"} - {*names}):
         notes += [f"column {other} is not read; if it is the {name}, call it {name}" for other in names if other.lower() == name]
@@ -87,9 +87,9 @@ def read_table(
     if baseline is not None and baseline not in arms:
         raise file.make_error(make_name_error("baseline", baseline, arms))
     if len(arms) == 1:
-        notes.append("one method only: there is nothing to compare it with")
+        notes.append("one method only: no comparison is possible")
     if table[SEED].nunique() == 1:
-        notes.append("one seed only: nothing is known of the spread")
+        notes.append("one seed only: the standard deviation is unknown")
     sizes = table.groupby([METHOD, *conditions], sort=False).size()
     if (largest := int(sizes.max())) > REPLICATES:
         raise file.make_error(
@@ -204,7 +204,7 @@ def _list_missing_rows(part: pd.DataFrame, conditions: list[str], notes: list[st
         return part.iloc[:0]
     pool_seeds, n_samples = rows[[pool, "seed"]].drop_duplicates(), len(arms) * len(distinct)
     if len(pool_seeds) * n_samples // pool_seeds[pool].nunique() > min(3 * len(part), len(part) + MOST):
-        notes.append("a full grid of methods, conditions and seeds would be thrice the table: no training is expected besides those in it")
+        notes.append("a full grid of methods, conditions and seeds would have over three times the rows: no training counts as missing")
         return part.iloc[:0]
     samples = pd.DataFrame({"all": 0, "sample": range(n_samples)}).assign(arm=lambda all: all["sample"] // len(distinct))
     expected = samples.assign(place=samples["sample"] % len(distinct)).merge(pool_seeds, on=pool)

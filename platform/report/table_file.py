@@ -120,7 +120,7 @@ def open_table(path: str) -> TableFile:
     except OSError as error:
         raise BadRequest(f"{path}: cannot be read ({error.strerror or _join_lines(error)})") from None
     except (pa.ArrowException, csv.Error, UnicodeError) as error:
-        raise BadRequest(f"{path}: is no {kind} table ({_join_lines(error)}); save it anew") from None
+        raise BadRequest(f"{path}: is not a {kind} table ({_join_lines(error)}); save it again") from None
     names = [" ".join(str(name).split()) for name in file.frame.columns]
     if duplicates := sorted({name for name in names if name and names.count(name) > 1}):
         raise file.make_error(f"row 1: two columns are called {duplicates[0]}; rename one")
@@ -164,7 +164,7 @@ def _open_text(path: str, separator: str | None) -> TableFile:
         for row, _, fields in _split_records(path, encoding, separator):
             if len(fields) != len(names):
                 fault = f"row {row} has {len(fields)} fields, the header {len(names)}"
-                raise BadRequest(f"{path}: {fault}; a separator or a quote is amiss, or the file cut off") from None
+                raise BadRequest(f"{path}: {fault}; a separator or a quote is missing, or the file is truncated") from None
         raise
     frame = table.slice(1).rename_columns(names).to_pandas()
     notes = () if encoding.startswith("utf") else (f"the file is not UTF-8: read as {encoding}",)
@@ -186,7 +186,7 @@ def _decode_file(path: str) -> tuple[bytes, str]:
         except UnicodeDecodeError:
             continue
         return (data if encoding == "utf-8-sig" else text.encode()), encoding
-    raise BadRequest(f"{path}: begins as UTF-16 and is not; save it as UTF-8")
+    raise BadRequest(f"{path}: has a UTF-16 byte order mark and is not UTF-16; save it as UTF-8")
 
 
 def _split_records(path: str, encoding: str, separator: str) -> Iterator[tuple[int, int, list[str]]]:

@@ -112,17 +112,18 @@ def describe_comparison(row: Comparison, runs: Runs) -> str:
         return f"{where}{row.a}, though {picked}, is worse than {row.b}: {difference}, {statistics}."
     if row.verdict == "equivalent":
         within = unit.format_amount(runs.design.rope or 0)
-        return f"{where}{row.a} ({picked}) and {row.b} are equivalent: they surely differ by less than {within}; seen: {difference}."
+        return f"{where}{row.a} ({picked}) and {row.b} are equivalent (margin {within}): {difference}."
     if row.verdict == "inconclusive":
         least = unit.format_amount(row.mde)
         return (
-            f"{where}{row.a} ({picked}) and {row.b} are not told apart: {difference}, {statistics}; {least} or more would likely be found."
+            f"{where}{row.a} ({picked}) and {row.b} do not differ significantly: {difference}, {statistics}. "
+            f"A true difference of {least} would be detected with a probability of 80 %."
         )
     if not (n := min(row.n_a, row.n_b)):
         return f"{where}{row.a} and {row.b} cannot be compared: {row.note}."
     tests, needed = f" and {row.m} tests" if row.m > 1 else "", find_attainable_size(row.paired, row.m)
-    sentence = f"{where}no data could tell {row.a} ({picked}) from {row.b} with {n} {seeds}{tests}: {needed} {seeds} could."
-    return f"{sentence} Seen: {difference}, A12 {format_a12(row.a12)}."
+    sentence = f"{where}{row.a} ({picked}) and {row.b} cannot differ significantly with {n} {seeds}{tests}: {needed} {seeds} could."
+    return f"{sentence} Measured: {difference}, A12 {format_a12(row.a12)}."
 
 
 def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
@@ -139,9 +140,9 @@ def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
                 arms = ", ".join(f"{arm} ({share(mean)})" for arm, mean in low_arms)
                 parts.append(f"{name} by {f'all {len(condition_rows)}' if len(low_arms) == len(condition_rows) > 2 else arms}")
         if parts:
-            where = f"At {format_condition(condition)}, s" if condition else "S"
+            where = f"At {format_condition(condition)}, r" if condition else "R"
             chance = " or ".join(dict.fromkeys(share(row.chance) for row in condition_rows))
-            sentences.append(f"{where}urely recognised less often than by chance ({chance} %): {'; '.join(parts)}.")
+            sentences.append(f"{where}ecall below chance ({chance} %): {'; '.join(parts)}.")
     return sentences
 
 

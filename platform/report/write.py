@@ -41,6 +41,6 @@ def find_only_run(runs: str = "runs") -> str:
         names = ", ".join(path.rsplit("/", 1)[1] for path in paths)
         if not paths:
             raise BadRequest(f"no run in {runs}/ yet: python -m platform.grid")
-        raise BadRequest(f"which run? {runs} has {names}: python -m platform.report {runs}/NAME")
+        raise BadRequest(f"{runs} has several run folders ({names}); name one: {runs}/NAME")
     result: str = paths[0]
     return result

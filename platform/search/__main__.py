@@ -14,7 +14,7 @@ from platform.cli.command import exit_on_error, run_command
 
 
 def main(
-    space: Annotated[str, typer.Argument(help="a study that defines a search: a file in search_spaces/")] = "annealed_label_transfer",
+    space: Annotated[str, typer.Argument(metavar="[study]", help="a study that defines a search")] = "annealed_label_transfer",
     scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")] = "pocket",
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only at these values of an axis")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="suggestions per condition; a larger number extends a search")] = None,
@@ -30,10 +30,10 @@ def main(
         ),
     ] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders; a local one")] = "runs",
-    slots: Annotated[int | None, typer.Option(min=1, help="trainings at once; default: one per core, or as many as the GPUs hold")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")] = None,
     gpu: Annotated[float | None, typer.Option(min=0, help="share of a GPU for each slot")] = None,
 ) -> None:
-    """Search. The same command again resumes it, more --trials extend it. Exit: 0 all done, 1 some failed, 2 bad request, 130 stopped."""
+    """Search. The same command resumes it; --trials extends it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
         from platform.cli.study_options import SEARCH_OPTIONS, narrow_study, read_roles

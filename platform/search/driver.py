@@ -110,7 +110,7 @@ class SearchDriver:
 def make_condition_searches(study: Study, search: Search, data: dict[str, Data]) -> list[ConditionSearch]:
     """Return one search for each combination of the study's conditions."""
     if search.arm not in study.axes[study.compared]:
-        raise BadRequest(f"{search.arm} is what is searched in {study.name}: --only {study.compared}=... must not leave it out")
+        raise BadRequest(f"{study.name} searches {search.arm}: --only {study.compared}=... must include it")
     conditions = [dict(zip(study.condition_axes, values, strict=True)) for values in product(*study.condition_axes.values())]
     return [ConditionSearch(study, search, condition, data) for condition in conditions]
 

@@ -105,7 +105,7 @@ def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
             folder.put(content, "figures", condition_search.where.replace("/", ","), name)
         print(f"{condition_search.where}: {describe_best(condition_search.record)}", file=sys.stderr)
     tensorboard = f"tensorboard --logdir {folder.get_path('tb')}"
-    print(f"found: {folder.get_path('best.json')}\nfigures: {folder.get_path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
+    print(f"best settings: {folder.get_path('best.json')}\nfigures: {folder.get_path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
 
 
 def describe_best(record: Any) -> str:
@@ -115,7 +115,7 @@ def describe_best(record: Any) -> str:
     if (best := record.best_trial) is None:
         return "no suggestion ended with a score"
     if best.user_attrs.get("searcher") in PUBLISHED:
-        return f"{100 * best.value:.1f} by the paper's own settings; none of {record.started_trials - 1} others did better"
+        return f"{100 * best.value:.1f} with the paper's settings; none of the {record.started_trials - 1} other suggestions is better"
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
     importances = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
     return f"{100 * best.value:.1f} by suggestion {best.number} of {record.started_trials}: {settings}" + (

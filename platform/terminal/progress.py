@@ -54,11 +54,11 @@ class Progress:
             self.stream.write("\n")
 
     def _draw_line(self) -> None:
-        text = f"{self.done}/{self.total} cells done, {self.failed} failed"
+        text = f"{self.done}/{self.total} trainings done, {self.failed} failed"
         if self._ended and self.first is not None:
             pace = (time.monotonic() - self.first) / len(self._ended)
             remaining = self.total - self.done - self.failed
-            text += f", {pace:.2f} s a cell" + (f", {format_duration(pace * remaining)} to go" if remaining else "")
+            text += f", {pace:.2f} s per training" + (f", {format_duration(pace * remaining)} left" if remaining else "")
         elif self.first is None:
             text += ", starting the workers"
         self.stream.write(f"\r\x1b[2K{text}" if self.stream.isatty() else text + "\n")

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from platform.terminal.console import LAST_S, open_descriptors, write_within
 
-GOES_ON = "the same command again goes on"
+GOES_ON = "run the same command again to resume"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ONCE_S = 0.5
 """seconds within which a repeated signal counts once: `timeout` and Slurm send it to the process and to its group"""

@@ -55,7 +55,7 @@ def test_a_job_from_the_laptop(cluster: Cluster) -> None:
     finally:
         forward.kill()
         forward.wait()
-    assert "4/4 cells done, 0 failed" in said and f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in said
+    assert "4/4 trainings done, 0 failed" in said and f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in said
     assert hosts_of(RunFolder(str(shared(cluster.head) / "jobs" / "adults_as_augmentation-pocket"))) <= {"head", "worker"}
 
 
@@ -79,9 +79,9 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     print(output)
     assert code == "0", output[-9000:]
     assert done < 16, "the plug was pulled too late to test anything"
-    assert len(folder.list_done()) == 16 and "16/16 cells done, 0 failed" in output
+    assert len(folder.list_done()) == 16 and "16/16 trainings done, 0 failed" in output
     assert f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in output
-    assert "worker is gone: its cells go to other machines" in output
+    assert "worker is lost: its trainings go to other machines" in output
 
 
 def test_down(cluster: Cluster) -> None:

@@ -62,11 +62,11 @@ def test_sheets_board_and_report(run: RunFolder, how: str) -> None:
     assert any(name.startswith("steps-") for name in sheets) == (how == "saliency")
     said = json.loads(found["explain.json"])
     assert said["condition"] == {"split": 0.5, "ratio": 2} and said["shares"] == []
-    assert "the data know no face regions" in result.output
+    assert "the data sets have no boxes of face regions" in result.output
     sheet = found[next(name for name in found if name.startswith("sheet-01") and name.endswith(".svg"))].decode()
     assert sheet.count("<image") == 1 + 2 * 2 and "true class: " in sheet and "SC(c)" in sheet and "seed 1" in sheet
     page = Path(run.get_path("report", "index.html")).read_text()
-    assert f"Where the networks look: {how}" in page and page.count("data:image/svg+xml;base64,") >= 5 and "These are photographs" in page
+    assert f"Saliency maps: {how}" in page and page.count("data:image/svg+xml;base64,") >= 5 and "These are photographs" in page
     assert list(Path(run.get_path("tb", "explain", place)).glob("events.*"))
     assert explain(run, "--how", how, "--count", "4").exit_code == 0 and files(run, place) == found  # the same run, the same bytes
 
@@ -114,7 +114,7 @@ def test_ones_own_pictures(run: RunFolder, tmp_path: Path) -> None:
     [
         (["--how", "gradcamm"], "unknown --how 'gradcamm'; did you mean gradcam"),
         (["--layer", "stage.1"], "unknown layer 'stage.1'; did you mean stages.1? (known: "),
-        (["--how", "saliency", "--layer", "stages.1"], "--layer stages.1: saliency is of the pixels, not of a layer"),
+        (["--how", "saliency", "--layer", "stages.1"], "--layer stages.1: saliency has no layer; leave the option out"),
         (["--only", "split"], "--only split: expected --only AXIS=V,V"),
         (["--only", "splits=.5"], "unknown axis of adults_as_augmentation 'splits'; did you mean split?"),
         (["--only", "split=.7"], "unknown value of axis split '.7'"),
@@ -142,7 +142,7 @@ def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path
             bare.put(run.get("cells", key, name) or b"", "cells", key, name)
     bare.put(run.get("grid.json") or b"", "grid.json")
     result = explain(bare)
-    assert result.exit_code == 2 and "of 4 trainings asked for none has kept its parameters" in result.output
+    assert result.exit_code == 2 and "of 4 trainings asked for none has stored parameters" in result.output
 
 
 def test_some_without_parameters_are_left_out_and_said(run: RunFolder, tmp_path: Path) -> None:

@@ -115,6 +115,6 @@ def test_a_layer_by_its_name() -> None:
 
 def test_a_network_without_convolutions_has_no_map_but_saliency() -> None:
     plain = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 3))
-    with pytest.raises(BadRequest, match=r"^this network has no convolutions, so there is no map of them; --how saliency needs none$"):
+    with pytest.raises(BadRequest, match=r"^this network has no convolutions, which Grad-CAM needs; use --how saliency$"):
         find_layer(plain, images(1), None)
     assert compute_maps(plain, plain, images(), None, "saliency").maps.shape == (5, 48, 48)

@@ -51,11 +51,11 @@ def panorama(file: Path) -> None:
 BAD: list[tuple[Callable[[Path], None], str]] = [
     (cmyk, "is in CMYK, the colours of print; save it as RGB"),
     (deep, "has more than 8 bits a channel (mode I;16); save it with 8"),
-    (animated, "is animated (3 frames); save the one that is meant"),
+    (animated, "is animated (3 frames); save one frame"),
     (truncated, "cannot be read as an image"),
     (text, "cannot be read as an image"),
-    (tiny, "20 x 20 pixels are no cropped face; cut it to the face, 24 pixels a side or more"),
-    (panorama, "400 x 100 pixels are no cropped face; cut it to the face"),
+    (tiny, "20 x 20 pixels are not a cropped face; crop it to the face, 24 pixels a side or more"),
+    (panorama, "400 x 100 pixels are not a cropped face; crop it to the face"),
 ]
 
 

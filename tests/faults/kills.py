@@ -142,11 +142,11 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
     if kill.survived:
         return f"exit {code} though the command should go on: {output[-1000:]}"
     if kill.number != signal.SIGKILL:
-        kept = code == 130 and last.startswith(("stopped", "left at once"))
+        kept = code == 130 and last.startswith(("stopped", "ended at once"))
     elif kill.target == "command":
         kept = code == -signal.SIGKILL
     else:
-        begun = "cells to do" in output
+        begun = "trainings to do" in output
         known = any(word in last for word in (" died", " was killed", "Ray ended", "Ray does not start"))
         kept = code == 2 and known and (GOES_ON in last or not begun)
     return "" if kept else f"exit {code}, last line {last!r}"

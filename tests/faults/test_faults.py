@@ -76,7 +76,7 @@ def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_dis
         assert not find_lost(finished, ordeal)
         line = ordeal.said.strip().splitlines()[-1]
         assert f"{ordeal.folder.root}/" in line, line
-        assert "No space left on device; what was finished is kept: the same command again" in line, line
+        assert "No space left on device; what was finished is kept: run the same command again" in line, line
         assert not list(Path(ordeal.folder.root).rglob("*.aside"))
         for file in Path(ordeal.folder.get_path("cells")).rglob("*.json"):
             json.loads(file.read_text())
@@ -100,7 +100,7 @@ def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Or
     assert ordeal.end() == 1, ordeal.said
     for illness in ILL:
         check_ill(ordeal, illness)
-    assert f"{len(ordeal.arms) * 2 - len(ILL)}/{len(ordeal.arms) * 2} cells done, {len(ILL)} failed" in ordeal.said
+    assert f"{len(ordeal.arms) * 2 - len(ILL)}/{len(ordeal.arms) * 2} trainings done, {len(ILL)} failed" in ordeal.said
 
 
 def test_every_kind_of_the_long_run_is_there() -> None:

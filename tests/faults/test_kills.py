@@ -25,11 +25,11 @@ def test_no_number_has_changed(killed: Ordeal, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "output"),
     [
-        ("raylet SIGKILL", 1, "3 of 3 cells to do\n0/3 cells done, 0 failed"),
-        ("driver SIGKILL", 2, "3 of 3 cells to do\nprocess 3 of this command was killed"),
+        ("raylet SIGKILL", 1, "3 of 3 trainings to do\n0/3 trainings done, 0 failed"),
+        ("driver SIGKILL", 2, "3 of 3 trainings to do\nprocess 3 of this command was killed"),
         ("command SIGTERM", -15, "report: a\n"),
         ("command SIGINT", 1, "curves: b\nTraceback (most recent call last):\nKeyboardInterrupt"),
-        ("worker SIGKILL", 130, "stopped; the same command again goes on from here"),
+        ("worker SIGKILL", 130, "stopped; run the same command again to resume from here"),
     ],
 )
 def test_broken_promises_are_seen(name: str, code: int, output: str) -> None:

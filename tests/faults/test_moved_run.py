@@ -27,6 +27,6 @@ def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(shared_ra
     finished = {key: folder.get("cells", key, "result.json") for key in folder.list_done()}
     assert 0 < len(finished) < len(folder.get_cells()) == 4, "it was moved too late to test anything"
     code, said = shared_ray.run("platform.grid", *GRID, "--runs", str(tmp_path))
-    assert code == 0 and "4/4 cells done, 0 failed" in said, said
+    assert code == 0 and "4/4 trainings done, 0 failed" in said, said
     assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained again"
     check_whole(folder, folder.get_cells())

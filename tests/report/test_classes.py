@@ -146,9 +146,9 @@ def test_classes_that_are_hardly_ever_recognised_are_a_finding(run: Run, whole: 
         matrix[1] = [20, 0, 0, 0, 0, 0, 0]
         with_confusion(folder, cell, matrix)
     told = made(folder)
-    said = "At split = 0.9, ratio = 5, surely recognised less often than by chance (14.3 %): disgust by all 4; fear by SL(c) (5.0)."
+    said = "At split = 0.9, ratio = 5, recall below chance (14.3 %): disgust by all 4; fear by SL(c) (5.0)."
     assert told.data["findings"][-1] == said and said in told.page.text and "Orange: from the recalls" in told.page.text
-    assert "surely recognised less often than by chance" in told.text("report.md")
+    assert "recall below chance" in told.text("report.md")
     assert sum(attributes.get("class") == "n low" for _, attributes in told.page.tags) == 5
 
 

@@ -66,12 +66,12 @@ def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None
     assert len(costs) == 4 * 4 and {row["updated"] for row in costs} == {
         1000.0 * (1 + list(study.arms).index(arm)) for arm in study.axes["method"]
     }
-    assert "What it costs" in report.page.text and "figures/costs.svg" in report.page.text
+    assert "Score against updated parameters" in report.page.text and "figures/costs.svg" in report.page.text
     assert folder.get("report", "figures", "costs.pdf")
 
 
 def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:
-    assert "With and without" not in whole.page.text and "What it costs" not in whole.page.text
+    assert "With and without" not in whole.page.text and "Score against updated parameters" not in whole.page.text
     assert whole.data["contrasts"] == whole.data["costs"] == [] and whole.rows("contrasts") == []
 
 

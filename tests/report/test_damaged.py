@@ -20,7 +20,7 @@ from tests.report.pages import Report
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 
-TITLE = "Where the networks look"
+TITLE = "Saliency maps: "
 MEAN = {"mean": 0.25, "low": 0.125, "high": None, "sd": None, "n": 1}
 SHARE = {"arm": "SL(c)", "answer": "right", "region": "eyes", "images": 7.0, "trained": MEAN, "untrained": MEAN, "area": 0.1}
 SAID: dict[str, Any] = {

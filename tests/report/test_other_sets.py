@@ -78,7 +78,7 @@ def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Re
     }
     assert all(row["condition"]["classes"] == 7 for row in rows) and len(rows) == 2 * 6
     assert all(row["measured"]["mean"] == pytest.approx(0.9) for row in rows if row["on"] == "own")
-    assert "Train on one, test on another" in routes.page.text
+    assert "Cross-dataset evaluation" in routes.page.text
     for number in ("99.612", "25.415", "9.136", "85.759"):  # of networks that this grid has not
         assert number in routes.page.text
     assert routes.text("elsewhere.csv").count("\n") == 13

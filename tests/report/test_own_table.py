@@ -132,7 +132,7 @@ def test_what_cannot_be_trusted_is_one_line(text: str | None, options: list[str]
     [
         (["--table", "x.csv"], "--out"),
         (["somewhere", "--table", "x.csv", "--out", "o"], "no RUN"),
-        (["somewhere", "--lower-is-better"], "go with --table"),
+        (["somewhere", "--lower-is-better"], "need --table"),
         (["--table", "x.csv", "--out", "o", "--rope", "-1"], "--rope -1"),
     ],
 )

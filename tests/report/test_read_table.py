@@ -64,7 +64,7 @@ def test_text_that_is_not_utf8_is_read_with_a_note(tmp_path):
         ("method,seed,test\n,,\n\n", "has a header and no row"),
         (b"\x7fELF\x02\x01\x01\x00\x00\xff\xfe", "is no text"),
         (PLAIN.encode("utf-16-le"), "is no text"),
-        (b"\xff\xfea", "begins as UTF-16"),
+        (b"\xff\xfea", "has a UTF-16 byte order mark"),
         ("method,seed,test,seed\nA,0,1,2\n", "row 1: two columns are called seed"),
         ("Method,seed,test\nA,0,1\n", "no column method; did you mean Method?"),
         ("model,seed,test\nA,0,1\n", "did you mean model? call the column of what is compared method (columns: model, seed, test)"),
@@ -135,8 +135,8 @@ def test_paths_that_are_no_table(tmp_path):
     refused(str(tmp_path / "none.csv"), "No such file")
     refused(str(tmp_path), "is a folder")
     refused(written(tmp_path, "PK", "any.xlsx"), "save it as one of them")
-    refused(written(tmp_path, "no parquet", "any.parquet"), "is no .parquet table")
-    refused(written(tmp_path, "", "empty.parquet"), "is no .parquet table")
+    refused(written(tmp_path, "no parquet", "any.parquet"), "is not a .parquet table")
+    refused(written(tmp_path, "", "empty.parquet"), "is not a .parquet table")
 
 
 @pytest.mark.parametrize("cell", ["", " ", "nan", "NaN", "NA", "N/A", "#N/A", "null", "None", "-", "inf", "-Inf", "1e999"])

@@ -56,7 +56,7 @@ def test_seeds_of_each_training_expect_nothing(tmp_path):
 
 def test_methods_with_conditions_of_their_own_are_no_grid(tmp_path):
     runs = grid(tmp_path, [(f"M{number}", number, seed) for number in range(60) for seed in range(2)])
-    assert missing(runs) == set() and any("thrice the table" in note for note in runs.notes)
+    assert missing(runs) == set() and any("over three times the rows" in note for note in runs.notes)
 
 
 def test_each_study_expects_its_own(tmp_path):

@@ -65,12 +65,12 @@ def test_against_the_text_what_they_start_from_is_trained_first() -> None:
     ("changed", "said"),
     [
         ({"study": "ciao"}, "was found for ciao, not for annealed_label_transfer"),
-        ({"found": []}, "speaks of no arm and condition of this grid; it knows none"),
-        ({"found": [ENTRY | {"condition": {"scenario": "wild", "encoder": "vgg16"}}]}, "it knows ALT, scenario=wild, encoder=vgg16"),
-        ({"found": [ENTRY | {"arm": "XYZ"}]}, "speaks of no arm"),
-        ({"found": [{"arm": "ALT"}]}, "is no best.json of a search"),
-        ({"found": [ENTRY | {"settings": [1]}]}, "is no best.json of a search"),
-        ({"found": "ALT"}, "is no best.json of a search"),
+        ({"found": []}, "matches no arm and condition of this grid; it has none"),
+        ({"found": [ENTRY | {"condition": {"scenario": "wild", "encoder": "vgg16"}}]}, "it has ALT, scenario=wild, encoder=vgg16"),
+        ({"found": [ENTRY | {"arm": "XYZ"}]}, "matches no arm"),
+        ({"found": [{"arm": "ALT"}]}, "is not the best.json of a search"),
+        ({"found": [ENTRY | {"settings": [1]}]}, "is not the best.json of a search"),
+        ({"found": "ALT"}, "is not the best.json of a search"),
     ],
 )
 def test_what_does_not_fit_is_one_line(tmp_path: Path, changed: dict[str, Any], said: str) -> None:

@@ -76,7 +76,7 @@ class FaceDataset:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[2] != self.images.shape[3]:
             raise DataError(f"{self.title}: images must be uint8 [n, c, size, size], not {self.images.dtype} {self.images.shape}")
         if not n == len(self.labels) == len(self.metadata):
-            raise DataError(f"{self.title}: {n} images, {len(self.labels)} labels, {len(self.metadata)} rows of facts")
+            raise DataError(f"{self.title}: {n} images, {len(self.labels)} labels, {len(self.metadata)} rows of metadata")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -46,7 +46,7 @@ class ExecutionConfig:
             if not is_compiler_error(error):
                 raise
             _FAILED.add(function)
-            print(f"not compiled, and slower for it: {format_error(error)}", file=sys.stderr)
+            print(f"torch.compile failed, and steps run slower: {format_error(error)}", file=sys.stderr)
             return function(*given)
 
     def to_json(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class CUDAGraphStep:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             self.plain, self.graph = True, None
-            print(f"not recorded, and slower for it: {format_error(error)}", file=sys.stderr)
+            print(f"CUDA graph capture failed, and steps run slower: {format_error(error)}", file=sys.stderr)
         before.restore_in_place()
 
     def _capture_graph(self, batch: tuple[Tensor, ...]) -> None:

@@ -119,7 +119,7 @@ def join_shards(index: int, size: int, name: str, own_gpu: bool, patience_s: flo
         dist.set_timeout(timedelta(seconds=patience_s))
     except RuntimeError as error:
         rendezvous.unlink(missing_ok=True)
-        raise PeerLost(f"the {size} workers of a cell did not meet: {error}".partition("\n")[0][:300]) from None
+        raise PeerLost(f"the {size} workers of a training could not connect: {error}".partition("\n")[0][:300]) from None
     try:
         yield shard
     except RuntimeError as error:

@@ -69,7 +69,7 @@ class AcceptancePhase(Phase):
         encoder, pixels = rows[-1]["probe/encoder"], rows[-1]["probe/pixels"]
         if encoder > pixels:
             return []
-        comparison = f"a linear probe names {encoder:.1%} of persons from the encoder's features and {pixels:.1%} from raw pixels"
+        comparison = f"a linear probe identifies {encoder:.1%} of persons from the encoder's features and {pixels:.1%} from raw pixels"
         if self.needed:
             raise BadRequest(f"the encoder is not accepted: {comparison}; train it longer")
         return [f"weak encoder: {comparison}"]

@@ -90,7 +90,7 @@ class Method(ABC):
 
     def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
         """Take over the parameters of the parent's checkpoint, by their names in `modules`, before the first phase begins."""
-        raise BadRequest(f"{type(self).__name__} takes nothing over from a parent; give it an `inherit_parameters`")
+        raise BadRequest(f"{type(self).__name__} cannot start from a parent; give it an `inherit_parameters`")
 
     def build_network(self) -> nn.Module:
         """Return a module that maps normalised float images to class scores and propagates gradients, for saliency maps."""

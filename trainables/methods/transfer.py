@@ -70,7 +70,7 @@ class TransferMethod(Classifier):
     def __init__(self, settings: TransferRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
         if self.unlabelled_too and "pool" not in task.partners:
-            raise DataError("this method learns from unlabelled images, and the task has no pool of them; use the task transfer")
+            raise DataError("this method needs a pool of unlabelled images, which the task lacks; use the task transfer")
 
     @property
     def labelled(self) -> Images:
@@ -84,7 +84,7 @@ class TransferMethod(Classifier):
     @property
     def gate(self) -> Images:
         if self.task.gate is None:
-            raise DataError("this method holds labelled images back to decide by, and the task has no gate set; use the task transfer")
+            raise DataError("this method needs a gate set of labelled images, which the task lacks; use the task transfer")
         return self.task.gate
 
     def compute_class_scores(self, images: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,7 @@ class Weights(BaseModel):
         """Load the file's parameters into the encoder. BadRequest for a file that changed, cannot be read, or holds another network."""
         content = self._read_bytes()
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise BadRequest(f"{self.path}: changed since this grid was made; run the grid again to begin with what is there now")
+            raise BadRequest(f"{self.path}: changed since this grid was made; run the grid again to use the new content")
         fill_encoder(encoder, read_arrays(self.path, content), self.path)
 
 
@@ -70,7 +70,7 @@ def read_arrays(path: str, content: bytes) -> dict[str, Tensor]:
             return _read_h5(path, content)
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        reason = "refused: holds objects besides arrays; loading it would run its writer's code"
+        reason = "refused: it contains pickled objects, and loading them could run arbitrary code"
         raise BadRequest(f"{path}: {reason}. Save it anew: torch.save(model.state_dict(), FILE)") from None
     except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadRequest(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200] or type(error).__name__})") from None

@@ -28,9 +28,9 @@ def require_owner(folder: "RunFolder") -> None:
         if folder.local and not os.path.isdir(folder.root):
             raise FolderLost(f"{folder.uri}: was moved or deleted during a training; nothing more is written there")
         if recorded:
-            raise FolderLost(f"{folder.uri}: belongs to another command now; a training of the earlier one writes nothing there")
+            raise FolderLost(f"{folder.uri}: is now locked by another command; this training writes nothing there")
         if time.monotonic() > deadline:
-            raise FolderLost(f"{folder.uri}: has no {DRIVER}, so that another command may take it; a training writes nothing there")
+            raise FolderLost(f"{folder.uri}: has no {DRIVER}, so another command may lock it; this training writes nothing there")
         time.sleep(0.1)
 
 
