@@ -175,6 +175,32 @@ def test_help_waits_for_no_large_import_and_a_report_for_no_torch() -> None:
     assert python(COMMANDS) == (0, "[]\n[]")
 
 
+IN_A_FINALISER = """
+import sys, time
+from platform.launch import cluster
+cluster._handle_signals(sys.stderr)
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+try:
+    Slow()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def test_a_signal_that_meets_a_finaliser_is_not_lost() -> None:
+    """Python prints an exception in a finaliser and goes on: the command would train to its end, with a traceback on the terminal."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", IN_A_FINALISER], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out, error) == (0, "stopped\n", "")
+
+
 TWICE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.{sigint})

@@ -215,6 +215,16 @@ def _handle_signals(stream: TextIO) -> None:
         if time.monotonic() - first[0] > ONCE_S:
             _end_process(stream, 130, f"ended at once; {GOES_ON} from the last checkpoints")
 
+    def handle_unraisable(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):  # raised in a finaliser, and lost there: it is raised again a moment later
+            first.clear()
+            again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
+            again.daemon = True
+            again.start()
+        else:
+            previous_hook(unraisable)
+
+    previous_hook, sys.unraisablehook = sys.unraisablehook, handle_unraisable
     for number in numbers:
         signal.signal(number, handle)
 

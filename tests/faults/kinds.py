@@ -179,7 +179,7 @@ def read_only_start(ordeal: Ordeal, chance: random.Random) -> str:
         code = ordeal.end()
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(ordeal.runs)], check=True)
-    if code != 2 or "Read-only file system" not in ordeal.said:
+    if code != 2 or "(read-only file system); nothing was started" not in ordeal.said:
         raise Broken(f"exit {code}: {ordeal.said}")
     return "refused"
 

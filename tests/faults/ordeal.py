@@ -189,7 +189,7 @@ class Ordeal:
         last = (self.said.strip().splitlines() or [""])[-1]
         if "Traceback" in self.said:
             raise Broken(f"a traceback: {self.said}")
-        if self.code not in (0, 1, 2, 130) or (self.code in (2, 130) and GOES_ON not in last):
+        if self.code not in (0, 1, 2, 130) or (self.code in (2, 130) and GOES_ON not in last and "nothing was started" not in last):
             raise Broken(f"exit {self.code}, and the last line is {last!r}: {self.said}")
         return self.code
 
