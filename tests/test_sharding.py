@@ -174,4 +174,4 @@ def test_a_grid_whose_cell_has_two_workers_outlives_one_of_them(shared_ray: Shar
 def test_more_devices_than_a_machine_has_are_refused(shared_ray: SharedRay, tmp_path: Path) -> None:
     options = ["--only", "method=SL(c)", "--seeds", "1", "--set", "devices=4", "--slots", "2", "--runs", str(tmp_path)]
     code, said = shared_ray.run("platform.grid", *options)
-    assert code == 2 and "devices=4: no machine has so many slots (the most are 2)" in said.strip().splitlines()[-1]
+    assert code == 2 and "devices=4: no machine has so many slots (at most 2)" in said.strip().splitlines()[-1]
