@@ -1,7 +1,7 @@
 """Study: a research question as data, with its axes, arms, settings, the data of its roles, and the numbers that its paper reports."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal
 
@@ -99,7 +99,7 @@ class Study:
         """Keep only these values of an axis, given as a user types them."""
         if axis not in self.axes:
             raise make_unknown_error(f"axis of {self.name}", axis, self.axes)
-        values = tuple(_match_value(axis, self.axes[axis], text) for text in wanted)
+        values = tuple(match_value(axis, self.axes[axis], text) for text in wanted)
         return replace(self, axes=self.axes | {axis: tuple(value for value in self.axes[axis] if value in values)})
 
     def with_seeds(self, number: int) -> "Study":
@@ -237,7 +237,8 @@ def _pick_fields(wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
     return values
 
 
-def _match_value(axis: str, values: tuple[Value, ...], text: str) -> Value:
+def match_value(axis: str, values: Sequence[Value], text: str) -> Value:
+    """Return the value of an axis that a user means by `text`: .5 is 0.5. Raises BadRequest if there is none."""
     for value in values:
         if str(value) == text:
             return value

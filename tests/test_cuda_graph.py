@@ -106,7 +106,6 @@ def test_a_replay_that_is_another_step_is_refused(kind: type[Replayed], off: str
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_resumed_optimiser_gets_a_learning_rate_on_the_gpu() -> None:
     """A checkpoint is read on the CPU, and `load_state_dict` leaves the learning rate there: a graph would capture it as a constant."""
     model = nn.Linear(4, 3).cuda()

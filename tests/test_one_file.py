@@ -1,12 +1,11 @@
 """A method, a network, a reader and a study are one new file each: the contract suites and a grid take them without another edit."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import running
 from tests.forking import LOCAL
 from trainables.storage.store import RunFolder
 
@@ -36,9 +35,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", *words], cwd=checkout, env=LOCAL, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return done.stdout + done.stderr
+    code, said = running.run(["-m", *words], LOCAL, checkout)
+    assert code == 0, said[-12000:]
+    return said
 
 
 @pytest.mark.slow

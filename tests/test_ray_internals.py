@@ -1,19 +1,16 @@
 """Ray's private parts: this Ray has those that are used, and a grid does without all of them, to the same numbers."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from platform.launch import ray_internals
 from tests.faults.ordeal import CLOCK
-from tests.running import wait_for
+from tests.forking import LOCAL
+from tests.running import run, start
 from trainables.storage.store import RunFolder
-from trainables.workers import ray_internals
 
-ROOT = Path(__file__).resolve().parent.parent
 GRID = ["--only", "method=SL(c)", "--only", "split=0.9", "--only", "ratio=1", "--seeds", "2", "--slots", "2"]
 GRID += ["--set", "epochs=1", "--set", "precision=fp32"]
 
@@ -30,16 +27,13 @@ print(hasattr(FixedScalingPolicy, "after_controller_start"), hasattr(FixedScalin
 """
 
 
-def run(*words: str, **variables: str) -> tuple[str, str]:
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "RAY_ADDRESS": ""} | variables
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
+OWN_RAY = LOCAL | {"RAY_ADDRESS": ""}
+PUBLIC_RAY = OWN_RAY | {ray_internals.PUBLIC_ONLY: "1"}
 
 
 def test_ray_train_still_has_what_is_overridden() -> None:
     """With another Ray the trainer might override nothing, without an error."""
-    assert run("-c", OVERRIDDEN)[0] == "True True\nTrue False\nTrue True\n"
+    assert run(["-c", OVERRIDDEN]) == (0, "True True\nTrue False\nTrue True\n")
 
 
 def test_this_ray_lacks_nothing() -> None:
@@ -49,17 +43,18 @@ def test_this_ray_lacks_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_grid_without_private_parts_has_the_same_numbers(tmp_path: Path) -> None:
-    def train(name: str, **variables: str) -> tuple[list[object], str]:
-        said = run("-m", "platform.grid", *GRID, "--runs", str(tmp_path / name), **variables)[1]
+    def train(name: str, environment: dict[str, str]) -> tuple[list[object], str]:
+        code, said = run(["-m", "platform.grid", *GRID, "--runs", str(tmp_path / name)], environment)
+        assert code == 0, said
         folder = RunFolder(str(tmp_path / name / "adults_as_augmentation-pocket"))
         rows = [folder.get_history(cell.key) for cell in folder.get_cells()]
         results = [folder.get_result(cell.key) or {} for cell in folder.get_cells()]
         numbers: list[object] = [result["metrics"] for result in results]
         return numbers + [[{name: row[name] for name in row if name not in CLOCK} for row in history] for history in rows], said
 
-    with_them, said = train("with")
+    with_them, said = train("with", OWN_RAY)
     assert "this Ray lacks" not in said
-    without_them, said = train("without", **{ray_internals.PUBLIC_ONLY: "1"})
+    without_them, said = train("without", PUBLIC_RAY)
     assert said.count("this Ray lacks") == 1 and "TrainController" in said
     assert without_them == with_them and len(with_them) == 4
 
@@ -68,19 +63,11 @@ def test_a_grid_without_private_parts_has_the_same_numbers(tmp_path: Path) -> No
 @pytest.mark.ray
 def test_ctrl_c_ends_a_grid_without_private_parts(tmp_path: Path) -> None:
     """Its workers' runs cannot be cancelled: they are abandoned, with the usual last line."""
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "", ray_internals.PUBLIC_ONLY: "1"}
     words = ["-m", "platform.grid", *GRID, "--set", "epochs=2000", "--runs", str(tmp_path)]
     folder = RunFolder(str(tmp_path / "adults_as_augmentation-pocket"))
-    with open(tmp_path / "said", "w+") as said:
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=ROOT,
-            env=environment,
-            stderr=said,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a test in the background ignores it
-        )
-        wait_for(lambda: any(folder.get_history(cell.key) for cell in folder.get_cells()) or process.poll() is not None)
-        process.send_signal(signal.SIGINT)
-        code = process.wait()
-        said.seek(0)
-        assert code == 130 and said.read().strip().splitlines()[-1].startswith("stopped; run the same command again to resume")
+    # a test in the background ignores Ctrl-C
+    process = start(words, PUBLIC_RAY, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    process.wait_for(lambda: any(folder.get_history(cell.key) for cell in folder.get_cells()))
+    process.send(signal.SIGINT)
+    code, said = process.end()
+    assert code == 130 and said.strip().splitlines()[-1].startswith("stopped; run the same command again to resume")

@@ -1,1 +1,1 @@
-"""Code that runs on Ray Train workers. It is plain PyTorch; only workers/slot.py and workers/ray_internals.py import Ray."""
+"""Code that runs on Ray Train workers. It is plain PyTorch; only workers/slot.py imports Ray."""

@@ -8,21 +8,19 @@ import yaml
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES, Scale, Study
 from trainables.cell import Data
-from trainables.data.source import load_faces, parse_role, parse_role_file
+from trainables.data.source import load_faces, parse_roles
 from trainables.data.task import TASKS
 from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
 
 SCALES = ("pocket", "paper")
-GRID_OPTIONS = ("scale", "only", "seeds", "use", "data", "runs", "slots", "gpu", "pack", "keep")
-SEARCH_OPTIONS = ("scale", "only", "trials", "seeds", "fresh", "searcher", "data", "runs", "slots", "gpu")
-"""options that a user may take for settings"""
 
 
-def narrow_study(
-    name: str, scale: str, only: list[str], seeds: int | None, settings: list[str], options: tuple[str, ...] = GRID_OPTIONS
-) -> Study:
-    """Return the study of this name at this scale with --only, --seeds and --set applied. `options` are those of the command."""
+def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, settings: list[str], options: list[str]) -> Study:
+    """Return the study of this name at this scale with --only, --seeds and --set applied.
+
+    `options` names the options of the command: one of them is no setting, which the error says.
+    """
     if scale not in SCALES:
         raise make_unknown_error("scale", scale, SCALES)
     if settings and "=" not in settings[-1] and name not in STUDIES.import_all():
@@ -31,13 +29,13 @@ def narrow_study(
     if seeds is not None:
         study = study.with_seeds(seeds)
     for option in only:
-        axis, values = _parse_pair("--only", option, "AXIS=V,V")
+        axis, values = parse_pair("--only", option, "AXIS=V,V")
         try:
             study = study.narrow_axis(axis, values.split(","))
         except BadRequest as error:
             raise BadRequest(f"{error}{_describe_other_scale(name, scale, axis)}") from None
     for option in settings:
-        key, value = _parse_pair("--set", option, "KEY=VALUE")
+        key, value = parse_pair("--set", option, "KEY=VALUE")
         if key in options and key not in study.axes:
             raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
         study = study.with_setting(key, yaml.safe_load(value))
@@ -60,8 +58,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
     unread = {role: Data(source, "", "") for role, source in sources.items()}
     needed = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
     for option in options:
-        given = parse_role_file(option) if option.endswith((".yaml", ".yml")) else dict([parse_role(option)])
-        for role, source in given.items():
+        for role, source in parse_roles(option).items():
             if role not in study.roles:
                 raise make_unknown_error(f"role of {study.name}", role, study.roles)
             sources[role] = source
@@ -79,7 +76,8 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
     return data
 
 
-def _parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
+def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:
+    """Return both sides of an option's NAME=VALUE. Raises BadRequest, which names the expected form, where one is missing."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise BadRequest(f"{option} {text}: expected {option} {form}")

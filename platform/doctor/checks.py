@@ -210,14 +210,14 @@ def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
     `asked` has the form of a grid's --data.
     """
     from trainables.data.dataset import readers
-    from trainables.data.source import parse_role, parse_role_file
+    from trainables.data.source import parse_roles
     from trainables.registry import BadRequest
 
     for kind, reader in readers().items():
         yield DoctorFinding(f"{kind}: {reader.summary}")
     for text in ["children=faces", *asked]:
         try:
-            for role, source in (parse_role_file(text) if text.endswith((".yaml", ".yml")) else dict([parse_role(text)])).items():
+            for role, source in parse_roles(text).items():
                 faces = source.read_faces(48, "grey")
                 notes = "".join(f"; {note}" for note in faces.notes)
                 yield DoctorFinding(
@@ -257,11 +257,11 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
 def check_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """Check every machine of a cluster.yaml in the same way. A fault of the file itself is a finding of one line."""
     from platform.doctor.machines import check_machines
-    from trainables.data.source import parse_role, parse_role_file
+    from trainables.data.source import parse_roles
     from trainables.registry import BadRequest
 
     try:
-        role_sources = [parse_role_file(text) if text.endswith((".yaml", ".yml")) else dict([parse_role(text)]) for text in data]
+        role_sources = [parse_roles(text) for text in data]
         yield from check_machines(file, runs, [path for roles in role_sources for source in roles.values() for path in source.list_files()])
     except BadRequest as error:
         yield "Request", [DoctorFinding(str(error), bad=True)]

@@ -90,8 +90,8 @@ def read_cluster_file(file: str) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadRequest(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(config, dict) or (config.get("provider") or {}).get("type") != "local":
-        raise BadRequest(f"{file}: names no machines (provider: type: local); a rented cluster has none before ray up")
-    from trainables.workers.ray_internals import find_config_error
+        raise BadRequest(f"{file}: names no machines (provider: type: local); the machines of a cloud cluster exist only after ray up")
+    from platform.launch.ray_internals import find_config_error
 
     if reason := find_config_error(config):
         raise BadRequest(f"{file}: Ray does not accept it: {reason}")

@@ -75,7 +75,7 @@ def correlate_maps(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def summarise_energy(looked: list[MapEnergy]) -> list[EnergyShare]:
-    """Return shares by arm, answer and region. Intervals are over replicates, each of which contributes its mean over its images."""
+    """Return the energy shares of each arm, answer and region. Intervals are over replicates: a replicate is the mean over its images."""
     rows = []
     for arm in dict.fromkeys(energy.arm for energy in looked):
         for answer, is_right in (("right", True), ("wrong", False)):

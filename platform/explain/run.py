@@ -93,7 +93,7 @@ def explain_test_images(
 def explain_pictures(
     images: Path, networks: list[LoadedNetwork], look: MapFunction, folder: RunFolder, study: Study, said: dict[str, Any]
 ) -> str:
-    """Write sheets of the user's pictures and the predictions to RUN/explain/pictures only, since the pictures may show a person."""
+    """Write sheets of the user's pictures and the predictions to RUN/explain/pictures only. The report never shows them."""
     task = networks[0].task
     names, pixels, left_out = pictures.read_pictures(images, task.size, task.channels)
     said["notes"] += left_out

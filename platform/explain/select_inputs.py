@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from platform.cli.study_options import parse_pair
 from platform.explain.networks import LoadedNetwork, hash_images
-from search_spaces.study import Study
+from search_spaces.study import Study, match_value
 from trainables.cell import Cell, Data, Value
 from trainables.data.dataset import FaceDataset
 from trainables.data.source import load_faces
@@ -56,13 +57,11 @@ def choose_cells(folder: RunFolder, study: Study, only: list[str]) -> tuple[list
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
     for option in only:
-        axis, equals, choices = option.partition("=")
-        if not (axis and equals and choices):
-            raise BadRequest(f"--only {option}: expected --only AXIS=V,V")
+        axis, choices = parse_pair("--only", option, "AXIS=V,V")
         if axis not in cells[0].axes:
             raise make_unknown_error(f"axis of {study.name}", axis, cells[0].axes)
         axis_values = list(dict.fromkeys(cell.axes[axis] for cell in cells))
-        values = [_match_value(axis, axis_values, text) for text in choices.split(",")]
+        values = [match_value(axis, axis_values, text) for text in choices.split(",")]
         cells = [cell for cell in cells if cell.axes[axis] in values]
     condition: Condition = {}
     for axis in study.condition_axes:
@@ -153,17 +152,3 @@ def _describe_metadata(metadata: "pd.Series[Any]") -> str:
         fields["age"] = f"{float(fields['age']):g} years"
     fields["source"] = fields.get("source", "").rpartition("/")[2] if "subject" not in fields else ""
     return ", ".join(filter(None, fields.values()))
-
-
-def _match_value(axis: str, values: list[Value], text: str) -> Value:
-    for value in values:
-        if str(value) == text or (type(value) in (int, float) and _parse_number(text) == value):
-            return value
-    raise make_unknown_error(f"value of axis {axis}", text, map(str, values))
-
-
-def _parse_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

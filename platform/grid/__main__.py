@@ -11,25 +11,21 @@ from typing import Annotated, get_args
 import typer
 
 from platform.cli.command import exit_on_error, run_command
+from platform.cli.options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
 
 
 def main(
+    context: typer.Context,
     study: Annotated[str, typer.Argument(help="a study: the name of a file in search_spaces/")] = "adults_as_augmentation",
-    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")] = "pocket",
+    scale: Annotated[str, SCALE] = "pocket",
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     seeds: Annotated[int | None, typer.Option(help="number of seeds; raising it later only adds trainings")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a setting, e.g. epochs=20")] = None,
+    set_: Annotated[list[str] | None, SETTINGS] = None,
     use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that python -m platform.search found")] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=KIND:PATH | FILE.yaml",
-            help="data of a role, e.g. children=fer2013:PATH",
-        ),
-    ] = None,
+    data: Annotated[list[str] | None, DATA] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders, or an fsspec URI")] = "runs",
-    slots: Annotated[int | None, typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")] = None,
-    gpu: Annotated[float | None, typer.Option(min=0, help="share of a GPU for each slot")] = None,
+    slots: Annotated[int | None, SLOTS] = None,
+    gpu: Annotated[float | None, GPU] = None,
     pack: Annotated[int | None, typer.Option(min=1, help="seeds that a worker trains at once; default: 1 on a CPU, 10 on a GPU")] = None,
     keep: Annotated[
         str,
@@ -49,7 +45,7 @@ def main(
 
         if keep not in get_args(Keep):
             raise make_unknown_error("--keep", keep, get_args(Keep))
-        narrowed = narrow_study(study, scale, only or [], seeds, set_ or [])
+        narrowed = narrow_study(study, scale, only or [], seeds, set_ or [], list_options(context))
         if use:
             narrowed = replace(narrowed, found=read_best_file(use, narrowed))
         cells = narrowed.make_cells(read_roles(narrowed, data or []))

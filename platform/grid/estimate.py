@@ -94,7 +94,7 @@ def estimate_grid(
 ) -> str:
     """Return as text the cells to train, their steps and seconds, and the total time with `slots` slots (None: one per GPU or core).
 
-    `pack` is the grid's option. `choice` is the run folder's autotuning result; if it has none yet, one is measured and not stored.
+    `pack` is the grid's option. `choice` is the autotuning result of the run folder. Without it a new result is measured, and not stored.
     The values of a numeric axis determine how much is trained, so their times are scaled. The values of another axis determine what is
     trained, so each is measured.
     """

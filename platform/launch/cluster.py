@@ -151,7 +151,7 @@ def _get_node() -> Any:
     """Return Ray's object of the daemons that this process has started; None where Ray was not even imported."""
     if "ray" not in sys.modules:
         return None
-    from trainables.workers import ray_internals
+    from platform.launch import ray_internals
 
     return ray_internals.get_node()
 

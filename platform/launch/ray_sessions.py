@@ -48,7 +48,7 @@ def open_session() -> str:
 
 def get_own_session() -> str:
     """Return the session folder of the Ray that this process started; empty for a joined Ray. Its content is removed with it."""
-    from trainables.workers import ray_internals
+    from platform.launch import ray_internals
 
     node = ray_internals.get_node()
     return node.get_session_dir_path() if node and node.head else ""

@@ -23,6 +23,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from platform.launch import ray_internals
 from platform.launch.worker_pool import WorkerPool, count_slots
 from search_spaces.search_space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
@@ -30,7 +31,6 @@ from trainables.execution.interleave import PACK
 from trainables.loop import Keep
 from trainables.storage.folder_owner import FolderLost
 from trainables.storage.store import RunFolder
-from trainables.workers import ray_internals
 from trainables.workers.dispatcher import Dispatcher, count_devices
 from trainables.workers.events import ENDS, Event
 from trainables.workers.slot import build_trial_class

@@ -17,7 +17,7 @@ import ray
 import ray.train
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
-from trainables.workers import ray_internals
+from platform.launch import ray_internals
 from trainables.workers.slot import WorkerDeathCallback, run_worker
 
 LOOK_S = 2.0

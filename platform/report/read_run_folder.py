@@ -97,10 +97,8 @@ def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> d
     if result:
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
         other = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
-        value: dict[str, Any] = (
-            row | {"split_hash": result["split_hash"], "selected_epoch": result["selected_epoch"]} | result["metrics"] | counts | other
-        )
-        return value
+        selected = {name: result[name] for name in ("split_hash", "selected_epoch")}
+        return {**row, **selected, **result["metrics"], **counts, **other}
     if error := folder.get_error(cell.key):
         return row | {"state": "failed", "reason": error["reason"]}
     epochs = len(folder.get_history(cell.key))

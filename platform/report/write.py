@@ -36,11 +36,10 @@ def write_report(folder: RunFolder, study: Study | None = None, baseline: str | 
 def find_only_run(runs: str = "runs") -> str:
     """Return the one run folder under `runs`. Raises BadRequest if there is none, or if there are several."""
     filesystem, root = fsspec.core.url_to_fs(runs)
-    paths = sorted(path.rsplit("/", 1)[0] for path in filesystem.glob(f"{root}/*/grid.json"))
+    paths: list[str] = sorted(path.rsplit("/", 1)[0] for path in filesystem.glob(f"{root}/*/grid.json"))
     if len(paths) != 1:
         names = ", ".join(path.rsplit("/", 1)[1] for path in paths)
         if not paths:
             raise BadRequest(f"no run in {runs}/ yet: python -m platform.grid")
         raise BadRequest(f"{runs} has several run folders ({names}); name one: {runs}/NAME")
-    result: str = paths[0]
-    return result
+    return paths[0]

@@ -11,38 +11,34 @@ from typing import Annotated, Any
 import typer
 
 from platform.cli.command import exit_on_error, run_command
+from platform.cli.options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
 
 
 def main(
+    context: typer.Context,
     space: Annotated[str, typer.Argument(metavar="[study]", help="a study that defines a search")] = "annealed_label_transfer",
-    scale: Annotated[str, typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")] = "pocket",
+    scale: Annotated[str, SCALE] = "pocket",
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only at these values of an axis")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="suggestions per condition; a larger number extends a search")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="trainings per suggestion; their mean is its score")] = None,
     fresh: Annotated[int | None, typer.Option(min=0, help="further seeds to compare the best settings with the paper's; 0: none")] = None,
     searcher: Annotated[str | None, typer.Option(help="optuna, hyperopt or random; default: the study's")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a setting, e.g. epochs=20")] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=KIND:PATH | FILE.yaml",
-            help="data of a role, e.g. children=fer2013:PATH",
-        ),
-    ] = None,
+    set_: Annotated[list[str] | None, SETTINGS] = None,
+    data: Annotated[list[str] | None, DATA] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders; a local one")] = "runs",
-    slots: Annotated[int | None, typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")] = None,
-    gpu: Annotated[float | None, typer.Option(min=0, help="share of a GPU for each slot")] = None,
+    slots: Annotated[int | None, SLOTS] = None,
+    gpu: Annotated[float | None, GPU] = None,
 ) -> None:
     """Search. The same command resumes it; --trials extends it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
-        from platform.cli.study_options import SEARCH_OPTIONS, narrow_study, read_roles
+        from platform.cli.study_options import narrow_study, read_roles
         from platform.search.run import search_study
         from search_spaces.study import STUDIES
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder
 
-        narrowed = narrow_study(space, scale, only or [], None, set_ or [], SEARCH_OPTIONS)
+        narrowed = narrow_study(space, scale, only or [], None, set_ or [], list_options(context))
         if narrowed.search is None:
             searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").search]
             raise BadRequest(f"{narrowed.name} defines no search; these studies do: {', '.join(searchable) or 'none'}")

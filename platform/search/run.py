@@ -73,10 +73,9 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
     ):
 
         def ask(trial: str) -> list[Cell] | None:
-            cells = search_driver.suggest_cells(trial)
+            cells: list[Cell] | None = search_driver.suggest_cells(trial)
             progress.add_cells(cells or [])
-            result: list[Cell] | None = cells
-            return result
+            return cells
 
         def ended(*suggestion: Any) -> None:
             draw_suggestion(folder, *suggestion)

@@ -106,6 +106,11 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
     return sources
 
 
+def parse_roles(option: str) -> dict[str, Source]:
+    """Return the sources of an option --data by role: of one ROLE=KIND:PATH, or of a YAML file of roles."""
+    return parse_role_file(option) if option.endswith((".yaml", ".yml")) else dict([parse_role(option)])
+
+
 def _parse_spec(role: str, spec: str, where: str, folder: Path) -> Source:
     """Parse KIND:PATH[,OPTION=VALUE] to a Source."""
     head, *rest = [re.sub(r"\\([\\,])", r"\1", part) for part in re.findall(r"(?s)(?:^|,)((?:\\[\\,]|[^,])*)", spec)]

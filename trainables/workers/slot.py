@@ -1,4 +1,4 @@
-"""Slot: a Tune trial actor, and the loop of the Ray Train workers that serve it. Only this file and ray_internals.py import Ray here.
+"""Slot: a Tune trial actor, and the loop of the Ray Train workers that serve it. This is the only file here that imports Ray.
 
 One Ray Train run per machine serves the machine's slots. Each of its workers is a replica group of its own, so Ray Train replaces a
 worker that died and does not interrupt the others. A worker keeps its process, its data sets and its CUDA context from cell to cell.
@@ -14,7 +14,6 @@ import ray.train
 from ray.train.v2.api.callback import UserCallback
 
 from trainables.workers.events import ENDS, Event
-from trainables.workers.ray_internals import get_session_folder
 
 
 def build_trial_class() -> type:
@@ -64,7 +63,7 @@ def run_worker(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(config["threads"])
     dispatcher = ray.get_actor(config["dispatcher"])
-    train_context = ray.train.get_context()
+    machine, train_context = ray.get_runtime_context(), ray.train.get_context()
     rank = config["first"] + train_context.get_world_rank()  # among the workers of all machines
     if reason := check_host(config["runs"], config["dispatcher"], config["paths"]):
         ray.get(dispatcher.refuse_work.remote(rank, reason))
@@ -90,7 +89,7 @@ def run_worker(config: dict[str, Any]) -> None:
         parents=frozenset(config["parents"]),
         hang_s=config["hang_s"],
         own_gpu=config["own_gpu"],
-        scratch=get_session_folder(),
+        scratch=os.path.join(machine.get_temp_dir(), machine.get_session_name()),
         owner=config["owner"],
     )
     most = config["pack"]

@@ -36,12 +36,6 @@ def get_node() -> Any:
     return find_part("ray._private.worker", "_global_node")
 
 
-def get_session_folder() -> str:
-    """Return the session folder of this process's Ray on this machine; empty where it is not known."""
-    node = get_node()
-    return node.get_session_dir_path() if node else ""
-
-
 def get_autoscaler_limits() -> dict[str, float]:
     """Return the resources to which an autoscaler may grow the cluster; empty without an autoscaler.
 

@@ -1,0 +1,14 @@
+"""Options that several commands have. This file imports Typer alone, so that --help stays fast."""
+
+import typer
+
+SCALE = typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")
+SETTINGS = typer.Option("--set", metavar="KEY=VALUE", help="override a setting, e.g. epochs=20")
+DATA = typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data of a role, e.g. children=fer2013:PATH")
+SLOTS = typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")
+GPU = typer.Option(min=0, help="share of a GPU for each slot")
+
+
+def list_options(context: typer.Context) -> list[str]:
+    """Return the long options of the command that runs, without their dashes."""
+    return [name[2:] for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
