@@ -1,9 +1,9 @@
-"""Contrastive training as it is done elsewhere, for benchmarks.training to hold ours against. The network, the
-loss and the falling rate are ours.
+"""Contrastive training with the usual tools, as baselines for benchmarks.training.
 
-B0, the public SupContrast recipe's way: an image folder, PIL transforms, a DataLoader whose workers start anew each epoch, fp32, the
-loss read after every step, one process a training. B1, a plain Ray Tune function with a DataLoader, as many at once as cores. B2, the
-same tuned for an hour: decoded images kept, persistent workers, bf16, channels_last; and B2c with torch.compile besides.
+The network, the loss and the learning rate schedule are ferray's. B0 follows the public SupContrast recipe: an image folder, PIL
+transforms, a DataLoader whose workers restart each epoch, fp32, the loss read after every step, one process for each training. B1 is a
+plain Ray Tune function with a DataLoader, with as many trainings at once as slots. B2 is B1 after an hour of tuning: decoded images in
+memory, persistent workers, bf16, channels_last. B2c adds torch.compile to B2.
 """
 
 import json
@@ -31,22 +31,22 @@ from trainables.methods.contrastive import ContrastiveRecipe
 from trainables.models.heads import Projection
 
 BATCH = 16
-"""pairs of views"""
+"""pairs of views in a batch"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One training."""
+    """The settings of one training."""
 
     arm: str
     folder: str
-    """class folders of PNG files, and held-out.npz"""
+    """holds train/ with class folders of PNG files, and held-out.npz"""
     encoder: str
     encoder_settings: dict[str, Any]
     epochs: int
     seed: int
     workers: int
-    """of its DataLoader"""
+    """worker processes of its DataLoader"""
     threads: int | None
     lr: float
     hidden: int
@@ -58,7 +58,7 @@ class Plan:
 
 
 class Folder(ImageFolder):
-    """Grey images in two augmented views each; decoded once, if they are to be kept."""
+    """Grey images, each in two augmented views. With `keep` every image is decoded only once."""
 
     def __init__(self, folder: str, keep: bool) -> None:
         super().__init__(f"{folder}/train", loader=lambda path: Image.open(path).convert("L"))
@@ -79,7 +79,7 @@ class Folder(ImageFolder):
 
 
 def fit(plan: Plan) -> dict[str, float]:
-    """Train; returns views a second (the median epoch, the first left out) and the accuracy of a probe on held-out images."""
+    """Train, and return views per second (median over epochs without the first) and a probe's accuracy on held-out images."""
     if plan.threads:
         torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
@@ -96,7 +96,7 @@ def fit(plan: Plan) -> dict[str, float]:
     optimizer = torch.optim.SGD(model.parameters(), lr=plan.lr, momentum=0.9, weight_decay=1e-4)
     recipe = ContrastiveRecipe()
     model.train()
-    took = []
+    durations = []
     for epoch in range(plan.epochs):
         optimizer.param_groups[0]["lr"] = recipe.get_learning_rate(epoch, plan.epochs, plan.lr)
         began = time.perf_counter()
@@ -111,9 +111,9 @@ def fit(plan: Plan) -> dict[str, float]:
                 loss.item()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        took.append(time.perf_counter() - began)
+        durations.append(time.perf_counter() - began)
     views = 2 * BATCH * len(loader)
-    return {"views_s": views / median(took[1:] or took), "accuracy": probe(encoder, plan.folder, device)}
+    return {"views_s": views / median(durations[1:] or durations), "accuracy": probe(encoder, plan.folder, device)}
 
 
 @torch.no_grad()
@@ -124,7 +124,7 @@ def features(encoder: nn.Module, pixels: np.ndarray, device: torch.device) -> to
 
 
 def probe(encoder: nn.Module, folder: str, device: torch.device) -> float:
-    """Accuracy on the held-out images of a logistic regression on the training images' features: the same for every arm."""
+    """Return the accuracy on held-out images of a logistic regression on the training images' features. It is the same for every arm."""
     with np.load(f"{folder}/held-out.npz") as arrays:
         train, test = features(encoder, arrays["train"], device), features(encoder, arrays["test"], device)
         labels, truth = torch.from_numpy(arrays["train_labels"]), torch.from_numpy(arrays["test_labels"])
@@ -146,7 +146,7 @@ def probe(encoder: nn.Module, folder: str, device: torch.device) -> float:
 
 
 def tune_all(plans: list[Plan], slots: int) -> list[dict[str, float]]:
-    """Every plan a Ray Tune trial, `slots` at once."""
+    """Run every plan as a Ray Tune trial, `slots` at once."""
     import ray
     from ray import tune
 
@@ -161,14 +161,14 @@ def tune_all(plans: list[Plan], slots: int) -> list[dict[str, float]]:
         param_space={"plan": tune.grid_search([asdict(plan) for plan in plans])},
         run_config=tune.RunConfig(verbose=0, storage_path=str(Path(plans[0].folder).parent / "ray")),
     )
-    found = tuner.fit()
-    if found.num_errors:
-        raise SystemExit(str(found.errors[0]))
-    return [{name: result.metrics[name] for name in ("views_s", "accuracy")} for result in found]
+    results = tuner.fit()
+    if results.num_errors:
+        raise SystemExit(str(results.errors[0]))
+    return [{name: result.metrics[name] for name in ("views_s", "accuracy")} for result in results]
 
 
 def processes(plans: list[Plan], slots: int) -> list[dict[str, float]]:
-    """Every plan a process of its own, `slots` at once."""
+    """Run every plan in its own process, `slots` at once."""
 
     def one(plan: Plan) -> dict[str, float]:
         command = [sys.executable, "-m", "benchmarks.baselines", "fit", json.dumps(asdict(plan))]
@@ -179,12 +179,12 @@ def processes(plans: list[Plan], slots: int) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    """`fit PLAN`, or `all PLANS SLOTS`; prints one line of JSON."""
-    what, given = sys.argv[1], json.loads(sys.argv[2])
-    if what == "fit":
-        print(json.dumps(fit(Plan(**given))))
+    """Run `fit PLAN` or `all PLANS SLOTS`, and print one line of JSON."""
+    command, argument = sys.argv[1], json.loads(sys.argv[2])
+    if command == "fit":
+        print(json.dumps(fit(Plan(**argument))))
         return
-    plans, slots = [Plan(**each) for each in given], int(sys.argv[3])
+    plans, slots = [Plan(**plan) for plan in argument], int(sys.argv[3])
     alone = plans[0].arm == "B0" or not find_spec("ray")
     print(json.dumps(processes(plans, slots) if alone else tune_all(plans, slots)))
 

@@ -1,4 +1,4 @@
-"""Keep the machine busy while a command runs: python benchmarks/busy.py 12 -- make test-all. Exits as the command does."""
+"""Keep the machine busy while a command runs: python benchmarks/busy.py 12 -- make test-all. Exit with the command's exit code."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> int:
     number, dashes, *command = arguments if len(arguments) > 2 else ("", "", "")
     if not number.isdigit() or dashes != "--":
         sys.exit("python benchmarks/busy.py PROCESSES -- COMMAND ...")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of `finally`
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # SystemExit runs the `finally` block
     busy = [subprocess.Popen([sys.executable, "-S", "-c", BUSY]) for _ in range(int(number))]
     began = time.monotonic()
     try:

@@ -1,10 +1,11 @@
-"""Processes of a command are killed at random milliseconds, again and again: does each command end as the README promises?
+"""Kill the processes of a command at random moments, again and again. Check whether each command ends as the README promises.
 
-.venv/bin/python -m benchmarks.chaos --kills 200 kills 200 times per kind: the command, its driver, Ray's daemons and actors with SIGKILL,
-the command with SIGTERM, SIGINT and SIGHUP. The moments are drawn by --seed, spread evenly over a command's life, from start to
-exit. The same run folder is continued after each kill. Counted: exit code, last line, what is alive 20 s after the end, and, at the end of
-each kind, whether all numbers are those of trainings in one process without Ray. Interrupted, the same command goes on: a kill is a line
-of kills.jsonl. The last line is one JSON object.
+.venv/bin/python -m benchmarks.chaos --kills 200 makes 200 kills of each kind. The command, its driver, and Ray's daemons and actors get
+SIGKILL; the command also gets SIGTERM, SIGINT and SIGHUP. --seed determines the moments, which are spread evenly over a command's life,
+from start to exit. After each kill of a kind, the next command resumes the same run folder. Each kill is checked by exit code, last line,
+and the processes alive 20 s after the end. After all kills, each kind's numbers are compared with those of trainings in one process
+without Ray. If the benchmark is interrupted, the same command resumes it: each kill is a line of kills.jsonl. The last line is one JSON
+object.
 """
 
 import json
@@ -22,7 +23,7 @@ from tests.faults.ordeal import Broken, Ordeal, checkout
 
 STAGES = ("start", "first cell", "between cells", "report", "exit")
 LENGTHS = 3
-"""undisturbed commands whose median length is what moments are drawn from"""
+"""number of undisturbed commands; their median length is the range from which moments are drawn"""
 
 
 def main(
@@ -32,8 +33,8 @@ def main(
     minutes: Annotated[float, typer.Option(help="begin no further kill after so long; the same command goes on")] = 1e9,
     place: Annotated[Path, typer.Option(metavar="DIR", help="where it all lies")] = Path("/tmp/chaos"),
 ) -> None:
-    """Kill, look at the end, continue; print a table of kinds and stages."""
-    here, until = machine(), time.monotonic() + 60 * minutes
+    """Kill, check the end, continue; print a table of kinds and stages."""
+    machine_info, until = machine(), time.monotonic() + 60 * minutes
     place = place / f"seed-{seed}"
     code = checkout(place / "checkout")
     journal = place / "kills.jsonl"
@@ -43,7 +44,7 @@ def main(
     moments = {name: draw_moments(name, kills, length, seed) for name in names}
     known = {(entry["kind"], entry["number"]) for entry in past}
     left = [(number, name) for number in range(kills) for name in names if (name, number) not in known]
-    for number, name in left:  # kinds in turn: an interrupted benchmark has figures of each
+    for number, name in left:  # kinds alternate, so that an interrupted benchmark has figures of each
         if time.monotonic() > until:
             break
         past.append(kill_once(open_ordeal(code, place / name.replace(" ", "-")), name, number, moments[name][number]))
@@ -51,7 +52,7 @@ def main(
             file.write(json.dumps(past[-1]) + "\n")
     for name in {entry["kind"] for entry in past}:
         check_numbers(open_ordeal(code, place / name.replace(" ", "-")), name, place)
-    report(past, here)
+    report(past, machine_info)
 
 
 def open_ordeal(code: Path, runs: Path) -> Ordeal:
@@ -61,17 +62,17 @@ def open_ordeal(code: Path, runs: Path) -> Ordeal:
 
 
 def find_length(place: Path, code: Path) -> float:
-    """Milliseconds of an undisturbed command; measured once, kept with the kills, which depend on it."""
+    """Return the milliseconds of an undisturbed command. They are measured once and stored with the kills, which depend on them."""
     file = place / "length.json"
     if not file.exists():
         ordeal = open_ordeal(code, place / "undisturbed")
-        measure_length(ordeal)  # it decodes the data, which the others find decoded
+        measure_length(ordeal)  # the first command decodes the data; later ones find it decoded
         file.write_text(json.dumps(statistics.median(measure_length(ordeal) for _ in range(LENGTHS))))
     return float(json.loads(file.read_text()))
 
 
 def kill_once(ordeal: Ordeal, name: str, number: int, moment: float) -> dict[str, Any]:
-    """Kill at that moment, or earlier where the command is over by then."""
+    """Kill at this moment, or earlier if the command ends before it. Return the line of kills.jsonl."""
     while (outcome := kill_at(ordeal, name, moment)) is None:
         moment *= 0.9
     entry = {"number": number} | outcome._asdict()
@@ -83,23 +84,23 @@ def kill_once(ordeal: Ordeal, name: str, number: int, moment: float) -> dict[str
 
 
 def check_numbers(ordeal: Ordeal, name: str, place: Path) -> None:
-    """All cells done, and their numbers those of trainings without Ray. Raises Broken."""
+    """Finish all cells and check that the first seeds' numbers equal those of trainings without Ray. Raises Broken."""
     ordeal.until_done()
     ordeal.whole()
     alone = ordeal.alone(place / "alone", seeds=3).numbers()
-    found = ordeal.numbers()
-    if changed := [key for key in alone if found[key] != alone[key]]:
+    numbers = ordeal.numbers()
+    if changed := [key for key in alone if numbers[key] != alone[key]]:
         raise Broken(f"{name}: other numbers: {changed}")
 
 
 def report(past: list[dict[str, Any]], here: dict[str, Any]) -> None:
     rows = []
     for name in KILLS:
-        mine = [entry for entry in past if entry["kind"] == name]
-        if mine:
-            stages = Counter(entry["stage"] for entry in mine)
-            longest = max(entry["seconds_to_end"] for entry in mine), max(entry["seconds_to_gone"] for entry in mine)
-            rows.append((name, len(mine), sum(bool(entry["broken"]) for entry in mine), *longest, *(stages[stage] for stage in STAGES)))
+        group = [entry for entry in past if entry["kind"] == name]
+        if group:
+            stages = Counter(entry["stage"] for entry in group)
+            longest = max(entry["seconds_to_end"] for entry in group), max(entry["seconds_to_gone"] for entry in group)
+            rows.append((name, len(group), sum(bool(entry["broken"]) for entry in group), *longest, *(stages[stage] for stage in STAGES)))
     show(f"{len(past)} kills", ("kill", "times", "promises broken", "longest s to the end", "longest s to all gone", *STAGES), rows)
     last_line({"kills": len(past), "broken": sum(bool(entry["broken"]) for entry in past)}, here)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine they ran on, a table for people, and one line of JSON for programs."""
+"""Shared by the benchmarks: a description of the machine, a printed table, and one line of JSON for programs."""
 
 import json
 import os
@@ -11,7 +11,7 @@ PACKAGES = ("torch", "torchvision", "ray", "numpy")
 
 
 def machine() -> dict[str, Any]:
-    """Hardware, versions, date and the load of others: what a figure means nothing without."""
+    """Return hardware, versions, date and system load, without which a figure cannot be interpreted."""
     import torch
 
     processor = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -27,7 +27,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print a table; floats with three digits."""
+    """Print a table. Floats have three significant digits."""
     text = [header, *(tuple(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*text, strict=True)]
     print(f"\n{title}\n")
@@ -36,13 +36,13 @@ def show(title: str, header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> No
 
 
 def last_line(figures: dict[str, Any], here: dict[str, Any]) -> None:
-    """The JSON object that ends a benchmark's output."""
+    """Print the JSON object that ends a benchmark's output."""
     rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
     print("\n" + json.dumps(rounded | {"machine": here}), flush=True)
 
 
 def kilobytes(pid: int) -> float:
-    """Memory of a process' own: no files, nothing shared."""
+    """Return the anonymous resident memory of a process in KB, without mapped files and shared memory; 0 if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -51,7 +51,7 @@ def kilobytes(pid: int) -> float:
 
 
 def pocket_cells(seeds: int, first_seed: int = 0, only: dict[str, str] | None = None, settings: dict[str, Any] | None = None) -> list[Any]:
-    """Cells of the pocket study on the embedded faces, narrowed to `only`, with these settings; seeds count from `first_seed`."""
+    """Return cells of the pocket study on the embedded faces, narrowed to `only`, with `settings` and `seeds` seeds from `first_seed`."""
     from platform.cli.study_options import read_roles
     from search_spaces.study import STUDIES
 

@@ -1,9 +1,9 @@
-"""What a cell costs the driver: cells that train nothing, by the hundred, the thousand and the ten thousand.
+"""Measure the driver's cost per cell with grids of 100, 1,000 and 10,000 cells that train nothing.
 
-.venv/bin/python -m benchmarks.driver [100 1000 10000] copies the checkout, makes a training in the copy write the files of one real result
-at once, and runs `python -m platform.grid` there, then again when all is done, then the report alone. All else is real: Ray, Tune,
-Train workers, every file of every cell, TensorBoard, the report. CPU is of the driver's own process, all its threads; beside it that of
-the processes which stay with the head on a cluster.
+.venv/bin/python -m benchmarks.driver [100 1000 10000] copies the checkout. In the copy, a training writes the files of one real result at
+once. The benchmark runs `python -m platform.grid` there, runs it again when all cells are done, then runs the report alone. Everything else
+is real: Ray, Tune, Train workers, every file of every cell, TensorBoard, the report. CPU time is that of the driver's process with all its
+threads. The CPU time of the processes that stay on the head node of a cluster is reported separately.
 """
 
 import json
@@ -28,7 +28,7 @@ from tests.faults.processes import driver_of
 CHECKOUT = Path(__file__).parents[1]
 COPIED = ("platform", "search_spaces", "trainables")
 CONDITIONS = 28
-"""of the pocket study: a seed of everything is so many cells"""
+"""of the pocket study: the number of cells per seed"""
 PAUSE_S = 0.5
 SHORT = {"epochs": 1, "per_class": 8, "probe_epochs": 1, "precision": "fp32"}
 NOTHING = '''
@@ -59,7 +59,7 @@ def main(cells: Annotated[list[int] | None, typer.Argument(help="how many, one r
     from trainables.loop import train_cell
     from trainables.storage.store import RunFolder
 
-    here, figures, rows = machine(), {}, []
+    host, figures, rows = machine(), {}, []
     with tempfile.TemporaryDirectory(prefix="driver-") as scratch:
         copy = Path(scratch, "checkout")
         for name in COPIED:
@@ -74,33 +74,33 @@ def main(cells: Annotated[list[int] | None, typer.Argument(help="how many, one r
         with loop.open("a") as file:
             file.write(NOTHING)
         for number in cells or [100, 1000, 10_000]:
-            figures[str(number)] = found = measure(copy, f"{scratch}/{number}", number, slots)
-            rows.append(tuple(found.values()))
-            show(f"{number} cells", tuple(found), [tuple(found.values())])
+            figures[str(number)] = measured = measure(copy, f"{scratch}/{number}", number, slots)
+            rows.append(tuple(measured.values()))
+            show(f"{number} cells", tuple(measured), [tuple(measured.values())])
     show("the driver", tuple(next(iter(figures.values()))), rows)
     first, last = (figures[name] for name in (min(figures, key=int), max(figures, key=int)))
     extra = last["cells"] - first["cells"]
     if extra:
         figures["kb_a_cell"] = (last["driver_mb"] - first["driver_mb"]) * 1024 / extra
         print(f"\n  memory beyond the smallest grid's: {figures['kb_a_cell']:.1f} KB a cell")
-    last_line(figures, here)
+    last_line(figures, host)
 
 
 def measure(checkout: Path, runs: str, number: int, slots: int) -> dict[str, Any]:
-    """One grid of about so many cells, done, resumed and reported."""
+    """Run one grid of about `number` cells, resume it, write its report, and return the measured times and memory."""
     seeds = max(1, round(number / CONDITIONS))
     grid = [sys.executable, "-m", "platform.grid", "--seeds", str(seeds), "--slots", str(slots), "--runs", runs, "--set", "precision=fp32"]
     run = watched(grid, checkout)
-    began, heard = run["began"], run["heard"]
-    first = next(moment for moment, line in heard if line.startswith("first epoch"))
-    last = max(moment for moment, line in heard if "trainings done" in line)
+    began, lines = run["began"], run["heard"]
+    first = next(moment for moment, line in lines if line.startswith("first epoch"))
+    last = max(moment for moment, line in lines if "trainings done" in line)
     cells = seeds * CONDITIONS
-    at = {moment: sample for moment, sample in run["samples"]}
+    cpu_at = {moment: sample for moment, sample in run["samples"]}
 
     def cpu(moment: float) -> float:
-        return at[min(at, key=lambda other: abs(other - moment))]
+        return cpu_at[min(cpu_at, key=lambda other: abs(other - moment))]
 
-    again = watched(grid, checkout)
+    resumed = watched(grid, checkout)
     folder = next(Path(runs).iterdir())
     report = watched([sys.executable, "-m", "platform.report", str(folder)], checkout)
     helpers = {
@@ -114,18 +114,19 @@ def measure(checkout: Path, runs: str, number: int, slots: int) -> dict[str, Any
         **{f"{name}_ms": helpers.get(name, 0.0) for name in ("Slot", "Dispatcher", "gcs_server", "raylet")},
         "driver_mb": run["memory"],
         "draw_s": run["ended"] - last,
-        "resume_s": again["ended"] - again["began"],
+        "resume_s": resumed["ended"] - resumed["began"],
         "of_it_report_s": report["ended"] - report["began"],
     }
 
 
 def watched(command: list[str], folder: Path) -> dict[str, Any]:
-    """Run it; when which line was said, CPU seconds of its process over time and of those it started, and its most memory in MB."""
+    """Run a command. Return its output lines with their times, CPU seconds of its driver over time and of the driver's descendants, and the
+    driver's peak memory in MB."""
     environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
     began = time.time()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    heard: list[tuple[float, str]] = []
-    reader = threading.Thread(target=lambda: heard.extend((time.time(), line.rstrip()) for line in process.stderr or []))
+    lines: list[tuple[float, str]] = []
+    reader = threading.Thread(target=lambda: lines.extend((time.time(), line.rstrip()) for line in process.stderr or []))
     reader.start()
     samples: list[tuple[float, float]] = [(began, 0.0)]
     others: dict[str, dict[int, float]] = defaultdict(dict)
@@ -142,9 +143,9 @@ def watched(command: list[str], folder: Path) -> dict[str, Any]:
         time.sleep(PAUSE_S)
     reader.join()
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {heard[-1:]}")
-    spent = {name: sum(each.values()) for name, each in others.items()}
-    return {"began": began, "ended": time.time(), "heard": heard, "samples": samples, "others": spent, "memory": memory}
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {lines[-1:]}")
+    spent = {name: sum(by_pid.values()) for name, by_pid in others.items()}
+    return {"began": began, "ended": time.time(), "heard": lines, "samples": samples, "others": spent, "memory": memory}
 
 
 def seconds_of(pid: int) -> float:
@@ -153,19 +154,19 @@ def seconds_of(pid: int) -> float:
 
 
 def started_by(pid: int) -> Iterator[tuple[int, str]]:
-    """Descendants, and short names of what they are."""
+    """Yield the PIDs of all descendants with short names: the actor class or the program."""
     children: dict[int, list[int]] = defaultdict(list)
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             children[int((path / "stat").read_text().rpartition(")")[2].split()[1])].append(int(path.name))
-    left = list(children[pid])
-    while left:
-        each = left.pop()
-        left += children[each]
+    pending = list(children[pid])
+    while pending:
+        child = pending.pop()
+        pending += children[child]
         with suppress(OSError):
-            title = Path(f"/proc/{each}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            title = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             actor = title.removeprefix("ray::").split(".")[0].split()
-            yield each, actor[0] if title.startswith("ray::") and actor else Path(title.split()[0]).name if title.strip() else "?"
+            yield child, actor[0] if title.startswith("ray::") and actor else Path(title.split()[0]).name if title.strip() else "?"
 
 
 if __name__ == "__main__":

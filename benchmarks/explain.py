@@ -1,7 +1,8 @@
-"""Maps of many networks: 64 test images x 10 seeds x 2 methods, by the command, start-up, sheets, board and report included.
+"""Time the saliency maps of many networks: 64 test images x 10 seeds x 2 methods, with start-up, sheets, board and report.
 
-.venv/bin/python -m benchmarks.explain trains SL(c) and SC(c<-a) of the pocket study for one epoch each (what a map costs does not depend
-on what was learnt) and runs `python -m platform.explain` on them in a process of its own, wall clock and processor time.
+.venv/bin/python -m benchmarks.explain trains SL(c) and SC(c<-a) of the pocket study for one epoch each, because the cost of a map does
+not depend on what was learnt. It runs `python -m platform.explain` on them in a process of its own and measures wall-clock and processor
+time.
 """
 
 import subprocess
@@ -29,8 +30,8 @@ print(time.time() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
 
 
 def main(rounds: Annotated[int, typer.Option(min=1, help="of every kind of map, in turn")] = 2) -> None:
-    """Measure, print a table, end with one line of JSON: by kind of map, seconds (median), processor seconds and GB."""
-    found: dict[str, list[tuple[float, ...]]] = {}
+    """Measure seconds, processor seconds and GB by kind of map. Print a table, and medians of the seconds as one line of JSON."""
+    measurements: dict[str, list[tuple[float, ...]]] = {}
     with tempfile.TemporaryDirectory(prefix="explain-") as scratch:
         folder = RunFolder(scratch)
         settings = {"epochs": 1, "probe_epochs": 1, "precision": "fp32"}
@@ -43,9 +44,9 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="of every kind of map, 
             for how in ("gradcam", "gradcam++", "saliency"):
                 command = [sys.executable, "-m", "platform.explain", scratch, "--how", how, "--count", str(IMAGES)]
                 out = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=CHECKOUT, check=True, capture_output=True, text=True)
-                found.setdefault(how, []).append(tuple(map(float, out.stdout.split())))
-    figures = {how: {"s": median(row[0] for row in rows), "cpu_s": median(row[1] for row in rows)} for how, rows in found.items()}
-    rows = [(how, figures[how]["s"], figures[how]["cpu_s"], max(row[2] for row in found[how])) for how in found]
+                measurements.setdefault(how, []).append(tuple(map(float, out.stdout.split())))
+    figures = {how: {"s": median(row[0] for row in rows), "cpu_s": median(row[1] for row in rows)} for how, rows in measurements.items()}
+    rows = [(how, figures[how]["s"], figures[how]["cpu_s"], max(row[2] for row in measurements[how])) for how in measurements]
     show(f"{IMAGES} images x {SEEDS} seeds x {len(METHODS)} methods", ("maps", "s", "processor s", "GB"), rows)
     last_line(figures, machine())
 

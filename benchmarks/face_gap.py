@@ -1,7 +1,7 @@
-"""How hard are the embedded faces, and what do children cost a model of adults? A linear probe on HOG, split by subject.
+"""Measure how hard the embedded faces are, and how much worse a model of adults is on children: a linear probe on HOG, split by subject.
 
-python benchmarks/face_gap.py prints a table and, as its last line, one JSON object. Accuracies are of seven classes (no contempt),
-means over five folds of subjects; across domains, the same number of training images is used as within.
+python benchmarks/face_gap.py prints a table and, as its last line, one JSON object. Accuracies are over seven classes (no contempt) and
+are means over five folds of subjects. Across domains, the number of training images is the same as within a domain.
 """
 
 import json
@@ -20,13 +20,13 @@ FOLDS, RIDGE = 5, 30.0
 
 
 def hog(faces: FaceDataset) -> np.ndarray:
-    """Histograms of oriented gradients of 48 x 48 grey images: float64 [n, 900], standardised by the caller."""
+    """Return histograms of oriented gradients of 48 x 48 grey images: float64 [n, 900]. The caller standardises them."""
     descriptor = cv2.HOGDescriptor((48, 48), (16, 16), (8, 8), (8, 8), 9)
     return np.stack([np.ravel(descriptor.compute(image[0])) for image in faces.images]).astype(np.float64)
 
 
 def ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Classes predicted for `test` by least squares on one-hot targets with an L2 penalty."""
+    """Return the classes predicted for `test` by least squares on one-hot targets with an L2 penalty."""
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     x, test = (x - mean) / spread, (test - mean) / spread
     targets = np.eye(len(SEVEN))[y]
@@ -36,7 +36,7 @@ def ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def folds(faces: FaceDataset) -> np.ndarray:
-    """The fold of each image, 0 to FOLDS - 1: every subject in one fold."""
+    """Return the fold of each image, 0 to FOLDS - 1. All images of a subject are in one fold."""
     subjects, code = np.unique(faces.metadata["subject"], return_inverse=True)
     order = np.random.default_rng(0).permutation(len(subjects))
     return (order % FOLDS)[code]
@@ -50,15 +50,15 @@ def main() -> None:
     split = {name: folds(faces) for name, faces in sets.items()}
 
     def score(train: str, test: str, size: int) -> float:
-        """Accuracy on `test`'s folds after training on `size` images of `train`'s other folds."""
-        right = []
+        """Return the accuracy on `test`'s folds after training on `size` images of `train`'s other folds."""
+        accuracies = []
         for fold in range(FOLDS):
             rows = np.flatnonzero(split[train] != fold)
             rows = np.random.default_rng(fold).permutation(rows)[:size]
-            seen = split[test] == fold
-            predicted = ridge(features[train][rows], sets[train].labels[rows], features[test][seen])
-            right.append((predicted == sets[test].labels[seen]).mean())
-        return float(np.mean(right))
+            held_out = split[test] == fold
+            predicted = ridge(features[train][rows], sets[train].labels[rows], features[test][held_out])
+            accuracies.append((predicted == sets[test].labels[held_out]).mean())
+        return float(np.mean(accuracies))
 
     size = min(int((split[name] != fold).sum()) for name in ("children", "adults") for fold in range(FOLDS))
     pairs = [("adults", "adults"), ("adults", "children"), ("children", "adults"), ("children", "children")]

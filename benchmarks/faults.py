@@ -1,9 +1,10 @@
-"""Faults, drawn by a seed, befall a small grid until it has outlived them all; then every number must be the undisturbed grid's.
+"""Injects faults, drawn from a seed, into a small grid until it has survived them all. Its numbers must then equal an undisturbed grid's.
 
-.venv/bin/python -m benchmarks.faults --seed 1 --faults 40 runs an undisturbed grid and then rounds: a fresh run folder, into whose grid
-faults come one after another, the same command again after each that ends it, until it is done. What a round must show: the results and
-all numbers of the undisturbed run, no file half-written, no process left, no two minutes in which nothing happens. The kinds of fault are
-tests/faults/kinds.py's. Interrupted, the same command goes on with the round that it was in. The last line is one JSON object.
+.venv/bin/python -m benchmarks.faults --seed 1 --faults 40 runs an undisturbed grid and then rounds. A round has a fresh run folder. Faults
+are injected into its grid one after another, and the same command is run again after each fault that ends it, until the grid is done. A
+round must show the results and all numbers of the undisturbed run, no half-written file, no process left, and no two minutes in which
+nothing happens. The kinds of fault are in tests/faults/kinds.py. After an interruption the same command continues with the round that it
+was in. The last line is one JSON object.
 """
 
 import json
@@ -25,12 +26,12 @@ from tests.faults.kinds import KINDS, mountable
 from tests.faults.ordeal import Broken, Ordeal, checkout
 
 ROUND = 5
-"""faults that one run folder outlives"""
+"""faults that are injected into one run folder"""
 SEEDS = 4
-"""with which a round begins; one more where all is done before a fault came"""
+"""seeds of a round's grid at first; one more is added whenever the grid is done before a fault is injected"""
 DISK_MB = 96
 HANG_S = 120.0
-"""without a step, a result, or an end: a hang"""
+"""seconds without a step, a result or an end that count as a hang"""
 
 
 def main(
@@ -40,9 +41,9 @@ def main(
     minutes: Annotated[float, typer.Option(help="begin no further round after so long; the same command goes on")] = 1e9,
     place: Annotated[Path, typer.Option(metavar="DIR", help="where it all lies")] = Path("/tmp/faults"),
 ) -> None:
-    """Inflict, continue, compare; print a table of kinds."""
-    here, began = machine(), time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what must be given back
+    """Inject faults, resume, compare, and print a table of the kinds of fault."""
+    machine_info, began = machine(), time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the finally blocks, which undo faults
     place = place / f"seed-{seed}"
     code = checkout(place / "checkout")
     book = place / "faults.jsonl"
@@ -53,16 +54,16 @@ def main(
     plan = draw(names, faults, seed)
     past = [json.loads(line) for line in book.read_text().splitlines()] if book.exists() else []
     while len(past) < faults and time.monotonic() - began < 60 * minutes:
-        mine, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS, patience_s=HANG_S)
-        entries = suffer(ordeal, mine, len(past), seed, mounts, calm)
+        kinds, ordeal = plan[len(past) :][:ROUND], Ordeal(code, place / f"round-{len(past)}", seeds=SEEDS, patience_s=HANG_S)
+        entries = suffer(ordeal, kinds, len(past), seed, mounts, calm)
         past += entries
         with book.open("a") as file:
             file.writelines(json.dumps(entry) + "\n" for entry in entries)
-    report(past, seed, here)
+    report(past, seed, machine_info)
 
 
 def undisturbed(calm: Ordeal) -> None:
-    """Run the grid that nothing befalls to its end."""
+    """Run the undisturbed grid to its end."""
     try:
         calm.until_done()
     finally:
@@ -70,16 +71,16 @@ def undisturbed(calm: Ordeal) -> None:
 
 
 def draw(names: list[str], faults: int, seed: int) -> list[str]:
-    """Kinds in an order of chance, each as often as the others; in a round those between two runs come last, and share a run."""
+    """Return kinds of fault in random order, each equally often. In a round, the kinds between two runs come last and share a run."""
     chance, plan = random.Random(seed), []
     while len(plan) < faults:
         plan += chance.sample(names, len(names))
     rounds = [sorted(plan[first : first + ROUND], key=lambda name: not KINDS[name].running) for first in range(0, faults, ROUND)]
-    return [name for each in rounds for name in each][:faults]
+    return [name for kinds in rounds for name in kinds][:faults]
 
 
 def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool, calm: Ordeal) -> list[dict[str, Any]]:
-    """One run folder and the faults it is to outlive; what each did."""
+    """Inject a round's faults into a run folder, and return an entry for each."""
     if ordeal.runs.exists() and not mounts:
         shutil.rmtree(ordeal.runs)
     ordeal.steps.unlink(missing_ok=True)
@@ -103,12 +104,12 @@ def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool,
         try:
             ordeal.until_done()
             ordeal.whole()
-            found = ordeal.numbers()
+            numbers = ordeal.numbers()
             if ordeal.seeds > calm.seeds:
                 calm.seeds = ordeal.seeds
                 undisturbed(calm)
             expected = calm.numbers()
-            if changed := [key for key in found if found[key] != expected[key]]:
+            if changed := [key for key in numbers if numbers[key] != expected[key]]:
                 raise Broken(f"other numbers: {changed}")
         except Broken as error:
             print(f"BROKEN after {plan}: {error}", flush=True)
@@ -123,14 +124,14 @@ def suffer(ordeal: Ordeal, plan: list[str], first: int, seed: int, mounts: bool,
 
 
 def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
-    """The fault, at a moment of chance of a grid in training or between two runs; what it did."""
+    """Inject the fault at a random moment of a training grid, or between two runs. Return what it did."""
     if not kind.running:
         if ordeal.open:
             ordeal.end()
         for _ in range(3):
             if note := kind.inflict(ordeal, chance):
                 return str(note)
-            ordeal.start()  # until there is something to harm
+            ordeal.start()  # so that there is something to harm
             ordeal.end()
         raise Broken("there was nothing to harm after three runs")
     for _ in range(20):
@@ -138,20 +139,20 @@ def befall(ordeal: Ordeal, kind: Any, chance: random.Random) -> str:
             ordeal.end()
         if not ordeal.open:
             if len(ordeal.folder.list_done()) == len(ordeal.folder.get_cells()) > 0:
-                ordeal.seeds += 1  # all is done: there must be something to disturb
+                ordeal.seeds += 1  # the grid is done, and the fault needs a running grid
             ordeal.start()
         ordeal.wait(ordeal.training)
         time.sleep(chance.uniform(0, 2.5))
         if ordeal.running and (note := kind.inflict(ordeal, chance)):
             time.sleep(0.5)
             return str(note)
-        if ordeal.running:  # what is to be harmed has died before, and is coming up again, or the command is about to end
+        if ordeal.running:  # the target has died and is restarting, or the command is about to end
             time.sleep(2)
     raise Broken("there was nothing to harm in 20 looks")
 
 
 def stop(ordeal: Ordeal) -> None:
-    """End whatever still runs and give back what faults took: after a broken promise the next round can be tried."""
+    """Kill the command if it still runs, and undo the faults, so that the next round can run after a failed one."""
     if ordeal.process and ordeal.running:
         ordeal.process.kill()
         ordeal.process.wait()

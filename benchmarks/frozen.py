@@ -1,9 +1,9 @@
-"""What keeping a frozen encoder's features wins: steps with and without, against the ceiling that the arithmetic allows.
+"""Measure the speed-up from caching a frozen encoder's features, against the ceiling that the operation counts set.
 
-.venv/bin/python -m benchmarks.frozen takes each regime of CIAO with each mask that freezes anything, counts the operations of a step that
-runs the whole encoder and of one that starts from kept features (PyTorch's own counter, two a multiply-add), and times both, interleaved.
-The ceiling is the ratio of the operations, what is reached that of the times. One thread on a CPU, as a slot has, by the time that the
-process has it, so that others on the machine do not count; fp32.
+.venv/bin/python -m benchmarks.frozen takes each regime of CIAO that freezes anything, with and without mask. It counts the operations of a
+step that runs the whole encoder and of a step that starts from cached features (PyTorch's own counter, two per multiply-add), and times
+both, interleaved. The ceiling is the ratio of the operations. The speed-up reached is the ratio of the times. On a CPU it uses one thread,
+as a slot does, and measures the process's CPU time, so that other processes do not count. Precision is fp32.
 """
 
 import time
@@ -36,44 +36,44 @@ def main(
     batch: Annotated[int, typer.Option(min=2)] = 32,
     only: Annotated[str, typer.Option(help="an encoder; all without it")] = "",
 ) -> None:
-    """Measure, print a table, end with one line of JSON: of each network the ceiling, what is reached, and its share."""
-    here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Measure each network's ceiling and speed-up. Print a table with their ratio, and end with one line of JSON."""
+    machine_info, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
     rows = []
     for name, (size, settings) in ENCODERS.items():
         for regime, mask in REGIMES if only in ("", name) else ():
             given = settings | {"regime": regime, "mask": mask, "batch": batch, "precision": "fp32"}
-            whole, kept = (step(given, size, device, keep) for keep in (False, True))
-            work = {each: operations(run) for each, run in (("whole", whole), ("kept", kept))}
-            took: dict[str, list[float]] = {"whole": [], "kept": []}
+            whole, reduced = (step(given, size, device, cached) for cached in (False, True))
+            work = {kind: operations(run_step) for kind, run_step in (("whole", whole), ("kept", reduced))}
+            durations: dict[str, list[float]] = {"whole": [], "kept": []}
             for _ in range(rounds):
-                took["whole"].append(seconds(whole, device))
-                took["kept"].append(seconds(kept, device))
+                durations["whole"].append(seconds(whole, device))
+                durations["kept"].append(seconds(reduced, device))
             ceiling = work["whole"] / work["kept"]
-            reached = median(took["whole"]) / median(took["kept"])
+            reached = median(durations["whole"]) / median(durations["kept"])
             network = f"{name}, {regime}{'+CIAO' * mask}"
-            rows.append((network, *(1e3 * median(times) for times in took.values()), ceiling, reached, reached / ceiling))
+            rows.append((network, *(1e3 * median(times) for times in durations.values()), ceiling, reached, reached / ceiling))
             figures |= {f"{network}, ceiling": ceiling, f"{network}, reached": reached}
     show(f"batches of {batch} on {device}, fp32", ("network", "whole, ms", "kept, ms", "ceiling", "reached", "share"), rows)
-    last_line(figures, here)
+    last_line(figures, machine_info)
 
 
 def seconds(step: Callable[[], None], device: torch.device, least: float = 0.3) -> float:
-    """The median of as many steps as take `least` seconds, at least three."""
+    """Return the median seconds per step, over as many steps as take `least` seconds, at least three."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
-    took: list[float] = []
-    while len(took) < 3 or sum(took) < least:
+    durations: list[float] = []
+    while len(durations) < 3 or sum(durations) < least:
         began = clock()
         step()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        took.append(clock() - began)
-    return median(took)
+        durations.append(clock() - began)
+    return median(durations)
 
 
 def step(settings: dict[str, Any], size: int, device: torch.device, keep: bool) -> Any:
-    """A step of the method, batch after batch; without `keep` it runs the frozen part, too."""
+    """Return a function that trains one step per call, batch after batch. Without `keep` a step runs the frozen part too."""
     torch.manual_seed(0)
     method = CIAO(resolve_settings(CIAO.Settings, settings, "ciao"), task(size, 4 * settings["batch"], device), 0)
     method.modules.to(device, memory_format=torch.channels_last)
@@ -93,7 +93,7 @@ def step(settings: dict[str, Any], size: int, device: torch.device, keep: bool) 
 
 
 def task(size: int, images: int, device: torch.device) -> Task:
-    """Noise of seven classes: time does not look at what is shown."""
+    """Return a task of noise images in seven classes. The time of a step does not depend on the images."""
     rng = np.random.default_rng(0)
     classes = TASKS.find("adaptation").settings.model_fields["classes"].default
     count = 2 * images

@@ -1,8 +1,8 @@
-"""The gate of annealed label transfer: what share of a training its two passes over the gate set take in every step.
+"""Benchmark of annealed label transfer: the share of a training that each step's two passes over the gate set take.
 
-.venv/bin/python -m benchmarks.gate trains cells of the pocket study by the loop, with a clock around each pass. The passes are the
-algorithm's (Florea et al. 2019, algorithm 1): what can be had is that they cost no more than any forward pass of so many images.
-`forward` is one over as many images with nothing around it, in the gate's arithmetic.
+.venv/bin/python -m benchmarks.gate trains cells of the pocket study with the training loop and times each pass. The algorithm requires
+the passes (Florea et al. 2019, algorithm 1). At best, one costs no more than any forward pass over as many images. `forward` is a bare
+forward pass over as many images, in the gate's precision.
 """
 
 import tempfile
@@ -28,36 +28,36 @@ def main(
     precision: Annotated[str, typer.Option(help="fp32 or bf16, of all but the gate")] = "fp32",
     rounds: int = 3,
 ) -> None:
-    """Measure, print a table, end with one line of JSON."""
-    here = machine()
+    """Measure, print a table, and end with one line of JSON."""
+    machine_info = machine()
     torch.set_num_threads(1)
     study = STUDIES.find("annealed_label_transfer")("pocket").narrow_axis("method", ["ALT"]).with_seeds(1).with_setting("epochs", 6)
     data = read_roles(study, [])
     rows: list[tuple[Any, ...]] = []
     figures: dict[str, float] = {}
     for cell in study.make_cells(data):
-        where = str(cell.axes["scenario"])
-        if scenario and where not in scenario:
+        name = str(cell.axes["scenario"])
+        if scenario and name not in scenario:
             continue
-        found = [one_round(cell, ExecutionConfig(precision)) for _ in range(rounds)]  # type: ignore[arg-type]
-        share, gate, bare = (median(column) for column in zip(*found, strict=True))
+        results = [one_round(cell, ExecutionConfig(precision)) for _ in range(rounds)]  # type: ignore[arg-type]
+        share, gate, bare = (median(column) for column in zip(*results, strict=True))
         images = len(make_task(cell, torch.device("cpu")).gate.labels)  # type: ignore[union-attr]
-        rows.append((where, images, share, 1e3 * gate, 1e3 * bare, bare / gate))
-        figures |= {f"{where}_share": share, f"{where}_reach": bare / gate}
+        rows.append((name, images, share, 1e3 * gate, 1e3 * bare, bare / gate))
+        figures |= {f"{name}_share": share, f"{name}_reach": bare / gate}
     columns = ("", "gate images", "share of training", "ms a pass", "ms a forward", "forward/pass")
     show(f"gate passes, pocket network, one thread, {precision}, medians of {rounds} rounds", columns, rows)
-    last_line(figures, here)
+    last_line(figures, machine_info)
 
 
 def one_round(cell: Any, execution: ExecutionConfig) -> tuple[float, float, float]:
-    """Share of the training's seconds, seconds a pass, seconds a bare forward pass."""
-    took: list[float] = []
-    measured = AnnealedLabelTransfer.compute_gate_loss
+    """Return the passes' share of the training time, the median seconds of a pass, and those of a bare forward pass."""
+    seconds: list[float] = []
+    original = AnnealedLabelTransfer.compute_gate_loss
 
     def timed(self: AnnealedLabelTransfer) -> torch.Tensor:
         began = time.perf_counter()
-        loss = measured(self)
-        took.append(time.perf_counter() - began)
+        loss = original(self)
+        seconds.append(time.perf_counter() - began)
         return loss
 
     AnnealedLabelTransfer.compute_gate_loss = timed  # type: ignore[method-assign]
@@ -65,9 +65,9 @@ def one_round(cell: Any, execution: ExecutionConfig) -> tuple[float, float, floa
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             train_cell(cell, RunFolder(folder), choice=AutotuneResult(execution))
-            whole = time.perf_counter() - began
+            total = time.perf_counter() - began
     finally:
-        AnnealedLabelTransfer.compute_gate_loss = measured  # type: ignore[method-assign]
+        AnnealedLabelTransfer.compute_gate_loss = original  # type: ignore[method-assign]
     task = make_task(cell, torch.device("cpu"))
     method = make_method(cell, task)
     assert task.gate is not None
@@ -79,7 +79,7 @@ def one_round(cell: Any, execution: ExecutionConfig) -> tuple[float, float, floa
             began = time.perf_counter()
             network(pixels)
             bare.append(time.perf_counter() - began)
-    return sum(took) / whole, median(took), median(bare)
+    return sum(seconds) / total, median(seconds), median(bare)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A grid as a person runs it: seconds until the first epoch, seconds in all, and the memory of every process it started.
+"""Measures a grid as a user runs it: seconds until the first epoch, total seconds, and the memory of every process that it starts.
 
-.venv/bin/python -m benchmarks.grid [--seeds N] [--slots N] starts `python -m platform.grid` on the pocket study in a run folder of its
-own and watches. Memory is the sum of PSS (shared pages counted once, in shares) over the command and whatever it started, Ray's
-daemons included: they are found as its descendants, or, should one have left its parent, by a variable of the environment it inherited.
+.venv/bin/python -m benchmarks.grid [--seeds N] [--slots N] starts `python -m platform.grid` on the pocket study in its own run folder and
+monitors it. Memory is the sum of PSS (each shared page counts once, divided among its processes) over the command and all processes that
+it started, including Ray's daemons. These are found as descendants of the command, or, if one has left its parent, by an environment
+variable that it inherited.
 """
 
 import os
@@ -24,7 +25,7 @@ from tests.faults.processes import MARK, members
 
 CHECKOUT = Path(__file__).parents[1]
 PAUSE_S = 2.0
-"""between two looks at the memory: each takes some 0.1 s of a core"""
+"""seconds between two readings of the memory; each takes about 0.1 s of a core"""
 
 
 def main(
@@ -33,10 +34,10 @@ def main(
     slots: int = 2,
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="as platform.grid's")] = None,
 ) -> None:
-    """Measure, print a table, end with one line of JSON: first_cell_s, total_s, peak_pss_gb."""
+    """Measure, print a table, and end with one line of JSON: first_cell_s, total_s, peak_pss_gb."""
     from trainables.storage.store import RunFolder
 
-    here, mark = machine(), uuid.uuid4().hex
+    machine_info, mark = machine(), uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="grid-") as runs:
         command = [sys.executable, "-m", "platform.grid", "--runs", runs, "--seeds", str(seeds), "--slots", str(slots)]
         for option in only or []:
@@ -45,28 +46,28 @@ def main(
         process = subprocess.Popen(
             command, cwd=CHECKOUT, env=os.environ | {MARK: mark}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        heard: list[tuple[float, str]] = []
-        reader = threading.Thread(target=listen, args=(process, heard))
+        output: list[tuple[float, str]] = []
+        reader = threading.Thread(target=listen, args=(process, output))
         reader.start()
         peak: Counter[str] = Counter()
-        most = 0
+        peak_processes = 0
         while process.poll() is None:
-            now, processes = memory(mark)
-            if now.total() > peak.total():
-                peak, most = now, processes
+            sizes, processes = memory(mark)
+            if sizes.total() > peak.total():
+                peak, peak_processes = sizes, processes
             time.sleep(PAUSE_S)
         total_s = time.time() - began
         reader.join()
         folder = RunFolder(next(str(path) for path in Path(runs).iterdir()))
         if process.returncode != 0:
-            raise SystemExit(f"the grid ended with {process.returncode}: {heard[-1][1]}")
+            raise SystemExit(f"the grid ended with {process.returncode}: {output[-1][1]}")
         done = len(folder.list_done())
         first_training_s = min(path.stat().st_mtime for path in Path(folder.get_path("cells")).glob("*/cell.json")) - began
         results = [folder.get_result(cell.key) or {} for cell in folder.get_cells()]
-    first_cell_s = next(moment for moment, line in heard if line.startswith("first epoch")) - began
+    first_cell_s = next(moment for moment, line in output if line.startswith("first epoch")) - began
     training_s = sum(result["seconds"] for result in results)
-    left = len(members(mark))
-    show(f"memory at its peak, {most} processes", ("what", "PSS GB"), [(name, size / 2**30) for name, size in peak.most_common()])
+    remaining = len(members(mark))
+    show(f"memory at its peak, {peak_processes} processes", ("what", "PSS GB"), [(name, size / 2**30) for name, size in peak.most_common()])
     figures: dict[str, Any] = {
         "first_training_s": first_training_s,
         "first_cell_s": first_cell_s,
@@ -77,9 +78,9 @@ def main(
         "efficiency": training_s / (slots * (total_s - first_training_s)),
         "slots": slots,
         "peak_pss_gb": peak.total() / 2**30,
-        "processes_left": left,
+        "processes_left": remaining,
     }
-    explained = {
+    descriptions = {
         "first_training_s": "from the command to the first cell in training",
         "first_cell_s": "to the first epoch heard of",
         "total_s": "to the end, report included",
@@ -89,29 +90,29 @@ def main(
         "peak_pss_gb": "memory of all processes at once, at most",
         "processes_left": "still alive just after the end",
     }
-    show(f"{done} cells, {slots} at once", ("figure", "value", "what it is"), [(n, figures[n], text) for n, text in explained.items()])
-    last_line(figures, here)
+    show(f"{done} cells, {slots} at once", ("figure", "value", "what it is"), [(n, figures[n], text) for n, text in descriptions.items()])
+    last_line(figures, machine_info)
 
 
 def listen(process: subprocess.Popen[str], heard: list[tuple[float, str]]) -> None:
-    """Pass on what the grid says, with the moment it was said."""
+    """Print the grid's standard error, and record each line with its time."""
     for line in process.stderr or []:
         heard.append((time.time(), line.rstrip()))
         print(f"  | {line.rstrip()}", flush=True)
 
 
 def memory(mark: str) -> tuple[Counter[str], int]:
-    """Bytes of PSS by the name of the process, and how many there are."""
+    """Return the bytes of PSS by process name, and the number of processes."""
     sizes: Counter[str] = Counter()
-    for pid, title in (family := members(mark)).items():
-        with suppress(OSError):  # it has gone
+    for pid, title in (processes := members(mark)).items():
+        with suppress(OSError):  # the process has ended
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             sizes[name_of(title)] += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return sizes, len(family)
+    return sizes, len(processes)
 
 
 def name_of(title: str) -> str:
-    """A short name for a command line: `ray::Slot` of Ray's `ray::Slot.step`, else the script that Python runs, else the program."""
+    """Return a short name for a command line: `ray::Slot` for Ray's `ray::Slot.step`, the script for Python, otherwise the program."""
     if "platform.grid" in title:
         return "the command"
     words = title.split() or ["?"]

@@ -1,7 +1,7 @@
-"""What a grid leaves behind, and what each cell costs the driver's memory.
+"""Measure what a grid leaves behind, and how much memory each cell adds to the driver.
 
-.venv/bin/python -m benchmarks.leaks --cells 500 trains that many cells of a tenth of a second, watches the memory that the command itself
-holds, and then looks for processes, shared memory, and temporary folders that were not there before.
+.venv/bin/python -m benchmarks.leaks --cells 500 trains this many cells of a tenth of a second and records the memory of the command's
+driver. It then looks for processes, shared memory and temporary folders that did not exist before.
 """
 
 import tempfile
@@ -17,15 +17,15 @@ from tests.faults.ordeal import Ordeal, checkout
 
 PLACES = ("/dev/shm", tempfile.gettempdir(), f"{tempfile.gettempdir()}/ray")
 WARM = 0.2
-"""share of the cells until which caches fill"""
+"""share of the cells during which caches fill; memory growth is measured after it"""
 
 
 def main(cells: Annotated[int, typer.Option()] = 500) -> None:
-    """Train, watch, look; a table, and one line of JSON."""
-    here = machine()
-    with tempfile.TemporaryDirectory(prefix="leaks-") as place:
+    """Train, record memory, look for leftovers; print a table and one line of JSON."""
+    machine_info = machine()
+    with tempfile.TemporaryDirectory(prefix="leaks-") as scratch:
         before = {path for name in PLACES for path in Path(name).iterdir()}
-        ordeal = Ordeal(checkout(Path(place, "checkout")), Path(place, "runs"), seeds=cells, arms=("well",))
+        ordeal = Ordeal(checkout(Path(scratch, "checkout")), Path(scratch, "runs"), seeds=cells, arms=("well",))
         ordeal.settings = ("epochs=1", "pause=0", "batch=32")
         ordeal.start()
         samples: list[tuple[int, float]] = []
@@ -38,7 +38,7 @@ def main(cells: Annotated[int, typer.Option()] = 500) -> None:
         code = ordeal.end()
         left = processes.gone(ordeal.mark, 5)
         after = {path for name in PLACES for path in Path(name).iterdir() if mine(path, driver)} - before
-        settled = [(done, size) for done, size in samples if WARM * cells <= done < cells and size]  # not the report, at the end
+        settled = [(done, size) for done, size in samples if WARM * cells <= done < cells and size]  # without the report at the end
         grown = (settled[-1][1] - settled[0][1]) / max(1, settled[-1][0] - settled[0][0])
     figures: dict[str, Any] = {
         "exit": code,
@@ -51,11 +51,11 @@ def main(cells: Annotated[int, typer.Option()] = 500) -> None:
     show(f"{cells} cells", ("figure", "value"), list(figures.items()))
     for path in sorted(after):
         print(f"  left: {path}")
-    last_line(figures, here)
+    last_line(figures, machine_info)
 
 
 def mine(path: Path, pid: int) -> bool:
-    """Sessions tell whose they are; of the rest somebody else on this machine may have made it."""
+    """Return whether the path may be this benchmark's. A Ray session's name ends with the pid; other paths may be from another user."""
     return not path.name.startswith("session_") or path.name.endswith(f"_{pid}")
 
 

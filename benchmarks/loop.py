@@ -1,9 +1,9 @@
-"""The training loop against the bare step: what data, logging, checkpoints and checks cost.
+"""The training loop compared with a bare training step: the cost of data, logging, checkpoints and checks.
 
-.venv/bin/python -m benchmarks.loop trains cells with trainables.loop.train_cell and, between its steps, makes the same steps bare: same
-network, batch, precision, memory format and optimiser; a random normalised batch; forward, loss, backward, step. One thread, medians
-over rounds. `loop` is a step of the loop, from one to the next; `whole` is a step's share of the epochs with all that is between
-them (crafting, validation, rows): validation is work that the bare step does not have. Augmentation is timed by itself.
+.venv/bin/python -m benchmarks.loop trains cells with trainables.loop.train_cell. Between its steps it makes the same steps bare: the same
+network, batch size, precision, memory format and optimiser; a random normalised batch; forward, loss, backward, step. It uses one thread
+and reports medians over rounds. `loop` is the time from one step of the loop to the next. `whole` is the mean time per step of the epochs
+including the work between them (augmentation, validation, rows). The bare step has no validation. Augmentation is also timed separately.
 """
 
 import itertools
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 class Round(NamedTuple):
-    """Milliseconds a step."""
+    """Milliseconds per step."""
 
     loop: float
     whole: float
@@ -47,43 +47,43 @@ def main(
     precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
     seed: int = 0,
 ) -> None:
-    """Measure, print tables, end with one line of JSON: for SL and SC with each network the ratio of loop to bare step."""
-    here = machine()
+    """Measure, print tables, and end with one line of JSON: bare step over loop step for SL and SC with each network."""
+    machine_info = machine()
     torch.set_num_threads(1)
     rows: list[tuple[Any, ...]] = []
     figures: dict[str, float] = {}
     execution = ExecutionConfig(precision)  # type: ignore[arg-type]
     for name, (label, arm) in itertools.product(encoder or ENCODERS, ARMS.items()):
         (cell,) = pocket_cells(1, seed, {"method": arm, "split": "0.9", "ratio": "5"}, ENCODERS[name] | {"probe_epochs": 1})
-        found = [one_round(cell, execution) for _ in range(rounds)]
-        loop, whole, bare = (median(column) for column in zip(*found, strict=True))
-        ratio = median(each.bare / each.loop for each in found)
-        share = median(each.bare / each.whole for each in found)
+        results = [one_round(cell, execution) for _ in range(rounds)]
+        loop, whole, bare = (median(column) for column in zip(*results, strict=True))
+        ratio = median(result.bare / result.loop for result in results)
+        share = median(result.bare / result.whole for result in results)
         rows.append((f"{label}, {name}", bare, loop, whole, 32e3 / loop, ratio, share))
         figures |= {f"{label}_{name}": round(ratio, 4), f"{label}_{name}_whole": round(share, 4), f"{label}_{name}_images_s": 32e3 / loop}
     columns = (f"32 images a step, one thread, {execution}", "bare ms", "loop ms", "whole ms", "images/s", "bare/loop", "bare/whole")
     show(f"the loop against the bare step, medians of {rounds} rounds", columns, rows)
-    crafted = crafting(seed, rounds)
-    show("augmentation, 48x48", ("", "images/s"), list(crafted.items()))
+    speeds = crafting(seed, rounds)
+    show("augmentation, 48x48", ("", "images/s"), list(speeds.items()))
     lowest = min(value for name, value in figures.items() if name.removesuffix("_whole") == name and not name.endswith("_s"))
-    last_line({"ratio": lowest} | figures | {f"augment_{name}_images_s": value for name, value in crafted.items()}, here)
+    last_line({"ratio": lowest} | figures | {f"augment_{name}_images_s": value for name, value in speeds.items()}, machine_info)
 
 
 def one_round(cell: Cell, execution: ExecutionConfig) -> Round:
-    """One training by the loop, a bare step after each of its own: a machine that drifts slows both."""
-    bare_step, fitting = bare(cell, CPU, execution), cell.method_settings["epochs"]
+    """Train once with the loop and make a bare step after each of its steps, so that a drift of the machine's speed affects both."""
+    bare_step, fit_epochs = bare(cell, CPU, execution), cell.method_settings["epochs"]
     rows: list[dict[str, Any]] = []
-    took: dict[int, list[float]] = {}
-    alone: list[float] = []
+    loop_seconds: dict[int, list[float]] = {}
+    bare_seconds: list[float] = []
     last = 0.0
 
-    def tick() -> bool:  # the loop asks after every step whether to stop
+    def tick() -> bool:  # the loop calls it after every step to ask whether to stop
         nonlocal last
         now = time.perf_counter()
-        if len(rows) < fitting:
-            took.setdefault(len(rows), []).append(now - last)
+        if len(rows) < fit_epochs:
+            loop_seconds.setdefault(len(rows), []).append(now - last)
             bare_step()
-            alone.append(time.perf_counter() - now)
+            bare_seconds.append(time.perf_counter() - now)
         last = time.perf_counter()
         return False
 
@@ -93,14 +93,14 @@ def one_round(cell: Cell, execution: ExecutionConfig) -> Round:
 
     with tempfile.TemporaryDirectory() as folder:
         train_cell(cell, RunFolder(folder), report, halt=tick, choice=AutotuneResult(execution))
-    epochs = [took[epoch] for epoch in range(1, fitting)]  # in the first all is new
-    loop = median(step for epoch in epochs for step in epoch[1:])  # the first of an epoch comes after what lies between two
+    epochs = [loop_seconds[epoch] for epoch in range(1, fit_epochs)]  # the first epoch is a warm-up
+    loop = median(step for epoch in epochs for step in epoch[1:])  # an epoch's first step includes the work between epochs
     whole = sum(map(sum, epochs)) / sum(map(len, epochs))
-    return Round(1e3 * loop, 1e3 * whole, 1e3 * median(alone[len(took[0]) :]))
+    return Round(1e3 * loop, 1e3 * whole, 1e3 * median(bare_seconds[len(loop_seconds[0]) :]))
 
 
 def bare(cell: Cell, device: torch.device = CPU, execution: ExecutionConfig = REFERENCE) -> Callable[[], None]:
-    """An eager step on one random batch: nothing but forward, loss, backward and step."""
+    """Return a function that makes one eager step on a fixed random batch: only forward, loss, backward and step."""
     task = make_task(cell, device)
     method: Any = make_method(cell, task)
     settings, model = method.settings, method.build_phases()[0].model
@@ -127,16 +127,16 @@ def bare(cell: Cell, device: torch.device = CPU, execution: ExecutionConfig = RE
 
 
 def crafting(seed: int, rounds: int, images: int = 4096) -> dict[str, float]:
-    """Augmented images a second, parameters drawn anew, grey and colour."""
+    """Return augmented images per second, for grey and colour. Each round draws new parameters."""
     rng, speed = np.random.default_rng(seed), {}
     for name, channels in (("grey", 1), ("rgb", 3)):
         pixels = torch.from_numpy(rng.integers(0, 256, (images, channels, 48, 48), dtype=np.uint8))
-        took = []
+        seconds = []
         for _ in range(rounds + 1):
             began = time.perf_counter()
             augment_images(pixels, draw_parameters(images, 48, Augmentation(), rng))
-            took.append(time.perf_counter() - began)
-        speed[name] = images / median(took[1:])
+            seconds.append(time.perf_counter() - began)
+        speed[name] = images / median(seconds[1:])
     return speed
 
 

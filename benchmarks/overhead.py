@@ -1,10 +1,10 @@
-"""Seconds a cell costs beyond its training: warm slots against one TorchTrainer in each Tune trial, as Ray's documentation has it.
+"""Measure a cell's seconds beyond its training: warm slots against one TorchTrainer per Tune trial, as in Ray's documentation.
 
-.venv/bin/python -m benchmarks.overhead runs a warm block, a cold block, and a warm block, two cells at once on two cores, in one Ray
-session; same tiny trainings, same store writes. On a slot, what lies between the ends of two cells, less the training seconds of the
-second, is the overhead of that cell; both sides are measured by this rule, so the start of the first cells counts for neither. The
-cold side is spared what can be spared: final metrics by return value, no report callback, no preemption watcher, quick health checks;
-and what its fresh processes take to read the data and warm up lies within `seconds`, so it counts as training.
+.venv/bin/python -m benchmarks.overhead runs a warm block, a cold block and a warm block in one Ray session, two cells at once on two
+cores. All have the same tiny trainings and the same store writes. The overhead of a cell is the time between the end of the previous cell
+on its slot and its own end, less its training seconds. Both sides are measured by this rule, so the start of the first cells counts for
+neither. The cold side is spared all avoidable costs: it has final metrics by return value, no report callback, no preemption watcher, and
+quick health checks. The time in which its fresh processes read the data and warm up lies within `seconds`, so it counts as training.
 """
 
 import shutil
@@ -26,12 +26,12 @@ def main(
     rounds: Annotated[int, typer.Option(min=2, help="rounds of two concurrent cold trials; the first is not measured")] = 3,
     seed: int = 0,
 ) -> None:
-    """Measure, print a table, end with one line of JSON: ratio, warm_s, cold_s."""
-    from platform.launch import schedule
+    """Measure, print a table, and end with one line of JSON: ratio, warm_s, cold_s and the numbers of cells."""
+    from platform.launch import run_with_tune
     from platform.launch.output_redirection import redirect_output
     from trainables.storage.store import RunFolder
 
-    here, scratch = machine(), tempfile.mkdtemp(prefix="overhead-")
+    machine_info, scratch = machine(), tempfile.mkdtemp(prefix="overhead-")
     only = {"method": "SL(c)", "split": "0.5", "ratio": "1"}
     count = SLOTS * rounds
     cells = pocket_cells(2 * warm + count, seed, only, TINY)
@@ -39,59 +39,59 @@ def main(
     overheads: dict[str, list[float]] = {"warm": [], "cold": []}
     rows = []
     try:
-        schedule.ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False)  # the cold side asks the dashboard
+        run_with_tune.ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False)  # the cold side needs the dashboard
         for number, (kind, block) in enumerate(blocks):
             folder = RunFolder(f"{scratch}/{number}")
             print(f"{kind} block, {len(block)} cells", flush=True)
             began = time.time()
             with redirect_output(folder):
-                ends = run_warm(schedule, block, folder) if kind == "warm" else run_cold(schedule, block, folder)
+                ends = run_warm(run_with_tune, block, folder) if kind == "warm" else run_cold(run_with_tune, block, folder)
             seconds = {key: folder.get_result(key)["seconds"] for _, key in ends}  # type: ignore[index]
             costs = beyond(ends, seconds)
             overheads[kind] += costs
             rows.append((kind, len(block), time.time() - began, ends[0][0] - began, mean(seconds.values()), mean(costs)))
     finally:
-        schedule.ray.shutdown()
+        run_with_tune.ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
     warm_s, cold_s = mean(overheads["warm"]), mean(overheads["cold"])
     show(f"seconds, {SLOTS} at once", ("block", "cells", "all", "until the first end", "training a cell", "beyond it a cell"), rows)
     print(f"\n  one TorchTrainer a trial costs {cold_s / warm_s:.0f} times what a warm slot does")
-    last_line({"ratio": cold_s / warm_s, "warm_s": warm_s, "cold_s": cold_s, "warm_cells": 2 * warm, "cold_cells": count}, here)
+    last_line({"ratio": cold_s / warm_s, "warm_s": warm_s, "cold_s": cold_s, "warm_cells": 2 * warm, "cold_cells": count}, machine_info)
 
 
 def beyond(ends: list[tuple[float, str]], seconds: dict[str, float]) -> list[float]:
-    """Of each cell but the first on each slot: time since the slot's last end, less its training.
+    """Return, for each cell but the first of each slot, the time since the slot's previous end, less the cell's training seconds.
 
-    The k-th end follows the (k - SLOTS)-th; which of the slots it was does not matter to the mean, since the sum is the same.
+    The k-th end is taken to follow the (k - SLOTS)-th. Which slot it was does not matter to the mean, since the sum is the same.
     """
     ordered = sorted(ends)
     return [end - before - seconds[key] for (before, _), (end, key) in zip(ordered, ordered[SLOTS:], strict=False)]
 
 
-def run_warm(schedule: Any, cells: list[Any], folder: Any) -> list[tuple[float, str]]:
-    """(when it ended, key) of each cell, on warm slots."""
+def run_warm(run_with_tune: Any, cells: list[Any], folder: Any) -> list[tuple[float, str]]:
+    """Run the cells on warm slots. Return (end time, key) of each."""
     ends = []
 
     def listen(event: dict[str, Any]) -> None:
         if event["kind"] == "done":
             ends.append((event["time"], event["key"]))
 
-    schedule.run_cells(cells, folder, listen, slots=SLOTS)
+    run_with_tune.run_cells(cells, folder, listen, slots=SLOTS)
     if len(ends) < len(cells):
         raise SystemExit(f"{len(cells) - len(ends)} of the warm cells failed: {folder.uri}")
     return ends
 
 
-def run_cold(schedule: Any, cells: list[Any], folder: Any) -> list[tuple[float, str]]:
-    """The same by the documented pattern: the trial is a function that fits a TorchTrainer with one worker."""
-    tune, ends = schedule.tune, []
+def run_cold(run_with_tune: Any, cells: list[Any], folder: Any) -> list[tuple[float, str]]:
+    """Run the cells by the documented pattern: a trial is a function that fits a TorchTrainer with one worker. Return as `run_warm`."""
+    tune, ends = run_with_tune.tune, []
 
     class Ends(tune.Callback):  # type: ignore[name-defined]
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             ends.append((time.time(), trial.config["cell"]["key"]))
 
     tuner = tune.Tuner(
-        tune.with_resources(trial, {"node:__internal_head__": 0.001}),  # the workers need the cores: two trials on two would wait for ever
+        tune.with_resources(trial, {"node:__internal_head__": 0.001}),  # no CPU: workers need both, and two trials on them would deadlock
         param_space={"cell": tune.grid_search([cell.to_json() for cell in cells]), "runs": folder.uri},
         tune_config=tune.TuneConfig(max_concurrent_trials=SLOTS),
         run_config=tune.RunConfig(name="cold", storage_path=f"{folder.uri}/ray", callbacks=[Ends()], verbose=0),
@@ -102,7 +102,7 @@ def run_cold(schedule: Any, cells: list[Any], folder: Any) -> list[tuple[float, 
 
 
 def trial(config: dict[str, Any]) -> None:
-    """One Tune trial, as documented: a TorchTrainer of its own."""
+    """Run one Tune trial, as documented, with a TorchTrainer of its own."""
     import ray.train
     from ray import tune
     from ray.train.torch import TorchTrainer
@@ -117,7 +117,7 @@ def trial(config: dict[str, Any]) -> None:
 
 
 def train_one(config: dict[str, Any]) -> float:
-    """What a Train worker does with its one cell."""
+    """Train one cell in a Train worker. Return its training seconds."""
     import torch
 
     from trainables.cell import Cell

@@ -1,8 +1,8 @@
-"""A report of many runs: seconds and memory of the command, start-up and every file included.
+"""Measures a report of many runs: seconds and memory of the command, including start-up and all files.
 
-.venv/bin/python -m benchmarks.report makes tables of plausible scores, runs `python -m platform.report --table` on them in a process of
-its own, and looks at its peak memory. Sizes: the paper grid of the first study (7 methods x 3 splits x 4 ratios x 10 seeds), and 10,000
-runs (10 x 5 x 4 x 50), each with data splits that methods share (paired tests) and without (rank tests with ties).
+.venv/bin/python -m benchmarks.report generates tables of plausible scores, runs `python -m platform.report --table` on them in a separate
+process, and records its peak memory. The sizes are the paper grid of the first study (7 methods x 3 splits x 4 ratios x 10 seeds) and
+10,000 runs (10 x 5 x 4 x 50), each with data splits that methods share (paired tests) and without (rank tests with ties).
 """
 
 import subprocess
@@ -29,8 +29,8 @@ print(time.time() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrs
 
 
 def main(rounds: Annotated[int, typer.Option(min=1, help="of every table, in turn")] = 3) -> None:
-    """Measure, print a table, end with one line of JSON: by size and pairing, seconds (median) and GB."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    """Measure, print a table, and end with one line of JSON: median seconds and maximum GB, by size and pairing."""
+    measurements: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="report-") as scratch:
         for number in range(rounds):
             for size, shape in SIZES.items():
@@ -43,15 +43,15 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="of every table, in tur
                     out = subprocess.run(
                         [sys.executable, "-c", MEASURE, *command], cwd=CHECKOUT, check=True, capture_output=True, text=True
                     )
-                    found.setdefault(name, []).append(tuple(map(float, out.stdout.split())))  # type: ignore[arg-type]
-    figures = {name: {"s": median(s for s, _ in row), "gb": max(gb for _, gb in row)} for name, row in found.items()}
-    rows = [(name, figures[name]["s"], min(row)[0], max(row)[0], figures[name]["gb"]) for name, row in found.items()]
+                    measurements.setdefault(name, []).append(tuple(map(float, out.stdout.split())))  # type: ignore[arg-type]
+    figures = {name: {"s": median(s for s, _ in row), "gb": max(gb for _, gb in row)} for name, row in measurements.items()}
+    rows = [(name, figures[name]["s"], min(row)[0], max(row)[0], figures[name]["gb"]) for name, row in measurements.items()]
     show("a report of so many runs", ("runs", "s, median", "least", "most", "GB"), rows)
     last_line(figures, machine())
 
 
 def scores(methods: int, splits: int, ratios: int, seeds: int, paired: bool) -> pd.DataFrame:
-    """Accuracies on 300 test images: with ties, and with differences of a few points."""
+    """Return accuracies on 300 test images, with ties and with differences of a few points."""
     rng = np.random.default_rng(0)
     rows = []
     for split in np.linspace(0.5, 0.9, splits).round(2):

@@ -1,8 +1,8 @@
-"""What share of the device's arithmetic a training step reaches: where it is low, the kernels wait for something else.
+"""Measures which fraction of the device's peak FLOP/s a training step reaches. Where it is low, the kernels wait for something else.
 
-.venv/bin/python -m benchmarks.roofline measures what the device does at best, a large matrix product and a convolution of the networks'
-kind, and the bare step of each network (forward, loss, backward, optimiser), interleaved; operations are counted by PyTorch's own
-counter, two a multiply-add, convolutions and matrix products only. In fp32 and in bf16; one thread on a CPU, as a slot has.
+.venv/bin/python -m benchmarks.roofline measures the peaks, which are a large matrix product and a convolution like those of the networks,
+and the bare step of each network (forward, loss, backward, optimiser), interleaved. PyTorch's own counter counts the operations: two for
+a multiply-add, in convolutions and matrix products only. It measures in fp32 and in bf16, with one thread on a CPU, as in a slot.
 """
 
 import time
@@ -26,31 +26,31 @@ STEPS: dict[str, dict[str, Any]] = {
 
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None:
-    """Measure, print a table, end with one line of JSON: GFLOP/s of the peaks and of each step, and each step's share of them."""
-    here, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Measure, print tables with each step's fraction of the peaks, and end with one line of JSON: GFLOP/s of the peaks and the steps."""
+    machine_info, device = machine(), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
     for execution in (ExecutionConfig("fp32"), ExecutionConfig("bf16")):
         figures |= one(execution, rounds, seed, device)
-    last_line(figures, here)
+    last_line(figures, machine_info)
 
 
 def one(execution: ExecutionConfig, rounds: int, seed: int, device: torch.device) -> dict[str, float]:
-    """Measure in one arithmetic and print its table; GFLOP/s by name."""
+    """Measure with one execution configuration and print its table. Return GFLOP/s by name."""
     peaks = {"matrix product": product(device), "convolution": convolution(device)}
     work: dict[str, Callable[[], Any]] = {name: autocast(execution, peak, device) for name, peak in peaks.items()}
     for name, settings in STEPS.items():
         (cell,) = pocket_cells(1, seed, {"method": "SC(c)", "split": "0.9", "ratio": "5"}, settings)
         work[f"step, {name}"] = bare(cell, device, execution)
     flop = {name: operations(step) for name, step in work.items()}
-    took: dict[str, list[float]] = {name: [] for name in work}
+    durations: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds + 1):
         for name, step in work.items():
-            took[name].append(seconds(step, device))
-    speed = {name: flop[name] / median(times[1:]) / 1e9 for name, times in took.items()}
+            durations[name].append(seconds(step, device))
+    speed = {name: flop[name] / median(times[1:]) / 1e9 for name, times in durations.items()}
     peak = {name: speed[name] for name in ("matrix product", "convolution")}
     rows = [
-        (name, flop[name] / 1e9, 1e3 * median(took[name][1:]), speed[name], *(speed[name] / other for other in peak.values()))
+        (name, flop[name] / 1e9, 1e3 * median(durations[name][1:]), speed[name], *(speed[name] / other for other in peak.values()))
         for name in work
     ]
     title = f"{execution} on {device}, medians of {rounds} rounds"
@@ -72,7 +72,7 @@ def product(device: torch.device, side: int = 2048) -> Callable[[], Any]:
 
 
 def convolution(device: torch.device) -> Callable[[], Any]:
-    """3x3, 128 channels in and out, 32 images of 24 x 24: of a ResNet's middle."""
+    """Return a 3x3 convolution of 32 images of 24 x 24 with 128 channels in and out, as in the middle of a ResNet."""
     layer = torch.nn.Conv2d(128, 128, 3, padding=1, bias=False).to(device, memory_format=torch.channels_last)
     images = torch.randn(32, 128, 24, 24, device=device).contiguous(memory_format=torch.channels_last)
 
@@ -90,15 +90,15 @@ def operations(step: Callable[[], Any]) -> int:
 
 
 def seconds(step: Callable[[], Any], device: torch.device, least: float = 0.3) -> float:
-    """The median of as many steps as take `least` seconds, at least three."""
-    took: list[float] = []
-    while len(took) < 3 or sum(took) < least:
+    """Return the median duration of a step, repeated until `least` seconds have passed, at least three times."""
+    durations: list[float] = []
+    while len(durations) < 3 or sum(durations) < least:
         began = time.perf_counter()
         step()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        took.append(time.perf_counter() - began)
-    return median(took)
+        durations.append(time.perf_counter() - began)
+    return median(durations)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How many trainings at once, with how many threads each: what a machine trains in all by each way of sharing its cores.
+"""Measures a machine's total throughput by the number of trainings at once and the number of threads of each.
 
-.venv/bin/python -m benchmarks.slots lets P processes of T threads make the same steps for some seconds, all at once, way after way and
-round after round. `platform.launch.worker_pool.count_slots` follows what it shows: one training a core, one thread each.
+.venv/bin/python -m benchmarks.slots runs P processes with T threads each, which make the same steps for some seconds, all at once. It
+measures up to six combinations of P and T in turn, round after round. `platform.launch.worker_pool.count_slots` follows the result: one
+training per core, with one thread each.
 """
 
 import json
@@ -24,31 +25,31 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 3, seconds: float = 4.0, seed: int = 0) -> None:
-    """Measure, print a table, end with one line of JSON: images a second of the whole machine by way."""
-    here, cores = machine(), os.cpu_count() or 1
-    ways = sorted({(1, 1), (1, cores), (max(1, cores // 2), 2), (cores, 1), (cores, 2), (2 * cores, 1)})
-    took: dict[tuple[str, tuple[int, int]], list[float]] = {}
+    """Measure, print a table, and end with one line of JSON: images per second of the whole machine by combination."""
+    machine_info, cores = machine(), os.cpu_count() or 1
+    combinations = sorted({(1, 1), (1, cores), (max(1, cores // 2), 2), (cores, 1), (cores, 2), (2 * cores, 1)})
+    throughputs: dict[tuple[str, tuple[int, int]], list[float]] = {}
     for _ in range(rounds):
         for name, settings in NETWORKS.items():
-            for way in ways:
-                took.setdefault((name, way), []).append(together(*way, settings, seconds, seed))
-    speed = {key: median(values) for key, values in took.items()}
+            for combination in combinations:
+                throughputs.setdefault((name, combination), []).append(together(*combination, settings, seconds, seed))
+    speed = {key: median(values) for key, values in throughputs.items()}
     rows = [
         (f"{processes} x {threads}", *(speed[name, (processes, threads)] for name in NETWORKS), *(
             speed[name, (processes, threads)] / speed[name, (cores, 1)] for name in NETWORKS))
-        for processes, threads in ways
+        for processes, threads in combinations
     ]  # fmt: skip
     columns = ("trainings x threads", *(f"{name}, images/s" for name in NETWORKS), *(f"{name}, of {cores} x 1" for name in NETWORKS))
     show(f"{cores} cores, fp32, medians of {rounds} rounds", columns, rows)
-    last_line({f"{name}, {way[0]} x {way[1]}": value for (name, way), value in speed.items()}, here)
+    last_line({f"{name}, {combination[0]} x {combination[1]}": value for (name, combination), value in speed.items()}, machine_info)
 
 
 def together(processes: int, threads: int, settings: dict[str, Any], seconds: float, seed: int) -> float:
-    """Images a second of so many processes at once, all of them ready before the first begins."""
+    """Return the total images per second of the processes at once. All of them are ready before the first begins."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(processes), context.Queue()
-    given = (threads, json.dumps(settings), seconds, seed, barrier, answers)
-    workers = [context.Process(target=one, args=given) for _ in range(processes)]
+    arguments = (threads, json.dumps(settings), seconds, seed, barrier, answers)
+    workers = [context.Process(target=one, args=arguments) for _ in range(processes)]
     for worker in workers:
         worker.start()
     speeds = [answers.get() for _ in workers]
@@ -68,7 +69,7 @@ def one(threads: int, settings: str, seconds: float, seed: int, barrier: Any, an
         step()
         steps += 1
     answers.put(cell.method_settings["batch"] * steps / (time.perf_counter() - began))
-    barrier.wait()  # who ends first must not leave the others faster
+    barrier.wait()  # a process that ends early would make the others faster
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the tests leave out: python benchmarks/uncovered.py REPORT, of coverage's JSON report. `make coverage` runs it.
+"""Code that no test runs: python benchmarks/uncovered.py REPORT, where REPORT is coverage's JSON report. `make coverage` runs it.
 
-Prints the share of covered lines in all, of each package, and the functions with the most lines that no test runs.
+It prints the share of covered lines in total and of each package, and the functions with the most lines that no test runs.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A headless browser for tests that must see a page as a person does."""
+"""A headless browser for tests that must see a page as a user sees it."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no browser
 
 @contextmanager
 def browser(width: int = 1280, height: int = 900) -> Iterator[Any]:
-    """A browser whose page is `width` pixels wide, as a telephone's is too."""
+    """Yield a browser whose page is `width` pixels wide. Mobile emulation permits a width as small as a phone's."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -42,11 +42,11 @@ def browser(width: int = 1280, height: int = 900) -> Iterator[Any]:
 
 
 def complaints(driver: Any) -> list[str]:
-    """What the page wrote to the console."""
+    """Return the messages that the page wrote to the console."""
     return [entry["message"] for entry in driver.get_log("browser")]
 
 
 def requested(driver: Any) -> list[str]:
-    """Every address asked for since the last call."""
+    """Return every URL requested since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]

@@ -1,4 +1,4 @@
-"""What all tests share: threads pinned, so that sums do not depend on the machine; no deadlines; the markers; one Ray for many grids."""
+"""Setup of all tests: pinned threads, so that sums do not depend on the machine; no deadlines; markers; one Ray for many grids."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ settings.load_profile("ferray")
 
 FORKING = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_sharding.py", "tests/faults/test_moved_run.py")
 FORKING += ("tests/test_loop.py", "tests/search/test_search_record.py")
-"""These share the server that forks, and most of them a Ray, and therefore a process of pytest-xdist: each grid asks for all CPUs."""
+"""These share the server that forks, and most share a Ray. They run in one pytest-xdist process, because each grid asks for all CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
 KILLS = ("tests/faults/test_kills.py", "tests/faults/test_kills_of_ray.py")
@@ -32,11 +32,11 @@ OWN_RAY = (
     "tests/test_cluster.py",
     "tests/test_name.py",
 )
-"""These start Rays of their own."""
+"""These start their own Rays."""
 COMPILING = ("tests/test_execution.py", "tests/test_autotune.py")
 """These call torch.compile. The first call in a process takes ten seconds longer, so they share one process."""
 FIRST = (*((file,) for file in KILLS), FORKING, LAB, *((file,) for file in OWN_RAY), COMPILING)
-"""What is begun first, so that the many short tests fill the other core meanwhile."""
+"""Groups in the order in which they start. They start first, so that the many short tests fill the other core meanwhile."""
 
 
 def pytest_configure() -> None:
@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 
 
 def find_group(nodeid: str) -> int:
-    return next((place for place, files in enumerate(FIRST) if nodeid.startswith(files)), len(FIRST))
+    return next((group for group, files in enumerate(FIRST) if nodeid.startswith(files)), len(FIRST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if torch := sys.modules.get("torch"):  # not imported here, for some tests need none
+    if torch := sys.modules.get("torch"):  # not imported here, because some tests do not need it
         torch.set_num_threads(1)
     if item.get_closest_marker("gpu"):
         import torch
@@ -71,7 +71,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class ByFile(LoadScopeScheduling):
-    """Under pytest-xdist a file's tests share a process, and so do those that share a Ray or a lab."""
+    """Under pytest-xdist, the tests of a file share a process, and so do the tests that share a Ray or a lab."""
 
     def _split_scope(self, nodeid: str) -> str:
         group = find_group(nodeid)
@@ -79,19 +79,19 @@ class ByFile(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
-    config.option.loadscopereorder = False  # the longest first, not those of the most tests
+    config.option.loadscopereorder = False  # start the longest groups first, not those with the most tests
     return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What tests decode is not kept in the home of whoever runs them."""
+    """Keep the cache of decoded data out of the user's home folder."""
     os.environ["FERRAY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def roles(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Data]":
-    """The children and the adults of the tiny study, in FER2013's layout."""
+    """Return the children and the adults of the tiny study, in FER2013's layout."""
     from tests import tiny
 
     return tiny.data(tiny.files(tmp_path_factory.mktemp("data")))
@@ -99,7 +99,7 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Data]":
 
 @pytest.fixture
 def quick_autotune(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A measurement of the execution configs takes a fifth of its usual time."""
+    """Reduce the time of measuring an execution configuration to a fifth."""
     from trainables import autotune
 
     monkeypatch.setattr(autotune, "ROUND_S", 0.01)
@@ -107,27 +107,27 @@ def quick_autotune(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def fork_server(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    """Starts Python within a fraction of a second."""
+    """Yield a server that starts Python within a fraction of a second."""
     with serve_commands(tmp_path_factory.mktemp("forks")) as forks:
         yield forks
 
 
 @pytest.fixture(scope="session")
 def shared_ray(fork_server: ForkServer, s3_server: dict[str, str]) -> Iterator[SharedRay]:
-    """The Ray of all grids that do not test how a Ray starts, dies or is left."""
+    """Yield the Ray of all grids that do not test how a Ray starts, dies or is left."""
     with serve_ray(fork_server, s3_server) as shared:
         yield shared
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """An S3 server; the environment that points to it."""
+    """Start an S3 server; yield the environment variables that point to it."""
     with server(tmp_path_factory.mktemp("s3")) as variables:
         yield variables
 
 
 @pytest.fixture
 def s3(s3_server: dict[str, str]) -> Iterator[str]:
-    """An address in an empty corner of a bucket, for this process and those that it starts."""
+    """Yield an address with an empty prefix in a bucket, for this process and those that it starts."""
     with environment(s3_server):
         yield f"s3://{BUCKET}/{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""A complete run folder made of plausible random numbers, written through the real store: for what reads runs and need not train."""
+"""Write a complete run folder of plausible random numbers through the real store, for tests that read runs without training."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ EPOCHS = {"pretrain": 6, "probe": 4}
 
 
 def fake_run(path: str | Path, study: Study, title: str = "rendered faces, {role}") -> tuple[RunFolder, list[Cell]]:
-    """Every cell of the study done, its grid written."""
+    """Write a run folder with the study's grid and every cell done."""
     data = {role: Data(Source("faces"), f"fingerprint-{role}", title.format(role=role)) for role in study.roles}
     cells = study.make_cells(data)
     folder = RunFolder(str(path))
@@ -26,7 +26,7 @@ def fake_run(path: str | Path, study: Study, title: str = "rendered faces, {role
 
 
 def finish(folder: RunFolder, study: Study, cell: Cell, flags: tuple[str, ...] = (), provenance: dict[str, object] | None = None) -> None:
-    """Write a cell's history, predictions and result. Later values of an axis are a little better; the compared axis's matter most."""
+    """Write a cell's history, predictions and result. Later values of an axis score slightly higher, most of all on the compared axis."""
     rng = np.random.default_rng(int(cell.key, 16) % 2**32)
     level = 0.3
     for axis, value in cell.axes.items():
@@ -39,7 +39,7 @@ def finish(folder: RunFolder, study: Study, cell: Cell, flags: tuple[str, ...] =
     guesses = np.where(right, labels, rng.integers(0, len(CLASSES), len(labels)))
     probabilities = np.full((len(labels), len(CLASSES)), 0.05)
     probabilities[np.arange(len(labels)), guesses] = 0.7
-    persons = np.arange(len(labels)) % 20  # the same on every test set
+    persons = np.arange(len(labels)) % 20  # the same persons in every test set
     metadata = {"sex": np.array(["F", "M"])[persons % 2], "age": 2.0 + persons % 7, "mouth_open": persons % 3 == 0}
     folder.put_predictions(cell.key, index=np.arange(len(labels)), subject=persons, label=labels, probabilities=probabilities, **metadata)
     confusion = metrics.count_confusion(labels, guesses, len(CLASSES))

@@ -1,6 +1,6 @@
-"""Start a process and wait for an event or for its end: the one way in which tests wait.
+"""Start a process and wait for an event or for its end. All tests wait in this way.
 
-Limits are generous, for a machine that is busy with other things. A limit that is exceeded fails with what the process printed last.
+Limits are generous, because the machine may be busy. A test that exceeds a limit fails with the last output of the process.
 """
 
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 1200.0
 LOOK_S = 0.05
 LAST = 6000
-"""characters of an output that a failure shows"""
+"""number of characters of an output that a failure shows"""
 NO_TOKEN = {"RAY_AUTH_MODE": "disabled"}
 """otherwise Ray writes a token into the home folder"""
 
@@ -25,16 +25,16 @@ Found = TypeVar("Found")
 
 
 def wait_for(event: Callable[[], Found], describe: Callable[[], str] = str, seconds: float = PATIENCE_S) -> Found:
-    """The first true value of `event`. Fails with what `describe` says where it takes longer."""
+    """Return the first true value of `event`. After `seconds`, fail with the text of `describe`."""
     until = time.monotonic() + seconds
-    while not (found := event()):
+    while not (value := event()):
         assert time.monotonic() < until, f"not within {seconds:.0f} s: {describe()}"
         time.sleep(LOOK_S)
-    return found
+    return value
 
 
 class Started(Protocol):
-    """The part of `subprocess.Popen` that is needed here."""
+    """The part of `subprocess.Popen` that this module needs."""
 
     pid: int
 
@@ -60,25 +60,25 @@ class Process:
 
     @property
     def said(self) -> str:
-        """All output up to now."""
+        """All output so far."""
         return Path(self.output.name).read_text(errors="replace")
 
     def describe(self) -> str:
         return f"process {self.pid}, exit code {self.code}, said last:\n{self.said[-LAST:]}"
 
     def wait_for(self, event: Callable[[], Found], seconds: float = PATIENCE_S) -> Found:
-        """The first true value of `event`. Fails where the process ends before."""
+        """Return the first true value of `event`. Fail if the process ends before."""
 
         def look() -> Found:
-            running = self.running  # before the event: what a process did last counts
-            found = event()
-            assert found or running, f"it ended too early: {self.describe()}"
-            return found
+            running = self.running  # read before the event, so that the last act of the process counts
+            value = event()
+            assert value or running, f"it ended too early: {self.describe()}"
+            return value
 
         return wait_for(look, self.describe, seconds)
 
     def end(self, seconds: float = PATIENCE_S) -> tuple[int, str]:
-        """Wait for the end: exit code and output."""
+        """Wait for the end; return exit code and output."""
         wait_for(lambda: not self.running, self.describe, seconds)
         assert self.code is not None
         return self.code, self.said
@@ -87,24 +87,24 @@ class Process:
         self.started.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
+        """Send SIGKILL and wait for the end."""
         self.send(signal.SIGKILL)
         self.end()
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path = ROOT, **options: Any) -> Process:
-    """Start Python with these arguments. Standard error goes where standard output does."""
+    """Start Python with these arguments. Standard error goes to standard output."""
     output = open_output()
     variables = os.environ | NO_TOKEN | dict(environment or {})
-    given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT} | options
-    return Process(subprocess.Popen([sys.executable, *arguments], cwd=cwd, env=variables, **given), output)
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT} | options
+    return Process(subprocess.Popen([sys.executable, *arguments], cwd=cwd, env=variables, **streams), output)
 
 
 def open_output() -> IO[str]:
-    """A file that is there as long as it is open."""
+    """Return a file that exists as long as it is open."""
     return tempfile.NamedTemporaryFile("w", prefix="output-")
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path = ROOT, **options: Any) -> tuple[int, str]:
-    """Exit code and output of Python with these arguments."""
+    """Run Python with these arguments; return exit code and output."""
     return start(arguments, environment, cwd, **options).end()

@@ -1,4 +1,4 @@
-"""A real S3 server, moto's, as a process of its own on this machine; its buckets are empty and its keys are not checked."""
+"""moto's S3 server as a separate process on this machine. It starts with one empty bucket and does not check keys."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from tests.running import start
 
 BUCKET = "studies"
 LISTED = 50
-"""objects that one answer lists; S3's own number is 1,000"""
+"""objects that one listing response holds; 1,000 in S3"""
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -22,7 +22,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @contextlib.contextmanager
 def server(folder: Path, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
-    """The environment in which `s3://` means this server, and in which EC2 does, too. `folder` is where it runs."""
+    """Start the server in `folder` and return the environment in which `s3://` and EC2 refer to it."""
     url = f"http://{host}:{free_port(host)}"
     command = ["-m", "moto.server", "--host", host, "--port", url.rpartition(":")[2]]
     process = start(command, {"MOTO_S3_DEFAULT_MAX_KEYS": str(LISTED)}, folder)

@@ -1,4 +1,4 @@
-"""ALRAO: log-uniform rates, one a unit; the switch against a plain hidden Markov model; who learns from which loss."""
+"""ALRAO: one log-uniform learning rate per unit, the switch against a plain hidden Markov model, and the loss of each parameter."""
 
 import math
 from typing import Any
@@ -28,7 +28,7 @@ def test_the_rates_are_log_uniform() -> None:
 
 
 def test_a_unit_has_one_rate_for_its_weights_and_bias() -> None:
-    """Of layers without units each number has its own."""
+    """In layers without units each element has a rate of its own."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 6))
     rates = draw_unit_rates(network, 0.1, 10, np.random.default_rng(0))
     for rate, parameter in zip(rates, network.parameters(), strict=True):
@@ -40,14 +40,14 @@ def test_a_unit_has_one_rate_for_its_weights_and_bias() -> None:
 
 
 def oracle(losses: np.ndarray, stay: float) -> list[np.ndarray]:
-    """Posteriors of the layers after 0, 1, ... batches, in plain probabilities: forward filtering of a chain with 2 n states.
+    """Return the posteriors of the layers after 0, 1, ... batches, in plain probabilities: forward filtering of a chain with 2 n states.
 
-    A state is a layer and whether it may still be left. After batch t one that may be is left with probability 1 / (t + 1), for any layer
-    alike, which with probability `stay` may be left again.
+    A state is a layer and whether it may still be left. After batch t, a layer that may be left is left with probability 1 / (t + 1). The
+    next layer is uniform over all layers and may be left again with probability `stay`.
     """
     n = losses.shape[1]
     belief = np.concatenate((np.full(n, stay / n), np.full(n, (1 - stay) / n)))
-    found = [belief[:n] + belief[n:]]
+    posteriors = [belief[:n] + belief[n:]]
     for t, row in enumerate(losses, start=1):
         move = np.eye(2 * n)
         for k in range(n):
@@ -56,8 +56,8 @@ def oracle(losses: np.ndarray, stay: float) -> list[np.ndarray]:
             move[k, n:] += (1 - stay) / n / (t + 1)
         belief = (belief * np.exp(-np.concatenate((row, row)))) @ move
         belief /= belief.sum()
-        found.append(belief[:n] + belief[n:])
-    return found
+        posteriors.append(belief[:n] + belief[n:])
+    return posteriors
 
 
 @given(st.integers(2, 6), st.integers(1, 30), st.sampled_from([0.5, 0.9, 0.9999]), st.integers(0, 2**32 - 1))
@@ -85,27 +85,27 @@ def test_the_average_is_of_probabilities() -> None:
     head.update_switch(torch.tensor([1.0, 0.2, 3.0, 0.5]))
     features = torch.randn(7, 5)
     weights = head.log_weights.logsumexp(0).exp()
-    each = [functional.linear(features, head.weight[k], head.bias[k]).softmax(1) for k in range(4)]
-    torch.testing.assert_close(head(features).exp(), sum(weight * share for weight, share in zip(weights, each, strict=True)))
-    torch.testing.assert_close(head(features).softmax(1), head(features).exp())  # so the loop's softmax changes nothing
+    probabilities = [functional.linear(features, head.weight[k], head.bias[k]).softmax(1) for k in range(4)]
+    torch.testing.assert_close(head(features).exp(), sum(weight * share for weight, share in zip(weights, probabilities, strict=True)))
+    torch.testing.assert_close(head(features).softmax(1), head(features).exp())  # so the training loop's softmax changes nothing
 
 
 def test_each_learns_from_its_own_loss(tmp_path: Any) -> None:
-    """A step moves the network by rate x the averaged loss's gradient, a last layer by its rate x its own; both with weight decay."""
+    """A step moves the encoder by rate x the gradient of the averaged loss, a last layer by rate x that of its own, with weight decay."""
     roles = tiny.data(tiny.files(tmp_path))
     settings: dict[str, Any] = {"batch": 8, "epochs": 4, "weight": 0.0, "layers": 3, "rates": (1e-3, 1e-1), "weight_decay": 0.01}
     cell = tiny.transfer(roles, "pseudo_label_alrao", **settings)
     method, twin = (make_method(cell, make_task(cell, torch.device("cpu"))) for _ in range(2))
     (phase,), (other,) = method.build_phases(), twin.build_phases()
-    for each in (phase, other):
-        each.begin_phase()
-        each.start_epoch(0)
-        each.model.train()
+    for item in (phase, other):
+        item.begin_phase()
+        item.start_epoch(0)
+        item.model.train()
     phase.train_step(0)
 
     images, labels = other.labelled[0]
     encoder, head = twin.modules["encoder"], twin.modules["classifier"]
-    rates = [each for each in other.rates]
+    rates = [item for item in other.rates]
     features = encoder(images)
     weights = head.log_weights.logsumexp(0).exp()
     layers = [functional.linear(features, head.weight[k].detach(), head.bias[k].detach()).softmax(1) for k in range(3)]

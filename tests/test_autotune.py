@@ -1,4 +1,4 @@
-"""The choice of arithmetic: by real measurements, once per run folder; never what does not work, nor what a hair's breadth favours."""
+"""Autotuning measures real steps, once per run folder. It never chooses what does not work or what is only marginally faster."""
 
 import json
 import os
@@ -34,12 +34,12 @@ def maker(cell: Cell) -> Any:
 
 
 def test_it_is_the_fastest_or_the_reference(roles: Roles) -> None:
-    made = choose_execution(maker(tiny.cell(roles, "SC(c)", ratio=2)), CPU)
-    measured = made.milliseconds | dict.fromkeys(made.left_out, 0.0)
+    result = choose_execution(maker(tiny.cell(roles, "SC(c)", ratio=2)), CPU)
+    measured = result.milliseconds | dict.fromkeys(result.left_out, 0.0)
     assert measured.keys() == {f"{p}, {layout}, eager" for p in ("fp32", "bf16") for layout in ("channels_last", "contiguous")}
-    fastest = min(made.milliseconds, key=made.milliseconds.__getitem__)
-    assert str(made.execution) in (fastest, str(REFERENCE))
-    assert AutotuneResult.from_json(json.loads(json.dumps(made.to_json()))) == made
+    fastest = min(result.milliseconds, key=result.milliseconds.__getitem__)
+    assert str(result.execution) in (fastest, str(REFERENCE))
+    assert AutotuneResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
 @pytest.mark.parametrize(("bf16_s", "best"), [(0.96, REFERENCE), (0.94, BF16), (1.2, REFERENCE)])
@@ -57,9 +57,9 @@ def test_what_does_not_work_is_left_out(roles: Roles, capsys: pytest.CaptureFixt
             raise RuntimeError("could not create a primitive descriptor\nand more")
         return make(execution)
 
-    made = choose_execution(fails, CPU)
-    assert made.execution.precision == "fp32" and len(made.milliseconds) == 2
-    assert made.left_out == dict.fromkeys(
+    result = choose_execution(fails, CPU)
+    assert result.execution.precision == "fp32" and len(result.milliseconds) == 2
+    assert result.left_out == dict.fromkeys(
         map(str, (BF16, ExecutionConfig("bf16", "contiguous"))), "RuntimeError: could not create a primitive descriptor"
     )
     assert "bf16, channels_last, eager: not used: RuntimeError: could not" in capsys.readouterr().err
@@ -74,28 +74,28 @@ def test_what_works_nowhere_is_an_error(roles: Roles) -> None:
 
 
 def test_it_is_compiled_only_where_that_wins_its_time_back(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cell of a second's training never does; a million would, if a compiled step is faster at all."""
+    """A single cell that trains for a second never does. 10^9 such cells do, if a compiled step is faster at all."""
     make = maker(tiny.cell(roles, "SC(c)", ratio=2, **tiny.SOON_COMPILED))
     assert not any("compiled" in name for name in choose_execution(make, CPU).milliseconds)
     monkeypatch.setattr(module, "COMPILE_FROM_S", 0.0)
-    made = choose_execution(make, CPU)
-    (name,) = [name for name in made.milliseconds if "compiled" in name]
-    assert not made.execution.compiled and (name not in made.left_out or "win back" in made.left_out[name])
-    many = choose_execution(make, CPU, cells=10**9)
-    fastest = min(many.milliseconds, key=many.milliseconds.__getitem__)
-    assert many.execution.compiled == ("compiled" in fastest and "compiled" in str(many.execution))
+    result = choose_execution(make, CPU)
+    (name,) = [name for name in result.milliseconds if "compiled" in name]
+    assert not result.execution.compiled and (name not in result.left_out or "win back" in result.left_out[name])
+    result_of_many = choose_execution(make, CPU, cells=10**9)
+    fastest = min(result_of_many.milliseconds, key=result_of_many.milliseconds.__getitem__)
+    assert result_of_many.execution.compiled == ("compiled" in fastest and "compiled" in str(result_of_many.execution))
 
 
 def test_a_run_folder_chooses_once(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, folder = tiny.cell(roles, "SC(c)"), tiny.cell(roles, "SL(c)"), RunFolder(str(tmp_path))
-    made = get_or_choose_execution(first, folder)
+    chosen = get_or_choose_execution(first, folder)
     monkeypatch.setattr("trainables.loop.choose_execution", lambda *_: pytest.fail("measured again"))
-    assert get_or_choose_execution(second, RunFolder(str(tmp_path))) == made
+    assert get_or_choose_execution(second, RunFolder(str(tmp_path))) == chosen
     (file,) = (tmp_path / "execution").iterdir()
     assert json.loads(file.read_text())["device"] == get_device_kind(CPU)
     second = tiny.cell(roles, "SL(c)", precision="auto")
-    result = train_cell(second, folder, choice=made)
-    assert AutotuneResult.from_json(result["execution"]) == made and result["provenance"]["precision"] == made.execution.precision
+    result = train_cell(second, folder, choice=chosen)
+    assert AutotuneResult.from_json(result["execution"]) == chosen and result["provenance"]["precision"] == chosen.execution.precision
 
 
 CHOOSES = """
@@ -109,7 +109,7 @@ print(json.dumps(get_or_choose_execution(Cell.from_json(json.load(open(sys.argv[
 
 
 def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path) -> None:
-    """The libraries themselves held to the instructions of such a processor: bf16, emulated, takes many times as long."""
+    """The libraries are restricted to the instructions of such a processor, where emulated bf16 takes many times as long."""
     folder = RunFolder(str(tmp_path))
     folder.put_json(tiny.cell(roles, "SC(c)", ratio=2, batch=32).to_json(), "cell.json")
     old = {"PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -120,7 +120,7 @@ def test_a_processor_without_bf16_computes_in_fp32(roles: Roles, tmp_path: Path)
 
 
 def test_a_run_folder_from_before_keeps_its_execution_configuration(tmp_path: Path) -> None:
-    """Before 0.1.0 it lay in another folder, under another key: cells that are left must be trained as the finished ones were."""
+    """Before 0.1.0 it was in another folder, under another key. The remaining cells must be trained as the finished ones were."""
     folder, choice = RunFolder(str(tmp_path)), AutotuneResult(ExecutionConfig("bf16"))
     content = choice.to_json()
     folder.put_json({"device": "a cpu", "arithmetic": content.pop("execution"), **content}, "arithmetic", "a-cpu.json")

@@ -1,4 +1,4 @@
-"""A cell's key: the same for the same training everywhere, another for any other training."""
+"""A cell's key is the same in every process for the same training and differs between different trainings."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ GOLDEN = "6770bf691a1fd23c0131"
 
 
 def test_the_canonical_form_never_changes() -> None:
-    """If this fails, no result ever stored is found again."""
+    """If this fails, stored results are no longer found."""
     assert hashlib.sha256(CANONICAL.encode()).hexdigest()[:20] == GOLDEN
     assert CELL.key == GOLDEN
 
@@ -51,8 +51,8 @@ def test_every_process_finds_the_same_key(hash_seed: str) -> None:
     content = json.dumps(CELL.to_json() | {"key": "", "name": ""})
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, input=content, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == GOLDEN
+    process = subprocess.run(command, input=content, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == GOLDEN
 
 
 def test_order_of_axes_and_settings_does_not_matter() -> None:

@@ -1,4 +1,4 @@
-"""CIAO: what moves, byte by byte; kept features against none; every setting trains; a training goes on to the same bits."""
+"""CIAO: which bytes training changes; cached features against uncached ones; every setting trains; resuming gives the same bits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,13 +38,13 @@ REGIMES = [(regime, mask) for regime in ("DL", "LC", "Full") for mask in (False,
 
 
 def faces() -> FaceDataset:
-    """36 images in 12 clips of three frames, that know every kind of answer."""
-    made, rng = tiny.faces(dict.fromkeys(tiny.CLASSES, 12)), np.random.default_rng(0)
+    """Return 36 images in 12 clips of three frames, with metadata for every kind of target."""
+    dataset, rng = tiny.faces(dict.fromkeys(tiny.CLASSES, 12)), np.random.default_rng(0)
     clip = np.arange(36) // 3
-    metadata = made.metadata.assign(clip=clip, frame=np.arange(36) % 3, subject=[f"p{each}" for each in clip])
-    metadata = metadata.assign(**{f"votes_{name}": (made.labels == k) * 7 + 1 for k, name in enumerate(tiny.CLASSES)})
-    metadata = metadata.assign(valence=made.labels - 1.0, arousal=rng.uniform(-1, 1, 36), emoreact_a=clip % 2, emoreact_b=1)
-    return FaceDataset(made.images, made.labels, made.classes, pd.DataFrame(metadata), made.title)
+    metadata = dataset.metadata.assign(clip=clip, frame=np.arange(36) % 3, subject=[f"p{number}" for number in clip])
+    metadata = metadata.assign(**{f"votes_{name}": (dataset.labels == k) * 7 + 1 for k, name in enumerate(tiny.CLASSES)})
+    metadata = metadata.assign(valence=dataset.labels - 1.0, arousal=rng.uniform(-1, 1, 36), emoreact_a=clip % 2, emoreact_b=1)
+    return FaceDataset(dataset.images, dataset.labels, dataset.classes, pd.DataFrame(metadata), dataset.title)
 
 
 def task(**settings: Any) -> Task:
@@ -55,13 +55,13 @@ def task(**settings: Any) -> Task:
 
 def method(given: Task | None = None, **settings: Any) -> CIAO:
     torch.manual_seed(0)
-    made = CIAO(resolve_settings(CIAO.Settings, SETTINGS | settings, "ciao"), given or task(), 0)
-    made.modules.to(memory_format=torch.channels_last)
-    return made
+    ciao = CIAO(resolve_settings(CIAO.Settings, SETTINGS | settings, "ciao"), given or task(), 0)
+    ciao.modules.to(memory_format=torch.channels_last)
+    return ciao
 
 
 def epochs(made: CIAO, number: int = 2) -> list[dict[str, float]]:
-    """What each step logs, over some epochs."""
+    """Train some epochs. Return the logs of each step."""
     (phase,) = made.build_phases()
     phase.begin_phase()
     logs = []
@@ -80,111 +80,109 @@ def bytes_of(state: dict[str, torch.Tensor]) -> dict[str, bytes]:
 @pytest.mark.parametrize("encoder", ["pk", "vgg_face", "pocket", "resnet18"])
 @pytest.mark.parametrize(("regime", "mask"), REGIMES)
 def test_exactly_the_stated_parameters_move(encoder: str, regime: str, mask: bool) -> None:
-    """The decision layer; in LC the last convolution; in Full the encoder; with CIAO mask and a. All other bytes stay, statistics too."""
-    own = {"width": 1 / 16} if encoder in ("pk", "vgg_face") else {"stem": "imagenet"} if encoder == "resnet18" else {}
-    made = method(encoder=encoder, encoder_settings=own, regime=regime, mask=mask)
-    last = next(name for name, module in made.modules.named_modules() if module is made.encoder.last_convolution)
+    """The decision layer; LC: also the last convolution; Full: the encoder; with CIAO: mask and a. No other byte or statistic changes."""
+    encoder_settings = {"width": 1 / 16} if encoder in ("pk", "vgg_face") else {"stem": "imagenet"} if encoder == "resnet18" else {}
+    ciao = method(encoder=encoder, encoder_settings=encoder_settings, regime=regime, mask=mask)
+    last = next(name for name, module in ciao.modules.named_modules() if module is ciao.encoder.last_convolution)
     stated = {"DL": ("head.",), "LC": ("head.", f"{last}."), "Full": ("head.", "encoder.")}[regime] + (("mask.",) if mask else ())
-    before = bytes_of(made.modules.state_dict())
-    epochs(made, 3)
-    after = bytes_of(made.modules.state_dict())
+    before = bytes_of(ciao.modules.state_dict())
+    epochs(ciao, 3)
+    after = bytes_of(ciao.modules.state_dict())
     moved = {name for name in before if before[name] != after[name]}
     counters = {name for name in before if name.endswith("num_batches_tracked") and before[name] == after[name]}
     assert moved == {name for name in before if name.startswith(stated)} - counters
-    parameters = {name: each.numel() for name, each in made.modules.named_parameters() if name.startswith(stated)}
-    assert made.describe_training() == {"updated_parameters": sum(parameters.values())}
+    parameters = {name: parameter.numel() for name, parameter in ciao.modules.named_parameters() if name.startswith(stated)}
+    assert ciao.describe_training() == {"updated_parameters": sum(parameters.values())}
 
 
 @pytest.mark.parametrize("update", ["joint", "alternate"])
 @pytest.mark.parametrize("features", ["mask", "head", "softmax"])
 @pytest.mark.parametrize(("denominator", "reduction"), [("negatives", "mean"), ("all", "sum")])
 def test_every_reading_of_the_text_trains(update: str, features: str, denominator: str, reduction: str) -> None:
-    made = method(update=update, features=features, denominator=denominator, reduction=reduction, regime="LC")
-    before = bytes_of(made.modules.state_dict())
-    logs = epochs(made)
-    moved = {name.partition(".")[0] for name, each in bytes_of(made.modules.state_dict()).items() if each != before[name]}
+    ciao = method(update=update, features=features, denominator=denominator, reduction=reduction, regime="LC")
+    before = bytes_of(ciao.modules.state_dict())
+    logs = epochs(ciao)
+    moved = {name.partition(".")[0] for name, content in bytes_of(ciao.modules.state_dict()).items() if content != before[name]}
     assert moved == {"encoder", "mask", "head"} | ({"contrast"} if features == "head" else set())
     assert all(np.isfinite(list(row.values())).all() for row in logs) and any(row["train/contrast"] for row in logs)
-    counted = method(features="head").describe_training()["updated_parameters"] - method().describe_training()["updated_parameters"]
-    assert counted == sum(each.numel() for each in method(features="head").modules["contrast"].parameters()) > 0  # it counts
+    added = method(features="head").describe_training()["updated_parameters"] - method().describe_training()["updated_parameters"]
+    assert added == sum(tensor.numel() for tensor in method(features="head").modules["contrast"].parameters()) > 0  # the added layer counts
 
 
 def test_alternate_steps_move_the_mask_by_the_contrastive_loss_alone() -> None:
-    """With a decision loss of nothing the head stays; with a contrastive loss of nothing the mask does."""
-    made = method(update="alternate", optimizer="SGD")
-    (phase,) = made.build_phases()
+    """A step on the contrastive loss changes the mask and nothing else, not even the head."""
+    ciao = method(update="alternate", optimizer="SGD")
+    (phase,) = ciao.build_phases()
     assert isinstance(phase, CIAOPhase)
     phase.begin_phase()
-    before = bytes_of(made.modules.state_dict())
-    phase.update_parameters(
-        phase.compute_losses(tuple(each[:8] for each in phase.kept or ()), made.task.train.labels[:8], None)[1], phase.masks
-    )
-    after = bytes_of(made.modules.state_dict())
+    before = bytes_of(ciao.modules.state_dict())
+    phase.descend(phase.compute_losses(ciao.task.train.labels[:8], *(tensor[:8] for tensor in phase.kept or ()))[1], {}, phase.masks)
+    after = bytes_of(ciao.modules.state_dict())
     assert {name.partition(".")[0] for name in before if before[name] != after[name]} == {"mask"}
 
 
-@pytest.mark.parametrize(("regime", "mask"), [each for each in REGIMES if each[0] != "Full"])
+@pytest.mark.parametrize(("regime", "mask"), [pair for pair in REGIMES if pair[0] != "Full"])
 @pytest.mark.parametrize("encoder", ["pk", "pocket"])
 def test_kept_features_give_what_none_kept_gives(monkeypatch: pytest.MonkeyPatch, regime: str, mask: bool, encoder: str) -> None:
-    own = {"width": 1 / 16} if encoder == "pk" else {}
-    settings = {"regime": regime, "mask": mask, "encoder": encoder, "encoder_settings": own}
-    kept = method(**settings)
-    first = epochs(kept)
+    encoder_settings = {"width": 1 / 16} if encoder == "pk" else {}
+    settings = {"regime": regime, "mask": mask, "encoder": encoder, "encoder_settings": encoder_settings}
+    cached = method(**settings)
+    cached_logs = epochs(cached)
     monkeypatch.setattr(feature_cache, "SHARE", 0.0)
     monkeypatch.setattr(feature_cache, "_KEPT", type(feature_cache._KEPT)())
-    anew = method(**settings)
-    assert anew.get_frozen_features(anew.task.train.pixels) is None
-    for one, other in zip(first, epochs(anew), strict=True):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
-    pixels = kept.task.test.pixels
-    torch.testing.assert_close(kept.compute_logits(pixels), anew.compute_logits(pixels), rtol=1e-4, atol=1e-5)
+    uncached = method(**settings)
+    assert uncached.get_frozen_features(uncached.task.train.pixels) is None
+    for cached_row, uncached_row in zip(cached_logs, epochs(uncached), strict=True):
+        assert cached_row == pytest.approx(uncached_row, rel=1e-4, abs=1e-5)
+    pixels = cached.task.test.pixels
+    torch.testing.assert_close(cached.compute_logits(pixels), uncached.compute_logits(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_kept_is_shared_by_whom_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(feature_cache, "_KEPT", type(feature_cache._KEPT)())
-    made = method()
+    ciao = method()
     freeze = CIAO.compute_frozen
     monkeypatch.setattr(CIAO, "compute_frozen", lambda self, images: calls.append(len(images)) or freeze(self, images))
-    pixels = made.task.train.pixels
-    made.get_frozen_features(pixels)
-    seen = len(calls)
-    assert seen and method(lr=0.5).get_frozen_features(pixels) and len(calls) == seen  # another rate, the same weights
+    pixels = ciao.task.train.pixels
+    ciao.get_frozen_features(pixels)
+    computed = len(calls)
+    assert computed and method(lr=0.5).get_frozen_features(pixels) and len(calls) == computed  # another learning rate, the same weights
     method(regime="LC").get_frozen_features(pixels)
-    assert len(calls) > seen
+    assert len(calls) > computed
     other = method()
     with torch.no_grad():
         next(other.encoder.parameters()).add_(1e-3)
-    seen = len(calls)
+    computed = len(calls)
     other.get_frozen_features(pixels)
-    assert len(calls) > seen
+    assert len(calls) > computed
 
 
 @pytest.mark.parametrize(("target", "frames"), [("label", None), ("votes", None), ("affect", None), ("labels", 3), ("labels", 2)])
 @pytest.mark.parametrize(("regime", "mask"), REGIMES)
 def test_every_kind_of_answer_is_learnt(target: str, frames: int | None, regime: str, mask: bool) -> None:
     given = task(target=target, frames=frames)
-    made = method(given, regime=regime, mask=mask)
-    logs = epochs(made)
+    ciao = method(given, regime=regime, mask=mask)
+    logs = epochs(ciao)
     assert all(np.isfinite(list(row.values())).all() for row in logs)
-    outputs = made.compute_logits(given.test.pixels)
+    outputs = ciao.compute_logits(given.test.pixels)
     assert outputs.shape == (len(given.test.rows), len(given.classes)) and outputs.isfinite().all()
 
 
 def test_a_clip_of_one_frame_again_and_again_is_that_frame() -> None:
     given = task(target="labels", frames=1)
     for regime, mask in REGIMES:
-        made = method(given, regime=regime, mask=mask)
-        one = given.test.pixels
-        torch.testing.assert_close(made.compute_logits(one.repeat(1, 4, 1, 1, 1)), made.compute_logits(one[:, 0]), rtol=1e-4, atol=1e-5)
+        ciao = method(given, regime=regime, mask=mask)
+        clips = given.test.pixels
+        torch.testing.assert_close(ciao.compute_logits(clips.repeat(1, 4, 1, 1, 1)), ciao.compute_logits(clips[:, 0]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("regime", "mask"), REGIMES)
 def test_pictures_look_at_the_network_that_is_scored(regime: str, mask: bool) -> None:
-    made = method(regime=regime, mask=mask)
-    pixels = made.task.test.pixels
+    ciao = method(regime=regime, mask=mask)
+    pixels = ciao.task.test.pixels
     with torch.no_grad():
-        torch.testing.assert_close(made.build_network().eval()(normalise_images(pixels)), made.compute_logits(pixels), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ciao.build_network().eval()(normalise_images(pixels)), ciao.compute_logits(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_the_parents_encoder_is_taken_over_and_the_mask_begins_with_it() -> None:
@@ -199,7 +197,7 @@ def test_the_parents_encoder_is_taken_over_and_the_mask_begins_with_it() -> None
 
 
 def test_a_batch_of_which_no_two_labels_agree_trains_on_the_decision_loss() -> None:
-    """Arousal and valence of their own bin each."""
+    """The arousal and valence of each image fall in a bin of their own."""
     given = task(target="affect")
     given = replace(given, train=given.train._replace(labels=torch.arange(len(given.train.rows))))
     logs = epochs(method(given))
@@ -243,20 +241,20 @@ def cell(roles: dict[str, Data]) -> Callable[..., Cell]:
 
 @pytest.mark.parametrize("settings", [{"regime": "LC", "update": "alternate"}, {"regime": "Full"}, {"mask": False}])
 def test_stopped_at_every_step_it_ends_in_the_same_bits(cell: Callable[..., Cell], tmp_path: Path, settings: dict[str, Any]) -> None:
-    one = cell(**settings)
-    there, back = RunFolder(str(tmp_path / "a")), RunFolder(str(tmp_path / "b"))
-    result = train_cell(one, there)
+    ciao_cell = cell(**settings)
+    whole, resumed = RunFolder(str(tmp_path / "a")), RunFolder(str(tmp_path / "b"))
+    result = train_cell(ciao_cell, whole)
     stops = 0
     while True:
         try:
-            train_cell(one, back, halt=lambda: True)
+            train_cell(ciao_cell, resumed, halt=lambda: True)
             break
         except Stopped:
             stops += 1
-    assert stops > 8 and everything(there, one) == everything(back, one)
+    assert stops > 8 and everything(whole, ciao_cell) == everything(resumed, ciao_cell)
     names = {"val/score", "val/accuracy", "val/balanced_accuracy", "test/score", "test/accuracy", "test/balanced_accuracy", "train/loss"}
     assert set(result["metrics"]) == names and result["metrics"]["test/score"] == result["metrics"]["test/accuracy"]
-    made = make_method(one, make_task(one, CPU))
-    assert result["updated_parameters"] == made.describe_training()["updated_parameters"] and sum(map(sum, result["confusion"])) == sum(
+    ciao = make_method(ciao_cell, make_task(ciao_cell, CPU))
+    assert result["updated_parameters"] == ciao.describe_training()["updated_parameters"] and sum(map(sum, result["confusion"])) == sum(
         result["counts"]["test"]
     )

@@ -1,4 +1,4 @@
-"""How Ray is started: beside the driver's imports, with nothing a grid does not need, and stoppable at any moment."""
+"""How Ray is started: parallel to the driver's imports, without anything that a grid does not need, and stoppable at any moment."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def python(code: str, **variables: str) -> tuple[int, str]:
-    """Run code in a process of its own, Ray's chatter left out; (exit code, what it printed)."""
+    """Run code in a new process; return (exit code, standard output). Standard error, with Ray's messages, is left out."""
     environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)} | variables
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     return done.returncode, done.stdout.strip()
@@ -51,8 +51,8 @@ print(living())
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        (signal.SIGINT.name, "signal.signal(signal.SIGINT, signal.default_int_handler)"),  # these tests may run in the background
-        (signal.SIGTERM.name, "signal.signal(signal.SIGINT, signal.SIG_IGN)"),  # as `nohup ... &` has it
+        (signal.SIGINT.name, "signal.signal(signal.SIGINT, signal.default_int_handler)"),  # tests that run in the background ignore SIGINT
+        (signal.SIGTERM.name, "signal.signal(signal.SIGINT, signal.SIG_IGN)"),  # as in `nohup ... &`
     ],
 )
 def test_ctrl_c_and_sigterm_stop_a_ray_that_is_coming_up(name: str, first: str) -> None:
@@ -95,20 +95,20 @@ except cluster.Fatal as error:
 )
 def test_a_cluster_that_cannot_be_joined_is_one_line(address: str, said: str) -> None:
     address = address.format(free=free_port())
-    code, told = python(REFUSED, RAY_ADDRESS=address)
-    assert code == 0 and told.startswith("the Ray cluster at ") and said in told and len(told.splitlines()) == 1
+    code, output = python(REFUSED, RAY_ADDRESS=address)
+    assert code == 0 and output.startswith("the Ray cluster at ") and said in output and len(output.splitlines()) == 1
 
 
 def test_a_port_that_never_speaks_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        code, told = python(
+        code, output = python(
             "from platform.launch import cluster\ncluster.ANSWER_S = 3" + REFUSED, RAY_ADDRESS=f"127.0.0.1:{silent.getsockname()[1]}"
         )
-    assert code == 0 and "does not answer within 3 s" in told and len(told.splitlines()) == 1
+    assert code == 0 and "does not answer within 3 s" in output and len(output.splitlines()) == 1
 
 
 def test_which_ray_a_command_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own on a laptop, whatever else runs there; on a machine of a cluster the cluster; RAY_ADDRESS decides."""
+    """On a laptop, a command uses its own Ray, whatever else runs; on a machine of a cluster, the cluster. RAY_ADDRESS overrides both."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(cluster, "MEMBER", tmp_path / ".cluster")
     assert cluster.choose_address() == "local"
@@ -135,16 +135,16 @@ def test_ray_is_up_when_ready_and_stopped_at_the_end_and_then_signals_are_still_
     [("/proc/nowhere", "set RAY_TMPDIR to a folder that can be written"), (LONG_PATH, "set RAY_TMPDIR to one of")],
 )
 def test_a_folder_that_ray_cannot_use_is_one_line(place: str, said: str) -> None:
-    code, told = python(REFUSED.replace("cluster.Fatal", "(cluster.Fatal, OSError)"), RAY_TMPDIR=place)
-    assert code == 0 and place in told and said in told and len(told.splitlines()) == 1, told
+    code, output = python(REFUSED.replace("cluster.Fatal", "(cluster.Fatal, OSError)"), RAY_TMPDIR=place)
+    assert code == 0 and place in output and said in output and len(output.splitlines()) == 1, output
 
 
 def test_no_network_at_all_is_one_line() -> None:
-    """As in a container without any: Ray would wait for ever."""
-    alone = ["unshare", "--net", sys.executable, "-c", REFUSED]
+    """Without any network, as in some containers, Ray would wait forever."""
+    command = ["unshare", "--net", sys.executable, "-c", REFUSED]
     if subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
         pytest.skip("a network namespace needs root")
-    done = subprocess.run(alone, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 and "127.0.0.1 does not answer" in done.stdout and len(done.stdout.splitlines()) == 1
 
 
@@ -156,7 +156,7 @@ print([name for name in ("torch", "ray.tune", "tensorboard") if name in sys.modu
 
 
 def test_what_every_worker_imports_first_is_lean() -> None:
-    """The Train controller and the workers import slot.py to find what they run: a second there is a second of every process."""
+    """The Train controller and the workers import slot.py to find what they run. A second of import delays every process by a second."""
     assert python(LEAN) == (0, "[]")
 
 
@@ -166,7 +166,7 @@ from platform import data, doctor, explain, grid, report, search
 for command in (data, doctor, explain, grid, report, search):
     __import__(f"{command.__name__}.__main__")
 print([name for name in ("torch", "ray", "scipy", "matplotlib", "optuna") if name in sys.modules])
-import platform.report.write
+import platform.report.write_report
 print([name for name in ("torch", "ray") if name in sys.modules])
 """
 
@@ -192,7 +192,7 @@ except KeyboardInterrupt:
 
 
 def test_a_signal_that_meets_a_finaliser_is_not_lost() -> None:
-    """Python prints an exception in a finaliser and goes on: the command would train to its end, with a traceback on the terminal."""
+    """Python prints an exception in a finaliser and continues. The command would train to its end, with a traceback on the terminal."""
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", IN_A_FINALISER], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout and process.stdout.readline() == "ready\n"
@@ -221,10 +221,10 @@ def test_the_second_time_it_leaves_at_once_and_says_how_to_go_on(sigint: str, se
     process = subprocess.Popen([sys.executable, "-c", TWICE.format(sigint=sigint)], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout and process.stdout.readline() == "ready\n"
     if sigint == "SIG_IGN":
-        process.send_signal(signal.SIGINT)  # of a job of `nohup ... &`
+        process.send_signal(signal.SIGINT)  # a job of `nohup ... &` ignores it
     process.send_signal(sent)
     assert process.stdout.readline() == "stopping\n"
-    time.sleep(cluster.ONCE_S)  # sooner, it would be the same signal, sent to the process and to its group
+    time.sleep(cluster.ONCE_S)  # within ONCE_S it counts as the same signal, sent to the process and to its group
     process.send_signal(sent)
-    said = process.communicate(timeout=PATIENCE_S)[1]
-    assert process.returncode == 130 and said.endswith("ended at once; run the same command again to resume from the last checkpoints\n")
+    error = process.communicate(timeout=PATIENCE_S)[1]
+    assert process.returncode == 130 and error.endswith("ended at once; run the same command again to resume from the last checkpoints\n")

@@ -1,4 +1,4 @@
-"""cluster.yaml as Ray reads it, and what Ray does not check: that paths exist, that versions agree, that commands parse."""
+"""Tests of cluster.yaml: that Ray accepts it, and what Ray does not check: that paths exist, versions agree, and commands parse."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ def test_ray_rejects_what_it_does_not_know():
 
 def test_everything_a_grid_needs_is_copied_and_exists():
     local = {Path(source).expanduser() for source in CONFIG["file_mounts"].values()}
-    token = Path("~/.ray/auth_token").expanduser()  # the lab's own, made once; see the head of the file
+    token = Path("~/.ray/auth_token").expanduser()  # the lab's own, created once; see the top of cluster.yaml
     assert token in local
     assert not [source for source in local - {token} if not (ROOT / source).exists()]
     assert {Path(name) for name in ("platform", "search_spaces", "trainables", "Makefile", "requirements.txt")} <= local
@@ -46,23 +46,23 @@ def test_everything_a_grid_needs_is_copied_and_exists():
 
 def test_ray_is_pinned_to_one_version_everywhere():
     pins = {pin.name: pin for pin in map(Requirement, re.findall(r"^[a-z].*", (ROOT / "requirements.txt").read_text(), re.M))}
-    wanted = {need.name: need for need in map(Requirement, PROJECT["dependencies"])}
+    dependencies = {requirement.name: requirement for requirement in map(Requirement, PROJECT["dependencies"])}
     (version,) = (specifier.version for specifier in pins["ray"].specifier)
-    assert version in wanted["ray"].specifier
+    assert version in dependencies["ray"].specifier
     assert version == ray.__version__
     for command in CONFIG["head_start_ray_commands"] + CONFIG["worker_start_ray_commands"]:
-        assert "~/ferray/.venv/bin/ray " in command  # the pinned one, not whatever is on the machine's path
+        assert "~/ferray/.venv/bin/ray " in command  # the pinned Ray, not one on the machine's PATH
 
 
 def test_the_setup_command_installs_the_requirements():
     *_, command = CONFIG["setup_commands"]
-    shown = subprocess.run(
+    output = subprocess.run(
         [*command.replace("~/ferray", str(ROOT)).split(), "--dry-run"], capture_output=True, text=True, check=True
     ).stdout
-    assert "--requirement requirements.txt" in shown
+    assert "--requirement requirements.txt" in output
     minor = re.search(r"PYTHON=python(\S+)", command)
     assert minor and minor[1] in SpecifierSet(PROJECT["requires-python"])
-    assert minor[0] in shown or f"python{minor[1]} -m venv" in shown
+    assert minor[0] in output or f"python{minor[1]} -m venv" in output
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -74,15 +74,15 @@ def test_start_commands_are_shell_and_agree_on_the_token(start):
 
 @pytest.mark.parametrize("start", STARTS)
 def test_a_machine_knows_its_cluster_once_it_belongs_to_it(start):
-    """So the bare command there joins it, with its token; see platform/launch/cluster.py."""
+    """A command without options on the machine then joins the cluster, with its token; see platform/launch/cluster.py."""
     assert re.search(r"&& echo \S+:6379 > ~/ferray/\.cluster$", start)
     assert ".cluster" in (ROOT / ".gitignore").read_text().splitlines(), "it must not be copied from machine to machine"
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_start_commands_use_options_that_ray_has(start):
-    known = subprocess.run(
+    help_text = subprocess.run(
         [sys.executable, "-m", "ray.scripts.scripts", "start", "--help"], capture_output=True, text=True, check=True
     ).stdout
     for option in re.findall(r"--[a-z][a-z-]+", start.partition("ray start")[2]):
-        assert f"{option} " in known or f"{option}\n" in known
+        assert f"{option} " in help_text or f"{option}\n" in help_text

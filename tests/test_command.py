@@ -24,9 +24,9 @@ def run(app: typer.Typer, *words: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("main", MAINS, ids=lambda main: main.__module__)
 def test_an_unknown_option_is_one_line(main: Callable[..., None]) -> None:
-    code, said = run(make_application(main), "--bogus")
-    assert code == 2 and said.startswith("No such option: --bogus") and said.endswith("; see --help\n")
-    assert said.count("\n") == 1
+    code, line = run(make_application(main), "--bogus")
+    assert code == 2 and line.startswith("No such option: --bogus") and line.endswith("; see --help\n")
+    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a command prints when nobody reads it, and a last line that stays the last."""
+"""Commands whose output is not read, and a last line after which nothing is printed."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def test_a_reader_that_closes_its_end_changes_nothing(closed: str, tmp_path: Pat
 
 
 def test_a_reader_that_never_reads_changes_nothing(tmp_path: Path) -> None:
-    """As `| less` that is left open, or a terminal after Ctrl-S."""
+    """Such a reader is `| less` that is left open, or a terminal after Ctrl-S."""
     reader, writer = os.pipe()
     code = "from platform.terminal import console\nconsole.STUCK_S = 1.0\n" + COMMAND
     command = [sys.executable, "-c", code.replace("range(2000)", "range(5000)"), str(tmp_path / "there")]
@@ -89,7 +89,7 @@ command.run_command(main)
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_nothing_stands_behind_the_last_line(end: str) -> None:
-    """Also what C++ code prints by itself, on the descriptor."""
+    """This includes what C++ code writes directly to the file descriptor."""
     done = subprocess.run(
         [sys.executable, "-c", CHATTER.replace("{end}", end)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
     )

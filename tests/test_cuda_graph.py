@@ -1,4 +1,4 @@
-"""Recorded steps: where they cannot be recorded, or replay as something else, the step itself is made, to the same bits."""
+"""Tests of captured steps: where the capture fails, or the replay differs, the step itself runs, with bitwise equal results."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ def plain(step: Any, *_: object) -> Any:
 
 
 def training(make: Callable[..., Any], steps: int = 6) -> tuple[list[float], dict[str, Tensor], Any]:
-    """Losses, parameters and buffers of a few steps of a small network with all that a step can change."""
+    """Train a small network that has everything a step can change. Return the losses, the parameters and buffers, and the wrapped step."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, fused=True)
@@ -48,13 +48,13 @@ def test_without_a_gpu_the_step_itself_is_made(capsys: pytest.CaptureFixture[str
 
 
 class Replayed(CUDAGraphStep):
-    """A recording that is no recording: what it replays is the step, or a wrong one."""
+    """A fake of a captured step: its replay runs the step itself, or, in subclasses, a wrong one."""
 
     def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
         return self.step(*batch)
 
     def _capture_graph(self, batch: tuple[Tensor, ...]) -> None:
-        self.batch = tuple(each.clone() for each in batch)
+        self.batch = tuple(tensor.clone() for tensor in batch)
         for _ in range(3):
             self.step(*self.batch)
         self.graph = object()
@@ -79,10 +79,10 @@ class HalfTheRate(Replayed):
 
 class NoBuffers(Replayed):
     def replayed(self, *batch: Tensor) -> dict[str, Tensor]:
-        kept = {name: value.clone() for name, value in self.model.named_buffers()}
+        buffers = {name: value.clone() for name, value in self.model.named_buffers()}
         logs = self.step(*batch)
         for name, value in self.model.named_buffers():
-            value.copy_(kept[name])
+            value.copy_(buffers[name])
         return logs
 
 
@@ -107,7 +107,7 @@ def test_a_replay_that_is_another_step_is_refused(kind: type[Replayed], off: str
 
 @pytest.mark.gpu
 def test_a_resumed_optimiser_gets_a_learning_rate_on_the_gpu() -> None:
-    """A checkpoint is read on the CPU, and `load_state_dict` leaves the learning rate there: a graph would capture it as a constant."""
+    """A checkpoint is read on the CPU, and `load_state_dict` leaves the learning rate there. A graph would capture it as a constant."""
     model = nn.Linear(4, 3).cuda()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
     step = CUDAGraphStep(lambda *_: {}, model, optimizer)

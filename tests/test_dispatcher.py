@@ -1,4 +1,4 @@
-"""The dispatcher: every cell is handed out and ends exactly once, whoever dies. A dead caller's call waits on, as in a Ray actor."""
+"""The dispatcher: each cell is handed out and ends exactly once, whatever dies. A dead caller's call stays pending, as in a Ray actor."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ def cell(key: str, parent: str | None = None) -> dict[str, Any]:
 
 
 class OneByOne(Dispatcher):
-    """As workers use it that take one cell at a time: they need not say which they speak of."""
+    """A dispatcher for workers that take one cell at a time. They need not name the cell of an event."""
 
     async def take_cell(self, rank: int, most: int = 1) -> Any:
         return next(iter(await super().take_cell(rank, most)), None)
@@ -32,7 +32,7 @@ class OneByOne(Dispatcher):
 
 
 def run(test: Test, make: Callable[[], Dispatcher] = OneByOne) -> None:
-    """Run in a loop of its own; a dispatcher that never answers is a failure, not a hang."""
+    """Run a test in a new event loop. A dispatcher that never answers is a failure, not a hang."""
 
     async def whole() -> None:
         async with asyncio.timeout(60):
@@ -42,7 +42,7 @@ def run(test: Test, make: Callable[[], Dispatcher] = OneByOne) -> None:
 
 
 async def settle() -> None:
-    """Let every other coroutine come as far as it can."""
+    """Let every other coroutine run as far as it can."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ def test_quick_epochs_come_as_one_list() -> None:
             await dispatcher.report_event(0, ROW)
             await settle()
         assert not waiting.done()
-        await dispatcher.report_event(0, DONE)  # the end is not waited for
+        await dispatcher.report_event(0, DONE)  # an end event is returned without the pause
         assert kinds(await waiting) == [("a", "row")] * 5 + [("a", "done")]
 
     run(test)
@@ -93,7 +93,7 @@ def test_a_waiting_worker_gets_the_next_cell() -> None:
         waiting = [await started(dispatcher.take_cell(rank)) for rank in range(3)]
         await dispatcher.post_trial("t", [cell("a"), cell("b")])
         await settle()
-        assert sum(each.done() for each in waiting) == 2
+        assert sum(call.done() for call in waiting) == 2
         await dispatcher.close()
         assert sorted(str(job and job["cell"]["key"]) for job in await asyncio.gather(*waiting)) == ["None", "a", "b"]
         assert await dispatcher.take_cell(4) is None
@@ -122,7 +122,7 @@ def test_a_dead_workers_cell_goes_to_the_head(obituary: bool) -> None:
 
 
 def test_a_slot_hears_at_once_of_a_cell_that_failed_for_good() -> None:
-    """Its last worker died without an obituary: a new one of its rank tells of it, by asking for more."""
+    """The cell's last worker died without a death report. The new worker of its rank reveals the death by taking a cell."""
 
     async def test(dispatcher: Dispatcher) -> None:
         await dispatcher.post_trial("t", [cell("a")])
@@ -147,7 +147,7 @@ def test_obituaries_of_idle_workers_change_nothing() -> None:
 
 @pytest.mark.parametrize("obituary", [True, False])
 def test_a_worker_that_died_while_it_waited_gets_no_cell(obituary: bool) -> None:
-    """Its call is still waiting in the dispatcher: a cell given to it would be lost once its successor takes another."""
+    """Its call is still pending in the dispatcher. A cell given to it would be lost when its successor takes another."""
 
     async def test(dispatcher: Dispatcher) -> None:
         dead = await started(dispatcher.take_cell(0))
@@ -171,10 +171,10 @@ def test_a_slot_that_died_posts_again_and_nothing_runs_twice(waited: bool) -> No
         await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
         await dispatcher.take_cell(0)
         await dispatcher.report_event(0, DONE)
-        await dispatcher.poll_events("t", pause=0)  # heard by the slot that then died
+        await dispatcher.poll_events("t", pause=0)  # received by the slot that then dies
         await dispatcher.take_cell(0)
         if waited:
-            await started(dispatcher.poll_events("t"))  # died while it waited: this call still does
+            await started(dispatcher.poll_events("t"))  # the slot died while it waited; this call is still pending
         await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
         assert kinds(await dispatcher.poll_events("t", pause=0)) == [("a", "done")]
         waiting = await started(dispatcher.poll_events("t"))
@@ -206,7 +206,7 @@ def test_leaving_drops_what_waits_and_stops_what_runs() -> None:
 
 @pytest.mark.parametrize("first", ["stays", "leaves"])
 def test_a_slot_that_leaves_takes_no_trial_from_another(first: str) -> None:
-    """Tune starts a slot for a trial, gives the trial to one that is free, and ends the first: both have posted it, in either order."""
+    """Tune starts a slot for a trial, gives the trial to a free slot, and ends the first. Both have posted it, in either order."""
 
     async def test(dispatcher: Dispatcher) -> None:
         stays, leaves = (1, 2) if first == "stays" else (2, 1)
@@ -244,7 +244,7 @@ def test_one_worker_chooses_and_the_others_wait_for_it() -> None:
         await dispatcher.set_choice("cpu", {"fast": True})
         await settle()
         assert not waiting.done() and await dispatcher.get_choice(3, "cpu") == {"fast": True}
-        await dispatcher.report_deaths({0: "signal 9"})  # while it measured
+        await dispatcher.report_deaths({0: "signal 9"})  # it died while it measured
         assert await waiting is None, "it is the other's to choose now"
         await dispatcher.set_choice("gpu", {"fast": False})
         await dispatcher.report_deaths({2: "signal 9"})
@@ -258,11 +258,11 @@ def test_halt_waits_until_every_worker_has_let_go() -> None:
         await dispatcher.post_trial("t", [cell("a"), cell("b"), cell("c")])
         await dispatcher.take_cell(0)
         await dispatcher.take_cell(1)
-        told = await started(dispatcher.wait_for_halt())
+        notice = await started(dispatcher.wait_for_halt())
         idle = await started(dispatcher.take_cell(2))
         assert idle.result()["cell"]["key"] == "c"
         halt = await started(dispatcher.halt_workers())
-        assert await told and not halt.done()
+        assert await notice and not halt.done()
         assert not await dispatcher.report_event(0, ROW), "go on? no"
         await dispatcher.report_event(0, {"kind": "failed", "stopped": True})
         await dispatcher.report_deaths({1: "signal 9"})
@@ -289,7 +289,7 @@ def test_closing_answers_a_slot_that_waits() -> None:
 def test_any_schedule_ends_every_cell_once(
     slots: int, workers: int, number: int, seed: int, mortality: float, slot_mortality: float
 ) -> None:
-    """Workers die while they wait, and at work with or without an obituary; slots die while they wait, and post again."""
+    """Workers die while they wait, and while they train with or without a death report. Slots die while they wait, and post again."""
     chance = random.Random(seed)
     cells = [cell(f"c{i}", f"c{chance.randrange(i)}" if i and chance.random() < 0.3 else None) for i in range(number)]
     chance.shuffle(cells)

@@ -1,4 +1,4 @@
-"""The dispatcher: children after their parents, several cells of a trial for one worker, and what a call costs."""
+"""The dispatcher: children wait for their parents, one worker takes several cells of a trial, and the cost of a call."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ def test_children_wait_for_their_parents() -> None:
         await dispatcher.take_cell(1)  # the parent again
         await settle()
         assert not waiting.done()
-        await dispatcher.report_event(1, {"kind": "failed", "reason": "diverged"})  # the worker that takes the child says so
+        await dispatcher.report_event(1, {"kind": "failed", "reason": "diverged"})  # the child's worker reports the missing parent
         assert (await waiting)["cell"]["key"] == "child"
 
     run(test)
@@ -76,13 +76,13 @@ def test_no_cell_is_to_blame_for_a_lost_machine() -> None:
             job = await dispatcher.take_cell(0)
             assert job and job["deaths"] == 0
             await dispatcher.report_deaths({0: "its machine died"}, lost=True)
-            await dispatcher.report_deaths({0: "its machine died"}, lost=True)  # two tell of it
+            await dispatcher.report_deaths({0: "its machine died"}, lost=True)  # it is reported twice
 
     run(test)
 
 
 def test_what_a_call_costs_does_not_grow_with_the_cells() -> None:
-    """Counted in looks at jobs, not in seconds."""
+    """The cost is counted in accesses to jobs, not in seconds."""
 
     async def looks(cells: int) -> int:
         dispatcher, seen = Dispatcher([str(number) for number in range(cells)]), 0
@@ -105,7 +105,7 @@ def test_what_a_call_costs_does_not_grow_with_the_cells() -> None:
 
 
 def test_cells_whose_worker_died_come_alone() -> None:
-    """One of them may have killed it: the others must not die with it again."""
+    """One of the cells may have killed the worker. The others must not die with it again."""
 
     async def test(dispatcher: Dispatcher) -> None:
         await dispatcher.post_trial("t", [cell(key) for key in "abcd"])

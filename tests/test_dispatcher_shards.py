@@ -1,4 +1,7 @@
-"""Cells that several workers train together: all of one machine, all at once, each cell to one end, whoever dies meanwhile."""
+"""Tests of cells that several workers train together.
+
+The workers are of one machine and start together, and each cell ends once, whichever worker dies meanwhile.
+"""
 
 import asyncio
 import random
@@ -84,38 +87,38 @@ def test_one_that_dies_takes_the_cell_from_the_other_and_counts_once() -> None:
     seed=st.integers(0, 2**32),
 )
 def test_every_cell_ends_once_whoever_dies(devices: list[int], deadly: list[float], seed: int) -> None:
-    """Crews of three and of two workers; each step a worker may die, and with it what it was part of."""
+    """One machine has three workers, one has two. At each step a worker may die, and with it the training that it was part of."""
     chance = random.Random(seed)
     machines = {0: [0, 1, 2], 3: [3, 4]}
 
     async def test(dispatcher: Dispatcher) -> None:
         training: dict[str, dict[int, str]] = {}
-        """by cell: who trains it, under which name"""
+        """by cell and shard: the name of the group that trains it"""
 
         async def worker(rank: int, machine: int) -> None:
             while jobs := await dispatcher.take_cell(rank, 2, machine=machine, size=len(machines[machine])):
                 for job in jobs:
-                    key, wanted = job["cell"]["key"], job["cell"]["method_settings"]["devices"]
+                    key, needed = job["cell"]["key"], job["cell"]["method_settings"]["devices"]
                     index, size, name = job.get("shard", (0, 1, f"{rank}"))
-                    assert size == wanted
-                    mine = training.setdefault(key, {})
-                    mine[index] = name
-                    while len(mine) < size and mine.get(index) == name:
+                    assert size == needed
+                    group = training.setdefault(key, {})
+                    group[index] = name
+                    while len(group) < size and group.get(index) == name:
                         await asyncio.sleep(0)
                     for _ in range(chance.randrange(4)):
                         await asyncio.sleep(0)
                     if chance.random() < deadly[0] and job["deaths"] < TRIES - 1:
-                        if training.get(key) is mine:  # else others have begun it anew, and go on
+                        if training.get(key) is group:  # otherwise other workers have restarted the cell
                             del training[key]
                         await dispatcher.report_deaths({rank: "killed"})
                         break
-                    if training.get(key, {}).get(index) != name:  # the other has died
+                    if training.get(key, {}).get(index) != name:  # another worker of the group has died
                         await dispatcher.report_event(rank, key, {"kind": "parted", "reason": "gone"})
                         break
-                    assert set(mine.values()) == {name}, "two meetings train one cell"
+                    assert set(group.values()) == {name}, "two meetings train one cell"
                     await dispatcher.report_event(rank, key, DONE if index == 0 else {"kind": "left"})
 
-        await dispatcher.post_trial("t", [cell(f"c{number}", each) for number, each in enumerate(devices)], sizes=[1] * len(devices))
+        await dispatcher.post_trial("t", [cell(f"c{number}", count) for number, count in enumerate(devices)], sizes=[1] * len(devices))
         running = [asyncio.ensure_future(worker(rank, machine)) for machine, ranks in machines.items() for rank in ranks]
         ended: list[str] = []
         while len(ended) < len(devices):

@@ -1,4 +1,4 @@
-"""The doctor on healthy and on broken surroundings."""
+"""The doctor in healthy and in broken environments."""
 
 import json
 import os
@@ -16,27 +16,27 @@ from platform.doctor.__main__ import main
 
 
 def probe(folder: Path, *names: str) -> dict[str, str]:
-    """Module -> what the doctor's second process says of its import, with `folder` on the path."""
+    """Return, by module, what the doctor's second process reports of its import, with `folder` on the path."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, "-c", doctor.PROBE, *names], cwd=folder, env=environment, capture_output=True, text=True)
-    return dict(json.loads(line) for line in done.stdout.splitlines())
+    result = subprocess.run([sys.executable, "-c", doctor.PROBE, *names], cwd=folder, env=environment, capture_output=True, text=True)
+    return dict(json.loads(line) for line in result.stdout.splitlines())
 
 
 def test_the_probe_shows_the_real_error_and_survives_a_crash(tmp_path):
     (tmp_path / "broken.py").write_text("raise ImportError('libfancy.so.3: cannot open shared object file')")
     (tmp_path / "deadly.py").write_text(f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})")
-    said = probe(tmp_path, "json", "absent_module", "broken", "deadly", "wave")
-    assert said["json"] == ""
-    assert said["absent_module"] == "ModuleNotFoundError: No module named 'absent_module'"
-    assert said["broken"] == "ImportError: libfancy.so.3: cannot open shared object file"
-    assert "ended the process" in said["deadly"]
-    assert "wave" not in said
+    errors = probe(tmp_path, "json", "absent_module", "broken", "deadly", "wave")
+    assert errors["json"] == ""
+    assert errors["absent_module"] == "ModuleNotFoundError: No module named 'absent_module'"
+    assert errors["broken"] == "ImportError: libfancy.so.3: cannot open shared object file"
+    assert "ended the process" in errors["deadly"]
+    assert "wave" not in errors
 
 
 def test_packages_name_the_error_the_version_and_what_to_do():
-    said = {module: "" for modules in doctor.MODULES.values() for module in modules} | {"ray.tune": "ImportError: no pyarrow"}
-    wanted = doctor.parse_pins((doctor.ROOT / "requirements.txt").read_text())
-    findings = list(doctor.check_packages(said, wanted | {"scipy": "0.1"}))
+    errors = {module: "" for modules in doctor.MODULES.values() for module in modules} | {"ray.tune": "ImportError: no pyarrow"}
+    pins = doctor.parse_pins((doctor.ROOT / "requirements.txt").read_text())
+    findings = list(doctor.check_packages(errors, pins | {"scipy": "0.1"}))
     (ray,) = (finding for finding in findings if finding.bad)
     assert ray.text.endswith("import ray.tune: ImportError: no pyarrow") and ray.mend
     (scipy,) = (finding for finding in findings if finding.text.startswith("scipy"))
@@ -63,7 +63,7 @@ def test_every_checked_package_is_pinned():
 
 def test_the_run_folder(tmp_path):
     assert not doctor.check_run_folder(str(tmp_path / "new" / "runs")).bad
-    assert not list(tmp_path.iterdir())  # asked, not made
+    assert not list(tmp_path.iterdir())  # the check creates no folder
     assert not doctor.check_run_folder("memory://bucket/runs").bad
     (tmp_path / "file").touch()
     assert doctor.check_run_folder(str(tmp_path / "file" / "runs")).bad
@@ -104,18 +104,18 @@ def test_a_gpu_and_none():
 def test_a_machine_that_passes_the_tests_is_well():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     command = [sys.executable, "-m", "platform.doctor"]
-    done = subprocess.run(command, cwd=doctor.ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "A grid would run here." in done.stdout
-    assert f"torch {doctor.parse_pins((doctor.ROOT / 'requirements.txt').read_text())['torch']}" in done.stdout
+    result = subprocess.run(command, cwd=doctor.ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "A grid would run here." in result.stdout
+    assert f"torch {doctor.parse_pins((doctor.ROOT / 'requirements.txt').read_text())['torch']}" in result.stdout
 
 
 def test_what_is_not_well_is_named_and_counted(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "MODULES", {})  # not the packages again
+    monkeypatch.setattr(doctor, "MODULES", {})  # the packages are not checked again
     (tmp_path / "file").touch()
     with pytest.raises(typer.Exit) as stop:
         main(data=[f"children=fer2013:{tmp_path}/no.csv"], runs=str(tmp_path / "file" / "runs"))
     assert stop.value.exit_code == 1
-    said = capsys.readouterr().out
-    assert f"{tmp_path}/no.csv" in said
-    assert "A grid would not run here: 2 of the checks above failed" in said
+    output = capsys.readouterr().out
+    assert f"{tmp_path}/no.csv" in output
+    assert "A grid would not run here: 2 of the checks above failed" in output

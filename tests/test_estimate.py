@@ -1,4 +1,4 @@
-"""What --dry-run counts, against real trainings' own steps. How long it says they take is nobody's to assert."""
+"""The steps that --dry-run counts, compared with those of real trainings. The times that it estimates cannot be tested."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The first measurement is good enough where no time is looked at; threads are as before afterwards."""
+    """Make the first measurement final, because no test looks at times. Restore the number of threads afterwards."""
     monkeypatch.setattr("platform.grid.estimate.LONG_S", 0.05)
     threads = torch.get_num_threads()
     yield
@@ -46,7 +46,7 @@ def tiny(pocket: Study) -> Study:
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
-    """The table's rows by their first column."""
+    """Return the table's rows by their first column."""
     return {line.split("  ")[0]: re.split(r"\s{2,}", line)[1:] for line in text.split("\n\n")[1].splitlines()[1:]}
 
 
@@ -71,8 +71,8 @@ def test_counted_steps_are_those_a_training_makes(tiny: Study, arm: str, tmp_pat
 
 @pytest.mark.parametrize(("arm", "split", "ratio"), [("SL(c)", 0.9, 5), ("UC(c+a)", 0.5, 5), ("SC(c+a)", 0.9, 1), ("SC(c<-a)", 0.5, 1)])
 def test_a_part_of_the_images_counts_for_all(pocket: Study, arm: str, split: float, ratio: int) -> None:
-    """Against phases begun with every image and the real networks: exact, for batches of 32 and 16 divide what is counted by."""
-    cell = next(each for each in cells_of(pocket) if (each.axes["method"], each.axes["split"], each.axes["ratio"]) == (arm, split, ratio))
+    """Compared with phases of all images and real networks. Equal, because batches of 32 and 16 divide the numbers of counted samples."""
+    cell = next(cell for cell in cells_of(pocket) if (cell.axes["method"], cell.axes["split"], cell.axes["ratio"]) == (arm, split, ratio))
     task = make_task(cell, CPU)
     whole = []
     for phase in make_method(cell, task).build_phases():
@@ -103,7 +103,7 @@ def test_no_more_slots_than_cells(tiny: Study) -> None:
 
 
 def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Axes by any name: each value of an axis of words is measured by itself, an axis of numbers is scaled."""
+    """The axes have any names. Each value of a non-numeric axis is measured by itself; a numeric axis is scaled."""
     study = replace(
         tiny,
         axes={"batch": (24, 48), "seed": (0, 1, 2), "pool": ("fixed", "fresh"), "arm": ("SL(c)", "SL(c+a)")},
@@ -123,7 +123,7 @@ def test_a_study_with_other_axes(tiny: Study, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_nothing_moves_but_the_clock(tiny: Study) -> None:
-    """Measuring leaves no trace: a cell's network begins with the same numbers after it."""
+    """Measuring leaves no trace: a cell's network has the same initial parameters after it."""
     (cell, *_) = cells_of(tiny.narrow_axis("method", ["SC(c)"]))
     before = make_method(cell, make_task(cell, CPU)).modules.state_dict()
     rates = measure_rates(cell, Way(CPU, ExecutionConfig("bf16"), pack=2))
@@ -133,7 +133,7 @@ def test_nothing_moves_but_the_clock(tiny: Study) -> None:
 
 
 def test_seconds_add_up() -> None:
-    """By hand: 2 epochs of 10 steps, then 1 epoch of 3; 5 validation and 7 test images."""
+    """Computed by hand: 2 epochs of 10 steps, then 1 epoch of 3; 5 validation and 7 test images."""
     rates = Rates(build=1.0, phases=(Pace(0.5, 0.25, 0.1, 0.01), Pace(2.0, 9.0, 0.3, 0.0)), logits=0.02)
     by_hand = 1.0 + (10 * 0.5 + 10 * 0.25 + 2 * 10 * 0.1 + 2 * 5 * 0.01) + (3 * 2.0 + 3 * 0.3) + 12 * 0.02
     assert rates.estimate_seconds(Size(((2, 10), (1, 3)), val=5, test=7)) == pytest.approx(by_hand)

@@ -1,4 +1,4 @@
-"""Arithmetics against each other: bf16 and compiled steps agree with plain fp32 to their rounding, and what cannot be done is said."""
+"""Execution configurations compared: bf16 and compiled steps agree with plain fp32 up to rounding. A failed compilation is reported."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.test_methods import cell as make_any_cell
 from trainables.autotune import AutotuneResult
 from trainables.cell import Cell, Data
 from trainables.execution.config import REFERENCE, ExecutionConfig
@@ -21,7 +22,7 @@ Roles = dict[str, Data]
 
 
 def losses(cell: Cell, execution: ExecutionConfig, steps: int = 2) -> list[float]:
-    """Of the first steps of a cell's first phase."""
+    """Return the losses of the first steps of a cell's first phase."""
     phase = make_method(cell, make_task(cell, CPU), execution).build_phases()[0]
     phase.begin_phase()
     number = phase.start_epoch(0)
@@ -39,11 +40,11 @@ def losses(cell: Cell, execution: ExecutionConfig, steps: int = 2) -> list[float
     ],
 )
 def test_the_same_steps_to_rounding(roles: Roles, arm: str, other: ExecutionConfig, first: float, second: float) -> None:
-    """Of the second step more is asked than that the loss be computed: the first must have moved the parameters alike."""
+    """The second loss must agree too, so the first step must have changed the parameters in the same way."""
     cell = tiny.cell(roles, arm, ratio=2)
     plain = losses(cell, REFERENCE)
-    found = losses(cell, other)
-    assert found[0] == pytest.approx(plain[0], rel=first) and found[1] == pytest.approx(plain[1], rel=second)
+    actual = losses(cell, other)
+    assert actual[0] == pytest.approx(plain[0], rel=first) and actual[1] == pytest.approx(plain[1], rel=second)
     assert losses(cell, other) == losses(cell, other), "one arithmetic is exact"
     assert losses(cell, REFERENCE) == plain, "and leaves nothing behind"
 
@@ -52,8 +53,8 @@ def test_parameters_and_what_is_kept_stay_in_fp32(roles: Roles, tmp_path: Path) 
     cell, folder = tiny.cell(roles, "SC(c)", precision="bf16"), RunFolder(str(tmp_path))
     result = train_cell(cell, folder)
     assert result["provenance"]["precision"] == "bf16" and result["provenance"]["execution"] == "bf16, channels_last, eager"
-    floats = [each for each in folder.get_checkpoint(cell.key)["modules"].values() if each.is_floating_point()]
-    assert floats and {each.dtype for each in floats} == {torch.float32}
+    floats = [tensor for tensor in folder.get_checkpoint(cell.key)["modules"].values() if tensor.is_floating_point()]
+    assert floats and {tensor.dtype for tensor in floats} == {torch.float32}
     assert folder.get_predictions(cell.key)["probabilities"].dtype == "float32"
 
 
@@ -65,9 +66,16 @@ def test_compiled_steps_agree_and_are_compiled_once_for_all_cells(roles: Roles) 
     torch._dynamo.reset()  # another test in this process may have compiled the same function
     counters.clear()
     compiled = [losses(cell, ExecutionConfig(compiled=True)) for cell in cells]
-    for one, other in zip(compiled, plain, strict=True):
-        assert one[0] == pytest.approx(other[0], rel=1e-5) and one[1] == pytest.approx(other[1], rel=1e-3)
+    for compiled_pair, plain_pair in zip(compiled, plain, strict=True):
+        assert compiled_pair[0] == pytest.approx(plain_pair[0], rel=1e-5) and compiled_pair[1] == pytest.approx(plain_pair[1], rel=1e-3)
     assert counters["stats"]["unique_graphs"] == 1, "other seeds and pools need no other code"
+
+
+@pytest.mark.parametrize("name", ["annealed_label_transfer", "ciao", "from_scratch"])
+def test_steps_of_other_studies_agree_when_compiled(roles: Roles, name: str) -> None:
+    cell = make_any_cell(roles, name, "", **tiny.SOON_COMPILED if name != "ciao" else {})
+    plain, compiled = losses(cell, REFERENCE), losses(cell, ExecutionConfig(compiled=True))
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-5) and compiled[1] == pytest.approx(plain[1], rel=1e-3)
 
 
 COMPILED = """
@@ -89,11 +97,11 @@ def test_without_a_compiler_it_is_eager_and_says_so_once(roles: Roles, tmp_path:
         RunFolder(str(tmp_path / "compiled")),
     )
     folder.put_json(cell.to_json(), "cell.json")
-    nowhere = {"PYTHONPATH": str(ROOT), "CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    variables = {"PYTHONPATH": str(ROOT), "CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     command = [sys.executable, "-c", COMPILED, folder.get_path("cell.json"), folder.uri]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if "torch.compile failed" in line]
+    process = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    (line,) = [line for line in process.stderr.splitlines() if "torch.compile failed" in line]
     assert line.startswith("torch.compile failed, and steps run slower: InductorError: ") and "C++ compiler" in line
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -103,7 +111,7 @@ def test_without_a_compiler_it_is_eager_and_says_so_once(roles: Roles, tmp_path:
 
 
 def test_a_method_that_cannot_be_computed_fails_as_itself(roles: Roles) -> None:
-    """Not as the compiler's error, and without being tried twice."""
+    """The error is the method's own, not the compiler's, and the method is not tried twice."""
     calls = 0
 
     def broken(x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A run folder that is moved, deleted, replaced or taken over under a running command: the command ends, and writes nothing at the path."""
+"""Tests of run folders that are moved, deleted, replaced or taken over while a command runs: it ends and writes nothing at the path."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from platform.launch.run_lock import lock_run
 from tests import tiny
 from trainables.execution.interleave import train_together
 from trainables.loop import Diverged, train_cell
-from trainables.storage.folder_owner import DRIVER, FolderLost
+from trainables.storage.lock_holder import DRIVER, FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers.worker import Worker
 
@@ -27,7 +27,7 @@ KEY = "0123456789abcdef0123"
 WRITE = """
 import json, sys, time
 from platform.launch.run_lock import lock_run
-from trainables.storage.folder_owner import FolderLost
+from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 for line in sys.stdin:
     folder = RunFolder(line.strip())
@@ -42,11 +42,11 @@ for line in sys.stdin:
     except FolderLost as error:
         print(json.dumps(str(error)), flush=True)
 """
-"""a driver that writes as fast as it can until its folder is lost, then into the next folder that it is given"""
+"""a driver that writes continually until its folder is lost, and then into the next folder that it is given"""
 
 
 class Driver:
-    """One process for all tests: a start takes seconds of imports."""
+    """One driver process for all tests, because its start takes seconds of imports."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-c", WRITE]
@@ -59,7 +59,7 @@ class Driver:
         return self.process.stdout.readline().strip()
 
     def begin(self, run: Path) -> str:
-        """Wait until it writes there; its id."""
+        """Make the driver write into the folder, and wait until it does. Return its ID."""
         assert self.process.stdin
         self.run, self.busy = run, True
         self.process.stdin.write(f"{run}\n")
@@ -80,11 +80,11 @@ class Driver:
         self.wait(lambda: self.written() not in ([], before))
 
     def line(self) -> str:
-        """With what it ends."""
-        said = str(json.loads(self._read()))
+        """Return the line with which the driver ends."""
+        message = str(json.loads(self._read()))
         self.busy = False
-        assert len(said.splitlines()) == 1
-        return said
+        assert len(message.splitlines()) == 1
+        return message
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store() -> str:
-    """An address in this process's memory, where nothing can be locked."""
+    """Return the URI of a store in this process's memory, which has no locks."""
     return f"memory://{uuid.uuid4().hex}/run"
 
 
@@ -123,7 +123,7 @@ def moved(run: Path) -> None:
 
 
 def deleted(run: Path) -> None:
-    run.rename(run.with_name("elsewhere"))  # in one piece: a driver writes into what is being deleted
+    run.rename(run.with_name("elsewhere"))  # atomically, because the driver writes into a folder while it is deleted
     shutil.rmtree(run.with_name("elsewhere"))
 
 
@@ -140,7 +140,7 @@ def replaced_by_a_link(run: Path) -> None:
 
 
 def replaced_by_a_copy(run: Path) -> None:
-    """The record in it has the id of the driver."""
+    """The record in the copy has the driver's ID."""
     shutil.copytree(run, run.with_name("other"), ignore=shutil.ignore_patterns("cells"))
     moved(run)
     run.with_name("other").rename(run)
@@ -156,14 +156,14 @@ def test_a_folder_that_is_gone_ends_the_driver(driver: Driver, run: Path, lose: 
     driver.begin(run)
     lose(run)
     before = contents(run)
-    said = driver.line()
-    assert said.startswith(f"{run} was moved or deleted while this command ran; nothing more is written there") and "--runs" in said
+    message = driver.line()
+    assert message.startswith(f"{run} was moved or deleted while this command ran; nothing more is written there") and "--runs" in message
     assert contents(run) == before == ([DRIVER] if lose is replaced_by_a_copy else [])
     assert run.exists() == (lose not in (moved, deleted))
 
 
 def test_a_link_to_where_the_folder_is_now_is_the_folder(driver: Driver, run: Path) -> None:
-    """Put in its place at once: there is no moment without the path."""
+    """The driver is stopped meanwhile, so it never sees the path missing."""
     driver.begin(run)
     driver.process.send_signal(signal.SIGSTOP)
     moved(run)
@@ -188,12 +188,12 @@ def test_a_deleted_or_spoilt_record_is_written_again(driver: Driver, run: Path) 
 
 
 def test_a_driver_ends_where_the_record_is_anothers(driver: Driver, run: Path) -> None:
-    """As where two machines share a file system that does not lock."""
+    """This happens where two machines share a file system without locks."""
     driver.begin(run)
     other = driver_record.describe_self() | {"host": "elsewhere", "pid": 4711}
     RunFolder(str(run)).put_json(other, DRIVER)
-    said = driver.line()
-    assert said.startswith(f"{run} was taken over by another command") and "process 4711 on elsewhere, since " in said
+    message = driver.line()
+    assert message.startswith(f"{run} was taken over by another command") and "process 4711 on elsewhere, since " in message
     assert json.loads((run / DRIVER).read_text())["claim"] == other["claim"]
 
 
@@ -213,7 +213,7 @@ def test_without_locks_a_record_that_is_deleted_or_anothers_ends_the_driver(
     assert plain.get_json(DRIVER) == content, "the record is not this driver's any more"
 
 
-# what a command has started
+# processes that a command has started
 def worker(run: Path, owner: str, events: list[dict[str, object]]) -> Worker:
     def report(key: str, event: dict[str, object]) -> bool:
         events.append(event)
@@ -224,7 +224,7 @@ def worker(run: Path, owner: str, events: list[dict[str, object]]) -> Worker:
 
 @pytest.mark.parametrize("settings", [{}, {"lr": 1e30}])
 def test_an_orphan_writes_nothing_into_a_folder_that_a_new_driver_holds(run: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    """Neither a result nor an error: its training began under a driver that was killed."""
+    """It writes neither a result nor an error. Its training began under a driver that was killed."""
     with lock_run(RunFolder(str(run))) as lock:
         old = lock.id
     cell = tiny.cell(tiny.data(tiny.files(tmp_path / "data")), **settings)
@@ -251,8 +251,8 @@ def test_no_worker_makes_a_lost_folder_again(run: Path, tmp_path: Path) -> None:
     cells = [tiny.cell(tiny.data(tiny.files(tmp_path / "data")), seed=seed) for seed in (0, 1)]
     jobs = [{"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0} for cell in cells]
     events: list[dict[str, object]] = []
-    one = worker(run, "gone", events)
-    train_together(jobs, one.start_job, one.end_job, 2, one.send_note)
+    orphan = worker(run, "gone", events)
+    train_together(jobs, orphan.start_job, orphan.end_job, 2, orphan.send_note)
     assert [(event["kind"], event.get("fatal")) for event in events] == [("failed", True)] * 2
     assert not run.exists()
 

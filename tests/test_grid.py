@@ -1,4 +1,4 @@
-"""The grid as a person runs it: real processes, a real Ray, which other files share. What dies: tests/faults."""
+"""The grid as a user runs it, in real processes and on a real Ray, which other files share. tests/faults tests processes that die."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ NOT_NUMBERS = {"time"}
 
 
 def run(shared_ray: SharedRay, runs: Path) -> tuple[int, str]:
-    """A grid of 8 cells of a second or less each."""
+    """Run a grid of 8 cells that take a second or less each. Return exit code and output."""
     return shared_ray.run("platform.grid", *GRID, "--set", "epochs=4", "--runs", str(runs))
 
 
@@ -41,16 +41,16 @@ def folder_of(runs: Path) -> RunFolder:
 
 
 def numbers(folder: RunFolder) -> dict[str, object]:
-    """Every number of every result: all that must not depend on slots, order, neighbours, kills."""
-    found: dict[str, object] = {}
+    """Return all numbers of all results, by key. They must not depend on slots, order, neighbours or kills."""
+    results: dict[str, object] = {}
     for cell in folder.get_cells():
         result = folder.get_result(cell.key)
         assert result is not None, cell.name
-        kept = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
+        selected = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
         rows = [{name: value for name, value in row.items() if name not in NOT_NUMBERS} for row in folder.get_history(cell.key)]
         predictions = {name: array.tolist() for name, array in folder.get_predictions(cell.key).items()}
-        found[cell.key] = [kept, rows, predictions]
-    return found
+        results[cell.key] = [selected, rows, predictions]
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def test_every_training_runs_in_a_train_worker(undisturbed: tuple[Path, str]) ->
     assert len(cells) == 8 and folder.list_done() == {cell.key for cell in cells}
     workers = set()
     for cell in cells:
-        where = folder.get_result(cell.key)["provenance"]
-        assert where["trial"] and where["world_size"] >= 1 and 0 <= where["rank"] < where["world_size"]
-        assert where["pid"] not in (where["driver_pid"], where["slot_pid"]), "a cell was trained outside a Train worker"
-        assert where["threads"] == 1
-        workers.add(where["pid"])
+        provenance = folder.get_result(cell.key)["provenance"]
+        assert provenance["trial"] and provenance["world_size"] >= 1 and 0 <= provenance["rank"] < provenance["world_size"]
+        assert provenance["pid"] not in (provenance["driver_pid"], provenance["slot_pid"]), "a cell was trained outside a Train worker"
+        assert provenance["threads"] == 1
+        workers.add(provenance["pid"])
     assert len(workers) <= 2, "workers were not kept warm"
 
 
@@ -88,7 +88,7 @@ def test_it_ends_in_a_report_and_says_little(undisturbed: tuple[Path, str]) -> N
 
 
 def test_done_is_done(undisturbed: tuple[Path, str], shared_ray: SharedRay) -> None:
-    """Nothing is trained twice, and Ray is not even started."""
+    """No cell is trained twice, and Ray is not started."""
     runs, _ = undisturbed
     before = {path: path.stat().st_mtime_ns for path in Path(folder_of(runs).get_path("cells")).rglob("result.json")}
     code, output = run(shared_ray, runs)
@@ -99,7 +99,7 @@ def test_done_is_done(undisturbed: tuple[Path, str], shared_ray: SharedRay) -> N
 WORKERS = """
 import json, os, signal, sys, threading, time
 import ray
-from platform.launch import schedule
+from platform.launch import run_with_tune
 from trainables.storage.store import RunFolder
 from trainables.cell import Cell
 from dataclasses import replace
@@ -117,7 +117,7 @@ def listen(event):
         os.kill(event["pid"], signal.SIGKILL)
         killed.append(event["pid"])
 
-schedule.run_cells([nan, poison, *cells], RunFolder(runs), listen, gpu=1 / 3, context={"driver_pid": os.getpid()}, checkpoint_s=0.5)
+run_with_tune.run_cells([nan, poison, *cells], RunFolder(runs), listen, gpu=1 / 3, context={"driver_pid": os.getpid()}, checkpoint_s=0.5)
 ends = [event for event in events if event["kind"] != "row"]
 print(json.dumps({"nan": nan.key, "poison": poison.key, "killed": killed, "ends": ends}))
 ray.shutdown()
@@ -126,29 +126,29 @@ ray.shutdown()
 
 @pytest.fixture
 def gpu_ray(fork_server: ForkServer, shared_ray: SharedRay) -> Iterator[SharedRay]:
-    """A Ray that has a GPU, as far as it knows."""
+    """Yield a Ray that has one logical GPU."""
     with serve_ray(fork_server, {}, gpus=1) as shared:
         yield shared
 
 
 def test_order_slots_and_dying_neighbours_do_not_matter(undisturbed: tuple[Path, str], gpu_ray: SharedRay, tmp_path: Path) -> None:
-    """Three slots share one logical GPU; the cells come in reverse; one diverges, one has its worker killed whenever it reports."""
+    """Three slots share one logical GPU. The cells are in reverse order. One diverges, and one's worker is killed whenever it reports."""
     reference = folder_of(undisturbed[0])
     runs = str(tmp_path / "run")
     code, output = gpu_ray.start_code(WORKERS, runs, reference.root).end()
     assert code == 0, output
-    told = json.loads(next(line for line in output.splitlines() if line.startswith('{"nan"')))  # Ray may add lines of its own
+    report = json.loads(next(line for line in output.splitlines() if line.startswith('{"nan"')))  # Ray may add lines of its own
     folder = RunFolder(runs)
     folder.put_grid("adults_as_augmentation", "pocket", reference.get_cells())
     assert numbers(folder) == numbers(reference)
-    assert len(told["killed"]) == 3
+    assert len(report["killed"]) == 3
     assert len({folder.get_result(cell.key)["provenance"]["rank"] for cell in folder.get_cells()}) > 1
     assert folder.get_result(folder.get_cells()[0].key)["provenance"]["world_size"] == 3
 
-    error = folder.get_error(told["nan"])
+    error = folder.get_error(report["nan"])
     assert error["epoch"] == 0 and "nan" in error["reason"]
-    assert "died 3 times" in folder.get_error(told["poison"])["reason"]
-    ends = [end["key"] for end in told["ends"]]
+    assert "died 3 times" in folder.get_error(report["poison"])["reason"]
+    ends = [end["key"] for end in report["ends"]]
     assert sorted(ends) == sorted({*ends}) and len(ends) == 10
 
 
@@ -229,12 +229,12 @@ def test_predictions_are_of_the_test_set(undisturbed: tuple[Path, str]) -> None:
 
 
 def test_slots_follow_the_machine() -> None:
-    from platform.launch import schedule
+    from platform.launch import run_with_tune
 
-    assert schedule.count_slots({"CPU": 8.0}, 0.0, None) == 8
-    assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8
-    assert schedule.count_slots({"CPU": 8.0, "GPU": 2.0}, 1.0, None) == 2
-    assert schedule.count_slots({"CPU": 128.0, "GPU": 7.0}, 0.07, None) == 100
-    assert schedule.count_slots({"CPU": 8.0}, 0.0, 3) == 3
-    with pytest.raises(schedule.Fatal, match="no GPU here"):
-        schedule.count_slots({"CPU": 8.0}, 0.5, None)
+    assert run_with_tune.count_slots({"CPU": 8.0}, 0.0, None) == 8
+    assert run_with_tune.count_slots({"CPU": 8.0, "GPU": 2.0}, 0.25, None) == 8
+    assert run_with_tune.count_slots({"CPU": 8.0, "GPU": 2.0}, 1.0, None) == 2
+    assert run_with_tune.count_slots({"CPU": 128.0, "GPU": 7.0}, 0.07, None) == 100
+    assert run_with_tune.count_slots({"CPU": 8.0}, 0.0, 3) == 3
+    with pytest.raises(run_with_tune.Fatal, match="no GPU here"):
+        run_with_tune.count_slots({"CPU": 8.0}, 0.5, None)

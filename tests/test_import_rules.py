@@ -1,4 +1,4 @@
-"""Imports run one way, platform -> search_spaces -> trainables, and Ray stays where it belongs. Read from the source by `ast`."""
+"""Imports go one way, platform -> search_spaces -> trainables, and only certain files import Ray. The source is read with `ast`."""
 
 import ast
 from pathlib import Path
@@ -12,19 +12,19 @@ COMMANDS = {file.stem for file in (ROOT / "platform").iterdir() if file.suffix =
 
 
 def imports(source: str, package: str = "") -> set[str]:
-    """Every module that `source` may import, wherever in it; `from a import b` counts as a and as a.b, for b may be a module.
+    """Return every module that `source` may import at any place. `from a import b` counts as a and a.b, because b may be a module.
 
     `package` is the dotted package of the file, for relative imports.
     """
-    found = set()
+    modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
+            modules |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {module} | {f"{module}.{name.name}" for name in node.names}
-    return found
+            modules |= {module} | {f"{module}.{name.name}" for name in node.names}
+    return modules
 
 
 def imported_by(file: Path) -> set[str]:
@@ -32,7 +32,7 @@ def imported_by(file: Path) -> set[str]:
 
 
 def of(names: set[str], *modules: str) -> set[str]:
-    """Those of `names` that are one of `modules` or lie below one."""
+    """Return those of `names` that are one of `modules` or below one."""
     return {name for name in names if any(name == module or name.startswith(f"{module}.") for module in modules)}
 
 
@@ -73,27 +73,27 @@ def test_search_spaces_import_no_command(file):
 
 @pytest.mark.parametrize("file", files_of("platform"))
 def test_only_schedule_imports_tune(file):
-    if file != ROOT / "platform" / "launch" / "schedule.py":
+    if file != ROOT / "platform" / "launch" / "run_with_tune.py":
         assert not of(imported_by(file), "ray.tune")
 
 
 def test_no_two_packages_of_platform_import_each_other():
     packages = sorted(COMMANDS - {"__init__", "__main__"})
     needs = {
-        one: {
-            two
-            for two in packages
+        package: {
+            other
+            for other in packages
             if any(
-                of(imported_by(file.values[0]), f"platform.{two}")
+                of(imported_by(file.values[0]), f"platform.{other}")
                 for file in files_of("platform")
-                if file.values[0].parent.name == one or file.values[0].parent.parent.name == one
+                if file.values[0].parent.name == package or file.values[0].parent.parent.name == package
             )
         }
-        - {one}
-        for one in packages
+        - {package}
+        for package in packages
     }
-    for _ in packages:  # what needs only what is gone goes, too
-        needs = {one: two & set(needs) for one, two in needs.items() if two & set(needs)}
+    for _ in packages:  # remove packages that import no remaining package, until only cycles remain
+        needs = {package: needed & set(needs) for package, needed in needs.items() if needed & set(needs)}
     assert not needs, "these import each other"
 
 

@@ -1,4 +1,4 @@
-"""The mask: finite whatever training does to it, its start, and that every encoder that can be cut is the sum of its parts."""
+"""The inhibition mask stays finite under any training and starts as the last convolution. A divisible encoder equals its parts."""
 
 import inspect
 import math
@@ -23,13 +23,13 @@ assert {"pk", "pocket", "resnet18", "vgg_face"} <= set(CUT)
 def encoder(name: str = "pk", **settings: float) -> Convolutional:
     torch.manual_seed(0)
     small = {"width": 1 / 16} if "width" in inspect.signature(encoders()[name]).parameters else {}
-    made = build_encoder(name, channels=1, size=32, **small | settings)
-    assert isinstance(made, Convolutional)
-    return made
+    network = build_encoder(name, channels=1, size=32, **small | settings)
+    assert isinstance(network, Convolutional)
+    return network
 
 
 @given(
-    lr=st.floats(0, 1e37),  # more is no float32 in Adam
+    lr=st.floats(0, 1e37),  # a larger rate overflows float32 in Adam
     adam=st.booleans(),
     momentum=st.sampled_from([0.0, 0.9]),
     values=st.lists(st.tuples(finite, st.floats(0, LARGEST, width=32)), min_size=1, max_size=8),
@@ -37,19 +37,19 @@ def encoder(name: str = "pk", **settings: float) -> Convolutional:
 )
 @settings(max_examples=60)
 def test_after_training_at_any_rate_a_is_positive_and_the_mask_is_finite(lr, adam, momentum, values, seed) -> None:
-    """Three steps of a tiny layer on its own contrastive loss, then u and I of any size."""
+    """A tiny layer makes three steps on its own contrastive loss. Then u and I take any size."""
     torch.manual_seed(seed)
     mask = Inhibition(encoder())
-    way = torch.optim.Adam(mask.parameters(), lr=lr) if adam else torch.optim.SGD(mask.parameters(), lr=lr, momentum=momentum)
+    optimiser = torch.optim.Adam(mask.parameters(), lr=lr) if adam else torch.optim.SGD(mask.parameters(), lr=lr, momentum=momentum)
     last, labels = encoder().last_convolution, torch.tensor([0, 0, 1, 1])
     for _ in range(3):
-        fed = torch.rand(4, last.in_channels, 4, 4)
-        loss, _ = ciao_loss(mask(torch.relu(last(fed)).detach(), fed).flatten(1), labels, 0.1)
-        way.zero_grad()
+        inputs = torch.rand(4, last.in_channels, 4, 4)
+        loss, _ = ciao_loss(mask(torch.relu(last(inputs)).detach(), inputs).flatten(1), labels, 0.1)
+        optimiser.zero_grad()
         loss.backward()
-        way.step()
+        optimiser.step()
     assert (mask.a > 0).all() and (mask.a >= LEAST).all()
-    u, inhibition = (torch.tensor(each).reshape(-1, 1, 1, 1).expand(-1, last.out_channels, 1, 1) for each in zip(*values, strict=True))
+    u, inhibition = (torch.tensor(column).reshape(-1, 1, 1, 1).expand(-1, last.out_channels, 1, 1) for column in zip(*values, strict=True))
     assert mask.inhibit_map(u, inhibition).isfinite().all()
 
 
@@ -65,10 +65,10 @@ def test_a_is_positive_whatever_its_parameter_became(raw: float) -> None:
 
 @pytest.mark.parametrize("name", CUT)
 def test_it_begins_as_the_last_convolution(name: str) -> None:
-    """u / (a + I) with I the ReLU of the last convolution as it evaluates, its normalisation included, and a = .5."""
+    """The output is u / (a + I) with a = .5 and I the ReLU of the last convolution with its normalisation in evaluation mode."""
     network = encoder(name).train()
     for _ in range(2):
-        network(torch.randn(8, 1, 32, 32))  # running statistics that are not those of a fresh layer
+        network(torch.randn(8, 1, 32, 32))  # changes the running statistics from their initial values
     network.eval()
     mask = Inhibition(network)
     assert mask.a.tolist() == pytest.approx([START] * len(mask.a))
@@ -82,7 +82,7 @@ def test_it_begins_as_the_last_convolution(name: str) -> None:
 
 @pytest.mark.parametrize("name", CUT)
 def test_an_encoder_is_its_parts(name: str) -> None:
-    """trunk, then last, then what the encoder pools with, in evaluation mode; the last convolution is the only one behind the trunk."""
+    """In evaluation mode the encoder is trunk, last map, pooling. The last convolution is the only one after the trunk."""
     network = encoder(name).eval()
     images = torch.randn(4, 1, 32, 32)
     called: list[str] = []
@@ -104,15 +104,15 @@ def test_an_encoder_is_its_parts(name: str) -> None:
     [("vgg_face", 4608, 14_714_688), ("pk", 18_432, 4_306_560 + 64 + 128 + 256 + 512 - 64 - 128 - 256 - 512)],
 )
 def test_at_96_the_encoders_are_the_texts(name: str, features: int, convolutions: int) -> None:
-    """Barros & Sciutti 2022, section III.A. Maps of 6x6x512; VGG's pooled to 4,608, PK's flat 18,432. PK's count has its biases."""
+    """Barros & Sciutti 2022, section III.A: maps of 6x6x512, pooled to 4,608 (VGG) or flattened to 18,432 (PK). PK's count has biases."""
     with torch.device("meta"):
         network = build_encoder(name, channels=3, size=96)
         assert network.compute_last_map(network.compute_trunk(torch.empty(1, 3, 96, 96))).shape == (1, 512, 6, 6)
     assert network.features == features
-    assert sum(each.numel() for each in network.parameters()) == convolutions
+    assert sum(parameter.numel() for parameter in network.parameters()) == convolutions
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("vgg_face", 2_360_320), ("pk", 3_277_824)])
 def test_the_mask_has_as_many_parameters_as_published(name: str, parameters: int) -> None:
-    """As in the authors' published code: a convolution with its biases, and a."""
-    assert sum(each.numel() for each in Inhibition(build_encoder(name, channels=3, size=96)).parameters()) == parameters
+    """As in the authors' published code, the parameters are a convolution with its biases, and a."""
+    assert sum(parameter.numel() for parameter in Inhibition(build_encoder(name, channels=3, size=96)).parameters()) == parameters

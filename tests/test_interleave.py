@@ -1,4 +1,4 @@
-"""Packs: whoever trains beside it, a training ends as it would alone; what fails or finds no memory takes no other along."""
+"""Packs: a training ends as it would alone, whatever trains beside it. One that fails or finds no memory ends no other."""
 
 import random
 from collections.abc import Generator
@@ -39,7 +39,7 @@ def test_alone_and_packed_it_is_the_same_to_the_last_bit(roles: Roles, tmp_path:
 
 
 class Machine:
-    """Trainings that draw random numbers, some of which fail, on a device with room for so many."""
+    """Trainings that draw random numbers, on a device with memory for `room` trainings. Some trainings fail."""
 
     def __init__(self, room: int = 10**6, failing: frozenset[int] = frozenset()) -> None:
         self.room, self.failing = room, failing
@@ -79,14 +79,14 @@ def test_every_training_ends_once_and_as_it_would_alone(jobs: list[int], most: i
     failing = frozenset(job for job in jobs if random.Random(seed + job).random() < 0.2)
     state = torch.get_rng_state()
     machine, alone = Machine(room, failing), Machine(failing=failing)
-    found = machine.run(jobs, most)
+    limit = machine.run(jobs, most)
     for job in jobs:
         alone.run([job], 1)
     torch.set_rng_state(state)
     assert machine.ends.keys() == set(jobs) and machine.alive == 0
     assert {job for job, error in machine.ends.items() if error} == {job for job, error in alone.ends.items() if error}
     assert machine.drawn == alone.drawn
-    assert 1 <= found <= most and (not machine.said) == (found == most)
+    assert 1 <= limit <= most and (not machine.said) == (limit == most)
 
 
 def test_too_little_memory_halves_the_pack_and_says_so() -> None:

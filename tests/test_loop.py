@@ -1,4 +1,4 @@
-"""The loop: a training interrupted anywhere ends in the same bits, neither order nor neighbours matter, and what fails says why."""
+"""The training loop: an interrupted training ends with the same bits, order and neighbours do not matter, failures give a reason."""
 
 import os
 import random
@@ -33,22 +33,22 @@ ARMS = [("SL(c+a)", "fixed"), ("SC(c<-a)", "fixed"), ("UC(c+a)", "fresh")]
 
 
 def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
-    """All that a cell left, but for where and when."""
+    """Return everything that a cell left, except where and when it was trained."""
     result = folder.get_result(cell.key)
     assert result is not None
     checkpoint = folder.get_checkpoint(cell.key)["modules"]
     return {
         "result": {name: value for name, value in result.items() if name not in ("provenance", "seconds")},
         "history": [{name: value for name, value in row.items() if name != "time"} for row in folder.get_history(cell.key)],
-        "predictions": {name: (each.dtype.str, each.tobytes()) for name, each in folder.get_predictions(cell.key).items()},
-        "parameters": {name: (each.stride(), each.numpy().tobytes()) for name, each in checkpoint.items()},
+        "predictions": {name: (array.dtype.str, array.tobytes()) for name, array in folder.get_predictions(cell.key).items()},
+        "parameters": {name: (array.stride(), array.numpy().tobytes()) for name, array in checkpoint.items()},
         "cell": folder.get("cells", cell.key, "cell.json"),
     }
 
 
 @pytest.fixture(scope="module")
 def whole(roles: Roles, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Cell, dict[str, Any], int]]:
-    """A cell, what it leaves if nothing interrupts it, and its number of steps."""
+    """Return a function that gives a cell, what it leaves if nothing interrupts it, and its number of steps."""
 
     @cache
     def of(arm: str, pool: str) -> tuple[Cell, dict[str, Any], int]:
@@ -74,7 +74,7 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     assert folder.get_history(cell.key) == rows
     assert [(row["phase"], row["epoch"]) for row in rows] == [("contrast", e) for e in range(2)] + [("probe", e) for e in range(4)]
     assert [row["step"] for row in rows] == list(range(6))
-    assert result["counts"] == {"train": [5] * 3, "val": [10, 9, 10], "test": [9, 10, 9]}  # 5 = .5 x 10; of 24 are left 19
+    assert result["counts"] == {"train": [5] * 3, "val": [10, 9, 10], "test": [9, 10, 9]}  # 5 = .5 x 10; 19 of 24 remain
     probe = rows[2:]
     best = max(range(4), key=lambda epoch: (probe[epoch]["val/accuracy"], -epoch))
     assert result["selected_epoch"] == best and result["metrics"]["val/accuracy"] == pytest.approx(probe[best]["val/accuracy"], abs=1e-6)
@@ -84,12 +84,12 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
     hits = predictions["probabilities"].argmax(1) == predictions["label"]
     assert result["metrics"]["test/accuracy"] == pytest.approx(hits.mean())
     assert np.trace(result["confusion"]) == hits.sum() and np.sum(result["confusion"], axis=1).tolist() == [9, 10, 9]
-    where = result["provenance"]
-    assert where["trial"] == "t1" and where["pid"] == os.getpid() and where["packages"]["torch"] == torch.__version__.partition("+")[0]
+    origin = result["provenance"]
+    assert origin["trial"] == "t1" and origin["pid"] == os.getpid() and origin["packages"]["torch"] == torch.__version__.partition("+")[0]
 
     faces = source.load_faces(roles["children"].source, 32, "grey")
-    place = {index: row for row, index in enumerate(faces.metadata.index)}
-    labels = [tiny.CLASSES.index(faces.classes[faces.labels[place[index]]]) for index in predictions["index"]]
+    row_of = {index: row for row, index in enumerate(faces.metadata.index)}
+    labels = [tiny.CLASSES.index(faces.classes[faces.labels[row_of[index]]]) for index in predictions["index"]]
     assert labels == predictions["label"].tolist()
     assert predictions.keys() == {"index", "label", "probabilities", "subject", "age"} and predictions["age"].tolist() == [8.0] * 28
 
@@ -99,10 +99,10 @@ def test_what_a_cell_leaves(roles: Roles, tmp_path: Path) -> None:
 @given(seed=st.integers(0, 2**32))
 def test_halted_anywhere_and_continued_it_ends_in_the_same_bits(whole, tmp_path_factory, arm: str, pool: str, seed: int) -> None:
     cell, expected, steps = whole(arm, pool)
-    chance, folder = random.Random(seed), RunFolder(str(tmp_path_factory.mktemp("halted")))
+    rng, folder = random.Random(seed), RunFolder(str(tmp_path_factory.mktemp("halted")))
     stops = 0
     while True:
-        left = chance.randrange(1, steps)
+        left = rng.randrange(1, steps)
 
         def halt() -> bool:
             nonlocal left
@@ -115,7 +115,7 @@ def test_halted_anywhere_and_continued_it_ends_in_the_same_bits(whole, tmp_path_
         except Stopped:
             stops += 1
             assert folder.list_done() == set()
-            torch.rand(stops)  # whatever else the process does meanwhile
+            torch.rand(stops)  # other code of the process may use the global generator
     assert made(folder, cell) == expected
 
 
@@ -146,7 +146,7 @@ train_cell(Cell.from_json(json.load(open(sys.argv[1]))), RunFolder(sys.argv[2]),
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_killed_and_continued_it_ends_in_the_same_bits(whole, fork_server: ForkServer, tmp_path: Path, rows: int) -> None:
-    """SIGKILL from outside, wherever it strikes once so many epochs are in the history."""
+    """SIGKILL from another process at any point after `rows` epochs are in the history."""
     cell, expected, _ = whole("SC(c<-a)", "fixed")
     folder = RunFolder(str(tmp_path))
     folder.put_json(cell.to_json(), "cell.json")
@@ -162,7 +162,7 @@ def test_killed_and_continued_it_ends_in_the_same_bits(whole, fork_server: ForkS
 
 
 def test_a_killed_finish_is_done_again(whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between the last files: no result yet, and the checkpoint is the finished one."""
+    """The kill is between the last files: there is no result yet, and the checkpoint is the finished one."""
     cell, expected, _ = whole("SL(c+a)", "fixed")
     folder = RunFolder(str(tmp_path))
 
@@ -180,13 +180,13 @@ def test_a_killed_finish_is_done_again(whole, tmp_path: Path, monkeypatch: pytes
 
 def test_neither_order_nor_neighbours_matter(roles: Roles, tmp_path: Path) -> None:
     cells = [tiny.cell(roles, "SC(c)"), tiny.cell(roles, "SL(c+a)", seed=1)]
-    there, back = RunFolder(str(tmp_path / "there")), RunFolder(str(tmp_path / "back"))
+    forward, backward = RunFolder(str(tmp_path / "there")), RunFolder(str(tmp_path / "back"))
     for cell in cells:
-        train_cell(cell, there)
+        train_cell(cell, forward)
     for cell in reversed(cells):
-        train_cell(cell, back)
+        train_cell(cell, backward)
     for cell in cells:
-        assert made(there, cell) == made(back, cell)
+        assert made(forward, cell) == made(backward, cell)
 
 
 def test_the_seed_decides(roles: Roles, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_the_seed_decides(roles: Roles, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arm", "phase", "epoch"), [("SL(c)", "fit", 1), ("SC(c)", "contrast", 0)])
 def test_a_loss_that_is_no_number_names_its_epoch(roles: Roles, tmp_path: Path, arm: str, phase: str, epoch: int) -> None:
-    """The first step's loss is a number yet: one step an epoch has the fit, three the contrast."""
+    """The first step's loss is still finite. An epoch has one step in phase fit and three in phase contrast."""
     cell, folder = tiny.cell(roles, arm, ratio=2, lr=1e30), RunFolder(str(tmp_path))
     with pytest.raises(Diverged, match=rf"^the loss of phase {phase} is (nan|inf) in epoch {epoch}: a lower lr may help$") as caught:
         train_cell(cell, folder)
@@ -234,7 +234,7 @@ def test_what_does_not_fit_is_one_line(roles: Roles, tmp_path: Path, change: dic
 
 
 def test_the_checkpoint_is_written_when_it_is_due(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that moves a second a look: with 2 s between checkpoints there are some, with 10^9 s only the last, selected one."""
+    """The clock advances 1 s per reading. At 2 s between checkpoints there are several, at 10^9 s only the last with the selected epoch."""
     clock = iter(range(10**9))
     monkeypatch.setattr(loop.time, "time", lambda: float(next(clock)))
     counts = []

@@ -1,4 +1,4 @@
-"""Losses against explicit loops in float64, against pytorch-metric-learning, and in the corners where published code gives NaN."""
+"""Losses against explicit loops in float64, against pytorch-metric-learning, and in corner cases where published code gives NaN."""
 
 import math
 
@@ -24,7 +24,7 @@ def cosine(a: list[float], b: list[float]) -> float:
 
 
 def term(z: list[list[float]], i: int, p: int, t: float) -> float:
-    """The logarithm both printed losses share: positive p of anchor i among all q in I without i."""
+    """Return the logarithm that both printed losses share: positive p of anchor i among all q in I without i."""
     return math.log(math.exp(cosine(z[i], z[p]) / t) / sum(math.exp(cosine(z[i], z[q]) / t) for q in range(len(z)) if q != i))
 
 
@@ -62,14 +62,14 @@ def test_simclr_equals_pytorch_metric_learning(n: int, t: float, seed: int) -> N
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=16).filter(lambda labels: len(set(labels)) > 1), TEMPERATURE, st.integers(0, 99))
 @settings(deadline=None)
 def test_supcon_and_its_gradient_equal_pytorch_metric_learning(labels: list[int], t: float, seed: int) -> None:
-    """Where both define it: there is more than one class. It, too, leaves anchors without a positive out of the mean."""
-    ours, theirs = (draw(len(labels), 16, seed).requires_grad_() for _ in range(2))
+    """Compared where both are defined: with more than one class. Both leave anchors without a positive out of the mean."""
+    z, z_reference = (draw(len(labels), 16, seed).requires_grad_() for _ in range(2))
     target = torch.tensor(labels)
-    loss, expected = supcon_loss(ours, target, t)[0], SupConLoss(temperature=t)(theirs, target)
+    loss, expected = supcon_loss(z, target, t)[0], SupConLoss(temperature=t)(z_reference, target)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4, abs=1e-5)
     loss.backward()
     expected.backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(z.grad, z_reference.grad, rtol=1e-3, atol=1e-5)
 
 
 def test_supcon_gradient_is_the_derivative() -> None:
@@ -105,7 +105,7 @@ def test_corners_are_finite_with_a_finite_gradient(labels: list[int], alone: flo
 
 
 def test_one_class_is_not_free() -> None:
-    """Unlike implementations that need a negative: the printed denominator holds the positives, so equal features cost log(n - 1)."""
+    """Unlike in implementations that need a negative, the printed denominator has the positives, so equal features cost log(n - 1)."""
     loss, _ = supcon_loss(torch.ones(6, 4), torch.zeros(6, dtype=torch.long), 0.07)
     assert loss.item() == pytest.approx(math.log(5), rel=1e-5)
 
@@ -118,18 +118,18 @@ def test_one_pair_of_views_costs_nothing() -> None:
 
 
 def test_autocast_computes_in_fp32() -> None:
-    """The cosines of half-precision features must not be rounded to 8 bits and then divided by .07."""
+    """The cosines of half-precision features must not be rounded to 8 bits and then divided by 0.07."""
     z, labels = draw(32, 128, 3).bfloat16(), torch.arange(32) % 4
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss, view_loss, wide = supcon_loss(z, labels, 0.07)[0], simclr_loss(z[:16], z[16:], 0.07), measure_feature_spread(z)
-    assert loss.dtype == view_loss.dtype == wide.dtype == torch.float32
+        loss, view_loss, spread = supcon_loss(z, labels, 0.07)[0], simclr_loss(z[:16], z[16:], 0.07), measure_feature_spread(z)
+    assert loss.dtype == view_loss.dtype == spread.dtype == torch.float32
     assert torch.equal(loss, supcon_loss(z.float(), labels, 0.07)[0])
     assert torch.equal(view_loss, simclr_loss(z[:16].float(), z[16:].float(), 0.07))
-    assert torch.equal(wide, measure_feature_spread(z.float()))
+    assert torch.equal(spread, measure_feature_spread(z.float()))
 
 
 def test_nothing_reads_the_data_back() -> None:
-    """What would synchronise a device and break a CUDA graph, an .item() or an index by mask, raises under vmap."""
+    """Operations that synchronise a device and break a CUDA graph, such as .item() or indexing by a mask, raise under vmap."""
     z, labels = draw(24, 16, 4).reshape(3, 8, 16), torch.arange(24).reshape(3, 8) % 3
     losses, alone = torch.func.vmap(lambda x, y: supcon_loss(x, y, 0.07))(z, labels)
     torch.testing.assert_close(losses, torch.stack([supcon_loss(x, y, 0.07)[0] for x, y in zip(z, labels, strict=True)]))
@@ -142,5 +142,5 @@ def test_spread_is_1_on_the_sphere_and_0_at_a_point() -> None:
     assert measure_feature_spread(draw(4096, 64, 5)).item() == pytest.approx(1, abs=0.02)
     assert measure_feature_spread(draw(1, 64, 5).expand(32, 64) * torch.arange(1, 33)[:, None]).item() == pytest.approx(0, abs=1e-5)
     half = draw(1024, 32, 6)
-    half[:, 16:] = 0  # a collapse to half of the dimensions: sqrt(1/16) in each of them
+    half[:, 16:] = 0  # collapse to half of the dimensions, each with standard deviation sqrt(1/16)
     assert measure_feature_spread(half).item() == pytest.approx(math.sqrt(2) / 2, abs=0.02)

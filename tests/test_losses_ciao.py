@@ -1,4 +1,4 @@
-"""CIAO's loss against equations 2 to 4, written out; what it does where nothing can be compared."""
+"""CIAO's loss against the paper's equations 2 to 4, written out, and in cases where nothing can be compared."""
 
 import math
 
@@ -12,15 +12,15 @@ from trainables.losses import ciao_loss
 
 def written_out(features: torch.Tensor, labels: list[int], t: float, denominator: str, reduction: str) -> float:
     z = [row / row.norm() for row in features.double()]
-    n, each = len(z), []
+    n, losses = len(z), []
     for i in range(n):
         total = 0.0
-        among = [k for k in range(n) if (labels[k] != labels[i] if denominator == "negatives" else k != i)]
+        denominator_rows = [k for k in range(n) if (labels[k] != labels[i] if denominator == "negatives" else k != i)]
         for j in range(n):
-            if j != i and labels[j] == labels[i] and among:
-                total += math.log(math.exp(z[i] @ z[j] / t) / sum(math.exp(z[i] @ z[k] / t) for k in among))
-        each.append(-total / (n - 1))
-    return sum(each) if reduction == "sum" else sum(each) / n
+            if j != i and labels[j] == labels[i] and denominator_rows:
+                total += math.log(math.exp(z[i] @ z[j] / t) / sum(math.exp(z[i] @ z[k] / t) for k in denominator_rows))
+        losses.append(-total / (n - 1))
+    return sum(losses) if reduction == "sum" else sum(losses) / n
 
 
 @given(st.lists(st.integers(0, 2), min_size=2, max_size=8), st.floats(0.05, 2), st.integers(0, 99))
@@ -51,7 +51,7 @@ def test_where_all_labels_agree_there_is_nothing_to_be_told_from() -> None:
 
 
 def test_features_of_zeros_are_no_infinity() -> None:
-    """A dead ReLU layer gives them."""
+    """A dead ReLU layer gives such features."""
     features = torch.zeros(4, 6, requires_grad=True)
     loss, _ = ciao_loss(features, torch.tensor([0, 0, 1, 1]), 0.05)
     loss.backward()

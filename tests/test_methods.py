@@ -1,4 +1,4 @@
-"""The contract every method keeps, in every domain it takes; what its phases may move, what they learn, what they warn of."""
+"""The contract of every method in every domain that it accepts: what its phases may change, what they learn, and their warnings."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,17 +31,17 @@ DOMAINS = [
 ]
 TAKEN = [(name, domain) for name, domain in DOMAINS if not domain or domain in METHODS.find(name).domains]  # type: ignore[attr-defined]
 REFUSED = sorted(set(DOMAINS) - set(TAKEN))
-assert {("identity", "c<-a"), ("simclr", "c<-a"), ("supervised", "c<-a")} <= set(REFUSED)  # their losses compare no views by label
+assert {("identity", "c<-a"), ("simclr", "c<-a"), ("supervised", "c<-a")} <= set(REFUSED)  # their losses do not compare views by label
 
 
 def cell(roles: Roles, name: str, domain: str, seed: int = 0, **settings: Any) -> Cell:
-    """A cell of any registered method, whether or not a study has an arm of it."""
+    """Return a cell of any registered method, whether or not a study has an arm of it."""
     kind = METHODS.find(name)
     if issubclass(kind, TransferMethod):
         return tiny.transfer(roles, name, seed, **settings)
     base = tiny.cell(roles, seed=seed)
-    wanted = tiny.SETTINGS | ({"domain": domain} if domain else {}) | {"ratio": 2} | settings
-    own = {setting: value for setting, value in wanted.items() if setting in kind.Settings.model_fields}
+    candidates = tiny.SETTINGS | ({"domain": domain} if domain else {}) | {"ratio": 2} | settings
+    own = {setting: value for setting, value in candidates.items() if setting in kind.Settings.model_fields}
     return replace(
         base, method=name, method_settings=resolve_settings(kind.Settings, own, name).model_dump(mode="json"), version=kind.version
     )
@@ -52,15 +52,15 @@ def built(cell: Cell) -> Method:
 
 
 def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: each.clone() for name, each in module.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def moved(module: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
-    return {name for name, each in module.state_dict().items() if each.numpy().tobytes() != before[name].numpy().tobytes()}
+    return {name for name, tensor in module.state_dict().items() if tensor.numpy().tobytes() != before[name].numpy().tobytes()}
 
 
 def drive(phase: Phase) -> Iterator[dict[str, float]]:
-    """All of a phase, by the order of calls that the contract gives; yields each step's logs."""
+    """Run a whole phase in the order of calls that the contract gives; yield each step's logs."""
     phase.begin_phase()
     for epoch in range(phase.epochs):
         steps = phase.start_epoch(epoch)
@@ -80,9 +80,9 @@ def test_a_domain_that_makes_no_sense_is_refused(roles: Roles, name: str, domain
 def test_a_step_moves_what_its_phase_trains_and_nothing_else(roles: Roles, name: str, domain: str) -> None:
     method = built(cell(roles, name, domain))
     for phase in method.build_phases():
-        own = {each.data_ptr() for each in (*phase.model.parameters(), *phase.model.buffers())}
+        own = {tensor.data_ptr() for tensor in (*phase.model.parameters(), *phase.model.buffers())}
         state = method.modules.state_dict(keep_vars=True)
-        trained = {key for key, each in state.items() if each.data_ptr() in own}
+        trained = {key for key, tensor in state.items() if tensor.data_ptr() in own}
         parameters = {key for key in trained if isinstance(state[key], nn.Parameter)}
         before = snapshot(method.modules)
         steps = drive(phase)
@@ -120,7 +120,7 @@ def test_a_seed_gives_the_numbers(roles: Roles, name: str, domain: str) -> None:
 @pytest.mark.parametrize(("name", "domain"), TAKEN)
 @pytest.mark.parametrize("pool", ["fixed", "fresh"])
 def test_an_epoch_is_the_same_whenever_it_is_asked_for(roles: Roles, name: str, domain: str, pool: str) -> None:
-    """Epoch 1 alone, by a method just made, starts as epoch 1 after epoch 0 with the same parameters."""
+    """Epoch 1 of a new method starts as epoch 1 does after epoch 0 with the same parameters."""
 
     def first_step(epochs: tuple[int, ...]) -> dict[str, float]:
         method = built(cell(roles, name, domain, pool=pool))
@@ -159,16 +159,16 @@ def test_the_network_that_pictures_are_drawn_of_answers_as_the_method_does(roles
 
 @pytest.mark.parametrize(("name", "views"), [("supervised", 1), ("supcon", 2)])
 def test_an_epoch_has_full_batches_of_augmented_images(roles: Roles, name: str, views: int) -> None:
-    """5 images a class, ratio 3, as many adults: 90 items, in batches of 16 images."""
+    """5 images per class, ratio 3, as many adults: 90 items, in batches of 16 images."""
     phase = built(cell(roles, name, "c+a", ratio=3)).build_phases()[0]
     phase.begin_phase()
     assert phase.start_epoch(0) == 90 // (16 // views)
 
 
 def test_the_rate_falls_at_the_milestones(roles: Roles, tmp_path: Path) -> None:
-    wanted = cell(roles, "supcon", "c", epochs=20, ratio=1, lr=0.02, probe_epochs=10, probe_lr=0.04, milestones=[0.5, 0.75])
-    train_cell(wanted, folder := RunFolder(str(tmp_path)))
-    rates = [row["lr"] for row in folder.get_history(wanted.key)]
+    scheduled = cell(roles, "supcon", "c", epochs=20, ratio=1, lr=0.02, probe_epochs=10, probe_lr=0.04, milestones=[0.5, 0.75])
+    train_cell(scheduled, folder := RunFolder(str(tmp_path)))
+    rates = [row["lr"] for row in folder.get_history(scheduled.key)]
     expected = [0.02] * 10 + [0.002] * 5 + [0.0002] * 5 + [0.04] * 5 + [0.004] * 3 + [0.0004] * 2
     assert rates == pytest.approx(expected)
 
@@ -204,4 +204,4 @@ def test_a_collapsed_encoder_is_flagged(roles: Roles, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(loop, "make_method", constant)
     result = train_cell(cell(roles, name, "c", **LEARNT | {"epochs": 2}), RunFolder(str(tmp_path)))
-    assert "collapsed: spread 0.00, loss 2.71 of ln(b-1) = 2.71" in result["flags"]  # 16 images: ln 15
+    assert "collapsed: spread 0.00, loss 2.71 of ln(b-1) = 2.71" in result["flags"]  # b is 16 images: ln 15

@@ -1,4 +1,4 @@
-"""Metrics against counting by hand."""
+"""Tests of metrics against direct counts."""
 
 import math
 
@@ -24,8 +24,8 @@ def test_against_counting(pairs: list[tuple[int, int]]) -> None:
     assert compute_accuracy(conf) == pytest.approx(sum(a == b for a, b in pairs) / len(pairs))
     recalls = []
     for true in {a for a, _ in pairs}:
-        mine = [b for a, b in pairs if a == true]
-        recalls.append(mine.count(true) / len(mine))
+        answers = [b for a, b in pairs if a == true]
+        recalls.append(answers.count(true) / len(answers))
     assert compute_balanced_accuracy(conf) == pytest.approx(sum(recalls) / len(recalls))
 
 

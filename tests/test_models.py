@@ -1,4 +1,4 @@
-"""Networks: the registry, a contract every encoder keeps, and ResNet-18 against torchvision's own."""
+"""Networks: the registry, the contract of every encoder, and ResNet-18 against torchvision's."""
 
 import pytest
 import torch
@@ -11,20 +11,20 @@ from trainables.models.heads import Projection
 
 
 def parameters(module: nn.Module) -> int:
-    return sum(each.numel() for each in module.parameters())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @pytest.mark.parametrize("name", encoders())
 @pytest.mark.parametrize(("channels", "size"), [(1, 48), (3, 64)])
 def test_contract(name: str, channels: int, size: int) -> None:
-    """Shape as promised, every parameter learns, evaluation treats each image alone, a seed gives the weights, the state travels."""
+    """The shape is as promised, every parameter learns, evaluation treats each image alone, and the state dict restores the network."""
     torch.manual_seed(0)
     network = build_encoder(name, channels=channels, size=size)
     images = torch.randn(4, channels, size, size)
     features = network(images)
     assert features.shape == (4, network.features) and features.dtype == torch.float32 and features.isfinite().all()
     features.square().sum().backward()
-    assert all(each.grad is not None and each.grad.any() for each in network.parameters())
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
 
     network.eval()
     with torch.no_grad():
@@ -40,7 +40,7 @@ def test_contract(name: str, channels: int, size: int) -> None:
 
 @pytest.mark.parametrize("name", encoders())
 def test_flat_pixels_have_finite_gradients(name: str) -> None:
-    """Maps of saliency are gradients of the pixels, of which a rendered background or an overexposed cheek has many alike."""
+    """Saliency maps are gradients of the pixels. A rendered background or an overexposed cheek has many equal pixels."""
     network = build_encoder(name, channels=1, size=48).eval()
     images = torch.randn(2, 1, 48, 48)
     images[0, :, :24], images[1] = 1.0, -1.0
@@ -60,12 +60,12 @@ def test_a_seed_gives_the_weights(name: str) -> None:
 
 def test_resnet18_with_the_imagenet_stem_is_torchvisions() -> None:
     reference = torchvision.models.resnet18(weights=None)
-    ours = build_encoder("resnet18", channels=3, size=64, stem="imagenet")
-    assert ours.load_state_dict(reference.state_dict(), strict=False).unexpected_keys == ["fc.weight", "fc.bias"]
+    network = build_encoder("resnet18", channels=3, size=64, stem="imagenet")
+    assert network.load_state_dict(reference.state_dict(), strict=False).unexpected_keys == ["fc.weight", "fc.bias"]
     reference.fc = nn.Identity()
     images = torch.randn(3, 3, 64, 64)
-    assert torch.equal(ours(images), reference(images))  # in training mode: batch statistics, too
-    assert torch.equal(ours.eval()(images), reference.eval()(images))
+    assert torch.equal(network(images), reference(images))  # in training mode, so with batch statistics
+    assert torch.equal(network.eval()(images), reference.eval()(images))
 
 
 @pytest.mark.parametrize(("channels", "stem", "first"), [(1, "cifar", 9), (3, "cifar", 27), (1, "imagenet", 49), (3, "imagenet", 147)])
@@ -84,7 +84,7 @@ def test_resnet18_stems_keep_the_resolution_they_promise(stem: str, side: int) -
 
 
 def test_resnet18_stem_is_initialised_as_torchvision_does() -> None:
-    """Normal with variance 2 / fan-out; nn.Conv2d alone would draw uniformly from the fan-in."""
+    """The weights are normal with variance 2 / fan-out. nn.Conv2d alone would draw uniformly, with the fan-in as scale."""
     weight = build_encoder("resnet18", channels=1, size=48).get_parameter("conv1.weight")
     assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.15)
     assert weight.abs().max() > 2.2 * weight.std()

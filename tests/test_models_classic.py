@@ -1,4 +1,4 @@
-"""AlexNet and VGG-16 against torchvision's: the same widths, normalised, and a connected part no larger than small faces need."""
+"""AlexNet and VGG-16 against torchvision's: the same widths, batch-normalised, with a connected part no larger than small faces need."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ REFERENCES = {"alexnet": torchvision.models.alexnet, "vgg16": torchvision.models
 
 
 def on_paper(name: str, channels: int, size: int) -> nn.Module:
-    """The network without memory behind it: shapes only."""
+    """Return the network on the meta device: shapes only, no memory."""
     with torch.device("meta"):
         return build_encoder(name, channels=channels, size=size)
 
@@ -22,11 +22,11 @@ def test_at_224_its_weights_are_torchvisions_but_for_the_last_layer(name: str) -
     with torch.device("meta"):
         reference = REFERENCES[name](num_classes=7)
     kinds = nn.Conv2d | nn.Linear
-    theirs = [tuple(each.weight.shape) for each in reference.modules() if isinstance(each, kinds)][:-1]
-    ours = on_paper(name, 3, 224)
-    assert [tuple(each.weight.shape) for each in ours.modules() if isinstance(each, kinds)] == theirs
-    convolutions = [each for each in ours.modules() if isinstance(each, nn.Conv2d)]
-    assert len([each for each in ours.modules() if isinstance(each, nn.BatchNorm2d)]) == len(convolutions)
+    expected = [tuple(module.weight.shape) for module in reference.modules() if isinstance(module, kinds)][:-1]
+    network = on_paper(name, 3, 224)
+    assert [tuple(module.weight.shape) for module in network.modules() if isinstance(module, kinds)] == expected
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert len([module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]) == len(convolutions)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -48,8 +48,8 @@ def test_the_last_map_is_not_stretched(name: str) -> None:
 @pytest.mark.parametrize("name", REFERENCES)
 def test_dropout_is_in_the_connected_part_only(name: str) -> None:
     network = on_paper(name, 1, 48)
-    assert sum(isinstance(each, nn.Dropout) for each in network.connected) == 2
-    assert not any(isinstance(each, nn.Dropout) for each in network.convolutions)
+    assert sum(isinstance(module, nn.Dropout) for module in network.connected) == 2
+    assert not any(isinstance(module, nn.Dropout) for module in network.convolutions)
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -1,4 +1,4 @@
-"""RonNet's layers as they are known, GoogLeNet against torchvision's."""
+"""RonNet's layers against their known values, and GoogLeNet against torchvision's."""
 
 import pytest
 import torch
@@ -17,20 +17,20 @@ def test_ronnet_has_three_convolutions_and_as_many_parameters_as_known(size: int
         network = build_encoder("ronnet", channels=channels, size=size)
         head = nn.Linear(network.features, classes)
         assert network(torch.empty(2, channels, size, size)).shape == (2, 512)
-    kernels = [tuple(each.weight.shape) for each in network.modules() if isinstance(each, nn.Conv2d)]
+    kernels = [tuple(module.weight.shape) for module in network.modules() if isinstance(module, nn.Conv2d)]
     assert kernels == [(64, channels, 5, 5), (128, 64, 5, 5), (256, 128, 5, 5)]
-    assert [each.p for each in network.modules() if isinstance(each, nn.Dropout)] == [0.25, 0.5]
-    count = sum(each.numel() for part in (network, head) for each in part.parameters())
+    assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == [0.25, 0.5]
+    count = sum(parameter.numel() for part in (network, head) for parameter in part.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.06)
 
 
 def test_googlenet_is_torchvisions() -> None:
     reference = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
-    ours = build_encoder("googlenet", channels=3, size=64)
-    assert ours.load_state_dict(reference.state_dict(), strict=False).unexpected_keys == ["fc.weight", "fc.bias"]
+    network = build_encoder("googlenet", channels=3, size=64)
+    assert network.load_state_dict(reference.state_dict(), strict=False).unexpected_keys == ["fc.weight", "fc.bias"]
     reference.fc = nn.Identity()
     images = torch.randn(2, 3, 64, 64)
-    assert torch.equal(ours.eval()(images), reference.eval()(images))
+    assert torch.equal(network.eval()(images), reference.eval()(images))
 
 
 @pytest.mark.parametrize(("name", "size"), [("ronnet", 7), ("googlenet", 31)])

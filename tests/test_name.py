@@ -1,4 +1,4 @@
-"""`platform` is the standard library's module, and the package with the commands; a Ray worker only ever sees the former."""
+"""`platform` is both the standard library's module and the package of the commands. A Ray worker only ever imports the former."""
 
 import importlib
 import json
@@ -18,13 +18,13 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in 
 
 
 def python(*arguments: str, cwd: Path = ROOT) -> str:
-    """What a fresh interpreter prints; the checkout is on its path because it starts there."""
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Return what a fresh interpreter prints. The checkout is on its path because it starts there."""
+    result = subprocess.run([sys.executable, *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
-# Every name; what functions are and, where they need no argument, what they return; in the same order, for they fill caches.
+# Prints every name. Prints a function's definition and, if it needs no argument, its result. The order is fixed: calls fill caches.
 BEHAVIOUR = """
 import inspect, json, platform, types, warnings
 warnings.simplefilter("ignore")
@@ -47,9 +47,9 @@ print(json.dumps(said))
 
 def test_every_name_of_the_standard_module_is_there_and_behaves_the_same(tmp_path):
     standard = json.loads(python("-I", "-c", BEHAVIOUR, cwd=tmp_path))
-    ours = json.loads(python("-c", BEHAVIOUR))
+    package = json.loads(python("-c", BEHAVIOUR))
     assert {"uname", "platform", "_uname_cache", "_syscmd_ver", "uname_result"} <= standard.keys()
-    assert {name: ours.get(name) for name in standard} == standard
+    assert {name: package.get(name) for name in standard} == standard
 
 
 def test_patches_and_caches_reach_the_functions():
@@ -89,11 +89,11 @@ def test_the_command_prints_the_platform_string_first(arguments, tmp_path):
 
 
 def test_the_command_lists_the_commands_without_importing_them():
-    said = python(
+    output = python(
         "-c", "import runpy, sys; runpy.run_module('platform', run_name='__main__'); print({'torch', 'ray', 'rich'} & set(sys.modules))"
     )
-    assert said.endswith("set()\n")
-    summaries = dict(re.findall(r" -m platform\.(\w+) +(.+)", said))
+    assert output.endswith("set()\n")
+    summaries = dict(re.findall(r" -m platform\.(\w+) +(.+)", output))
     assert summaries["doctor"] == importlib.import_module("platform.doctor.__main__").__doc__
     assert "grid" in summaries and not {"launch", "__init__", "__main__"} & summaries.keys()
 
@@ -101,7 +101,7 @@ def test_the_command_lists_the_commands_without_importing_them():
 @pytest.mark.parametrize(
     "module",
     ["pip --version", "pytest --version", "ray.scripts.scripts --version", "torch.distributed.run --help"]
-    + ["uuid"] * (sys.version_info >= (3, 12)),  # has had a command line since
+    + ["uuid"] * (sys.version_info >= (3, 12)),  # the version that added its command line
 )
 def test_modules_started_from_the_checkout_work(module):
     assert python("-m", *module.split())
@@ -124,20 +124,20 @@ BARE = str(Path(sys.executable).with_name("pytest"))
 @pytest.mark.parametrize("command", [[BARE], [sys.executable, "-m", "pytest"]], ids=["pytest", "python -m pytest"])
 def test_both_ways_to_start_pytest_see_both(command):
     test = "tests/test_name.py::test_the_package_and_the_standard_module_are_one"
-    done = subprocess.run([*command, "-q", "-p", "no:cacheprovider", test], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    result = subprocess.run([*command, "-q", "-p", "no:cacheprovider", test], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout
 
 
 def test_bare_pytest_needs_the_root_conftest():
     test = "tests/test_name.py::test_the_package_and_the_standard_module_are_one"
     command = [BARE, "-q", "-p", "no:cacheprovider", "--noconftest", test]
-    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
-    assert "'platform' is not a package" in done.stdout
+    result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert "'platform' is not a package" in result.stdout
 
 
-# A driver started from the checkout, as `python -m platform.grid` is. `seen` imports all that a worker may. The other two
-# tasks do what no code of ours may do: with the standard module in the worker it fails, and where the checkout is
-# on PYTHONPATH, so that it works, `loaded` tells.
+# A driver started from the checkout, as `python -m platform.grid` is. `seen` imports every module that a worker may import. The
+# other two tasks use the package in a worker, as none of our code may. One fails, because the worker has the standard module.
+# The other works, because the checkout is on PYTHONPATH, and `loaded` shows the package's modules.
 DRIVER = """
 import json, logging, os, ray
 import platform.doctor.checks
@@ -170,8 +170,8 @@ print(json.dumps({"file": file, "modules": modules, "refused": refused, "control
 
 
 def test_a_ray_worker_never_imports_the_package():
-    said = json.loads(python("-c", DRIVER).splitlines()[-1])
-    assert Path(said["file"]).parent == Path(os.__file__).parent
-    assert said["modules"] == []
-    assert "'platform' is not a package" in said["refused"]
-    assert "platform.doctor" in said["control"]
+    report = json.loads(python("-c", DRIVER).splitlines()[-1])
+    assert Path(report["file"]).parent == Path(os.__file__).parent
+    assert report["modules"] == []
+    assert "'platform' is not a package" in report["refused"]
+    assert "platform.doctor" in report["control"]

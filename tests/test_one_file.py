@@ -1,4 +1,4 @@
-"""A method, a network, a reader and a study are one new file each: the contract suites and a grid take them without another edit."""
+"""A method, a network, a reader and a study are one new file each. Contract suites and a grid accept them without any other edit."""
 
 import shutil
 from pathlib import Path
@@ -21,36 +21,36 @@ SUITES = ("methods", "models", "inhibition", "study", "settings", "data_command"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout with the four files."""
-    place = tmp_path_factory.mktemp("toys") / "checkout"
+    """Copy this checkout and add the four files. Return the copy's path."""
+    target = tmp_path_factory.mktemp("toys") / "checkout"
     without = shutil.ignore_patterns("__pycache__")
     for name in ("platform", "search_spaces", "trainables", "tests"):
-        shutil.copytree(ROOT / name, place / name, ignore=without)
+        shutil.copytree(ROOT / name, target / name, ignore=without)
     for name in ("conftest.py", "pyproject.toml", "README.md", "requirements.txt"):
-        shutil.copy(ROOT / name, place / name)
+        shutil.copy(ROOT / name, target / name)
     for toy, path in TOYS.items():
-        assert not (place / path).exists()
-        shutil.copy(ROOT / "tests" / "toys" / toy, place / path)
-    return place
+        assert not (target / path).exists()
+        shutil.copy(ROOT / "tests" / "toys" / toy, target / path)
+    return target
 
 
 def run(checkout: Path, *words: str) -> str:
-    code, said = running.run(["-m", *words], LOCAL, checkout)
-    assert code == 0, said[-12000:]
-    return said
+    code, output = running.run(["-m", *words], LOCAL, checkout)
+    assert code == 0, output[-12000:]
+    return output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("toy", ["toy_mixup", "toy_network", "toy_reader", "toy_study"])
 def test_the_contract_suites_take_a_new_file(checkout: Path, toy: str) -> None:
     files = ["tests/data/test_contract.py", *(f"tests/test_{name}.py" for name in SUITES)]
-    said = run(checkout, "pytest", "-q", "-p", "no:cacheprovider", "-n0", "-k", toy, *files)
-    assert " passed" in said and "failed" not in said
+    output = run(checkout, "pytest", "-q", "-p", "no:cacheprovider", "-n0", "-k", toy, *files)
+    assert " passed" in output and "failed" not in output
 
 
 @pytest.mark.slow
 def test_the_suites_stay_green_beside_them(checkout: Path) -> None:
-    """Whatever counts or lists what there is counts the new files, too."""
+    """Tests that count or list what exists include the new files."""
     files = [f"tests/{name}" for name in ("test_import_rules.py", "test_settings.py", "test_data_command.py", "test_inhibition.py")]
     assert "failed" not in run(checkout, "pytest", "-q", "-p", "no:cacheprovider", "-n0", *files)
 

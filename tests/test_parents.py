@@ -1,4 +1,8 @@
-"""Parents: trained first, taken over bit for bit, shown only where they are arms; what a failed one means for its children."""
+"""Tests of parents.
+
+Parents are trained first, children start from exactly their parameters, reports show them only where they are arms, and a failed parent
+fails its children.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +30,7 @@ Roles = dict[str, Data]
 
 
 class Heir(Supervised):
-    """Starts from its parent's network, and says so by the first thing it does."""
+    """A method that starts from its parent's network."""
 
     def inherit_parameters(self, modules: dict[str, torch.Tensor]) -> None:
         self.modules.load_state_dict(modules)
@@ -40,7 +44,7 @@ def heir() -> Iterator[None]:
 
 
 def study(**settings: Any) -> Study:
-    """`base` is only a step; `child` starts from it; `once` from a step that one seed serves."""
+    """`base` is only a prerequisite, from which `child` starts. `sibling` starts from `once`, a prerequisite with a single seed."""
     arms = {
         "alone": Arm("supervised", {"domain": "c"}),
         "base": Arm("supervised", {"domain": "c+a"}),
@@ -61,19 +65,19 @@ def worker(runs: Path, told: list[tuple[str, dict[str, Any]]], **options: Any) -
 
 
 def work(runs: Path, cells: list[Cell], **options: Any) -> dict[str, dict[str, Any]]:
-    """How each ended, by name, as a worker trains them one after the other."""
-    told: list[tuple[str, dict[str, Any]]] = []
-    one = worker(runs, told, **options)
+    """Train the cells with one worker, one after another. Return each cell's end event by name."""
+    events: list[tuple[str, dict[str, Any]]] = []
+    trainer = worker(runs, events, **options)
     for cell in cells:
         job, error = {"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0}, None
         try:
-            for _ in one.start_job(job):
+            for _ in trainer.start_job(job):
                 pass
         except Exception as caught:
             error = caught
-        one.end_job(job, error)
+        trainer.end_job(job, error)
     names = {cell.key: cell.name for cell in cells}
-    return {names[key]: event for key, event in told if event["kind"] != "row"}
+    return {names[key]: event for key, event in events if event["kind"] != "row"}
 
 
 def test_parents_come_first_and_once(roles: Roles) -> None:
@@ -81,11 +85,11 @@ def test_parents_come_first_and_once(roles: Roles) -> None:
     names = [cell.name.replace("/split=0.5/ratio=1", "") for cell in cells]
     first = ["alone/seed=0", "base/seed=0", "once/seed=7", "child/seed=0", "sibling/seed=0"]
     assert names == [*first, "alone/seed=1", "base/seed=1", "child/seed=1", "sibling/seed=1"]
-    at = {name: cell for name, cell in zip(names, cells, strict=True)}
-    assert at["child/seed=1"].parent == at["base/seed=1"].key and at["base/seed=1"].parent is None
-    assert at["sibling/seed=0"].parent == at["sibling/seed=1"].parent == at["once/seed=7"].key
+    by_name = {name: cell for name, cell in zip(names, cells, strict=True)}
+    assert by_name["child/seed=1"].parent == by_name["base/seed=1"].key and by_name["base/seed=1"].parent is None
+    assert by_name["sibling/seed=0"].parent == by_name["sibling/seed=1"].parent == by_name["once/seed=7"].key
     assert [cell.name for cell in cells if study().is_prerequisite(cell)] == [
-        at[name].name for name in ("base/seed=0", "once/seed=7", "base/seed=1")
+        by_name[name].name for name in ("base/seed=0", "once/seed=7", "base/seed=1")
     ]
 
 
@@ -127,12 +131,12 @@ def test_wrong_parents_are_one_line(roles: Roles, arms: dict[str, Arm], message:
 
 
 def test_a_child_starts_from_what_its_parent_kept(roles: Roles, tmp_path: Path) -> None:
-    still = Arm("heir", {"domain": "c", "lr": 1e-30, "weight_decay": 0.0}, parent="base")  # so small a rate moves no weight
-    cells = replace(study(), arms=study().arms | {"child": still}).make_cells(roles)[1:4:2]
+    frozen = Arm("heir", {"domain": "c", "lr": 1e-30, "weight_decay": 0.0}, parent="base")  # too small a rate to change a weight
+    cells = replace(study(), arms=study().arms | {"child": frozen}).make_cells(roles)[1:4:2]
     ends = work(tmp_path, cells, keep="none", parents=frozenset([cells[0].key]))
     assert [event["kind"] for event in ends.values()] == ["done", "done"]
     folder = RunFolder(str(tmp_path))
-    assert folder.list_kept() == {cells[0].key}  # a parent keeps its parameters whatever the grid keeps
+    assert folder.list_kept() == {cells[0].key}  # a parent's parameters are kept whatever the grid keeps
     again = RunFolder(str(tmp_path / "again"))
     train_cell(cells[0], again)
     train_cell(cells[1], again)
@@ -152,8 +156,8 @@ def test_a_resumed_child_goes_on_from_its_own_checkpoint(roles: Roles, tmp_path:
     with pytest.raises(Stopped):
         train_cell(child, broken, halt=lambda: next(steps) == 1)
     train_cell(child, broken)
-    expected, found = (folder.get_checkpoint(child.key)["modules"] for folder in (whole, broken))
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    expected, resumed = (folder.get_checkpoint(child.key)["modules"] for folder in (whole, broken))
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
 def test_a_failed_parent_fails_its_children_with_its_reason(roles: Roles, tmp_path: Path) -> None:
@@ -203,19 +207,19 @@ def test_a_parent_that_kept_nothing_is_trained_again_for_new_children(roles: Rol
 
 
 def test_steps_are_neither_arms_nor_missing(roles: Roles, tmp_path: Path) -> None:
-    wanted = study().with_seeds(1)
-    cells = wanted.make_cells(roles)
+    small = study().with_seeds(1)
+    cells = small.make_cells(roles)
     folder = RunFolder(str(tmp_path))
-    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_prerequisite(cell)])
-    work(tmp_path, cells[:4])  # the sibling stays undone
-    runs = read_folder(folder, wanted)
+    folder.put_grid(small.name, small.scale, cells, steps=[cell.key for cell in cells if small.is_prerequisite(cell)])
+    work(tmp_path, cells[:4])  # the sibling is not trained
+    runs = read_folder(folder, small)
     assert runs.arms == ["alone", "child", "sibling"] and runs.state_counts == {"done": 2, "failed": 0, "missing": 1}
-    board = Board(folder, wanted)
+    board = Board(folder, small)
     board.complete_runs(cells)
-    found = {str(path.parent.relative_to(tmp_path / "tb")) for path in (tmp_path / "tb").rglob("events.*")}
-    place = "split=0.5/ratio=1"
-    assert {f"step/base/{place}/seed=0", f"step/once/{place}/seed=7", f"mean/child/{place}"} < found
-    assert not any(name.startswith(("mean/base", "mean/once", "base", "once")) for name in found)
+    event_folders = {str(path.parent.relative_to(tmp_path / "tb")) for path in (tmp_path / "tb").rglob("events.*")}
+    condition = "split=0.5/ratio=1"
+    assert {f"step/base/{condition}/seed=0", f"step/once/{condition}/seed=7", f"mean/child/{condition}"} < event_folders
+    assert not any(name.startswith(("mean/base", "mean/once", "base", "once")) for name in event_folders)
 
 
 def test_a_child_posted_before_its_parent_waits_for_it() -> None:

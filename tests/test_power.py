@@ -1,4 +1,4 @@
-"""How many replicates a difference needs, against power computed by quantiles of its own, where scipy's distribution fails too."""
+"""The replicates that a difference needs, compared with a power computed from quantiles, also where scipy's distribution fails."""
 
 import math
 
@@ -16,10 +16,10 @@ SHARES = (np.arange(5000) + 0.5) / 5000
 
 
 def by_quantiles(d: float, n: float, paired: bool, alpha: float) -> float:
-    """Power of the two-sided t test: the mean over the denominator's quantiles of the chance that the numerator is beyond it."""
+    """Return the two-sided t test's power: the mean, over quantiles of the denominator, of the probability that |t| exceeds the bound."""
     df, scale = (n - 1, n**0.5) if paired else (2 * n - 2, (n / 2) ** 0.5)
-    bars = stats.t.isf(alpha / 2, df) * np.sqrt(special.chdtri(df, SHARES) / df)
-    return float(np.mean(special.ndtr(d * scale - bars) + special.ndtr(-d * scale - bars)))
+    critical = stats.t.isf(alpha / 2, df) * np.sqrt(special.chdtri(df, SHARES) / df)
+    return float(np.mean(special.ndtr(d * scale - critical) + special.ndtr(-d * scale - critical)))
 
 
 @given(st.floats(-2.5, 2).map(lambda power: 10**power), st.booleans(), ALPHA)
@@ -39,9 +39,9 @@ def test_what_is_needed_is_enough_and_less_is_not(d: float, paired: bool, alpha:
 @pytest.mark.parametrize("d", [0.05, 0.2, 0.8, 1.5])
 def test_against_statsmodels(d: float) -> None:
     for alpha in (0.05, 0.005):
-        asked = {"effect_size": d, "alpha": alpha, "power": 0.8, "alternative": "two-sided"}
-        assert find_needed_replicates(d, True, alpha) == pytest.approx(TTestPower().solve_power(**asked), rel=1e-4)
-        assert find_needed_replicates(d, False, alpha) == pytest.approx(TTestIndPower().solve_power(**asked), rel=1e-4)
+        arguments = {"effect_size": d, "alpha": alpha, "power": 0.8, "alternative": "two-sided"}
+        assert find_needed_replicates(d, True, alpha) == pytest.approx(TTestPower().solve_power(**arguments), rel=1e-4)
+        assert find_needed_replicates(d, False, alpha) == pytest.approx(TTestIndPower().solve_power(**arguments), rel=1e-4)
 
 
 @given(st.floats(-300, 300), st.floats(-300, 300), st.booleans(), ALPHA)
@@ -51,7 +51,7 @@ def test_a_larger_difference_never_needs_more(one: float, other: float, paired: 
 
 
 def test_two_are_enough_for_all_that_is_huge() -> None:
-    """From 35 standard deviations on scipy's noncentral t distribution is NaN here and there, from 1e10 on everywhere."""
+    """scipy's noncentral t distribution is NaN for some effects above 35 standard deviations and for all above 1e10."""
     for d in (*np.geomspace(1e3, 1e300, 600), math.inf):
         assert (
             find_needed_replicates(float(d), True)
@@ -63,9 +63,9 @@ def test_two_are_enough_for_all_that_is_huge() -> None:
 
 def test_power_is_a_chance_that_grows_with_the_difference() -> None:
     for n1, n2, alpha in ((2, None, 1e-6), (2, None, 0.05), (2, 2, 0.0025), (6, None, 0.05), (10, 10, 0.05), (30, None, 1e-6)):
-        found = np.array([compute_power(float(d), n1, n2, alpha) for d in (*np.linspace(0, 60, 200), *np.geomspace(61, 1e300, 400))])
-        assert found[0] == pytest.approx(alpha) and found[-1] == 1 and np.isfinite(found).all()
-        assert (np.diff(found) > -1e-7).all()
+        powers = np.array([compute_power(float(d), n1, n2, alpha) for d in (*np.linspace(0, 60, 200), *np.geomspace(61, 1e300, 400))])
+        assert powers[0] == pytest.approx(alpha) and powers[-1] == 1 and np.isfinite(powers).all()
+        assert (np.diff(powers) > -1e-7).all()
 
 
 def test_where_scipy_has_no_answer_the_power_is_right() -> None:
@@ -77,9 +77,9 @@ def test_where_scipy_has_no_answer_the_power_is_right() -> None:
 
 
 def test_the_ceiling_is_reached() -> None:
-    just = 2.802 / MOST_REPLICATES**0.5  # what a million pairs find with 80 %
-    assert find_needed_replicates(1.001 * just, True) == pytest.approx(MOST_REPLICATES, rel=0.005) and math.isinf(
-        find_needed_replicates(0.999 * just, True)
+    smallest = 2.802 / MOST_REPLICATES**0.5  # the effect that a million pairs detect with power 0.8
+    assert find_needed_replicates(1.001 * smallest, True) == pytest.approx(MOST_REPLICATES, rel=0.005) and math.isinf(
+        find_needed_replicates(0.999 * smallest, True)
     )
     assert (
         math.isinf(find_needed_replicates(0.0, True))

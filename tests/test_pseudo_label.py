@@ -1,4 +1,4 @@
-"""Pseudo-labels: the ramp, what an unlabelled batch may move, and that without weight it is supervised learning."""
+"""Pseudo-labels: the ramp, what an unlabelled batch may change, and that with weight 0 it is supervised learning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +34,7 @@ def trained(method: Method, epochs: int) -> list[bytes]:
         phase.model.train()
         for step in range(steps):
             phase.train_step(step)
-    return [each.contiguous().numpy().tobytes() for name, each in method.modules.state_dict().items() if "num_batches" not in name]
+    return [tensor.contiguous().numpy().tobytes() for name, tensor in method.modules.state_dict().items() if "num_batches" not in name]
 
 
 def test_the_weight_is_lees_ramp() -> None:
@@ -47,7 +47,7 @@ def test_the_weight_is_lees_ramp() -> None:
 
 
 def test_without_weight_it_is_supervised_learning_to_the_bit(made: Make) -> None:
-    """So are the running statistics: an unlabelled batch does not move them."""
+    """The running statistics are equal, too: an unlabelled batch does not change them."""
     assert trained(made(weight=0.0), 2) == trained(made("labelled"), 2)
     assert trained(made(ramp=(0.5, 1.0)), 2) == trained(made("labelled"), 2)
     assert trained(made(ramp=(0.0, 0.0)), 2) != trained(made("labelled"), 2)

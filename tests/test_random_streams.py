@@ -1,4 +1,4 @@
-"""Named streams: reproducible, independent of each other."""
+"""Named random streams are reproducible and independent of each other."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ def test_same_name_same_numbers(seed: int, name: list[str]) -> None:
 
 
 def test_known_values_never_change() -> None:
-    """A stored result can be computed again only while these hold."""
+    """Stored results are reproducible only while these values hold."""
     expected = np.random.default_rng(np.random.SeedSequence([7, 3421780262])).integers(
         0, 1000, 5
-    )  # the CRC-32 of "123456789", its check value
+    )  # 3421780262 is the CRC-32 of "123456789", the standard check value
     assert np.array_equal(make_generator(7, "123456789").integers(0, 1000, 5), expected)
 
 

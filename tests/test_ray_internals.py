@@ -1,4 +1,4 @@
-"""Ray's private parts: this Ray has those that are used, and a grid does without all of them, to the same numbers."""
+"""Tests of Ray's private API: this Ray has the parts that are used, and a grid without any of them gives the same numbers."""
 
 import signal
 from pathlib import Path
@@ -32,7 +32,7 @@ PUBLIC_RAY = OWN_RAY | {ray_internals.PUBLIC_ONLY: "1"}
 
 
 def test_ray_train_still_has_what_is_overridden() -> None:
-    """With another Ray the trainer might override nothing, without an error."""
+    """With another version of Ray the trainer might override nothing and raise no error."""
     assert run(["-c", OVERRIDDEN]) == (0, "True True\nTrue False\nTrue True\n")
 
 
@@ -44,13 +44,13 @@ def test_this_ray_lacks_nothing() -> None:
 @pytest.mark.ray
 def test_a_grid_without_private_parts_has_the_same_numbers(tmp_path: Path) -> None:
     def train(name: str, environment: dict[str, str]) -> tuple[list[object], str]:
-        code, said = run(["-m", "platform.grid", *GRID, "--runs", str(tmp_path / name)], environment)
-        assert code == 0, said
+        code, output = run(["-m", "platform.grid", *GRID, "--runs", str(tmp_path / name)], environment)
+        assert code == 0, output
         folder = RunFolder(str(tmp_path / name / "adults_as_augmentation-pocket"))
         rows = [folder.get_history(cell.key) for cell in folder.get_cells()]
         results = [folder.get_result(cell.key) or {} for cell in folder.get_cells()]
         numbers: list[object] = [result["metrics"] for result in results]
-        return numbers + [[{name: row[name] for name in row if name not in CLOCK} for row in history] for history in rows], said
+        return numbers + [[{name: row[name] for name in row if name not in CLOCK} for row in history] for history in rows], output
 
     with_them, said = train("with", OWN_RAY)
     assert "this Ray lacks" not in said
@@ -62,12 +62,12 @@ def test_a_grid_without_private_parts_has_the_same_numbers(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.ray
 def test_ctrl_c_ends_a_grid_without_private_parts(tmp_path: Path) -> None:
-    """Its workers' runs cannot be cancelled: they are abandoned, with the usual last line."""
+    """The runs of its workers cannot be cancelled. They are abandoned, and the last line is the usual one."""
     words = ["-m", "platform.grid", *GRID, "--set", "epochs=2000", "--runs", str(tmp_path)]
     folder = RunFolder(str(tmp_path / "adults_as_augmentation-pocket"))
-    # a test in the background ignores Ctrl-C
+    # a process that is started in the background ignores SIGINT
     process = start(words, PUBLIC_RAY, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     process.wait_for(lambda: any(folder.get_history(cell.key) for cell in folder.get_cells()))
     process.send(signal.SIGINT)
-    code, said = process.end()
-    assert code == 130 and said.strip().splitlines()[-1].startswith("stopped; run the same command again to resume")
+    code, output = process.end()
+    assert code == 130 and output.strip().splitlines()[-1].startswith("stopped; run the same command again to resume")

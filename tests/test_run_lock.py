@@ -1,4 +1,4 @@
-"""A run folder has one driver: the second one is told of the first, and the lock of a dead one is taken over."""
+"""A run folder has one driver. A second driver gets an error that names the first. The lock of a dead driver is taken over."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 from platform.launch import driver_record, run_lock
 from platform.launch.run_lock import lock_run
 from trainables.registry import BadRequest
-from trainables.storage.folder_owner import DRIVER
+from trainables.storage.lock_holder import DRIVER
 from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +38,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a process that wants to hold a folder, with what it does then and its supervisor."""
+    """Return a function that starts a process which locks a folder. `does`: what it does then; `supervisor`: its supervisor's PID."""
     started = []
 
     def start(folder: RunFolder, does: str = "sleep", supervisor: int = 0) -> subprocess.Popen[str]:
@@ -86,7 +86,7 @@ def test_it_is_free_again_after_an_end_and_after_an_error(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("does", ["verify", "sleep"])
 def test_a_deleted_lock_file_frees_nothing(tmp_path: Path, start: Start, does: str) -> None:
-    """A driver that works writes its record again, and is named; one that hangs still holds the folder."""
+    """A working driver writes its record again and is named in the error. A driver that hangs still holds the folder."""
     folder = RunFolder(str(tmp_path / "run"))
     first = start(folder, does)
     assert said(first) == "held\n"
@@ -106,7 +106,7 @@ def test_two_of_one_process_exclude_each_other(tmp_path: Path) -> None:
         pass
 
 
-# a driver that is about to end
+# The driver is about to end.
 def test_a_second_driver_waits_for_one_whose_supervisor_is_dead(tmp_path: Path, start: Start) -> None:
     folder = RunFolder(str(tmp_path / "run"))
     supervisor = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -118,7 +118,7 @@ def test_a_second_driver_waits_for_one_whose_supervisor_is_dead(tmp_path: Path, 
         refused = start(folder)
         assert refused.wait() == 1 and "another command is running here" in refused.communicate()[1]
     finally:
-        supervisor.kill()  # and is not waited for yet: a dead process that its parent did not ask for is dead, too
+        supervisor.kill()  # it is not waited for yet: a zombie counts as dead
     second = start(folder)
     assert second.stderr and second.stderr.readline() == f"waiting for process {first.pid}, which is ending\n"
     supervisor.wait()
@@ -138,10 +138,10 @@ def test_it_does_not_wait_without_end(tmp_path: Path, start: Start, monkeypatch:
         pass
 
 
-# a store without locks
+# A store without locks.
 @pytest.fixture
 def store() -> Iterator[RunFolder]:
-    """In this process's memory."""
+    """Return a run folder in the memory of this process."""
     yield RunFolder("memory://locks/run")
     if fsspec.filesystem("memory").exists("/locks"):
         fsspec.filesystem("memory").rm("/locks", recursive=True)
@@ -164,7 +164,7 @@ def test_without_locks_the_lock_is_a_record_that_is_renewed(store: RunFolder, mo
     ("changed", "taken"),
     [
         ({}, True),
-        ({"born": "1"}, False),  # the number of a process that ended was given to another
+        ({"born": "1"}, False),  # the PID of an ended process was reused
         ({"pid": 2**22 + 5}, False),
         ({"host": "elsewhere"}, True),
         ({"host": "elsewhere", "beat": time.time() - 600}, False),

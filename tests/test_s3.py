@@ -1,4 +1,4 @@
-"""Run folders in a bucket of a real S3 server: the same invariants as on a disk, and what is wrong with a bucket in one line."""
+"""Run folders in a bucket of a real S3 server: the invariants are those of a disk, and a bucket's fault is reported in one line."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from tests.forking import SharedRay
 from tests.s3 import BUCKET, LISTED, environment, free_port
 from trainables.loop import train_cell
 from trainables.registry import BadRequest
-from trainables.storage.folder_owner import DRIVER
+from trainables.storage.lock_holder import DRIVER
 from trainables.storage.store import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,12 +58,12 @@ def test_a_reader_never_sees_half_a_file_though_writers_are_killed(s3: str) -> N
 
 
 def test_what_others_write_is_seen_at_once(s3: str) -> None:
-    mine, theirs = RunFolder(s3), RunFolder(s3)
-    assert mine.list_done() == set() and mine.get_result("k") is None
-    theirs.put_result("k", {"key": "k"})
-    assert mine.list_done() == {"k"} and mine.get_result("k") == {"key": "k"}
-    theirs.remove("cells", "k", "result.json")
-    assert mine.list_done() == set()
+    reader, writer = RunFolder(s3), RunFolder(s3)
+    assert reader.list_done() == set() and reader.get_result("k") is None
+    writer.put_result("k", {"key": "k"})
+    assert reader.list_done() == {"k"} and reader.get_result("k") == {"key": "k"}
+    writer.remove("cells", "k", "result.json")
+    assert reader.list_done() == set()
 
 
 def test_more_cells_than_one_listing_holds(s3: str) -> None:
@@ -87,11 +87,11 @@ def test_a_training_in_a_bucket_is_the_training_on_a_disk(s3: str, tmp_path: Pat
     folders = [RunFolder(f"{s3}/run"), RunFolder(str(tmp_path / "run"))]
     results = [train_cell(cell, folder) for folder in folders]
     assert results[0]["metrics"] == results[1]["metrics"]
-    kept = [
+    contents = [
         ({name: array.tolist() for name, array in folder.get_predictions(cell.key).items()}, len(folder.get_history(cell.key)))
         for folder in folders
     ]
-    assert kept[0] == kept[1] and folders[0].list_kept() == {cell.key}
+    assert contents[0] == contents[1] and folders[0].list_kept() == {cell.key}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_is_wrong_with_a_bucket_is_one_line(s3: str, uri: str, variables: d
     filled = {name: value.format(port=free_port()) for name, value in variables.items()}
     try:
         with environment(filled):
-            S3FileSystem.clear_instance_cache()  # it would go on with the server that it knows
+            S3FileSystem.clear_instance_cache()  # a cached instance would keep using the server that it knows
             outcome = CliRunner().invoke(make_application(main), ["--seeds", "1", "--runs", uri])
     finally:
         S3FileSystem.clear_instance_cache()

@@ -1,4 +1,4 @@
-"""The search as a person runs it: a real Ray, kill -9 in mid-search, and what is there at the end."""
+"""The search as a user runs it: on a real Ray, killed with SIGKILL during the search, and its files at the end."""
 
 import json
 import math
@@ -26,7 +26,7 @@ from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 
 SETTINGS = {"epochs": 10, "lr": 0.2, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
-"""of so small a training what is searched decides something"""
+"""with these settings the searched hyperparameters affect the score of so small a training"""
 SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
 TRIALS = 4
 SEARCH = ["--trials", str(TRIALS), "--seeds", "2", "--fresh", "2", "--slots", "1"]
@@ -35,19 +35,19 @@ CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surpr
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of a study that trains a cell in half a second: two labelled sets and a pool of patterns."""
-    place, labels = tmp_path_factory.mktemp("data"), np.tile(np.arange(len(CLASSES)), 24)
+    """Return options of a study that trains a cell in half a second, with two labelled sets and an unlabelled pool of patterns."""
+    root, labels = tmp_path_factory.mktemp("data"), np.tile(np.arange(len(CLASSES)), 24)
     for seed, role in enumerate(("wild", "web", "pool")):
         noise = np.random.default_rng(seed).integers(0, 200, (len(labels), 32, 32))
-        bright = np.arange(32)[None] * len(CLASSES) // 32 == labels[:, None]  # a band at the height of the class
+        bright = np.arange(32)[None] * len(CLASSES) // 32 == labels[:, None]  # a band whose vertical position is the class
         for number, (picture, label) in enumerate(zip(np.minimum(noise + 95 * bright[..., None], 255), labels, strict=True)):
-            folder = place / role if role == "pool" else place / role / CLASSES[label]
+            folder = root / role if role == "pool" else root / role / CLASSES[label]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number}.png")
             if role == "pool" and number == 40:
                 break
-    data = (f"wild=folders:{place}/wild", f"web=folders:{place}/web", f"pool=images:{place}/pool")
-    return [*SMALL, *(word for each in data for word in ("--data", each))]
+    data = (f"wild=folders:{root}/wild", f"web=folders:{root}/web", f"pool=images:{root}/pool")
+    return [*SMALL, *(word for source in data for word in ("--data", source))]
 
 
 def start(ray: SharedRay, runs: Path, *options: str) -> Process:
@@ -59,15 +59,15 @@ def run(ray: SharedRay, runs: Path, *options: str) -> tuple[int, str]:
 
 
 def studies(folder: RunFolder) -> dict[str, optuna.Study]:
-    """As optuna-dashboard would open them."""
+    """Return the Optuna studies by condition, opened as optuna-dashboard opens them."""
     storage = JournalStorage(JournalFileBackend(folder.get_path("search.journal")))
-    names = [each.study_name for each in optuna.get_all_study_summaries(storage)]
+    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
     return {name.split("#")[0]: optuna.load_study(study_name=name, storage=storage) for name in names}
 
 
 @pytest.fixture(scope="module")
 def searched(shared_ray: SharedRay, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunFolder, str, set[str]]:
-    """A search of two conditions that was killed with -9 once, then continued to its end."""
+    """Return a search of two conditions that was killed with SIGKILL once and then continued to its end."""
     runs = tmp_path_factory.mktemp("runs")
     folder = RunFolder(str(runs / "annealed_label_transfer-pocket-search"))
     first = start(shared_ray, runs, *small, *SEARCH)
@@ -94,27 +94,27 @@ def test_a_killed_search_goes_on_to_its_end(searched: tuple[Path, RunFolder, str
 
 
 def test_the_scores_are_those_of_the_images_that_select(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
-    """Recomputed from the results: val/accuracy by settings and condition, and no test score among them."""
+    """The scores are recomputed from the results: val/accuracy by settings and condition. No test score is among them."""
     _, folder, _, _ = searched
-    found: dict[Any, list[float]] = {}
+    scores: dict[Any, list[float]] = {}
     for key in folder.list_done():
         cell = json.loads(folder.get("cells", key, "cell.json") or b"")
         tried = cell["axes"]["scenario"], *(cell["method_settings"][name] for name in ("temperature", "cooling", "slope", "noise"))
-        found.setdefault(tried, []).append(folder.get_result(key)["metrics"]["val/accuracy"])  # type: ignore[index]
+        scores.setdefault(tried, []).append(folder.get_result(key)["metrics"]["val/accuracy"])  # type: ignore[index]
     for name, study in studies(folder).items():
         scenario = name.split("scenario=")[1].split("/")[0]
         for trial in study.trials:
-            mine = found[scenario, *(trial.params[each] for each in ("temperature", "cooling", "slope", "noise"))]
-            assert sorted(mine) == sorted(trial.user_attrs["scores"])
+            trial_scores = scores[scenario, *(trial.params[name] for name in ("temperature", "cooling", "slope", "noise"))]
+            assert sorted(trial_scores) == sorted(trial.user_attrs["scores"])
 
 
 def test_best_json_pictures_and_the_lines(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
     _, folder, output, _ = searched
     best = folder.get_json("best.json")
-    assert {each["condition"]["scenario"] for each in best["found"]} == {"wild", "web"}
-    for each in best["found"]:
-        (study,) = (study for name, study in studies(folder).items() if f"scenario={each['condition']['scenario']}" in name)
-        assert each["settings"] == study.best_trial.params and each["mean"] == study.best_value >= each["text"]["mean"]
+    assert {entry["condition"]["scenario"] for entry in best["found"]} == {"wild", "web"}
+    for entry in best["found"]:
+        (study,) = (study for name, study in studies(folder).items() if f"scenario={entry['condition']['scenario']}" in name)
+        assert entry["settings"] == study.best_trial.params and entry["mean"] == study.best_value >= entry["text"]["mean"]
     for condition in ("encoder=pocket,scenario=wild", "encoder=pocket,scenario=web"):
         drawn = {path.name for path in Path(folder.get_path("figures", condition)).iterdir()}
         assert {"history.svg", "parallel.png"} <= drawn
@@ -143,7 +143,7 @@ def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[
     cells = fresh.get_cells()
     assert {cell.seed for cell in cells} == {2, 3} and {cell.axes["method"] for cell in cells} == {"ALT", "ALT(found)"}
     best = folder.get_json("best.json")["found"]
-    better = [each["condition"]["scenario"] for each in best if each["settings"] != each["text"]["settings"]]
+    better = [entry["condition"]["scenario"] for entry in best if entry["settings"] != entry["text"]["settings"]]
     assert {cell.axes["scenario"] for cell in cells} == set(better), "the paper's own settings need no comparison with themselves"
     assert fresh.list_done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
     report = json.loads(Path(fresh.get_path("report", "report.json")).read_text())
@@ -170,12 +170,12 @@ def test_a_grid_uses_what_was_found(
 ) -> None:
     _, folder, _, _ = searched
     trained: list[Cell] = []
-    # what it is given counts here
+    # this test checks the cells that the grid receives
     monkeypatch.setattr("platform.grid.run.run_grid", lambda study, cells, folder, how: trained.extend(cells) or 0)
     use = ["--use", folder.get_path("best.json"), *small, "--only", "method=ALT", "--seeds", "1"]
     outcome = CliRunner().invoke(make_application(grid.main), ["annealed_label_transfer", "--runs", str(tmp_path), *use])
     assert outcome.exit_code == 0 and len(trained) == 2, outcome.output
-    best = {each["condition"]["scenario"]: each["settings"] for each in folder.get_json("best.json")["found"]}
+    best = {entry["condition"]["scenario"]: entry["settings"] for entry in folder.get_json("best.json")["found"]}
     for cell in trained:
         assert best[cell.axes["scenario"]].items() <= cell.method_settings.items()  # type: ignore[index]
 

@@ -1,4 +1,7 @@
-"""Settings and registries: frozen, checked, every default written out; a wrong name or value is one line that names the near one."""
+"""Tests of settings and registries.
+
+Settings are frozen, validated, and written with every default. A wrong name or value gives one line that suggests the closest match.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -29,7 +32,7 @@ OWNERS += [(f"method {name}", kind.Settings) for name, kind in METHODS.import_al
 
 @pytest.mark.parametrize(("of", "kind"), OWNERS)
 def test_every_registered_setting_has_a_default_and_travels(of: str, kind: type[Settings]) -> None:
-    """A cell holds them as JSON and makes them again; so there is none without a default, and none that JSON changes."""
+    """A cell stores its settings as JSON and restores them, so every setting has a default and JSON changes none."""
     default = resolve_settings(kind, {}, of)
     written = default.model_dump(mode="json")
     assert written.keys() == kind.model_fields.keys()
@@ -116,4 +119,4 @@ def test_two_of_one_name_are_an_error(kitchen: Registry[str]) -> None:
 @given(st.text(), st.lists(st.text(min_size=1)))
 def test_an_unknown_name_is_refused_whatever_is_known(name: str, known: list[str]) -> None:
     message = str(make_unknown_error("thing", name, known))
-    assert message.startswith(f"unknown thing {name!r}") and all(each in message for each in known)
+    assert message.startswith(f"unknown thing {name!r}") and all(entry in message for entry in known)

@@ -1,9 +1,10 @@
-"""Two workers that train one cell between them: the numbers of one to rounding, and what happens when one of them goes."""
+"""Two workers that train one cell in shards: their numbers equal those of one worker up to rounding, and the loss of a worker."""
 
 import json
 import tempfile
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from torch import nn
 from tests import tiny
 from tests.faults import processes
 from tests.forking import ForkServer, SharedRay
+from tests.test_methods import cell as make_any_cell
 from trainables.cell import Cell, Data
 from trainables.loop import train_cell
 from trainables.models import encoder, encoders
+from trainables.registry import BadRequest
 from trainables.storage.store import RunFolder
 
 MEMBER = """
@@ -47,7 +50,7 @@ ARMS = ("SL(c)", "UC(c+a)", "SC(c<-a)")
 
 
 def plain() -> None:
-    """The network `plain`, which has no batch normalisation."""
+    """Register the network `plain`, which has no batch normalisation."""
 
     class Plain(nn.Sequential):
         features = 16
@@ -69,25 +72,25 @@ Together = Callable[..., list[tuple[int, str]]]
 @pytest.fixture(scope="module")
 def together(fork_server: ForkServer) -> Together:
     def train_together(cell: Cell, folder: RunFolder, size: int, leave: int = -1) -> list[tuple[int, str]]:
-        """Train it in so many processes, of which the last leaves at that step; exit code and last words of each."""
+        """Train the cell in `size` processes, of which the last exits at step `leave`. Return exit code and output of each process."""
         running, name = [], uuid.uuid4().hex
         for index in range(size):
-            when = str(leave) if index == size - 1 else "-1"
-            given = [str(index), str(size), name, folder.root, when, json.dumps(cell.to_json())]
-            running.append(fork_server.start(["-c", MEMBER, *given]))
-        return [each.end() for each in running]
+            exit_step = str(leave) if index == size - 1 else "-1"
+            arguments = [str(index), str(size), name, folder.root, exit_step, json.dumps(cell.to_json())]
+            running.append(fork_server.start(["-c", MEMBER, *arguments]))
+        return [process.end() for process in running]
 
     return train_together
 
 
 def finish(together: Together, cell: Cell, folder: RunFolder) -> None:
-    """Two train it to its end."""
-    found = together(cell, folder, 2)
-    assert [code for code, _ in found] == [0, 0], found
+    """Train the cell to its end in two processes."""
+    results = together(cell, folder, 2)
+    assert [code for code, _ in results] == [0, 0], results
 
 
 def parameters(folder: RunFolder, cell: Cell) -> torch.Tensor:
-    return torch.cat([each.flatten().double() for each in folder.get_checkpoint(cell.key)["modules"].values()])
+    return torch.cat([tensor.flatten().double() for tensor in folder.get_checkpoint(cell.key)["modules"].values()])
 
 
 def losses(folder: RunFolder, cell: Cell) -> list[float]:
@@ -103,13 +106,39 @@ def test_two_workers_train_as_one_does(together: Together, roles: dict[str, Data
     finish(together, shared, two)
     np.testing.assert_allclose(losses(two, shared), losses(one, alone), rtol=2e-5)
     torch.testing.assert_close(parameters(two, shared), parameters(one, alone), rtol=1e-3, atol=2e-5)
-    for each, cell in ((one, alone), (two, shared)):
-        assert each.has_whole_result(cell.key)
+    for folder, cell in ((one, alone), (two, shared)):
+        assert folder.has_whole_result(cell.key)
     assert two.get_result(shared.key)["metrics"]["test/accuracy"] == pytest.approx(one.get_result(alone.key)["metrics"]["test/accuracy"])
 
 
+OTHERS = {
+    "adversarial_autoencoder": {"encoder": "pk", "encoder_settings": {"width": 1 / 16}, "weights": None},
+    "annealed_label_transfer": {"slope": 0.0},
+    "ciao": {"encoder": "pk", "encoder_settings": {"width": 1 / 16}, "head": {"dropout": 0.0}},
+    "from_scratch": {},
+    "frozen": {},
+    "labelled": {},
+    "pseudo_label": {"ramp": (0.0, 0.0)},
+    "pseudo_label_alrao": {"ramp": (0.0, 0.0)},
+}
+"""Methods of the other studies, with settings by which every part of a step acts and none draws a random number."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_two_workers_train_every_method_as_one_does(together: Together, roles: dict[str, Data], name: str, tmp_path: Path) -> None:
+    one, two = (RunFolder(str(tmp_path / worker)) for worker in ("one", "two"))
+    settings: dict[str, Any] = {"encoder": "plain", "batch": 12, "lr": 0.002} | OTHERS[name]
+    alone, shared = (make_any_cell(roles, name, "", devices=devices, **settings) for devices in (1, 2))
+    accepted = name != "adversarial_autoencoder"  # these images can be told apart by their pixels, so its encoder is refused at the end
+    with nullcontext() if accepted else pytest.raises(BadRequest, match="the encoder is not accepted"):
+        train_cell(alone, one, checkpoint_s=0.0)
+    assert [code for code, _ in together(shared, two, 2)] == ([0, 0] if accepted else [1, 1])
+    np.testing.assert_allclose(losses(two, shared), losses(one, alone), rtol=2e-5)
+    torch.testing.assert_close(parameters(two, shared), parameters(one, alone), rtol=1e-3, atol=5e-5)
+
+
 def test_with_batch_normalisation_all_hold_to_the_first_ones_statistics(together: Together, roles: dict[str, Data], tmp_path: Path) -> None:
-    """Not the numbers of one worker, but a training like it; and a second time to the same bits."""
+    """The numbers are not those of one worker, but the training completes, and a repetition gives the same bits."""
     cell = tiny.cell(roles, "SC(c<-a)", devices=2, batch=12)
     folders = [RunFolder(str(tmp_path / name)) for name in ("a", "b")]
     for folder in folders:
@@ -124,8 +153,8 @@ def test_when_one_goes_the_other_says_so_and_they_go_on_to_the_same_bits(
     cell = tiny.cell(roles, "SC(c<-a)", devices=2, batch=12)
     whole, broken = (RunFolder(str(tmp_path / name)) for name in ("whole", "broken"))
     finish(together, cell, whole)
-    (code, said), (gone, _) = together(cell, broken, 2, leave=4)
-    assert gone == 9 and code == 3 and "PeerLost another worker of its 2 has gone" in said
+    (code, output), (exit_code, _) = together(cell, broken, 2, leave=4)
+    assert exit_code == 9 and code == 3 and "PeerLost another worker of its 2 has gone" in output
     assert not broken.has_whole_result(cell.key)
     finish(together, cell, broken)
     assert torch.equal(parameters(broken, cell), parameters(whole, cell)) and losses(broken, cell) == losses(whole, cell)
@@ -141,37 +170,37 @@ try:
 except sharding.PeerLost as error:
     print(error)
 """
-    said = fork_server.run(["-c", code])[1]
-    assert "the 2 workers of a training could not connect" in said and "met nobody" not in said
+    output = fork_server.run(["-c", code])[1]
+    assert "the 2 workers of a training could not connect" in output and "met nobody" not in output
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(together: Together, roles: dict[str, Data], tmp_path: Path) -> None:
     cell = tiny.cell(roles, "SL(c)", devices=3, batch=8)
-    for code, said in together(cell, RunFolder(str(tmp_path)), 3):
-        assert code == 1 and "BadRequest: devices=3: 8 items a step cannot be shared evenly" in said
+    for code, output in together(cell, RunFolder(str(tmp_path)), 3):
+        assert code == 1 and "BadRequest: devices=3: 8 items a step cannot be shared evenly" in output
 
 
 def test_a_grid_whose_cell_has_two_workers_outlives_one_of_them(shared_ray: SharedRay, together: Together, tmp_path: Path) -> None:
-    """By the command, on a real Ray: the numbers are those of two plain processes."""
+    """The grid runs by its command on a real Ray. Its numbers are those of two processes without Ray."""
     runs, before = tmp_path / "runs", set(Path(tempfile.gettempdir()).glob("ferray-shard-*"))
     settings = {"devices": 2, "per_class": 8, "probe_epochs": 5, "precision": "fp32", "epochs": 3}
     options = ["--only", "method=SC(c<-a)", "--only", "split=.5", "--only", "ratio=1", "--seeds", "1", "--slots", "2", "--runs", str(runs)]
     options += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     grid = shared_ray.start("platform.grid", *options)
     folder = RunFolder(str(runs / "adults_as_augmentation-pocket"))
-    grid.wait_for(lambda: list(runs.glob("*/cells/*/last-words.txt")))  # there while a cell trains
+    grid.wait_for(lambda: list(runs.glob("*/cells/*/last-words.txt")))  # exists while a cell trains
     assert processes.kill(shared_ray.pids("worker")[0])
-    code, said = grid.end()
-    assert code == 0 and "1/1 trainings done, 0 failed" in said, said
+    code, output = grid.end()
+    assert code == 0 and "1/1 trainings done, 0 failed" in output, output
     assert set(Path(tempfile.gettempdir()).glob("ferray-shard-*")) <= before, "where they met is left"
-    plainly = RunFolder(str(tmp_path / "plainly"))
+    reference = RunFolder(str(tmp_path / "plainly"))
     for cell in folder.get_cells():
-        finish(together, cell, plainly)
-        assert losses(folder, cell) == losses(plainly, cell)
-        assert torch.equal(parameters(folder, cell), parameters(plainly, cell))
+        finish(together, cell, reference)
+        assert losses(folder, cell) == losses(reference, cell)
+        assert torch.equal(parameters(folder, cell), parameters(reference, cell))
 
 
 def test_more_devices_than_a_machine_has_are_refused(shared_ray: SharedRay, tmp_path: Path) -> None:
     options = ["--only", "method=SL(c)", "--seeds", "1", "--set", "devices=4", "--slots", "2", "--runs", str(tmp_path)]
-    code, said = shared_ray.run("platform.grid", *options)
-    assert code == 2 and "devices=4: no machine has so many slots (at most 2)" in said.strip().splitlines()[-1]
+    code, output = shared_ray.run("platform.grid", *options)
+    assert code == 2 and "devices=4: no machine has so many slots (at most 2)" in output.strip().splitlines()[-1]

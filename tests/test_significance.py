@@ -1,4 +1,4 @@
-"""What all of significance.py promises, and the traps that packages of its kind fell into."""
+"""Tests of properties that all of significance.py has, and of errors that other statistics packages have made."""
 
 import math
 import random
@@ -64,7 +64,7 @@ def test_what_is_no_sample_is_refused(use: Use, sample: Any) -> None:
 
 @pytest.mark.parametrize("paired", [lambda x, y: mean_difference(x, y, paired=True), lambda x, y: hodges_lehmann(x, y, paired=True)])
 def test_unequal_samples_are_no_pairs(paired: Callable[[Any, Any], Any]) -> None:
-    for x, y in (([1.0, 2.0, 3.0], [1.0]), ([1.0], [1.0, 2.0]), ([1.0, 2.0, 3.0], [1.0, 2.0])):  # numpy repeats a single number
+    for x, y in (([1.0, 2.0, 3.0], [1.0]), ([1.0], [1.0, 2.0]), ([1.0, 2.0, 3.0], [1.0, 2.0])):  # numpy broadcasts a single number
         with pytest.raises(ValueError, match="pairs"):
             paired(x, y)
     with pytest.raises(ValueError):
@@ -81,7 +81,7 @@ def test_the_order_of_replicates_tells_nothing(x: list[int], y: list[int], chanc
     assert hodges_lehmann(u, v) == hodges_lehmann(x, y)
     pairs = list(zip(x, y, strict=False))
     first, second = zip(*pairs, strict=True)
-    one, other = zip(*chance.sample(pairs, len(pairs)), strict=True)  # pairs stay pairs
+    one, other = zip(*chance.sample(pairs, len(pairs)), strict=True)  # pairs are kept
     d, e = np.subtract(first, second), np.subtract(one, other)
     assert signed_rank(e) == signed_rank(d) and sign_flip(e, NONE) == sign_flip(d, NONE)
     assert mean_difference(one, other, paired=True) == pytest.approx(mean_difference(first, second, paired=True))
@@ -90,9 +90,9 @@ def test_the_order_of_replicates_tells_nothing(x: list[int], y: list[int], chanc
 
 @given(SAMPLE, SAMPLE)
 def test_swapped_labels_swap_the_answer(x: list[int], y: list[int]) -> None:
-    """Trap 4: a label that sorts first is not the better one. What is said of x over y is the opposite of y over x."""
-    ours, theirs = mann_whitney(x, y, "greater"), mann_whitney(y, x, "less")
-    assert ours.u + theirs.u == len(x) * len(y) and ours.a12 + theirs.a12 == pytest.approx(1) and ours.p == pytest.approx(theirs.p)
+    """A label that sorts first is not the better one. Results for x over y are the opposite of those for y over x."""
+    xy, yx = mann_whitney(x, y, "greater"), mann_whitney(y, x, "less")
+    assert xy.u + yx.u == len(x) * len(y) and xy.a12 + yx.a12 == pytest.approx(1) and xy.p == pytest.approx(yx.p)
     assert mann_whitney(y, x, "two-sided").p == pytest.approx(mann_whitney(x, y, "two-sided").p)
     over, under = estimate_a12(x, y), estimate_a12(y, x)
     assert over == pytest.approx((1 - under.a12, 1 - under.high, 1 - under.low))
@@ -104,18 +104,18 @@ def test_swapped_labels_swap_the_answer(x: list[int], y: list[int]) -> None:
     assert sign_flip(-d, NONE).statistic == -sign_flip(d, NONE).statistic
     for test in (signed_rank, lambda d, side: sign_flip(d, NONE, side)):
         assert test(d, "greater").p == pytest.approx(test(-d, "less").p)
-    for one, other in (
+    for result, swapped in (
         (mean_difference(x, y), mean_difference(y, x)),
         (mean_difference(x[:paired], y[:paired], paired=True), mean_difference(y[:paired], x[:paired], paired=True)),
         (corrected_t(d, 0.25), corrected_t(-d, 0.25)),
     ):
-        mirrored = Difference(-other.mean, -other.high, -other.low, *other[3:])
-        assert one == pytest.approx(mirrored, nan_ok=True) and one.low <= one.mean <= one.high
-        assert compute_equivalence_p(one, 1.5) == pytest.approx(compute_equivalence_p(other, 1.5))
+        mirrored = Difference(-swapped.mean, -swapped.high, -swapped.low, *swapped[3:])
+        assert result == pytest.approx(mirrored, nan_ok=True) and result.low <= result.mean <= result.high
+        assert compute_equivalence_p(result, 1.5) == pytest.approx(compute_equivalence_p(swapped, 1.5))
 
 
 def test_the_better_arm_has_the_small_p() -> None:
-    """Trap 4, with directions written out: high scores are "greater", whatever the arms are called."""
+    """High scores are "greater", whatever the arms are called. The directions are written out."""
     high, low = [0.9, 0.8, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4]
     d = np.subtract(high, low)
     assert mann_whitney(high, low, "greater").p == pytest.approx(1 / 70) and mann_whitney(high, low, "less").p == 1
@@ -163,14 +163,14 @@ def test_one_number_has_no_interval() -> None:
 
 
 def test_no_chance_but_the_given_one() -> None:
-    """Trap 12: rliable draws from numpy's global state, and three runs of one seed gave three intervals."""
+    """rliable draws from numpy's global state, so that three runs with one seed gave three intervals."""
     x, y = np.arange(40) % 7, np.arange(40) % 5
     np.random.seed(1)
     random.seed(1)
     before, old = np.random.get_state(legacy=False), random.getstate()
     answers = []
     for noise in (3, 4):
-        np.random.seed(noise)  # what others did to it changes nothing
+        np.random.seed(noise)  # changes to the global state have no effect
         rng = np.random.default_rng(7)
         answers.append((sign_flip(x - y, rng, draws=500), bootstrap_conditions([(x, y, False), (x, y, True)], rng, draws=200)))
     assert answers[0] == answers[1]

@@ -1,4 +1,4 @@
-"""Averages over conditions: what is averaged, what is drawn again, and what that tells."""
+"""Averages over conditions: what is averaged, what is resampled, and what the result tells."""
 
 import math
 
@@ -25,27 +25,27 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def test_rliable() -> None:
-    """rliable's own test: runs by tasks, P(improvement) 1/3; each task counts the same."""
+    """rliable's own test: runs by tasks, P(improvement) is 1/3. Each task has the same weight."""
     x, y = np.array([[1, 2], [2, 2], [1, 1], [2, 1]]).T, np.array([[1, 1], [2, 2], [3, 3]]).T
-    ours = bootstrap_conditions([(*task, False) for task in zip(x, y, strict=True)], rng())
-    assert ours.a12 == pytest.approx(1 / 3) and ours.difference == pytest.approx(1.5 - 2)
-    assert ours.a12_low < ours.a12 < ours.a12_high and ours.low < ours.difference < ours.high
+    result = bootstrap_conditions([(*task, False) for task in zip(x, y, strict=True)], rng())
+    assert result.a12 == pytest.approx(1 / 3) and result.difference == pytest.approx(1.5 - 2)
+    assert result.a12_low < result.a12 < result.a12_high and result.low < result.difference < result.high
 
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(SAMPLE, SAMPLE, st.booleans()), min_size=1, max_size=4))
 def test_points_are_plain_means_over_conditions(conditions: list[tuple[list[int], list[int], bool]]) -> None:
     pairs = [(x[: len(y)], y[: len(x)], True) if paired else (x, y, False) for x, y, paired in conditions]
-    ours, again = (bootstrap_conditions(pairs, rng(), draws=50) for _ in range(2))
-    assert ours == again
-    assert ours.difference == pytest.approx(np.mean([mean_difference(x, y).mean for x, y, _ in pairs]))
-    assert ours.a12 == pytest.approx(np.mean([mann_whitney(x, y).a12 for x, y, _ in pairs]))
-    assert ours.low <= ours.high and 0 <= ours.a12_low <= ours.a12_high <= 1
+    result, again = (bootstrap_conditions(pairs, rng(), draws=50) for _ in range(2))
+    assert result == again
+    assert result.difference == pytest.approx(np.mean([mean_difference(x, y).mean for x, y, _ in pairs]))
+    assert result.a12 == pytest.approx(np.mean([mann_whitney(x, y).a12 for x, y, _ in pairs]))
+    assert result.low <= result.high and 0 <= result.a12_low <= result.a12_high <= 1
     mirrored = bootstrap_conditions([(y, x, paired) for x, y, paired in pairs], rng(), draws=50)
-    assert (mirrored.difference, mirrored.a12) == pytest.approx((-ours.difference, 1 - ours.a12))
-    if all(paired for *_, paired in pairs):  # the same draws for both arms: they mirror to the digit
-        assert (mirrored.low, mirrored.high) == pytest.approx((-ours.high, -ours.low))
-        assert (mirrored.a12_low, mirrored.a12_high) == pytest.approx((1 - ours.a12_high, 1 - ours.a12_low))
+    assert (mirrored.difference, mirrored.a12) == pytest.approx((-result.difference, 1 - result.a12))
+    if all(paired for *_, paired in pairs):  # both arms have the same draws, so the intervals mirror exactly
+        assert (mirrored.low, mirrored.high) == pytest.approx((-result.high, -result.low))
+        assert (mirrored.a12_low, mirrored.a12_high) == pytest.approx((1 - result.a12_high, 1 - result.a12_low))
 
 
 @pytest.mark.parametrize("paired", [False, True])
@@ -53,11 +53,11 @@ def test_one_condition_against_scipys_bootstrap(paired: bool) -> None:
     chance = rng(1)
     shared = chance.normal(0, 1, 12)
     x, y = shared + chance.normal(0.5, 1, 12), shared + chance.normal(0, 1, 12)
-    ours = bootstrap_conditions([(x, y, paired)], rng(2), draws=20_000)
+    result = bootstrap_conditions([(x, y, paired)], rng(2), draws=20_000)
     for ends, statistic in (
-        (ours[1:3], lambda a, b, axis=-1: a.mean(axis) - b.mean(axis)),
+        (result[1:3], lambda a, b, axis=-1: a.mean(axis) - b.mean(axis)),
         (
-            ours[4:],
+            result[4:],
             lambda a, b, axis=-1: (
                 (a[..., :, None] > b[..., None, :]).mean((-2, -1)) + (a[..., :, None] == b[..., None, :]).mean((-2, -1)) / 2
             ),
@@ -67,24 +67,24 @@ def test_one_condition_against_scipys_bootstrap(paired: bool) -> None:
         assert ends == pytest.approx(drawn.confidence_interval, abs=0.04)
     narrow = bootstrap_conditions([(x, y, paired)], rng(2), draws=20_000, level=0.5)
     assert (
-        ours.low < narrow.low < ours.difference < narrow.high < ours.high
-        and ours.a12_low < narrow.a12_low < narrow.a12_high < ours.a12_high
+        result.low < narrow.low < result.difference < narrow.high < result.high
+        and result.a12_low < narrow.a12_low < narrow.a12_high < result.a12_high
     )
 
 
 def test_draws_stay_within_their_condition() -> None:
-    """Conditions far apart: drawn over all of them their distance would be taken for noise."""
+    """The conditions are far apart. Draws over all of them would take their distance for noise."""
     chance = rng(4)
     pairs = [(chance.normal(100 * k, 1, 10), chance.normal(99 * k, 1, 12), False) for k in range(5)]
     variances = [np.var(x) / 10 + np.var(y) / 12 for x, y, _ in pairs]
-    ours = bootstrap_conditions(pairs, rng(5))
-    assert ours.high - ours.low == pytest.approx(2 * 1.96 * np.sum(variances) ** 0.5 / 5, rel=0.08)
-    assert ours.high - ours.low < 2 * 1.96 * (max(variances)) ** 0.5  # five tell more than one
+    result = bootstrap_conditions(pairs, rng(5))
+    assert result.high - result.low == pytest.approx(2 * 1.96 * np.sum(variances) ** 0.5 / 5, rel=0.08)
+    assert result.high - result.low < 2 * 1.96 * (max(variances)) ** 0.5  # five conditions tell more than one
 
 
 def test_pairs_are_drawn_together() -> None:
     chance = rng(6)
-    hard = chance.normal(0, 5, (3, 10))  # what both arms share: an easy or a hard draw of the data
+    hard = chance.normal(0, 5, (3, 10))  # both arms share an easy or a hard draw of the data
     x, y = hard + chance.normal(1, 0.5, (3, 10)), hard + chance.normal(0, 0.5, (3, 10))
     together = bootstrap_conditions([(*rows, True) for rows in zip(x, y, strict=True)], rng())
     apart = bootstrap_conditions([(*rows, False) for rows in zip(x, y, strict=True)], rng())
@@ -99,8 +99,8 @@ def test_the_order_of_replicates_changes_no_more_than_the_draws() -> None:
     x, y = chance.normal(1, 1, 10), chance.normal(0, 1, 10)
     order = chance.permutation(10)
     for paired in (False, True):
-        ours, shuffled = bootstrap_conditions([(x, y, paired)], rng(8)), bootstrap_conditions([(x[order], y[order], paired)], rng(8))
-        assert ours == pytest.approx(shuffled, abs=0.1) and (ours.difference, ours.a12) == pytest.approx(
+        result, shuffled = bootstrap_conditions([(x, y, paired)], rng(8)), bootstrap_conditions([(x[order], y[order], paired)], rng(8))
+        assert result == pytest.approx(shuffled, abs=0.1) and (result.difference, result.a12) == pytest.approx(
             (shuffled.difference, shuffled.a12)
         )
 
@@ -115,24 +115,27 @@ def test_other_draws_other_ends_same_points() -> None:
 def test_one_number_leaves_no_interval_and_no_condition_no_answer() -> None:
     several, single = ([1.0, 2.0, 4.0], [1.0, 2.0, 2.0], False), ([3.0], [1.0, 2.0], False)
     for pairs in ([single], [several, single], [single, several], [several, ([3.0], [1.0], True)]):
-        ours = bootstrap_conditions(pairs, rng(), draws=20)
-        assert not math.isnan(ours.difference) and not math.isnan(ours.a12)
-        assert all(map(math.isnan, (ours.low, ours.high, ours.a12_low, ours.a12_high)))
+        result = bootstrap_conditions(pairs, rng(), draws=20)
+        assert not math.isnan(result.difference) and not math.isnan(result.a12)
+        assert all(map(math.isnan, (result.low, result.high, result.a12_low, result.a12_high)))
     with pytest.raises(ValueError, match="condition"):
         bootstrap_conditions([], rng())
 
 
 def test_the_average_holds_its_level_nearly() -> None:
-    """A percentile bootstrap of tens over four conditions: .93 where .95 is written; the notes tell the same of one."""
+    """A percentile bootstrap of samples of ten over four conditions covers .93 at a nominal .95. The same holds for one condition."""
     chance = rng(9)
-    ends = []
+    results = []
     for _ in range(1000):
         x, y = chance.normal(1, 1, (4, 10)), chance.normal(0, 1, (4, 10))
-        ends.append(bootstrap_conditions([(*rows, False) for rows in zip(x, y, strict=True)], chance, draws=300))
+        results.append(bootstrap_conditions([(*rows, False) for rows in zip(x, y, strict=True)], chance, draws=300))
     truth = stats.norm.cdf(1 / 2**0.5)
-    assert 0.9 < np.mean([e.low <= 1 <= e.high for e in ends]) < 0.98
-    assert 0.9 < np.mean([e.a12_low <= truth <= e.a12_high for e in ends]) < 0.98
-    assert np.mean([e.a12_high - e.a12_low for e in ends]) < 0.6 * (estimate_a12(x[0], y[0]).high - estimate_a12(x[0], y[0]).low) + 0.1
+    assert 0.9 < np.mean([result.low <= 1 <= result.high for result in results]) < 0.98
+    assert 0.9 < np.mean([result.a12_low <= truth <= result.a12_high for result in results]) < 0.98
+    assert (
+        np.mean([result.a12_high - result.a12_low for result in results])
+        < 0.6 * (estimate_a12(x[0], y[0]).high - estimate_a12(x[0], y[0]).low) + 0.1
+    )
 
 
 @given(SAMPLE, SAMPLE)
@@ -142,9 +145,9 @@ def test_mean_of_two_is_half_of_welch(x: list[int], y: list[int]) -> None:
     assert average_differences(halves[:1])[:3] == pytest.approx(halves[0][:3])
     if min(np.std(x), np.std(y)) > 1e-6:
         oracle = stats.ttest_ind(x, y, equal_var=False)
-        found = average_differences(halves)
-        assert (2 * found.mean, 2 * found.low, 2 * found.high) == pytest.approx((np.mean(x) - np.mean(y), *oracle.confidence_interval()))
-        assert found.df == pytest.approx(oracle.df)
+        result = average_differences(halves)
+        assert (2 * result.mean, 2 * result.low, 2 * result.high) == pytest.approx((np.mean(x) - np.mean(y), *oracle.confidence_interval()))
+        assert result.df == pytest.approx(oracle.df)
 
 
 def test_mean_of_what_has_no_interval() -> None:
@@ -163,14 +166,14 @@ def test_permutation_within_one_condition_is_the_known_test() -> None:
         measure = np.mean if paired else lambda a, b, axis: np.mean(a, axis) - np.mean(b, axis)
         for alternative in ("greater", "less", "two-sided"):
             exact = stats.permutation_test(data, measure, vectorized=True, n_resamples=np.inf, alternative=alternative, **kind)  # type: ignore[call-overload]
-            found = permute_within_conditions([(x, y, paired)], rng(1), alternative)  # type: ignore[arg-type]
-            assert found.p == pytest.approx(exact.pvalue, abs=0.015) and found.statistic == pytest.approx(x.mean() - y.mean())
+            result = permute_within_conditions([(x, y, paired)], rng(1), alternative)  # type: ignore[arg-type]
+            assert result.p == pytest.approx(exact.pvalue, abs=0.015) and result.statistic == pytest.approx(x.mean() - y.mean())
 
 
 def test_permutation_stays_within_its_condition() -> None:
-    """Conditions far apart, arms hardly: dealing anew over all conditions would see nothing."""
+    """The conditions are far apart, the arms are close. Permutation over all conditions would detect nothing."""
     pairs = [([c + 0.02, c + 0.03, c + 0.025, c + 0.028], [c, c + 0.01, c + 0.005, c + 0.008], False) for c in (0.0, 5.0, 50.0)]
-    found = permute_within_conditions(pairs, rng())
-    assert found.p <= 2 * 5 / 10_001 and found.n == 24 and found.statistic == pytest.approx(0.02)
-    assert found == permute_within_conditions(pairs, rng())
+    result = permute_within_conditions(pairs, rng())
+    assert result.p <= 2 * 5 / 10_001 and result.n == 24 and result.statistic == pytest.approx(0.02)
+    assert result == permute_within_conditions(pairs, rng())
     assert permute_within_conditions([([1, 1], [1, 1], True)], rng()).p == 1

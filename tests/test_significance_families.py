@@ -1,4 +1,4 @@
-"""Many tests at once, and what a study of this size can find at all."""
+"""Adjustments for many tests at once, and the differences that a study of a given size can detect."""
 
 import math
 import random
@@ -24,24 +24,24 @@ SIDES = {"greater": "larger", "two-sided": "two-sided"}
 
 
 def by_closure(p: list[float]) -> list[float]:
-    """Holm is the closed test of Bonferroni's: all families that hold a hypothesis must fall."""
+    """Return Holm's adjusted p as the closed test of Bonferroni's: all families that contain a hypothesis must be rejected."""
     families = [f for k in range(1, len(p) + 1) for f in combinations(range(len(p)), k)]
     return [max(min(1.0, len(f) * min(p[j] for j in f)) for f in families if i in f) for i in range(len(p))]
 
 
 def by_counting(p: list[float]) -> list[float]:
-    """Benjamini and Hochberg's: the best bar not below p, m times it over how many pass it."""
+    """Return Benjamini and Hochberg's adjusted p: the minimum, over thresholds from p on, of m x threshold / number of p up to it."""
     return [min(len(p) * bar / sum(other <= bar for other in p) for bar in p if bar >= own) for own in p]
 
 
 @pytest.mark.parametrize(("adjust", "oracle"), [(adjust_holm, by_closure), (adjust_benjamini_hochberg, by_counting)])
 @given(raw=FAMILY)
 def test_against_their_definitions(adjust: Adjust, oracle: Callable[[list[float]], list[float]], raw: list[float]) -> None:
-    """Trap 6: statsmodels counts a NaN in m and scipy stops at it. No test was made there: it stays NaN, the others do not pay."""
-    ours, tested = adjust(raw), [p for p in raw if p == p]
-    assert np.array_equal(np.isnan(ours), np.isnan(np.array(raw, dtype=float)))
-    assert ours[~np.isnan(ours)] == pytest.approx(oracle(tested))
-    assert adjust(tested) == pytest.approx(ours[~np.isnan(ours)])  # as if it had not been there
+    """statsmodels counts a NaN in m, and scipy stops at it. A NaN is a test that was not made: it stays NaN and does not affect others."""
+    adjusted, tested = adjust(raw), [p for p in raw if p == p]
+    assert np.array_equal(np.isnan(adjusted), np.isnan(np.array(raw, dtype=float)))
+    assert adjusted[~np.isnan(adjusted)] == pytest.approx(oracle(tested))
+    assert adjust(tested) == pytest.approx(adjusted[~np.isnan(adjusted)])  # as without the NaN
 
 
 @pytest.mark.parametrize(("adjust", "name"), [(adjust_holm, "holm"), (adjust_benjamini_hochberg, "fdr_bh")])
@@ -53,13 +53,13 @@ def test_against_statsmodels(adjust: Adjust, name: str) -> None:
 @given(raw=FAMILY, order=st.randoms(use_true_random=False))
 @pytest.mark.parametrize("adjust", [adjust_holm, adjust_benjamini_hochberg])
 def test_what_an_adjustment_may_do(adjust: Adjust, raw: list[float], order: random.Random) -> None:
-    ours = adjust(raw)
-    both = [(p, q) for p, q in zip(raw, ours, strict=True) if p == p]
-    assert all(p <= q <= 1 and q <= min(1, len(both) * p) * (1 + 1e-12) for p, q in both)  # never less than raw, nor more than Bonferroni's
-    assert all(q <= other for (p, q) in both for (larger, other) in both if p <= larger)
+    adjusted = adjust(raw)
+    pairs = [(p, q) for p, q in zip(raw, adjusted, strict=True) if p == p]
+    assert all(p <= q <= 1 and q <= min(1, len(pairs) * p) * (1 + 1e-12) for p, q in pairs)  # never below raw p, nor above Bonferroni's p
+    assert all(q <= other for (p, q) in pairs for (larger, other) in pairs if p <= larger)
     shuffled = list(range(len(raw)))
     order.shuffle(shuffled)
-    assert np.array_equal(adjust([raw[i] for i in shuffled]), ours[shuffled], equal_nan=True)
+    assert np.array_equal(adjust([raw[i] for i in shuffled]), adjusted[shuffled], equal_nan=True)
     assert adjust([0.03]) == pytest.approx([0.03])
 
 
@@ -76,8 +76,8 @@ def test_holm_holds_the_family_and_bonferroni_only_wastes() -> None:
     p = np.random.default_rng(0).uniform(size=(1500, 5))
     p[:, :2] /= 200  # two of the five are true differences
     adjusted = np.array([adjust_holm(row) for row in p])
-    wrong, found = np.mean((adjusted[:, 2:] <= 0.05).any(1)), adjusted[:, :2] <= 0.05
-    assert 0.02 < wrong < 0.05 + 3 * (0.05 * 0.95 / 1500) ** 0.5 and (found >= (5 * p[:, :2] <= 0.05)).all() and found.mean() > 0.9
+    fwer, rejected = np.mean((adjusted[:, 2:] <= 0.05).any(1)), adjusted[:, :2] <= 0.05
+    assert 0.02 < fwer < 0.05 + 3 * (0.05 * 0.95 / 1500) ** 0.5 and (rejected >= (5 * p[:, :2] <= 0.05)).all() and rejected.mean() > 0.9
 
 
 def test_smallest_p() -> None:
@@ -92,7 +92,7 @@ def test_smallest_p() -> None:
 
 
 def test_a_bar_out_of_reach() -> None:
-    """Trap 11: five pairs, two tests: the clearest result there can be is not significant after Holm, and nobody said so."""
+    """With five pairs and two tests, the clearest possible result is not significant after Holm, which is easily overlooked."""
     clearest = find_smallest_p(5, alternative="greater")
     assert clearest <= 0.05 < min(adjust_holm([clearest, clearest])) and adjust_holm([find_smallest_p(5), 1])[0] > 0.05 < find_smallest_p(5)
     assert (
@@ -120,27 +120,27 @@ def test_as_r_prints_it() -> None:
 
 @pytest.mark.parametrize("side", ["greater", "two-sided"])
 def test_power_against_statsmodels(side: Alternative) -> None:
-    two, one = TTestIndPower(), TTestPower()
+    two_sample, one_sample = TTestIndPower(), TTestPower()
     for n1, n2, d, alpha in ((5, 5, 0.4, 0.05), (10, 30, 0.6, 0.05), (30, 8, 0.3, 0.01), (20, 20, 0.0, 0.05)):
-        assert compute_power(d, n1, n2, alpha, side) == pytest.approx(two.power(d, n1, alpha, n2 / n1, alternative=SIDES[side]))
-        assert compute_power(d, n1, None, alpha, side) == pytest.approx(one.power(d, n1, alpha, alternative=SIDES[side]))
+        assert compute_power(d, n1, n2, alpha, side) == pytest.approx(two_sample.power(d, n1, alpha, n2 / n1, alternative=SIDES[side]))
+        assert compute_power(d, n1, None, alpha, side) == pytest.approx(one_sample.power(d, n1, alpha, alternative=SIDES[side]))
     for n1, n2, wanted in ((10, 10, 0.8), (12, 6, 0.9)):
-        asked = {"alpha": 0.05, "power": wanted, "alternative": SIDES[side]}
+        arguments = {"alpha": 0.05, "power": wanted, "alternative": SIDES[side]}
         assert find_detectable_effect(n1, n2, 0.05, side, wanted) == pytest.approx(
-            two.solve_power(nobs1=n1, ratio=n2 / n1, **asked), abs=1e-4
+            two_sample.solve_power(nobs1=n1, ratio=n2 / n1, **arguments), abs=1e-4
         )
-        assert find_detectable_effect(n1, None, 0.05, side, wanted) == pytest.approx(one.solve_power(nobs=n1, **asked), abs=1e-4)
-    asked = {"effect_size": 0.7, "alpha": 0.05, "power": 0.8, "alternative": SIDES[side]}
-    assert find_needed_replicates(0.7, False, 0.05, side) == pytest.approx(two.solve_power(**asked), rel=1e-4)
-    assert find_needed_replicates(0.7, True, 0.05, side) == pytest.approx(one.solve_power(**asked), rel=1e-4)
+        assert find_detectable_effect(n1, None, 0.05, side, wanted) == pytest.approx(one_sample.solve_power(nobs=n1, **arguments), abs=1e-4)
+    arguments = {"effect_size": 0.7, "alpha": 0.05, "power": 0.8, "alternative": SIDES[side]}
+    assert find_needed_replicates(0.7, False, 0.05, side) == pytest.approx(two_sample.solve_power(**arguments), rel=1e-4)
+    assert find_needed_replicates(0.7, True, 0.05, side) == pytest.approx(one_sample.solve_power(**arguments), rel=1e-4)
 
 
 def test_power_is_how_often_the_test_rejects() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.normal(0.8, 1, (4000, 8)), rng.normal(0, 1, (4000, 12))
     for side in ("greater", "less", "two-sided"):
-        seen = np.mean(stats.ttest_ind(x if side != "less" else -x, y, axis=1, alternative=side).pvalue <= 0.05)
-        assert compute_power(0.8, 8, 12, 0.05, side) == pytest.approx(seen, abs=0.025)  # type: ignore[arg-type]
+        share = np.mean(stats.ttest_ind(x if side != "less" else -x, y, axis=1, alternative=side).pvalue <= 0.05)
+        assert compute_power(0.8, 8, 12, 0.05, side) == pytest.approx(share, abs=0.025)  # type: ignore[arg-type]
         assert compute_power(0.0, 8, 12, 0.03, side) == pytest.approx(0.03) and compute_power(0.0, 8, None, 0.03, side) == pytest.approx(
             0.03
         )  # type: ignore[arg-type]
@@ -149,17 +149,17 @@ def test_power_is_how_often_the_test_rejects() -> None:
 @pytest.mark.parametrize("side", ["greater", "two-sided"])
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.0025])
 def test_holms_levels_are_answered_at_every_size(alpha: float, side: Alternative) -> None:
-    """scipy's nct.cdf, asked for the wrong tail, is NaN for most of these."""
-    found = []
+    """scipy's nct.cdf is NaN for most of these if it is asked for the wrong tail."""
+    effects = []
     for n in (3, 5, 10, 30, 100, 1000):
-        found.append((find_detectable_effect(n, n, alpha, side), find_detectable_effect(n, None, alpha, side)))
+        effects.append((find_detectable_effect(n, n, alpha, side), find_detectable_effect(n, None, alpha, side)))
         assert (
-            compute_power(found[-1][0], n, n, alpha, side)
-            == pytest.approx(compute_power(found[-1][1], n, None, alpha, side))
+            compute_power(effects[-1][0], n, n, alpha, side)
+            == pytest.approx(compute_power(effects[-1][1], n, None, alpha, side))
             == pytest.approx(0.8)
         )
         for d in (0.1, 2.0, 5.0, 50.0):
             assert 0 <= compute_power(d, n, n, alpha, side) <= 1 and 2 <= find_needed_replicates(d, True, alpha, side) < math.inf
-    assert (np.diff(found, axis=0) < 0).all()
+    assert (np.diff(effects, axis=0) < 0).all()
     assert math.isnan(find_detectable_effect(2, None, 1e-6, side)) and find_needed_replicates(1e-6, True, alpha, side) == math.inf
     assert find_needed_replicates(1000, False, alpha, side) == 2

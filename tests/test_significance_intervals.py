@@ -1,4 +1,4 @@
-"""Intervals against scipy, statsmodels, simulation and printed results."""
+"""Tests of intervals against scipy, statsmodels, simulation and published results."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ FEW_VALUES = st.lists(st.integers(0, 4), min_size=2, max_size=9)
 
 @given(SAMPLE, SAMPLE, st.sampled_from([0.9, 0.95, 0.99]))
 def test_against_scipy(x: list[float], y: list[float], level: float) -> None:
-    """Trap 5: sd has n - 1 in the denominator; numpy's default has n."""
+    """The sd has n - 1 in the denominator; numpy's default has n."""
     interval = stats.ttest_1samp(x, 0).confidence_interval(level)
     assert t_interval(x, level) == pytest.approx((np.mean(x), *interval, np.std(x, ddof=1), len(x)))
     oracle, pooled = stats.ttest_ind(x, y, equal_var=False), stats.ttest_ind(x, y)
-    ours = mean_difference(x, y, level=level)
-    assert ours[:3] == pytest.approx((np.mean(x) - np.mean(y), *oracle.confidence_interval(level)))
-    assert ours.df == pytest.approx(oracle.df) and ours.mean == pytest.approx(oracle.statistic * ours.error)
-    assert ours.mean == pytest.approx(pooled.statistic * ours.sd * (1 / len(x) + 1 / len(y)) ** 0.5)
+    difference = mean_difference(x, y, level=level)
+    assert difference[:3] == pytest.approx((np.mean(x) - np.mean(y), *oracle.confidence_interval(level)))
+    assert difference.df == pytest.approx(oracle.df) and difference.mean == pytest.approx(oracle.statistic * difference.error)
+    assert difference.mean == pytest.approx(pooled.statistic * difference.sd * (1 / len(x) + 1 / len(y)) ** 0.5)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12))
@@ -32,13 +32,13 @@ def test_paired_against_scipy(pairs: list[tuple[float, float]]) -> None:
     x, y = np.array(pairs).T
     if np.std(x - y) < 1e-6:
         return
-    oracle, ours = stats.ttest_rel(x, y), mean_difference(x, y, paired=True)
-    assert ours == pytest.approx(
+    oracle, difference = stats.ttest_rel(x, y), mean_difference(x, y, paired=True)
+    assert difference == pytest.approx(
         (np.mean(x - y), *oracle.confidence_interval(), np.std(x - y, ddof=1), np.std(x - y, ddof=1) / len(x) ** 0.5, oracle.df)
     )
-    assert corrected_t(x - y, 0) == pytest.approx(ours)
+    assert corrected_t(x - y, 0) == pytest.approx(difference)
     variance = (1 / len(x) + 0.2) * np.var(x - y, ddof=1)
-    assert corrected_t(x - y, 0.2).error ** 2 == pytest.approx(variance) and corrected_t(x - y, 0.2).sd == pytest.approx(ours.sd)
+    assert corrected_t(x - y, 0.2).error ** 2 == pytest.approx(variance) and corrected_t(x - y, 0.2).sd == pytest.approx(difference.sd)
 
 
 def test_as_r_prints_sleep() -> None:
@@ -48,14 +48,14 @@ def test_as_r_prints_sleep() -> None:
     assert paired[:3] == pytest.approx((-1.58, -2.4598858, -0.7001142), abs=5e-8) and paired.df == 9
     assert paired.mean / paired.error == pytest.approx(-4.0621, abs=5e-5)
     assert 2 * stats.t.cdf(paired.mean / paired.error, 9) == pytest.approx(0.002833, abs=5e-7)
-    assert t_interval([0.1, 0.2, 0.3]).sd / 3**0.5 == pytest.approx(0.0577, abs=5e-5)  # trap 5: DomainBed prints .047
+    assert t_interval([0.1, 0.2, 0.3]).sd / 3**0.5 == pytest.approx(0.0577, abs=5e-5)  # with n, DomainBed prints .047
 
 
 def test_small_variances_do_not_divide_by_zero() -> None:
     tiny = mean_difference([0, 1e-100], [0, 1e-100])
     assert tiny.df == pytest.approx(2) and tiny.high / 1e-100 == pytest.approx(mean_difference([0, 1], [0, 1]).high)
     assert mean_difference([0.5, 0.5], [0.25, 0.25])[:3] == (0.25, 0.25, 0.25)
-    one_sided = mean_difference([0.5, 0.5, 0.5], [0.0, 0.5])  # all variance in one arm: its degrees of freedom
+    one_sided = mean_difference([0.5, 0.5, 0.5], [0.0, 0.5])  # all variance is in one arm, which gives the degrees of freedom
     assert one_sided.df == pytest.approx(1) and one_sided.low < one_sided.mean < one_sided.high
 
 
@@ -65,26 +65,26 @@ def test_equivalence_against_statsmodels(x: list[float], y: list[float], rope: f
     n = min(len(x), len(y))
     d = np.subtract(x[:n], y[:n])
     if np.std(d) > 1e-6:
-        ours = compute_equivalence_p(mean_difference(x[:n], y[:n], paired=True), rope)
-        assert ours == pytest.approx(ttost_paired(np.array(x[:n]), np.array(y[:n]), -rope, rope)[0], abs=1e-9)
+        p = compute_equivalence_p(mean_difference(x[:n], y[:n], paired=True), rope)
+        assert p == pytest.approx(ttost_paired(np.array(x[:n]), np.array(y[:n]), -rope, rope)[0], abs=1e-9)
         interval = mean_difference(x[:n], y[:n], paired=True, level=0.9)
-        assert (ours <= 0.05) == (-rope <= interval.low and interval.high <= rope)  # the 90% interval lies within
+        assert (p <= 0.05) == (-rope <= interval.low and interval.high <= rope)  # the 90% interval lies within the margin
 
 
 @given(FEW_VALUES, FEW_VALUES)
 def test_superiority_against_statsmodels_and_counting(x: list[int], y: list[int]) -> None:
-    ours = estimate_a12(x, y)
-    assert ours.a12 == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a in x for b in y])) == mann_whitney(x, y).a12
-    assert 0 <= ours.low <= ours.a12 <= ours.high <= 1
+    effect = estimate_a12(x, y)
+    assert effect.a12 == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a in x for b in y])) == mann_whitney(x, y).a12
+    assert 0 <= effect.low <= effect.a12 <= effect.high <= 1
     wide = estimate_a12(x, y, 0.99)
-    assert wide.low <= ours.low and ours.high <= wide.high
-    assert estimate_a12(np.exp(x), np.exp(y)) == ours
-    if 0 < ours.a12 < 1 and min(np.std(x), np.std(y)) > 0:
-        assert rank_compare_2indep(x, y).prob1 == pytest.approx(ours.a12)
+    assert wide.low <= effect.low and effect.high <= wide.high
+    assert estimate_a12(np.exp(x), np.exp(y)) == effect
+    if 0 < effect.a12 < 1 and min(np.std(x), np.std(y)) > 0:
+        assert rank_compare_2indep(x, y).prob1 == pytest.approx(effect.a12)
 
 
 def test_superiority_as_r_prints_it() -> None:
-    cliff = estimate_a12([10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50])  # effsize::cliff.delta
+    cliff = estimate_a12([10, 10, 20, 20, 20, 30, 30, 30, 40, 50], [10, 20, 30, 40, 40, 50])  # R's effsize::cliff.delta
     assert [2 * end - 1 for end in cliff] == pytest.approx([-0.25, -0.7265846, 0.3890062], abs=5e-8)
 
 
@@ -97,14 +97,17 @@ def test_superiority_of_many_is_brunner_and_munzels() -> None:
 
 @pytest.mark.parametrize(("n", "level", "bound"), [(10, 0.90, 0.741), (10, 0.95, 0.692), (30, 0.90, 0.905)])
 def test_samples_that_do_not_overlap(n: int, level: float, bound: float) -> None:
-    """Trap 7: there BCa and Brunner-Munzel are NaN and the bootstrap a point. The bound is where n pairs agree by chance."""
+    """BCa and Brunner-Munzel intervals are NaN here, and the bootstrap's is a point.
+
+    The bound is the a12 at which n disjoint pairs all agree with probability (1 - level) / 2.
+    """
     above, below = np.arange(n, 2 * n), np.arange(n)
     with np.errstate(all="ignore"):
         assert np.isnan(rank_compare_2indep(above, below).conf_int()).any()
     apart = estimate_a12(above, below, level)
     assert apart == (1, pytest.approx(bound, abs=5e-4), 1) and apart.low**n == pytest.approx((1 - level) / 2)
     assert estimate_a12(below, above, level) == pytest.approx((0, 0, 1 - apart.low))
-    assert estimate_a12(np.arange(n, 3 * n), below, level).low == apart.low  # as many disjoint pairs as the smaller sample has numbers
+    assert estimate_a12(np.arange(n, 3 * n), below, level).low == apart.low  # the smaller sample limits the disjoint pairs
 
 
 def covered(ends: list[tuple[float, float]], truth: float) -> float:
@@ -112,7 +115,7 @@ def covered(ends: list[tuple[float, float]], truth: float) -> float:
 
 
 def test_t_intervals_hold_their_level_at_ten() -> None:
-    """With n in the denominator (trap 5) they hold .940, with 1.96 in place of t .918."""
+    """With n in the denominator their coverage is .940; with 1.96 in place of t it is .918."""
     rng = np.random.default_rng(2)
     x, y = rng.normal(0.3, 1, (4000, 10)), rng.normal(0.3, 2, (4000, 10))
     assert covered([t_interval(row)[1:3] for row in x], 0.3) == pytest.approx(0.95, abs=0.007)
@@ -128,4 +131,4 @@ def test_superiority_holds_its_level_at_ten(shift: float) -> None:
     rows = zip(rng.normal(shift, 1, (2000, 10)), rng.normal(0, 1, (2000, 10)), strict=True)
     ends = [estimate_a12(x, y)[1:] for x, y in rows]
     assert 0.94 < covered(ends, truth) < 0.975
-    assert np.mean([high - low for low, high in ends]) < 0.5  # and is not simply wide
+    assert np.mean([high - low for low, high in ends]) < 0.5  # and the intervals are not merely wide

@@ -26,28 +26,28 @@ def unused() -> np.random.Generator:
 
 
 def p_of_flips(d: list[int], statistic: np.ufunc, side: str) -> float:
-    """p from all 2^n signs, `statistic` taken of the sizes under each."""
+    """Return p from all 2^n sign patterns. `statistic` maps signs to the statistic of the signed sizes."""
     signs = np.array(list(product([-1, 1], repeat=len(d))))
-    found, under = statistic(np.sign(d) + (np.array(d) == 0)), [statistic(s) for s in signs]
-    greater, less = (float(np.mean(tail)) for tail in (np.array(under) >= found, np.array(under) <= found))
+    observed, flipped = statistic(np.sign(d) + (np.array(d) == 0)), [statistic(s) for s in signs]
+    greater, less = (float(np.mean(tail)) for tail in (np.array(flipped) >= observed, np.array(flipped) <= observed))
     return {"greater": greater, "less": less, "two-sided": min(1.0, 2 * min(greater, less))}[side]
 
 
 @settings(max_examples=60)
 @given(DIFFERENCES, SIDES)
 def test_signed_rank_against_every_sign(d: list[int], side: Alternative) -> None:
-    """Pratt's zeros: they take the lowest ranks and count for neither side."""
+    """Zeros are treated as by Pratt: they take the lowest ranks and count for neither side."""
     ranks = stats.rankdata(np.abs(d)) * (np.array(d) != 0)
-    ours = signed_rank(d, side)
-    assert ours[0] == ranks[np.array(d) > 0].sum() and ours[2:] == (len(d), "exact")
-    assert ours.p == pytest.approx(p_of_flips(d, lambda s: ranks[s > 0].sum(), side))
+    result = signed_rank(d, side)
+    assert result[0] == ranks[np.array(d) > 0].sum() and result[2:] == (len(d), "exact")
+    assert result.p == pytest.approx(p_of_flips(d, lambda s: ranks[s > 0].sum(), side))
 
 
 @settings(max_examples=60)
 @given(DIFFERENCES, SIDES)
 def test_sign_flip_against_every_sign(d: list[int], side: Alternative) -> None:
-    ours = sign_flip(d, unused(), side)
-    assert ours == (pytest.approx(np.mean(d)), pytest.approx(p_of_flips(d, lambda s: (s * np.abs(d)).sum(), side)), len(d), "exact")
+    result = sign_flip(d, unused(), side)
+    assert result == (pytest.approx(np.mean(d)), pytest.approx(p_of_flips(d, lambda s: (s * np.abs(d)).sum(), side)), len(d), "exact")
 
 
 @pytest.mark.parametrize("side", ["greater", "less", "two-sided"])
@@ -69,7 +69,7 @@ def test_printed_results() -> None:
     assert hodges_lehmann(x, y, paired=True) == pytest.approx(0.46)
     assert signed_rank(MAIZE)[:2] == (96, pytest.approx(0.041259765625, rel=1e-12))  # Darwin's maize, as in scipy's documentation
     assert signed_rank(MAIZE, "greater").p == pytest.approx(0.0206298828125, rel=1e-12) and signed_rank(np.negative(MAIZE)).statistic == 24
-    d = np.round(np.subtract(*SLEEP), 9)  # R's sleep: a zero and a tie
+    d = np.round(np.subtract(*SLEEP), 9)  # R's sleep data: a zero and a tie
     for side in ("greater", "less", "two-sided"):
         oracle = stats.wilcoxon(d, zero_method="pratt", alternative=side, method=stats.PermutationMethod(n_resamples=np.inf))
         assert signed_rank(np.subtract(*SLEEP), side).p == pytest.approx(oracle.pvalue)
@@ -78,7 +78,7 @@ def test_printed_results() -> None:
 
 
 def test_demsar_c45() -> None:
-    """Demšar 2006, p. 8: R+ = 93 and R- = 12, where the two zeros' ranks 1 and 2 are shared out and .931 - .936 ties .768 - .763."""
+    """Demšar 2006, p. 8: R+ = 93 and R- = 12. The two zeros' ranks 1 and 2 are split, and .931 - .936 ties with .768 - .763."""
     d = np.subtract(C45_M, C45)
     over, under, zeros = signed_rank(d), signed_rank(-d), (1 + 2) / 2
     assert over.statistic + zeros == 93 and under.statistic + zeros == 12
@@ -90,7 +90,7 @@ def test_demsar_c45() -> None:
 
 @given(COUNTS, st.sampled_from([7, 160, 1000]))
 def test_rounding_neither_breaks_nor_makes_ties(counts: list[tuple[int, int]], of: int) -> None:
-    """Accuracies k/n must be told what their counts k are told: .8 - .7 and .7 - .6 differ in the last digits only."""
+    """Accuracies k/n must give the same p as their counts k: .8 - .7 and .7 - .6 differ only in the last digits."""
     x, y = np.array(counts).T
     for test in (signed_rank, lambda d: sign_flip(d, unused())):
         whole, share = test(x - y), test(x / of - y / of)
@@ -118,12 +118,12 @@ def test_no_p_is_below_the_smallest(n: int) -> None:
 def test_beyond_exact_signed_ranks() -> None:
     d = np.random.default_rng(4).integers(-20, 24, 301)
     for side in ("greater", "less", "two-sided"):
-        ours, exact = signed_rank(d, side), signed_rank(d[:300], side)
+        approximate, exact = signed_rank(d, side), signed_rank(d[:300], side)
         oracle = stats.wilcoxon(d, zero_method="pratt", alternative=side, method="asymptotic")
-        assert (ours.method, exact.method) == ("normal", "exact") and ours.p == pytest.approx(oracle.pvalue, rel=1e-9)
+        assert (approximate.method, exact.method) == ("normal", "exact") and approximate.p == pytest.approx(oracle.pvalue, rel=1e-9)
         limit = stats.wilcoxon(d[:300], zero_method="pratt", alternative=side, method="asymptotic")
         assert exact.p == pytest.approx(limit.pvalue, rel=0.05)
-    assert ours.statistic == (stats.rankdata(np.abs(d)) * (d > 0)).sum()
+    assert approximate.statistic == (stats.rankdata(np.abs(d)) * (d > 0)).sum()
 
 
 def test_beyond_exact_flips() -> None:
@@ -135,7 +135,7 @@ def test_beyond_exact_flips() -> None:
         assert drawn.method == "20000 draws" and drawn.p == pytest.approx(normal, abs=0.015)
         assert exact.method == "exact" and exact.p == pytest.approx(sign_flip_drawn(d[:32], side), abs=0.015)
         assert drawn == sign_flip(d, np.random.default_rng(6), side, 20_000)
-    everywhere = sign_flip(np.ones(40), rng, "greater", draws=999)  # no draw reaches it, but the one found counts
+    everywhere = sign_flip(np.ones(40), rng, "greater", draws=999)  # no draw reaches the statistic, but the observed one counts
     assert everywhere == (1, pytest.approx(1 / 1000), 40, "999 draws") and sign_flip(np.ones(40), rng, draws=999).p == pytest.approx(
         2 / 1000
     )
@@ -155,7 +155,7 @@ def test_drawn_p_is_uniform_under_the_null() -> None:
 
 
 def test_corrected_t_as_scikit_learn_prints_it() -> None:
-    """Its example plot_grid_search_stats: two kernels on the moons, ten times ten folds, test to training as 10 to 90."""
+    """Its example plot_grid_search_stats: two kernels on the moons data, ten times ten folds, test to training as 10 to 90."""
     datasets, selection, svm = (pytest.importorskip(f"sklearn.{name}") for name in ("datasets", "model_selection", "svm"))
     x, y = datasets.make_moons(noise=0.352, random_state=1, n_samples=100)
     folds = selection.RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
@@ -166,5 +166,5 @@ def test_corrected_t_as_scikit_learn_prints_it() -> None:
     assert corrected.mean / corrected.error == pytest.approx(0.750, abs=5e-4) and corrected.df == 99
     assert stats.t.sf(corrected.mean / corrected.error, corrected.df) == pytest.approx(0.227, abs=5e-4)
     assert plain.mean / plain.error == pytest.approx(2.611, abs=5e-4)
-    assert plain[:5] == pytest.approx(mean_difference(rbf, linear, paired=True)[:5])  # with no overlap the usual interval
+    assert plain[:5] == pytest.approx(mean_difference(rbf, linear, paired=True)[:5])  # without overlap it is the usual interval
     assert (corrected.high - corrected.low) / (plain.high - plain.low) == pytest.approx((1 + 100 / 9) ** 0.5)

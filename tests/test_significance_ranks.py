@@ -24,7 +24,7 @@ def by_counting(x: list[int], y: list[int]) -> float:
 
 
 def with_u(n: int, u: int) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of n numbers, all different, x above y in u of the n^2 pairs."""
+    """Return samples of n different numbers each, with x above y in u of the n^2 pairs."""
     beaten = u // n + (np.arange(n) < u % n)
     return beaten - 0.5 + np.arange(n) / 1000, np.arange(n)
 
@@ -32,14 +32,14 @@ def with_u(n: int, u: int) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=50)
 @given(FEW_VALUES, FEW_VALUES)
 def test_ties_against_every_relabelling(x: list[int], y: list[int]) -> None:
-    """Trap 2: the usual table takes all ranks to differ, and scipy's "exact" reads it without a warning where they do not."""
+    """The usual table assumes that all ranks differ. scipy's "exact" uses it without a warning even if they do not."""
     pool, n = x + y, len(x)
     us = []
     for chosen in combinations(range(len(pool)), n):
         us.append(by_counting([pool[i] for i in chosen], [pool[i] for i in range(len(pool)) if i not in chosen]))
-    found = by_counting(x, y)
-    greater, less = (np.mean([u >= found for u in us]), np.mean([u <= found for u in us]))
-    assert mann_whitney(x, y).u == found and mann_whitney(x, y).a12 == pytest.approx(found / (n * len(y)))
+    observed = by_counting(x, y)
+    greater, less = (np.mean([u >= observed for u in us]), np.mean([u <= observed for u in us]))
+    assert mann_whitney(x, y).u == observed and mann_whitney(x, y).a12 == pytest.approx(observed / (n * len(y)))
     assert mann_whitney(x, y).method == ("exact" if len(set(pool)) == len(pool) else "exact with ties")
     assert mann_whitney(x, y, "greater").p == pytest.approx(greater)
     assert mann_whitney(x, y, "less").p == pytest.approx(less)
@@ -50,12 +50,12 @@ def test_ties_against_every_relabelling(x: list[int], y: list[int]) -> None:
 def test_no_ties_against_scipy(pool: list[int], cut: int, side: Alternative) -> None:
     cut = min(cut, len(pool) - 1)
     x, y = pool[:cut], pool[cut:]
-    ours, oracle = mann_whitney(x, y, side), stats.mannwhitneyu(x, y, alternative=side, method="exact")
-    assert ours.method == "exact" and ours.u == oracle.statistic
-    assert ours.p == pytest.approx(oracle.pvalue)
+    result, oracle = mann_whitney(x, y, side), stats.mannwhitneyu(x, y, alternative=side, method="exact")
+    assert result.method == "exact" and result.u == oracle.statistic
+    assert result.p == pytest.approx(oracle.pvalue)
 
 
-@pytest.mark.parametrize("side", ["greater", "less"])  # scipy's two-sided p is that of the distance from the middle, ours twice a tail
+@pytest.mark.parametrize("side", ["greater", "less"])  # scipy's two-sided p is that of the distance from the middle, ours is twice a tail
 @pytest.mark.parametrize("sizes", [(4, 7), (6, 5), (2, 8)])
 def test_ties_against_scipy_counting_all(side: Alternative, sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(sum(sizes))
@@ -86,8 +86,8 @@ def test_either_sample_may_be_the_larger(many: list[int], few: list[int], side: 
 
 def test_a_few_against_very_many_are_counted_quickly() -> None:
     many, few = np.arange(1800), [1500.5, 1700.5]
-    ours, oracle = mann_whitney(many, few, "less"), stats.mannwhitneyu(many, few, alternative="less", method="exact")
-    assert ours.method == "exact" and ours[:2] == pytest.approx((oracle.statistic, oracle.pvalue))
+    result, oracle = mann_whitney(many, few, "less"), stats.mannwhitneyu(many, few, alternative="less", method="exact")
+    assert result.method == "exact" and result[:2] == pytest.approx((oracle.statistic, oracle.pvalue))
 
 
 def test_printed_results() -> None:
@@ -95,7 +95,7 @@ def test_printed_results() -> None:
     assert mann_whitney(males, females, "two-sided")[:2] == (17, pytest.approx(1 / 9))
     assert mann_whitney(*HOLLANDER)[:2] == (35, pytest.approx(0.1272061272))  # R ?wilcox.test (Hollander & Wolfe 1973, p. 69)
     assert mann_whitney(*HOLLANDER).a12 == pytest.approx(0.70) and hodges_lehmann(*HOLLANDER) == pytest.approx(0.305)
-    drug = mann_whitney(*SLEEP, "less")  # R's sleep: tied, so exact over the ties and not the table (.0752560 two-sided, trap 2)
+    drug = mann_whitney(*SLEEP, "less")  # R's sleep data: tied, so exact with ties, not by the table (.0752560 two-sided)
     assert drug == (25.5, pytest.approx(0.0329083, abs=1e-7), 10, 10, pytest.approx(0.255), "exact with ties")
     assert mann_whitney(*SLEEP, "two-sided").p == pytest.approx(0.0658165, abs=1e-7)
     assert mann_whitney(*SLEEP[::-1]).a12 == pytest.approx(0.745)
@@ -110,7 +110,7 @@ def test_printed_results() -> None:
 
 
 def test_a_tie_elsewhere_changes_nothing() -> None:
-    """Trap 1: scipy's "auto" looks for ties over all slices at once (issue 26115), so one's tie changed the others' p."""
+    """scipy's "auto" looks for ties over all slices at once (issue 26115), so a tie in one slice changed the p of the others."""
     x, y = np.array([[0, 1, 2, 3, 9], [0, 1, 2, 3, 4]]), np.array([[4, 5, 6, 7, 8, 10, 11], [4, 5, 6, 7, 8, 10, 11]])
     alone = stats.mannwhitneyu(x[0], y[0], method="exact").pvalue
     together = stats.mannwhitneyu(x, y, axis=1).pvalue[0]
@@ -126,7 +126,7 @@ def test_the_bars_of_a_five_percent_test() -> None:
         assert mann_whitney(*with_u(n, u)).p <= 0.05 < mann_whitney(*with_u(n, u - 1)).p
         assert p is None or mann_whitney(*with_u(n, u)).p == pytest.approx(p, abs=5e-5)
     assert mann_whitney(*with_u(10, 73)).a12 == 0.73 and mann_whitney(*with_u(30, 562)).a12 == pytest.approx(0.624, abs=5e-4)
-    for m, u in ((5, 81), (10, 84), (20, 87)):  # Holm's first step asks for 1/m of it
+    for m, u in ((5, 81), (10, 84), (20, 87)):  # Holm's first step requires 1/m of the level
         assert m * mann_whitney(*with_u(10, u)).p <= 0.05 < m * mann_whitney(*with_u(10, u - 1)).p
 
 
@@ -142,13 +142,13 @@ def test_no_p_is_below_the_smallest(n1: int, n2: int) -> None:
 def test_ranks_are_all_that_counts(x: list[int], y: list[int]) -> None:
     assert mann_whitney(np.exp(x), np.exp(y)) == mann_whitney(x, y)
     assert mann_whitney([5 * v - 3 for v in x], [5 * v - 3 for v in y]) == mann_whitney(x, y)
-    assert mann_whitney([*x, math.inf], y) == mann_whitney([*x, 9], y)  # a loss that diverged is the largest, no more
+    assert mann_whitney([*x, math.inf], y) == mann_whitney([*x, 9], y)  # a diverged loss counts as the largest number, no more
 
 
 def test_p_keeps_its_word_under_the_null() -> None:
     rng = np.random.default_rng(2)
     p = np.array([mann_whitney(rng.integers(0, 9, 10), rng.integers(0, 9, 10)).p for _ in range(1500)])
-    for level in (0.01, 0.05, 0.2, 0.5):  # at most the level, and not far below it
+    for level in (0.01, 0.05, 0.2, 0.5):  # the rate is at most the level, and not far below it
         assert 0.5 * level - 0.005 < np.mean(p <= level) < level + 3 * (level * (1 - level) / len(p)) ** 0.5
 
 

@@ -1,4 +1,4 @@
-"""The store: files whole or absent, whatever dies; a result is written last; nothing unpickled runs code."""
+"""The store: files are complete or absent whatever process dies, a result is written last, and loading a file runs no code."""
 
 import os
 import resource
@@ -77,9 +77,9 @@ def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
 def test_home_and_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    home, here = RunFolder("~/runs"), RunFolder("runs")
-    monkeypatch.chdir("/")  # a worker runs somewhere else
-    assert (home.uri, here.uri) == (str(tmp_path / "home" / "runs"), str(tmp_path / "runs"))
+    home, relative = RunFolder("~/runs"), RunFolder("runs")
+    monkeypatch.chdir("/")  # a worker has another working directory
+    assert (home.uri, relative.uri) == (str(tmp_path / "home" / "runs"), str(tmp_path / "runs"))
 
 
 @given(st.binary(max_size=5000), st.binary(max_size=5000))
@@ -93,7 +93,7 @@ def test_the_last_content_put_is_there(tmp_path_factory: pytest.TempPathFactory,
 
 @contextmanager
 def largest_file(size: int) -> Any:
-    """The kernel refuses to write beyond `size` bytes, as it does on a full disk."""
+    """Make the kernel refuse writes beyond `size` bytes of a file, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -182,7 +182,7 @@ def test_what_a_killed_writer_left_is_no_result(tmp_path: Path) -> None:
 
 
 def test_a_sweep_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
-    """A writer is stopped in the middle of a file: alive, however long it takes. Then it goes on, is stopped again, and killed."""
+    """A writer is stopped in the middle of a file and counts as alive. Later it continues, is stopped again and is killed."""
     folder = RunFolder(str(tmp_path))
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
@@ -248,7 +248,7 @@ def test_predictions_run_no_code(folder: RunFolder, tmp_path: Path) -> None:
 
 
 def test_what_was_changed_later_is_not_whole(tmp_path: Path) -> None:
-    """Not a digit of a result, of what lies beside it, or of a checkpoint; a result without a digest is nobody's."""
+    """A changed digit in a result, in a file beside it or in a checkpoint is detected. A result without a digest is not accepted."""
     folder = RunFolder(str(tmp_path))
 
     def write() -> None:

@@ -1,4 +1,4 @@
-"""Studies: pocket is the paper made smaller, a grid's cells are all distinct, and what a person asks for is done or refused in one line."""
+"""Tests of studies: pocket is the paper's grid made smaller, all cells are distinct, and a request is met or refused in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,9 +46,9 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
     known = {study.compared: tuple(study.arms), **study.condition_axes}
     for claim in study.claims:
         assert claim.a != claim.b and (claim.a_from is None) == (claim.b_from is None)
-        for place in claim.places:
-            assert all(value in (FIRST, LAST) or value in known[axis] for axis, value in place.items())
-        assert set(claim.a) == set(claim.b)  # what one side leaves open the other does too
+        for values in claim.places:
+            assert all(value in (FIRST, LAST) or value in known[axis] for axis, value in values.items())
+        assert set(claim.a) == set(claim.b)  # both sides leave the same axes open
     for row in study.published:
         assert {row.best, row.runner_up} <= set(study.arms)
         assert all(value in study.condition_axes[axis] for axis, value in row.condition.items())
@@ -68,13 +68,13 @@ def test_every_cell_is_another_and_one_seed_of_everything_comes_first(make: Make
         number *= len(values)
     assert len({cell.key for cell in cells}) == len({cell.name for cell in cells}) == len(cells)
     assert all(list(cell.axes) == list(study.axes) for cell in cells)
-    places = {cell.key: place for place, cell in enumerate(cells)}
-    assert all(cell.parent is None or places[cell.parent] < places[cell.key] for cell in cells)
+    positions = {cell.key: position for position, cell in enumerate(cells)}
+    assert all(cell.parent is None or positions[cell.parent] < positions[cell.key] for cell in cells)
     shown = [cell for cell in cells if not study.is_prerequisite(cell)]
     assert len(shown) == number
-    each = number // len(study.axes[study.replicated])
+    per_seed = number // len(study.axes[study.replicated])
     seeds = [cell.axes[study.replicated] for cell in shown]
-    assert seeds == [seed for seed in study.axes[study.replicated] for _ in range(each)]
+    assert seeds == [seed for seed in study.axes[study.replicated] for _ in range(per_seed)]
 
 
 def test_the_papers_grid() -> None:
@@ -85,7 +85,7 @@ def test_the_papers_grid() -> None:
 
 
 def test_the_papers_settings() -> None:
-    """Section 4 of the paper, and our readings of what it does not say."""
+    """Section 4 of the paper, and our interpretations where it says nothing."""
     cell = every(ADULTS, "paper")[-1]
     expected = {"batch": 32, "epochs": 250, "lr": 0.05, "momentum": 0.9, "probe_epochs": 50, "probe_lr": 1e-4, "hidden": 512}
     expected |= {"projection": 128, "temperature": 0.07, "weight_decay": 1e-4, "milestones": [0.7, 0.8, 0.9], "pool": "fixed"}

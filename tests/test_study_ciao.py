@@ -1,4 +1,4 @@
-"""The study ciao: its grid, its parents, the published heads and tables as printed."""
+"""The study ciao: its grid, its prerequisites, and the published heads and tables as printed."""
 
 from dataclasses import replace
 
@@ -17,36 +17,36 @@ def roles(study: Study) -> dict[str, Data]:
 
 @pytest.mark.parametrize(("scale", "seeds"), [("paper", 30), ("pocket", 3)])
 def test_the_grid(scale: str, seeds: int) -> None:
-    """Six networks, two encoders, six data sets with JAFFE in two ways; two parents, trained once each, first, and never compared."""
+    """Six networks, two encoders, six data sets with JAFFE in two ways. Two prerequisites are trained once each, first, never compared."""
     study = STUDIES.find("ciao")(scale)
     cells = study.make_cells(roles(study))
-    steps = [cell for cell in cells if study.is_prerequisite(cell)]
-    assert len(cells) - len(steps) == 6 * 2 * 7 * seeds and [cell.method for cell in steps] == ["identity", "adversarial_autoencoder"]
-    assert all(cell.task == "identity" and set(cell.data) == {"persons"} for cell in steps)
-    place = {cell.key: number for number, cell in enumerate(cells)}
-    assert (steps[0].method_settings["momentum"], steps[0].method_settings["batch"]) == (0.9, 64)
-    by_encoder = {"VGG": steps[0].key, "PK": steps[1].key}
+    parents = [cell for cell in cells if study.is_prerequisite(cell)]
+    assert len(cells) - len(parents) == 6 * 2 * 7 * seeds and [cell.method for cell in parents] == ["identity", "adversarial_autoencoder"]
+    assert all(cell.task == "identity" and set(cell.data) == {"persons"} for cell in parents)
+    position = {cell.key: number for number, cell in enumerate(cells)}
+    assert (parents[0].method_settings["momentum"], parents[0].method_settings["batch"]) == (0.9, 64)
+    by_encoder = {"VGG": parents[0].key, "PK": parents[1].key}
     for cell in cells:
         if not study.is_prerequisite(cell):
-            assert cell.parent == by_encoder[str(cell.axes["encoder"])] and place[cell.parent] < place[cell.key]
+            assert cell.parent == by_encoder[str(cell.axes["encoder"])] and position[cell.parent] < position[cell.key]
             assert len(cell.data) == 1 and cell.task == "adaptation"
             assert cell.method_settings["regime"] + "+CIAO" * cell.method_settings["mask"] == cell.axes["network"]
 
 
 def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> None:
     study = STUDIES.find("ciao")("paper")
-    of = {
+    cells = {
         (cell.axes["data"], cell.axes["encoder"]): cell
         for cell in study.with_seeds(1).make_cells(roles(study))
         if not study.is_prerequisite(cell)
     }
-    cell = of["FER+", "PK"].method_settings
+    cell = cells["FER+", "PK"].method_settings
     assert (cell["head"]["units"], cell["head"]["layers"], cell["head"]["pool"], cell["head"]["dropout"]) == (128, 1, True, 0.5)
     assert (cell["lr"], cell["temperature"], cell["batch"], cell["optimizer"]) == (0.006, 0.23255182441856523, 64, "Adam")
-    cell = of["AffectNet", "VGG"].method_settings
+    cell = cells["AffectNet", "VGG"].method_settings
     assert (cell["lr"], cell["momentum"], cell["nesterov"], cell["optimizer"]) == (0.008, 0.4, True, "SGD")
-    assert of["JAFFE", "VGG"].task_settings["by"] == "exemplar" and of["JAFFE by person", "VGG"].task_settings["by"] == "subject"
-    assert of["EmoReact", "PK"].task_settings["frames"] == 8 and of["EmoReact", "VGG"].method_settings["lr"] < 0.01
+    assert cells["JAFFE", "VGG"].task_settings["by"] == "exemplar" and cells["JAFFE by person", "VGG"].task_settings["by"] == "subject"
+    assert cells["EmoReact", "PK"].task_settings["frames"] == 8 and cells["EmoReact", "VGG"].method_settings["lr"] < 0.01
     changed = study.with_setting("lr", 0.1).with_seeds(1)
     assert {cell.method_settings["lr"] for cell in changed.make_cells(roles(study)) if not study.is_prerequisite(cell)} == {0.1}
     assert [cell.method_settings["lr"] for cell in changed.make_cells(roles(study)) if study.is_prerequisite(cell)] == [0.01, 2e-4]
@@ -56,12 +56,12 @@ def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     study = STUDIES.find("ciao")("paper")
     assert set(HEADS) == {(data, encoder) for data in study.axes["data"] for encoder in study.axes["encoder"]}
     assert study.search is not None and study.search.arm in study.axes["network"]
-    place: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
+    point: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
     found = {"head.layers": 3, "head.units": 256, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16}
     assert found.keys() <= study.search.space.keys()
-    one = replace(study.with_seeds(1), found=(TunedSettings(study.search.arm, place, found),))
+    tuned = replace(study.with_seeds(1), found=(TunedSettings(study.search.arm, point, found),))
     (cell,) = [
-        each for each in one.make_cells(roles(study)) if each.axes["network"] == study.search.arm and place.items() <= each.axes.items()
+        cell for cell in tuned.make_cells(roles(study)) if cell.axes["network"] == study.search.arm and point.items() <= cell.axes.items()
     ]
     head = cell.method_settings["head"]
     assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16

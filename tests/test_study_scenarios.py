@@ -1,4 +1,4 @@
-"""Axes whose values stand for several settings: what of a study reaches a cell, what it is asked in vain, and the printed tables."""
+"""Axes whose values stand for several settings: what of a study reaches a cell, requests that it refuses, and the printed tables."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,15 +25,15 @@ PLAYED = {
 
 
 def test_a_cell_holds_the_data_its_scenario_names_and_no_others() -> None:
-    """So that another scenario's data may change, or be missing, without touching it."""
+    """The data of another scenario may therefore change, or be missing, without affecting the cell."""
     changed = DATA | {"children": replace(DATA["children"], fingerprint="another")}
     for cell, other in zip(ALT("pocket").make_cells(DATA), ALT("pocket").make_cells(changed), strict=True):
         scenario = str(cell.axes["scenario"])
         assert set(cell.data) == PLAYED[scenario]
         assert (cell.key == other.key) == ("children" not in PLAYED[scenario])
         for name, value in SCENARIOS[scenario].items():
-            given = cell.task_settings[name]
-            assert given == ({role: list(classes) for role, classes in value.items()} if isinstance(value, dict) else list(value))
+            setting = cell.task_settings[name]
+            assert setting == ({role: list(classes) for role, classes in value.items()} if isinstance(value, dict) else list(value))
 
 
 def test_the_papers_grid_and_settings() -> None:
@@ -71,7 +71,7 @@ def test_the_published_rows_are_the_tables_two_best() -> None:
 
 
 def meaning(**settings: Any) -> dict[str, dict[Any, dict[str, Any]]]:
-    """Every scenario stands for these settings."""
+    """Return meanings by which every scenario stands for these settings."""
     return {"scenario": {scenario: settings for scenario in SCENARIOS}}
 
 

@@ -1,4 +1,4 @@
-"""The process that a user starts outlives whatever ends its child, says how it ended, and leaves no process behind."""
+"""The process that a user starts survives whatever ends its child, reports how the child ended, and leaves no process behind."""
 
 import contextlib
 import os
@@ -35,10 +35,10 @@ RESUMABLE = "; what was finished is kept: run the same command again to resume"
 
 def start(code: str, before: Callable[[], None] | None = None, **options: object) -> subprocess.Popen[str]:
     """Run code in the child of a supervisor."""
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    popen_options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     environment = os.environ | {MARK: f"{os.getpid()}-{time.monotonic_ns()}"}
     process = subprocess.Popen(  # type: ignore[call-overload]
-        [sys.executable, "-c", BEGIN + code], cwd=ROOT, env=environment, text=True, preexec_fn=before, **given
+        [sys.executable, "-c", BEGIN + code], cwd=ROOT, env=environment, text=True, preexec_fn=before, **popen_options
     )
     process.mark = environment[MARK]
     return process
@@ -57,8 +57,8 @@ def child_of(process: subprocess.Popen[str]) -> int:
 
 def read_until(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdout
-    while (said := process.stdout.readline()) != f"{line}\n":
-        assert said, process.communicate()
+    while (output := process.stdout.readline()) != f"{line}\n":
+        assert output, process.communicate()
 
 
 def hear(signals: str) -> str:
@@ -84,21 +84,21 @@ def test_input_output_and_exit_code_are_the_childs() -> None:
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_child_that_ends_without_a_word(end: str, code: int, line: str, begun: bool) -> None:
     process = start(ORPHAN + ("supervisor.report_begun()\n" if begun else "") + f"print(os.getpid(), flush=True)\n{end}\n")
-    found, out, error = finish(process)
-    assert found == code and error == line.format(child=out.strip()) + (RESUMABLE if begun else ""), error
+    exit_code, out, error = finish(process)
+    assert exit_code == code and error == line.format(child=out.strip()) + (RESUMABLE if begun else ""), error
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_the_child_once(number: signal.Signals) -> None:
     process = start(hear(number.name) + WAIT + "time.sleep(1)\nsupervisor.exit_process(130)\n", default_signals)
     read_until(process, "ready")
-    for _ in range(3):  # as `timeout` does, to the process and to its group
+    for _ in range(3):  # `timeout` signals the process and its group
         process.send_signal(number)
     assert finish(process) == (130, f"heard {number.name}\n", "")
 
 
 def default_signals() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background, where it is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background, where SIGINT is ignored
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
@@ -136,7 +136,7 @@ def test_what_nohup_ignores_is_ignored() -> None:
 @pytest.mark.parametrize(("begun", "line"), [(False, "before anything was started"), (True, "to resume from the last checkpoints")])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_child_that_dies_of_the_signal_was_stopped(number: signal.Signals, begun: bool, line: str) -> None:
-    """As in the seconds of its imports, in which it hears no signal."""
+    """The child has no signal handler, as during the seconds of its imports."""
     process = start(ORPHAN + ("supervisor.report_begun()\n" if begun else "") + WAIT, default_signals)
     read_until(process, "ready")
     process.send_signal(number)
@@ -145,7 +145,7 @@ def test_a_child_that_dies_of_the_signal_was_stopped(number: signal.Signals, beg
 
 
 def test_a_killed_supervisor_stops_its_child() -> None:
-    """The child hears SIGTERM; what it does not end itself is for the next test of a real grid."""
+    """The child receives SIGTERM. What the child does not end itself is left to the next test of a real grid."""
     process = start(hear("SIGTERM") + WAIT + "supervisor.end_descendants()\n" + "os._exit(0)\n", start_new_session=True)
     read_until(process, "ready")
     process.kill()
@@ -171,9 +171,9 @@ def test_closed_descriptors_are_not_taken_by_files(tmp_path: Path) -> None:
 
     look = 'all(os.readlink(f"/proc/self/fd/{n}") == os.devnull for n in range(3))'
     code = f'print({look}, file=open(sys.argv[1], "w"))\nsupervisor.exit_process(0)\n'
-    there = tmp_path / "said"
-    process = subprocess.Popen([sys.executable, "-c", BEGIN + code, str(there)], cwd=ROOT, preexec_fn=close)
-    assert process.wait(600) == 0 and there.read_text() == "True\n"
+    file = tmp_path / "said"
+    process = subprocess.Popen([sys.executable, "-c", BEGIN + code, str(file)], cwd=ROOT, preexec_fn=close)
+    assert process.wait(600) == 0 and file.read_text() == "True\n"
 
 
 def test_ctrl_c_on_a_terminal_is_heard_once_and_a_closed_terminal_too(tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_ctrl_c_on_a_terminal_is_heard_once_and_a_closed_terminal_too(tmp_path: 
             code = BEGIN + hear("SIGINT SIGHUP") + WAIT + 'time.sleep(1)\nopen(sys.argv[1], "w").write(str(stopped))\n'
             os.chdir(ROOT)
             os.execv(sys.executable, [sys.executable, "-c", code + "supervisor.exit_process(130)\n", str(tmp_path / name)])
-        said = b""
-        while b"ready\r\n" not in said:
-            said += os.read(terminal, 1000)
+        output = b""
+        while b"ready\r\n" not in output:
+            output += os.read(terminal, 1000)
         if press:
             os.write(terminal, press)
         else:

@@ -1,4 +1,4 @@
-"""The board, read back with TensorBoard's own reader, its server and a browser."""
+"""The board's files, read back with TensorBoard's own reader, its server and a browser."""
 
 import io
 import itertools
@@ -44,7 +44,7 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
 
 @pytest.fixture
 def run(finished: tuple[RunFolder, list[Cell]], tmp_path: Path) -> tuple[RunFolder, list[Cell]]:
-    """Every cell done, and no board yet."""
+    """Return a run with every cell done and no board yet."""
     return RunFolder(str(shutil.copytree(finished[0].root, tmp_path / "run"))), finished[1]
 
 
@@ -53,7 +53,7 @@ def files(folder: RunFolder, name: str) -> list[Path]:
 
 
 def read(folder: RunFolder, name: str) -> dict[str, list[tuple[int, float]]]:
-    """Every scalar of a run as TensorBoard reads it: (step, value) by tag, nothing sampled, nothing purged."""
+    """Return every scalar of a run as TensorBoard reads it: (step, value) by tag, without sampling or purging."""
     reader = EventAccumulator(folder.get_path("tb", name), size_guidance={"scalars": 0}, purge_orphaned_data=False).Reload()
     return {tag: [(event.step, event.value) for event in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
 
@@ -96,7 +96,7 @@ def test_after_a_kill_every_epoch_is_there_once(run: tuple[RunFolder, list[Cell]
     rows, result = folder.get_history(cell.key), folder.get_result(cell.key)
     assert result
     folder.remove("cells", cell.key, "result.json")
-    folder.put_history(cell.key, rows[:4])  # the last checkpoint
+    folder.put_history(cell.key, rows[:4])  # the history at the last checkpoint
     killed = Board(folder, study)
     for row in rows[:7]:
         killed.add_epoch(cell, row)
@@ -135,8 +135,8 @@ def test_live_and_completed_boards_have_the_same_bytes(run: tuple[RunFolder, lis
         board.finish_cell(cell)
     board.complete_runs(cells)
     Board(after, study).complete_runs(cells)
-    assert {path.relative_to(live.root): found[0] for path, found in content(live).items()} == {
-        path.relative_to(after.root): found[0] for path, found in content(after).items()
+    assert {path.relative_to(live.root): state[0] for path, state in content(live).items()} == {
+        path.relative_to(after.root): state[0] for path, state in content(after).items()
     }
 
 
@@ -148,14 +148,14 @@ def test_complete_mends_what_is_wrong_and_leaves_the_rest_alone(run: tuple[RunFo
     assert content(folder) == before
 
     (file,) = files(folder, cells[0].name)
-    file.write_bytes(2 * file.read_bytes())  # every epoch twice
+    file.write_bytes(2 * file.read_bytes())  # now every epoch is there twice
     second = files(folder, cells[1].name)[0].with_name("events.out.tfevents.000007")
     second.write_bytes(files(folder, cells[1].name)[0].read_bytes())
     Board(folder, study).complete_runs(cells)
     for cell in cells[:2]:
         assert len(files(folder, cell.name)) == 1
         assert read(folder, cell.name)["lr"] == expected(folder.get_history(cell.key), "lr")
-    untouched = {path: found for path, found in before.items() if path in content(folder)}
+    untouched = {path: state for path, state in before.items() if path in content(folder)}
     assert len(untouched) == len(before) - 2 and untouched.items() <= content(folder).items()
 
 
@@ -167,7 +167,7 @@ def test_what_has_not_changed_is_not_read_again(run: tuple[RunFolder, list[Cell]
     monkeypatch.setattr(RunFolder, "get_history", lambda self, key: reads.append(key) or read_history(self, key))
     Board(folder, study).complete_runs(cells)
     assert reads == []
-    folder.put_result(cells[0].key, folder.get_result(cells[0].key) or {})  # trained again
+    folder.put_result(cells[0].key, folder.get_result(cells[0].key) or {})  # as if trained again
     Board(folder, study).complete_runs(cells)
     assert set(reads) == {cell.key for cell in cells if cell.axes | {"seed": 0} == cells[0].axes | {"seed": 0}}
     Path(folder.get_path("drawn.json")).write_text("{")
@@ -189,16 +189,16 @@ def test_epochs_that_no_checkpoint_holds_yet_are_kept(run: tuple[RunFolder, list
 
 def test_means_over_the_replicates_that_are_done(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
     folder, cells = run
-    mine = [cell for cell in cells if cell.name.startswith("SC(c<-a)/split=0.5/ratio=5/")]
-    folder.remove("cells", mine[0].key, "result.json")
+    replicates = [cell for cell in cells if cell.name.startswith("SC(c<-a)/split=0.5/ratio=5/")]
+    folder.remove("cells", replicates[0].key, "result.json")
     Board(folder, study).complete_runs(cells)
-    histories = [folder.get_history(cell.key) for cell in mine[1:]]
+    histories = [folder.get_history(cell.key) for cell in replicates[1:]]
     scalars = read(folder, "mean/SC(c<-a)/split=0.5/ratio=5")
     losses = np.array([[row["train/loss"] for row in rows] for rows in histories])
     assert [value for _, value in scalars["train/loss"]] == pytest.approx(losses.mean(0), rel=1e-6)
     assert [value for _, value in scalars["train/loss_sd"]] == pytest.approx(np.abs(losses[0] - losses[1]) / 2**0.5, rel=1e-4)
     assert [step for step, _ in scalars["val/accuracy"]] == [row["step"] for row in histories[0] if "val/accuracy" in row]
-    tests = [(folder.get_result(cell.key) or {})["metrics"]["test/accuracy"] for cell in mine[1:]]
+    tests = [(folder.get_result(cell.key) or {})["metrics"]["test/accuracy"] for cell in replicates[1:]]
     assert scalars["test/accuracy"] == [(9, pytest.approx(sum(tests) / 2))]
     assert scalars["test/accuracy_sd"] == [(9, pytest.approx(abs(tests[0] - tests[1]) / 2**0.5))]
 
@@ -236,10 +236,10 @@ def test_darker_is_more_often(side: int = 40) -> None:
     pixels = np.array(Image.open(io.BytesIO(png)))
     assert pixels.shape == (height, width)
     margin = width - 6 - 3 * side
-    shade = pixels[margin + 3 :: side, margin + 3 :: side][:3, :3].astype(int)  # a corner of each square, clear of its number
+    shade = pixels[margin + 3 :: side, margin + 3 :: side][:3, :3].astype(int)  # a corner of each square, outside its number
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    for one, other in itertools.combinations(np.ndindex(3, 3), 2):
-        assert np.sign(shade[one] - shade[other]) == -np.sign(shares[one] - shares[other])
+    for first, second in itertools.combinations(np.ndindex(3, 3), 2):
+        assert np.sign(shade[first] - shade[second]) == -np.sign(shares[first] - shares[second])
 
 
 def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
@@ -277,8 +277,8 @@ def server(run: tuple[RunFolder, list[Cell]], study: Study, tmp_path: Path) -> I
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     try:
-        found = (re.search(r"http://localhost:\d+/", line) for line in process.stderr)
-        url = next(match[0] for match in found if match)
+        matches = (re.search(r"http://localhost:\d+/", line) for line in process.stderr)
+        url = next(match[0] for match in matches if match)
         while len(json.load(urllib.request.urlopen(f"{url}data/runs"))) < 1 + len(cells) + 4:
             time.sleep(0.2)
         yield url
@@ -293,10 +293,10 @@ def test_tensorboard_shows_runs_tags_and_the_hparams_table(server: str, run: tup
     tags = json.load(urllib.request.urlopen(f"{server}data/plugin/scalars/tags"))
     assert {cell.name for cell in cells} < set(tags)
     assert set(tags[cells[0].name]) > {"train/loss", "val/accuracy", "test/accuracy", "lr"}
-    wanted = ["mean/SC(c&lt;-a)/split=0.5/ratio=5", *(f'title="{group}"' for group in ("lr", "selected", "test", "train", "val"))]
+    parts = ["mean/SC(c&lt;-a)/split=0.5/ratio=5", *(f'title="{group}"' for group in ("lr", "selected", "test", "train", "val"))]
     with browser() as driver:
         driver.get(f"{server}#timeseries")
-        WebDriverWait(driver, 60).until(lambda page: all(words in page.page_source for words in wanted))  # groups: tags by their first part
+        WebDriverWait(driver, 60).until(lambda page: all(words in page.page_source for words in parts))  # tags grouped by first part
     query = quote(json.dumps({"allowedStatuses": ["STATUS_SUCCESS"], "startIndex": 0, "sliceSize": 99}))
     table = json.load(urllib.request.urlopen(f"{server}data/plugin/hparams/session_groups?request={query}"))["sessionGroups"]
     assert {row["name"]: row["hparams"] for row in table} == {cell.name: cell.axes for cell in cells}

@@ -1,4 +1,4 @@
-"""Transfer methods halted anywhere and continued end in the same bits: temperature, switch and momentum come with the checkpoint."""
+"""Transfer methods halted anywhere and continued end in the same bits: the checkpoint holds temperature, switch and momentum."""
 
 import random
 from collections.abc import Callable
@@ -25,14 +25,14 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
-    """What a cell left, but for when."""
+    """Return all that a cell's training left, except for times."""
     checkpoint = folder.get_checkpoint(cell.key)["modules"]
     result = folder.get_result(cell.key)
     assert result is not None
     return {
-        "parameters": {name: each.contiguous().numpy().tobytes() for name, each in checkpoint.items()},
+        "parameters": {name: array.contiguous().numpy().tobytes() for name, array in checkpoint.items()},
         "history": [{name: value for name, value in row.items() if name != "time"} for row in folder.get_history(cell.key)],
-        "predictions": {name: each.tobytes() for name, each in folder.get_predictions(cell.key).items()},
+        "predictions": {name: array.tobytes() for name, array in folder.get_predictions(cell.key).items()},
         "metrics": result["metrics"],
         "flags": result["flags"],
     }
@@ -40,7 +40,7 @@ def made(folder: RunFolder, cell: Cell) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(roles: dict[str, Data], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Cell, dict[str, Any]]]:
-    """A cell of three epochs of three steps, and what it leaves if nothing interrupts it."""
+    """Return a function: a method's cell of three epochs of three steps, and what its training leaves without interruption."""
 
     @cache
     def of(method: str) -> tuple[Cell, dict[str, Any]]:
@@ -70,12 +70,12 @@ def test_halted_anywhere_and_continued_it_ends_in_the_same_bits(whole, tmp_path_
             train_cell(cell, folder, halt=halt)
             break
         except Stopped:
-            torch.rand(chance.randrange(9))  # whatever else the process does meanwhile
+            torch.rand(chance.randrange(9))  # the process uses random numbers for other things in between
     assert made(folder, cell) == expected
 
 
 def test_the_gate_both_opened_and_closed_meanwhile(whole) -> None:
-    """Else the test above would not show that kept and undone steps are both resumed from."""
+    """Otherwise the test above would not show that both kept and undone steps are resumed from."""
     _, expected = whole("annealed_label_transfer")
     share = sum(row["gate/accepted"] for row in expected["history"]) / 3
     assert 0 < share < 1

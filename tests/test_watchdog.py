@@ -1,4 +1,4 @@
-"""Watch: what hangs is ended, what faults says where, what lives is left alone. In processes of their own, for they die."""
+"""Watchdog: a hanging process is ended, one that faults logs where, others are left alone. Each test uses a new process, as it may die."""
 
 import signal
 import subprocess
@@ -25,20 +25,20 @@ def words(tmp_path: Path) -> str:
 
 
 def test_what_hangs_is_ended_even_where_python_cannot_run(tmp_path: Path) -> None:
-    """The C call keeps the interpreter's lock: no Python thread could end it."""
-    done = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(3000)\nwatch.start_cell(path)\nstuck()")
-    assert done.returncode == 1
+    """The C call holds the interpreter lock (GIL): no Python thread could end the process."""
+    result = run(tmp_path, "def stuck():\n    ctypes.PyDLL(None).sleep(3000)\nwatch.start_cell(path)\nstuck()")
+    assert result.returncode == 1
     assert words(tmp_path).startswith("Timeout (") and "in stuck" in words(tmp_path)
 
 
 def test_a_fault_says_where(tmp_path: Path) -> None:
-    done = run(tmp_path, "def wild():\n    ctypes.string_at(0)\nwatch.start_cell(path)\nwild()")
-    assert done.returncode == -signal.SIGSEGV
+    result = run(tmp_path, "def wild():\n    ctypes.string_at(0)\nwatch.start_cell(path)\nwild()")
+    assert result.returncode == -signal.SIGSEGV
     assert words(tmp_path).startswith("Fatal Python error: Segmentation fault") and "in wild" in words(tmp_path)
 
 
 def test_steps_keep_it_alive_and_an_end_leaves_nothing(tmp_path: Path) -> None:
-    done = run(
+    result = run(
         tmp_path,
         """
         watch.start_cell(path)
@@ -53,11 +53,11 @@ def test_steps_keep_it_alive_and_an_end_leaves_nothing(tmp_path: Path) -> None:
         print(os.path.exists(path))
         """,
     )
-    assert done.returncode == 0 and done.stdout == "False\n", done.stderr
+    assert result.returncode == 0 and result.stdout == "False\n", result.stderr
 
 
 def test_who_has_no_memory_dies_with_the_error_as_last_words(tmp_path: Path) -> None:
-    done = run(
+    result = run(
         tmp_path,
         """
         import torch
@@ -71,6 +71,6 @@ def test_who_has_no_memory_dies_with_the_error_as_last_words(tmp_path: Path) -> 
             watch.end_process(error)
         """,
     )
-    assert done.returncode == 1, done.stderr
+    assert result.returncode == 1, result.stderr
     first, *rest = words(tmp_path).splitlines()
     assert first.startswith("RuntimeError: ") and "can't allocate memory" in first and rest[0].startswith("Traceback")

@@ -1,4 +1,4 @@
-"""Weights of others: by name, in order, from every format; and what is refused, in one line, before anything of it runs."""
+"""Weights of other origin: loaded by name, in order, from every format. Others are refused in one line, before any of their code runs."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def safetensors(state: dict[str, torch.Tensor]) -> bytes:
 
 
 def keras(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """As Keras keeps PK's convolutions: kernels height, width, in, out; a dense layer behind them; by names that sort otherwise."""
+    """Return PK's convolutions as in Keras: kernels [height, width, in, out], a dense layer last, names that sort in another order."""
     kernels = [value for value in state.values() if value.ndim == 4]
     biases = [value for value in state.values() if value.ndim == 1]
     arrays: dict[str, np.ndarray] = {}
@@ -47,7 +47,7 @@ def keras(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def saved(path: Path, state: dict[str, torch.Tensor], prefix: str = "") -> Path:
-    """The state in the format of the suffix."""
+    """Write the state in the format of the path's suffix. Return the path."""
     named = {f"{prefix}{name}": value for name, value in state.items()}
     if path.suffix == ".safetensors":
         path.write_bytes(safetensors(named))
@@ -65,28 +65,28 @@ def saved(path: Path, state: dict[str, torch.Tensor], prefix: str = "") -> Path:
 
 @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.safetensors", "a.npz", "a.h5"])
 def test_what_was_saved_is_loaded(tmp_path: Path, name: str) -> None:
-    theirs, ours = encoder(1), encoder(2)
-    Weights.model_validate(str(saved(tmp_path / name, theirs.state_dict()))).load_into(ours)
-    for key, value in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[key], value)
+    source, target = encoder(1), encoder(2)
+    Weights.model_validate(str(saved(tmp_path / name, source.state_dict()))).load_into(target)
+    for key, value in source.state_dict().items():
+        assert torch.equal(target.state_dict()[key], value)
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "module."])
 def test_a_prefix_and_a_wrapper_are_looked_through(tmp_path: Path, prefix: str) -> None:
-    theirs, ours = encoder(1, "pocket"), encoder(2, "pocket")
-    named = {f"{prefix}{name}": value for name, value in theirs.state_dict().items()}
+    source, target = encoder(1, "pocket"), encoder(2, "pocket")
+    named = {f"{prefix}{name}": value for name, value in source.state_dict().items()}
     torch.save({"state_dict": named | {"classifier.weight": torch.zeros(3, 128)}}, tmp_path / "a.pt")
-    Weights.model_validate(str(tmp_path / "a.pt")).load_into(ours)
-    assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
+    Weights.model_validate(str(tmp_path / "a.pt")).load_into(target)
+    assert all(torch.equal(target.state_dict()[name], value) for name, value in source.state_dict().items())
 
 
 def test_vgg_by_other_names_is_filled_in_order(tmp_path: Path) -> None:
-    """As torchvision names it: features.0.weight, features.2.weight, ... features.28.bias, and a classifier behind."""
-    theirs, ours = encoder(1, "vgg_face"), encoder(2, "vgg_face")
-    state = {name.replace("layers.", "features."): value for name, value in theirs.state_dict().items()}
+    """The names are torchvision's: features.0.weight, features.2.weight, ... features.28.bias, and a classifier after them."""
+    source, target = encoder(1, "vgg_face"), encoder(2, "vgg_face")
+    state = {name.replace("layers.", "features."): value for name, value in source.state_dict().items()}
     torch.save(state | {"classifier.0.weight": torch.zeros(8, 8), "classifier.0.bias": torch.zeros(8)}, tmp_path / "a.pth")
-    Weights.model_validate(str(tmp_path / "a.pth")).load_into(ours)
-    assert all(torch.equal(ours.state_dict()[name], value) for name, value in theirs.state_dict().items())
+    Weights.model_validate(str(tmp_path / "a.pth")).load_into(target)
+    assert all(torch.equal(target.state_dict()[name], value) for name, value in source.state_dict().items())
 
 
 def test_the_content_is_in_the_setting(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The worker: one arithmetic for all its cells, chosen by one of the workers; every end is written and told, whatever it is."""
+"""Tests of the worker: all cells have one execution configuration, which one worker chooses, and every end is written and reported."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("quick_autotune")
 
 
 class Office:
-    """What a dispatcher would do for one worker after another."""
+    """A stand-in for the dispatcher, for one worker after another."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = str(runs)
@@ -38,12 +38,12 @@ class Office:
         return True
 
     def train(self, *cells: Cell, **options: Any) -> list[dict[str, Any]]:
-        """The events that ended them."""
+        """Train the cells, and return the events that ended them."""
         worker = self.worker(**options)
         jobs = [{"trial": "t", "cell": cell.to_json(), "slot_pid": 1, "deaths": 0} for cell in cells]
-        heard = len(self.events)
+        start = len(self.events)
         train_together(jobs, worker.start_job, worker.end_job, 2, worker.send_note)
-        return [event for _, event in self.events[heard:] if event["kind"] != "row"]
+        return [event for _, event in self.events[start:] if event["kind"] != "row"]
 
 
 def test_one_chooses_for_all(roles: Roles, tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_one_chooses_for_all(roles: Roles, tmp_path: Path) -> None:
     cells = [tiny.cell(roles, "SL(c)", seed, precision="auto") for seed in range(3)]
     assert [event["kind"] for event in office.train(*cells[:2]) + office.train(cells[2])] == ["done"] * 3
     assert office.answers == 1
-    said = [folder.get_result(cell.key) or {} for cell in cells]
-    assert len({each["provenance"]["execution"] for each in said}) == 1
-    assert all(each["execution"]["milliseconds"] == said[0]["execution"]["milliseconds"] != {} for each in said)
+    results = [folder.get_result(cell.key) or {} for cell in cells]
+    assert len({result["provenance"]["execution"] for result in results}) == 1
+    assert all(result["execution"]["milliseconds"] == results[0]["execution"]["milliseconds"] != {} for result in results)
 
 
 def test_a_cell_that_asks_for_its_precision_makes_nobody_choose(roles: Roles, tmp_path: Path) -> None:

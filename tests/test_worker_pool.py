@@ -1,4 +1,4 @@
-"""Slots over machines, packs over trials; what is said of a machine that is not fit."""
+"""The distribution of slots over machines and of packs over trials, and the message about an unsuitable machine."""
 
 import socket
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform.launch import schedule
+from platform.launch import run_with_tune
 from platform.launch.worker_pool import count_slots, spread_slots
 from tests import tiny
 from trainables.storage.store import RunFolder
@@ -23,7 +23,7 @@ def test_slots_are_dealt_evenly(rooms: dict[str, int], wanted: int) -> None:
     for name, number in slots.items():
         if wanted <= room:
             assert number <= rooms[name]
-        for other, other_room in rooms.items():  # no one has a slot that another would have had to a smaller share of its room
+        for other, other_room in rooms.items():  # no slot would take a smaller share of another machine's room
             if other_room:
                 assert number / rooms[name] <= (slots.get(other, 0) + 1) / other_room + 1e-9
 
@@ -35,21 +35,21 @@ def test_the_one_asked_first_has_the_odd_slot() -> None:
 
 def test_more_slots_than_gpus_hold_are_refused() -> None:
     assert count_slots({"CPU": 8.0, "GPU": 2.0}, 0.5, 4) == 4
-    with pytest.raises(schedule.Fatal, match=r"--slots 5: at .* they need more than the 2 there are"):
+    with pytest.raises(run_with_tune.Fatal, match=r"--slots 5: at .* they need more than the 2 there are"):
         count_slots({"CPU": 8.0, "GPU": 2.0}, 0.5, 5)
 
 
 @given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 4))
 def test_trials_hold_all_packs_in_order_and_keep_slots_busy(number: int, slots: int, spare: int) -> None:
     packs = [[index] for index in range(number)]
-    trials, at_once = schedule.group_trials(packs, slots, spare)  # type: ignore[arg-type]
+    trials, at_once = run_with_tune.group_trials(packs, slots, spare)  # type: ignore[arg-type]
     assert [pack for trial in trials for pack in trial] == packs
-    assert len(trials) <= schedule.TRIALS and at_once <= min(schedule.ACTORS, slots)
+    assert len(trials) <= run_with_tune.TRIALS and at_once <= min(run_with_tune.ACTORS, slots)
     assert sum(map(len, trials[:at_once])) >= min(number, slots)
 
 
 def test_a_small_grid_has_a_pack_a_trial() -> None:
-    trials, at_once = schedule.group_trials([[index] for index in range(8)], 2)  # type: ignore[list-item]
+    trials, at_once = run_with_tune.group_trials([[index] for index in range(8)], 2)  # type: ignore[list-item]
     assert (len(trials), at_once) == (8, 2)
 
 

@@ -1,4 +1,4 @@
-"""A study so small that a cell trains in about a second, on official-layout files of patterns that can be learnt."""
+"""A study so small that a cell trains in about a second, on files in the official layout with patterns that can be learnt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,9 @@ from trainables.settings import resolve_settings
 
 CLASSES = ("anger", "fear", "happiness")
 CODES = {"anger": 0, "fear": 2, "happiness": 3}
-"""as FER2013 numbers them"""
+"""FER2013's codes"""
 CHILDREN, ADULTS = 24, 20
-"""images a class"""
+"""images per class"""
 SETTINGS: dict[str, Any] = {
     "encoder": "pocket",
     "classes": CLASSES,
@@ -41,14 +41,14 @@ SOON_COMPILED: dict[str, Any] = {"encoder": "ronnet", "encoder_settings": {"widt
 
 
 def pictures(labels: np.ndarray, seed: int, size: int = 48) -> np.ndarray:
-    """Uint8 [n, size, size]: a bright band at the height of the class (flips leave it there) in noise."""
+    """Return uint8 [n, size, size]: noise with a bright band at a height that gives the class. Flips do not move the band."""
     noise = np.random.default_rng(seed).integers(0, 160, (len(labels), size, size))
     rows = np.arange(size)[None] * 3 // size == labels[:, None] % 3
     return (noise + 95 * rows[..., None]).astype(np.uint8)
 
 
 def faces(counts: dict[str, int], seed: int = 0, size: int = 32, subjects: int | None = None) -> FaceDataset:
-    """Shuffled images of each class in these numbers, `subjects` persons in turn."""
+    """Return shuffled images of each class in these numbers, of `subjects` persons in turn."""
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), list(counts.values())))
     metadata = pd.DataFrame({"source": [f"image {row}" for row in range(len(labels))]})
     if subjects:
@@ -57,7 +57,7 @@ def faces(counts: dict[str, int], seed: int = 0, size: int = 32, subjects: int |
 
 
 def files(folder: Path, seed: int = 0) -> dict[str, Source]:
-    """FER2013's csv and its ages in `folder`, children and adults of each class in it; what plays each role."""
+    """Write FER2013's csv and its ages, with children and adults of each class, to `folder`. Return the source of each role."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.tile(np.arange(len(CLASSES)), CHILDREN + ADULTS)
     years = [8] * (CHILDREN * len(CLASSES)) + [40] * (ADULTS * len(CLASSES))
@@ -68,7 +68,7 @@ def files(folder: Path, seed: int = 0) -> dict[str, Source]:
 
 
 def study(**settings: Any) -> Study:
-    """The first study with its seven methods: 28 cells."""
+    """Return the first study with its seven methods: 28 cells."""
     pocket = STUDIES.find("adults_as_augmentation")("pocket")
     return replace(
         pocket,
@@ -78,10 +78,10 @@ def study(**settings: Any) -> Study:
 
 
 def data(sources: dict[str, Source], colour: str = "grey") -> dict[str, Data]:
-    """What the sources hold now."""
+    """Return what the sources hold now, by role."""
     size = SETTINGS["size"]
     read = {role: source.read_faces(size, colour) for role, source in sources.items()}
-    return {role: Data(sources[role], each.fingerprint, each.title) for role, each in read.items()}
+    return {role: Data(sources[role], dataset.fingerprint, dataset.title) for role, dataset in read.items()}
 
 
 TRANSFER: dict[str, Any] = {
@@ -92,24 +92,24 @@ TRANSFER: dict[str, Any] = {
     "size": 32,
     "colour": "grey",
 }
-"""the task `transfer` on the same files: of a class's 24 children 9 train, 4 are the gate's, 4 select; the adults are the pool"""
+"""the task `transfer` on the same files: of a class's 24 children 9 train, 4 form the gate and 4 select; the adults are the pool"""
 
 
 def transfer(roles: dict[str, Data], method: str = "labelled", seed: int = 0, **settings: Any) -> Cell:
-    """One cell of a transfer method on the task `transfer`."""
+    """Return one cell of a transfer method on the task `transfer`."""
     kind, task = METHODS.find(method), TASKS.find("transfer").settings
-    wanted = {name: value for name, value in (SETTINGS | settings).items() if name in kind.Settings.model_fields}
+    own_settings = {name: value for name, value in (SETTINGS | settings).items() if name in kind.Settings.model_fields}
     return replace(
         cell(roles, seed=seed),
         task="transfer",
         task_settings=resolve_settings(task, TRANSFER, "task").model_dump(mode="json"),
         method=method,
-        method_settings=resolve_settings(kind.Settings, wanted, method).model_dump(mode="json"),
+        method_settings=resolve_settings(kind.Settings, own_settings, method).model_dump(mode="json"),
         version=kind.version,
     )
 
 
 def cell(roles: dict[str, Data], arm: str = "SL(c)", seed: int = 0, ratio: int = 1, **settings: Any) -> Cell:
-    """One cell of the study, its settings replaced."""
-    wanted = replace(study(**settings), axes={"method": (arm,), "split": (0.5,), "ratio": (ratio,), "seed": (seed,)})
-    return wanted.make_cells(roles)[0]
+    """Return one cell of the study, with these settings replaced."""
+    narrowed = replace(study(**settings), axes={"method": (arm,), "split": (0.5,), "ratio": (ratio,), "seed": (seed,)})
+    return narrowed.make_cells(roles)[0]

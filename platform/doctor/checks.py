@@ -256,7 +256,7 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
 
 def check_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, list[DoctorFinding]]]:
     """Check every machine of a cluster.yaml in the same way. A fault of the file itself is a finding of one line."""
-    from platform.doctor.machines import check_machines
+    from platform.doctor.cluster_machines import check_machines
     from trainables.data.source import parse_roles
     from trainables.registry import BadRequest
 

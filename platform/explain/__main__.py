@@ -27,9 +27,9 @@ def main(
     with exit_on_error(run or "runs"):
         # imported here, so that --help and usage errors do not wait for large imports
         from platform.explain import select_inputs
-        from platform.explain.networks import load_networks
+        from platform.explain.load_networks import load_networks
         from platform.explain.run import explain_pictures, explain_test_images, find_study, format_place, prepare_maps
-        from platform.report.write import find_only_run
+        from platform.report.write_report import find_only_run
         from trainables.registry import make_unknown_error
         from trainables.storage.store import RunFolder
 

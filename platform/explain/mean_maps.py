@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from platform.explain.face_regions import MapEnergy, compute_energy_shares, correlate_maps, make_region_masks
+from platform.explain.load_networks import LoadedNetwork
 from platform.explain.maps import SaliencyMaps
-from platform.explain.networks import LoadedNetwork
-from platform.explain.regions import MapEnergy, compute_energy_shares, correlate_maps, make_region_masks
 from platform.explain.select_inputs import RoleImages, find_metadata, select_adults
 from trainables.random_streams import make_generator
 

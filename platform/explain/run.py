@@ -5,16 +5,16 @@ from typing import Any
 
 import torch
 
-from platform.explain import pictures, regions, select_inputs, sheet_layout
+from platform.explain import face_regions, pictures, select_inputs, sheet_layout
+from platform.explain.load_networks import LoadedNetwork, find_layer, hash_images
 from platform.explain.maps import SaliencyMaps, compute_maps
 from platform.explain.mean_maps import MapFunction, measure_maps
-from platform.explain.networks import LoadedNetwork, find_layer, hash_images
 from platform.explain.select_inputs import ChosenImage, RoleImages
 from platform.explain.sheets import Sheet
 from platform.report.map_kinds import MapKind, get_folder_name
 from platform.report.read_run_folder import read_cells
 from platform.report.report_files import to_json_value
-from platform.report.write import write_report
+from platform.report.write_report import write_report
 from platform.stats.significance import Interval
 from platform.tensorboard import board
 from search_spaces.study import STUDIES, Study
@@ -71,12 +71,12 @@ def explain_test_images(
         sheets[f"sheet-{name}"] = sheet_layout.lay_out_image(face, number, networks, maps, classes, how, study.replicated)
         if how == "saliency" and number < len(classes):
             sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(face, networks, classes)
-    shares, likeness = regions.summarise_energy(energies), regions.summarise_likeness(energies)
+    shares, likeness = face_regions.summarise_energy(energies), face_regions.summarise_likeness(energies)
     parts = ("explain", get_folder_name(how))
     for path in folder.files.find(folder.get_path(*parts)):  # left by an earlier run with other images
         folder.files.rm_file(path)
     if shares:
-        folder.put(regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *parts, "regions.csv")
+        folder.put(face_regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *parts, "regions.csv")
         print(format_shares(shares, likeness))
     else:
         said["notes"].append("the data sets have no boxes of face regions: no shares of map energy")
@@ -134,9 +134,9 @@ def save_sheets(sheets: dict[str, Sheet], folder: RunFolder, *place: str) -> Non
         folder.put(sheet.render_svg(), *place, f"{name}.svg")
 
 
-def format_shares(shares: list[regions.EnergyShare], likeness: dict[str, Interval]) -> str:
+def format_shares(shares: list[face_regions.EnergyShare], likeness: dict[str, Interval]) -> str:
     """Return percentages of map energy by region, with the untrained network's and the area's below them."""
-    lines = [f"{'':32}" + "".join(f"{region:>22}" for region in regions.REGIONS)]
+    lines = [f"{'':32}" + "".join(f"{region:>22}" for region in face_regions.REGIONS)]
     for arm in dict.fromkeys(row.arm for row in shares):
         for answer in dict.fromkeys(row.answer for row in shares if row.arm == arm):
             arm_rows = [row for row in shares if (row.arm, row.answer) == (arm, answer)]

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from platform.cli.study_options import parse_pair
-from platform.explain.networks import LoadedNetwork, hash_images
+from platform.explain.load_networks import LoadedNetwork, hash_images
 from search_spaces.study import Study, match_value
 from trainables.cell import Cell, Data, Value
 from trainables.data.dataset import FaceDataset

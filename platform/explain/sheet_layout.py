@@ -2,9 +2,9 @@
 
 import torch
 
+from platform.explain.load_networks import LoadedNetwork
 from platform.explain.maps import SaliencyMaps, compute_gradients
 from platform.explain.mean_maps import MeanMap
-from platform.explain.networks import LoadedNetwork
 from platform.explain.select_inputs import ChosenImage
 from platform.explain.sheets import (
     GAP,

@@ -36,7 +36,7 @@ def check_buildable(study: Study, cells: list[Cell]) -> None:
 
 
 def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Train the unfinished cells, then write the results; return the exit code. `how` holds the options of `schedule.run_cells`."""
+    """Train the unfinished cells, then write the results; return the exit code. `how` holds the options of `run_with_tune.run_cells`."""
     with lock_run(folder):
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
@@ -61,13 +61,13 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Pro
             board.finish_cell(by_key[event["key"]])
 
     with start_ray(progress.stream) as wait_for_ray:
-        from platform.launch import schedule  # slow imports, which overlap with Ray's start
+        from platform.launch import run_with_tune  # slow imports, which overlap with Ray's start
         from platform.tensorboard.board import Board
 
         with contextlib.closing(Board(folder, study)) as board:
             context = describe_commit() | {"driver_pid": os.getpid()}
             wait_for_ray()
-            schedule.run_cells(todo, folder, listen, tick=progress.refresh_line, context=context, **how)
+            run_with_tune.run_cells(todo, folder, listen, tick=progress.refresh_line, context=context, **how)
 
 
 def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
@@ -78,7 +78,7 @@ def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     drawn_state = board.complete_runs(cells)
     board.close()
     if not is_current(folder, drawn_state):
-        from platform.report.write import write_report  # statistics and figures take seconds to import
+        from platform.report.write_report import write_report  # statistics and figures take seconds to import
 
         write_report(folder, study)
         mark_report_current(folder, drawn_state)

@@ -1,1 +1,1 @@
-"""Running cells: Ray's lifetime, the run lock, the worker pool, the schedule."""
+"""Running cells: Ray's lifetime, the run lock, the worker pool, the run of cells with Ray Tune."""

@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from platform.terminal.supervisor import supervisor_pid
-from trainables.storage.folder_owner import DRIVER
+from trainables.storage.lock_holder import DRIVER
 from trainables.storage.store import RunFolder
 
 Driver = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from platform.launch.driver_record import BEAT_S, Driver, describe_driver, describe_self, is_alive, is_ending, read_driver
 from platform.terminal.progress import make_printable
 from trainables.registry import BadRequest, describe_os_error
-from trainables.storage.folder_owner import DRIVER, FolderLost
+from trainables.storage.lock_holder import DRIVER, FolderLost
 from trainables.storage.store import RunFolder
 
 ENDING_S = 30.0

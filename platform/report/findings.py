@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from platform.report import (
-    class_subsets,
+    class_subset_gain,
     classes,
     comparison_families,
     confusions,
@@ -40,7 +40,7 @@ class Findings:
     classes: list[classes.ClassRecalls]
     elsewhere: list[cross_dataset.CrossDatasetScore]
     confused: list[confusions.ConfusionTest]
-    fewer: list[class_subsets.ClassSubsetGain]
+    fewer: list[class_subset_gain.ClassSubsetGain]
     looks: list[saliency_summary.SaliencySummary]
     damaged: list[str]
     """one line for each file of the run that could not be read; its section is left out"""
@@ -74,7 +74,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         classes=classes.compute_class_recalls(runs),
         elsewhere=cross_dataset.compute_cross_dataset_scores(runs),
         confused=confusions.test_confusions(runs),
-        fewer=class_subsets.compare_class_subsets(runs, run) if run else [],
+        fewer=class_subset_gain.compare_class_subsets(runs, run) if run else [],
         looks=explained,
         damaged=damaged,
         flags=read_run_folder.list_flags(runs),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.report import class_subsets, classes, confusions, cross_dataset, figures, formats, page, report_tables, wording
+from platform.report import class_subset_gain, classes, confusions, cross_dataset, figures, latex_and_markdown, page, report_tables, wording
 from platform.report.comparisons import Comparison
 from platform.report.findings import Findings
 from platform.report.runs_table import Runs, format_condition
@@ -64,11 +64,11 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
     for name, make in (
         ("elsewhere", cross_dataset.tabulate_cross_dataset),
         ("confused", confusions.tabulate_confusions),
-        ("fewer", class_subsets.tabulate_class_subsets),
+        ("fewer", class_subset_gain.tabulate_class_subsets),
     ):
         if rows := getattr(found, name):
             files[f"{name}.csv"] = _encode_csv(make(rows, runs.design.compared))
-    files |= {f"tables/{table.name}.tex": _encode_text(formats.render_latex_table(table)) for table in paper_tables}
+    files |= {f"tables/{table.name}.tex": _encode_text(latex_and_markdown.render_latex_table(table)) for table in paper_tables}
     files |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
     return files | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(files)))}
 
@@ -144,17 +144,17 @@ def tabulate_trainings(runs: Runs) -> pd.DataFrame:
 
 def render_markdown(runs: Runs, found: Findings, taken: list[report_tables.Table], methods: list[str]) -> str:
     """Return a short form of the page, for a README or a pull request."""
-    head = [f"# {formats.escape_markdown(runs.design.title)}", formats.escape_markdown(runs.design.source)]
-    head += [f"- {role}: {formats.escape_markdown(data['title'])}" for role, data in runs.data.items()]
+    head = [f"# {latex_and_markdown.escape_markdown(runs.design.title)}", latex_and_markdown.escape_markdown(runs.design.source)]
+    head += [f"- {role}: {latex_and_markdown.escape_markdown(data['title'])}" for role, data in runs.data.items()]
     sentences = [wording.describe_comparison(row, runs) for row in found.confirmatory] + wording.describe_unread_classes(
         runs, found.classes
     )
-    findings = [f"- {formats.escape_markdown(text)}" for text in sentences]
-    notes = [f"> {formats.escape_markdown(note)}" for note in runs.notes]
+    findings = [f"- {latex_and_markdown.escape_markdown(text)}" for text in sentences]
+    notes = [f"> {latex_and_markdown.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(findings) or "Nothing is compared."]
     for table in taken:
-        parts += [f"## {table.name.capitalize()}", formats.render_markdown_table(table).rstrip()]
-    return "\n\n".join([*parts, "## How it was computed", *map(formats.escape_markdown, methods)]) + "\n"
+        parts += [f"## {table.name.capitalize()}", latex_and_markdown.render_markdown_table(table).rstrip()]
+    return "\n\n".join([*parts, "## How it was computed", *map(latex_and_markdown.escape_markdown, methods)]) + "\n"
 
 
 def to_json_value(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The tables that a paper can take over, as plain text in rows. formats.py writes them as LaTeX and Markdown."""
+"""The tables that a paper can take over, as plain text in rows. latex_and_markdown.py writes them as LaTeX and Markdown."""
 
 from dataclasses import dataclass, field
 

@@ -29,7 +29,7 @@ class SaliencySummary:
     more: int
     """number of sheets that are not on the page"""
     shares: list[dict[str, Any]]
-    """see `platform.explain.regions.EnergyShare`"""
+    """see `platform.explain.face_regions.EnergyShare`"""
     likeness: dict[str, Any]
 
     @property
@@ -54,7 +54,7 @@ class IntervalModel(ExplainModel):
 
 
 class EnergyShareModel(ExplainModel):
-    """See `platform.explain.regions.EnergyShare`."""
+    """See `platform.explain.face_regions.EnergyShare`."""
 
     arm: str
     answer: str

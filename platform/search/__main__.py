@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.cli.options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.shared_options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
 
 
 def main(

@@ -48,7 +48,7 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
 
 
 def call_hyperopt(*given: Any) -> dict[str, Any]:
-    from platform.launch.schedule import suggest_by_hyperopt
+    from platform.launch.run_with_tune import suggest_by_hyperopt
 
     return suggest_by_hyperopt(*given)
 
@@ -84,13 +84,15 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
         draw_table(folder, search_driver)
         try:
             with start_ray(stream) as wait_for_ray:
-                from platform.launch import schedule
+                from platform.launch import run_with_tune
 
                 wait_for_ray()
                 options: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
                 if prerequisites:
-                    schedule.run_cells(prerequisites, folder, progress.handle_event, **options)
-                schedule.run_suggestions(ask, search_driver.complete_trial, left, search.seeds, folder, progress.handle_event, **options)
+                    run_with_tune.run_cells(prerequisites, folder, progress.handle_event, **options)
+                run_with_tune.run_suggestions(
+                    ask, search_driver.complete_trial, left, search.seeds, folder, progress.handle_event, **options
+                )
         finally:
             search_driver.release_all()
 

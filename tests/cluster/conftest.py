@@ -1,4 +1,4 @@
-"""A laptop, a head and a worker machine; a cluster of the last two, brought up by the committed cluster.yaml."""
+"""Three hosts: a laptop, a head and a worker machine. The last two form a cluster, started with the committed cluster.yaml."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ COUNT = (
 
 @dataclass
 class Cluster:
-    """The hosts, and what is typed on the laptop."""
+    """The hosts, and methods that run commands on the laptop."""
 
     laptop: Host
     head: Host
     worker: Host
 
     def typed(self, command: str, timeout: float = 300) -> tuple[int, str]:
-        """A line of the README, in the checkout; its `.venv` is whatever runs these tests."""
+        """Run a line of the README in the checkout, whose `.venv` is the one that runs these tests. Return exit code and output."""
         return self.laptop.run(f"export TMPDIR=/tmp/ray; cd {CHECKOUT} && {command.replace('cluster.yaml', '~/cluster.yaml')}", timeout)
 
     def must(self, command: str, timeout: float = 300) -> str:
@@ -35,17 +35,17 @@ class Cluster:
 
 
 def configuration(head: str, workers: list[str]) -> str:
-    """The committed file with other addresses, and nothing else."""
+    """Return the committed cluster.yaml with only the addresses changed."""
     text = (CHECKOUT / "cluster.yaml").read_text()
     provider = yaml.safe_load(text)["provider"]
-    named = f"[{', '.join(provider['worker_ips'])}]"
-    assert text.count(provider["head_ip"]) == text.count(named) == 1
-    return text.replace(provider["head_ip"], head).replace(named, f"[{', '.join(workers)}]")
+    worker_list = f"[{', '.join(provider['worker_ips'])}]"
+    assert text.count(provider["head_ip"]) == text.count(worker_list) == 1
+    return text.replace(provider["head_ip"], head).replace(worker_list, f"[{', '.join(workers)}]")
 
 
 @pytest.fixture(scope="session")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three machines with nothing on them but Python, make and last week's packages; the laptop knows their key."""
+    """Yield three machines with only Python, make and the packages of an earlier installation. The laptop has their ssh key."""
     if reason := missing():
         pytest.skip(reason)
     with lab(tmp_path_factory.mktemp("lab"), "laptop", "head", "worker") as (laptop, head, worker):
@@ -57,7 +57,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster(hosts: Cluster) -> Iterator[Cluster]:
-    """Up, with both machines in it: ray up returns when the head is up, and sets the worker up meanwhile."""
+    """Yield the cluster once both machines are in it: `ray up` returns when the head is up, and sets up the worker meanwhile."""
     hosts.must("(umask 077; .venv/bin/ray get-auth-token --generate)")
     hosts.must(".venv/bin/ray up -y cluster.yaml")
     count = f"cd ~/ferray && RAY_AUTH_MODE=token .venv/bin/python -c '{COUNT}'"
@@ -67,5 +67,5 @@ def cluster(hosts: Cluster) -> Iterator[Cluster]:
 
 
 def shared(host: Host) -> Path:
-    """What the hosts see as SHARED."""
+    """Return the folder that the hosts see as SHARED."""
     return host.folder.parent / Path(SHARED).name

@@ -1,8 +1,8 @@
-"""A lab on one machine: hosts with network, processes, mounts and a name of their own, each with a real ssh server, on one switch.
+"""A lab on one machine: hosts with their own network, processes, mounts and host name, each with a real ssh server, on one switch.
 
-A host has its own home (`/home/lab`, user `lab`), its own /tmp/ray, /dev/shm and /srv, and sees the rest of this machine. Under
-/srv/shared all see the same folder, as over NFS. Pulling a host's plug cuts its cable and then kills it: its peers hear no farewell.
-Whatever happens, no host outlives the process that made it. Needs root, iproute2 and openssh-server.
+A host has its own home (`/home/lab`, user `lab`), /tmp/ray, /dev/shm and /srv, and sees the rest of this machine. All hosts see the same
+folder under /srv/shared, as over NFS. `pull_plug` removes a host's network link and then kills it, so that its peers get no closing
+message. No host ever outlives the process that started it. Needs root, iproute2 and openssh-server.
 """
 
 import contextlib
@@ -48,19 +48,19 @@ exec "$sshd" -D -e -f /dev/null -h "$folder/host_key" -o PermitRootLogin=yes -o 
 
 
 def missing() -> str:
-    """What this machine lacks to be a lab; empty where nothing does."""
+    """Return what this machine lacks to run a lab; empty if it lacks nothing."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux, for network namespaces"
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    if lacks := [package for program, package in NEEDED.items() if not shutil.which(program, path=path)]:
-        return f"needs {', '.join(lacks)}"
-    tried = subprocess.run(["unshare", "--net", "--pid", "--mount", "--uts", "--fork", "true"], capture_output=True, text=True)
-    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
+    if packages := [package for program, package in NEEDED.items() if not shutil.which(program, path=path)]:
+        return f"needs {', '.join(packages)}"
+    result = subprocess.run(["unshare", "--net", "--pid", "--mount", "--uts", "--fork", "true"], capture_output=True, text=True)
+    return f"no namespaces here: {result.stderr.strip()}" if result.returncode else ""
 
 
 @dataclass
 class Host:
-    """One machine of the lab."""
+    """One host of the lab."""
 
     name: str
     address: str
@@ -71,17 +71,17 @@ class Host:
 
     @property
     def home(self) -> Path:
-        """Its user's home, as seen from outside."""
+        """The home folder of its user, as a path outside the host."""
         return self.folder / "home"
 
     def command(self, script: str) -> list[str]:
-        """What runs a script there, in a login shell of its user."""
+        """Return the command that runs a script on the host, in a login shell of its user."""
         quiet = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=5", "BatchMode=yes")
         options = [f"-o{option}" for option in quiet]
         return ["ssh", "-i", str(self.key), *options, f"lab@{self.address}", f"bash --login -c {shlex.quote(f'. ~/.bashrc; {script}')}"]
 
     def run(self, script: str, timeout: float = PATIENCE_S) -> tuple[int, str]:
-        """Exit code, and what was said on both streams."""
+        """Run a script; return its exit code and the output of both streams."""
         done = subprocess.run(
             self.command(script), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
         )
@@ -93,16 +93,16 @@ class Host:
         return output
 
     def pull_plug(self) -> None:
-        """Silence first, death after it."""
+        """Remove the network link, then kill the host."""
         if self.process and self.process.poll() is None:
             subprocess.run(["ip", "link", "delete", self.cable], check=False, capture_output=True)
-            os.killpg(self.process.pid, signal.SIGKILL)  # unshare, and by --kill-child all that runs in there
+            os.killpg(self.process.pid, signal.SIGKILL)  # kills unshare and, by --kill-child, every process in its namespaces
             self.process.wait()
 
 
 @contextlib.contextmanager
 def lab(folder: Path, *names: str) -> Iterator[list[Host]]:
-    """Hosts of these names, that know one another's key and answer."""
+    """Yield hosts with these names. They accept each other's key and answer over ssh."""
     number = secrets.token_hex(3)
     switch, net = f"fer{number}", f"10.{64 + int(number[:2], 16) % 64}.{int(number[2:4], 16)}"
     (folder / "shared").mkdir()
@@ -134,11 +134,11 @@ def _boot(host: Host, switch: str, gateway: str, shared: Path) -> None:
     python = Path(sys.base_prefix, "bin")
     (host.home / ".bashrc").write_text(f"export PATH={python}:$PATH\n")
     users = Path("/etc/passwd").read_text()
-    (host.folder / "passwd").write_text(f"lab:x:0:0:lab:{HOME}:/bin/bash\n{users}")  # the first of a number is its name
+    (host.folder / "passwd").write_text(f"lab:x:0:0:lab:{HOME}:/bin/bash\n{users}")  # the first entry of a user id gives its name
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host.folder / "host_key"], check=True)
     sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    given = {"folder": host.folder, "shared": shared, "name": host.name, "address": host.address, "gateway": gateway, "sshd": sshd}
-    environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"} | {name: str(value) for name, value in given.items()}
+    variables = {"folder": host.folder, "shared": shared, "name": host.name, "address": host.address, "gateway": gateway, "sshd": sshd}
+    environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"} | {name: str(value) for name, value in variables.items()}
     namespaces = ["--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child=KILL", "--mount-proc"]
     with open(host.folder / "log", "wb") as log:
         host.process = subprocess.Popen(
@@ -149,13 +149,13 @@ def _boot(host: Host, switch: str, gateway: str, shared: Path) -> None:
             stderr=log,
             start_new_session=True,
         )
-    inside = _child(host.process.pid)
-    subprocess.run(["ip", "link", "add", host.cable, "type", "veth", "peer", "name", "eth0", "netns", str(inside)], check=True)
+    pid = _child(host.process.pid)
+    subprocess.run(["ip", "link", "add", host.cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid)], check=True)
     subprocess.run(["ip", "link", "set", host.cable, "master", switch, "up"], check=True)
 
 
 def _child(pid: int) -> int:
-    """The first process within the namespaces that `unshare` makes: its only child."""
+    """Return the first process in the namespaces that `unshare` makes: its only child."""
     return int(wait_for(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text().split())[0])
 
 
@@ -164,16 +164,16 @@ def _await(host: Host) -> None:
 
 
 def furnish(host: Host) -> None:
-    """Give a host the packages of this interpreter, as an earlier `ray up` would have left them there: gigabytes less to install."""
+    """Give a host the packages of this interpreter, as an earlier `ray up` would have left them. This saves installing gigabytes."""
     source, target = Path(sys.prefix), host.home / "ferray" / ".venv"
-    own = {"pyvenv.cfg", "bin"}  # what `make venv` writes into
-    shutil.copytree(source, target, symlinks=True, copy_function=_link, ignore=lambda at, _: own if at == str(source) else ())
+    copied = {"pyvenv.cfg", "bin"}  # `make venv` writes into these
+    shutil.copytree(source, target, symlinks=True, copy_function=_link, ignore=lambda at, _: copied if at == str(source) else ())
     shutil.copytree(source / "bin", target / "bin", symlinks=True)
     shutil.copyfile(source / "pyvenv.cfg", target / "pyvenv.cfg")
 
 
 def _link(source: str, target: str) -> None:
     try:
-        os.link(source, target)  # nothing is ever written into an installed file
+        os.link(source, target)  # a hard link is safe, because nothing writes into an installed file
     except OSError:
         shutil.copy2(source, target)

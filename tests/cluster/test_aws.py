@@ -1,4 +1,4 @@
-"""clusters/aws.yaml: as Ray reads it, and `ray up` against an EC2 of moto's, as far as its API goes: nobody answers by ssh there."""
+"""Check clusters/aws.yaml as Ray reads it, and `ray up` against moto's EC2. Moto provides only the API: no ssh server answers."""
 
 import contextlib
 import copy
@@ -41,7 +41,7 @@ def test_it_starts_ray_as_the_lab_does() -> None:
 
 @pytest.fixture
 def ec2(tmp_path: Path) -> Iterator[Any]:
-    """A new account in which the head of the file was followed."""
+    """Return the EC2 client of a new account that is set up as the comment at the top of the file says."""
     with server(tmp_path) as variables, environment(variables):
         iam = boto3.client("iam", region_name=REGION)
         iam.create_role(RoleName="ferray", AssumeRolePolicyDocument="{}")
@@ -67,13 +67,13 @@ def test_ray_up_launches_what_it_describes(ec2: Any, tmp_path: Path) -> None:
     (pair,) = ec2.describe_key_pairs()["KeyPairs"]
     key = tmp_path / ".ssh" / f"{pair['KeyName']}.pem"
     assert head["KeyName"] == pair["KeyName"] and key.stat().st_mode & 0o777 == 0o600
-    (group,) = ec2.describe_security_groups(GroupIds=[each["GroupId"] for each in head["SecurityGroups"]])["SecurityGroups"]
+    (group,) = ec2.describe_security_groups(GroupIds=[entry["GroupId"] for entry in head["SecurityGroups"]])["SecurityGroups"]
     opened = {rule.get("FromPort") for rule in group["IpPermissions"] if any(r["CidrIp"] == "0.0.0.0/0" for r in rule["IpRanges"])}
     assert opened == {22}, "nothing but ssh is open to the world"
 
 
 def test_a_worker_is_a_spot_machine_with_a_gpu(ec2: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the autoscaler on the head asks for one."""
+    """The worker is requested as the autoscaler on the head requests it."""
     from ray.autoscaler._private.aws.config import bootstrap_aws
     from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 
@@ -82,10 +82,10 @@ def test_a_worker_is_a_spot_machine_with_a_gpu(ec2: Any, tmp_path: Path, monkeyp
     provider = AWSNodeProvider(config["provider"], "ferray")
     tags = {TAG_RAY_NODE_NAME: "ray-ferray-worker", TAG_RAY_NODE_KIND: "worker", TAG_RAY_USER_NODE_TYPE: "gpu"}
     provider.create_node(config["available_node_types"]["gpu"]["node_config"], tags, 1)
-    found = [each for each in instances(ec2) if each["InstanceType"] == "g6.xlarge"]
-    assert [each.get("InstanceLifecycle") for each in found] == ["spot"]
-    assert found[0]["IamInstanceProfile"]["Arn"].endswith("/ferray")
+    workers = [instance for instance in instances(ec2) if instance["InstanceType"] == "g6.xlarge"]
+    assert [instance.get("InstanceLifecycle") for instance in workers] == ["spot"]
+    assert workers[0]["IamInstanceProfile"]["Arn"].endswith("/ferray")
 
 
 def instances(ec2: Any) -> list[dict[str, Any]]:
-    return [instance for each in ec2.describe_instances()["Reservations"] for instance in each["Instances"]]
+    return [instance for reservation in ec2.describe_instances()["Reservations"] for instance in reservation["Instances"]]

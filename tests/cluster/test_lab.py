@@ -1,4 +1,4 @@
-"""From laptop to cluster, as the README has it: every line is typed on a laptop of a lab of two machines. One after the other."""
+"""The README's steps from laptop to cluster. Every command runs on the laptop of a lab with two machines. The tests run in order."""
 
 import shlex
 import subprocess
@@ -15,7 +15,7 @@ GRID = (
 )
 """8 cells"""
 WAITING = ("0 failed", "starting the workers")
-"""how a line of progress ends that says nothing new"""
+"""endings of progress lines that report no change"""
 ALONE = """
 import ray
 from platform.launch import cluster
@@ -29,20 +29,20 @@ with cluster.start_ray() as ready:
 def test_the_token_is_for_its_owner_alone_and_without_it_nobody_gets_in(cluster: Cluster) -> None:
     for host in (cluster.laptop, cluster.head, cluster.worker):
         assert host.must("stat -c %a ~/.ray/auth_token").strip() == "600"
-    code, said = cluster.laptop.run(
+    code, output = cluster.laptop.run(
         f"cd {CHECKOUT} && RAY_AUTH_MODE=token RAY_AUTH_TOKEN={'0' * 64} .venv/bin/ray status --address {cluster.head.address}:6379"
     )
-    assert code != 0 and "oken" in said
+    assert code != 0 and "oken" in output
 
 
 def test_a_laptop_never_joins_a_strangers_ray(cluster: Cluster) -> None:
-    """Ray by itself would join whatever was started last, which stands in a file of its."""
+    """Ray by default joins the cluster that was started last. It reads that cluster's address from a file of its own."""
     laptop = cluster.laptop
     current = "/tmp/ray/ray_current_cluster"
     laptop.must(f"mkdir -p /tmp/ray; echo {cluster.head.address}:6379 > {current}")
-    said = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=token .venv/bin/python -c {shlex.quote(ALONE)}; rm {current}")
-    assert f"Ray would join {cluster.head.address}:6379" in said
-    assert "mine" in said.splitlines()[-1] and "joined" not in said, said
+    output = laptop.must(f"cd {CHECKOUT} && RAY_AUTH_MODE=token .venv/bin/python -c {shlex.quote(ALONE)}; rm {current}")
+    assert f"Ray would join {cluster.head.address}:6379" in output
+    assert "mine" in output.splitlines()[-1] and "joined" not in output, output
 
 
 def test_a_job_from_the_laptop(cluster: Cluster) -> None:
@@ -51,30 +51,30 @@ def test_a_job_from_the_laptop(cluster: Cluster) -> None:
     try:
         wait_for(lambda: cluster.typed("curl -s -o /dev/null http://localhost:8265")[0] == 0)
         submit = "RAY_AUTH_MODE=token .venv/bin/ray job submit --address http://localhost:8265 --working-dir . --"
-        said = cluster.must(f"{submit} {GRID} --only ratio=1 --set epochs=2 --runs {SHARED}/jobs")
+        output = cluster.must(f"{submit} {GRID} --only ratio=1 --set epochs=2 --runs {SHARED}/jobs")
     finally:
         forward.kill()
         forward.wait()
-    assert "4/4 trainings done, 0 failed" in said and f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in said
+    assert "4/4 trainings done, 0 failed" in output and f"joined the Ray cluster at {cluster.head.address}:6379: 2 machines" in output
     assert hosts_of(RunFolder(str(shared(cluster.head) / "jobs" / "adults_as_augmentation-pocket"))) <= {"head", "worker"}
 
 
 def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> None:
-    said: list[str] = []
+    result: list[str] = []
 
     def grid() -> None:
         line = f"cd ~/ferray && .venv/bin/{GRID} --seeds 4 --set epochs=30 --runs {SHARED}/runs"
-        said.extend(map(str, cluster.typed(f".venv/bin/ray exec cluster.yaml '{line}'")))
+        result.extend(map(str, cluster.typed(f".venv/bin/ray exec cluster.yaml '{line}'")))
 
     thread = threading.Thread(target=grid)
     thread.start()
     folder = RunFolder(str(shared(cluster.head) / "runs" / "adults_as_augmentation-pocket"))
     wait_for(lambda: not thread.is_alive() or hosts_of(folder) == {"head", "worker"})
-    assert thread.is_alive(), said[1][-3000:]
+    assert thread.is_alive(), result[1][-3000:]
     cluster.worker.pull_plug()
     done = len(folder.list_done())
     thread.join()
-    code, output = said
+    code, output = result
     output = "\n".join(line for line in output.splitlines() if "a cell," not in line and not line.endswith(WAITING))
     print(output)
     assert code == "0", output[-9000:]
@@ -85,12 +85,12 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
 
 
 def test_down(cluster: Cluster) -> None:
-    """Also with one machine that does not answer any more."""
+    """`ray down` also works when one machine does not answer."""
     cluster.must(".venv/bin/ray down -y cluster.yaml")
     running = "pgrep -a raylet || pgrep -a gcs_server"
     wait_for(lambda: cluster.head.run(running)[0] != 0, lambda: cluster.head.run(running)[1])
 
 
 def hosts_of(folder: RunFolder) -> set[str]:
-    """Where the cells that are done were trained."""
+    """Return the hosts on which the finished cells were trained."""
     return {result["provenance"]["host"] for key in folder.list_done() if (result := folder.get_result(key))}

@@ -10,24 +10,24 @@ from PIL import Image
 def fer2013(
     file: Path, images: np.ndarray, codes: Sequence[int], usages: Sequence[str], *, icml: bool = False, quoted: bool = False
 ) -> Path:
-    """FER2013's csv from uint8 [n, 48, 48]: fer2013.csv's header and order, or icml_face_data.csv's."""
-    mark = '"' if quoted else ""
+    """Write FER2013's csv from uint8 [n, 48, 48], with the header and column order of fer2013.csv or of icml_face_data.csv."""
+    quote = '"' if quoted else ""
     lines = ["emotion, Usage, pixels" if icml else "emotion,pixels,Usage"]
     for image, code, usage in zip(images, codes, usages, strict=True):
-        pixels = mark + " ".join(str(value) for value in image.ravel().tolist()) + mark
+        pixels = quote + " ".join(str(value) for value in image.ravel().tolist()) + quote
         lines.append(f"{code}, {usage},{pixels}" if icml else f"{code},{pixels},{usage}")
     file.write_bytes(("\n".join(lines) + "\n").encode())
     return file
 
 
 def ages(file: Path, years: Sequence[float]) -> Path:
-    """The ages of a FER2013 csv's rows, in their order."""
+    """Write the ages of a FER2013 csv's rows, in row order."""
     file.write_text("row,age\n" + "".join(f"{row},{age}\n" for row, age in enumerate(years)))
     return file
 
 
 def cafe(folder: Path, photographs: Mapping[str, np.ndarray]) -> Path:
-    """Databrary's folder of CAFE in `folder`: uint8 [h, w, 3] or [h, w] by `SESSION/ASSET-EMOTION_SEX-ETHNICITY-NUMBER.jpg`."""
+    """Write Databrary's folder of CAFE into `folder`: uint8 [h, w, 3] or [h, w] by `SESSION/ASSET-EMOTION_SEX-ETHNICITY-NUMBER.jpg`."""
     root = folder / "databrary30-LoBue-Thrasher-The_Child_Affective_Facial"
     for name, picture in photographs.items():
         file = root / "sessions" / name

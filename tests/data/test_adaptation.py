@@ -1,4 +1,4 @@
-"""Tasks adaptation and identity: who is in which part, what the answers are, what cannot be split."""
+"""The tasks `adaptation` and `identity`: the persons of each part, the targets, and data that cannot be split."""
 
 from typing import Any
 
@@ -16,18 +16,18 @@ CPU = torch.device("cpu")
 
 
 def faces(split: list[str] | None = None, n: int = 60, persons: int | None = 10, **metadata: Any) -> FaceDataset:
-    made = tiny.faces(dict.fromkeys(tiny.CLASSES, n // 3), subjects=persons)
-    table = made.metadata.assign(**metadata)
+    dataset = tiny.faces(dict.fromkeys(tiny.CLASSES, n // 3), subjects=persons)
+    table = dataset.metadata.assign(**metadata)
     if split:
         table["split"] = [split[row % len(split)] for row in range(n)]
-    return FaceDataset(made.images, made.labels, made.classes, table, made.title)
+    return FaceDataset(dataset.images, dataset.labels, dataset.classes, table, dataset.title)
 
 
 def task(given: FaceDataset, seed: int = 0, kind: str = "adaptation", **settings: Any) -> Task:
-    found = TASKS.find(kind)
+    registered = TASKS.find(kind)
     fields = {"role": "x", "classes": tiny.CLASSES} if kind == "adaptation" else {"persons": ("x",)}
-    return found.build(
-        resolve_settings(found.settings, {"size": 32, "colour": "grey", **fields, **settings}, kind), {"x": given}, seed, CPU
+    return registered.build(
+        resolve_settings(registered.settings, {"size": 32, "colour": "grey", **fields, **settings}, kind), {"x": given}, seed, CPU
     )
 
 
@@ -36,14 +36,14 @@ def persons(given: FaceDataset, rows: np.ndarray) -> set[str]:
 
 
 def test_without_an_official_split_persons_are_dealt_out() -> None:
-    given = faces()
-    made = task(given)
-    parts = [set(part.rows) for part in (made.train, made.val, made.test)]
+    data = faces()
+    built = task(data)
+    parts = [set(part.rows) for part in (built.train, built.val, built.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 60
-    who = [persons(given, part.rows) for part in (made.train, made.val, made.test)]
-    assert not who[0] & who[1] and not who[0] & who[2] and not who[1] & who[2]
-    assert made.scored and made.target == "label" and made.classes == tiny.CLASSES
-    assert task(given, 1).split_hash != made.split_hash == task(given).split_hash
+    subjects = [persons(data, part.rows) for part in (built.train, built.val, built.test)]
+    assert not subjects[0] & subjects[1] and not subjects[0] & subjects[2] and not subjects[1] & subjects[2]
+    assert built.scored and built.target == "label" and built.classes == tiny.CLASSES
+    assert task(data, 1).split_hash != built.split_hash == task(data).split_hash
 
 
 @pytest.mark.parametrize(
@@ -51,54 +51,54 @@ def test_without_an_official_split_persons_are_dealt_out() -> None:
     [(["train", "train", "val", "test"], "test"), (["train", "train", "val"], "val"), (["train", "train", "test"], "test")],
 )
 def test_an_official_split_stands_and_the_only_one_held_out_is_reported(split: list[str], tested: str) -> None:
-    given = faces(split)
-    made = task(given)
-    official = given.metadata["split"].to_numpy()
-    assert set(made.test.rows) == set(np.flatnonzero(official == tested))
+    data = faces(split)
+    built = task(data)
+    official = data.metadata["split"].to_numpy()
+    assert set(built.test.rows) == set(np.flatnonzero(official == tested))
     if "val" in split and tested == "test":
-        assert set(made.val.rows) == set(np.flatnonzero(official == "val"))
+        assert set(built.val.rows) == set(np.flatnonzero(official == "val"))
     else:
-        assert set(official[made.val.rows]) == {"train"} and len(made.val.rows)
+        assert set(official[built.val.rows]) == {"train"} and len(built.val.rows)
 
 
 def test_exemplars_are_left_out_in_turn() -> None:
     numbers = [1 + row // 2 % 4 for row in range(60)]
-    given = faces(exemplar=numbers)
+    data = faces(exemplar=numbers)
     for seed in range(4):
-        made = task(given, seed, by="exemplar")
-        assert {numbers[row] for row in made.test.rows} == {seed % 3 + 1}
-        assert persons(given, made.test.rows) <= persons(given, made.train.rows)
-    counted = task(faces(), 0, by="exemplar")  # not numbered: a person's first picture of each expression
+        built = task(data, seed, by="exemplar")
+        assert {numbers[row] for row in built.test.rows} == {seed % 3 + 1}
+        assert persons(data, built.test.rows) <= persons(data, built.train.rows)
+    counted = task(faces(), 0, by="exemplar")  # without exemplar numbers, exemplar 1 is a person's first image of each expression
     assert len(counted.test.rows) == len(faces().metadata.assign(label=faces().labels).groupby(["subject", "label"]))
 
 
 def test_persons_are_left_out_in_turn() -> None:
-    given = faces()
-    left = [persons(given, task(given, seed, by="subject").test.rows) for seed in range(11)]
-    assert all(len(each) == 1 for each in left) and len(set.union(*left[:10])) == 10 and left[10] == left[0]
-    made = task(given, 3, by="subject")
-    assert not persons(given, made.train.rows) & persons(given, made.val.rows)
+    data = faces()
+    held_out = [persons(data, task(data, seed, by="subject").test.rows) for seed in range(11)]
+    assert all(len(subjects) == 1 for subjects in held_out) and len(set.union(*held_out[:10])) == 10 and held_out[10] == held_out[0]
+    built = task(data, 3, by="subject")
+    assert not persons(data, built.train.rows) & persons(data, built.val.rows)
 
 
 def test_clips_are_one_item_each() -> None:
     rows = np.arange(60)
-    given = faces(clip=rows // 4, frame=rows % 4, emoreact_a=1, emoreact_b=rows // 4 % 2, subject=[f"p{row // 12}" for row in rows])
-    made = task(given, target="labels", frames=8, validation=0.3)
-    assert made.train.pixels.shape[1:] == (8, 1, 32, 32) and made.channels == 1 and made.size == 32
-    assert sum(len(part.rows) for part in (made.train, made.val, made.test)) == 15 and made.classes == ("a", "b")
-    assert made.train.values is not None and made.train.values.shape == (len(made.train.rows), 2)
-    torch.testing.assert_close(made.train.pixels[0, -1], torch.from_numpy(given.images[made.train.rows[0] + 3]))
+    data = faces(clip=rows // 4, frame=rows % 4, emoreact_a=1, emoreact_b=rows // 4 % 2, subject=[f"p{row // 12}" for row in rows])
+    built = task(data, target="labels", frames=8, validation=0.3)
+    assert built.train.pixels.shape[1:] == (8, 1, 32, 32) and built.channels == 1 and built.size == 32
+    assert sum(len(part.rows) for part in (built.train, built.val, built.test)) == 15 and built.classes == ("a", "b")
+    assert built.train.values is not None and built.train.values.shape == (len(built.train.rows), 2)
+    torch.testing.assert_close(built.train.pixels[0, -1], torch.from_numpy(data.images[built.train.rows[0] + 3]))
 
 
 def test_fewer_images_are_drawn_from_training_alone() -> None:
-    whole, some = task(faces()), task(faces(), images=10)
-    assert len(some.train.rows) == 10 and set(some.train.rows) <= set(whole.train.rows) and set(some.test.rows) == set(whole.test.rows)
+    full, few = task(faces()), task(faces(), images=10)
+    assert len(few.train.rows) == 10 and set(few.train.rows) <= set(full.train.rows) and set(few.test.rows) == set(full.test.rows)
 
 
 def test_values_stand_beside_their_images() -> None:
     valence = np.linspace(-1, 1, 60)
-    made = task(faces(valence=valence, arousal=-valence), target="affect")
-    for part in (made.train, made.val, made.test):
+    built = task(faces(valence=valence, arousal=-valence), target="affect")
+    for part in (built.train, built.val, built.test):
         assert part.values is not None
         np.testing.assert_allclose(part.values, np.stack([valence, -valence], 1)[part.rows], rtol=1e-6)
 
@@ -115,22 +115,22 @@ def test_a_part_without_images_is_one_line() -> None:
 
 
 def test_identity_has_everybody_in_every_part() -> None:
-    given = faces()
-    made = task(given, kind="identity", test=0.2, validation=0.2)
-    assert len(made.classes) == 10 and made.target == "label" and not made.scored
-    for part, expected in ((made.train, 4), (made.val, 1), (made.test, 1)):
+    data = faces()
+    built = task(data, kind="identity", test=0.2, validation=0.2)
+    assert len(built.classes) == 10 and built.target == "label" and not built.scored
+    for part, expected in ((built.train, 4), (built.val, 1), (built.test, 1)):
         assert torch.bincount(part.labels).tolist() == [expected] * 10
-        assert [made.classes[label] for label in part.labels] == given.metadata["subject"].iloc[part.rows].tolist()
-        torch.testing.assert_close(part.pixels, torch.from_numpy(given.images[part.rows]))
+        assert [built.classes[label] for label in part.labels] == data.metadata["subject"].iloc[part.rows].tolist()
+        torch.testing.assert_close(part.pixels, torch.from_numpy(data.images[part.rows]))
 
 
 def test_identity_leaves_out_who_has_too_few_images() -> None:
-    given = faces()
-    rare = given.metadata["subject"].where(given.metadata.index > 1, other="seldom seen")
-    made = task(FaceDataset(given.images, given.labels, given.classes, given.metadata.assign(subject=rare), "some"), kind="identity")
-    assert "seldom seen" not in made.classes and len(made.classes) == 10
-    for subjects in (pd.Series("the only one", given.metadata.index), pd.Series([str(row) for row in given.metadata.index])):
+    data = faces()
+    rare = data.metadata["subject"].where(data.metadata.index > 1, other="seldom seen")
+    built = task(FaceDataset(data.images, data.labels, data.classes, data.metadata.assign(subject=rare), "some"), kind="identity")
+    assert "seldom seen" not in built.classes and len(built.classes) == 10
+    for subjects in (pd.Series("the only one", data.metadata.index), pd.Series([str(row) for row in data.metadata.index])):
         with pytest.raises(DataError, match="nobody to tell apart"):
-            task(FaceDataset(given.images, given.labels, given.classes, given.metadata.assign(subject=subjects), "some"), kind="identity")
+            task(FaceDataset(data.images, data.labels, data.classes, data.metadata.assign(subject=subjects), "some"), kind="identity")
     with pytest.raises(DataError, match="knows no subjects, so nobody can be told apart"):
         task(faces(persons=None), kind="identity")

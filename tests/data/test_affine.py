@@ -1,4 +1,4 @@
-"""Affine augmentation: what the parameters say is what happens to a picture, each sample by its own, nothing left to chance twice."""
+"""Affine augmentation: each sample is transformed by its own drawn parameters, and applying them is deterministic."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ STILL: dict[str, Any] = {"rotation": 0.0, "shift": 0.0, "scale": (1.0, 1.0), "sh
 
 
 def picture(size: int = 33) -> torch.Tensor:
-    """A blurred disc right of and above the middle: uint8 [1, 1, size, size]."""
+    """Return a blurred disc right of and above the middle: uint8 [1, 1, size, size]."""
     y, x = np.mgrid[:size, :size] - size // 2
     return torch.from_numpy((250 * np.exp(-((x - 6) ** 2 + (y + 4) ** 2) / 20)).astype(np.uint8))[None, None]
 
 
 def centre(image: torch.Tensor) -> np.ndarray:
-    """x and y of the mass, from the middle."""
+    """Return x and y of the centre of mass, relative to the middle."""
     weight = image[0].double().numpy()
     y, x = np.mgrid[: weight.shape[0], : weight.shape[1]] - weight.shape[0] // 2
     return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
@@ -51,7 +51,7 @@ def test_a_rotation_keeps_the_distance_from_the_middle(angle: float, monkeypatch
 
     turned = centre(apply_affine(picture(), draw_affine(1, Affine(**STILL | {"rotation": angle}), Fixed()))[0])  # type: ignore[arg-type]
     before = centre(picture()[0])
-    radians = np.deg2rad(angle)  # places of the output ask the input turned by it: what is seen turns back
+    radians = np.deg2rad(angle)  # the map goes from output to input, so the image turns by -angle
     expected = np.array([[np.cos(radians), np.sin(radians)], [-np.sin(radians), np.cos(radians)]]) @ before
     assert turned == pytest.approx(expected, abs=0.15)
 

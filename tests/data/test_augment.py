@@ -1,4 +1,4 @@
-"""Augmentation against torchvision's own per-image functions, given the same parameters, and against its own distributions."""
+"""Augmentation compared with torchvision: with its per-image functions under the same parameters, and with its distributions."""
 
 import math
 
@@ -19,7 +19,7 @@ CASES = {"n": st.integers(1, 6), "channels": st.sampled_from([1, 3]), "size": st
 
 
 def pictures(n: int, channels: int, size: int, seed: int) -> Tensor:
-    """Noise, the hardest input: neighbouring pixels differ by up to 255 levels. Some flat and saturated samples among it."""
+    """Return noise, the hardest input, since neighbouring pixels differ by up to 255 levels. Some samples are flat and saturated."""
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (n, channels, size, size), np.uint8)
     images[generator.random(n) < 0.2] = generator.integers(0, 256)
@@ -27,15 +27,15 @@ def pictures(n: int, channels: int, size: int, seed: int) -> Tensor:
 
 
 def neutral(n: int, size: int, **changed: Tensor) -> Parameters:
-    """Parameters that change nothing, but for those named."""
+    """Return parameters that change nothing, except those in `changed`."""
     zero = torch.zeros(n)
     same = Parameters(zero, zero, zero + size, zero + size, zero.bool(), torch.tensor([[1.0, 1, 1, 0]] * n), torch.arange(4).repeat(n, 1))
     return same._replace(**changed)
 
 
 def torchvisions(image: Tensor, parameters: Parameters, i: int, antialias: bool) -> Tensor:
-    """One image through torchvision's functions, in float32 in [0, 1], where it does not round between steps."""
-    top, left, height, width = (int(each[i]) for each in parameters[:4])
+    """Transform one image with torchvision's functions, in float32 in [0, 1], where torchvision does not round between steps."""
+    top, left, height, width = (int(values[i]) for values in parameters[:4])
     size = list(image.shape[-2:])
     x = tv.resized_crop(image.float() / 255, top, left, height, width, size, antialias=antialias)
     if parameters.flip[i]:
@@ -51,28 +51,28 @@ def torchvisions(image: Tensor, parameters: Parameters, i: int, antialias: bool)
 def test_equals_torchvision_image_by_image(
     n: int, channels: int, size: int, seed: int, antialias: bool, augmentation: Augmentation
 ) -> None:
-    """Within half a level, the one rounding we do, and .05 for float32: four operations amplify its error a few times."""
+    """The tolerance is half a level for our one rounding, and 0.05 for float32, whose error four operations amplify a few times."""
     images = pictures(n, channels, size, seed)
     parameters = draw_parameters(n, size, augmentation, np.random.default_rng(seed))
-    ours = augment_images(images, parameters)
-    assert ours.dtype == torch.uint8 and ours.shape == images.shape
+    augmented = augment_images(images, parameters)
+    assert augmented.dtype == torch.uint8 and augmented.shape == images.shape
     for i in range(n):
         expected = torchvisions(images[i], parameters, i, antialias)
-        assert (ours[i].float() - expected).abs().max() <= 0.55
+        assert (augmented[i].float() - expected).abs().max() <= 0.55
 
 
 @given(**CASES)
 @settings(deadline=None)
 def test_crop_and_flip_equal_torchvision_on_uint8(n: int, channels: int, size: int, seed: int) -> None:
-    """Within one level: torchvision resizes bytes in fixed point."""
+    """The tolerance is one level, because torchvision resizes bytes in fixed point."""
     images = pictures(n, channels, size, seed)
     drawn = draw_parameters(n, size, STRONG, np.random.default_rng(seed))
     parameters = neutral(n, size, **{name: getattr(drawn, name) for name in ("top", "left", "height", "width", "flip")})
-    ours = augment_images(images, parameters)
+    augmented = augment_images(images, parameters)
     for i in range(n):
-        expected = tv.resized_crop(images[i], *(int(each[i]) for each in drawn[:4]), [size, size])
+        expected = tv.resized_crop(images[i], *(int(values[i]) for values in drawn[:4]), [size, size])
         expected = tv.horizontal_flip(expected) if drawn.flip[i] else expected
-        assert (ours[i].int() - expected.int()).abs().max() <= 1
+        assert (augmented[i].int() - expected.int()).abs().max() <= 1
 
 
 @given(**CASES, operation=st.integers(0, 3), strength=st.floats(0, 1))
@@ -80,16 +80,16 @@ def test_crop_and_flip_equal_torchvision_on_uint8(n: int, channels: int, size: i
 def test_each_colour_operation_equals_torchvision_on_uint8(
     n: int, channels: int, size: int, seed: int, operation: int, strength: float
 ) -> None:
-    """Within two levels: torchvision cuts off the fraction of the result, which we round, and before that the fraction of the luma."""
+    """The tolerance is two levels, because torchvision truncates the result, which we round, and before that the luma."""
     images = pictures(n, channels, size, seed)
     factor = strength - 0.5 if operation == 3 else 2 * strength
     parameters = neutral(n, size)
     parameters.factors[:, operation] = factor
-    ours = augment_images(images, parameters)
+    augmented = augment_images(images, parameters)
     adjust = [tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue][operation]
     for i in range(n):
         expected = adjust(images[i], parameters.factors[i, operation].item())
-        assert (ours[i].int() - expected.int()).abs().max() <= 2
+        assert (augmented[i].int() - expected.int()).abs().max() <= 2
 
 
 @given(**CASES)
@@ -99,8 +99,8 @@ def test_a_sample_depends_on_its_own_parameters_only(n: int, channels: int, size
     parameters = draw_parameters(n, size, STRONG, np.random.default_rng(seed))
     together = augment_images(images, parameters)
     for i in range(n):
-        alone = augment_images(images[i : i + 1], Parameters._make(each[i : i + 1] for each in parameters))
-        assert (together[i].int() - alone[0].int()).abs().max() <= 1  # a batched product may sum in another order
+        alone = augment_images(images[i : i + 1], Parameters._make(values[i : i + 1] for values in parameters))
+        assert (together[i].int() - alone[0].int()).abs().max() <= 1  # a batched product may add in another order
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -140,14 +140,14 @@ def test_boxes_are_distributed_as_torchvisions(size: int, scale: tuple[float, fl
     torch.manual_seed(0)
     transform = v2.RandomResizedCrop(size, scale=scale, ratio=ratio)
     image = torch.zeros(1, size, size)
-    theirs = [transform.make_params([image]) for _ in range(n)]
+    boxes = [transform.make_params([image]) for _ in range(n)]
     drawn = draw_parameters(n, size, Augmentation(scale=scale, ratio=ratio), np.random.default_rng(0))
     for name in ("top", "left", "height", "width"):
-        ours, expected = getattr(drawn, name).numpy(), np.array([each[name] for each in theirs])
-        assert ks_2samp(ours, expected).pvalue > 0.001, name
-        assert ours.mean() == pytest.approx(expected.mean(), abs=5 * expected.std() * math.sqrt(2 / n) + 1e-4)
+        values, expected = getattr(drawn, name).numpy(), np.array([box[name] for box in boxes])
+        assert ks_2samp(values, expected).pvalue > 0.001, name
+        assert values.mean() == pytest.approx(expected.mean(), abs=5 * expected.std() * math.sqrt(2 / n) + 1e-4)
     area = (drawn.height * drawn.width).numpy()
-    assert ks_2samp(area, np.array([each["height"] * each["width"] for each in theirs])).pvalue > 0.001
+    assert ks_2samp(area, np.array([box["height"] * box["width"] for box in boxes])).pvalue > 0.001
     assert (drawn.top + drawn.height <= size).all() and (drawn.left + drawn.width <= size).all() and (drawn.top >= 0).all()
 
 
@@ -155,10 +155,10 @@ def test_colours_are_distributed_as_torchvisions() -> None:
     n = 4000
     torch.manual_seed(0)
     jitter = v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
-    theirs = [jitter.make_params([]) for _ in range(n)]
+    references = [jitter.make_params([]) for _ in range(n)]
     drawn = draw_parameters(n, 48, Augmentation(jitter=1.0), np.random.default_rng(0))
     for k, name in enumerate(("brightness", "contrast", "saturation", "hue")):
-        assert ks_2samp(drawn.factors[:, k].numpy(), np.array([each[f"{name}_factor"] for each in theirs])).pvalue > 0.001, name
+        assert ks_2samp(drawn.factors[:, k].numpy(), np.array([factors[f"{name}_factor"] for factors in references])).pvalue > 0.001, name
     permutations, counts = torch.unique(drawn.order, dim=0, return_counts=True)
     assert len(permutations) == 24 and (counts - n / 24).abs().max() < 5 * math.sqrt(n / 24)
 
@@ -186,7 +186,7 @@ def test_a_seed_gives_the_parameters() -> None:
 @settings(deadline=None)
 def test_normalise_is_torchvisions(n: int, channels: int, size: int, seed: int) -> None:
     images = pictures(n, channels, size, seed)
-    kept = images.clone()
+    original = images.clone()
     expected = tv.normalize(tv.to_dtype(images, torch.float32, scale=True), [0.5] * channels, [0.5] * channels)
     torch.testing.assert_close(normalise_images(images), expected, rtol=0, atol=1e-6)
-    assert torch.equal(images, kept)
+    assert torch.equal(images, original)

@@ -1,4 +1,4 @@
-"""The pool of crafted images: who is in it, in which view, how often, and what a probe is given."""
+"""The pool of augmented images: which images it holds, in which view, how often, and what a probe receives."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ from trainables.data.dataset import DataError
 from trainables.data.task import Images
 
 NOTHING = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0)
-"""leaves every image as it is, so that an image's grey level says which it is"""
+"""leaves every image unchanged, so that its grey level identifies it"""
 
 
 def images(labels: list[int], first: int) -> Images:
-    """Image i is of the one grey level `first` + i."""
+    """Return images of constant grey level: image i has the level `first` + i."""
     levels = torch.arange(first, first + len(labels), dtype=torch.uint8)
     return Images(levels.view(-1, 1, 1, 1).expand(-1, 1, 8, 8).contiguous(), torch.tensor(labels), np.arange(len(labels)))
 
@@ -31,7 +31,7 @@ def crafted(domain: Domain, passes: int = 3, views: int = 2, seed: int = 0, part
 
 
 def levels(views: torch.Tensor) -> np.ndarray:
-    """The one grey level of each image."""
+    """Return the grey level of each image, which must be constant."""
     flat = views.flatten(-3)
     assert (flat == flat[..., :1]).all()
     return flat[..., 0].numpy()
@@ -48,7 +48,7 @@ def test_every_pass_holds_every_image_once(domain: Domain, passes: int, views: i
     for part in np.split(seen, passes):
         assert part[:6, 0].tolist() == list(range(6))
         if domain == "c+a":
-            assert len(set(part[6:, 0])) == 6 and (part[6:] >= 100).all()  # none twice in a pass
+            assert len(set(part[6:, 0])) == 6 and (part[6:] >= 100).all()  # no partner occurs twice in a pass
         if domain == "c<-a":
             assert (part[:, 1] >= 100).all()
         else:
@@ -84,9 +84,9 @@ def test_a_probe_is_given_the_targets_crafted_images_alone(domain: Domain, views
 def test_every_view_of_every_pass_is_augmented_anew() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 1, 16, 16), dtype=np.uint8))
     pool = build_pool(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
-    views = pool.views.unflatten(0, (3, 6)).transpose(0, 1).flatten(1, 2)  # by image
-    for each in views:
-        assert len({view.numpy().tobytes() for view in each}) == 6
+    views = pool.views.unflatten(0, (3, 6)).transpose(0, 1).flatten(1, 2)  # grouped by image
+    for image_views in views:
+        assert len({view.numpy().tobytes() for view in image_views}) == 6
     again = build_pool(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
     assert torch.equal(again.views, pool.views)
 

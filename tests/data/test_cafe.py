@@ -1,4 +1,4 @@
-"""CAFE's Databrary layout: names, subjects and sessions are what the files say, and a wrong file is named."""
+"""Tests of CAFE's Databrary layout: classes, subjects and sessions come from the file names, and errors name the wrong file."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ PHOTOGRAPHS = {
     "6436/10543-surprise_M-la-7.jpg": ("surprise", "M-LA-07", None),
     "6436/Neutral_M-LA-07.jpg": ("neutral", "M-LA-07", False),
 }
-"""file: class, subject, mouth open"""
+"""by file: class, subject, whether the mouth is open"""
 
 
 def picture(seed: int, height: int = 60, width: int = 50) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_names_become_facts(root):
     faces = read(root)
     names = [f"sessions/{name}" for name in PHOTOGRAPHS]
     assert faces.metadata["source"].tolist() == names
-    assert [(faces.classes[label], fact["subject"]) for label, (_, fact) in zip(faces.labels, faces.metadata.iterrows(), strict=True)] == [
+    assert [(faces.classes[label], row["subject"]) for label, (_, row) in zip(faces.labels, faces.metadata.iterrows(), strict=True)] == [
         (emotion, subject) for emotion, subject, _ in PHOTOGRAPHS.values()
     ]
     assert [None if pd.isna(mouth) else mouth for mouth in faces.metadata["mouth_open"]] == [mouth for *_, mouth in PHOTOGRAPHS.values()]
@@ -76,7 +76,7 @@ def test_a_large_photograph_is_the_same_decoded_small(tmp_path):
     root = layouts.cafe(tmp_path, {"6401/10541-happy_F-EA-14.jpg": picture(1, 1500, 1200)})
     image = read(root, size=24, colour="rgb").images[0].astype(float)
     whole = crop_square(picture(1, 1500, 1200), 24, "rgb").astype(float)
-    assert np.abs(image - whole).max() < 8  # of 255
+    assert np.abs(image - whole).max() < 8  # of 255 grey levels
     assert np.abs(image - whole).mean() < 1
 
 
@@ -86,7 +86,7 @@ def test_a_turned_photograph_is_read_upright(tmp_path):
     file = root / "sessions/6401/10541-happy_F-EA-14.jpg"
     turned = Image.open(file).transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees clockwise to see it"
+    exif[0x0112] = 6  # orientation: rotate by 90 degrees clockwise to display
     turned.save(file, quality=100, subsampling=0, exif=exif)
     assert np.abs(read(root).images.astype(int) - upright).mean() < 2
 
@@ -96,13 +96,13 @@ def test_the_parent_folder_will_do(root):
 
 
 def test_other_images_are_counted_and_other_files_passed_over(root):
-    place = root / "sessions" / "6280"
+    session = root / "sessions" / "6280"
     for name in ("face.jpg", "9977-angry_X-AA-01.jpg", "copy of 9977-angry_F-AA-01.jpg"):
-        Image.fromarray(picture(1)).save(place / name)
-    (place / "deeper").mkdir()
-    Image.fromarray(picture(1)).save(place / "deeper" / "9977-angry_F-AA-01.jpg")
+        Image.fromarray(picture(1)).save(session / name)
+    (session / "deeper").mkdir()
+    Image.fromarray(picture(1)).save(session / "deeper" / "9977-angry_F-AA-01.jpg")
     for name in ("ratings.csv", "consent.pdf", "._9977-angry_F-AA-01.jpg"):
-        (place / name).write_text("no image")
+        (session / name).write_text("no image")
     faces = read(root)
     assert len(faces) == len(PHOTOGRAPHS)
     assert any(note.startswith("4 images are not named like") for note in faces.notes)

@@ -1,4 +1,4 @@
-"""The contract of a data set's reader: every label right, nothing written, junk passed over, and what is broken named."""
+"""The contract of a data set's reader: it reads every label correctly, writes nothing, ignores junk and names broken files."""
 
 import os
 import re
@@ -48,22 +48,22 @@ def test_every_picture_has_its_label_and_its_facts(tree):
         row = rows[source]
         assert (None if faces.labels[row] < 0 else faces.classes[faces.labels[row]]) == emotion, source
         for name, value in metadata.items():
-            found = known(faces.metadata[name].iloc[row]) if name in faces.metadata else None
-            assert found == (pytest.approx(value) if isinstance(value, float) else value), (source, name)
+            actual = known(faces.metadata[name].iloc[row]) if name in faces.metadata else None
+            assert actual == (pytest.approx(value) if isinstance(value, float) else value), (source, name)
 
 
 def test_classes_stand_in_the_canonical_order(tree):
     faces = tree.read()
     assert faces.classes == tuple(tree.classes)
-    places = [CLASSES.index(name) if name in CLASSES else len(CLASSES) for name in faces.classes]
-    assert places == sorted(places)
+    positions = [CLASSES.index(name) if name in CLASSES else len(CLASSES) for name in faces.classes]
+    assert positions == sorted(positions)
 
 
 def test_pictures_are_those_of_their_rows(tree):
-    """Each image is nearer to the face that was written for its row than to any other's."""
+    """Each image is nearer to the face that was written for its row than to the face of any other row."""
     faces = tree.read(size=24, colour="rgb")
     written = np.stack([crop_square(tree.pictures[source], 24, "rgb") for source in faces.metadata["source"]]).astype(float)
-    if tree.kind == "fer2013":  # it was written in grey
+    if tree.kind == "fer2013":  # its files are grey
         written = np.repeat(written.mean(axis=1, keepdims=True), 3, axis=1)
     difference = np.abs(faces.images[:, None].astype(float) - written[None]).mean(axis=(2, 3, 4))
     assert (difference.argmin(axis=1) == np.arange(len(faces))).all()
@@ -79,8 +79,8 @@ def test_size_and_colour(tree, size, colour, channels):
 def test_parts_are_official_ones_in_their_order(tree):
     metadata = tree.read().metadata
     if "split" in metadata and tree.kind != "images":
-        places = [("train", "val", "test").index(part) for part in metadata["split"]]
-        assert places == sorted(places)
+        positions = [("train", "val", "test").index(part) for part in metadata["split"]]
+        assert positions == sorted(positions)
         if "subject" in metadata:
             assert (metadata.groupby("subject")["split"].nunique() == 1).all()
 
@@ -104,12 +104,12 @@ def test_nothing_is_written_beside_the_source(tree, tmp_path):
 
 def test_junk_is_passed_over(folder):
     before = folder.read()
-    for place in {folder.path, *(folder.path / source.split("#")[0] for source, _, _ in folder.rows)}:
-        place = place if place.is_dir() else place.parent
+    for directory in {folder.path, *(folder.path / source.split("#")[0] for source, _, _ in folder.rows)}:
+        directory = directory if directory.is_dir() else directory.parent
         for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._face.jpg", ".hidden.png"):
-            (place / name).write_bytes(b"junk")
-        (place / "__MACOSX").mkdir(exist_ok=True)
-        (place / "__MACOSX" / "._face.jpg").write_bytes(b"junk")
+            (directory / name).write_bytes(b"junk")
+        (directory / "__MACOSX").mkdir(exist_ok=True)
+        (directory / "__MACOSX" / "._face.jpg").write_bytes(b"junk")
     assert folder.read().fingerprint == before.fingerprint
 
 
@@ -125,16 +125,16 @@ def test_suffixes_in_capitals_are_the_same_pictures(folder):
 
 def test_a_loop_of_links_ends(folder):
     before = folder.read()
-    place = (folder.path / folder.rows[0][0].split("#")[0]).parent
-    (place / "loop").symlink_to(folder.path, target_is_directory=True)
+    directory = (folder.path / folder.rows[0][0].split("#")[0]).parent
+    (directory / "loop").symlink_to(folder.path, target_is_directory=True)
     assert folder.read().fingerprint == before.fingerprint
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG's head that promises so many pixels."""
+    """Return a PNG whose header declares `width` x `height` pixels but whose data are too short."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = b"IDAT" + zlib.compress(b"\0" * 100)
-    chunks = [struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in (head, data, b"IEND")]
+    chunks = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (head, data, b"IEND")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
@@ -151,7 +151,7 @@ def test_a_picture_that_cannot_be_read_is_named(folder, damage):
         faces = folder.read()
     except DataError as error:
         assert file.name in str(error) and "\n" not in str(error)
-    else:  # one of many
+    else:  # one unreadable picture among many readable ones is left out
         assert len(faces) == len(folder.rows) - 1
         assert any(isinstance(note, Doubt) and file.name in note for note in faces.notes)
 

@@ -1,4 +1,4 @@
-"""Cutting faces out: by OpenCV's cascade, whose boxes are kept; by a file of boxes or of eyes; and what has no face is left out."""
+"""Tests of face cropping by OpenCV's cascade, whose boxes are cached, or a file of boxes or eyes. Images without a face are left out."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from trainables.data.source import Source
 
 
 def scene(number: int, left: int = 150, top: int = 60, side: int = 192) -> np.ndarray:
-    """A face somewhere in a large picture: uint8 [400, 500, 3]."""
+    """Return a large picture with a face at the given position: uint8 [400, 500, 3]."""
     picture = np.full((400, 500, 3), 127, np.uint8)
     face = cv2.resize(portrait("neutral", number), (side, side), interpolation=cv2.INTER_CUBIC)
     picture[top : top + side, left : left + side] = face
@@ -35,9 +35,9 @@ def pool(folder: Path, **options: str) -> FaceDataset:
 
 
 def test_the_installed_opencv_has_its_cascades_and_finds_rendered_faces():
-    found = [find_face(scene(number)) for number in range(10)]
-    assert sum(box is not None for box in found) >= 8
-    for box in filter(None, found):
+    boxes = [find_face(scene(number)) for number in range(10)]
+    assert sum(box is not None for box in boxes) >= 8
+    for box in filter(None, boxes):
         x, y, width, height = box
         assert 130 < x + width / 2 - 100 < 180 and 40 < y + height / 2 - 56 < 150 and 96 < width < 260 and height == pytest.approx(width)
 
@@ -58,10 +58,10 @@ def test_boxes_are_kept_whatever_size_is_asked_for(folder, monkeypatch):
     Source("images", str(folder), None, (("crop", "haar"),)).read_faces(48, "grey")
     items = [Item(name) for name in sorted(file.name for file in folder.iterdir())]
     boxes = decoded_cache.decode_rows(folder, items, DecodeOptions(0, crop="haar"))
-    decoding, made = decoded_cache._decode_into, []
-    monkeypatch.setattr(decoded_cache, "_decode_into", lambda *given: made.append(given[2].size) or decoding(*given))
+    decoding, sizes = decoded_cache._decode_into, []
+    monkeypatch.setattr(decoded_cache, "_decode_into", lambda *given: sizes.append(given[2].size) or decoding(*given))
     Source("images", str(folder), None, (("crop", "haar"),)).read_faces(32, "rgb")
-    assert made == [32]
+    assert sizes == [32]
     assert boxes.values.shape == (5, 4) and boxes.values[-1].tolist() == [-1] * 4
 
 

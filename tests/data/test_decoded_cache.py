@@ -1,4 +1,4 @@
-"""Decoded once: the same pixels however they were decoded, kept until a file changes, whole or not there at all."""
+"""Cache of decoded images: the same pixels however they were decoded, kept until a file changes, and never incomplete."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_what_is_there_is_not_decoded_again_and_what_changed_is(tmp_path, own_ca
     again = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert again.key == first.key and isinstance(again.values, np.memmap)
     assert stamps == {file: file.stat().st_mtime_ns for file in own_cache.iterdir() if file.name != "lock"}
-    save(tmp_path / "set/0001.png", np.full((8, 8), 200, np.uint8))  # of the same size, a moment later
+    save(tmp_path / "set/0001.png", np.full((8, 8), 200, np.uint8))  # same file size, a moment later
     changed = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
     assert changed.key != first.key and changed.values[:, 0, 0, 0].tolist() == [0, 200, 2]
     keys = {
@@ -77,7 +77,7 @@ def test_a_read_image_may_be_written_to_and_the_cache_stays(tmp_path):
 
 
 def test_what_is_large_is_mapped_to_be_read_alone(tmp_path, monkeypatch):
-    """Linux maps no more to be written to than the machine has memory for: AffectNet at 224 pixels would not open."""
+    """Linux refuses writable mappings that are larger than memory: AffectNet at 224 pixels would not open."""
     items = pictures(tmp_path / "set", 2)
     assert decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values.flags.writeable
     monkeypatch.setattr(memory_map, "LARGE", 0)
@@ -87,7 +87,7 @@ def test_what_is_large_is_mapped_to_be_read_alone(tmp_path, monkeypatch):
 def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):
     items = pictures(tmp_path / "set", 3)
     rows = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
-    (own_cache / f"{rows.key}.json").unlink()  # written last
+    (own_cache / f"{rows.key}.json").unlink()  # it is written last
     (own_cache / f"{rows.key}.bytes").write_bytes(b"half")
     (own_cache / "another.partial").write_bytes(b"left by one that was killed")
     again = decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
@@ -96,19 +96,19 @@ def test_a_killed_decoding_leaves_nothing_that_is_read(tmp_path, own_cache):
 
 def test_two_at_once_decode_once(tmp_path, monkeypatch):
     items = pictures(tmp_path / "set", 100)
-    made = []
+    calls = []
     decoding = decoded_cache._decode_into
-    monkeypatch.setattr(decoded_cache, "_decode_into", lambda *given: made.append(1) or decoding(*given))
-    found = []
+    monkeypatch.setattr(decoded_cache, "_decode_into", lambda *arguments: calls.append(1) or decoding(*arguments))
+    results = []
     threads = [
-        threading.Thread(target=lambda: found.append(decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))))
+        threading.Thread(target=lambda: results.append(decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 1 and all(np.array_equal(rows.values, found[0].values) for rows in found)
+    assert len(calls) == 1 and all(np.array_equal(rows.values, results[0].values) for rows in results)
 
 
 def test_a_cache_in_the_data_set_or_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
@@ -142,7 +142,7 @@ def test_fingerprints_are_those_of_the_pixels_wherever_they_come_from(tmp_path, 
 
 
 def test_known_fingerprints(tmp_path):
-    """Those of before there was a cache: cells keep their keys."""
+    """Fingerprints from before the cache existed. They must not change, because cell keys depend on them."""
     for number, name in enumerate(("b/2.png", "a.png", "b/1.png")):
         save(tmp_path / "pool" / name, np.full((20, 30, 3), (10 * number, 50, 200), np.uint8))
     assert Source("images", str(tmp_path / "pool")).read_faces(16, "rgb").fingerprint == "37cee6e20d2a343f"
@@ -160,16 +160,16 @@ def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
     first = tree.read()
     code = "import sys; from trainables.data.source import Source; f = Source('cafe', sys.argv[1]).read_faces(32, 'grey')"
     code += "; print(f.fingerprint, f.origin)"
-    done = subprocess.run([sys.executable, "-c", code, str(tree.path)], capture_output=True, text=True, check=True, env=dict(os.environ))
-    assert done.stdout.split() == [first.fingerprint, first.origin]
+    result = subprocess.run([sys.executable, "-c", code, str(tree.path)], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert result.stdout.split() == [first.fingerprint, first.origin]
     assert len([name for name in entries(own_cache) if name.endswith(".json")]) == 1
 
 
 def test_what_is_kept_says_of_what(tmp_path, own_cache):
     decoded_cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
-    known = json.loads(next(own_cache.glob("*.json")).read_text())
-    assert known.pop("state").startswith("96 ")
-    assert known == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}
+    info = json.loads(next(own_cache.glob("*.json")).read_text())
+    assert info.pop("state").startswith("96 ")
+    assert info == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}
 
 
 @pytest.mark.parametrize("ending", ["bytes", "json", "text"])
@@ -181,7 +181,7 @@ def test_what_was_harmed_is_made_anew(tmp_path, own_cache, ending, harm):
     (file,) = own_cache.glob(f"*.{ending}")
     content = bytearray(file.read_bytes())
     middle = len(content) // 2
-    file.unlink()  # a process that has the old one mapped goes on with it
+    file.unlink()  # a process that has mapped the old file keeps it
     if harm == "cut":
         file.write_bytes(content[:middle])
     elif harm == "noise":
@@ -202,7 +202,7 @@ def test_blocks_never_cut_a_clip():
 
 def test_frames_are_evenly_spaced_and_a_short_clip_repeats(tmp_path):
     faces = [portrait("anger", number) for number in range(5)]
-    film(tmp_path / "clip.mp4", faces)  # each four times
+    film(tmp_path / "clip.mp4", faces)  # each face is shown four times
     three = decode_frames(tmp_path / "clip.mp4", 3)
     for face, frame in zip((faces[0], faces[2], faces[4]), three, strict=True):
         assert np.abs(face.astype(int) - frame).mean() < 12
@@ -217,8 +217,8 @@ def test_grey_files_are_decoded_as_grey_to_the_same_pixels(tmp_path):
     save(tmp_path / "grey.png", grey)
     save(tmp_path / "colour.png", np.repeat(grey[..., None], 3, axis=2))
     for colour in ("grey", "rgb"):
-        one, other = (crop_square(decode_picture(tmp_path / name, 8), 8, colour) for name in ("grey.png", "colour.png"))
-        np.testing.assert_array_equal(one, other)
+        from_grey, from_colour = (crop_square(decode_picture(tmp_path / name, 8), 8, colour) for name in ("grey.png", "colour.png"))
+        np.testing.assert_array_equal(from_grey, from_colour)
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "I;16"])
@@ -240,7 +240,7 @@ def test_boxes_are_squares_within_the_picture():
 
 
 def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
-    """What a task has of an official part is the file itself: no copy of it is in anybody's memory."""
+    """A task's images of an official part are the mapped file itself: no process holds a copy in memory."""
     import torch
 
     from trainables.data.task import Images

@@ -1,4 +1,4 @@
-"""Twins: groups of identical images are those a plain loop finds; near ones are found among rendered faces, strangers are not."""
+"""Duplicates: identical images are grouped as by a plain loop. Near twins of rendered faces are found, and different faces are not."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def test_identical_images_are_grouped_as_a_plain_loop_does(values):
 
 
 def test_near_twins_of_rendered_faces():
-    """Recompressed, brightened and slightly resized copies are found; of 300 different faces none is taken for another's twin."""
+    """Recompressed, brightened and slightly resized copies are found. None of 300 different faces is taken for a twin of another."""
     faces = Source("faces", population="children").read_faces(48, "grey").images[:300]
     assert duplicates.find_near(faces) == []
     copies = []

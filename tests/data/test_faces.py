@@ -55,8 +55,8 @@ def test_ages_are_those_of_the_domain(content):
 def test_nobody_is_in_two_domains_and_everybody_is_one_person(content):
     people = content.metadata.groupby("subject")
     assert (people["domain"].nunique() == 1).all()
-    for fact in ("sex", "age", "ethnicity", "african", "asian", "caucasian"):
-        assert (people[fact].nunique() == 1).all()
+    for column in ("sex", "age", "ethnicity", "african", "asian", "caucasian"):
+        assert (people[column].nunique() == 1).all()
 
 
 def test_facts_are_in_their_ranges(content):
@@ -97,29 +97,29 @@ def test_an_open_mouth_is_seen_in_the_units(content):
 @pytest.mark.parametrize("path", list(faces.TITLES))
 @pytest.mark.parametrize(("size", "colour", "channels"), [(48, "grey", 1), (64, "rgb", 3)])
 def test_reader_contract(path, size, colour, channels):
-    got = find_reader("faces").read(path, size=size, colour=colour)
-    assert got.images.shape == (len(got), channels, size, size) and got.images.dtype == np.uint8
-    assert got.labels.dtype == np.int64
-    canonical = [name for name in got.classes if name in CLASSES]
-    assert list(got.classes[: len(canonical)]) == sorted(canonical, key=CLASSES.index)
-    assert got.metadata["source"].str.fullmatch(r"faces\.pack:[a-z/]+/[\d/]+").all() and got.metadata["source"].is_unique
-    assert got.metadata["subject"].notna().all() and not got.metadata.isna().any(axis=None)
+    dataset = find_reader("faces").read(path, size=size, colour=colour)
+    assert dataset.images.shape == (len(dataset), channels, size, size) and dataset.images.dtype == np.uint8
+    assert dataset.labels.dtype == np.int64
+    canonical = [name for name in dataset.classes if name in CLASSES]
+    assert list(dataset.classes[: len(canonical)]) == sorted(canonical, key=CLASSES.index)
+    assert dataset.metadata["source"].str.fullmatch(r"faces\.pack:[a-z/]+/[\d/]+").all() and dataset.metadata["source"].is_unique
+    assert dataset.metadata["subject"].notna().all() and not dataset.metadata.isna().any(axis=None)
     if path == "unlabelled":
-        assert (got.labels == -1).all() and got.metadata["truth"].isin(CLASSES).all()
+        assert (dataset.labels == -1).all() and dataset.metadata["truth"].isin(CLASSES).all()
     else:
-        assert set(got.labels) == set(range(len(got.classes))) and "truth" not in got.metadata
+        assert set(dataset.labels) == set(range(len(dataset.classes))) and "truth" not in dataset.metadata
     if path == "clips":
-        named = [got.metadata[f"emoreact_{got.classes[label]}"].iat[row] for row, label in enumerate(got.labels)]
-        assert set(got.classes) == set(faces_archive.EMOREACT) and all(named)
+        flags = [dataset.metadata[f"emoreact_{dataset.classes[label]}"].iat[row] for row, label in enumerate(dataset.labels)]
+        assert set(dataset.classes) == set(faces_archive.EMOREACT) and all(flags)
 
 
 def test_labels_survive_the_reader(content):
-    got = find_reader("faces").read("children", size=64, colour="rgb")
+    dataset = find_reader("faces").read("children", size=64, colour="rgb")
     known = of(content, "children")
-    assert got.classes == (*CLASSES, "anxiety")
-    assert [got.classes[label] for label in got.labels] == known["label"].tolist()
-    assert (got.images.transpose(0, 2, 3, 1) == content.decode_images(known.index.to_numpy())).all()
-    assert got.fingerprint == find_reader("faces").read("children", size=64, colour="rgb").fingerprint
+    assert dataset.classes == (*CLASSES, "anxiety")
+    assert [dataset.classes[label] for label in dataset.labels] == known["label"].tolist()
+    assert (dataset.images.transpose(0, 2, 3, 1) == content.decode_images(known.index.to_numpy())).all()
+    assert dataset.fingerprint == find_reader("faces").read("children", size=64, colour="rgb").fingerprint
 
 
 def test_the_population_is_a_path_and_a_filter(content):
@@ -147,7 +147,7 @@ def test_a_missing_pack_is_one_clear_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A pack of three pictures, its bytes and where it lies."""
+    """Write a pack of three pictures. Return its path."""
     full = faces_archive.read_archive()
     path = tmp_path_factory.mktemp("pack") / "small.pack"
     faces_archive.write_archive(path, full.metadata.head(3).drop(columns="bytes"), [full.get_coded(k) for k in range(3)])
@@ -164,13 +164,13 @@ def test_what_is_written_is_read(small, content):
 @settings(deadline=None)
 @given(st.data())
 def test_a_cut_or_altered_pack_is_refused(small, tmp_path_factory, data):
-    whole = small.read_bytes()
-    place = data.draw(st.integers(0, len(whole) - 1))
+    content = small.read_bytes()
+    offset = data.draw(st.integers(0, len(content) - 1))
     damage = data.draw(st.sampled_from(["cut", "flip", "append"]))
     broken = {
-        "cut": whole[:place],
-        "flip": whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :],
-        "append": whole + b"\0",
+        "cut": content[:offset],
+        "flip": content[:offset] + bytes([content[offset] ^ data.draw(st.integers(1, 255))]) + content[offset + 1 :],
+        "append": content + b"\0",
     }[damage]
     path = tmp_path_factory.mktemp("broken") / "faces.pack"
     path.write_bytes(broken)

@@ -1,4 +1,4 @@
-"""FER2013's csv: what is written in the official layout is read back, and nothing else is."""
+"""FER2013's csv: files in the official layout are read back, and other files are refused."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.data import layouts
 from trainables.data.dataset import DataError, FaceDataset, find_reader
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-"""by official code"""
+"""class names by official code"""
 USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
@@ -41,7 +41,7 @@ def refused(message: str, file: Path, **arguments: object) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Seven rows, one of each code."""
+    """Return a file of seven rows, one for each code."""
     return layouts.fer2013(
         tmp_path / "fer2013.csv", random_faces(7), range(7), ["Training"] * 4 + ["PublicTest", "PrivateTest", "Training"]
     )
@@ -103,7 +103,7 @@ def test_ages_may_be_in_any_order(tmp_path, file):
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(0, 2)),  # which picture (0: constant), code, split
+        st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(0, 2)),  # index of the picture (0 is constant), code, split
         min_size=1,
         max_size=8,
     )
@@ -112,17 +112,17 @@ def test_copies_and_constant_images_are_dropped_as_a_plain_loop_does(records):
     pool = random_faces(5)
     pool[0] = 77
     images = pool[[picture for picture, _, _ in records]]
-    kept = []
+    expected = []
     for row, (picture, code, _) in enumerate(records):
         copies = [other for other in range(len(records)) if np.array_equal(images[other], images[row])]
         if picture and row == copies[0] and all(records[other][1] == code for other in copies):
-            kept.append(row)
+            expected.append(row)
     with tempfile.TemporaryDirectory() as folder:
         file = layouts.fer2013(Path(folder, "f.csv"), images, [code for _, code, _ in records], [USAGES[split] for _, _, split in records])
-        if kept:
+        if expected:
             faces = read(file)
-            assert rows(faces) == kept
-            np.testing.assert_array_equal(faces.images[:, 0], images[kept])
+            assert rows(faces) == expected
+            np.testing.assert_array_equal(faces.images[:, 0], images[expected])
         else:
             refused("no image is left", file)
 
@@ -236,9 +236,9 @@ def test_a_missing_ages_file_is_refused(tmp_path, file):
 def test_a_file_cut_off_inside_a_row_is_refused_and_one_cut_between_rows_is_noted(tmp_path, icml):
     images = random_faces(3)
     whole = layouts.fer2013(tmp_path / "f.csv", images, [0, 1, 2], ["Training"] * 3, icml=icml).read_bytes()
-    ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
-    near = {cut for end in ends for cut in range(end - 25, end + 25)} | set(range(0, len(whole), 501)) | {len(whole)}
-    for cut in sorted(cut for cut in near if 0 <= cut <= len(whole)):
+    ends = [offset + 1 for offset, byte in enumerate(whole) if byte == ord("\n")]
+    cuts = {cut for end in ends for cut in range(end - 25, end + 25)} | set(range(0, len(whole), 501)) | {len(whole)}
+    for cut in sorted(cut for cut in cuts if 0 <= cut <= len(whole)):
         file = tmp_path / "cut.csv"
         file.write_bytes(whole[:cut])
         if cut in ends[1:]:

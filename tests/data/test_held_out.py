@@ -1,4 +1,4 @@
-"""Splits by official part, fold, subject and exemplar: no row and no person in two parts, everybody tested once."""
+"""Tests of splits by official part, fold, subject and exemplar: no row and no person is in two parts, and every person is tested once."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from trainables.settings import resolve_settings
 
 
 def data(people: int, images: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and persons of shuffled rows, some unlabelled."""
+    """Return the labels and persons of shuffled rows, of which some are unlabelled."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(people * images)
     labels = rng.integers(0, classes, people * images)
@@ -57,7 +57,7 @@ def test_each_person_is_left_out_in_turn(people, images, seed):
     for which, name in enumerate(names):
         try:
             split = left_out_split(labels, persons, which, persons, 0.3, np.random.default_rng(seed))
-        except DataError as error:  # of three persons that are left with two images each, nobody may be dealt to validation
+        except DataError as error:  # of three remaining persons with two images each, validation may get none
             assert (people, images) == (4, 2) and str(error) == "nothing is left for the val part"
             continue
         check(split, labels, persons)
@@ -125,9 +125,9 @@ def test_seeds_cover_all_folds_and_subjects():
 
 
 def test_the_same_seed_is_the_same_split():
-    one, other = built(faces(), 3, by="subject"), built(faces(), 3, by="subject")
-    assert one.split_hash == other.split_hash and one.train.rows.tolist() == other.train.rows.tolist()
-    assert one.metadata["subject"].tolist() == ["child 3"] * 10
+    first, second = built(faces(), 3, by="subject"), built(faces(), 3, by="subject")
+    assert first.split_hash == second.split_hash and first.train.rows.tolist() == second.train.rows.tolist()
+    assert first.metadata["subject"].tolist() == ["child 3"] * 10
 
 
 @pytest.mark.parametrize(
@@ -146,17 +146,17 @@ def test_a_data_set_that_lacks_what_is_asked_for(metadata, by, message):
 
 def test_without_subjects_nobody_can_be_left_out_and_copies_stay_together():
     whole = faces()
-    whole.images[40:60] = whole.images[:20]  # each twice
-    nobody = replace(whole, metadata=whole.metadata.drop(columns="subject"))
+    whole.images[40:60] = whole.images[:20]  # each image twice
+    anonymous = replace(whole, metadata=whole.metadata.drop(columns="subject"))
     with pytest.raises(DataError, match="knows no subjects"):
-        built(nobody, by="subject")
-    tasks = [built(nobody, fold, by="fold") for fold in range(5)]
+        built(anonymous, by="subject")
+    tasks = [built(anonymous, fold, by="fold") for fold in range(5)]
     assert sorted(np.concatenate([task.test.rows for task in tasks])) == list(range(80))
     for task in tasks:
         parts = [{row - 40 if 40 <= row < 60 else row for row in part.rows.tolist()} for part in (task.train, task.val, task.test)]
         assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     halves = pd.Series(np.where(np.arange(80) < 60, "train", "test"))
-    task = built(replace(nobody, metadata=nobody.metadata.assign(split=halves)), by="official")
+    task = built(replace(anonymous, metadata=anonymous.metadata.assign(split=halves)), by="official")
     assert task.test.rows.tolist() == list(range(60, 80))
 
 
@@ -164,5 +164,5 @@ def test_persons_are_subjects_or_else_pictures():
     whole = faces()
     whole.images[1] = whole.images[0]
     assert whole.persons.tolist() == whole.metadata["subject"].tolist()
-    some = replace(whole, metadata=whole.metadata.assign(subject=[None, None, *["x"] * 78]))
-    assert some.persons[:3].tolist() == ["image 0", "image 0", "x"]
+    partly_named = replace(whole, metadata=whole.metadata.assign(subject=[None, None, *["x"] * 78]))
+    assert partly_named.persons[:3].tolist() == ["image 0", "image 0", "x"]

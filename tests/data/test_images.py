@@ -1,4 +1,4 @@
-"""Plain folders of images: their order, split and label; the few that cannot be read are counted, a folder of such is refused."""
+"""Plain folders of images: order, split and label. A few unreadable images are counted; a folder with too many of them is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Data sets too large to be held: mapped files, of which a training gathers batches, give the numbers of images in memory."""
+"""Data sets too large for memory: trainings that gather batches from mapped files give the same numbers as with images in memory."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from trainables.storage.store import RunFolder
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.memmap:
-    """Any choice of more than no bytes is large."""
+    """Return a mapped file of 40 images. Any selection of more than 0 bytes counts as large."""
     monkeypatch.setattr(memory_map, "LARGE", 0)
     (tmp_path / "file").write_bytes(np.random.default_rng(0).integers(0, 256, 40 * 12, dtype=np.uint8).tobytes())
     return np.memmap(tmp_path / "file", np.uint8, "c", shape=(40, 1, 3, 4))
@@ -36,10 +36,10 @@ class TestRows:
         images = np.arange(40 * 6, dtype=np.uint8).reshape(40, 1, 2, 3)
         rows, mask = np.array(first), np.array([chance.random() < 0.5 for _ in first])
         for second in (mask, np.flatnonzero(mask)):
-            found, expected = memory_map.MappedRows(images, rows), images[rows][second]
-            each = memory_map.select_images(found, second)
-            assert np.array_equal(np.asarray(each), expected) and each.shape == expected.shape and len(each) == len(expected)
-            assert [image.tolist() for image in each] == expected.tolist()
+            mapped, expected = memory_map.MappedRows(images, rows), images[rows][second]
+            selection = memory_map.select_images(mapped, second)
+            assert np.array_equal(np.asarray(selection), expected) and selection.shape == expected.shape and len(selection) == len(expected)
+            assert [image.tolist() for image in selection] == expected.tolist()
 
     def test_what_follows_each_other_is_no_copy_and_what_is_small_an_array(self, large: np.memmap) -> None:
         assert np.shares_memory(memory_map.select_images(large, np.arange(3, 9)), large)
@@ -62,13 +62,13 @@ class TestRows:
 
 
 def cells(roles: dict[str, Data]) -> dict[str, Cell]:
-    """One of each method that takes images by batches, and of those that hold all."""
-    found = {name: tiny.transfer(roles, name, **{"batch": 8, "lr": 0.02} | settings) for name, settings in METHODS.items()}
+    """Return one cell of each method that takes images by batches, and of those that hold all images."""
+    result = {name: tiny.transfer(roles, name, **{"batch": 8, "lr": 0.02} | settings) for name, settings in METHODS.items()}
     scratch = method.METHODS.find("from_scratch")
     settings = {name: value for name, value in (tiny.SETTINGS | {"batch": 8}).items() if name in scratch.Settings.model_fields}
-    plain = resolve_settings(scratch.Settings, settings, "from_scratch").model_dump(mode="json")
-    found["from_scratch"] = replace(found["labelled"], method="from_scratch", method_settings=plain, version=scratch.version)
-    return found | {arm: tiny.cell(roles, arm) for arm in ("SL(c+a)", "SC(c<-a)")}
+    scratch_settings = resolve_settings(scratch.Settings, settings, "from_scratch").model_dump(mode="json")
+    result["from_scratch"] = replace(result["labelled"], method="from_scratch", method_settings=scratch_settings, version=scratch.version)
+    return result | {arm: tiny.cell(roles, arm) for arm in ("SL(c+a)", "SC(c<-a)")}
 
 
 @pytest.mark.parametrize("name", [*METHODS, "from_scratch", "SL(c+a)", "SC(c<-a)"])
@@ -81,12 +81,12 @@ def test_a_training_gives_the_same_numbers(roles: dict[str, Data], name: str, tm
         gathered += 1
         return indexed(self, which)
 
-    held, batches = (RunFolder(str(tmp_path / place)) for place in ("held", "batches"))
-    train_cell(cell, held, keep="all")
+    in_memory, batches = (RunFolder(str(tmp_path / folder)) for folder in ("held", "batches"))
+    train_cell(cell, in_memory, keep="all")
     monkeypatch.setattr(memory_map, "LARGE", 0)
     monkeypatch.setattr(device_pixels.Pixels, "__getitem__", counted)
     train_cell(cell, batches, keep="all")
-    assert gathered > 1 and made(batches, cell) == made(held, cell)
+    assert gathered > 1 and made(batches, cell) == made(in_memory, cell)
 
 
 TRAIN = """
@@ -120,6 +120,6 @@ def test_a_gigabyte_and_a_half_is_trained_on_in_a_fraction_of_it(tmp_path: Path)
     """The file is sparse. The validation images are drawn from the training images, so neither set is contiguous in the file."""
     with open(tmp_path / "large", "wb") as file:
         file.truncate(10_000 * 3 * 224 * 224)
-    done = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 700, f"{done.stdout} MB"
+    process = subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "large")], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert process.returncode == 0, process.stderr
+    assert int(process.stdout) < 700, f"{process.stdout} MB"

@@ -1,4 +1,4 @@
-"""Pitfalls of posed sets, of clips and of plain folders: the names as they really occur; read right, or refused."""
+"""Pitfalls of posed sets, of clips and of plain folders, with the names that really occur: read correctly, or refused."""
 
 import pytest
 from hypothesis import given
@@ -63,16 +63,16 @@ def test_rafd_persons_and_angles(tmp_path):
 def test_ddcf_pleased(tmp_path, pleased, count, classes):
     faces = TREES["ddcf"](tmp_path).read(**({"pleased": pleased} if pleased else {}))
     assert ("pleased" in faces.classes) == classes
-    named = [faces.classes[label] for label in faces.labels]
-    assert named.count("pleased" if classes else "happiness") == count
+    names = [faces.classes[label] for label in faces.labels]
+    assert names.count("pleased" if classes else "happiness") == count
 
 
 def test_shuffled_folders_are_refused_and_a_slip_is_noted(tmp_path):
-    for name, one, other in (("ddcf", "Happy", "Sad"), ("nimh_chefs", "Afraid_averted", "Happy_averted")):
+    for name, first, second in (("ddcf", "Happy", "Sad"), ("nimh_chefs", "Afraid_averted", "Happy_averted")):
         tree = TREES[name](tmp_path / name)
-        (tree.path / one).rename(tree.path / "aside")
-        (tree.path / other).rename(tree.path / one)
-        (tree.path / "aside").rename(tree.path / other)
+        (tree.path / first).rename(tree.path / "aside")
+        (tree.path / second).rename(tree.path / first)
+        (tree.path / "aside").rename(tree.path / second)
         refused(tree, "contradict their folders or tables; the first: ")
     tree = TREES["nimh_chefs"](tmp_path / "slip")
     save(tree.path / "Happy_averted/F02SA_1111.jpg", portrait("happiness", 1))
@@ -115,7 +115,7 @@ def test_liris_unknown_words_are_refused(tmp_path):
 def test_liris_participants_from_a_spreadsheet(tmp_path):
     import zipfile
 
-    name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    namespace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     texts = ["Sr. No", "Sex", "Age", "S1", "F"]
     shared = "".join(f"<si><t>{text}</t></si>" for text in texts)
     rows = (
@@ -123,8 +123,8 @@ def test_liris_participants_from_a_spreadsheet(tmp_path):
         '<row><c r="A2" t="s"><v>3</v></c><c r="B2" t="s"><v>4</v></c><c r="C2"><v>9</v></c></row>'
     )
     with zipfile.ZipFile(tmp_path / "summaryParticipansts.xlsx", "w") as book:
-        book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{name}">{shared}</sst>')
-        book.writestr("xl/worksheets/sheet1.xml", f'<worksheet xmlns="{name}"><sheetData>{rows}</sheetData></worksheet>')
+        book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{namespace}">{shared}</sst>')
+        book.writestr("xl/worksheets/sheet1.xml", f'<worksheet xmlns="{namespace}"><sheetData>{rows}</sheetData></worksheet>')
     assert _read_participants(tmp_path) == {"S1": {"sex": "F", "age": 9.0}}
     (tmp_path / "summaryParticipansts.xlsx").write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"summaryParticipansts\.xlsx: cannot be read as a spreadsheet"):

@@ -1,4 +1,4 @@
-"""Pitfalls of the sets from the web, whose labels stand in tables: read right, or refused with file and row."""
+"""Pitfalls of data sets from the web, whose labels are in tables: read correctly, or refused with file and row."""
 
 import itertools
 from pathlib import Path
@@ -81,44 +81,44 @@ VOTES = st.lists(st.integers(0, 10), min_size=10, max_size=10)
 
 
 def by_the_published_steps(votes: list[int], rule: str) -> tuple[int, list[int]]:
-    """The rules step by step, as the paper describes them; 8 (unknown) where there is no label."""
-    left = [vote if vote > 1 else 0 for vote in votes]
-    total = sum(left)
+    """Apply the rules step by step, as the paper describes them. Return the label, 8 (unknown) if there is none, and the votes kept."""
+    votes_left = [vote if vote > 1 else 0 for vote in votes]
+    total = sum(votes_left)
     if rule == "majority":
-        return (left.index(max(left)) if 2 * max(left) > total else 8), left
-    kept, covered, taken, unknown_met = [0] * 10, 0, 0, False
+        return (votes_left.index(max(votes_left)) if 2 * max(votes_left) > total else 8), votes_left
+    kept_votes, covered, taken, unknown_met = [0] * 10, 0, 0, False
     while 4 * covered < 3 * total and taken < 3 and not unknown_met:
-        most = max(left)
-        for place in range(10):
-            if left[place] == most and not unknown_met:
-                left[place], covered, taken = 0, covered + most, taken + 1
-                unknown_met = place >= 8
-                if unknown_met and sum(kept):
+        most = max(votes_left)
+        for index in range(10):
+            if votes_left[index] == most and not unknown_met:
+                votes_left[index], covered, taken = 0, covered + most, taken + 1
+                unknown_met = index >= 8
+                if unknown_met and sum(kept_votes):
                     taken -= 1
                 else:
-                    kept[place] = most
-    return (kept.index(max(kept)) if 2 * sum(kept) > total and taken <= 3 else 8), kept
+                    kept_votes[index] = most
+    return (kept_votes.index(max(kept_votes)) if 2 * sum(kept_votes) > total and taken <= 3 else 8), kept_votes
 
 
 @given(VOTES, st.sampled_from(ferplus.RULES))
 def test_ferplus_rules_are_the_published_ones(votes, rule):
-    label, kept = ferplus.decide_label(np.array(votes), rule)
-    expected, left = by_the_published_steps(votes, rule)
-    assert label == expected
+    label, kept_votes = ferplus.decide_label(np.array(votes), rule)
+    expected_label, expected_votes = by_the_published_steps(votes, rule)
+    assert label == expected_label
     if label < 8:
-        assert kept.tolist() == left
+        assert kept_votes.tolist() == expected_votes
 
 
 @pytest.mark.parametrize(
     ("votes", "majority", "probability"),
     [
         ([4, 0, 0, 1, 3, 2, 0, 0, 0, 0], 8, 0),  # the first line of the release: 4 of 9 is no majority
-        ([5, 0, 0, 5, 0, 0, 0, 0, 0, 0], 8, 0),  # half is not more than half
+        ([5, 0, 0, 5, 0, 0, 0, 0, 0, 0], 8, 0),  # exactly half is no majority
         ([6, 0, 0, 4, 0, 0, 0, 0, 0, 0], 0, 0),
         ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 8, 8),  # single votes are outliers
         ([0, 0, 0, 0, 0, 0, 0, 0, 0, 10], 9, 9),
         ([2, 0, 0, 0, 0, 0, 0, 0, 8, 0], 8, 8),
-        ([2, 2, 2, 2, 2, 0, 0, 0, 0, 0], 8, 8),  # five classes share the rank: too many
+        ([2, 2, 2, 2, 2, 0, 0, 0, 0, 0], 8, 8),  # five classes tie: too many
     ],
 )
 def test_ferplus_labels(votes, majority, probability):
@@ -127,7 +127,7 @@ def test_ferplus_labels(votes, majority, probability):
 
 
 def joined(folder: Path, *, names: bool = True) -> tuple[Path, list[str | None]]:
-    """fer2013.csv and fer2013new.csv of six rows, the second without a face; and the classes of the rows."""
+    """Write fer2013.csv and fer2013new.csv of six rows, the second row without a face. Return the csv and the classes of the rows."""
     grey = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
     usages = ["Training", "Training", "Training", "PublicTest", "PrivateTest", "PrivateTest"]
     csv = layouts.fer2013(folder / "fer2013.csv", grey, [0, 1, 2, 3, 4, 5], usages)

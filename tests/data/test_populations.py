@@ -1,4 +1,4 @@
-"""The task `populations`: persons kept apart, a split that no route and no choice of classes changes, unions of data sets, refusals."""
+"""The task `populations`: each person is in one part, no route or choice of classes changes the split; unions of data sets; refusals."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def roles(**more: FaceDataset) -> dict[str, FaceDataset]:
 
 def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("populations")
-    wanted = {"classes": CLASSES, "size": 32, "test_share": 0.25, "validation": 0.2} | settings
-    return kind.build(resolve_settings(kind.settings, wanted, "task"), faces or roles(), seed, CPU)
+    values = {"classes": CLASSES, "size": 32, "test_share": 0.25, "validation": 0.2} | settings
+    return kind.build(resolve_settings(kind.settings, values, "task"), faces or roles(), seed, CPU)
 
 
 def rows(images: Images) -> set[int]:
@@ -57,12 +57,12 @@ def test_adults_change_nothing_of_the_childrens_test(seed: int) -> None:
 
 @given(st.integers(0, 1000))
 def test_fewer_classes_are_the_same_images_without_the_others(seed: int) -> None:
-    more, fewer = built(seed=seed), built(seed=seed, classes=("anger", "happiness"))
-    assert more.split_hash == fewer.split_hash
+    full_task, narrow_task = built(seed=seed), built(seed=seed, classes=("anger", "happiness"))
+    assert full_task.split_hash == narrow_task.split_hash
     for part in ("train", "val", "test"):
-        all_of, some = getattr(more, part), getattr(fewer, part)
-        kept = {row for row, label in zip(all_of.rows.tolist(), all_of.labels.tolist(), strict=True) if CLASSES[label] != "fear"}
-        assert rows(some) == kept
+        full, narrow = getattr(full_task, part), getattr(narrow_task, part)
+        expected = {row for row, label in zip(full.rows.tolist(), full.labels.tolist(), strict=True) if CLASSES[label] != "fear"}
+        assert rows(narrow) == expected
 
 
 def test_grey_is_the_luma_of_the_same_images() -> None:
@@ -75,17 +75,17 @@ def test_grey_is_the_luma_of_the_same_images() -> None:
 
 
 def _rest() -> dict[str, Any]:
-    whole = roles()["children"]
-    return {"labels": whole.labels, "classes": whole.classes, "metadata": whole.metadata, "title": whole.title}
+    children = roles()["children"]
+    return {"labels": children.labels, "classes": children.classes, "metadata": children.metadata, "title": children.title}
 
 
 def test_a_union_counts_each_set_once_and_keeps_namesakes_apart() -> None:
     faces = roles(more=tiny.faces(COUNTS, seed=2, subjects=30), again=roles()["children"])
-    one, two, same = (built(faces, test=test) for test in (("children",), ("children", "more"), ("children", "again")))
-    size = [sum(len(part.rows) for part in (task.train, task.val, task.test)) for task in (one, two, same)]
-    assert size[1] == 2 * size[0] and size[2] == size[0]
-    assert {name[:3] for name in set(two.metadata["subject"])} == {"0: ", "1: "}
-    assert max(two.test.rows.max(), two.train.rows.max()) >= len(faces["children"])
+    single, union, repeated = (built(faces, test=test) for test in (("children",), ("children", "more"), ("children", "again")))
+    sizes = [sum(len(part.rows) for part in (task.train, task.val, task.test)) for task in (single, union, repeated)]
+    assert sizes[1] == 2 * sizes[0] and sizes[2] == sizes[0]
+    assert {name[:3] for name in set(union.metadata["subject"])} == {"0: ", "1: "}
+    assert max(union.test.rows.max(), union.train.rows.max()) >= len(faces["children"])
 
 
 def test_an_official_split_is_kept() -> None:

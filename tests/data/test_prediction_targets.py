@@ -1,4 +1,4 @@
-"""Answers beyond one label: what is read from the metadata, how outputs are scored, and what is refused."""
+"""Prediction targets other than one label: reading from the metadata, scoring of outputs, and what is refused."""
 
 from typing import Any
 
@@ -28,16 +28,16 @@ def voted(labels: list[int], votes: list[tuple[float, ...]]) -> FaceDataset:
 
 
 def test_votes_are_shares_and_the_label_is_their_majority() -> None:
-    found = TARGETS["votes"].read_answers(voted([0, 1, 2, -1], [(8, 2, 0), (5, 5, 0), (1, 0, 0), (9, 0, 0)]), THREE)
-    assert found.names == THREE and found.faces.labels.tolist() == [0, 1, 0]  # a tie goes to its own label; no label, no use
-    np.testing.assert_allclose(found.values, [[0.8, 0.2, 0], [0.5, 0.5, 0], [1, 0, 0]])
-    assert found.values.dtype == np.float32 and found.faces.metadata["source"].tolist() == ["picture 0", "picture 1", "picture 2"]
+    answers = TARGETS["votes"].read_answers(voted([0, 1, 2, -1], [(8, 2, 0), (5, 5, 0), (1, 0, 0), (9, 0, 0)]), THREE)
+    assert answers.names == THREE and answers.faces.labels.tolist() == [0, 1, 0]  # ties go to the own label; unlabelled images are dropped
+    np.testing.assert_allclose(answers.values, [[0.8, 0.2, 0], [0.5, 0.5, 0], [1, 0, 0]])
+    assert answers.values.dtype == np.float32 and answers.faces.metadata["source"].tolist() == ["picture 0", "picture 1", "picture 2"]
 
 
 def test_votes_for_other_classes_do_not_count() -> None:
-    found = TARGETS["votes"].read_answers(voted([0, 1, 2], [(1, 3, 6), (0, 0, 9), (2, 0, 3)]), ("anger", "fear"))
-    assert found.faces.labels.tolist() == [1, 0]
-    np.testing.assert_allclose(found.values, [[0.25, 0.75], [1, 0]])
+    answers = TARGETS["votes"].read_answers(voted([0, 1, 2], [(1, 3, 6), (0, 0, 9), (2, 0, 3)]), ("anger", "fear"))
+    assert answers.faces.labels.tolist() == [1, 0]
+    np.testing.assert_allclose(answers.values, [[0.25, 0.75], [1, 0]])
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_votes_that_are_none_are_refused(votes: tuple[float, ...], message: str)
 
 
 def test_affect_is_two_numbers_and_alike_are_those_of_one_bin() -> None:
-    found = TARGETS["affect"].read_answers(faces([-1] * 5, valence=[-1, 1, 0.05, 0.1, np.nan], arousal=[-1, 1, 0.55, 0.59, 0]), ())
-    assert found.names == ("valence", "arousal") and len(found.faces) == 4
-    assert found.faces.labels.tolist() == [0, 99, 57, 57]
-    np.testing.assert_allclose(found.values, [[-1, -1], [1, 1], [0.05, 0.55], [0.1, 0.59]], rtol=1e-6)
+    answers = TARGETS["affect"].read_answers(faces([-1] * 5, valence=[-1, 1, 0.05, 0.1, np.nan], arousal=[-1, 1, 0.55, 0.59, 0]), ())
+    assert answers.names == ("valence", "arousal") and len(answers.faces) == 4
+    assert answers.faces.labels.tolist() == [0, 99, 57, 57]
+    np.testing.assert_allclose(answers.values, [[-1, -1], [1, 1], [0.05, 0.55], [0.1, 0.59]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("arousal", [-2, 1.001, np.inf])
@@ -67,9 +67,9 @@ def test_affect_out_of_range_is_refused(arousal: float) -> None:
 
 
 def test_labels_are_sets() -> None:
-    found = TARGETS["labels"].read_answers(faces([0] * 4, emoreact_joy=[1, 0, 1, 1], emoreact_fear=[1, 0, 1, 0]), ())
-    assert found.names == ("joy", "fear") and found.faces.labels.tolist() == [3, 0, 3, 1]
-    np.testing.assert_array_equal(found.values, [[1, 1], [0, 0], [1, 1], [1, 0]])
+    answers = TARGETS["labels"].read_answers(faces([0] * 4, emoreact_joy=[1, 0, 1, 1], emoreact_fear=[1, 0, 1, 0]), ())
+    assert answers.names == ("joy", "fear") and answers.faces.labels.tolist() == [3, 0, 3, 1]
+    np.testing.assert_array_equal(answers.values, [[1, 1], [0, 0], [1, 1], [1, 0]])
     with pytest.raises(DataError, match="picture 0: a label is neither 0 nor 1"):
         TARGETS["labels"].read_answers(faces([0], emoreact_joy=[2]), ())
 
@@ -114,7 +114,7 @@ def test_ccc_and_mse_against_other_formulas(data: st.DataObject, n: int) -> None
     numbers = st.lists(st.floats(-1, 1, width=16), min_size=n, max_size=n)
     x, y = np.array(data.draw(numbers)), np.array(data.draw(numbers))
     assert metrics.mean_squared_error(x, y) == pytest.approx(oracle.mean_squared_error(y, x), abs=1e-12)
-    if x.std() > 1e-3 and y.std() > 1e-3:  # Lin's by Pearson's
+    if x.std() > 1e-3 and y.std() > 1e-3:  # Lin's coefficient in terms of Pearson's
         expected = 2 * np.corrcoef(x, y)[0, 1] * x.std() * y.std() / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
         assert metrics.concordance_correlation(x, y) == pytest.approx(expected, abs=1e-9)
     assert metrics.concordance_correlation(x, x) == (pytest.approx(1) if np.ptp(x) else 0)
@@ -129,30 +129,30 @@ def test_f1_is_scikit_learns(labels: int, n: int, seed: int) -> None:
 def test_scores_start_with_the_one_that_selects() -> None:
     n, rng = 40, np.random.default_rng(0)
     values = rng.uniform(-1, 1, (n, 2)).astype(np.float32)
-    found = TARGETS["affect"].compute_scores(values, np.zeros(n), values, ("valence", "arousal"))
-    assert next(iter(found)) == "ccc" and found["ccc"] == pytest.approx(1) and found["mse_arousal"] == 0
+    scores = TARGETS["affect"].compute_scores(values, np.zeros(n), values, ("valence", "arousal"))
+    assert next(iter(scores)) == "ccc" and scores["ccc"] == pytest.approx(1) and scores["mse_arousal"] == 0
     sets = (rng.random((n, 3)) < 0.5).astype(np.float32)
-    found = TARGETS["labels"].compute_scores(sets * 0.9, np.zeros(n), sets, THREE)
-    assert next(iter(found)) == "f1" and found["f1"] == 1 and found["f1_fear"] == 1
+    scores = TARGETS["labels"].compute_scores(sets * 0.9, np.zeros(n), sets, THREE)
+    assert next(iter(scores)) == "f1" and scores["f1"] == 1 and scores["f1_fear"] == 1
     labels = rng.integers(0, 3, n)
-    found = TARGETS["label"].compute_scores(np.eye(3)[labels], labels, None, THREE)
-    assert found == {"accuracy": 1.0, "balanced_accuracy": 1.0}
+    scores = TARGETS["label"].compute_scores(np.eye(3)[labels], labels, None, THREE)
+    assert scores == {"accuracy": 1.0, "balanced_accuracy": 1.0}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_losses_fall_towards_the_answer(target: str) -> None:
-    """Fifty steps on the outputs themselves bring the predictions near."""
+    """200 steps on the outputs themselves bring the predictions near the answers."""
     torch.manual_seed(0)
     labels = torch.arange(6) % 3
     values = {"votes": torch.eye(3)[labels] * 0.7 + 0.1, "affect": torch.rand(6, 2) - 0.5, "labels": torch.eye(3)[labels]}.get(target)
     outputs = torch.zeros(6, 2 if target == "affect" else 3, requires_grad=True)
-    way = torch.optim.Adam([outputs], lr=0.3)
+    optimizer = torch.optim.Adam([outputs], lr=0.3)
     for _ in range(200):
-        way.zero_grad()
+        optimizer.zero_grad()
         TARGETS[target].compute_loss(outputs, labels, values).backward()
-        way.step()
-    wanted = torch.eye(3)[labels] if values is None else values
-    torch.testing.assert_close(TARGETS[target].compute_predictions(outputs).detach(), wanted, atol=0.03, rtol=0)
+        optimizer.step()
+    expected = torch.eye(3)[labels] if values is None else values
+    torch.testing.assert_close(TARGETS[target].compute_predictions(outputs).detach(), expected, atol=0.03, rtol=0)
 
 
 def test_tiny_faces_have_labels_only() -> None:

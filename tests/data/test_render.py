@@ -1,4 +1,4 @@
-"""The renderer: its rasteriser against explicit loops, and the committed pack against a fresh rendering."""
+"""Compare the rasteriser with explicit loops and the committed pack with a fresh rendering."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -16,15 +16,15 @@ SIZE = 8
 
 
 def by_loops(points: np.ndarray, triangles: np.ndarray, size: int) -> dict[int, tuple[float, set[int]]]:
-    """Pixel -> depth of the nearest surface, and the triangles that have it there: one pixel and one triangle at a time.
+    """Return, by pixel, the depth of the nearest surface and the triangles at that depth, with a loop over pixels and triangles.
 
-    Inside is decided by areas: the three triangles that a pixel's centre makes with the edges fill the triangle exactly.
+    A pixel's centre is inside a triangle if the three triangles that it forms with the edges have the triangle's area in sum.
     """
 
     def area(p, q, r):
         return abs((q[0] - p[0]) * (r[1] - p[1]) - (r[0] - p[0]) * (q[1] - p[1])) / 2
 
-    seen: dict[int, tuple[float, set[int]]] = {}
+    nearest: dict[int, tuple[float, set[int]]] = {}
     for row in range(size):
         for column in range(size):
             centre = (column + 0.5, row + 0.5)
@@ -34,15 +34,15 @@ def by_loops(points: np.ndarray, triangles: np.ndarray, size: int) -> dict[int, 
                 if whole == 0 or sum(parts) > whole * (1 + 1e-9):
                     continue
                 depth = sum(part * corner[2] for part, corner in zip(parts, (a, b, c), strict=True)) / whole
-                best, owners = seen.get(row * size + column, (-np.inf, set()))
+                best, owners = nearest.get(row * size + column, (-np.inf, set()))
                 if depth > best + 1e-6:
-                    seen[row * size + column] = (depth, {number})
+                    nearest[row * size + column] = (depth, {number})
                 elif depth > best - 1e-6:
                     owners.add(number)
-    return seen
+    return nearest
 
 
-# Quarter pixels: edges run through pixel centres, corners outside the picture, triangles without area all occur.
+# Quarter pixels produce edges through pixel centres, corners outside the picture, and triangles without area.
 coordinate = st.integers(-16, 4 * SIZE + 16).map(lambda k: k / 4)
 
 
@@ -53,7 +53,7 @@ def test_the_nearest_triangle_wins_every_pixel_it_covers(points, data):
     triangles = np.array(data.draw(st.lists(st.tuples(corner, corner, corner), min_size=1, max_size=6)))
     buffer = raster.rasterise_triangles(np.array(points), triangles, SIZE)
     expected = by_loops(np.array(points), triangles, SIZE)
-    # A centre within rounding of an edge may fall on either side: such pixels are compared where both drew.
+    # Rounding may put a centre on an edge to either side of it, so such pixels are not compared.
     exact = {pixel for pixel in range(SIZE * SIZE) if not on_an_edge(np.array(points)[triangles], pixel)}
     assert set(buffer.pixel.tolist()) & exact == set(expected) & exact
     for pixel, triangle, depth in zip(buffer.pixel.tolist(), buffer.triangle.tolist(), buffer.depth.tolist(), strict=True):
@@ -63,7 +63,7 @@ def test_the_nearest_triangle_wins_every_pixel_it_covers(points, data):
 
 
 def on_an_edge(corners: np.ndarray, pixel: int) -> bool:
-    """Whether the pixel's centre lies on an edge of any of the triangles."""
+    """Return whether the pixel's centre lies on an edge of any triangle."""
     x, y = pixel % SIZE + 0.5, pixel // SIZE + 0.5
     for a, b, c in corners:
         for p, q in ((a, b), (b, c), (c, a)):
@@ -73,7 +73,7 @@ def on_an_edge(corners: np.ndarray, pixel: int) -> bool:
 
 
 def test_a_fan_of_triangles_covers_its_outline_without_holes():
-    """matplotlib's point-in-polygon test is the oracle; a random outline never passes exactly through a pixel's centre."""
+    """The reference is matplotlib's point-in-polygon test. A random outline never passes exactly through a pixel's centre."""
     rng = np.random.default_rng(0)
     angle = np.arange(9) * 2 * np.pi / 9
     centres = np.stack(np.meshgrid(np.arange(20) + 0.5, np.arange(20) + 0.5), axis=-1).reshape(-1, 2)
@@ -119,7 +119,7 @@ def test_ten_raters_vote(label, intensity, noise, seed):
 
 
 def test_a_turned_head_shows_where_it_looks():
-    """Signs of the pose, on the tip of a nose two lengths before the head's centre."""
+    """Check the signs of the pose at the tip of a nose that is two lengths in front of the head's centre."""
     rng = np.random.default_rng(0)
     nose = np.array([[0.0, -0.34, 2.0]])
     level = replace(scene.draw_scene(scene.CAMERAS["posed"], rng), yaw=0.0, pitch=0.0, roll=0.0, shift=(0.0, 0.0))
@@ -155,7 +155,7 @@ def test_every_preset_names_units_of_the_mesh():
 @needs_mesh
 @pytest.mark.parametrize("name", ["children/17", "adults/wild/400", "unlabelled/8", "clips/5/3"])
 def test_a_picture_is_rendered_byte_for_byte_as_committed(name):
-    """Holds for one libwebp and one numpy on one kind of processor: what the pack's rebuild promises."""
+    """This holds for one version of libwebp and numpy on one type of processor, as the pack's rebuild promises."""
     shot = next(shot for shot in corpus.plan_pictures() if shot.name == name)
     coded, metadata = corpus.render_shot(shot)
     assert corpus.render_shot(shot) == (coded, metadata)
@@ -170,4 +170,4 @@ def test_the_contact_sheet_shows_every_class_of_every_domain():
     lines = 2 * len(sheet.ROWS) + len(sheet.CLIPS)
     assert picture.shape == (sheet.HEAD + lines * sheet.TILE, sheet.MARGIN + 8 * sheet.TILE, 3)
     tiles = picture[sheet.HEAD :, sheet.MARGIN :].reshape(lines, sheet.TILE, 8, sheet.TILE, 3)
-    assert (tiles.astype(float).std(axis=(1, 3, 4)) > 12).all()  # no place is left white
+    assert (tiles.astype(float).std(axis=(1, 3, 4)) > 12).all()  # no tile is left white

@@ -1,4 +1,4 @@
-"""What a person writes for a data source: round trips, absolute paths, and errors that say the expected form."""
+"""Tests of data source specifications: round trips, absolute paths, and errors that state the expected form."""
 
 import os
 from pathlib import Path
@@ -71,9 +71,9 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     assert parse_role("pool=cafe:s3://bucket/cafe")[1].path == "s3://bucket/cafe"
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "sources.yaml").write_text("pool: fer2013:f.csv,ages=ages.csv\nother: {kind: cafe, path: ../cafe}\n")
-    found = parse_role_file("lab/sources.yaml")
-    assert found["pool"] == Source("fer2013", str(tmp_path / "lab" / "f.csv"), None, (("ages", str(tmp_path / "lab" / "ages.csv")),))
-    assert found["other"] == Source("cafe", str(tmp_path / "cafe"))
+    sources = parse_role_file("lab/sources.yaml")
+    assert sources["pool"] == Source("fer2013", str(tmp_path / "lab" / "f.csv"), None, (("ages", str(tmp_path / "lab" / "ages.csv")),))
+    assert sources["other"] == Source("cafe", str(tmp_path / "cafe"))
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 @given(st.text(max_size=40))
 @example("~\0")
 def test_any_text_is_a_source_or_refused(text):
-    for whole in (text, f"pool={text}", f"pool=fer2013:{text}"):
+    for specification in (text, f"pool={text}", f"pool=fer2013:{text}"):
         try:
-            role, source = parse_role(whole)
+            role, source = parse_role(specification)
         except DataError:
             continue
         assert parse_role(f"{role}={source.to_text()}") == (role, source)

@@ -1,4 +1,4 @@
-"""Splits: what must hold of every split, by image and by person, and what is refused."""
+"""Splits by image and by person: what must hold for every split, and what is refused."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def sizes(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 @st.composite
 def labelled(draw: st.DrawFn) -> np.ndarray:
-    """Classes of 20 to 60 images and some without a label, shuffled."""
+    """Draw the labels of classes with 20 to 60 images each and of some unlabelled images, shuffled."""
     counts = draw(st.lists(st.integers(20, 60), min_size=2, max_size=7))
     labels = np.repeat(np.arange(-1, len(counts)), [draw(st.integers(0, 9)), *counts])
     return rng(draw(SEEDS)).permutation(labels)
@@ -36,31 +36,33 @@ def test_by_image(labels: np.ndarray, share: float, seed: int, per_class: int | 
     split = balanced_split(labels, share, rng(seed), per_class=per_class)
     base = min(sizes(labels, labels >= 0).min(), per_class or 1000)
     train, val, test = (sizes(labels, rows) for rows in split)
-    assert set(train) == {int((round(share * 100) * base + 50) // 100)}  # in integers: halves up
+    assert set(train) == {int((round(share * 100) * base + 50) // 100)}  # in integers, with halves rounded up
     assert np.abs(val - test).max() <= 1 and abs(val.sum() - test.sum()) <= 1
-    assert np.array_equal(np.sort(np.concatenate(split)), np.flatnonzero(labels >= 0))  # disjoint, and nothing labelled is lost
+    assert np.array_equal(np.sort(np.concatenate(split)), np.flatnonzero(labels >= 0))  # disjoint, and no labelled image is lost
     assert all(rows.dtype == np.int64 and (np.diff(rows) > 0).all() for rows in split)
 
 
 def test_a_half_rounds_up_as_it_is_written() -> None:
-    """.7 x 45 is 31.5; in binary floating point it is 31.499999999999996."""
+    """0.7 x 45 is 31.5, but 31.499999999999996 in binary floating point."""
     assert len(balanced_split(np.repeat([0, 1], 45), 0.7, rng()).train) == 2 * 32
     assert len(balanced_split(np.repeat([0, 1], 45), 0.5, rng()).train) == 2 * 23
 
 
 def test_at_the_studys_shares() -> None:
-    """Seven classes, the smallest of 103 images: 51.5, 72.1 and 92.7 of each for training; 120 a class is a cap that does not bind."""
+    """Seven classes, the smallest with 103 images: the shares give 51.5, 72.1 and 92.7 training images per class. The cap of 120 per class
+    does not bind.
+    """
     labels = np.repeat(np.arange(7), [205, 191, 140, 215, 230, 108, 103])
-    for share, each in ((0.5, 52), (0.7, 72), (0.9, 93)):
-        assert sizes(labels, balanced_split(labels, share, rng(), per_class=120).train).tolist() == [each] * 7
+    for share, count in ((0.5, 52), (0.7, 72), (0.9, 93)):
+        assert sizes(labels, balanced_split(labels, share, rng(), per_class=120).train).tolist() == [count] * 7
 
 
 @st.composite
 def people(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Subjects with 0 to 4 images of each class, as children's sets have them."""
+    """Draw labels and subjects: subjects with 0 to 4 images of each class, as in data sets of children."""
     generator = rng(draw(SEEDS))
     counts = generator.integers(0, 5, (draw(st.integers(12, 40)), draw(st.integers(2, 7))))
-    assume((np.count_nonzero(counts, axis=0) >= 3).all())  # a class of fewer persons is refused
+    assume((np.count_nonzero(counts, axis=0) >= 3).all())  # a class with fewer persons is refused
     persons, labels = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
     order = generator.permutation(len(labels))
     return labels[order], np.array([f"child {person}" for person in persons], dtype=object)[order]
@@ -71,30 +73,30 @@ def people(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 def test_by_person(cohort: tuple[np.ndarray, np.ndarray], share: float, seed: int) -> None:
     labels, subjects = cohort
     base = sizes(labels, labels >= 0).min()
-    wanted = int((round(share * 100) * base + 50) // 100)
-    assume(wanted > 0)
+    expected = int((round(share * 100) * base + 50) // 100)
+    assume(expected > 0)
     split = balanced_split(labels, share, rng(seed), groups=subjects)
     train, val, test = (set(subjects[rows]) for rows in split)
     assert not (train & val or train & test or val & test)
-    (each,) = set(sizes(labels, split.train))  # exactly balanced
-    assert 0 < each <= wanted
+    (count,) = set(sizes(labels, split.train))  # exactly balanced
+    assert 0 < count <= expected
     dropped = np.setdiff1d(np.arange(len(labels)), np.concatenate(split))
-    assert not set(subjects[dropped]) & (val | test)  # only training subjects' surplus
-    left = sizes(labels, split.val), sizes(labels, split.test)
-    most = max(np.bincount(np.unique(subjects, return_inverse=True)[1] * 7 + labels))
-    assert np.abs(left[0] - left[1]).max() <= 3 * most  # halves within a few persons of each other in each class
+    assert not set(subjects[dropped]) & (val | test)  # only the surplus of training subjects is dropped
+    halves = sizes(labels, split.val), sizes(labels, split.test)
+    largest = max(np.bincount(np.unique(subjects, return_inverse=True)[1] * 7 + labels))
+    assert np.abs(halves[0] - halves[1]).max() <= 3 * largest  # in each class, val and test differ by a few persons at most
 
 
 @given(SHARES, SEEDS)
 @settings(deadline=None, max_examples=20)
 def test_many_persons_add_up(share: float, seed: int) -> None:
-    """At a real set's size training gets its number in full, and the halves are even in each class."""
+    """At a real data set's size, training gets its full number, and val and test are nearly equal in each class."""
     generator = rng(seed)
     subjects, labels = generator.integers(0, 154, 1192), generator.integers(0, 7, 1192)
     split = balanced_split(labels, share, generator, groups=subjects)
     assert len(split.train) == 7 * int((round(share * 100) * sizes(labels, labels >= 0).min() + 50) // 100)
     val, test = sizes(labels, split.val), sizes(labels, split.test)
-    assert np.abs(val - test).max() <= 8  # of 10 to 90
+    assert np.abs(val - test).max() <= 8  # out of 10 to 90 images
 
 
 @given(people(), SEEDS, st.booleans())
@@ -120,11 +122,11 @@ def test_the_unlabelled_need_no_subject() -> None:
 
 
 def test_hash_names_rows_parts_and_content() -> None:
-    one = Split(np.array([0, 1]), np.array([2]), np.array([3]))
+    split = Split(np.array([0, 1]), np.array([2]), np.array([3]))
     others = [Split(np.array([0]), np.array([1, 2]), np.array([3])), Split(np.array([0, 1]), np.array([3]), np.array([2]))]
-    hashes = {hash_split(one, "a"), hash_split(one, "b"), *(hash_split(other, "a") for other in others)}
-    assert len(hashes) == 4 and all(len(each) == 16 for each in hashes)
-    assert hash_split(one, "a") == hash_split(Split(*(rows.astype(np.int32) for rows in one)), "a")
+    hashes = {hash_split(split, "a"), hash_split(split, "b"), *(hash_split(other, "a") for other in others)}
+    assert len(hashes) == 4 and all(len(digest) == 16 for digest in hashes)
+    assert hash_split(split, "a") == hash_split(Split(*(rows.astype(np.int32) for rows in split)), "a")
 
 
 TWENTY = np.arange(40) % 2

@@ -1,4 +1,4 @@
-"""The task `balanced`: one split for all methods, balanced, person-wise where asked, and named by its hash."""
+"""The task `balanced`: all methods share one balanced split, which separates persons if requested and is identified by its hash."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 CHILDREN = {"anger": 30, "contempt": 9, "fear": 41, "happiness": 25}
 ADULTS = {"anger": 5, "fear": 6, "happiness": 7, "neutral": 8}
 CLASSES = ("fear", "anger", "happiness")
-"""neither all, nor in a data set's order"""
+"""a subset of a data set's classes, in another order"""
 
 
 def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
@@ -32,7 +32,7 @@ def counts(task: Task, part: str) -> list[int]:
 
 @pytest.mark.parametrize(("settings", "each"), [({}, 13), ({"split": 0.9}, 23), ({"per_class": 10}, 5), ({"per_class": 1000}, 13)])
 def test_training_is_balanced_and_the_rest_halved(settings: dict[str, Any], each: int) -> None:
-    """Of the smallest class's 25 images half is 12.5: 13."""
+    """Half of the smallest class's 25 images is 12.5, which rounds to 13."""
     task = built(**settings)
     assert counts(task, "train") == [each] * 3
     for number, total in enumerate((41, 30, 25)):
@@ -46,18 +46,18 @@ def test_training_is_balanced_and_the_rest_halved(settings: dict[str, Any], each
 
 
 def test_images_and_labels_are_those_of_their_rows() -> None:
-    whole = {"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=1)}
-    task = built(whole)
+    roles = {"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=1)}
+    task = built(roles)
     assert task.classes == CLASSES and (task.channels, task.size) == (1, 32)
-    parts = [(images, whole["children"]) for images in (task.train, task.val, task.test)] + [(task.partners["adults"], whole["adults"])]
+    parts = [(images, roles["children"]) for images in (task.train, task.val, task.test)] + [(task.partners["adults"], roles["adults"])]
     for images, faces in parts:
         assert np.array_equal(images.pixels.numpy(), faces.images[images.rows])
         assert [CLASSES[label] for label in images.labels] == [faces.classes[label] for label in faces.labels[images.rows]]
-    assert len(task.partners["adults"].labels) == 5 + 6 + 7  # whole, but for the class the task does not have
+    assert len(task.partners["adults"].labels) == 5 + 6 + 7  # all images except those of the class that the task lacks
 
 
 def test_a_seed_gives_the_split_whatever_else_is_set() -> None:
-    """What every method sees under one seed is the same, so that results can be paired; anything of the split changes its name."""
+    """Every method gets the same split under one seed, so that results can be paired. Any setting of the split changes its hash."""
     first = built()
     for same in (built(), built(partner=None), built(faces={"children": tiny.faces(CHILDREN), "adults": tiny.faces(ADULTS, seed=9)})):
         assert same.split_hash == first.split_hash
@@ -108,7 +108,7 @@ COLUMNS: dict[str, Any] = {
 
 
 def test_facts_are_those_of_the_test_images_and_never_objects() -> None:
-    """Unknown is an empty text or NaN; a fact of which nothing is known is left out; ages are floats, whatever the reader gave."""
+    """Unknown values are empty strings or NaN. A column without known values is left out. Ages are floats, whatever the reader returned."""
     children = tiny.faces(CHILDREN)
     for name, values in COLUMNS.items():
         children.metadata[name] = pd.Series(values).iloc[children.metadata.index % 3].array
@@ -124,8 +124,8 @@ def test_facts_are_those_of_the_test_images_and_never_objects() -> None:
 def test_numbers_all_known_stay_what_they_are(values: Any, kind: str) -> None:
     children = tiny.faces(CHILDREN)
     children.metadata["mouth_open"] = pd.Series(values).iloc[children.metadata.index % 2].array
-    found = get_known_metadata(children, np.array([3, 0]))["mouth_open"]
-    assert found.dtype.kind == kind and found.tolist() == list(values)[::-1]
+    column = get_known_metadata(children, np.array([3, 0]))["mouth_open"]
+    assert column.dtype.kind == kind and column.tolist() == list(values)[::-1]
 
 
 @pytest.mark.parametrize(

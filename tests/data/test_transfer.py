@@ -1,4 +1,7 @@
-"""The task `transfer`: persons kept apart, official splits kept, a gate and a selection half, a pool whose labels are but the truth."""
+"""Tests of the task `transfer`.
+
+No person is in two parts, official splits are kept, validation is halved into gate and selection, and the pool's labels are only its truth.
+"""
 
 from typing import Any
 
@@ -28,8 +31,8 @@ def roles(**more: FaceDataset) -> dict[str, FaceDataset]:
 
 def built(faces: dict[str, FaceDataset] | None = None, seed: int = 0, **settings: Any) -> Task:
     kind = TASKS.find("transfer")
-    wanted = {"labelled": {"labelled": CLASSES}, "size": 32, "validation": 0.2} | settings
-    return kind.build(resolve_settings(kind.settings, wanted, "task"), faces or roles(), seed, CPU)
+    values = {"labelled": {"labelled": CLASSES}, "size": 32, "validation": 0.2} | settings
+    return kind.build(resolve_settings(kind.settings, values, "task"), faces or roles(), seed, CPU)
 
 
 def part(task: Task, name: str) -> Images:
@@ -43,7 +46,7 @@ def counts(task: Task, name: str) -> list[int]:
 
 
 def official(splits: list[str | None], counts: dict[str, int] | None = None) -> FaceDataset:
-    """Faces whose images are in turn of these splits."""
+    """Return faces whose images cycle through these official splits."""
     faces = tiny.faces(counts or COUNTS)
     faces.metadata["split"] = [splits[row % len(splits)] for row in range(len(faces))]
     return faces
@@ -54,21 +57,21 @@ def test_no_person_is_in_two_parts_and_every_part_has_every_class(seed: int, sub
     faces = roles(labelled=tiny.faces(COUNTS, seed=seed % 7, subjects=subjects))
     try:
         task = built(faces, seed, test=test, validation=validation)
-    except DataError as error:  # so few persons that a class ends where another part would need it
+    except DataError as error:  # with so few persons a part may get no image of a class
         assert "and none is in the" in str(error) and subjects < 40
         return
     subject = faces["labelled"].metadata["subject"].to_numpy(str)
     people = [set(subject[part(task, name).rows]) for name in PARTS]
     rows = [set(part(task, name).rows.tolist()) for name in PARTS]
-    for one in range(4):
-        for other in range(one):
-            assert not people[one] & people[other] and not rows[one] & rows[other]
+    for i in range(4):
+        for j in range(i):
+            assert not people[i] & people[j] and not rows[i] & rows[j]
     assert sum(map(len, rows)) == 30 + 41 + 25
     assert all(all(counts(task, name)) for name in PARTS)
 
 
 def test_the_texts_proportions() -> None:
-    """Of 40 persons with about as many images each: 45 % train, 45 % test, 10 % validation, halved."""
+    """100 persons with equally many images: 45 % train, 45 % test, and 10 % validation, which is halved."""
     task = built(roles(labelled=tiny.faces({"anger": 200, "fear": 200, "happiness": 200}, subjects=100)), validation=0.1)
     for name, share in zip(PARTS, (0.45, 0.05, 0.05, 0.45), strict=True):
         assert all(abs(count - 200 * share) <= 3 for count in counts(task, name))
@@ -77,8 +80,8 @@ def test_the_texts_proportions() -> None:
 def test_where_nobody_is_known_each_image_is_dealt_alone() -> None:
     task = built(roles(labelled=tiny.faces(COUNTS)))
     for number, total in enumerate((30, 41, 25)):
-        found = [counts(task, name)[number] for name in PARTS]
-        assert sum(found) == total and np.abs(np.array(found) - np.array((0.35, 0.1, 0.1, 0.45)) * total).max() < 1
+        sizes = [counts(task, name)[number] for name in PARTS]
+        assert sum(sizes) == total and np.abs(np.array(sizes) - np.array((0.35, 0.1, 0.1, 0.45)) * total).max() < 1
     assert task.metadata["subject"].tolist() == [""] * len(task.test.rows)
 
 
@@ -88,7 +91,7 @@ def test_one_without_a_name_is_a_person_of_his_own() -> None:
     named = faces["labelled"].metadata["subject"]
     task = built(faces)
     people = [set(named.iloc[part(task, name).rows].dropna()) for name in PARTS]
-    assert all(not people[one] & people[other] for one in range(4) for other in range(one))
+    assert all(not people[i] & people[j] for i in range(4) for j in range(i))
 
 
 @pytest.mark.parametrize("splits", [["train", "train", "val", "test"], ["train", "train", "test"], ["train", "train", "train", "val"]])
@@ -101,19 +104,19 @@ def test_an_official_split_is_kept_and_what_it_lacks_is_cut_from_training(splits
     assert set(split[task.test.rows]) == ({"test"} if "test" in splits else {"train"})
     assert set(split[held]) == ({"val"} if "val" in splits else {"train"})
     if "test" in splits:
-        mine = np.isin(faces["labelled"].labels, [0, 2, 3]) & (split == "test")
-        assert set(task.test.rows) == set(np.flatnonzero(mine))
+        expected = np.isin(faces["labelled"].labels, [0, 2, 3]) & (split == "test")
+        assert set(task.test.rows) == set(np.flatnonzero(expected))
     assert abs(len(task.val.rows) - len(held) / 2) <= 2
 
 
 def test_images_and_labels_are_those_of_their_rows() -> None:
-    """Rows count through the labelled roles, end to end in the order of their names, then through the extra ones."""
+    """Rows are numbered through the concatenated labelled roles, in the order of their names, and then through the extra roles."""
     faces = roles(more=tiny.faces({"anxiety": 20, "fear": 3}, seed=2), game=tiny.faces({"fear": 12, "joy": 4}, seed=3))
     task = built(faces, labelled={"more": ("anxiety",), "labelled": CLASSES}, extra={"game": ("fear",)})
     assert task.classes == (*CLASSES, "anxiety")
     whole = [faces["labelled"], faces["more"], faces["game"]]
-    pixels = np.concatenate([each.images for each in whole])
-    names = [each.classes[label] for each in whole for label in each.labels]
+    pixels = np.concatenate([dataset.images for dataset in whole])
+    names = [dataset.classes[label] for dataset in whole for label in dataset.labels]
     for name in PARTS:
         images = part(task, name)
         assert np.array_equal(images.pixels.numpy(), pixels[images.rows])
@@ -129,11 +132,11 @@ def test_two_roles_of_one_data_set_keep_its_persons_together() -> None:
     whole = tiny.faces(COUNTS, subjects=30)
     task = built(roles(labelled=whole, eighth=whole), labelled={"labelled": CLASSES, "eighth": ("contempt",)}, validation=0.4, test=0.3)
     people = [set(whole.metadata["subject"].to_numpy(str)[part(task, name).rows % len(whole)]) for name in PARTS]
-    assert all(not people[one] & people[other] for one in range(4) for other in range(one))
+    assert all(not people[i] & people[j] for i in range(4) for j in range(i))
 
 
 def test_the_pools_labels_are_the_truth_where_it_is_known() -> None:
-    """By the labels of a set that has some, by the fact `truth` of one that has none; another class than the task's is unknown."""
+    """The truth is a data set's labels, or its metadata column `truth` if it has no labels. A class that is not the task's is unknown."""
     blind = tiny.faces({"fear": 4, "joy": 3}, seed=5)
     truth = [blind.classes[label] for label in blind.labels]
     blind.metadata["truth"] = truth
@@ -156,8 +159,8 @@ def test_a_seed_gives_the_split_whatever_is_learnt_from_besides() -> None:
 
 
 def aimed(seed: int = 0, faces: dict[str, FaceDataset] | None = None, **settings: Any) -> tuple[dict[str, FaceDataset], Task]:
-    given = roles(**{"aim": tiny.faces({"anger": 20, "fear": 26, "joy": 9}, seed=4, subjects=25)} | (faces or {}))
-    return given, built(given, seed, target={"aim": ("anger", "fear")}, **settings)
+    datasets = roles(**{"aim": tiny.faces({"anger": 20, "fear": 26, "joy": 9}, seed=4, subjects=25)} | (faces or {}))
+    return datasets, built(datasets, seed, target={"aim": ("anger", "fear")}, **settings)
 
 
 @given(st.integers(0, 2**32 - 1))

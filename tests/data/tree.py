@@ -1,4 +1,4 @@
-"""Tree: a small data set in its official layout, written from rendered faces, and what reading it must give."""
+"""Tree: a small data set in its official layout, written from rendered faces, with the result that reading it must give."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,20 +21,20 @@ class Tree:
     kind: str
     path: Path
     rows: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
-    """source, class, metadata"""
+    """source, class and metadata of each expected image"""
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     """uint8 [64, 64, 3] by source"""
     options: dict[str, Any] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
-    """files without which nothing can be read"""
+    """label files, without which the data set cannot be read"""
     classes: tuple[str, ...] = SEVEN
     population: str = ""
-    """the only one that the set has, if it has only one"""
+    """the data set's population, if it has only one"""
     knows_ages: bool = True
-    """False: nothing tells children from adults"""
+    """False if nothing distinguishes children from adults"""
 
     def add(self, source: str, emotion: str | None, look: str | None = None, file: str | None = None, **metadata: Any) -> np.ndarray:
-        """Write a face of that expression (or `look`) to `file` (or `source`), and expect it."""
+        """Write a face with this expression (or `look`) to `file` (or `source`), and expect it in what is read."""
         face = portrait(look or emotion or "neutral", len(self.rows))
         save(self.path / (file or source), face)
         return self.expect(source, emotion, face, **metadata)
@@ -46,7 +46,7 @@ class Tree:
 
     @classmethod
     def from_example(cls, kind: str, example: Example, folder: Path) -> "Tree":
-        """The example that a reader was registered with."""
+        """Write the example that a reader was registered with, and return its tree."""
         tree = cls(kind, folder / kind, options=dict(example.options), labels=example.required, classes=example.classes)
         tree.population, tree.knows_ages = example.population, example.knows_ages
         for file, (emotion, metadata) in example.pictures.items():
@@ -72,7 +72,7 @@ def _adults() -> dict[str, np.ndarray]:
 
 
 def portrait(emotion: str, number: int) -> np.ndarray:
-    """A rendered face of that expression: uint8 [64, 64, 3]; another number, another face."""
+    """Return a rendered face with this expression: uint8 [64, 64, 3]. Different numbers give different faces."""
     faces = _adults().get(emotion, _adults()["neutral"])
     return np.ascontiguousarray(faces[number % len(faces)])
 
@@ -83,14 +83,14 @@ def write(file: Path, text: str) -> None:
 
 
 def refused(tree: Tree, message: str, **options: object) -> None:
-    """Reading the tree is refused in one line that matches."""
+    """Check that reading the tree is refused with one line that matches."""
     with pytest.raises(DataError, match=message) as caught:
         tree.read(**options)
     assert "\n" not in str(caught.value)
 
 
 def edit(file: Path, *changes: tuple[str, str]) -> None:
-    """Replace the first of each text, which is there."""
+    """Replace the first occurrence of each text, which must be present."""
     text = file.read_text()
     for old, new in changes:
         assert old in text
@@ -99,7 +99,7 @@ def edit(file: Path, *changes: tuple[str, str]) -> None:
 
 
 def film(file: Path, faces: list[np.ndarray]) -> None:
-    """A clip of these frames, each shown four times."""
+    """Write a clip of these frames, each shown four times."""
     file.parent.mkdir(parents=True, exist_ok=True)
     out = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), 30, (64, 64))
     for face in faces:
@@ -109,5 +109,5 @@ def film(file: Path, faces: list[np.ndarray]) -> None:
 
 
 def known(value: Any) -> Any:
-    """A fact as a plain value; None where it is not known."""
+    """Return a metadata value as a plain value; None if it is not known."""
     return None if value is None or pd.isna(value) else value

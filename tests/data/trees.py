@@ -1,4 +1,4 @@
-"""Every data set's official layout, small, with the names and slips of the real release: what the contract suite reads back."""
+"""Small trees in every data set's official layout, with the names and errors of the real release. The contract suite reads them."""
 
 import functools
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def fer2013_folders(folder: Path) -> Tree:
 
 
 def ferplus(folder: Path) -> Tree:
-    """Names skip a number, as the release's do. Votes: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, ?, NF."""
+    """Names skip a number, as in the release. Votes are neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, ?, NF."""
     labels = tuple(f"FER2013{part}/label.csv" for part in ("Train", "Valid", "Test"))
     tree = Tree("ferplus", folder / "data", labels=labels, classes=CLASSES, knows_ages=False)
     votes = {
@@ -64,13 +64,13 @@ def ferplus(folder: Path) -> Tree:
         "FER2013Test": [("fer0032220", "fear", "0,0,4,0,0,0,6,0,0,0", {"votes_fear": 6, "votes_surprise": 4})],
     }
     splits = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
-    for place, lines in votes.items():
+    for subfolder, lines in votes.items():
         for name, emotion, _, metadata in lines:
             if emotion:
-                tree.add(f"{place}/{name}.png", emotion, split=splits[place], **metadata)
+                tree.add(f"{subfolder}/{name}.png", emotion, split=splits[subfolder], **metadata)
             else:
-                save(tree.path / place / f"{name}.png", portrait("neutral", 50))
-        write(tree.path / place / "label.csv", "".join(f'{name}.png,"(0, 0, 48, 48)",{text}\n' for name, _, text, _ in lines))
+                save(tree.path / subfolder / f"{name}.png", portrait("neutral", 50))
+        write(tree.path / subfolder / "label.csv", "".join(f'{name}.png,"(0, 0, 48, 48)",{text}\n' for name, _, text, _ in lines))
     return tree
 
 
@@ -86,7 +86,7 @@ def rafdb(folder: Path) -> Tree:
             group = ("0-3", "4-19", "20-39", "40-69", "70+")[code % 5]
             metadata = {"split": split, "sex": "F" if code % 2 else "M", "ethnicity": "asian", "age_group": group}
             tree.add(f"Image/aligned/{name}_aligned.jpg", emotion, **metadata)
-            points = "".join(f"{place}.5\t{place}.25\n" for place in range(5))
+            points = "".join(f"{index}.5\t{index}.25\n" for index in range(5))
             write(tree.path / f"Annotation/manual/{name}_manu_attri.txt", f"{points}{code % 2}\n2\n{code % 5}\n")
             write(tree.path / f"boundingbox/{name}_boundingbox.txt", "1.0 2.0 3.0 4.0 \n")
     write(tree.path / "EmoLabel/list_patition_label.txt", lines)
@@ -98,7 +98,7 @@ HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_land
 
 
 def affectnet(folder: Path) -> Tree:
-    """The older form; the validation list has no header, as it was shipped."""
+    """Write the older release. Its validation list has no header, as in the distribution."""
     tree = Tree("affectnet", folder / "AffectNet", labels=("Manually_Annotated_file_lists",), classes=CLASSES, knows_ages=False)
     marks = ";".join(["1.5"] * 136)
     for name, split in (("training", "train"), ("validation", "val")):
@@ -106,26 +106,26 @@ def affectnet(folder: Path) -> Tree:
         for code, emotion in enumerate((*AFFECTNET, "none", "uncertain", "no face")):
             file = f"{code}{split}/{code:032x}.jpg"
             rated = (-2, -2) if code in (9, 10) else (round(code / 10, 2), round(-code / 10, 2))
-            place = f"Manually_Annotated/Manually_Annotated_Images/{file}"
+            path = f"Manually_Annotated/Manually_Annotated_Images/{file}"
             if code < 8:
-                tree.add(place, emotion, split=split, valence=rated[0], arousal=rated[1])
+                tree.add(path, emotion, split=split, valence=rated[0], arousal=rated[1])
             else:
-                save(tree.path / place, portrait("neutral", code))
+                save(tree.path / path, portrait("neutral", code))
             lines.append(f"{file},0,0,64,64,{marks},{code},{rated[0]},{rated[1]}")
         write(tree.path / f"Manually_Annotated_file_lists/{name}.csv", "\n".join(lines) + "\n")
     return tree
 
 
 def affectnet_sets(folder: Path) -> Tree:
-    """The newer form: values stand in npy files, as texts in some copies and as numbers in others."""
+    """Write the newer release. Its values are in npy files, as strings in some copies and as numbers in others."""
     tree = Tree("affectnet", folder / "AffectNet", labels=("train_set/annotations/1_exp.npy",), classes=CLASSES, knows_ages=False)
     for name, split in (("train_set", "train"), ("val_set", "val")):
         for code, emotion in enumerate(AFFECTNET):
             tree.add(f"{name}/images/{code + 1}.jpg", emotion, split=split, valence=code / 10, arousal=-0.5)
-            place = tree.path / name / "annotations"
-            place.mkdir(exist_ok=True)
+            annotations = tree.path / name / "annotations"
+            annotations.mkdir(exist_ok=True)
             for kind, value in (("exp", code), ("val", code / 10), ("aro", -0.5), ("lnd", 7.0)):
-                np.save(place / f"{code + 1}_{kind}.npy", np.array(str(value)) if split == "train" else np.array(value))
+                np.save(annotations / f"{code + 1}_{kind}.npy", np.array(str(value)) if split == "train" else np.array(value))
     return tree
 
 
@@ -267,7 +267,7 @@ def emoreact(folder: Path) -> Tree:
     }
     for split, folder_name in (("train", "Train"), ("val", "Validation"), ("test", "Test")):
         names, lines = "", ""
-        for clip, text in reversed(clips[split]):  # not the order of a listing
+        for clip, text in reversed(clips[split]):  # not in the order of a directory listing
             quoted = clip.replace("'", "''")
             names, lines = names + f"'{quoted}.mp4'\n", lines + text + "\n"
             values = [float(value) for value in text.split(",")]
@@ -285,9 +285,9 @@ def emoreact(folder: Path) -> Tree:
 
 def imdb_wiki(folder: Path) -> Tree:
     tree = Tree("imdb_wiki", folder / "wiki_crop", labels=("wiki.mat",), classes=())
-    born = {"1981-03-01": 723606, "2000-09-01": 730730}  # Matlab's days; September is after the middle of the year
+    born = {"1981-03-01": 723606, "2000-09-01": 730730}  # Matlab date numbers; September is after mid-year, to which ages refer
     rows = []
-    for number, (day, taken, sex, name, score, second, kept) in enumerate(
+    for number, (day, taken, sex, name, score, second_score, age) in enumerate(
         [
             ("1981-03-01", 2009, 1.0, "A Man", 4.3, np.nan, 28.0),
             ("2000-09-01", 2009, 0.0, "A Girl", 2.5, np.nan, 8.0),
@@ -298,11 +298,11 @@ def imdb_wiki(folder: Path) -> Tree:
         ]
     ):
         file = f"{number:02}/{number}_{day}_{taken}.jpg"
-        rows.append((born[day], taken, file, sex, name, score, second))
-        if kept is None:
+        rows.append((born[day], taken, file, sex, name, score, second_score))
+        if age is None:
             save(tree.path / file, portrait("neutral", number))
         else:
-            tree.add(file, None, subject=name, sex={1.0: "M", 0.0: "F"}.get(sex), age=kept)
+            tree.add(file, None, subject=name, sex={1.0: "M", 0.0: "F"}.get(sex), age=age)
     names = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
     columns = zip(*rows, strict=True)
     struct = {
@@ -349,7 +349,7 @@ TREES: dict[str, Callable[[Path], Tree]] = {
     )
 }  # fmt: skip
 TREES |= {
-    kind: functools.partial(Tree.from_example, kind, reader.example)  # a reader that is one file brings its own
+    kind: functools.partial(Tree.from_example, kind, reader.example)  # a reader that is a single file has its own
     for kind, reader in readers().items()
     if reader.example
 }

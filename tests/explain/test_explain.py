@@ -1,4 +1,4 @@
-"""Explain as a person runs it, on networks that were really trained: sheets, numbers, table, board and report; what it refuses."""
+"""Tests of the explain command on trained networks: sheets, numbers, table, TensorBoard and report, and what it refuses."""
 
 import json
 from dataclasses import replace
@@ -26,10 +26,10 @@ def study(**settings: Any) -> Study:
 
 
 def made(place: Path, **settings: Any) -> RunFolder:
-    """A run of both methods and seeds at the larger ratio; of the other nothing is done."""
-    wanted, folder = study(**settings), RunFolder(str(place / "run"))
-    cells = wanted.make_cells(tiny.data(tiny.files(place / "data")))
-    folder.put_grid(wanted.name, wanted.scale, cells)
+    """Train both methods and seeds at the larger ratio, and nothing at the other. Return the run folder."""
+    small, folder = study(**settings), RunFolder(str(place / "run"))
+    cells = small.make_cells(tiny.data(tiny.files(place / "data")))
+    folder.put_grid(small.name, small.scale, cells)
     for cell in cells:
         if cell.axes["ratio"] == 2:
             train_cell(cell, folder)
@@ -46,40 +46,40 @@ def explain(folder: RunFolder, *options: str) -> Result:
 
 
 def files(folder: RunFolder, *place: str) -> dict[str, bytes]:
-    here = Path(folder.get_path("explain", *place))
-    return {path.name: path.read_bytes() for path in sorted(here.iterdir())}
+    root = Path(folder.get_path("explain", *place))
+    return {path.name: path.read_bytes() for path in sorted(root.iterdir())}
 
 
 @pytest.mark.parametrize("how", ["gradcam", "gradcam++", "saliency"])
 def test_sheets_board_and_report(run: RunFolder, how: str) -> None:
     result = explain(run, "--how", how, "--count", "4")
     assert result.exit_code == 0, result.output
-    place = how.replace("+", "p")
-    found = files(run, place)
-    sheets = [name for name in found if name.endswith(".png")]
+    subfolder = how.replace("+", "p")
+    written = files(run, subfolder)
+    sheets = [name for name in written if name.endswith(".png")]
     assert len([name for name in sheets if name.startswith("sheet-")]) == 4 and "averages.png" in sheets
-    assert {name.replace(".png", ".svg") for name in sheets} == {name for name in found if name.endswith(".svg")}
+    assert {name.replace(".png", ".svg") for name in sheets} == {name for name in written if name.endswith(".svg")}
     assert any(name.startswith("steps-") for name in sheets) == (how == "saliency")
-    said = json.loads(found["explain.json"])
-    assert said["condition"] == {"split": 0.5, "ratio": 2} and said["shares"] == []
+    summary = json.loads(written["explain.json"])
+    assert summary["condition"] == {"split": 0.5, "ratio": 2} and summary["shares"] == []
     assert "the data sets have no boxes of face regions" in result.output
-    sheet = found[next(name for name in found if name.startswith("sheet-01") and name.endswith(".svg"))].decode()
+    sheet = written[next(name for name in written if name.startswith("sheet-01") and name.endswith(".svg"))].decode()
     assert sheet.count("<image") == 1 + 2 * 2 and "true class: " in sheet and "SC(c)" in sheet and "seed 1" in sheet
     page = Path(run.get_path("report", "index.html")).read_text()
     assert f"Saliency maps: {how}" in page and page.count("data:image/svg+xml;base64,") >= 5 and "These are photographs" in page
-    assert list(Path(run.get_path("tb", "explain", place)).glob("events.*"))
-    assert explain(run, "--how", how, "--count", "4").exit_code == 0 and files(run, place) == found  # the same run, the same bytes
+    assert list(Path(run.get_path("tb", "explain", subfolder)).glob("events.*"))
+    assert explain(run, "--how", how, "--count", "4").exit_code == 0 and files(run, subfolder) == written  # the same bytes again
 
 
 def test_borders_say_what_the_predictions_say(run: RunFolder) -> None:
-    """Of the test images of one seed alone, the answers on the sheet are those that the run stored."""
+    """For the test images of a single seed, the answers on the sheets are the predictions that the run stored."""
     assert explain(run, "--only", "seed=0", "--only", "method=SL(c)", "--count", "20").exit_code == 0
     cell = next(cell for cell in run.get_cells() if cell.axes == {"method": "SL(c)", "split": 0.5, "ratio": 2, "seed": 0})
     stored = run.get_predictions(cell.key)
     right = int((stored["probabilities"].argmax(1) == stored["label"]).sum())
     sheets = [content.decode() for name, content in files(run, "gradcam").items() if name.startswith("sheet-") and name.endswith(".svg")]
     green = sum("#1a9641" in sheet for sheet in sheets)
-    assert len(sheets) == 20 and not any("stroke-dasharray" in sheet for sheet in sheets)  # test images: never seen
+    assert len(sheets) == 20 and not any("stroke-dasharray" in sheet for sheet in sheets)  # test images were never trained on
     assert abs(green - 20 * right / len(stored["label"])) <= len(stored["label"]) - 20
 
 
@@ -106,7 +106,7 @@ def test_ones_own_pictures(run: RunFolder, tmp_path: Path) -> None:
     sheets = files(run, "pictures")
     assert len([name for name in sheets if name.endswith(".png")]) == 3 and "not known" in sheets["003-face.svg"].decode()
     if report is not None:
-        assert Path(run.get_path("report", "index.html")).read_bytes() == report  # own pictures stay out of it
+        assert Path(run.get_path("report", "index.html")).read_bytes() == report  # the user's own pictures are not in the report
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path
         damaged.put(content, "grid.json")
         result = explain(damaged)
         assert result.exit_code == 2 and f"{damaged.get_path('grid.json')}: is no grid" in result.output and result.output.count("\n") == 1
-    kept = run.list_kept()
+    keys = run.list_kept()
     bare = RunFolder(str(tmp_path / "bare"))
-    for key in kept:
+    for key in keys:
         for name in ("result.json", "history.jsonl", "predictions.npz"):
             bare.put(run.get("cells", key, name) or b"", "cells", key, name)
     bare.put(run.get("grid.json") or b"", "grid.json")
@@ -146,11 +146,11 @@ def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path
 
 
 def test_some_without_parameters_are_left_out_and_said(run: RunFolder, tmp_path: Path) -> None:
-    some = RunFolder(str(tmp_path / "some"))
+    partial = RunFolder(str(tmp_path / "some"))
     for path in Path(run.root).rglob("*"):
         if path.is_file() and path.relative_to(run.root).parts[0] in ("cells", "grid.json"):
-            some.put(path.read_bytes(), *path.relative_to(run.root).parts)
-    cell = next(cell for cell in some.get_cells() if cell.key in some.list_kept())
-    some.remove("cells", cell.key, "checkpoint.pt")
-    result = explain(some, "--count", "1")
+            partial.put(path.read_bytes(), *path.relative_to(run.root).parts)
+    cell = next(cell for cell in partial.get_cells() if cell.key in partial.list_kept())
+    partial.remove("cells", cell.key, "checkpoint.pt")
+    result = explain(partial, "--count", "1")
     assert result.exit_code == 0 and "1 of 4 trainings are not finished or have kept no parameters: left out" in result.output

@@ -1,4 +1,4 @@
-"""Maps against arithmetic done by hand, one by one and in batches; layers by rule and by name."""
+"""Compare maps with explicit computations, singly and in batches. Find layers by rule and by name."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from platform.explain.load_networks import COARSEST, _freeze_network, find_layer
 from platform.explain.maps import compute_gradients, compute_maps
-from platform.explain.networks import COARSEST, _freeze_network, find_layer
 from trainables.data.augment import normalise_images
 from trainables.models import build_encoder
 from trainables.registry import BadRequest
@@ -18,10 +18,10 @@ from trainables.registry import BadRequest
 def network(name: str = "pocket", channels: int = 1, size: int = 48, classes: int = 3) -> nn.Sequential:
     torch.manual_seed(0)
     encoder = build_encoder(name, channels=channels, size=size)
-    both = nn.Sequential()
-    both.add_module("encoder", encoder)
-    both.add_module("classifier", nn.Linear(encoder.features, classes))
-    return _freeze_network(both)  # type: ignore[return-value]
+    model = nn.Sequential()
+    model.add_module("encoder", encoder)
+    model.add_module("classifier", nn.Linear(encoder.features, classes))
+    return _freeze_network(model)  # type: ignore[return-value]
 
 
 def images(n: int = 5, channels: int = 1, size: int = 48) -> torch.Tensor:
@@ -29,13 +29,13 @@ def images(n: int = 5, channels: int = 1, size: int = 48) -> torch.Tensor:
 
 
 def by_hand(network: nn.Module, layer: nn.Module, image: torch.Tensor, label: int, plus: bool) -> np.ndarray:
-    """Selvaraju et al. 2017, equations 1 and 2; Chattopadhay et al. 2018, equation 19: before it is resized."""
-    held: list[torch.Tensor] = []
-    hook = layer.register_forward_hook(lambda module, inputs, output: held.append(output))
+    """Return the map before resizing: Selvaraju et al. 2017, equations 1 and 2, or Chattopadhay et al. 2018, equation 19 (`plus`)."""
+    outputs: list[torch.Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     score = network(normalise_images(image[None]))[0, label]
     hook.remove()
-    (gradient,) = torch.autograd.grad(score, held[0])
-    activation, gradient = held[0][0].detach().double(), gradient[0].double()
+    (gradient,) = torch.autograd.grad(score, outputs[0])
+    activation, gradient = outputs[0][0].detach().double(), gradient[0].double()
     weights = gradient.mean((1, 2))
     if plus:
         below = 2 * gradient**2 + activation.sum((1, 2), keepdim=True) * gradient**3 + 1e-6
@@ -50,21 +50,21 @@ def test_a_map_is_what_the_equations_say(name: str, how: Any) -> None:
     model, pixels = network(name), images()
     _, layer, side = find_layer(model, pixels[:1], None)
     labels = torch.tensor([0, 1, 2, 1, 0])
-    found = compute_maps(model, layer, pixels, labels, how)
-    assert found.maps.shape == (5, 48, 48) and found.maps.min() >= 0 and found.maps.max() <= 1
-    torch.testing.assert_close(torch.from_numpy(found.probabilities), model(normalise_images(pixels)).softmax(1).detach())
-    for image, label, one in zip(pixels, labels.tolist(), found.maps, strict=True):
+    result = compute_maps(model, layer, pixels, labels, how)
+    assert result.maps.shape == (5, 48, 48) and result.maps.min() >= 0 and result.maps.max() <= 1
+    torch.testing.assert_close(torch.from_numpy(result.probabilities), model(normalise_images(pixels)).softmax(1).detach())
+    for image, label, heat_map in zip(pixels, labels.tolist(), result.maps, strict=True):
         expected = by_hand(model, layer, image, label, how == "gradcam++")
         assert expected.shape == (side, side)
         if expected.max() > 0:
             large = functional.interpolate(torch.from_numpy(expected)[None, None], 48, mode="bilinear")[0, 0].numpy()
-            np.testing.assert_allclose(one, (large - large.min()) / (large.max() - large.min()), atol=1e-4)
+            np.testing.assert_allclose(heat_map, (large - large.min()) / (large.max() - large.min()), atol=1e-4)
 
 
 def test_saliency_is_the_change_of_the_score_with_a_pixel() -> None:
     model, pixels = network().double(), images(2)
     labels = torch.tensor([2, 0])
-    found = compute_gradients(network(), pixels, labels)
+    gradients = compute_gradients(network(), pixels, labels)
     for row, label in enumerate(labels.tolist()):
         for y, x in ((10, 20), (24, 24), (40, 7)):
             scores = []
@@ -72,7 +72,7 @@ def test_saliency_is_the_change_of_the_score_with_a_pixel() -> None:
                 image = normalise_images(pixels[row : row + 1]).double()
                 image[0, 0, y, x] += step
                 scores.append(float(model(image)[0, label].detach()))
-            assert found[row, 0, y, x] == pytest.approx(abs(scores[1] - scores[0]) / 2e-5, rel=2e-3, abs=1e-5)
+            assert gradients[row, 0, y, x] == pytest.approx(abs(scores[1] - scores[0]) / 2e-5, rel=2e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("how", ["gradcam", "gradcam++", "saliency"])
@@ -84,7 +84,7 @@ def test_a_batch_is_its_images_one_by_one(how: Any) -> None:
     parts = compute_maps(model, layer, pixels, labels, how, batch=3)
     alone = [compute_maps(model, layer, pixels[k : k + 1], labels[k : k + 1], how) for k in range(7)]
     np.testing.assert_allclose(together.maps, parts.maps, atol=2e-4)
-    np.testing.assert_allclose(together.maps, np.concatenate([each.maps for each in alone]), atol=2e-4)
+    np.testing.assert_allclose(together.maps, np.concatenate([single.maps for single in alone]), atol=2e-4)
 
 
 @pytest.mark.parametrize("how", ["gradcam", "saliency"])
@@ -102,8 +102,8 @@ LAYERS = [("pocket", "stages.1", 6), ("ronnet", "convolutions.7", 12), ("resnet1
 @pytest.mark.parametrize(("name", "layer", "side"), [*LAYERS, ("googlenet", "inception3b", 6)])
 def test_the_default_layer_is_the_end_of_the_last_stage_fine_enough(name: str, layer: str, side: int) -> None:
     model = network(name)
-    found, module, has = find_layer(model, images(1), None)
-    assert (found, has) == (f"encoder.{layer}", side) and has >= COARSEST and module is model.get_submodule(found)
+    path, module, actual_side = find_layer(model, images(1), None)
+    assert (path, actual_side) == (f"encoder.{layer}", side) and actual_side >= COARSEST and module is model.get_submodule(path)
 
 
 def test_a_layer_by_its_name() -> None:

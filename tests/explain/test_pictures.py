@@ -1,4 +1,4 @@
-"""The user's own pictures: every kind of file that would be read as something else is one line, the others go on."""
+"""Tests of the user's own pictures: a file that would be misread is reported in one line, and the other files are used."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -84,14 +84,14 @@ def test_pictures_are_cut_and_turned_as_the_networks_are_used_to(tmp_path: Path)
 
 @pytest.mark.parametrize("make", ["nothing", "file", "empty"])
 def test_no_folder_of_pictures_is_one_line(make: str, tmp_path: Path) -> None:
-    place = tmp_path / "place"
+    path = tmp_path / "place"
     if make == "file":
-        place.write_text("x")
+        path.write_text("x")
     elif make == "empty":
-        place.mkdir()
-    said = {"nothing": "no such folder", "file": "is a file, not a folder of pictures", "empty": r"holds no picture \(\.bmp, .*\)"}
-    with pytest.raises(BadRequest, match=rf"^--images {place}: {said[make]}$"):
-        read_pictures(place, 48, 1)
+        path.mkdir()
+    messages = {"nothing": "no such folder", "file": "is a file, not a folder of pictures", "empty": r"holds no picture \(\.bmp, .*\)"}
+    with pytest.raises(BadRequest, match=rf"^--images {path}: {messages[make]}$"):
+        read_pictures(path, 48, 1)
 
 
 def test_predictions_are_a_row_a_training_and_the_mean() -> None:

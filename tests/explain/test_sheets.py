@@ -1,4 +1,4 @@
-"""Sheets: a PNG and an SVG that show the same, borders where they belong, names that cannot break anything."""
+"""Sheets: PNG and SVG show the same content, borders are in the right places, and special characters in names are escaped."""
 
 import base64
 import io
@@ -33,13 +33,13 @@ def test_both_forms_show_pictures_borders_and_names() -> None:
     share = {text: float((edge == colour(text)).all(1).mean()) for (_, text), edge in edges.items()}
     assert share[RIGHT] == 1 and 0.4 < share[WRONG] < 0.8
     tree = ElementTree.fromstring(sheet.render_svg())
-    assert [each.text for each in tree.iter(f"{SVG}text")] == ['SC(c<-a) & "co"']
+    assert [element.text for element in tree.iter(f"{SVG}text")] == ['SC(c<-a) & "co"']
     frames = list(tree.iter(f"{SVG}rect"))
     assert [frame.get("stroke") for frame in frames] == [RIGHT, WRONG] and [bool(f.get("stroke-dasharray")) for f in frames] == [
         False,
         True,
     ]
-    shown = [each.get("href", "") for each in tree.iter(f"{SVG}image")]
+    shown = [element.get("href", "") for element in tree.iter(f"{SVG}image")]
     levels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(href.partition(",")[2])))).mean() for href in shown]
     assert levels == pytest.approx([200, 50], abs=1) and all(href.startswith("data:image/jpeg;base64,") for href in shown)
     size = re.search(rb'viewBox="0 0 (\d+) (\d+)"', sheet.render_svg())
@@ -56,13 +56,13 @@ def test_a_long_name_is_not_cut_off() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_overlay_glows_where_the_map_is_high_and_is_the_face_elsewhere(channels: int) -> None:
     pixels = np.full((channels, 48, 48), 120, np.uint8)
-    found = np.zeros((48, 48), np.float32)
-    found[8:16, 30:40] = 1
-    shown = render_overlay(pixels, found).astype(int)
+    heat_map = np.zeros((48, 48), np.float32)
+    heat_map[8:16, 30:40] = 1
+    shown = render_overlay(pixels, heat_map).astype(int)
     spread = shown.max(2) - shown.min(2)
     assert spread[22, 64] > 60 and spread[60, 20] == 0 and abs(shown[60, 20, 0] - 120) <= 1
-    assert render_face(pixels).shape == render_heat_map(found).shape == shown.shape == (TILE, TILE, 3)
-    assert render_heat_map(found)[22, 64].sum() > render_heat_map(found)[60, 20].sum()
+    assert render_face(pixels).shape == render_heat_map(heat_map).shape == shown.shape == (TILE, TILE, 3)
+    assert render_heat_map(heat_map)[22, 64].sum() > render_heat_map(heat_map)[60, 20].sum()
 
 
 def test_the_same_sheet_has_the_same_bytes() -> None:

@@ -12,8 +12,8 @@ from tests.faults.ordeal import Ordeal, checkout
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
     """A grid that the tests of a file kill and resume."""
-    place = tmp_path_factory.mktemp("kills")
-    ordeal = Ordeal(checkout(place / "checkout"), place / "runs", seeds=0, slots=1, arms=("well",))
+    folder = tmp_path_factory.mktemp("kills")
+    ordeal = Ordeal(checkout(folder / "checkout"), folder / "runs", seeds=0, slots=1, arms=("well",))
     yield ordeal
     for pid in processes.members(ordeal.mark):  # after a failed test
         processes.kill(pid)

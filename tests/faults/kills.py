@@ -1,4 +1,4 @@
-"""A process of a command is killed at any millisecond of the command's life; what the README promises of the end is checked."""
+"""Kill a process of a command at a given millisecond of the command's life, and check the README's promises about the end."""
 
 import random
 import signal
@@ -11,20 +11,20 @@ from tests.faults import processes
 from tests.faults.ordeal import GOES_ON, Broken, Ordeal
 
 GONE_S = 20.0
-"""within this time after its end a command has left no process behind, on a machine that has nothing else to do"""
+"""seconds after its end from which on a command leaves no process behind, on an otherwise idle machine"""
 TIMES = 5
-"""kills of a kind in a test"""
+"""kills of each kind in a test"""
 SEED = 17
 IDLE_MS = 20_000.0
-"""a command that takes longer runs on a busy machine: its processes get more time to end, too"""
+"""a command that takes longer than this runs on a busy machine, and its processes get more time to end"""
 
 
 class Kill(NamedTuple):
     target: str
-    """`command`: the process that a user started; `driver`: its child, which does the work; else a name of processes.ROLES"""
+    """`command`: the process that a user started; `driver`: its child, which does the work; otherwise a key of processes.ROLES"""
     number: signal.Signals
     survived: bool = False
-    """the command goes on to its end"""
+    """whether the command continues to its end"""
 
 
 KILLS = {f"{target} {signal.SIGKILL.name}": Kill(target, signal.SIGKILL) for target in ("command", "driver", "raylet", "gcs", "dispatcher")}
@@ -35,7 +35,7 @@ KILLS |= {f"{role} {signal.SIGKILL.name}": Kill(role, signal.SIGKILL, survived=T
 class Outcome(NamedTuple):
     kind: str
     milliseconds: int
-    """after the command's start"""
+    """time of the kill after the command's start"""
     stage: str
     """start, first cell, between cells, report, exit"""
     code: int
@@ -43,11 +43,11 @@ class Outcome(NamedTuple):
     seconds_to_end: float
     seconds_to_gone: float
     broken: str
-    """which promise was broken; empty if none was"""
+    """the broken promise; empty if there is none"""
 
 
 def kill_at(ordeal: Ordeal, name: str, milliseconds: float, gone_s: float = GONE_S) -> Outcome | None:
-    """Start the command, kill at that moment or once there is what to kill, and wait for the end; None if the command ended before."""
+    """Start the command, kill at this moment or once the target exists, and wait for the end. Return None if the command ended before."""
     before = read_results(ordeal)
     begin(ordeal)
     kill = KILLS[name]
@@ -71,21 +71,21 @@ def kill_in_life(ordeal: Ordeal, name: str, length_ms: float) -> list[Outcome]:
     """Make TIMES kills at seeded moments of a command of this length. Return the outcomes that broke a promise."""
     broken = []
     for moment in draw_moments(name, TIMES, length_ms, SEED):
-        while (outcome := kill_at(ordeal, name, moment, find_patience(length_ms))) is None:  # the command was over by then
+        while (outcome := kill_at(ordeal, name, moment, find_patience(length_ms))) is None:  # the command ended before
             moment *= 0.8
         broken += [outcome] if outcome.broken else []
     return broken
 
 
 def begin(ordeal: Ordeal) -> None:
-    """Start the command so that it has two cells to train."""
+    """Start the command with at least two cells to train."""
     missing = ordeal.seeds * len(ordeal.arms) - len(ordeal.folder.list_done())
     ordeal.seeds += max(0, 2 - missing)
     ordeal.start()
 
 
 def wait_for_target(ordeal: Ordeal, target: str, due: Callable[[], bool]) -> int:
-    """The process to kill, once it is due and there; 0 if the command ended before."""
+    """Wait until the kill is due and the target exists. Return the target's pid; 0 if the command ended before."""
     assert ordeal.process
     while ordeal.running:
         if not due():
@@ -102,9 +102,9 @@ def wait_for_target(ordeal: Ordeal, target: str, due: Callable[[], bool]) -> int
 
 def find_stage(ordeal: Ordeal, done_before: int) -> str:
     with open(ordeal.output.name) as output:
-        said = output.read()
+        text = output.read()
     done = len(ordeal.folder.list_done()) - done_before
-    if "curves: " in said:
+    if "curves: " in text:
         return "exit"
     if done >= 2:
         return "report"
@@ -114,7 +114,7 @@ def find_stage(ordeal: Ordeal, done_before: int) -> str:
 
 
 def finish(ordeal: Ordeal, gone_s: float = GONE_S) -> tuple[int, str, dict[int, str], float]:
-    """Exit code, output, what is alive `gone_s` after the end, and seconds until nothing was. Broken if the command hangs."""
+    """Wait for the end. Return exit code, output, processes alive `gone_s` after it, and seconds until none was. Broken if it hangs."""
     assert ordeal.process
     until = time.monotonic() + ordeal.patience_s
     while ordeal.running:
@@ -131,7 +131,7 @@ def finish(ordeal: Ordeal, gone_s: float = GONE_S) -> tuple[int, str, dict[int, 
 
 
 def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str:
-    """Which promise about the end a command broke. One that had done its work when it was killed ends as if it had not been."""
+    """Return the promise about the end that a command broke, or "". A command killed after its work was done ends as if undisturbed."""
     last = (output.strip().splitlines() or [""])[-1]
     if "Traceback" in output:
         return f"a traceback: {output[-3000:]}"
@@ -142,18 +142,18 @@ def find_broken(kill: Kill, code: int, output: str, left: dict[int, str]) -> str
     if kill.survived:
         return f"exit {code} though the command should go on: {output[-1000:]}"
     if kill.number != signal.SIGKILL:
-        kept = code == 130 and last.startswith(("stopped", "ended at once"))
+        as_promised = code == 130 and last.startswith(("stopped", "ended at once"))
     elif kill.target == "command":
-        kept = code == -signal.SIGKILL
+        as_promised = code == -signal.SIGKILL
     else:
         begun = "trainings to do" in output
         known = any(word in last for word in (" died", " was killed", "Ray ended", "Ray does not start"))
-        kept = code == 2 and known and (GOES_ON in last or not begun)
-    return "" if kept else f"exit {code}, last line {last!r}"
+        as_promised = code == 2 and known and (GOES_ON in last or not begun)
+    return "" if as_promised else f"exit {code}, last line {last!r}"
 
 
 def read_results(ordeal: Ordeal) -> dict[str, bytes | None]:
-    """The finished results as they stand in the run folder, by key."""
+    """Return the contents of the finished results in the run folder, by key."""
     return {key: ordeal.folder.get("cells", key, "result.json") for key in ordeal.folder.list_done()}
 
 
@@ -163,15 +163,15 @@ def find_lost(before: dict[str, bytes | None], ordeal: Ordeal) -> str:
 
 
 def draw_moments(name: str, kills: int, length_ms: float, seed: int) -> list[float]:
-    """So many moments in a command of this length, one in each equal part of it, in random order."""
-    chance = random.Random(f"{seed} {name}")
-    moments = [(part + chance.random()) / kills * length_ms for part in range(kills)]
-    chance.shuffle(moments)
+    """Return `kills` moments in a command of this length, one in each equal part of it, in random order."""
+    rng = random.Random(f"{seed} {name}")
+    moments = [(part + rng.random()) / kills * length_ms for part in range(kills)]
+    rng.shuffle(moments)
     return moments
 
 
 def measure_length(ordeal: Ordeal) -> float:
-    """Milliseconds of an undisturbed command that has two cells to train."""
+    """Return the milliseconds of an undisturbed command that has two cells to train."""
     began = time.monotonic()
     begin(ordeal)
     code, output, left, seconds = finish(ordeal, ordeal.patience_s)
@@ -181,20 +181,20 @@ def measure_length(ordeal: Ordeal) -> float:
 
 
 def find_patience(length_ms: float) -> float:
-    """Seconds in which nothing of a command is left, where a command takes this long."""
+    """Return the seconds after which no process of a command is left, for commands of this length."""
     return GONE_S if length_ms <= IDLE_MS else 3 * GONE_S * length_ms / IDLE_MS
 
 
 def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float = GONE_S) -> str:
-    """Kill so many processes of a role, one after another, in one command that survives it; the broken promise, if any.
+    """Kill `kills` processes of a role, one after another, in one command that survives it. Return the broken promise, or "".
 
-    Between two kills a cell must be done: the third death of a worker in the same cell is that cell's failure.
+    A cell must finish between two kills, because the third death of a worker in the same cell makes that cell fail.
     """
-    chance, kill, before = random.Random(f"{seed} {name}"), KILLS[name], read_results(ordeal)
+    rng, kill, before = random.Random(f"{seed} {name}"), KILLS[name], read_results(ordeal)
     ordeal.seeds = len(ordeal.folder.list_done()) + kills + 1
     ordeal.start()
     for _ in range(kills):
-        done, pause = len(ordeal.folder.list_done()), chance.uniform(0, 1.5)
+        done, pause = len(ordeal.folder.list_done()), rng.uniform(0, 1.5)
         if not ordeal.wait(ordeal.training):
             break
         time.sleep(pause)
@@ -202,7 +202,7 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float
         if not pid or not processes.kill(pid, kill.number):
             break
         leave_half_written(ordeal)
-        ordeal.began = time.time()  # a step is awaited that was made after the kill
+        ordeal.began = time.time()  # then `ordeal.training` waits for a step after the kill
         ordeal.wait(lambda done=done: len(ordeal.folder.list_done()) > done)  # type: ignore[misc]
     code, output, left, _ = finish(ordeal, gone_s)
     half_written = [str(path) for path in Path(ordeal.folder.root).rglob("*.aside")]
@@ -211,6 +211,6 @@ def kill_in_turn(ordeal: Ordeal, name: str, kills: int, seed: int, gone_s: float
 
 
 def leave_half_written(ordeal: Ordeal) -> None:
-    """Leave what a worker that is killed in the middle of a file leaves. A kill at a random moment seldom meets one."""
+    """Leave the files of a worker that is killed while it writes. A kill at a random moment seldom interrupts a write."""
     for folder in Path(ordeal.folder.get_path("cells")).iterdir():
         (folder / "checkpoint.pt.0badcafe.aside").write_bytes(b"PK")

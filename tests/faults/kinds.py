@@ -1,7 +1,7 @@
-"""Kinds of fault, one function each: what befalls a grid, while it runs or between two runs of the same command.
+"""Kinds of fault, one function each. A fault happens while a grid runs, or between two runs of the same command.
 
-A kind is given the ordeal and a source of chance, does its harm, and says what it did; what must be given back before the next run (room
-on the disk, a mount) goes to `ordeal.undo`. It answers "" where there was nothing to harm.
+A function takes the ordeal and a random number generator, causes the fault, and returns a description, or "" if there was nothing to
+harm. What must be restored before the next run (disk space, a mount) is appended to `ordeal.undo`.
 """
 
 import os
@@ -21,16 +21,16 @@ from tests.faults.ordeal import GOES_ON, WELL, Broken, Ordeal
 
 Inflict = Callable[[Ordeal, random.Random], str]
 LAST_LINE = "curves: tensorboard"
-"""how a command's last line begins where all went well; the run folder is free then, the process not yet gone"""
+"""beginning of a command's last line if all went well; the run folder is free then, but the process has not ended yet"""
 
 
 class Kind(NamedTuple):
     what: str
     running: bool
-    """it befalls a grid that runs; else it is done between two runs"""
+    """whether the fault happens while a grid runs; otherwise it happens between two runs"""
     inflict: Inflict
     mounts: bool = False
-    """it needs root, and a file system of its own under the run folder"""
+    """whether it needs root, and a separate file system under the run folder"""
 
 
 KINDS: dict[str, Kind] = {}
@@ -47,15 +47,15 @@ def kind(what: str, running: bool = True, mounts: bool = False) -> Callable[[Inf
 
 
 def mountable(place: Path) -> bool:
-    """Whether file systems may be mounted here."""
+    """Return whether file systems may be mounted at `place`."""
     if os.geteuid() != 0:
         return False
     place.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
-    return done.returncode == 0 and subprocess.run(["umount", str(place)], capture_output=True).returncode == 0
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    return mounted.returncode == 0 and subprocess.run(["umount", str(place)], capture_output=True).returncode == 0
 
 
-# processes die
+# deaths of processes
 @kind("SIGKILL of the command")
 def driver_killed(ordeal: Ordeal, chance: random.Random) -> str:
     assert ordeal.process
@@ -102,7 +102,7 @@ def worker_starved(ordeal: Ordeal, chance: random.Random) -> str:
     return ""
 
 
-# a person interrupts
+# interruptions by the user
 @kind("Ctrl-C")
 def interrupted(ordeal: Ordeal, chance: random.Random) -> str:
     return _interrupt(ordeal, signal.SIGINT, 30.0)
@@ -122,16 +122,16 @@ def interrupted_twice(ordeal: Ordeal, chance: random.Random) -> str:
 
 
 def _interrupt(ordeal: Ordeal, number: signal.Signals, within: float) -> str:
-    """Twice the seconds that are promised, for a machine that has other things to do."""
+    """Send the signal and wait for the end. `within` is twice the promised seconds, because the machine may be busy."""
     assert ordeal.process
     began = time.monotonic()
     processes.kill(ordeal.process.pid, number)
     with suppress(subprocess.TimeoutExpired):
         ordeal.process.wait(90)
-    took = time.monotonic() - began
-    if ordeal.running or took > within:
-        raise Broken(f"{number.name}: {took:.1f} s until it left, more than {within:.0f}: {ordeal.stacks()}")
-    return f"left after {took:.1f} s"
+    seconds = time.monotonic() - began
+    if ordeal.running or seconds > within:
+        raise Broken(f"{number.name}: {seconds:.1f} s until it left, more than {within:.0f}: {ordeal.stacks()}")
+    return f"left after {seconds:.1f} s"
 
 
 @kind("a second command on the same run folder")
@@ -141,15 +141,15 @@ def second_driver(ordeal: Ordeal, chance: random.Random) -> str:
     assert second.process and ordeal.process
     code = second.process.wait(ordeal.patience_s)
     second.output.seek(0)
-    said = second.output.read()
-    if code == 2 and f"process {ordeal.process.pid} on " in said and "Traceback" not in said:
+    output = second.output.read()
+    if code == 2 and f"process {ordeal.process.pid} on " in output and "Traceback" not in output:
         return "refused"
     if not ordeal.running or LAST_LINE in Path(ordeal.output.name).read_text():
-        return ""  # the first was done with the folder
-    raise Broken(f"the second command was not refused: exit {code}, {said}")
+        return ""  # the first command had already released the folder
+    raise Broken(f"the second command was not refused: exit {code}, {output}")
 
 
-# the disk
+# faults of the disk
 @kind("the disk is full", mounts=True)
 def disk_full(ordeal: Ordeal, chance: random.Random) -> str:
     ballast = ordeal.runs / "ballast"
@@ -184,11 +184,11 @@ def read_only_start(ordeal: Ordeal, chance: random.Random) -> str:
     return "refused"
 
 
-# files are lost or spoilt
+# lost and damaged files
 def _file_harmed(stem: str, files: Callable[[Ordeal], list[Path]]) -> None:
     def pick(ordeal: Ordeal, chance: random.Random) -> Path | None:
-        there = [path for path in files(ordeal) if path.exists()]
-        return chance.choice(there) if there else None
+        existing = [path for path in files(ordeal) if path.exists()]
+        return chance.choice(existing) if existing else None
 
     @kind(f"a {stem} is deleted", running=False)
     def deleted(ordeal: Ordeal, chance: random.Random) -> str:
@@ -202,9 +202,9 @@ def _file_harmed(stem: str, files: Callable[[Ordeal], list[Path]]) -> None:
         if (path := pick(ordeal, chance)) is None:
             return ""
         content = path.read_bytes()
-        kept = chance.randrange(len(content)) if content else 0
-        path.write_bytes(content[:kept])
-        return f"to {kept} of {len(content)} bytes"
+        length = chance.randrange(len(content)) if content else 0
+        path.write_bytes(content[:length])
+        return f"to {length} of {len(content)} bytes"
 
     @kind(f"a {stem} is overwritten with noise", running=False)
     def spoilt(ordeal: Ordeal, chance: random.Random) -> str:
@@ -221,7 +221,9 @@ def _file_harmed(stem: str, files: Callable[[Ordeal], list[Path]]) -> None:
 
 
 def _of_cells(name: str) -> Callable[[Ordeal], list[Path]]:
-    return lambda it: [Path(it.folder.get_path("cells", cell.key, name)) for cell in it.folder.get_cells() if cell.axes["method"] in WELL]
+    return lambda ordeal: [
+        Path(ordeal.folder.get_path("cells", cell.key, name)) for cell in ordeal.folder.get_cells() if cell.axes["method"] in WELL
+    ]
 
 
 for _name in ("checkpoint.pt", "history.jsonl", "result.json", "predictions.npz"):
@@ -236,7 +238,7 @@ ILL = {
     "nan": ("the loss of phase fit is nan in epoch 1", ""),
     "memory": ("died 3 times", "memory"),
 }
-"""by illness: what the cell's error says, and its last words"""
+"""by failure: a part of the cell's error message, and a part of its worker's last output"""
 
 
 def _cell_ill(illness: str) -> None:
@@ -261,7 +263,7 @@ HANG_S = 25.0
 
 
 def check_ill(ordeal: Ordeal, illness: str) -> str:
-    """The ill arm's seed 0 has failed with its reason, the others are done."""
+    """Check that the failing arm's seed 0 failed for its reason and that its other seeds are done. Return the reason."""
     reason, words = ILL[illness]
     for cell in ordeal.folder.get_cells():
         if cell.axes["method"] != illness:
@@ -270,11 +272,11 @@ def check_ill(ordeal: Ordeal, illness: str) -> str:
         if cell.seed and not result:
             raise Broken(f"{cell.name} died with its neighbour: {error}")
         if cell.seed == 0:
-            said = "" if not error else f"{error['reason']} {error.get('words', '')} {error.get('traceback', '')}"
-            if result or reason not in said or words not in said:
+            text = "" if not error else f"{error['reason']} {error.get('words', '')} {error.get('traceback', '')}"
+            if result or reason not in text or words not in text:
                 raise Broken(f"{cell.name}: {error}")
-            found = str(error["reason"]) if error else ""
-    return found
+            failure = str(error["reason"]) if error else ""
+    return failure
 
 
 for _illness in ILL:

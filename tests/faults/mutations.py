@@ -1,4 +1,4 @@
-"""Ways in which a file goes wrong: bytes cut, lost, doubled, turned into noise; values of a JSON document replaced, lost, renamed."""
+"""Ways to damage a file: bytes are cut, lost, doubled or replaced by noise; values of a JSON document are replaced, lost or renamed."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ ODD: list[Any] = [
 
 @st.composite
 def spoilt_bytes(draw: st.DrawFn, content: bytes) -> bytes:
-    """The content with one to three faults."""
+    """Return the content with one to three faults."""
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(0, len(content) - 1)))
         end = min(len(content), at + draw(st.integers(1, 40)))
@@ -50,15 +50,15 @@ def spoilt_bytes(draw: st.DrawFn, content: bytes) -> bytes:
                 content = content[:at] + bytes([content[at] ^ 1 << draw(st.integers(0, 7))]) + content[at + 1 :]
             case "swap lines":
                 lines = content.split(b"\n")
-                one, other = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
-                lines[one], lines[other] = lines[other], lines[one]
+                first, second = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
+                lines[first], lines[second] = lines[second], lines[first]
                 content = b"\n".join(lines)
     return content
 
 
 @st.composite
 def spoilt_json(draw: st.DrawFn, document: Any) -> bytes:
-    """The document with one to three nodes replaced, lost or renamed; or its bytes spoilt."""
+    """Return the document with one to three nodes replaced, lost or renamed, or its bytes damaged."""
     if draw(st.integers(0, 3)) == 0:
         return draw(spoilt_bytes(json.dumps(document).encode()))
     document = copy.deepcopy(document)
@@ -77,7 +77,7 @@ def spoilt_json(draw: st.DrawFn, document: Any) -> bytes:
 
 
 def _descend(draw: st.DrawFn, node: Any) -> tuple[Any, Any]:
-    """A container of the document, and an index or key of it."""
+    """Return a container of the document, and an index or key of it; None and None if there is none."""
     parent: Any = None
     name: Any = None
     while isinstance(node, dict | list) and node and (parent is None or draw(st.booleans())):

@@ -1,4 +1,4 @@
-"""Ordeal: a grid in a run folder, run by the same command again and again until it is done, whatever is done to it meanwhile."""
+"""Ordeal: a grid in a run folder. The same command is run again until the grid is done, while tests inject faults."""
 
 import json
 import os
@@ -22,21 +22,21 @@ from trainables.storage.store import RunFolder
 ROOT = Path(__file__).resolve().parents[2]
 WELL = ("well", "SC(c<-a)")
 PATIENCE_S = 1200.0
-"""without a step, a result, or an end: a hang; much, for a busy machine"""
+"""seconds without a step, a result or an end that count as a hang; long, because the machine may be busy"""
 LEFT_S = 60.0
-"""so long what a command has started may outlive it: three times what is promised"""
+"""seconds that processes of a command may outlive it: three times the promised time"""
 GOES_ON = "the same command again"
 CLOCK = {"time"}
 
 
 class Broken(AssertionError):
-    """A promise was not kept."""
+    """A promise of the program was broken."""
 
 
 def checkout(place: Path) -> Path:
-    """A checkout of ours with one more method and one more study, a file each, as a user adds them, and the data set that it trains on."""
+    """Make a checkout with one more method and one more study, one file each, as a user adds them, and with the study's data set."""
     extra = ROOT / "tests" / "faults" / "checkout"
-    here = {
+    copies = {
         "search_spaces/ordeal.py": "study.py",
         "trainables/methods/ordeal.py": "method.py",
         "drive.py": "drive.py",
@@ -48,15 +48,18 @@ def checkout(place: Path) -> Path:
                 (place / name / path.name).symlink_to(path)
     if not (place / "platform").exists():
         (place / "platform").symlink_to(ROOT / "platform")
-    for to, name in here.items():
-        shutil.copyfile(extra / name, place / to)
+    for target, name in copies.items():
+        shutil.copyfile(extra / name, place / target)
     if not (place / "data").exists():
         tiny.files(place / "data")
     return place
 
 
 def check_whole(folder: RunFolder, cells: Iterable[Cell]) -> None:
-    """Nothing lies half-written or left aside; of these cells each run of TensorBoard has each epoch once."""
+    """Check that no file is half-written or temporary, and that the TensorBoard run of each of `cells` has each epoch once.
+
+    Raises Broken.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     root = Path(folder.root)
@@ -77,7 +80,7 @@ def check_whole(folder: RunFolder, cells: Iterable[Cell]) -> None:
 
 @dataclass
 class Ordeal:
-    """One run folder's life."""
+    """A run folder, the command that trains its grid, and the command's state."""
 
     checkout: Path
     runs: Path
@@ -85,22 +88,22 @@ class Ordeal:
     slots: int = 2
     arms: tuple[str, ...] = WELL
     hang_s: float = 90.0
-    """a worker that makes no step for so long ends itself; much, for a machine that does other things, too"""
+    """seconds without a step after which a worker ends itself; long, because the machine may be busy"""
     settings: tuple[str, ...] = ()
-    """further --set"""
+    """further values of --set"""
     process: subprocess.Popen[str] | None = None
     mark: str = ""
     said: str = ""
-    """what the last command printed"""
+    """output of the last command"""
     code: int | None = None
     driver: int = 0
-    """the process that does the work of the last command"""
+    """PID of the process that does the work of the last command"""
     began: float = 0.0
     patience_s: float = PATIENCE_S
     undo: list[Callable[[], None]] = field(default_factory=list)
-    """what gives back what a fault took away; done between two commands"""
+    """functions that revert faults; they are called after a command's end"""
     killed: bool = False
-    """the command itself was killed: nobody is left to say anything"""
+    """the command itself was killed, so it prints no last line"""
 
     @property
     def folder(self) -> RunFolder:
@@ -108,7 +111,7 @@ class Ordeal:
 
     @property
     def cache(self) -> Path:
-        """Of decoded data; its own, for it is harmed, too."""
+        """The cache of decoded data. Each checkout has its own, because faults damage it too."""
         return self.checkout / "cache"
 
     @property
@@ -116,14 +119,14 @@ class Ordeal:
         return self.checkout / f"{self.runs.name}.steps"
 
     def start(self, output: str = "output") -> None:
-        """The command, in the background."""
+        """Start the command in the background."""
         only = ["--only", f"method={','.join(self.arms)}"]
         only += [word for setting in self.settings for word in ("--set", setting)]
         command = [sys.executable, "drive.py", "ordeal", *only, "--seeds", str(self.seeds), "--slots", str(self.slots)]
         self.mark, self.killed, self.code, self.said = uuid.uuid4().hex, False, None, ""
         environment = os.environ | {processes.MARK: self.mark, "ORDEAL_STEPS": str(self.steps), "ORDEAL_HANG_S": str(self.hang_s)}
         environment |= {"RAY_AUTH_MODE": "disabled", "FERRAY_CACHE": str(self.cache)}
-        environment["RAY_worker_niceness"] = "0"  # Ray's workers would stand back behind all that a busy machine does besides
+        environment["RAY_worker_niceness"] = "0"  # otherwise Ray's workers yield to all other processes of a busy machine
         environment.pop("RAY_ADDRESS", None)
         self.output = (self.checkout / f"{self.runs.name}.{output}").open("w+")
         self.began = time.time()
@@ -134,7 +137,7 @@ class Ordeal:
             stdout=self.output,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a test run in the background ignores Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a test run in the background ignores SIGINT
         )
 
     @property
@@ -143,36 +146,36 @@ class Ordeal:
 
     @property
     def open(self) -> bool:
-        """A command was started, and its end not looked at yet."""
+        """Whether a command was started and its end has not been checked yet."""
         return self.process is not None and self.code is None
 
     def wait(self, until: Callable[[], bool]) -> bool:
-        """Whether it came to that; False where the command ended first. Broken where nothing happens for too long."""
-        sign, since = self.life(), time.monotonic()
+        """Return whether `until` became true before the command ended. Raises Broken if nothing happens for `patience_s` seconds."""
+        state, since = self.life(), time.monotonic()
         while not until():
             if not self.running:
                 return False
             self.driver = processes.driver_of(self.process.pid if self.process else 0) or self.driver
-            if self.life() != sign:
-                sign, since = self.life(), time.monotonic()
+            if self.life() != state:
+                state, since = self.life(), time.monotonic()
             if time.monotonic() - since > self.patience_s:
                 raise Broken(f"nothing happened for {self.patience_s:.0f} s: {self.stacks()}")
             time.sleep(0.05)
         return True
 
     def training(self) -> bool:
-        """A step was made since the command began."""
+        """Return whether a step was made since the command began."""
         return self.steps.exists() and self.steps.stat().st_mtime > self.began
 
     def life(self) -> tuple[object, ...]:
-        """Changes while anything goes on."""
+        """Return a state that changes while the command makes progress: the size of the step log and the number of cells' files."""
         size = self.steps.stat().st_size if self.steps.exists() else 0
         with suppress(OSError):
             return size, len(list(Path(self.folder.get_path("cells")).glob("*/*.json")))
         return size, 0
 
     def end(self) -> int:
-        """Wait for the command's end, see that it said what it must and left nothing alive; give back what faults took."""
+        """Wait for the command's end and revert faults. Return the exit code. Raises Broken on a wrong last line or a surviving process."""
         assert self.process
         self.wait(lambda: False)
         self.code = self.process.wait()
@@ -194,7 +197,7 @@ class Ordeal:
         return self.code
 
     def until_done(self, times: int = 6) -> int:
-        """The same command again, until all is done; how often."""
+        """Run the same command until the grid is done and return the number of runs."""
         for number in range(1, times + 1):
             if not self.open:
                 self.start()
@@ -203,7 +206,7 @@ class Ordeal:
         raise Broken(f"not done after {times} times; at last: {self.said}")
 
     def stacks(self) -> str:
-        """Of a command that hangs: where all its threads are, and what the kernel says its processes wait for."""
+        """Return the stacks of all threads of a hung command and the kernel functions in which its processes wait."""
         lines = []
         if self.process and self.running:
             if driver := processes.driver_of(self.process.pid):
@@ -217,21 +220,21 @@ class Ordeal:
         return "\n".join(lines)
 
     def numbers(self) -> dict[str, object]:
-        """Every number of every cell of the healthy arms: what no fault may change."""
-        found: dict[str, object] = {}
+        """Return every number of every cell of the healthy arms. No fault may change them."""
+        numbers: dict[str, object] = {}
         for cell in self.folder.get_cells():
             if cell.axes["method"] not in WELL:
                 continue
             result = self.folder.get_result(cell.key)
             if result is None:
                 raise Broken(f"{cell.name} has no result: {self.folder.get_error(cell.key)}")
-            kept = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
+            values = {name: result[name] for name in ("metrics", "selected_epoch", "confusion", "split_hash", "counts", "flags", "classes")}
             rows = [{name: value for name, value in row.items() if name not in CLOCK} for row in self.folder.get_history(cell.key)]
-            found[cell.key] = [kept, rows, {name: array.tolist() for name, array in self.folder.get_predictions(cell.key).items()}]
-        return found
+            numbers[cell.key] = [values, rows, {name: array.tolist() for name, array in self.folder.get_predictions(cell.key).items()}]
+        return numbers
 
     def alone(self, place: Path, seeds: int) -> "Ordeal":
-        """The healthy cells of the first seeds trained one after another in one process, without Ray: what their numbers are."""
+        """Train the healthy cells of the first `seeds` seeds one after another in one process, without Ray, as a reference."""
         code = (
             "import sys, torch; torch.set_num_threads(1)\n"
             "from trainables.loop import train_cell; from trainables.storage.store import RunFolder\n"
@@ -255,7 +258,7 @@ class Ordeal:
         check_whole(self.folder, [cell for cell in self.folder.get_cells() if cell.axes["method"] in WELL])
 
     def repeated(self, arms: Sequence[str] = ("no",)) -> int:
-        """Steps of the method that were made more than once."""
+        """Return how many steps of these arms were repetitions of a step."""
         lines = [line.split() for line in self.steps.read_text().splitlines()] if self.steps.exists() else []
-        made = Counter(tuple(line[:4]) for line in lines if len(line) == 5 and line[0] in arms)
-        return sum(made.values()) - len(made)
+        counts = Counter(tuple(line[:4]) for line in lines if len(line) == 5 and line[0] in arms)
+        return sum(counts.values()) - len(counts)

@@ -1,6 +1,6 @@
-"""A grid outlives faults: the same command again ends in the numbers that its cells have alone. Quick half of benchmarks/faults.py.
+"""A grid survives faults: the same command, run again, gives the numbers of its cells trained alone. Quick half of benchmarks/faults.py.
 
-Every start of the command costs a Ray: the faults that it outlives share one, and all share one run folder.
+Every start of the command starts a Ray. The faults that the command survives therefore share one start, and all share one run folder.
 """
 
 import json
@@ -36,7 +36,7 @@ def ordeal(code: Path, tmp_path: Path) -> Iterator[Ordeal]:
 
 
 def strike(ordeal: Ordeal, name: str) -> None:
-    """Start the grid, where it does not run, and do it; once more where all was done before it could be."""
+    """Start the grid if it does not run, and inflict the fault. Try again if the grid finished before the fault could happen."""
     for _ in range(3):
         if not ordeal.running:
             if ordeal.open:
@@ -51,7 +51,7 @@ def strike(ordeal: Ordeal, name: str) -> None:
 
 @pytest.fixture
 def small_disk(ordeal: Ordeal) -> Iterator[bool]:
-    """The run folder is a file system of its own, of 96 MB, where one may be mounted."""
+    """Mount a file system of 96 MB as the run folder if mounting is allowed. Yield whether it is."""
     mounted = mountable(ordeal.runs)
     if mounted:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(ordeal.runs)], check=True)
@@ -61,13 +61,13 @@ def small_disk(ordeal: Ordeal) -> Iterator[bool]:
 
 
 def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_disk: bool, tmp_path: Path) -> None:
-    """What is killed: test_kills.py."""
+    """Killed processes are tested in test_kills.py."""
     older = set(Path(tempfile.gettempdir(), "ray").glob("session_*"))  # earlier processes may have had the same pid
-    ordeal.slots, ordeal.seeds = 1, 6  # enough for the grid to be at work when the second command, which takes as long as a start, comes
+    ordeal.slots, ordeal.seeds = 1, 6  # enough cells: the grid still trains when the second command comes, after the time of a start
     ordeal.start()
     assert ordeal.wait(ordeal.training), ordeal.said
-    heard = processes.listening(ordeal.mark)
-    assert heard and set(heard.values()) <= set(processes.LOOPBACK), "the network can reach it"
+    addresses = processes.listening(ordeal.mark)
+    assert addresses and set(addresses.values()) <= set(processes.LOOPBACK), "the network can reach it"
     strike(ordeal, "second_driver")
     if small_disk:
         finished = read_results(ordeal)
@@ -85,10 +85,10 @@ def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_dis
     done = ordeal.folder.list_done()
     for name in BETWEEN:
         assert KINDS[name].inflict(ordeal, random.Random(name)), f"{name} found nothing to harm"
-    whole = read_results(ordeal)
-    assert 1 <= len(done) - len(whole) <= 3, "three of these harm a finished cell"
+    intact = read_results(ordeal)
+    assert 1 <= len(done) - len(intact) <= 3, "three of these harm a finished cell"
     ordeal.compare_with_alone(tmp_path / "alone", seeds=2)
-    assert not find_lost(whole, ordeal)
+    assert not find_lost(intact, ordeal)
     sessions_left = set(Path(tempfile.gettempdir(), "ray").glob(f"session_*_{ordeal.driver}")) - older
     assert not sessions_left, "Ray's session is left"
 
@@ -121,12 +121,12 @@ def test_a_read_only_folder_is_one_line(ordeal: Ordeal) -> None:
 
 
 def test_sessions_of_the_dead_are_capped_and_those_of_the_living_spared(tmp_path: Path) -> None:
-    dead = [f"session_2026-01-0{day}_00-00-00_000000_4194305" for day in range(1, 7)]  # above the kernel's highest number
+    dead = [f"session_2026-01-0{day}_00-00-00_000000_4194305" for day in range(1, 7)]  # above the kernel's highest pid
     for name in [*dead, f"session_2025-01-01_00-00-00_000000_{os.getpid()}", "session_2025-01-01_00-00-00_000000_4194304"]:
         (tmp_path / name / "logs").mkdir(parents=True)
         if not name.endswith("304"):
             (tmp_path / name / ray_sessions.MARK).touch()
-    for _ in range(2):  # the second finds three dead ones, and keeps them
+    for _ in range(2):  # the second call finds three dead sessions, and keeps them
         ray_sessions.remove_dead_sessions(tmp_path)
     ray_sessions.remove_dead_sessions(tmp_path, kept=5)
     left = sorted(path.name for path in tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Whatever became of a file, it is refused in one line, or read as what it now says: no traceback, no old answer for new bytes."""
+"""A damaged file is refused in one line or read as what it now says: no traceback, and no old result for new bytes."""
 
 import json
 import tempfile
@@ -20,8 +20,8 @@ from platform.launch import driver_record
 from platform.launch.run_lock import lock_run
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.findings import compute_findings
+from platform.report.read_results_table import read_table
 from platform.report.read_run_folder import read_folder
-from platform.report.read_table import read_table
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES
 from tests import tiny
@@ -42,7 +42,7 @@ def place() -> Any:
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """What the call gives, or None where it refused, in one printable line. Whatever else it raises is the test's failure."""
+    """Return the result of the call, or None if it refused in one printable line. Any other exception fails the test."""
     try:
         return call()
     except (BadRequest, FileNotFoundError) as error:
@@ -121,8 +121,8 @@ DATA = {role: Data(Source("faces"), f"print of {role}", role) for role in STUDY.
 @given(spoilt_json(BEST))
 def test_best_json(place: Path, content: bytes) -> None:
     (file := place / "best.json").write_bytes(content)
-    found = outcome(lambda: read_best_file(str(file), STUDY))
-    cells = found and outcome(lambda: replace(STUDY, found=found).make_cells(DATA))
+    best = outcome(lambda: read_best_file(str(file), STUDY))
+    cells = best and outcome(lambda: replace(STUDY, found=best).make_cells(DATA))
     if cells and json.loads(content)["found"][0].get("settings") != BEST["found"][0]["settings"]:  # type: ignore[index]
         assert cells != replace(STUDY, found=read_best_file(written(place, BEST), STUDY)).make_cells(DATA)
 
@@ -165,7 +165,7 @@ def content_of(name: str) -> bytes:
 
 
 def harmed(*parts: str, content: bytes) -> RunFolder:
-    """The run with this file of its; the next call gives it back."""
+    """Return the run folder with this content in one of its files. The next call restores the file."""
     for path, whole in WHOLE.items():
         path.write_bytes(whole)
     path = Path(RUN.get_path(*parts))
@@ -181,7 +181,7 @@ WHOLE: dict[Path, bytes] = {}
 @many
 @given(st.data())
 def test_what_is_not_as_it_was_written_is_not_done(name: str, data: st.DataObject) -> None:
-    """A digit that a disk turned is not a result."""
+    """A result with a digit that the disk changed is not a result."""
     before = content_of(name) if Path(RUN.get_path("cells", KEY, name)) not in WHOLE else WHOLE[Path(RUN.get_path("cells", KEY, name))]
     mutate = spoilt_json(json.loads(before)) if name == "result.json" and data.draw(st.booleans()) else spoilt_bytes(before)
     content = data.draw(mutate)
@@ -231,6 +231,6 @@ def test_driver_json(content: bytes) -> None:
 @many
 @given(spoilt_json(CELLS[0].to_json()))
 def test_cell_of_another_shape(content: bytes) -> None:
-    """Of cells only the grid's list is read."""
+    """Cells are read only from the grid's list."""
     harmed("cells", KEY, "cell.json", content=content)
     assert RUN.get_cells() == CELLS and isinstance(RUN.get_cells()[0], Cell)

@@ -1,4 +1,7 @@
-"""A run folder that is moved away under a real grid: one line, nothing at the old path, and moved back the same command goes on."""
+"""Test of a run folder that is moved away while a real grid runs.
+
+The grid ends with one line and leaves nothing at the old path. After the folder is moved back, the same command resumes.
+"""
 
 from pathlib import Path
 
@@ -16,17 +19,17 @@ def test_a_grid_whose_folder_is_moved_ends_and_goes_on_when_it_is_back(shared_ra
     command = shared_ray.start("platform.grid", *GRID, "--runs", str(tmp_path))
     command.wait_for(folder.list_done)
     run.rename(elsewhere)
-    code, said = command.end()
-    assert code == 2, said
-    line = said.strip().splitlines()[-1]
-    assert line.startswith(f"{run} was moved or deleted while this command ran; nothing more is written there"), said
-    assert said.count("moved or deleted") == 1 and "failed:" not in said, said
+    code, output = command.end()
+    assert code == 2, output
+    line = output.strip().splitlines()[-1]
+    assert line.startswith(f"{run} was moved or deleted while this command ran; nothing more is written there"), output
+    assert output.count("moved or deleted") == 1 and "failed:" not in output, output
     assert not run.exists()
 
     elsewhere.rename(run)
     finished = {key: folder.get("cells", key, "result.json") for key in folder.list_done()}
     assert 0 < len(finished) < len(folder.get_cells()) == 4, "it was moved too late to test anything"
-    code, said = shared_ray.run("platform.grid", *GRID, "--runs", str(tmp_path))
-    assert code == 0 and "4/4 trainings done, 0 failed" in said, said
+    code, output = shared_ray.run("platform.grid", *GRID, "--runs", str(tmp_path))
+    assert code == 0 and "4/4 trainings done, 0 failed" in output, output
     assert all(folder.get("cells", key, "result.json") == content for key, content in finished.items()), "trained again"
     check_whole(folder, folder.get_cells())

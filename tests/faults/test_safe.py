@@ -1,4 +1,4 @@
-"""What another person could have written is never run, never followed out of its folder, never obeyed by a terminal, a page or LaTeX."""
+"""Untrusted input is never executed, never leads to a path outside its folder, and is escaped for terminals, web pages and LaTeX."""
 
 import ast
 import os
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from platform.cli.application import make_application
 from platform.grid import __main__ as grid
 from platform.report.findings import compute_findings
-from platform.report.read_table import read_table
+from platform.report.read_results_table import read_table
 from platform.report.report_files import build_report_files
 from platform.tensorboard.board import Board
 from platform.terminal.progress import make_printable
@@ -37,28 +37,28 @@ HOSTILE = [
 ]
 
 OUR_OWN = {("trainables/data/decode.py", "pickle.load")}
-"""what comes through a pipe from a process of ours"""
+"""reads from a pipe that a process of this program writes"""
 
 
 def calls() -> list[tuple[Path, ast.Call, str]]:
-    found = []
-    for room in ("platform", "search_spaces", "trainables"):
-        for file in sorted((ROOT / room).rglob("*.py")):
+    nodes = []
+    for package in ("platform", "search_spaces", "trainables"):
+        for file in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call):
-                    found.append((file.relative_to(ROOT), node, ast.unparse(node.func)))
-    return found
+                    nodes.append((file.relative_to(ROOT), node, ast.unparse(node.func)))
+    return nodes
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
     never = re.compile(
         r"(pickle|cloudpickle|dill|joblib|shelve|marshal)\.(load|loads|open|Unpickler)|.*read_pickle|yaml\.(load|unsafe_load)|eval"
     )
-    asked = {"torch.load": "weights_only=True"}
+    required = {"torch.load": "weights_only=True"}
     for file, node, name in calls():
         assert not never.fullmatch(name) or (str(file), name) in OUR_OWN, f"{file}, line {node.lineno}: {name}"
         keywords = {ast.unparse(keyword) for keyword in node.keywords}
-        assert name not in asked or asked[name] in keywords, f"{file}, line {node.lineno}: {name} without {asked.get(name)}"
+        assert name not in required or required[name] in keywords, f"{file}, line {node.lineno}: {name} without {required.get(name)}"
         assert "allow_pickle=True" not in keywords, f"{file}, line {node.lineno}"
         if name in ("exec", "__import__"):
             assert file.name in ("__init__.py", "__main__.py") and file.parent.name == "platform", f"{file}, line {node.lineno}: {name}"
@@ -66,7 +66,7 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
 
 
 def test_archives_are_unpacked_by_nobody() -> None:
-    """What is read of an archive is read from it in place: no name in it becomes a path. Whoever unpacks must show here that he checks."""
+    """Archives are read in place, so that no name in them becomes a path. A file that unpacks one must show here that it checks names."""
     unpackers = re.compile(r".*\.(extractall|extract|unpack_archive)")
     assert [(str(file), node.lineno) for file, node, name in calls() if unpackers.fullmatch(name)] == []
     assert hasattr(tarfile, "data_filter")
@@ -74,7 +74,7 @@ def test_archives_are_unpacked_by_nobody() -> None:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], Path]:
-    """The report of a table whose every name is hostile."""
+    """Return the report of a table in which every name is hostile, and the table's file."""
     file = tmp_path_factory.mktemp("hostile") / "table.parquet"
     rows = [
         (arm, kind, seed, 0.5 + seed / 100 + number / 50, 0.4)
@@ -97,7 +97,7 @@ def test_names_are_text_in_the_page(report: tuple[dict[str, bytes], Path]) -> No
 def test_names_are_text_in_figures(report: tuple[dict[str, bytes], Path]) -> None:
     for name, data in report[0].items():
         if name.endswith(".svg"):
-            ElementTree.fromstring(data)  # well-formed, control characters and all
+            ElementTree.fromstring(data)  # well-formed although names have control characters
             assert b"<script" not in data and b"<img" not in data, name
 
 
@@ -116,7 +116,7 @@ def test_no_name_becomes_a_path_outside(report: tuple[dict[str, bytes], Path]) -
 
 
 def test_a_boards_runs_stay_in_its_folder(tmp_path: Path) -> None:
-    """Axis values are a study's, but a study may take them from data."""
+    """A study defines its axis values, but it may take them from data."""
     study = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("method", ["SL(c)"]).narrow_axis("split", ["0.5"]).with_seeds(2)
     folder, cells = fake_run(tmp_path / "runs" / "run", study)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
@@ -134,7 +134,7 @@ def test_a_boards_runs_stay_in_its_folder(tmp_path: Path) -> None:
     "name", ["../secret.png", "a/../../secret.png", "/etc/passwd", "C:\\secret.png", "..\\secret.png", "a\0b", "", "."]
 )
 def test_a_name_in_a_table_leads_nowhere_else(name: str) -> None:
-    """Links in a data set's folder are its owner's, and followed; names in its tables may be anybody's."""
+    """Links in a data set's folder are followed, because its owner made them. Names in its tables are not trusted."""
     with pytest.raises(DataError, match="is no file within the data set"):
         resolve_within(name, "labels.csv, line 2")
 

@@ -1,6 +1,6 @@
-"""Forks of a process that has imported everything, for tests whose subject is not the start of a process, and a Ray for several grids.
+"""Forks of a process that has imported everything, for tests that do not test the start of a process, and one Ray for several grids.
 
-A fork is a process of its own: arguments, environment, folder, output, signals, exit code and death are those of any other.
+A fork is a separate process with its own arguments, environment, folder, output, signals, exit code and death.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from tests.forking.request import ask
 from tests.running import NO_TOKEN, ROOT, Process, open_output, start
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""a process that has other threads cannot be forked"""
+"""keeps libraries from starting threads, because a process with several threads cannot be forked"""
 LOCAL = NO_TOKEN | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Ray reads at import that 127.0.0.1 is to stay that address"""
+"""makes Ray keep the address 127.0.0.1; Ray reads the variable at import"""
 
 
 class Fork:
-    """A fork, with the part of `subprocess.Popen` that tests.running needs."""
+    """A fork, with the part of the interface of `subprocess.Popen` that tests.running needs."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.code, self.told = connection, None, b""
@@ -57,7 +57,7 @@ class ForkServer:
         self.path = socket_path
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
-        """As tests.running.start, of `-m module ...` or `-c code ...` in the checkout."""
+        """Start a fork as tests.running.start starts a process: `-m module ...` or `-c code ...` in the checkout."""
         variables = os.environ | NO_TOKEN | dict(environment or {})
         output = open_output()
         with open(os.devnull) as nothing:
@@ -70,7 +70,7 @@ class ForkServer:
 
 @contextlib.contextmanager
 def serve_commands(place: Path) -> Iterator[ForkServer]:
-    """Forks that see the checkout, as processes that were started in it do."""
+    """Start the server. Its forks import from the checkout, like processes that are started in it."""
     path = place / "commands"
     server = start(["tests/forking/server.py", str(path)], LOCAL | ONE_THREAD, stdin=subprocess.PIPE)
     with _ended_with_its_input(server):
@@ -79,30 +79,30 @@ def serve_commands(place: Path) -> Iterator[ForkServer]:
 
 
 class SharedRay:
-    """A Ray that several grids join, one after another."""
+    """A Ray cluster that several grids join, one after another."""
 
     def __init__(self, server: ForkServer, head: Process, address: str, mark: str) -> None:
         self.server, self.head, self.address, self.mark = server, head, address, mark
 
     def start(self, module: str, *options: str) -> Process:
-        """A command on this Ray."""
+        """Start a command on this Ray cluster."""
         return self.server.start(["-m", module, *options], LOCAL | {"RAY_ADDRESS": self.address})
 
     def start_code(self, code: str, *arguments: str) -> Process:
-        """Code whose `ray.init` joins this Ray."""
+        """Start code whose `ray.init` joins this Ray cluster."""
         return self.server.start(["-c", code, *arguments], LOCAL | {"RAY_ADDRESS": self.address})
 
     def run(self, module: str, *options: str) -> tuple[int, str]:
         return self.start(module, *options).end()
 
     def pids(self, role: str) -> list[int]:
-        """Its processes of a role."""
+        """Return the PIDs of its processes of a role."""
         return of_role(self.mark, role)
 
 
 @contextlib.contextmanager
 def serve_ray(server: ForkServer, environment: Mapping[str, str], gpus: int = 0) -> Iterator[SharedRay]:
-    """A Ray of two CPUs on this machine, whose workers see `environment`."""
+    """Start a Ray cluster of two CPUs on this machine, whose workers see `environment`."""
     mark = uuid.uuid4().hex
     variables = LOCAL | ONE_THREAD | {MARK: mark} | dict(environment)
     head = start(["-m", "tests.forking.head", str(gpus)], variables, stdin=subprocess.PIPE)

@@ -1,7 +1,7 @@
-"""A Ray for a whole test session: `python -m tests.forking.head GPUS`. Ends when its standard input does.
+"""A Ray for a whole test session: `python -m tests.forking.head GPUS`. It ends when its standard input ends.
 
-On 127.0.0.1 alone, with two CPUs and no dashboard. Its workers are processes as any Ray starts them. Forks of a process that had imported
-everything started in a moment, but now and then one died in Ray's own C++ code.
+It listens on 127.0.0.1 only, with two CPUs and no dashboard. Ray starts its workers as usual. Workers that were forked from a process
+with all imports started at once, but sometimes one died in Ray's own C++ code.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from platform.launch import cluster  # first: it sets what Ray reads at import, here and in all that this starts
+from platform.launch import cluster  # first: it sets what Ray reads at import, here and in child processes
 
 # isort: split
 import ray
@@ -35,7 +35,7 @@ def main(gpus: str) -> None:
     sys.stdin.read()
     agents = [int(pid) for path in Path(f"/proc/{raylet}/task").glob("*/children") for pid in path.read_text().split()]
     node.kill_all_processes(check_alive=False, allow_graceful=False)
-    for pid in agents:  # they would notice the end of their raylet after a minute
+    for pid in agents:  # they would notice the end of their raylet only after a minute
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     shutil.rmtree(node.get_session_dir_path(), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How a fork of server.py is asked for. Standard library alone, for Ray starts this as a process for each of its workers."""
+"""Request a fork from server.py. Imports only the standard library, because Ray starts this as a process for each worker."""
 
 import json
 import os
@@ -9,7 +9,7 @@ LENGTH = 8
 
 
 def ask(place: str, request: dict[str, Any], streams: tuple[int, int, int] = (0, 1, 2)) -> socket.socket:
-    """The connection over which the server tells the fork's number, and then its exit code, a line each; closed, the fork is killed."""
+    """Return the connection on which the server sends the fork's PID and later its exit code, one line each. Closing it kills the fork."""
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(place)
     content = json.dumps(request).encode()
@@ -20,5 +20,5 @@ def ask(place: str, request: dict[str, Any], streams: tuple[int, int, int] = (0,
 
 
 def this_process() -> dict[str, Any]:
-    """Environment and folder of this process, as part of a request."""
+    """Return environment and folder of this process, as a part of a request."""
     return {"environment": dict(os.environ), "folder": os.getcwd()}

@@ -1,4 +1,4 @@
-"""A process that imports once and then forks: each fork is a command that starts without the seconds of imports.
+"""A process that imports once and then forks. Each fork runs a command without the seconds that imports take.
 
 It is started as a script: `python server.py SOCKET`. A request is a connection to the socket (see request.py). This process forks only
 while it has one thread. A fork gets the request's arguments, environment, folder and streams.
@@ -24,9 +24,9 @@ from typing import Any, NoReturn
 ROOT = str(Path(__file__).resolve().parents[2])
 PRELOADED = (
     "torch._dynamo",
-    "platform.launch.schedule",
+    "platform.launch.run_with_tune",
     "platform.tensorboard.board",
-    "platform.report.write",
+    "platform.report.write_report",
     "platform.grid.run",
     "platform.grid.estimate",
     "platform.cli.command",
@@ -37,24 +37,24 @@ PRELOADED = (
     "ray.tune.search.hyperopt",
     "s3fs",
 )
-"""what a command would import; not the modules that it runs by name, of which `runpy` would warn"""
+"""what a command imports, except the modules that it runs by name: `runpy` warns if these are imported already"""
 LENGTH = 8
-"""bytes of the number that goes before a request"""
+"""bytes of the length that precedes a request"""
 
 
 def read_request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """The request, and the three streams that came with it."""
+    """Return the request and the three streams that came with it. Raises ConnectionError if it is cut off."""
     content, streams, _, _ = socket.recv_fds(connection, 1 << 16, 3)
     while len(content) < LENGTH or len(content) < LENGTH + int(content[:LENGTH]):
-        more = connection.recv(1 << 16)
-        if not more:
+        chunk = connection.recv(1 << 16)
+        if not chunk:
             raise ConnectionError("the request is cut off")
-        content += more
+        content += chunk
     return json.loads(content[LENGTH:]), list(streams)
 
 
 def become(request: dict[str, Any], streams: list[int], imported: dict[str, str]) -> None:
-    """Make this fork what a new process with the request's properties would be. `imported`: variables that the imports have set."""
+    """Give this fork the properties of the request, as of a new process. `imported`: environment variables that the imports have set."""
     signal.set_wakeup_fd(-1)
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
@@ -69,11 +69,11 @@ def become(request: dict[str, Any], streams: list[int], imported: dict[str, str]
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", closefd=False, encoding="utf-8")
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, encoding="utf-8", errors="backslashreplace")
-    sys.modules["ray._raylet"].Config.initialize("")  # read its settings again, from this environment
+    sys.modules["ray._raylet"].Config.initialize("")  # Ray reads its settings again, from this environment
 
 
 def serve(place: str, imported: dict[str, str]) -> dict[str, Any]:
-    """Fork for each request. Returns in the forks alone: their request. Ends when standard input does, and its forks with it."""
+    """Fork for each request. Return only in a fork, with its request. When standard input ends, kill all forks and exit."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen(64)
@@ -83,7 +83,7 @@ def serve(place: str, imported: dict[str, str]) -> dict[str, Any]:
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     forks: dict[int, socket.socket] = {}
     gc.collect()
-    gc.freeze()  # a collection in a fork would copy what is shared
+    gc.freeze()  # a garbage collection in a fork would copy the shared pages
     with selectors.DefaultSelector() as selector:
         for source in (listener, wakened, sys.stdin):
             selector.register(source, selectors.EVENT_READ)
@@ -95,8 +95,8 @@ def serve(place: str, imported: dict[str, str]) -> dict[str, Any]:
                         continue
                     pid, request, streams = forked
                     if pid == 0:
-                        for each in (listener, wakened, waker, connection, *forks.values()):
-                            each.close()
+                        for endpoint in (listener, wakened, waker, connection, *forks.values()):
+                            endpoint.close()
                         become(request, streams, imported)
                         return request
                     forks[pid] = connection
@@ -106,13 +106,13 @@ def serve(place: str, imported: dict[str, str]) -> dict[str, Any]:
                     _collect(forks, selector)
                 elif key.fileobj is sys.stdin:
                     _end(forks)
-                else:  # whoever asked for it has gone
+                else:  # the requester closed the connection
                     _kill(key.data)
                     selector.unregister(key.fileobj)
 
 
 def _fork(connection: socket.socket) -> tuple[int, dict[str, Any], list[int]] | None:
-    """As os.fork, with the request and its streams; None where the request is cut off."""
+    """Fork and return the result of os.fork, the request and its streams; None if the request is cut off."""
     try:
         request, streams = read_request(connection)
     except (OSError, ValueError):
@@ -130,7 +130,7 @@ def _fork(connection: socket.socket) -> tuple[int, dict[str, Any], list[int]] | 
 
 
 def _collect(forks: dict[int, socket.socket], selector: selectors.BaseSelector) -> None:
-    """Tell of each fork that has ended its exit code, as `subprocess` counts them."""
+    """Send the exit code of each fork that has ended to its requester. A signal is a negative code, as in `subprocess`."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -160,7 +160,7 @@ def _end(forks: dict[int, socket.socket]) -> None:
 
 def main(place: str) -> None:
     sys.path.remove(str(Path(__file__).resolve().parent))
-    sys.path.insert(0, ROOT)  # as `python -m` from the checkout
+    sys.path.insert(0, ROOT)  # as `python -m` in the checkout does
     before = dict(os.environ)
     for name in PRELOADED:
         importlib.import_module(name)
@@ -170,7 +170,8 @@ def main(place: str) -> None:
 def run(arguments: list[str]) -> NoReturn:
     """Do what Python does with these arguments, `-m module ...`, `-c code ...` or `file ...`, and end the process.
 
-    It ends as after Python's teardown, which would write to every page that the forks share.
+    It joins threads, runs exit functions and flushes, but skips the rest of Python's teardown, which would write to every page that the
+    forks share.
     """
     code = 0
     try:

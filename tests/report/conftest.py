@@ -1,4 +1,4 @@
-"""Runs made of plausible numbers, once; a test that changes one gets a copy."""
+"""Run folders with plausible fake numbers, made once. A test that changes a folder gets a copy."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def whole(finished: Run) -> Report:
-    """The report of an undisturbed run, for reading only."""
+    """Return the report of an unchanged run. Tests must only read it."""
     return made(finished[0], with_figures=True)
 
 

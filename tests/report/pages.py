@@ -1,4 +1,4 @@
-"""What a written report holds, for tests to ask."""
+"""The content of a written report, for tests to query."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
-from platform.report import write as report
+from platform.report import write_report as report
 from platform.report.findings import compute_findings
 from platform.report.read_run_folder import read_folder
 from platform.report.report_files import build_report_files
@@ -15,7 +15,7 @@ from trainables.storage.store import RunFolder
 
 
 class Page(HTMLParser):
-    """What a page holds: its tags with their attributes, and its text."""
+    """The content of a page: its tags with their attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Report:
 
 
 def made(folder: RunFolder, study: Study | None = None, with_figures: bool = False) -> Report:
-    """Write a run's report and read it; with the figures, which take most of the time, as `python -m platform.report` does it."""
+    """Write a run's report and read it back. The figures, which `python -m platform.report` writes too, take most of the time."""
     if with_figures:
         report.write_report(folder, study)
     else:

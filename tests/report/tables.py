@@ -1,10 +1,10 @@
-"""Tables as files, for the tests of reading them."""
+"""Tables as files, for tests that read them."""
 
 from pathlib import Path
 
 import pytest
 
-from platform.report.read_table import read_table
+from platform.report.read_results_table import read_table
 from platform.report.runs_table import Runs
 from trainables.registry import BadRequest
 
@@ -22,7 +22,7 @@ def sample(runs: Runs, arm: str, **condition: object) -> dict[object, float]:
 
 
 def refused(path: str, *says: str, **options: object) -> None:
-    """The error is one line that begins with the file and says all of this."""
+    """Check that the error is one line that begins with the path and contains all of `says`."""
     with pytest.raises(BadRequest) as caught:
         read_table(path, **options)
     line = str(caught.value)

@@ -1,4 +1,4 @@
-"""A run whose trainings give any numbers is reported: equal, nearly equal, huge, tiny, missing ones, and two of a method alone."""
+"""Tests that runs with any numbers are reported: equal, nearly equal, huge, tiny and missing ones, and only two of a method."""
 
 import math
 import tempfile
@@ -31,7 +31,7 @@ NUMBER = st.one_of(
 
 @dataclass
 class Numbers:
-    """By arm, and by metric, the numbers that its trainings take in turn."""
+    """Metric values by arm and metric. The trainings of an arm cycle through them."""
 
     seeds: int
     by_arm: dict[str, dict[str, list[float | None]]]
@@ -42,8 +42,8 @@ class Numbers:
 
 @st.composite
 def numbers(draw: st.DrawFn) -> Numbers:
-    some = st.lists(NUMBER, min_size=1, max_size=3)
-    by_arm = {arm: {metric: draw(some) for metric in METRICS} for arm in ARMS[: draw(st.integers(2, 3))]}
+    values = st.lists(NUMBER, min_size=1, max_size=3)
+    by_arm = {arm: {metric: draw(values) for metric in METRICS} for arm in ARMS[: draw(st.integers(2, 3))]}
     return Numbers(draw(st.integers(1, 4)), by_arm, draw(st.booleans()))
 
 
@@ -67,8 +67,8 @@ def run_of(folder: str | Path, given: Numbers) -> tuple[RunFolder, Study]:
 
 
 def taken(given: Numbers, arm: str, seed: int) -> dict[str, float]:
-    every = {metric: values[seed % len(values)] for metric, values in given.by_arm[arm].items()}
-    return {metric: float("nan") if value is None else value for metric, value in every.items()}
+    numbers_by_metric = {metric: values[seed % len(values)] for metric, values in given.by_arm[arm].items()}
+    return {metric: float("nan") if value is None else value for metric, value in numbers_by_metric.items()}
 
 
 def plain(*arms: list[float | None]) -> dict[str, dict[str, list[float | None]]]:
@@ -113,7 +113,7 @@ def test_any_numbers_have_finite_statistics(given: Numbers) -> None:
 
 
 def test_a_report_says_how_many_seeds_are_needed_where_two_are_and_where_no_study_affords_them(tmp_path: Path) -> None:
-    """Differences of 1e-4 with a standard deviation of 5e-6, of which an arithmetic may make 1e15; and differences of thousands."""
+    """Differences of 1e-4 with an sd of 5e-6, which floating-point arithmetic may turn into 1e15; and differences of thousands."""
     run, study = run_of(tmp_path, Numbers(4, plain(*NEARLY)))
     report = write_soundly(run, study)
     (power,) = report.data["power"]
@@ -124,18 +124,18 @@ def test_a_report_says_how_many_seeds_are_needed_where_two_are_and_where_no_stud
 
 @pytest.mark.parametrize("score", [1e300, 0.7, 1e-300])
 def test_equal_numbers_of_any_size_have_no_variance(score: float) -> None:
-    found = examined(Numbers(4, plain([score], [score, score * (1 + 2e-16)])))
-    (row,) = found.confirmatory
+    findings = examined(Numbers(4, plain([score], [score, score * (1 + 2e-16)])))
+    (row,) = findings.confirmatory
     assert (row.diff, row.sd, row.a12, row.p, row.note) == (0, 0, 0.5, 1, "no variance")
-    assert [cell.metric and cell.metric.sd for cell in found.cells] == [0, 0] and found.power == []
+    assert [cell.metric and cell.metric.sd for cell in findings.cells] == [0, 0] and findings.power == []
 
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300])
 def test_a_verdict_does_not_depend_on_the_scale(scale: float) -> None:
     scores = [0.1, 0.2, 0.4, 0.3, 0.2, 0.1, 0.3, 0.4], [0.3, 0.5, 0.6, 0.5, 0.5, 0.3, 0.6, 0.6]
-    plainly, scaled = (examined(Numbers(8, plain(*([size * x for x in arm] for arm in scores)), rope=0.01 * size)) for size in (1.0, scale))
-    for one, other in zip(plainly.pairwise, scaled.pairwise, strict=True):
-        assert (other.verdict, other.p_adj) == (one.verdict, pytest.approx(one.p_adj))
-        assert (other.diff / scale, other.diff_low / scale, other.sd / scale) == pytest.approx((one.diff, one.diff_low, one.sd))
-    (one,), (other,) = ([answer.whole for answer in each.answers] for each in (plainly, scaled))
-    assert one and other and one.p == other.p and one.verdict == other.verdict == "better"
+    base, scaled = (examined(Numbers(8, plain(*([size * x for x in arm] for arm in scores)), rope=0.01 * size)) for size in (1.0, scale))
+    for a, b in zip(base.pairwise, scaled.pairwise, strict=True):
+        assert (b.verdict, b.p_adj) == (a.verdict, pytest.approx(a.p_adj))
+        assert (b.diff / scale, b.diff_low / scale, b.sd / scale) == pytest.approx((a.diff, a.diff_low, a.sd))
+    (a,), (b,) = ([answer.whole for answer in findings.answers] for findings in (base, scaled))
+    assert a and b and a.p == b.p and a.verdict == b.verdict == "better"

@@ -1,4 +1,4 @@
-"""Whatever a table holds, the report is written or the table refused in one line: never a traceback, never NaN in a picture."""
+"""Tests that any table is reported or refused in one line, with no traceback and no NaN in a picture."""
 
 import re
 import tempfile
@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from platform.report.findings import compute_findings
-from platform.report.read_table import read_table
+from platform.report.read_results_table import read_table
 from platform.report.report_files import build_report_files
 from trainables.registry import BadRequest
 
@@ -28,7 +28,7 @@ ONE_EACH = [("A", split, 0, 0.9, 0.8, "s") for split in (0.1, 0.5)] + [("B", spl
 @example(BEST_HAS_NO_VAL, True, None, 0)
 @example(ONE_EACH, False, 0.1, 0)
 def test_any_table_is_reported_or_refused(rows: list[tuple], higher: bool, rope: float | None, third: int) -> None:
-    """A third of them with figures, which take most of the time."""
+    """A third of the reports have figures, which take most of the time."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "any.csv")
         pd.DataFrame(rows, columns=["method", "split", "seed", "test", "val", "split_hash"]).to_csv(path, index=False)
@@ -37,7 +37,7 @@ def test_any_table_is_reported_or_refused(rows: list[tuple], higher: bool, rope:
         except BadRequest:
             return
     with warnings.catch_warnings(action="error"):
-        written = build_report_files(runs, compute_findings(runs), with_figures=not third)
-    page = written["index.html"].decode()
-    assert re.search(r'="[^"]*\bnan\b', page) is None and "Infinity" not in written["report.json"].decode()
-    assert not any(re.search(r"\d{25}", data.decode()) for name, data in written.items() if name.endswith((".html", ".md", ".tex", ".svg")))
+        files = build_report_files(runs, compute_findings(runs), with_figures=not third)
+    page = files["index.html"].decode()
+    assert re.search(r'="[^"]*\bnan\b', page) is None and "Infinity" not in files["report.json"].decode()
+    assert not any(re.search(r"\d{25}", data.decode()) for name, data in files.items() if name.endswith((".html", ".md", ".tex", ".svg")))

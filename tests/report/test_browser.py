@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing asked of the network, nothing complained of, every figure seen, nothing cut off on a telephone."""
+"""The page in a real browser: no network requests, no console errors, every figure visible, nothing cut off on a phone's screen."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Class by class: recalls and confusions against counting predictions one by one; classes without images, results without a matrix."""
+"""Tests of results by class: recalls and confusions against counted predictions, classes without images, results without a matrix."""
 
 import csv
 import io
@@ -44,9 +44,9 @@ def rows_of(report: Report, name: str) -> list[dict[str, str]]:
 
 
 def counted(folder: RunFolder, key: str) -> list[list[int]]:
-    """A test set's answers, image by image."""
-    found, matrix = folder.get_predictions(key), [[0] * 7 for _ in range(7)]
-    for label, probabilities in zip(found["label"].tolist(), found["probabilities"].tolist(), strict=True):
+    """Return the confusion matrix of a test set, counted image by image from the stored predictions."""
+    predictions, matrix = folder.get_predictions(key), [[0] * 7 for _ in range(7)]
+    for label, probabilities in zip(predictions["label"].tolist(), predictions["probabilities"].tolist(), strict=True):
         matrix[label][probabilities.index(max(probabilities))] += 1
     return matrix
 
@@ -57,16 +57,16 @@ def test_recalls_and_confusions_are_the_predictions(whole: Report, finished: Run
     assert len(recall) == 4 * 4 * 7 and len(entries) == 4 * 4 * 7 * 7 and len(whole.data["classes"]) == 4 * 4
     for row in whole.data["classes"]:
         matrices = [counted(folder, cell.key) for cell in at(cells, method=row["arm"], **row["condition"])]
-        place = {"method": row["arm"], **{axis: str(value) for axis, value in row["condition"].items()}}
-        mine, its = ([entry for entry in kind if place.items() <= entry.items()] for kind in (recall, entries))
-        assert [entry["class"] for entry in mine] == row["classes"] == list(CLASSES) and row["n"] == 8
+        labels = {"method": row["arm"], **{axis: str(value) for axis, value in row["condition"].items()}}
+        recalls, confusion_rows = ([entry for entry in table if labels.items() <= entry.items()] for table in (recall, entries))
+        assert [entry["class"] for entry in recalls] == row["classes"] == list(CLASSES) and row["n"] == 8
         for true in range(7):
             shares = [matrix[true][true] / sum(matrix[true]) for matrix in matrices]
-            found = row["recall"][true]
-            assert (found["mean"], found["sd"], found["n"]) == pytest.approx((fmean(shares), stdev(shares), 8))
-            assert [float(mine[true][name]) for name in ("recall", "sd", "images")] == pytest.approx([fmean(shares), stdev(shares), 160])
+            interval = row["recall"][true]
+            assert (interval["mean"], interval["sd"], interval["n"]) == pytest.approx((fmean(shares), stdev(shares), 8))
+            assert [float(recalls[true][name]) for name in ("recall", "sd", "images")] == pytest.approx([fmean(shares), stdev(shares), 160])
             for answer in range(7):
-                entry = its[7 * true + answer]
+                entry = confusion_rows[7 * true + answer]
                 assert (entry["true"], entry["answered"]) == (CLASSES[true], CLASSES[answer])
                 assert int(entry["count"]) == row["counts"][true][answer] == sum(matrix[true][answer] for matrix in matrices)
                 share = fmean(matrix[true][answer] / sum(matrix[true]) for matrix in matrices)
@@ -80,7 +80,7 @@ def test_average_accuracy_is_what_each_training_measured(whole: Report, finished
         assert (row["average"]["mean"], row["average"]["sd"]) == pytest.approx((fmean(scores), stdev(scores)))
     name = "average accuracy (mean recall over classes, balanced accuracy)"
     assert f"below it test {name}" in whole.page.text and f"Average: {name}" in whole.page.text
-    assert any(told.startswith("Average accuracy is the mean over classes of recall") for told in whole.data["methods"])
+    assert any(sentence.startswith("Average accuracy is the mean over classes of recall") for sentence in whole.data["methods"])
     assert f"After the slash: mean test {name}." in whole.text("tables", "means.tex")
     cell = next(cell for cell in whole.data["cells"] if (cell["arm"], cell["condition"]) == ("SL(c)", {"split": 0.5, "ratio": 1}))
     assert f"{100 * cell['metric']['mean']:.1f} ± {100 * cell['metric']['sd']:.1f} / {100 * cell['secondary']['mean']:.1f}" in whole.text(
@@ -90,7 +90,7 @@ def test_average_accuracy_is_what_each_training_measured(whole: Report, finished
 
 @st.composite
 def confusions(draw: st.DrawFn) -> np.ndarray:
-    """[trainings, classes, classes], many of whose classes have no image."""
+    """Draw counts [trainings, classes, classes] in which many classes have no image."""
     trainings, size = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     line = st.one_of(st.just([0] * size), st.lists(st.integers(0, 6), min_size=size, max_size=size))
     return np.array([[draw(line) for _ in range(size)] for _ in range(trainings)])
@@ -116,9 +116,9 @@ def test_any_matrices(counts: np.ndarray) -> None:
         assert (recall.mean, recall.n) == pytest.approx((fmean(line[k] / sum(line) for line in lines), len(lines)))
         assert row.shares[k] == pytest.approx([fmean(line[answer] / sum(line) for line in lines) for answer in range(size)])
         assert names[k] not in row.low or recall.mean < row.chance
-    said = said_of(Runs(Design("t", "t", "method", "seed", (), percent=False), frame(trainings)), row)
-    assert said[:-1] == ["no images" if recall is None else said[k] for k, recall in enumerate(row.recall)]
-    assert not any("nan" in text for text in said) and "nan" not in inline_svg.render_confusion_matrix(row, "seeds")
+    texts = said_of(Runs(Design("t", "t", "method", "seed", (), percent=False), frame(trainings)), row)
+    assert texts[:-1] == ["no images" if recall is None else texts[k] for k, recall in enumerate(row.recall)]
+    assert not any("nan" in text for text in texts) and "nan" not in inline_svg.render_confusion_matrix(row, "seeds")
 
 
 def frame(trainings: int) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def frame(trainings: int) -> pd.DataFrame:
 
 
 def said_of(runs: Runs, row: Any) -> list[str]:
-    """The entries of its line in the table."""
+    """Return the entries of the row's line in the table."""
     cell = ConditionSummary("A", {}, row.n, 0, 0, None, None, None, np.nan, np.nan, np.nan)
     (line, _) = report_tables.build_recall_table(runs, [row], [cell]).rows
     assert line[0].text == "A"
@@ -139,29 +139,29 @@ def with_confusion(folder: RunFolder, cell: Any, matrix: np.ndarray, classes: li
 
 def test_classes_that_are_hardly_ever_recognised_are_a_finding(run: Run, whole: Report) -> None:
     folder, cells = run
-    assert not any("recognised less often" in found for found in whole.data["findings"])
+    assert not any("recognised less often" in finding for finding in whole.data["findings"])
     for cell in at(cells, split=0.9, ratio=5):
         matrix = np.diag([20] * 7)
         matrix[2] = [0, 0, 1, 0, 0, 0, 19] if cell.axes["method"] == "SL(c)" else matrix[2]
         matrix[1] = [20, 0, 0, 0, 0, 0, 0]
         with_confusion(folder, cell, matrix)
-    told = made(folder)
-    said = "At split = 0.9, ratio = 5, recall below chance (14.3 %): disgust by all 4; fear by SL(c) (5.0)."
-    assert told.data["findings"][-1] == said and said in told.page.text and "Orange: from the recalls" in told.page.text
-    assert "recall below chance" in told.text("report.md")
-    assert sum(attributes.get("class") == "n low" for _, attributes in told.page.tags) == 5
+    report = made(folder)
+    finding = "At split = 0.9, ratio = 5, recall below chance (14.3 %): disgust by all 4; fear by SL(c) (5.0)."
+    assert report.data["findings"][-1] == finding and finding in report.page.text and "Orange: from the recalls" in report.page.text
+    assert "recall below chance" in report.text("report.md")
+    assert sum(attributes.get("class") == "n low" for _, attributes in report.page.tags) == 5
 
 
 def test_a_single_training_is_judged_by_its_images() -> None:
     counts = np.array([[[0, 50, 0], [10, 10, 10], [0, 1, 0]]])
     row = summarise_confusions("A", {}, ["many", "some", "few"], counts, 1 / 3)
-    assert row.low == ["many"]  # none of 50 surely, none of one perhaps
+    assert row.low == ["many"]  # 0 of 50 is surely below chance, 0 of 1 is uncertain
     several = summarise_confusions("A", {}, ["many", "some", "few"], np.repeat(counts, 3, 0), 1 / 3)
     assert several.low == ["many", "few"]
 
 
 def test_a_recall_of_just_chance_is_not_below_it() -> None:
-    """The mean of fifteen times 1/3 may come out a digit below 1/3."""
+    """The mean of fifteen values of 1/3 may be rounded to a digit below 1/3."""
     row = summarise_confusions("A", {}, ["x", "y", "z"], np.array([[[1, 1, 1]] * 3] * 15), 1 / 3)
     assert row.low == [] and all(recall and (recall.mean, recall.sd) == (pytest.approx(1 / 3), 0) for recall in row.recall)
 
@@ -170,19 +170,19 @@ def test_results_without_a_confusion_matrix_are_counted(run: Run) -> None:
     folder, cells = run
     for cell in at(cells, method="SC(c)", split=0.9, ratio=5)[:3] + at(cells, method="UC(c)", split=0.9, ratio=5):
         folder.put_result(cell.key, {name: value for name, value in result(folder, cell).items() if name != "confusion"})
-    told = made(folder)
-    assert "117 of 128 trainings wrote a confusion matrix : the others are not in this section" in told.page.text
-    here = {row["arm"]: row["n"] for row in told.data["classes"] if row["condition"] == {"split": 0.9, "ratio": 5}}
-    assert here == {"SL(c)": 8, "SC(c)": 5, "SC(c<-a)": 8} and "SC(c) (5/8)" in told.text("tables", "recall.tex")
+    report = made(folder)
+    assert "117 of 128 trainings wrote a confusion matrix : the others are not in this section" in report.page.text
+    trainings = {row["arm"]: row["n"] for row in report.data["classes"] if row["condition"] == {"split": 0.9, "ratio": 5}}
+    assert trainings == {"SL(c)": 8, "SC(c)": 5, "SC(c<-a)": 8} and "SC(c) (5/8)" in report.text("tables", "recall.tex")
 
 
 def test_without_any_the_section_is_absent(run: Run) -> None:
     folder, cells = run
     for cell in cells:
         folder.put_result(cell.key, {name: value for name, value in result(folder, cell).items() if name != "confusion"})
-    told = made(folder)
+    report = made(folder)
     names = ("recall.csv", "confusions.csv", "tables/recall.tex", "figures/confusions.svg")
-    assert told.data["classes"] == [] and not any(words in told.page.text for words in ("Class by class", *names))
+    assert report.data["classes"] == [] and not any(words in report.page.text for words in ("Class by class", *names))
     runs = Runs(Design("t", "t", "method", "seed", ()), frame(3))
     assert compute_class_recalls(runs) == select_drawn_matrices(runs, []) == [] and not {*names} & {
         *build_report_files(runs, compute_findings(runs))
@@ -196,13 +196,13 @@ def test_conditions_may_have_other_classes(run: Run) -> None:
         counts = np.insert(np.insert(np.diag([20] * 7), 1, 0, 0), 1, 0, 1)
         counts[1, 2] = 0 if cell.axes["ratio"] == 5 else 9
         with_confusion(folder, cell, counts, eight)
-    told = made(folder, with_figures=True)
-    assert {len(row["classes"]) for row in told.data["classes"]} == {7, 8}
-    head, *lines = [line.strip("| ").split(" | ") for line in told.text("report.md").split("## Recall")[1].split("##")[0].splitlines()[4:]]
+    report = made(folder, with_figures=True)
+    assert {len(row["classes"]) for row in report.data["classes"]} == {7, 8}
+    head, *lines = [row.strip("| ").split(" | ") for row in report.text("report.md").split("## Recall")[1].split("##")[0].splitlines()[4:]]
     assert [name.strip() for name in head] == ["method", *eight, "average"]
-    of = {(number > 5, line[0]): line for number, line in enumerate(lines) if line[0]}
-    assert of[False, "SC(c)"][2] == "–" and of[True, "SC(c)"][2] == "no images" and of[True, "images"][2] == "0"
-    assert "contempt read as" not in told.text("index.html") and told.page.text.count("no images") >= 8
+    by_arm = {(number > 5, line[0]): line for number, line in enumerate(lines) if line[0]}
+    assert by_arm[False, "SC(c)"][2] == "–" and by_arm[True, "SC(c)"][2] == "no images" and by_arm[True, "images"][2] == "0"
+    assert "contempt read as" not in report.text("index.html") and report.page.text.count("no images") >= 8
 
 
 @pytest.mark.parametrize(
@@ -225,19 +225,19 @@ def test_matrices_are_drawn_where_tables_are_read(run: Run) -> None:
     assert "Class by class, at split = 0.5, ratio = 5" in made(folder).page.text
     for cell in at(cells, split=0.5, ratio=5):
         folder.remove("cells", cell.key, "result.json")
-    told = made(folder, with_figures=True)
-    assert "Class by class, at split = 0.9, ratio = 1" in told.page.text
-    assert "split = 0.9, ratio = 1: percent of each true class, mean over seeds" in told.text("figures", "confusions.svg")
+    report = made(folder, with_figures=True)
+    assert "Class by class, at split = 0.9, ratio = 1" in report.page.text
+    assert "split = 0.9, ratio = 1: percent of each true class, mean over seeds" in report.text("figures", "confusions.svg")
 
 
 def test_as_data_what_is_not_known_is_empty() -> None:
     row = summarise_confusions("A", {"split": 0.5}, ["x", "y"], np.array([[[3, 1], [0, 0]]]), 0.5)
-    found = tabulate_class_recalls([row], "method")
-    assert found["recall"].columns.tolist() == [
+    tables = tabulate_class_recalls([row], "method")
+    assert tables["recall"].columns.tolist() == [
         *("method", "split", "class", "trainings", "images", "recall", "low", "high", "sd", "chance")
     ]
-    assert found["recall"]["recall"].isna().tolist() == [False, True] and found["recall"]["images"].tolist() == [4, 0]
-    assert found["confusions"]["share"].dropna().tolist() == [0.75, 0.25]
+    assert tables["recall"]["recall"].isna().tolist() == [False, True] and tables["recall"]["images"].tolist() == [4, 0]
+    assert tables["confusions"]["share"].dropna().tolist() == [0.75, 0.25]
 
 
 def test_the_figure_says_what_has_no_images() -> None:
@@ -252,7 +252,7 @@ def test_the_figure_says_what_has_no_images() -> None:
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_person_reads_the_matrices(study: Study, tmp_path: Path, width: int) -> None:
-    """With long names, one of them odd, and a class without images."""
+    """The class names include a long one and one with markup characters, whose class has no images."""
     folder, cells = fake_run(tmp_path / "run", study.with_seeds(3).narrow_axis("split", ["0.9"]))
     names = ["anger", "<b>&contempt", "a very long name of a class", *CLASSES[2:]]
     for cell in cells:

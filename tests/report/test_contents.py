@@ -1,4 +1,4 @@
-"""What a report says of incomplete, odd and differently named runs, and that its files are always the same."""
+"""Reports of incomplete, unusual and differently named runs. A report's files are reproducible."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ import typer
 from fake_run import fake_run, finish
 
 from platform.report import __main__ as report
-from platform.report.write import find_only_run
+from platform.report.write_report import find_only_run
 from search_spaces.claims import Claim, Published
 from search_spaces.study import STUDIES, Arm, Study
 from tests.report.pages import Report, made
@@ -56,10 +56,10 @@ def test_the_table_holds_every_cell(whole: Report, finished: Run) -> None:
     folder, cells = finished
     assert [row["key"] for row in whole.table] == [cell.key for cell in cells]
     for row, cell in zip(whole.table, cells, strict=True):
-        found = result(folder, cell)
+        stored = result(folder, cell)
         assert {axis: row[axis] for axis in cell.axes} == {axis: str(value) for axis, value in cell.axes.items()}
-        assert {metric: float(row[metric]) for metric in found["metrics"]} == found["metrics"]
-        assert (row["state"], row["split_hash"]) == ("done", found["split_hash"])
+        assert {metric: float(row[metric]) for metric in stored["metrics"]} == stored["metrics"]
+        assert (row["state"], row["split_hash"]) == ("done", stored["split_hash"])
     parquet = pyarrow.parquet.read_table(folder.get_path("report", "runs.parquet"))
     assert parquet.column_names == list(whole.table[0]) and parquet.num_rows == len(cells)
     comparisons = list(csv.DictReader(io.StringIO(whole.text("comparisons.csv"))))
@@ -70,7 +70,7 @@ def test_the_table_holds_every_cell(whole: Report, finished: Run) -> None:
 
 
 def test_the_same_runs_give_the_same_bytes(finished: Run, whole: Report, tmp_path: Path) -> None:
-    """In another process, with other hashes, from a copy that lies elsewhere."""
+    """The bytes are the same in another process, with another hash seed, from a copy in another folder."""
     folder, _ = finished
     copy = tmp_path / "elsewhere"
     subprocess.run(["cp", "-r", folder.root, copy], check=True)
@@ -106,11 +106,11 @@ def test_the_page_stands_alone_and_says_what_it_shows(whole: Report) -> None:
 
 @pytest.mark.parametrize("name", ["annealed_label_transfer", "children_cnn", "ciao"])
 def test_what_a_text_did_not_print_is_a_dash(name: str, tmp_path: Path) -> None:
-    """Of every study: no value of Python's stands on the page."""
+    """The page of a study shows no Python value such as None or nan."""
     study = STUDIES.find(name)("pocket").with_seeds(2)
     folder, _ = fake_run(tmp_path, study)
-    found = made(folder, study, with_figures=True)
-    assert not re.search(r"\b(None|nan|NaN|inf)\b", found.page.text), name
+    written = made(folder, study, with_figures=True)
+    assert not re.search(r"\b(None|nan|NaN|inf)\b", written.page.text), name
 
 
 def test_other_data_carry_no_banner(tmp_path: Path, study: Study) -> None:
@@ -126,31 +126,33 @@ def test_failed_and_missing_are_counted_first_and_never_filled(run: Run) -> None
         folder.remove("cells", cell.key, "result.json")
     folder.put_error(failed.key, {"reason": "the loss of phase fit is nan in epoch 3: a lower lr may help"})
     folder.remove("cells", fresh.key, "history.jsonl")
-    told = made(folder)
-    assert told.data["runs"] == {"done": 125, "failed": 1, "missing": 2}
-    reasons = {row["key"]: row["reason"] for row in told.table if row["state"] != "done"}
+    written = made(folder)
+    assert written.data["runs"] == {"done": 125, "failed": 1, "missing": 2}
+    reasons = {row["key"]: row["reason"] for row in written.table if row["state"] != "done"}
     assert reasons == {
         failed.key: "the loss of phase fit is nan in epoch 3: a lower lr may help",
         interrupted.key: "interrupted after 10 epochs",
         fresh.key: "not begun",
     }
-    assert all(reason in told.page.text for reason in reasons.values()) and "5/8, 1 failed, 2 missing" in told.page.text
-    assert told.page.text.index("5/8, 1 failed") < told.page.text.index("What was found")
-    (cell,) = [row for row in told.data["cells"] if row["arm"] == "SC(c)" and row["condition"] == {"split": 0.9, "ratio": 5}]
+    assert all(reason in written.page.text for reason in reasons.values()) and "5/8, 1 failed, 2 missing" in written.page.text
+    assert written.page.text.index("5/8, 1 failed") < written.page.text.index("What was found")
+    (cell,) = [row for row in written.data["cells"] if row["arm"] == "SC(c)" and row["condition"] == {"split": 0.9, "ratio": 5}]
     assert (cell["done"], cell["failed"], cell["missing"], cell["metric"]["n"]) == (5, 1, 2, 5)
-    paired = [row for row in told.data["pairwise"] if row["condition"] == cell["condition"] and row["a"] == "SC(c)" and row["b"] == "SL(c)"]
+    paired = [
+        row for row in written.data["pairwise"] if row["condition"] == cell["condition"] and row["a"] == "SC(c)" and row["b"] == "SL(c)"
+    ]
     assert {(row["n_a"], row["n_b"], row["paired"], row["note"]) for row in paired} == {(5, 5, True, "3 without a partner left out")}
-    assert "5/8 1f 2m" in told.text("tables", "completeness.tex") and "(5/8)" in told.text("tables", "means.tex")
+    assert "5/8 1f 2m" in written.text("tables", "completeness.tex") and "(5/8)" in written.text("tables", "means.tex")
 
 
 def test_a_missing_cell_changes_no_other_conditions_p(run: Run, whole: Report) -> None:
     folder, cells = run
     folder.remove("cells", at(cells, method="SC(c)", split=0.9, ratio=5)[0].key, "result.json")
-    told = made(folder)
-    for mine, theirs in zip(told.data["pairwise"], whole.data["pairwise"], strict=True):
-        if mine["condition"] != {"split": 0.9, "ratio": 5}:
-            assert mine == theirs
-    assert told.rows("published")[0] == whole.rows("published")[0]
+    written = made(folder)
+    for row, reference in zip(written.data["pairwise"], whole.data["pairwise"], strict=True):
+        if row["condition"] != {"split": 0.9, "ratio": 5}:
+            assert row == reference
+    assert written.rows("published")[0] == whole.rows("published")[0]
 
 
 def test_other_splits_are_not_paired(run: Run) -> None:
@@ -166,18 +168,18 @@ def test_nothing_done_yet(run: Run) -> None:
     folder, cells = run
     for cell in cells:
         folder.remove("cells", cell.key, "result.json")
-    told = made(folder, with_figures=True)
-    assert told.data["runs"]["missing"] == len(told.table) == 128 and "No training is done yet" in told.page.text
+    written = made(folder, with_figures=True)
+    assert written.data["runs"]["missing"] == len(written.table) == 128 and "No training is done yet" in written.page.text
 
 
 @pytest.mark.parametrize(("seeds", "enough"), [(1, None), (2, None), (3, 7), (5, 7), (6, 7)])
 def test_too_few_seeds_are_called_so(tmp_path: Path, study: Study, seeds: int, enough: int | None) -> None:
     folder, _ = fake_run(tmp_path / "run", study.with_seeds(seeds))
-    told = made(folder, with_figures=seeds < 3)
-    rows = told.rows("confirmatory")
+    written = made(folder, with_figures=seeds < 3)
+    rows = written.rows("confirmatory")
     assert {row["verdict"] for row in rows} == {"unattainable at this n"}
     assert all((row["p"] is None) == (seeds < 3) and (row["diff_low"] is None) == (seeds == 1) for row in rows)
-    assert "cannot differ significantly with" in told.page.text and (enough is None or f"{enough} seeds could" in told.page.text)
+    assert "cannot differ significantly with" in written.page.text and (enough is None or f"{enough} seeds could" in written.page.text)
 
 
 def test_enough_seeds_and_a_clear_difference(run: Run, study: Study) -> None:
@@ -185,12 +187,12 @@ def test_enough_seeds_and_a_clear_difference(run: Run, study: Study) -> None:
     for cell in at(cells, method="SC(c<-a)"):
         metrics = result(folder, cell)["metrics"]
         change(folder, cell, metrics=metrics | {"test/accuracy": 0.9 + 0.001 * int(cell.axes["seed"]), "val/accuracy": 0.95})  # type: ignore[arg-type]
-    told = made(folder)
-    for row in told.rows("confirmatory"):
+    written = made(folder)
+    for row in written.rows("confirmatory"):
         assert (row["a"], row["verdict"], row["a12"], row["a12_high"]) == ("SC(c<-a)", "better", 1, 1)
         assert row["a12_low"] == pytest.approx(0.025 ** (1 / 8))
         assert row["p_adj"] == pytest.approx(2 * 2 / 2**8)
-    assert told.page.text.count("SC(c<-a) (best on validation) is better than") == 2
+    assert written.page.text.count("SC(c<-a) (best on validation) is better than") == 2
 
 
 def test_what_does_not_differ_is_equivalent_only_where_that_is_shown(run: Run) -> None:
@@ -199,9 +201,9 @@ def test_what_does_not_differ_is_equivalent_only_where_that_is_shown(run: Run) -
         for cell in at(cells, method=arm):
             score = 0.8 + 0.0001 * (int(cell.axes["seed"]) * 7 % 5) + (0.0001 if arm == "SC(c)" else 0.0)  # type: ignore[arg-type]
             change(folder, cell, metrics=result(folder, cell)["metrics"] | {"test/accuracy": score, "val/accuracy": score})
-    told = made(folder)
-    assert {row["verdict"] for row in told.rows("confirmatory")} <= {"better", "equivalent"}
-    for row in told.rows("confirmatory"):
+    written = made(folder)
+    assert {row["verdict"] for row in written.rows("confirmatory")} <= {"better", "equivalent"}
+    for row in written.rows("confirmatory"):
         assert (row["verdict"] == "better" and "too small to matter" in row["note"]) or row["verdict"] == "equivalent"
 
 
@@ -214,9 +216,9 @@ def test_a_claim_speaks_of_its_places_only(run: Run, study: Study) -> None:
 
 def test_a_baseline_is_everybodys_opponent(run: Run, study: Study) -> None:
     folder, _ = run
-    told = made(folder, replace(study, baseline="SL(c)"))
-    assert {row["b"] for row in told.rows("confirmatory")} == {"SL(c)"} and {row["b"] for row in told.rows("against")} == {"SL(c)"}
-    assert "against SL(c)" in told.page.text
+    written = made(folder, replace(study, baseline="SL(c)"))
+    assert {row["b"] for row in written.rows("confirmatory")} == {"SL(c)"} and {row["b"] for row in written.rows("against")} == {"SL(c)"}
+    assert "against SL(c)" in written.page.text
 
 
 def test_what_is_far_below_is_left_out_of_the_second_row(run: Run, whole: Report) -> None:
@@ -224,9 +226,9 @@ def test_what_is_far_below_is_left_out_of_the_second_row(run: Run, whole: Report
     assert whole.data["far_below"] == [] and "Without" not in whole.page.text and whole.page.count("figure") == 1
     for cell in at(cells, method="UC(c)"):
         change(folder, cell, metrics=result(folder, cell)["metrics"] | {"test/accuracy": 0.2})
-    told = made(folder)
-    assert told.data["far_below"] == ["UC(c)"] and "Without UC(c)" in told.page.text and told.page.count("figure") == 2
-    assert any(row["note"] == "no variance" for row in told.data["pairwise"]) is False  # the other arm varies
+    written = made(folder)
+    assert written.data["far_below"] == ["UC(c)"] and "Without UC(c)" in written.page.text and written.page.count("figure") == 2
+    assert any(row["note"] == "no variance" for row in written.data["pairwise"]) is False  # the other arm varies
 
 
 def test_floors_of_an_unbalanced_test_set(run: Run) -> None:
@@ -243,18 +245,18 @@ def test_warnings_and_differing_origins(run: Run, study: Study) -> None:
     for cell in flagged[:3]:
         finish(folder, study, cell, flags=("collapsed: spread 0.02, loss 3.40 of ln(b-1) = 3.43", "probe not converged: 9%"))
     finish(folder, study, cells[0], provenance={"dirty": True, "packages": {"torch": "2.14.0", "ray": "2.60.0"}})
-    told = made(folder)
-    assert [(flag["kind"], {arm: len(names) for arm, names in flag["cells"].items()}) for flag in told.data["flags"]] == [
+    written = made(folder)
+    assert [(flag["kind"], {arm: len(names) for arm, names in flag["cells"].items()}) for flag in written.data["flags"]] == [
         ("collapsed", {"UC(c)": 3}),
         ("probe not converged", {"UC(c)": 3}),
     ]
-    assert "UC(c): 3 of 32" in told.page.text and f"{flagged[0].name}: spread 0.02" in told.page.text
-    assert {origin["fact"] for origin in told.data["origins"] if origin["suspect"]} == {"uncommitted changes", "package torch"}
-    assert "2.15.0 (127), 2.14.0 (1) differs: compare with care" in told.page.text
+    assert "UC(c): 3 of 32" in written.page.text and f"{flagged[0].name}: spread 0.02" in written.page.text
+    assert {origin["fact"] for origin in written.data["origins"] if origin["suspect"]} == {"uncommitted changes", "package torch"}
+    assert "2.15.0 (127), 2.14.0 (1) differs: compare with care" in written.page.text
 
 
 def other(study: Study) -> Study:
-    """A study whose axes bear other names."""
+    """Return a study whose axes have other names."""
     axes = {"network": ("a$x$", "<b>"), "encoder": ("wild", "posed"), "epochs": (3, 1), "draw": (0, 1, 2)}
     arms = {name: Arm("supervised") for name in ("a$x$", "<b>")}
     claim = Claim("& so on", {"network": "<b>"}, {"network": "a$x$"})
@@ -265,26 +267,26 @@ def other(study: Study) -> Study:
 def test_axes_have_no_special_names(tmp_path: Path, study: Study) -> None:
     strange = other(study)
     folder, _ = fake_run(tmp_path / "run", strange)
-    told = made(folder, strange, with_figures=True)
-    conditions = [row["condition"] for row in told.rows("published")]
+    written = made(folder, strange, with_figures=True)
+    conditions = [row["condition"] for row in written.rows("published")]
     assert conditions == [{"encoder": encoder, "epochs": epochs} for encoder in ("wild", "posed") for epochs in (1, 3)]
-    assert "over encoder" in told.page.text and told.page.count("b") < 60 and "& so on" in told.page.text
-    assert r"\textless{}b\textgreater{}" in told.text("tables", "means.tex") and r"a\$x\$" in told.text("tables", "means.tex")
+    assert "over encoder" in written.page.text and written.page.count("b") < 60 and "& so on" in written.page.text
+    assert r"\textless{}b\textgreater{}" in written.text("tables", "means.tex") and r"a\$x\$" in written.text("tables", "means.tex")
 
 
 def test_numbers_along_an_axis_are_in_order_and_the_largest_is_last(tmp_path: Path, study: Study) -> None:
     strange = replace(other(study), largest="epochs")
     folder, _ = fake_run(tmp_path / "run", strange)
-    told = made(folder, strange)
-    assert [row["condition"] for row in told.rows("published")] == [{"encoder": "wild", "epochs": 3}, {"encoder": "posed", "epochs": 3}]
-    assert told.page.text.count("printed in the paper") == 1
+    written = made(folder, strange)
+    assert [row["condition"] for row in written.rows("published")] == [{"encoder": "wild", "epochs": 3}, {"encoder": "posed", "epochs": 3}]
+    assert written.page.text.count("printed in the paper") == 1
 
 
 def test_no_condition_and_nothing_to_compare_with(tmp_path: Path, study: Study) -> None:
     lone = replace(other(study), axes={"network": ("<b>",), "draw": (0, 1, 2)})
     folder, _ = fake_run(tmp_path / "run", lone)
-    told = made(folder, lone, with_figures=True)
-    assert told.data["comparisons"] == told.data["pairwise"] == [] and "only one network is done" in told.page.text
+    written = made(folder, lone, with_figures=True)
+    assert written.data["comparisons"] == written.data["pairwise"] == [] and "only one network is done" in written.page.text
 
 
 def test_only_what_the_grid_holds_is_reported(tmp_path: Path, study: Study) -> None:

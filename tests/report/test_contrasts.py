@@ -1,4 +1,4 @@
-"""With and without, over the whole table; what a score costs; results that have no classes."""
+"""Tests of contrasts (with something against without) over the whole table, of training costs, and of results without classes."""
 
 import itertools
 from dataclasses import replace
@@ -25,12 +25,12 @@ PRINTED = (
 
 @pytest.fixture(scope="module")
 def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, RunFolder, Study]:
-    asked = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(PriorModel("another", {"split": 0.5}, 61.5, "as quoted"),))
-    folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", asked)
+    variant = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(PriorModel("another", {"split": 0.5}, 61.5, "as quoted"),))
+    folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", variant)
     for cell in cells:
         result = folder.get_result(cell.key) or {}
         folder.put_result(cell.key, result | {"updated_parameters": 1000 * (1 + list(study.arms).index(str(cell.axes["method"])))})
-    return made(folder, asked, with_figures=True), folder, asked
+    return made(folder, variant, with_figures=True), folder, variant
 
 
 def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Report, RunFolder, Study]) -> None:
@@ -41,10 +41,10 @@ def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Repor
     np.testing.assert_allclose([row["p_adj"] for row in rows], significance.adjust_holm([row["p"] for row in rows]))
     scores = {tuple(cell.axes.values()): (folder.get_result(cell.key) or {})["metrics"]["test/accuracy"] for cell in folder.get_cells()}
     for row in rows:
-        place = row["condition"].values()
-        pairs = [(scores[(row["a"], *place, seed)], scores[(row["b"], *place, seed)]) for seed in study.axes["seed"]]
+        condition = row["condition"].values()
+        pairs = [(scores[(row["a"], *condition, seed)], scores[(row["b"], *condition, seed)]) for seed in study.axes["seed"]]
         assert row["diff"] == pytest.approx(float(np.mean([a - b for a, b in pairs])))
-        signs = itertools.product([1, -1], repeat=len(pairs))  # all flips of the differences' signs
+        signs = itertools.product([1, -1], repeat=len(pairs))  # all sign flips of the differences
         means = np.array([np.dot(sign, [a - b for a, b in pairs]) for sign in signs])
         assert row["p"] == pytest.approx((np.abs(means) >= abs(np.sum([a - b for a, b in pairs])) - 1e-12).mean())
 
@@ -76,9 +76,9 @@ def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:
 
 
 def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> None:
-    """Valence and arousal, or several labels: no counts, no confusions, so no floors and no recall; scores below 0 are drawn."""
-    asked = replace(study, metric="score")
-    folder, cells = fake_run(tmp_path / "run", asked)
+    """Valence and arousal, or several labels, give no counts and no confusions, so no floors and no recall. Scores below 0 are drawn."""
+    variant = replace(study, metric="score")
+    folder, cells = fake_run(tmp_path / "run", variant)
     for cell in cells:
         result = folder.get_result(cell.key) or {}
         for name in ("counts", "confusion"):
@@ -86,6 +86,6 @@ def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> N
         accuracy = result["metrics"]["test/accuracy"]
         result["metrics"] = {"val/score": accuracy - 0.4, "test/score": accuracy - 0.4, "train/loss": 0.1}
         folder.put_result(cell.key, result)
-    report = made(folder, asked)
+    report = made(folder, variant)
     assert report.data["floors"] == [] == report.data["classes"] and report.data["groups"] == []
     assert "Test score" in report.page.text and report.data["metric"] == "test/score"

@@ -1,4 +1,4 @@
-"""A damaged explain.json costs a report the section made of it, and one line on standard error: never the report."""
+"""A damaged explain.json costs a report only the section made from it, and prints one line on standard error."""
 
 import random
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class Run:
         return Path(self.folder.get_path("explain", "gradcam", "explain.json"))
 
     def explain(self, place: str = "gradcam", **said: Any) -> bytes:
-        """The file as `python -m platform.explain` writes it, with these changes."""
+        """Write the file as `python -m platform.explain` does, with these changes. Return its bytes."""
         for name in ("averages", "sheet-01-fear"):
             self.folder.put(b"<svg/>", "explain", place, f"{name}.svg")
         self.folder.put_json(SAID | said, "explain", place, "explain.json")
@@ -61,11 +61,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def refused(run: Run, content: bytes) -> bool:
-    """It is left out, with one line that names the file and what to do; or it says what it said."""
+    """Return whether the content is left out, with one line that names the file and the remedy. Otherwise it must read as before."""
     run.file.write_bytes(content)
-    found, lines = read_saliency_summaries(run.folder)
-    if found:
-        assert (found, lines) == (whole(run), [])
+    summaries, lines = read_saliency_summaries(run.folder)
+    if summaries:
+        assert (summaries, lines) == (whole(run), [])
         return False
     (line,) = lines
     assert line.startswith(f"{run.file} is damaged: ") and line.endswith("; run python -m platform.explain again with --how gradcam")
@@ -76,20 +76,20 @@ def refused(run: Run, content: bytes) -> bool:
 def whole(run: Run) -> list[SaliencySummary]:
     content = run.file.read_bytes()
     run.explain()
-    found, lines = read_saliency_summaries(run.folder)
+    summaries, lines = read_saliency_summaries(run.folder)
     run.file.write_bytes(content)
-    assert lines == [] and [each.likeness for each in found] == [{"SL(c)": MEAN}]
-    return found
+    assert lines == [] and [summary.likeness for summary in summaries] == [{"SL(c)": MEAN}]
+    return summaries
 
 
 def test_a_flipped_bit_in_any_byte(run: Run) -> None:
     content, rng = run.explain(), random.Random(0)
-    kept = []
-    for place in range(len(content)):
+    accepted = []
+    for offset in range(len(content)):
         bit = 1 << rng.randrange(8)
-        if not refused(run, content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :]):
-            kept.append(place)
-    assert len(kept) < 0.02 * len(content)  # such as the e of an exponent, which may be a capital
+        if not refused(run, content[:offset] + bytes([content[offset] ^ bit]) + content[offset + 1 :]):
+            accepted.append(offset)
+    assert len(accepted) < 0.02 * len(content)  # for example the e of an exponent, which may be upper case
 
 
 def test_a_file_that_is_cut_off(run: Run) -> None:
@@ -106,10 +106,10 @@ def test_any_bytes(run: Run, content: bytes) -> None:
 @pytest.mark.parametrize("value", [None, 7, "text", [7], {"fear": 7}, [None], [{"arm": "SL(c)"}]], ids=str)
 def test_a_wrong_type_is_named(run: Run, name: str, value: Any) -> None:
     run.explain(**{name: value})
-    found, lines = read_saliency_summaries(run.folder)
-    right = (name in ("how", "layer") and value == "text") or (name == "condition" and value == {"fear": 7})
-    assert len(found) == right and len(lines) == (not right)
-    assert right or f" is damaged: {name}" in lines[0]
+    summaries, lines = read_saliency_summaries(run.folder)
+    valid = (name in ("how", "layer") and value == "text") or (name == "condition" and value == {"fear": 7})
+    assert len(summaries) == valid and len(lines) == (not valid)
+    assert valid or f" is damaged: {name}" in lines[0]
 
 
 def test_each_kind_of_map_is_read_by_itself(run: Run) -> None:
@@ -118,8 +118,8 @@ def test_each_kind_of_map_is_read_by_itself(run: Run) -> None:
     Path(run.folder.get_path("explain", "saliency", "explain.json")).write_bytes(b"{")
     Path(run.folder.get_path("explain", "gradcampp")).mkdir()
     Path(run.folder.get_path("explain", "gradcampp", "explain.json")).mkdir()
-    found, lines = read_saliency_summaries(run.folder)
-    assert [each.how for each in found] == ["gradcam"] and found[0].averages and list(found[0].sheets) == ["sheet-01-fear"]
+    maps, lines = read_saliency_summaries(run.folder)
+    assert [summary.how for summary in maps] == ["gradcam"] and maps[0].averages and list(maps[0].sheets) == ["sheet-01-fear"]
     assert [line.rpartition(" ")[2] for line in lines] == ["gradcam++", "saliency"]
     Path(run.folder.get_path("explain", "gradcampp", "explain.json")).rmdir()
     run.folder.remove("explain", "saliency", "explain.json")
@@ -145,7 +145,7 @@ def test_the_report_is_written_without_it(run: Run, make: Callable[[Run], None],
 
 
 def test_a_whole_one_is_on_the_page(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """With as little in it as there may be: no condition, no shares, no sheets."""
+    """The file has the least content that is allowed: no condition, no shares, no sheets."""
     run.explain(shares=[], notes=[], condition={}, likeness={}, sheets=[], layer="")
     by_command(run)
     assert TITLE in Report(run.folder, "report").page.text and capsys.readouterr().err == ""

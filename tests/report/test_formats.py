@@ -1,4 +1,4 @@
-"""Tables as LaTeX, compiled by a real one, and as Markdown."""
+"""Tables as LaTeX, compiled by pdflatex, and as Markdown."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from fake_run import fake_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform.report.formats import escape_latex, escape_markdown, render_latex_table, render_markdown_table
+from platform.report.latex_and_markdown import escape_latex, escape_markdown, render_latex_table, render_markdown_table
 from platform.report.report_tables import Table, Text
 from search_spaces.study import Study
 from tests.report.pages import Report, made
@@ -31,7 +31,7 @@ def table(*entries: Text) -> Table:
 
 
 def compiled(folder: Path, *tables: Path) -> str:
-    """The log of a document that inputs these tables as a paper would."""
+    """Return the log of a document that inputs these tables as a paper would."""
     body = "\n".join(
         rf"\begin{{table}}\resizebox{{\textwidth}}{{!}}{{\input{{{path}}}}}\caption{{{path.stem}}}\end{{table}}" for path in tables
     )
@@ -93,6 +93,6 @@ def test_markdown_is_a_table_with_its_marks() -> None:
 def test_the_short_report_says_what_the_page_says(whole: Report) -> None:
     text = whole.text("report.md")
     assert text.startswith("# Adults as augmentations for children\n") and all(
-        escape_markdown(found) in text for found in whole.data["findings"]
+        escape_markdown(finding) in text for finding in whole.data["findings"]
     )
     assert text.count("\n## ") == 7 and all(escape_markdown(paragraph) in text for paragraph in whole.data["methods"])

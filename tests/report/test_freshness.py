@@ -1,4 +1,4 @@
-"""A report is made anew when anything that it says may have changed, and only then."""
+"""A report is written again if anything in it may have changed, and only then."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from platform.grid.run import draw_results
-from platform.report.write import write_report
+from platform.report.write_report import write_report
 from search_spaces.study import STUDIES, Study
 from tests.fake_run import fake_run, finish
 from trainables.cell import Cell

@@ -1,4 +1,4 @@
-"""A report says the same on every processor: the last digits of what was trained change no verdict, no sign and no order."""
+"""A report says the same on every processor: the last digits of trained numbers change no verdict, no sign and no order."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import pandas as pd
 from fake_run import fake_run
 
 from platform.report import descriptive_statistics
-from platform.report.class_subsets import _pair_accuracies
+from platform.report.class_subset_gain import _pair_accuracies
 from platform.report.comparisons import Comparison
 from platform.report.findings import Findings, compute_findings
 from platform.report.read_run_folder import read_folder
@@ -26,7 +26,7 @@ Run = tuple[RunFolder, list[Cell], Study]
 
 
 def run_of(folder: Path) -> Run:
-    """UC(c) scores what SL(c) does, image for image; SC(c) is better; all are multiples of 1/140 at validation too."""
+    """Return a run. UC(c) scores like SL(c), image for image. SC(c) is better. Validation scores are multiples of 1/140, too."""
     pocket = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("ratio", ["5"]).narrow_axis("method", list(ARMS))
     study = replace(
         pocket.with_seeds(8),
@@ -42,15 +42,15 @@ def run_of(folder: Path) -> Run:
     known: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def change(cell: Cell, old: dict[str, Any]) -> dict[str, Any]:
-        mine = old | {"val/accuracy": round(140 * old["val/accuracy"]) / 140}
-        return known.setdefault((cell.axes["method"] == "SC(c)", cell.axes["split"], cell.axes["seed"]), mine)
+        new = old | {"val/accuracy": round(140 * old["val/accuracy"]) / 140}
+        return known.setdefault((cell.axes["method"] == "SC(c)", cell.axes["split"], cell.axes["seed"]), new)
 
     rewrite_metrics(run, cells, change)
     return run, cells, study
 
 
 def perturb(run: Run, seed: int) -> None:
-    """What another processor may have made of it: every trained number off by 1e-16 to 1e-12 of itself."""
+    """Change every trained number by 1e-16 to 1e-12 of itself, as another processor might have."""
     folder, cells, _ = run
     rng = np.random.default_rng(seed)
 
@@ -66,19 +66,22 @@ def perturb(run: Run, seed: int) -> None:
 
 
 def decided(found: Findings) -> str:
-    """All that a reader takes from a report: who is compared, which way, how sure, and in which words. As text, where NaN is NaN."""
+    """Return what a reader takes from a report: comparisons, directions, certainty and wording. It is text, so that NaN equals NaN."""
 
     def row(each: Comparison) -> tuple[Any, ...]:
         numbers = (each.statistic, each.p, each.p_adj, each.p_rank, each.p_signed_rank, each.a12, each.a12_low, each.diff, each.sd)
         words = (each.family, str(each.condition), each.a, each.b, each.test, each.verdict, each.note)
         return *words, *(round(number, 9) + 0.0 for number in numbers)
 
-    rows: list[Any] = [row(each) for each in (*list_comparisons(found), *found.pairwise)]
+    rows: list[Any] = [row(comparison) for comparison in (*list_comparisons(found), *found.pairwise)]
     rows += [(answer.claim.text, answer.standing) for answer in found.answers] + [found.reference, found.tied, found.far_below]
-    rows += [(each.picked, each.best, round(each.optimism, 9) + 0.0, round(each.regret, 9) + 0.0) for each in found.agreement]
-    rows += [(each.arm, each.group, round(each.over_replicates.mean, 9)) for each in found.groups]
-    rows += [(each.arm, each.verdict, each.place) for each in found.confused]
-    return repr(rows + [sorted(each.needed.items()) for each in found.power])
+    rows += [
+        (agreement.picked, agreement.best, round(agreement.optimism, 9) + 0.0, round(agreement.regret, 9) + 0.0)
+        for agreement in found.agreement
+    ]
+    rows += [(group.arm, group.group, round(group.over_replicates.mean, 9)) for group in found.groups]
+    rows += [(confusion.arm, confusion.verdict, confusion.place) for confusion in found.confused]
+    return repr(rows + [sorted(power.needed.items()) for power in found.power])
 
 
 def test_last_digits_decide_nothing(tmp_path: Path) -> None:
@@ -100,16 +103,16 @@ def test_last_digits_decide_nothing(tmp_path: Path) -> None:
 
 
 def test_answers_that_are_equally_likely_are_picked_the_same() -> None:
-    names, kept = ["anger", "fear", "sadness"], ["anger", "sadness"]
+    names, subset = ["anger", "fear", "sadness"], ["anger", "sadness"]
     for noise in (-1e-12, 0.0, 1e-12):
-        likely = np.array([[0.4 + noise, 0.2, 0.4], [0.25 - noise, 0.5, 0.25]])
-        every = {"label": np.array([0, 0]), "index": np.arange(2), "probabilities": likely}
-        some = every | {"probabilities": likely[:, [0, 2]]}
-        assert _pair_accuracies((names, every), (kept, some)) == (0.5, 1.0, 1.0, 1 / 3, 1 / 2)
+        probabilities = np.array([[0.4 + noise, 0.2, 0.4], [0.25 - noise, 0.5, 0.25]])
+        full = {"label": np.array([0, 0]), "index": np.arange(2), "probabilities": probabilities}
+        reduced = full | {"probabilities": probabilities[:, [0, 2]]}
+        assert _pair_accuracies((names, full), (subset, reduced)) == (0.5, 1.0, 1.0, 1 / 3, 1 / 2)
 
 
 def test_an_arm_at_the_bar_is_not_far_below() -> None:
-    """Half of the best one's lead over chance: 0.35 of 0.6, where chance is 0.1."""
+    """The bar is half of the best arm's lead over chance: 0.35, where the best arm has 0.6 and chance is 0.1."""
     table = pd.DataFrame({"method": ["A", "B", "B"], "seed": [0, 0, 1], "state": "done", "reason": "", "split_hash": ""})
     for noise in (-1e-13, 0.0, 1e-13):
         runs = Runs(Design("t", "t", "method", "seed", (), metric="test", selector=None), table.assign(test=[0.6, 0.3, 0.4 + noise]))

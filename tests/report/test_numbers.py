@@ -1,4 +1,4 @@
-"""The report's numbers against scipy, statsmodels and plain arithmetic on runs.csv: never by the report's own functions."""
+"""Compare the report's numbers with scipy, statsmodels and plain arithmetic on runs.csv, without the report's own functions."""
 
 import statistics
 from itertools import permutations
@@ -16,9 +16,9 @@ EVERY = stats.PermutationMethod(n_resamples=np.inf)  # type: ignore[arg-type]
 
 
 def scores(report: Report, arm: str, condition: dict[str, Any], metric: str = "test/accuracy") -> np.ndarray:
-    """By seed, from the table."""
-    mine = [row for row in report.table if row["method"] == arm and all(float(row[axis]) == value for axis, value in condition.items())]
-    return np.array([float(row[metric]) for row in sorted(mine, key=lambda row: int(row["seed"]))])
+    """Return the scores in the order of the seeds, from the table."""
+    rows = [row for row in report.table if row["method"] == arm and all(float(row[axis]) == value for axis, value in condition.items())]
+    return np.array([float(row[metric]) for row in sorted(rows, key=lambda row: int(row["seed"]))])
 
 
 def test_means_and_intervals(whole: Report) -> None:
@@ -79,16 +79,16 @@ def test_every_ordered_pair_one_and_two_sided(whole: Report) -> None:
     arms, rows = whole.data["axes"]["method"], whole.data["pairwise"]
     for condition in [{"split": split, "ratio": ratio} for split in (0.5, 0.9) for ratio in (1, 5)]:
         for alternative in ("greater", "two-sided"):
-            here = [row for row in rows if row["condition"] == condition and row["alternative"] == alternative]
-            assert sorted((row["a"], row["b"]) for row in here) == sorted(permutations(arms, 2))
-            for row in here:
+            selected = [row for row in rows if row["condition"] == condition and row["alternative"] == alternative]
+            assert sorted((row["a"], row["b"]) for row in selected) == sorted(permutations(arms, 2))
+            for row in selected:
                 x, y = scores(whole, row["a"], condition), scores(whole, row["b"], condition)
                 flips = stats.permutation_test(
                     (x - y,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True, alternative=alternative
                 )  # type: ignore[call-overload]
                 assert row["p"] == pytest.approx(flips.pvalue) and row["statistic"] == pytest.approx((x - y).mean())
                 assert (row["diff_low"], row["diff_high"]) == pytest.approx(tuple(stats.ttest_rel(x, y).confidence_interval()))
-            once = here if alternative == "greater" else [row for row in here if arms.index(row["a"]) < arms.index(row["b"])]
+            once = selected if alternative == "greater" else [row for row in selected if arms.index(row["a"]) < arms.index(row["b"])]
             assert [row["p_adj"] for row in once] == pytest.approx(multipletests([row["p"] for row in once], method="fdr_bh")[1])
     assert len(rows) == 4 * 2 * 12
 
@@ -103,13 +103,13 @@ def test_claims_as_a_whole_and_under_each_condition(whole: Report) -> None:
     whole_rows = {row["a"] + row["b"]: row for row in whole.rows("claims")}
     together = whole_rows["SC(c)UC(c)"]
     assert together["diff"] == pytest.approx(np.mean(differences)) and together["n_a"] == 32
-    flips = stats.permutation_test(  # the mean over conditions is the mean of all 32: flips within conditions are flips of all
+    flips = stats.permutation_test(  # the mean over conditions is the mean of all 32, so flips within conditions are flips of all
         (np.concatenate(differences),), np.mean, permutation_type="samples", n_resamples=99_999, vectorized=True, rng=1
     )
     assert together["p"] == pytest.approx(flips.pvalue, abs=0.01)
     assert claims[poor]["standing"] == ("supported" if together["p_adj"] <= 0.05 else "open")
     assert claims["adults as augmentations beat SL(c+a)"]["standing"] == "not in this grid"
-    assert claims["a larger ratio helps"]["verdict"] == "better"  # as the fake run has it
+    assert claims["a larger ratio helps"]["verdict"] == "better"  # the fake run is made so
     gains = whole.rows("claim: it helps more where training images are few")
     for row in gains:
         small, large = ({"split": split} for split in (0.5, 0.9))
@@ -146,10 +146,10 @@ def test_by_who_is_on_the_image(whole: Report, finished: Any) -> None:
         shares, images = [], []
         for cell in cells:
             if cell.axes | {"method": row["arm"], "split": 0.9, "ratio": 5} == cell.axes:
-                found = folder.get_predictions(cell.key)
-                mine = found["sex"] == row["group"]
-                shares.append(float((found["probabilities"].argmax(1) == found["label"])[mine].mean()))
-                images.append(int(mine.sum()))
+                predictions = folder.get_predictions(cell.key)
+                in_group = predictions["sex"] == row["group"]
+                shares.append(float((predictions["probabilities"].argmax(1) == predictions["label"])[in_group].mean()))
+                images.append(int(in_group.sum()))
         low, high = stats.t.interval(0.95, 7, np.mean(shares), stats.sem(shares))
         over = row["over_replicates"]
         assert (row["images"], over["mean"], over["low"], over["high"]) == pytest.approx((np.mean(images), np.mean(shares), low, high))

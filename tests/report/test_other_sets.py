@@ -1,4 +1,7 @@
-"""Sections of a study of routes: other test sets beside what was printed, named confusions, fewer classes; by oracles of their own."""
+"""Tests of the report sections of a study of training routes, against independent computations.
+
+The sections are other test sets beside the paper's scores, named confusions, and fewer classes.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +34,7 @@ def study() -> Study:
 
 
 def answers(cell: Cell, labels: np.ndarray) -> np.ndarray:
-    """Probabilities [n, 7 or 5]: of fear's errors most are surprise; disgust's fall anywhere; five classes help nobody."""
+    """Return probabilities [n, 7 or 5]. Most errors of fear are surprise, those of disgust any class; five classes bring no gain."""
     rng = np.random.default_rng([int(cell.axes["seed"]), len(str(cell.axes["method"]))])  # type: ignore[arg-type]
     level = {"adults(lab)": 0.3, "transfer": 0.45, "children": 0.6}[str(cell.axes["method"])]
     scores = rng.random((len(labels), 7))
@@ -39,21 +42,21 @@ def answers(cell: Cell, labels: np.ndarray) -> np.ndarray:
     scores[right, labels[right]] = 3
     fear = (labels == SEVEN.index("fear")) & ~right & (rng.random(len(labels)) < 0.7)
     scores[fear, SEVEN.index("surprise")] = 2
-    kept = [SEVEN.index(name) for name in (SEVEN if cell.axes["classes"] == 7 else FIVE)]
-    scores = np.exp(scores[:, kept])
+    indices = [SEVEN.index(name) for name in (SEVEN if cell.axes["classes"] == 7 else FIVE)]
+    scores = np.exp(scores[:, indices])
     return scores / scores.sum(1, keepdims=True)
 
 
 def put(folder: RunFolder, cell: Cell) -> None:
-    """What a training would leave, for these answers."""
+    """Write what a training with these answers would write."""
     finish(folder, replace(study(), axes=study().axes), cell)
     whole = np.repeat(np.arange(7), 30)
-    shares, names = answers(cell, whole), SEVEN if cell.axes["classes"] == 7 else FIVE
-    mine = np.isin(whole, [SEVEN.index(name) for name in names])
-    labels = np.array([names.index(SEVEN[label]) for label in whole[mine]])
-    index, shares = np.flatnonzero(mine), shares[mine]
-    folder.put_predictions(cell.key, index=index, subject=index, label=labels, probabilities=shares)
-    confusion = metrics.count_confusion(labels, shares.argmax(1), len(names))
+    probabilities, names = answers(cell, whole), SEVEN if cell.axes["classes"] == 7 else FIVE
+    selected = np.isin(whole, [SEVEN.index(name) for name in names])
+    labels = np.array([names.index(SEVEN[label]) for label in whole[selected]])
+    index, probabilities = np.flatnonzero(selected), probabilities[selected]
+    folder.put_predictions(cell.key, index=index, subject=index, label=labels, probabilities=probabilities)
+    confusion = metrics.count_confusion(labels, probabilities.argmax(1), len(names))
     result = folder.get_result(cell.key) or {}
     numbers = {"test/accuracy": metrics.compute_accuracy(confusion), "own/accuracy": 0.9, "own/balanced_accuracy": 0.9}
     result |= {"classes": list(names), "confusion": confusion.tolist(), "metrics": result["metrics"] | numbers}
@@ -62,13 +65,13 @@ def put(folder: RunFolder, cell: Cell) -> None:
 
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    wanted = study()
-    cells = wanted.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
+    grid = study()
+    cells = grid.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in grid.roles})
     folder = RunFolder(str(tmp_path_factory.mktemp("routes") / "run"))
-    folder.put_grid(wanted.name, wanted.scale, cells)
+    folder.put_grid(grid.name, grid.scale, cells)
     for cell in cells:
         put(folder, cell)
-    return made(folder, wanted)
+    return made(folder, grid)
 
 
 def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Report) -> None:
@@ -79,7 +82,7 @@ def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Re
     assert all(row["condition"]["classes"] == 7 for row in rows) and len(rows) == 2 * 6
     assert all(row["measured"]["mean"] == pytest.approx(0.9) for row in rows if row["on"] == "own")
     assert "Cross-dataset evaluation" in routes.page.text
-    for number in ("99.612", "25.415", "9.136", "85.759"):  # of networks that this grid has not
+    for number in ("99.612", "25.415", "9.136", "85.759"):  # of networks that are not in this grid
         assert number in routes.page.text
     assert routes.text("elsewhere.csv").count("\n") == 13
     claims = {claim["text"]: claim["standing"] for claim in routes.data["claims"]}
@@ -92,8 +95,8 @@ def confusions(report: Report, arm: str, colour: str) -> list[np.ndarray]:
 
 
 def test_named_confusions_against_a_t_test_of_their_own(routes: Report) -> None:
-    every: list[dict[str, Any]] = routes.data["confused"]
-    rows = [row for row in every if row["arm"] != "all"]
+    all_rows: list[dict[str, Any]] = routes.data["confused"]
+    rows = [row for row in all_rows if row["arm"] != "all"]
     assert len(rows) == 3 * 2 * 2
     p = []
     for row in rows:
@@ -107,17 +110,17 @@ def test_named_confusions_against_a_t_test_of_their_own(routes: Report) -> None:
         assert row["verdict"] == ("more often than chance" if row["p_adj"] <= 0.05 else "not shown")
         assert (row["verdict"] == "more often than chance") == (row["true"] == "fear")
         assert row["place"] == 1 if row["true"] == "fear" else row["place"] >= 1
-    for whole in every[:2]:
-        mine = [row for row in rows if row["true"] == whole["true"]]
-        assert whole["arm"] == "all" and whole["share"]["mean"] == pytest.approx(np.mean([row["share"]["mean"] for row in mine]))
+    for whole in all_rows[:2]:
+        by_arm = [row for row in rows if row["true"] == whole["true"]]
+        assert whole["arm"] == "all" and whole["share"]["mean"] == pytest.approx(np.mean([row["share"]["mean"] for row in by_arm]))
         assert whole["share"]["n"] == SEEDS and (whole["verdict"] == "more often than chance") == (whole["true"] == "fear")
     order = np.argsort(p)
-    stepped = np.maximum.accumulate([min(1, p[k] * (len(p) - place)) for place, k in enumerate(order)])
+    stepped = np.maximum.accumulate([min(1, p[k] * (len(p) - position)) for position, k in enumerate(order)])
     assert [rows[k]["p_adj"] for k in order] == pytest.approx(stepped)
 
 
 def test_fewer_classes_are_told_apart_from_less_to_get_wrong(routes: Report) -> None:
-    """The same scores without two of them: raw accuracy rises, on the same images and choices nothing does."""
+    """The scores are the same without two classes. Raw accuracy rises; on the same images with the same choices it does not."""
     rows: list[dict[str, Any]] = routes.data["fewer"]
     assert len(rows) == 3 * 2 and all(row["n"] == SEEDS and (row["more"], row["less"]) == (7, 5) for row in rows)
     for row in rows:
@@ -134,11 +137,11 @@ def test_other_studies_have_none_of_these_sections(whole: Report) -> None:
 
 
 def test_a_steps_training_is_not_in_the_table(routes: Report, tmp_path: Path) -> None:
-    wanted = study().narrow_axis("method", ["transfer"])
-    cells = wanted.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in wanted.roles})
+    grid = study().narrow_axis("method", ["transfer"])
+    cells = grid.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in grid.roles})
     folder = RunFolder(str(tmp_path / "run"))
-    folder.put_grid(wanted.name, wanted.scale, cells, steps=[cell.key for cell in cells if wanted.is_prerequisite(cell)])
+    folder.put_grid(grid.name, grid.scale, cells, steps=[cell.key for cell in cells if grid.is_prerequisite(cell)])
     for cell in cells:
         put(folder, cell)
-    report = made(folder)  # as `python -m platform.report` does, which knows no options of the grid
+    report = made(folder)  # as `python -m platform.report` does, which does not know the grid's options
     assert {row["method"] for row in report.table} == {"transfer"} and report.data["runs"]["missing"] == 0

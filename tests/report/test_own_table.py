@@ -1,4 +1,4 @@
-"""`--table`: the same report from any tidy table, through the command as a person types it."""
+"""Tests of `--table`: the same report from any tidy table, through the command line."""
 
 import os
 import shutil
@@ -51,34 +51,34 @@ def losses() -> pd.DataFrame:
 
 def test_less_is_more(losses: pd.DataFrame, tmp_path: Path) -> None:
     table = losses.drop(columns="val")
-    told = reported(table, tmp_path, "--metric", "loss", "--condition", "noise_%", "--lower-is-better", "--rope", "0.05")
-    (best,) = told.rows("published")
-    at = {name: np.array(part["loss"]) for name, part in table[table["noise_%"] == 0.2].groupby("method")}
-    order = sorted(at, key=lambda name: at[name].mean())
+    result = reported(table, tmp_path, "--metric", "loss", "--condition", "noise_%", "--lower-is-better", "--rope", "0.05")
+    (best,) = result.rows("published")
+    losses_of = {name: np.array(part["loss"]) for name, part in table[table["noise_%"] == 0.2].groupby("method")}
+    order = sorted(losses_of, key=lambda name: losses_of[name].mean())
     assert (best["a"], best["b"], best["condition"]) == (order[0], order[1], {"noise_%": 0.2})
-    oracle = stats.mannwhitneyu(at[order[0]], at[order[1]], alternative="less", method=EVERY)  # a over b: fewer is better
+    oracle = stats.mannwhitneyu(losses_of[order[0]], losses_of[order[1]], alternative="less", method=EVERY)  # a over b: less is better
     assert best["p"] == pytest.approx(oracle.pvalue) and best["verdict"] == "better"
-    assert best["diff"] == pytest.approx(at[order[0]].mean() - at[order[1]].mean()) and best["diff"] < 0 < best["a12"] - 0.5
-    assert told.rows("confirmatory")[0]["selected_by"] == "loss itself"
-    assert "to find 0.5 sd to find 1 sd to find 1.5 sd" in told.page.text and len(told.data["power"][0]["needed"]) == 3
-    for row in told.data["pairwise"]:
+    assert best["diff"] == pytest.approx(losses_of[order[0]].mean() - losses_of[order[1]].mean()) and best["diff"] < 0 < best["a12"] - 0.5
+    assert result.rows("confirmatory")[0]["selected_by"] == "loss itself"
+    assert "to find 0.5 sd to find 1 sd to find 1.5 sd" in result.page.text and len(result.data["power"][0]["needed"]) == 3
+    for row in result.data["pairwise"]:
         x, y = (
             np.array(table[(table["method"] == row[side]) & (table["noise_%"] == row["condition"]["noise_%"])]["loss"]) for side in "ab"
         )
         side = {"greater": "less", "two-sided": "two-sided"}[row["alternative"]]
         assert row["p"] == pytest.approx(stats.mannwhitneyu(x, y, alternative=side, method=EVERY).pvalue) and not row["paired"]
         assert row["a12"] == pytest.approx(np.mean([(a < b) + (a == b) / 2 for a in x for b in y]))
-    assert "β & sons_1" in told.page.text and "<b>50%</b>" in told.page.text and "plain 🙂" in told.page.text
-    assert "[greek small letter beta] \\& sons\\_1" in told.text("tables", "means.tex") and "slightly smiling face" in told.text(
+    assert "β & sons_1" in result.page.text and "<b>50%</b>" in result.page.text and "plain 🙂" in result.page.text
+    assert "[greek small letter beta] \\& sons\\_1" in result.text("tables", "means.tex") and "slightly smiling face" in result.text(
         "tables", "means.tex"
     )
 
 
 def test_one_written_by_a_spreadsheet_in_western_europe(losses: pd.DataFrame, tmp_path: Path) -> None:
     table = losses.replace({"method": {"β & sons_1": "größer", "plain 🙂": "à plat"}})
-    told = reported(table, tmp_path, "--metric", "loss", "--condition", "noise_%", sep=";", decimal=",", encoding="latin-1")
-    assert told.data["axes"]["method"] == ["größer", "<b>50%</b>", "à plat"] and told.data["selector"] == "val"
-    assert [cell["metric"]["mean"] for cell in told.data["cells"]] == pytest.approx(
+    result = reported(table, tmp_path, "--metric", "loss", "--condition", "noise_%", sep=";", decimal=",", encoding="latin-1")
+    assert result.data["axes"]["method"] == ["größer", "<b>50%</b>", "à plat"] and result.data["selector"] == "val"
+    assert [cell["metric"]["mean"] for cell in result.data["cells"]] == pytest.approx(
         table.groupby(["noise_%", "method"], sort=False)["loss"].mean().sort_index(level=0, sort_remaining=False).tolist()
     )
 
@@ -87,12 +87,12 @@ def test_our_own_table_makes_our_own_report_again(whole: Report, tmp_path: Path)
     words = ["--table", whole.folder.get_path("report", "runs.csv"), "--out", str(tmp_path), "--condition", "split,ratio"]
     run = command(*words)
     assert (run.exit_code, run.stderr) == (0, "")
-    told = Report(RunFolder(str(tmp_path)))
+    again = Report(RunFolder(str(tmp_path)))
     for family in ("published", "confirmatory", "against"):
-        for mine, theirs in zip(told.rows(family), whole.rows(family), strict=True):
-            assert mine["test"] == theirs["test"] and mine["p"] == theirs["p"] and mine["p_adj"] == theirs["p_adj"]
-            assert mine["diff"] == theirs["diff"] and mine["corrected_low"] == theirs["corrected_low"]
-    assert [row["p"] for row in told.data["pairwise"]] == [row["p"] for row in whole.data["pairwise"]]
+        for row, original in zip(again.rows(family), whole.rows(family), strict=True):
+            assert row["test"] == original["test"] and row["p"] == original["p"] and row["p_adj"] == original["p_adj"]
+            assert row["diff"] == original["diff"] and row["corrected_low"] == original["corrected_low"]
+    assert [row["p"] for row in again.data["pairwise"]] == [row["p"] for row in whole.data["pairwise"]]
 
 
 def test_unequal_seeds_a_gap_and_one_that_never_varies(losses: pd.DataFrame, tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_unequal_seeds_a_gap_and_one_that_never_varies(losses: pd.DataFrame, tmp
     table = table.drop(table[(table["method"] == "plain 🙂") & (table["seed"] > 5)].index)
     table.loc[table["method"] == "<b>50%</b>", "loss"] = 2.0
     table.loc[table["seed"] == 0, "loss"] = np.nan
-    told = reported(table, tmp_path, "--metric", "loss")
-    assert [(cell["done"], cell["failed"], cell["missing"]) for cell in told.data["cells"]] == [(6, 1, 0), (6, 1, 0), (5, 1, 1)]
-    assert told.data["runs"] == {"done": 17, "failed": 3, "missing": 1}
-    assert "6/7, 1 failed" in told.page.text and "5/7, 1 failed, 1 missing" in told.page.text
+    result = reported(table, tmp_path, "--metric", "loss")
+    assert [(cell["done"], cell["failed"], cell["missing"]) for cell in result.data["cells"]] == [(6, 1, 0), (6, 1, 0), (5, 1, 1)]
+    assert result.data["runs"] == {"done": 17, "failed": 3, "missing": 1}
+    assert "6/7, 1 failed" in result.page.text and "5/7, 1 failed, 1 missing" in result.page.text
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_what_does_not_go_together_is_one_line(words: list[str], line: str) -> N
 def test_a_run_takes_another_baseline_and_margin(whole: Report, tmp_path: Path) -> None:
     copy = shutil.copytree(whole.folder.root, tmp_path / "run")
     assert command(copy, "--baseline", "UC(c)", "--rope", "0.2").exit_code == 0
-    told = Report(RunFolder(str(copy)), "report")
-    assert {row["b"] for row in told.rows("confirmatory")} == {"UC(c)"} and told.data["rope"] == 0.2
+    result = Report(RunFolder(str(copy)), "report")
+    assert {row["b"] for row in result.rows("confirmatory")} == {"UC(c)"} and result.data["rope"] == 0.2
     run = command(copy, "--baseline", "UC(d)")
     assert run.exit_code == 2 and "did you mean UC(c)?" in run.stderr

@@ -1,4 +1,4 @@
-"""The report's small parts: who is paired with whom, and how numbers are written."""
+"""Tests of the report's small parts: which samples are paired, and how numbers are written."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_equal_seeds_on_other_splits_are_no_pairs() -> None:
     assert (
         not match_samples(a, sample({0: 0.1, 1: 0.2, 2: 0.3}, ""))[2] and not match_samples(sample({0: 0.1}, ""), sample({0: 0.1}, ""))[2]
     )
-    few = Sample({0: 0.1, 1: 0.2, 2: 0.3}, {0: "s0", 1: "x", 2: "y"})  # one of three is shared: most would be thrown away
+    few = Sample({0: 0.1, 1: 0.2, 2: 0.3}, {0: "s0", 1: "x", 2: "y"})  # one of three is shared: pairing would discard most
     assert not match_samples(a, few)[2] and len(match_samples(a, few)[1]) == 3
 
 

@@ -1,4 +1,4 @@
-"""Tables from elsewhere: what is written is read back as runs, and what cannot be trusted is named by row and column."""
+"""Tables of other origin: a written table is read back as runs, and content that cannot be trusted is named by row and column."""
 
 import csv
 import tempfile
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from platform.report.read_table import REPLICATES, read_table
+from platform.report.read_results_table import REPLICATES, read_table
 from tests.report.tables import PLAIN, refused, sample, written
 
 
@@ -163,7 +163,7 @@ def test_states_are_honoured(tmp_path):
 
 
 def ferray(folder: Path) -> str:
-    """As platform.report writes it."""
+    """Write runs.csv as platform.report does. Return its path."""
     rows = []
     for number, (arm, split, ratio, seed) in enumerate(
         (a, s, r, i) for a in ("SL(c)", "SC(c<-a)") for s in (0.5, 0.9) for r in (1, 5) for i in range(3)
@@ -342,7 +342,7 @@ def test_round_trip(rows, way):
         else:
             separator = "\t" if way == "tsv" else way.partition(" ")[2] or ","
             encoding = way if way in ("latin-1", "utf-16") else "utf-8"
-            frame.loc[len(frame)] = ["é", 1, 99, 1.0]  # alone before a comma it is no UTF-8, which latin-1 text may be by chance
+            frame.loc[len(frame)] = ["é", 1, 99, 1.0]  # é before a comma is not UTF-8; other latin-1 text may be by chance
             finite = np.isfinite(frame["test"])
             frame.to_csv(file, index=False, sep=separator, encoding=encoding, decimal="," if separator == ";" else ".")
         if not finite.any():
@@ -360,5 +360,5 @@ def test_so_many_seeds_are_no_trainings(tmp_path):
     number = np.arange(2 * (REPLICATES + 1))
     frame = pd.DataFrame({"method": number % 2, "ratio": 1, "seed": number // 2, "test": number / 3})
     refused(written(tmp_path, frame.to_csv(index=False)), f"{REPLICATES + 1} seeds of one method under one condition")
-    kept = frame[frame["seed"] < REPLICATES]
-    assert len(read_table(written(tmp_path, kept.to_csv(index=False)), conditions=["ratio"]).table) == 2 * REPLICATES
+    allowed = frame[frame["seed"] < REPLICATES]
+    assert len(read_table(written(tmp_path, allowed.to_csv(index=False)), conditions=["ratio"]).table) == 2 * REPLICATES

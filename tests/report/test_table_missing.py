@@ -1,11 +1,11 @@
-"""Which trainings a table lacks: what is expected follows from the seeds that its methods and conditions share."""
+"""Trainings that a table lacks. The expected trainings follow from the seeds that its methods and conditions share."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from platform.report.read_table import read_table
+from platform.report.read_results_table import read_table
 from platform.report.runs_table import Runs
 from tests.report.tables import sample, written
 

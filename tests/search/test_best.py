@@ -1,4 +1,4 @@
-"""best.json: what a grid takes from it, and what it refuses."""
+"""best.json: the settings that a grid takes from it, and the files that a grid refuses."""
 
 import json
 from dataclasses import replace
@@ -55,9 +55,9 @@ def test_against_the_text_what_they_start_from_is_trained_first() -> None:
     data = {role: Data(Source("faces"), f"print-{role}", role) for role in ciao.roles}
     study = make_comparison_study(ciao, [TunedSettings("DL+CIAO", {"encoder": "VGG", "data": "FER2013"}, {"lr": 0.002})], range(2, 4))
     cells = study.make_cells(data)
-    steps, compared = [cell for cell in cells if study.is_prerequisite(cell)], [cell for cell in cells if not study.is_prerequisite(cell)]
+    parents, compared = [cell for cell in cells if study.is_prerequisite(cell)], [cell for cell in cells if not study.is_prerequisite(cell)]
     assert [cell.axes["network"] for cell in compared] == ["DL+CIAO", "DL+CIAO(found)"] * 2
-    assert len(steps) == 1 and {cell.parent for cell in compared} == {steps[0].key}
+    assert len(parents) == 1 and {cell.parent for cell in compared} == {parents[0].key}
     assert study.contrasts == ()
 
 

@@ -1,4 +1,4 @@
-"""The record of a search: what is in it after a kill, a bad score, another searcher; and that Optuna alone can read it."""
+"""The record of a search: its content after a kill, a bad score or with another searcher, and that Optuna alone can read it."""
 
 import signal
 from pathlib import Path
@@ -13,12 +13,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from platform.launch.run_lock import lock_run
-from platform.launch.schedule import suggest_by_hyperopt
+from platform.launch.run_with_tune import suggest_by_hyperopt
 from platform.search.search_record import Journal, SearchRecord
 from search_spaces.search_space import STARTUP, OneOf, Real, Search, Whole
 from tests.forking import ForkServer
 from trainables.registry import BadRequest
-from trainables.storage.folder_owner import FolderLost
+from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 
 SPACE: dict[str, Any] = {"rate": Real(1e-3, 1, log=True), "share": Real(-1, 1), "depth": Whole(1, 4), "how": OneOf(("a", "b", None))}
@@ -37,12 +37,12 @@ def score(params: dict[str, Any]) -> float:
 
 
 def go_on(each: SearchRecord, trials: int) -> list[dict[str, Any]]:
-    made = []
+    suggestions = []
     while (suggestion := each.ask(trials)) is not None:
         number, params = suggestion
-        made.append(params)
+        suggestions.append(params)
         each.tell(number, [score(params), score(params)])
-    return made
+    return suggestions
 
 
 def read_by_optuna(path: Path, name: str = "here") -> optuna.Study:
@@ -56,38 +56,38 @@ def journal(tmp_path: Path) -> Journal:
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt", "random"])
 def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, searcher: str) -> None:
-    """Eighteen suggestions at once, or in three goes by three processes' worth of objects: the same ones, the paper's own first."""
+    """Eighteen suggestions, made at once or in three runs with new objects as in new processes, are the same. The paper's own is first."""
     whole = Journal(str(tmp_path / "whole"))
     expected = go_on(record(whole, searcher), 18)
-    made = []
+    suggestions = []
     for trials in (5, 13, 18):
         part = Journal(str(tmp_path / "parts"))
-        made += go_on(record(part, searcher), trials)
-    assert made == expected and made[0] == TEXT
-    assert len({tuple(map(str, params.values())) for params in made}) == 18, "it repeats itself"
-    for params in made:
+        suggestions += go_on(record(part, searcher), trials)
+    assert suggestions == expected and suggestions[0] == TEXT
+    assert len({tuple(map(str, params.values())) for params in suggestions}) == 18, "it repeats itself"
+    for params in suggestions:
         assert (
             1e-3 <= params["rate"] <= 1
             and -1 <= params["share"] <= 1
             and params["depth"] in range(1, 5)
             and params["how"] in ("a", "b", None)
         )
-    seen = read_by_optuna(tmp_path / "whole").trials
-    assert [trial.params for trial in seen] == expected
-    assert seen[0].user_attrs["searcher"] == "the paper" and seen[1].user_attrs["searcher"].startswith(searcher)
+    trials_read = read_by_optuna(tmp_path / "whole").trials
+    assert [trial.params for trial in trials_read] == expected
+    assert trials_read[0].user_attrs["searcher"] == "the paper" and trials_read[1].user_attrs["searcher"].startswith(searcher)
 
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
 def test_tpe_learns(tmp_path: Path, searcher: str) -> None:
-    """After its random start a model's suggestions lie nearer to the optimum than the random ones did."""
+    """The suggestions of the model are nearer to the optimum than those of its random start."""
     journal = Journal(str(tmp_path / "journal"))
-    made = go_on(record(journal, searcher, text={}), 40)
-    away = [abs(params["share"] - 0.3) for params in made]
-    assert sum(away[25:]) / 15 < 0.6 * sum(away[:STARTUP]) / STARTUP
+    suggestions = go_on(record(journal, searcher, text={}), 40)
+    distances = [abs(params["share"] - 0.3) for params in suggestions]
+    assert sum(distances[25:]) / 15 < 0.6 * sum(distances[:STARTUP]) / STARTUP
 
 
 def test_a_score_that_is_no_number_or_a_reason_fails_the_suggestion(journal: Journal) -> None:
-    each = record(journal)
+    search_record = record(journal)
     for scores, reason in (
         ([0.5, float("nan")], ""),
         ([0.5, float("inf")], ""),
@@ -95,23 +95,23 @@ def test_a_score_that_is_no_number_or_a_reason_fails_the_suggestion(journal: Jou
         ([0.5], "seed=1: the loss is nan"),
         ([0.5, 0.7], ""),
     ):
-        number, _ = each.ask(99) or pytest.fail("no suggestion")
-        each.tell(number, scores, reason)
-    assert [trial.state for trial in each.study.trials] == [TrialState.FAIL] * 4 + [TrialState.COMPLETE]
-    assert each.study.trials[3].user_attrs["reason"] == "seed=1: the loss is nan"
-    best = each.best_trial
+        number, _ = search_record.ask(99) or pytest.fail("no suggestion")
+        search_record.tell(number, scores, reason)
+    assert [trial.state for trial in search_record.study.trials] == [TrialState.FAIL] * 4 + [TrialState.COMPLETE]
+    assert search_record.study.trials[3].user_attrs["reason"] == "seed=1: the loss is nan"
+    best = search_record.best_trial
     assert best is not None and best.value == pytest.approx(0.6) and best.user_attrs["sd"] == pytest.approx(0.1 * 2**0.5)
 
 
 def test_what_was_in_training_waits_and_comes_first_again(journal: Journal) -> None:
-    each = record(journal)
-    asked = [each.ask(9) for _ in range(3)]
-    each.tell(asked[1][0], [0.5])  # type: ignore[index]
-    each.release_running()
-    assert [trial.state for trial in each.study.trials] == [TrialState.WAITING, TrialState.COMPLETE, TrialState.WAITING]
-    again = record(journal)
-    assert [again.ask(9), again.ask(9)] == [asked[0], asked[2]]
-    assert again.started_trials == 3
+    search_record = record(journal)
+    asked = [search_record.ask(9) for _ in range(3)]
+    search_record.tell(asked[1][0], [0.5])  # type: ignore[index]
+    search_record.release_running()
+    assert [trial.state for trial in search_record.study.trials] == [TrialState.WAITING, TrialState.COMPLETE, TrialState.WAITING]
+    resumed = record(journal)
+    assert [resumed.ask(9), resumed.ask(9)] == [asked[0], asked[2]]
+    assert resumed.started_trials == 3
 
 
 KILLED = """
@@ -133,18 +133,18 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_killed_in_the_middle_of_a_line(fork_server: ForkServer, tmp_path: Path) -> None:
-    """Two suggestions in training and half a line written: the next process takes up the two, and nothing before them changed."""
+    """Two suggestions are in training and half a line is written. The next process resumes the two, and earlier ones are unchanged."""
     path = tmp_path / "journal"
-    code, said = fork_server.run(["-c", KILLED, str(path)])
-    assert code == -signal.SIGKILL and "asked" in said, said
+    code, output = fork_server.run(["-c", KILLED, str(path)])
+    assert code == -signal.SIGKILL and "asked" in output, output
     journal = Journal(str(path))
-    each = record(journal)
-    assert [trial.state for trial in each.study.trials] == [TrialState.COMPLETE] * 4 + [TrialState.WAITING] * 2
-    params = each.study.trials[4].params
-    number, again = each.ask(99) or pytest.fail("nothing taken up")
+    search_record = record(journal)
+    assert [trial.state for trial in search_record.study.trials] == [TrialState.COMPLETE] * 4 + [TrialState.WAITING] * 2
+    params = search_record.study.trials[4].params
+    number, again = search_record.ask(99) or pytest.fail("nothing taken up")
     assert (number, again) == (4, params)
-    go_on(each, 8)
-    each.release_running()
+    go_on(search_record, 8)
+    search_record.release_running()
     states = [trial.state for trial in read_by_optuna(path).trials]
     assert TrialState.RUNNING not in states and states.count(TrialState.COMPLETE) == 7
 
@@ -183,9 +183,9 @@ def test_the_record_of_a_lost_folder_is_not_written(tmp_path: Path) -> None:
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     folder = RunFolder(str(run))
     with pytest.raises(FolderLost, match="was moved or deleted"), lock_run(folder):
-        each = record(Journal(folder.get_path("search.journal"), folder.verify_owner))
-        assert each.ask(2)
+        search_record = record(Journal(folder.get_path("search.journal"), folder.verify_owner))
+        assert search_record.ask(2)
         run.rename(elsewhere)
         run.mkdir()
-        each.ask(2)
+        search_record.ask(2)
     assert not list(run.iterdir()) and len(read_by_optuna(elsewhere / "search.journal").trials) == 1

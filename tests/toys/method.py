@@ -11,7 +11,7 @@ from trainables.methods.supervised import Supervised, SupervisedPhase
 
 class MixupRecipe(Recipe):
     weight: float = 0.8
-    """of an image in its blend; the next one of the batch has the rest"""
+    """share of an image in its blend; the previous image of the batch has the rest"""
 
 
 class MixupPhase(SupervisedPhase):

@@ -1,4 +1,4 @@
-"""Two convolutions and a mean over the last map."""
+"""A network of two convolutions and a mean over the last map."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from trainables.models.convolutional import Convolutional
 
 @encoder("toy_network")
 class ToyNetwork(Convolutional):
-    """Float [n, channels, size, size] to [n, 16]."""
+    """Map float images [n, channels, size, size] to features [n, 16]."""
 
     features = 16
 

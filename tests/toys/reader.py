@@ -1,4 +1,4 @@
-"""Pictures whose names say the class and the child: happiness_k01_3.png."""
+"""Pictures whose file names hold class and child: happiness_k01_3.png."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ EXAMPLE = Example(
 
 @register_reader("toy_reader", "toy pictures: happiness_k01_3.png", source="nobody", licence="none", example=EXAMPLE)
 def read_toy(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
-    """Read every picture. Facts: `source`, `subject`. DataError names the file."""
+    """Read every picture. Metadata: `source`, `subject`. DataError names the file."""
     require_population(path, population, "children", "the toy set")
     root = require_folder(path, "pictures like happiness_k01_3.png")
     pictures = []

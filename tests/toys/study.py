@@ -1,4 +1,4 @@
-"""Mixup against supervised learning with the toy network, on the rendered faces."""
+"""A study of mixup against supervised learning with the toy network, on the rendered faces."""
 
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source

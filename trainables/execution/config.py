@@ -66,7 +66,9 @@ _FAILED: set[Callable[..., Any]] = set()
 @cache
 def _compile_function(function: Callable[..., Answer]) -> Callable[..., Answer]:
     import torch._dynamo as dynamo
+    import torch._inductor.config as inductor
 
+    inductor.fallback_random = True  # dropout draws the numbers that it draws in eager mode
     dynamo.config.recompile_limit = 64  # each method, batch and number of classes takes one; beyond the limit PyTorch silently runs eagerly
     return torch.compile(function, dynamic=False)
 

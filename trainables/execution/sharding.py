@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from trainables.registry import BadRequest
+
 Told = TypeVar("Told")
 MEET_S = 60.0
 """Timeout of the rendezvous in seconds. All workers know of each other when they start, so one that is missing by then has died."""
@@ -41,8 +43,17 @@ class ShardContext:
         return self.index == 0
 
     def get_part(self, rows: Tensor) -> Tensor:
-        """Return this shard's items of a batch."""
+        """Return this shard's items of a batch. Raises BadRequest if the shards would differ in size."""
+        if len(rows) % self.size:
+            raise BadRequest(f"devices={self.size}: {len(rows)} items a step cannot be shared evenly")
         return rows[self.index :: self.size] if self.size > 1 else rows
+
+    def average_tensor(self, value: Tensor) -> Tensor:
+        """Return the mean of a tensor over the shards."""
+        if self.size > 1:
+            dist.all_reduce(value)
+            value = value / self.size
+        return value
 
     def gather_features(self, features: Tensor, labels: Tensor, views: int) -> tuple[Tensor, Tensor]:
         """Return features [views * n, d] (all first views, then the second) and labels [n] of the whole batch, with its items in another

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from trainables.data.augment import normalise_images
 from trainables.data.task import Task
+from trainables.execution.cuda_graph import set_learning_rate
 from trainables.methods.acceptance_probe import AcceptancePhase
-from trainables.methods.classifier import encode_images
+from trainables.methods.classifier import DescentPhase, encode_images
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
 from trainables.models.autoencoder import CODE, Code, CodeDiscriminator, Decoder, ImageDiscriminator
 from trainables.models.weights import Weights
@@ -77,35 +78,43 @@ class AdversarialAutoencoder(Method):
         return result
 
 
-class AdversarialPhase(Phase):
+class AdversarialPhase(DescentPhase):
     """Each step trains the discriminators first, then encoder and decoder to reconstruct and to deceive (with `person`: to help) them."""
 
     name = "autoencoder"
+    method: AdversarialAutoencoder
+    compiles = False  # two updates go through one forward pass, which compiled code can go back through only once
 
     def __init__(self, method: AdversarialAutoencoder) -> None:
         self.method, self.epochs = method, method.settings.epochs
         self.model = nn.ModuleDict({name: module for name, module in method.modules.items() if name != "classifier"})
 
-    def begin_phase(self) -> None:
+    def make_optimizer(self) -> torch.optim.Optimizer:
         settings, modules = self.method.settings, self.method.modules
         self.makers = [parameter for name in ("encoder", "code", "decoder") for parameter in modules[name].parameters()]
         self.judges = [parameter for name in DISCRIMINATORS for parameter in modules[name].parameters()]
-        self.optimizer = torch.optim.Adam([*self.makers, *self.judges], lr=settings.lr, betas=(settings.beta, 0.999), fused=True)
+        recorded = self.method.execution.recorded  # a graph keeps the step count on the GPU
+        parameters, betas = [*self.makers, *self.judges], (settings.beta, 0.999)
+        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, fused=True, capturable=recorded)
 
     def start_epoch(self, epoch: int) -> int:
         method, train = self.method, self.method.task.train
         self.batch = min(method.settings.batch, len(train.labels))
         order = make_generator(method.seed, "order", self.name, epoch).permutation(len(train.labels))
         self.order = torch.from_numpy(order).to(method.task.device)
+        set_learning_rate(self.optimizer, method.settings.lr, self.update_parameters)
         steps = len(order) // self.batch
         generator = torch.Generator().manual_seed(make_torch_seed(method.seed, "prior", epoch))
         self.drawn = (2 * torch.rand(steps, self.batch, CODE, generator=generator) - 1).to(method.task.device)
         return steps
 
     def train_step(self, step: int) -> Logs:
-        train, modules, settings = self.method.task.train, self.method.modules, self.method.settings
-        rows = self.order[step * self.batch : (step + 1) * self.batch]
-        images, persons, prior_codes = normalise_images(train.pixels[rows]), train.labels[rows], self.drawn[step]
+        train, shard = self.method.task.train, self.method.shard
+        rows = shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])
+        return self.update_parameters(normalise_images(train.pixels[rows]), train.labels[rows], shard.get_part(self.drawn[step]))
+
+    def train_batch(self, *batch: Tensor) -> Logs:
+        (images, persons, prior_codes), modules, settings = batch, self.method.modules, self.method.settings
         with self.method.execution.autocast(images.device):
             code = modules["code"](modules["encoder"](images))
             reconstructed, sampled = modules["decoder"](code), modules["decoder"](prior_codes)
@@ -115,7 +124,8 @@ class AdversarialPhase(Phase):
                 "sample": _discriminator_loss(modules["sample"], images, sampled),
                 "person": functional.cross_entropy(modules["person"](code.detach()).float(), persons),
             }
-        self.update_parameters(torch.stack(list(discriminator_losses.values())).sum(), self.judges)
+        logs = {f"discriminator/{name}": value.detach() for name, value in discriminator_losses.items()}
+        logs = self.descend(torch.stack(list(discriminator_losses.values())).sum(), logs, self.judges)
         with self.method.execution.autocast(images.device):
             reconstruction = (images - reconstructed).abs().mean()
             adversarial_loss = (
@@ -125,18 +135,8 @@ class AdversarialPhase(Phase):
             )
             person_loss = functional.cross_entropy(modules["person"](code).float(), persons)
         loss = reconstruction + settings.adversarial * adversarial_loss + settings.identity * person_loss
-        self.update_parameters(loss, self.makers)
-        logs = {"train/reconstruction": reconstruction, "train/person": person_loss}
-        logs |= {f"discriminator/{name}": value for name, value in discriminator_losses.items()}
-        return {"train/loss": loss.detach(), **{name: value.detach() for name, value in logs.items()}}
-
-    def update_parameters(self, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-        """Make a step of these parameters only: the optimiser skips parameters without a gradient."""
-        self.optimizer.zero_grad(set_to_none=True)
-        gradients = torch.autograd.grad(loss, parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
+        made = {"train/loss": loss, "train/reconstruction": reconstruction, "train/person": person_loss}
+        return self.descend(loss, {name: value.detach() for name, value in made.items()}, self.makers) | logs
 
 
 def _discriminator_loss(judge: nn.Module, real: Tensor, made: Tensor) -> Tensor:

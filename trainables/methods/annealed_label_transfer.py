@@ -45,7 +45,7 @@ class AnnealedPhase(TransferPhase):
 
     def start_epoch(self, epoch: int) -> int:
         steps, method, recipe = super().start_epoch(epoch), self.method, self.method.settings
-        self.warmth = recipe.temperature * max(0.0, 1 - epoch / (recipe.cooling * recipe.epochs))
+        self.warmth = torch.tensor(recipe.temperature * max(0.0, 1 - epoch / (recipe.cooling * recipe.epochs)), device=method.task.device)
         self.temperature = self.warmth * method.reference
         self.beta = recipe.slope * self.temperature
         shape = (steps, recipe.batch, len(method.task.classes)) if recipe.noise == "logits" else (steps,)
@@ -53,32 +53,46 @@ class AnnealedPhase(TransferPhase):
         self.xi = torch.from_numpy(xi).float().to(method.task.device)
         return steps
 
-    def train_step(self, step: int) -> Logs:
-        (images, labels), (unlabelled_images, truth) = self.labelled[step], self.unlabelled[step]
-        loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
-        self.update_parameters(loss)
-        before = self.method.compute_gate_loss()
+    def get_step_values(self, step: int) -> tuple[torch.Tensor, ...]:
+        xi = self.xi[step]
+        return self.warmth, self.temperature, self.beta, self.method.shard.get_part(xi) if xi.ndim else xi
+
+    def train_batch(self, *batch: torch.Tensor) -> Logs:
+        images, labels, unlabelled_images, truth, scale, warmth, temperature, beta, xi = batch
+        shard = self.method.shard
+        loss, _ = self.compute(type(self).compute_loss, images, labels)
+        logs = self.descend(loss, {"train/loss": loss.detach()})
+        before = shard.average_tensor(self.method.compute_gate_loss())  # all shards must decide alike
 
         state = self.copy_state()
         saved = [tensor.clone() for tensor in state]
-        scores = self.method.compute_class_scores(unlabelled_images)
-        pseudo = scores.detach().argmax(1)
-        unlabelled_loss = self.compute_noisy_loss(scores, pseudo, self.xi[step])
-        self.update_parameters(unlabelled_loss)
-        margin = before - self.method.compute_gate_loss()
-        accepted = margin > self.beta  # also False if the attempt made the loss NaN
+        unlabelled_loss, pseudo = self.compute(type(self).compute_pseudo_loss, unlabelled_images, warmth, temperature, xi)
+        attempt_logs = {"pool/loss": unlabelled_loss.detach(), **self.measure_pseudo_accuracy(pseudo, truth, scale)}
+        logs |= self.descend(unlabelled_loss, attempt_logs)
+        margin = before - shard.average_tensor(self.method.compute_gate_loss())
+        accepted = margin > beta  # also False if the attempt made the loss NaN
         for tensor, copy in zip(state, saved, strict=True):
             tensor.copy_(torch.where(accepted, tensor, copy))  # on the device, without synchronisation
 
-        logs = {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
-        return {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), **logs, **self.measure_pseudo_accuracy(pseudo, truth)}
+        return logs | {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
 
-    def compute_noisy_loss(self, scores: torch.Tensor, pseudo: torch.Tensor, xi: torch.Tensor) -> torch.Tensor:
+    def compute_loss(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        return functional.cross_entropy(self.method.compute_class_scores(images), labels), {}
+
+    def compute_pseudo_loss(self, images: torch.Tensor, *noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the noisy loss of the images' pseudo-labels, and the pseudo-labels [n]."""
+        scores = self.method.compute_class_scores(images)
+        pseudo = scores.detach().argmax(1)
+        return self.compute_noisy_loss(scores, pseudo, *noise), pseudo
+
+    def compute_noisy_loss(
+        self, scores: torch.Tensor, pseudo: torch.Tensor, warmth: torch.Tensor, temperature: torch.Tensor, xi: torch.Tensor
+    ) -> torch.Tensor:
         """Return the loss of pseudo-labels [n] given scores [n, classes], with this step's noise xi."""
         if self.method.settings.noise == "logits":
-            return functional.cross_entropy(scores + self.temperature * xi, pseudo)
+            return functional.cross_entropy(scores + temperature * xi, pseudo)
         loss = functional.cross_entropy(scores, pseudo)
-        return loss + self.temperature * xi if self.method.settings.noise == "literal" else loss * (1 + self.warmth * xi)
+        return loss + temperature * xi if self.method.settings.noise == "literal" else loss * (1 + warmth * xi)
 
     def copy_state(self) -> list[torch.Tensor]:
         """Return all tensors that an attempted step changes (not copies): parameters, running statistics, momentum."""

@@ -10,7 +10,9 @@ from trainables.data.augment import normalise_images
 from trainables.data.prediction_targets import TARGETS
 from trainables.data.task import Images, Task
 from trainables.execution import feature_cache
+from trainables.execution.cuda_graph import set_learning_rate
 from trainables.losses import ciao_loss
+from trainables.methods.classifier import DescentPhase
 from trainables.methods.method import METHODS, Logs, Method, MethodSettings, Phase
 from trainables.models.convolutional import Convolutional
 from trainables.models.heads import Decision
@@ -213,16 +215,17 @@ class Network(nn.Module):
         return result
 
 
-class CIAOPhase(Phase):
+class CIAOPhase(DescentPhase):
     """Each step trains on one batch: on the decision loss, and on the contrastive loss if there is a mask."""
 
     name = "fit"
+    method: CIAO
 
     def __init__(self, method: CIAO) -> None:
         self.method, self.epochs, self.model = method, method.settings.epochs, method.get_trained_modules()
 
     def begin_phase(self) -> None:
-        method, settings = self.method, self.method.settings
+        method = self.method
         method.modules.requires_grad_(False)
         self.model.requires_grad_(True)
         method.modules.eval()
@@ -232,16 +235,17 @@ class CIAOPhase(Phase):
         self.others = [
             parameter for parameter in self.model.parameters() if not any(parameter is mask_parameter for mask_parameter in self.masks)
         ]
-        parameters = [*self.masks, *self.others]
-        self.optimizer = (
-            torch.optim.SGD(
-                parameters, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov and settings.momentum > 0, fused=True
-            )
-            if settings.optimizer == "SGD"
-            else torch.optim.Adam(parameters, lr=settings.lr, fused=True)
-        )
-        self.batch = min(settings.batch, len(self.train_images.labels))
+        super().begin_phase()
+        self.batch = min(method.settings.batch, len(self.train_images.labels))
         self.kept = method.get_frozen_features(self.train_images.pixels)
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        settings, parameters = self.method.settings, [*self.masks, *self.others]
+        if settings.optimizer == "SGD":
+            nesterov = settings.nesterov and settings.momentum > 0
+            return torch.optim.SGD(parameters, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=True)
+        recorded = self.method.execution.recorded  # a graph keeps the step count on the GPU
+        return torch.optim.Adam(parameters, lr=settings.lr, fused=True, capturable=recorded)
 
     @property
     def train_images(self) -> Images:
@@ -250,28 +254,27 @@ class CIAOPhase(Phase):
     def start_epoch(self, epoch: int) -> int:
         order = make_generator(self.method.seed, "order", self.name, epoch).permutation(len(self.train_images.labels))
         self.order = torch.from_numpy(order).to(self.method.task.device)
+        set_learning_rate(self.optimizer, self.method.settings.lr, self.update_parameters)
         return len(order) // self.batch
 
     def train_step(self, step: int) -> Logs:
-        method, train = self.method, self.train_images
-        rows = self.order[step * self.batch : (step + 1) * self.batch]
-        labels, values = train.labels[rows], None if train.values is None else train.values[rows]
-        batch = self.get_batch(rows)
+        train, rows = self.train_images, self.method.shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])
+        values = () if train.values is None else (train.values[rows],)
+        return self.update_parameters(train.labels[rows], *values, *self.get_batch(rows))
+
+    def train_batch(self, *batch: torch.Tensor) -> Logs:
+        method, losses = self.method, type(self).compute_losses
+        decision, contrast, unpaired = self.compute(losses, *batch)
         if method.mask is None:
-            decision, _, _ = self.compute_losses(batch, labels, values)
-            self.update_parameters(decision, self.others)
-            return {"train/loss": decision.detach()}
+            return self.descend(decision, {"train/loss": decision.detach()}, self.others)
         if method.settings.update == "joint":
-            decision, contrast, unpaired = self.compute_losses(batch, labels, values)
-            self.update_parameters(decision + contrast, [*self.masks, *self.others])
+            logs = {"train/decision": decision.detach(), "train/contrast": contrast.detach(), "train/alone": unpaired}
+            logs = self.descend(decision + contrast, logs, [*self.masks, *self.others])
         else:
-            _, contrast, unpaired = self.compute_losses(batch, labels, values)
-            self.update_parameters(contrast, self.masks)
-            decision, _, _ = self.compute_losses(batch, labels, values)
-            self.update_parameters(decision, self.others)
-        decision, contrast = decision.detach(), contrast.detach()
-        logs = {"train/decision": decision, "train/contrast": contrast, "train/alone": unpaired, "mask/a": method.mask.a.detach().mean()}
-        return {"train/loss": decision + contrast, **logs}
+            contrast_logs = self.descend(contrast, {"train/contrast": contrast.detach(), "train/alone": unpaired}, self.masks)
+            decision, _, _ = self.compute(losses, *batch)
+            logs = self.descend(decision, {"train/decision": decision.detach()}, self.others) | contrast_logs
+        return {"train/loss": logs["train/decision"] + logs["train/contrast"], **logs, "mask/a": method.mask.a.detach().mean()}
 
     def get_batch(self, rows: torch.Tensor) -> Batch:
         """Return the values of `CIAO.compute_frozen` for these images."""
@@ -280,31 +283,25 @@ class CIAOPhase(Phase):
         with torch.no_grad(), self.method.execution.autocast(self.method.task.device):
             return self.method.compute_frozen(normalise_images(self.train_images.pixels[rows]))
 
-    def compute_losses(
-        self, batch: Batch, labels: torch.Tensor, values: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return decision loss, contrastive loss, and share of images whose label no other has; without a mask the last two are 0."""
-        method, settings = self.method, self.method.settings
-        with method.execution.autocast(method.task.device):
-            outputs, maps = method.compute_outputs(batch)
-            decision = TARGETS[method.task.target].compute_loss(outputs, labels, values)
-            if method.mask is None:
-                return decision, torch.zeros_like(decision), torch.zeros_like(decision)
-            compared = method.get_contrasted(outputs, maps)
-        return decision, *ciao_loss(compared, labels, settings.temperature, settings.denominator, settings.reduction)
+    def compute_losses(self, labels: torch.Tensor, *batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return decision loss, contrastive loss, and share of images whose label no other has; without a mask the last two are 0.
 
-    def update_parameters(self, loss: torch.Tensor, parameters: list[nn.Parameter]) -> None:
-        """Make a step of these parameters only: the optimiser skips parameters without a gradient."""
-        self.optimizer.zero_grad(set_to_none=True)
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
+        `batch` is the images' values, if the data set has any, and then the values of `CIAO.compute_frozen`.
+        """
+        method, settings = self.method, self.method.settings
+        values, frozen = (None, batch) if self.train_images.values is None else (batch[0], batch[1:])
+        outputs, maps = method.compute_outputs(frozen)
+        decision = TARGETS[method.task.target].compute_loss(outputs, labels, values)
+        if method.mask is None:
+            return decision, torch.zeros_like(decision), torch.zeros_like(decision)
+        compared, labels = method.shard.gather_features(method.get_contrasted(outputs, maps), labels, views=1)
+        return decision, *ciao_loss(compared, labels, settings.temperature, settings.denominator, settings.reduction)
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
         method, val = self.method, self.method.task.val
         predictions = TARGETS[method.task.target].compute_predictions(method.compute_logits(val.pixels).float()).cpu().numpy()
         scores = method.task.compute_scores(predictions, val)
-        return {"lr": self.method.settings.lr} | {f"val/{name}": value for name, value in scores.items()}
+        return super().finish_epoch(epoch) | {f"val/{name}": value for name, value in scores.items()}
 
 
 def _pool_frames(maps: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """What methods share that train a classifier: an encoder with a head, and a phase whose steps descend on the loss of a batch."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import nn
@@ -10,6 +11,8 @@ from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.execution.cuda_graph import CUDAGraphStep
 from trainables.methods.method import Logs, Method, Phase
+
+Result = TypeVar("Result")
 
 
 class Classifier(Method):
@@ -29,38 +32,57 @@ class Classifier(Method):
 
 
 class DescentPhase(Phase):
-    """Each step descends on the loss of one batch: compiled, as a CUDA graph, or by several workers, as the execution says."""
+    """Each step descends on the loss of one batch: compiled, as a CUDA graph, or by several workers, as the execution says.
+
+    A phase whose step descends on one loss overrides `compute_loss`. A phase whose step does more overrides `train_batch`, and makes
+    each of its updates with `descend`.
+    """
 
     method: Method
     compiles: ClassVar[bool] = True
-    """whether the loss contains anything that a compiler could fuse"""
+    """whether the loss can be compiled and contains anything that a compiler could fuse"""
+    compute_loss: Callable[..., tuple[torch.Tensor, Logs]]
+    """the method that returns the loss of a batch and further values to log (detached); it takes the tensors of a batch"""
 
     @abstractmethod
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Return an optimiser of the parameters of `model`."""
 
-    @abstractmethod
-    def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        """Return the loss of a batch and further values to log (detached)."""
-
     def begin_phase(self) -> None:
         self.optimizer = self.make_optimizer()
         recorded = self.method.execution.recorded
-        self.update_parameters = CUDAGraphStep(self._update_parameters, self.model, self.optimizer) if recorded else self._update_parameters
+        self.update_parameters = CUDAGraphStep(self.train_batch, self.model, self.optimizer) if recorded else self.train_batch
 
-    def _update_parameters(self, inputs: torch.Tensor, labels: torch.Tensor) -> Logs:
+    def train_batch(self, *batch: torch.Tensor) -> Logs:
+        """Make one step with a batch and return its logs. A CUDA graph replays it: whatever changes from step to step is in `batch`."""
+        loss, logs = self.compute(type(self).compute_loss, *batch)
+        return self.descend(loss, {"train/loss": loss.detach(), **logs})
+
+    def compute(self, function: Callable[..., Result], *batch: torch.Tensor) -> Result:
+        """Return `function(self, *batch)`, computed as the execution configuration says. `function` is a method of the class."""
         execution = self.method.execution
-        self.optimizer.zero_grad(set_to_none=True)
         with execution.autocast(self.method.task.device):
-            loss, logs = (
-                execution.call_compiled(type(self).compute_loss, self, inputs, labels)
-                if self.compiles
-                else self.compute_loss(inputs, labels)
-            )
-        loss.backward()
-        logs = self.method.shard.average_gradients(self.model.parameters(), {"train/loss": loss.detach(), **logs})
+            return execution.call_compiled(function, self, *batch) if self.compiles else function(self, *batch)
+
+    def descend(self, loss: torch.Tensor, logs: Logs, parameters: list[nn.Parameter] | None = None) -> Logs:
+        """Make a step of the optimiser on these parameters only, by default on all of the model's. Return the logs of the whole batch.
+
+        The optimiser skips parameters without a gradient.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        if parameters is None:
+            parameters = list(self.model.parameters())
+            loss.backward()
+        else:
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+                parameter.grad = gradient
+        logs = self.method.shard.average_gradients(parameters, logs)
+        self.scale_gradients()
         self.optimizer.step()
         return logs
+
+    def scale_gradients(self) -> None:
+        """Change the gradients before the optimiser's step, for a phase with learning rates of its own."""
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
         return {"lr": float(self.optimizer.param_groups[0]["lr"])}

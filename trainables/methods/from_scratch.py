@@ -68,9 +68,9 @@ class AdamPhase(DescentPhase):
     def train_step(self, step: int) -> Logs:
         recipe, train = self.method.settings, self.method.task.train
         set_learning_rate(self.optimizer, recipe.lr / (1 + recipe.decay * (self.past + step)), self.update_parameters)
-        batch_slice = slice(step * recipe.batch, (step + 1) * recipe.batch)
-        rows = self.order[batch_slice]
-        pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], self.moves[batch_slice])
+        batch_slice, shard = slice(step * recipe.batch, (step + 1) * recipe.batch), self.method.shard
+        rows = shard.get_part(self.order[batch_slice])
+        pixels = train.pixels[rows] if self.moves is None else apply_affine(train.pixels[rows], shard.get_part(self.moves[batch_slice]))
         return self.update_parameters(pixels, train.labels[rows])
 
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:

@@ -1,5 +1,6 @@
 """Supervised learning on a transfer task, with or without the gate's labels (Florea et al. 2019, tables 1-3)."""
 
+import torch
 from torch.nn import functional
 
 from trainables.data.task import Images
@@ -17,11 +18,8 @@ class LabelledRecipe(TransferRecipe):
 class LabelledPhase(TransferPhase):
     """Each step descends on the loss of a labelled batch."""
 
-    def train_step(self, step: int) -> Logs:
-        images, labels = self.labelled[step]
-        loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
-        self.update_parameters(loss)
-        return {"train/loss": loss.detach()}
+    def compute_loss(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        return functional.cross_entropy(self.method.compute_class_scores(images), labels), {}
 
 
 @METHODS.register("labelled")

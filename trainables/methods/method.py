@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from trainables import models
@@ -23,6 +24,9 @@ class MethodSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: the execution configuration that measures fastest, bf16 and compiled steps included. fp32 or bf16: eager steps, with
     bit-identical results on all machines of the same kind"""
+    devices: int = Field(1, ge=1)
+    """number of workers that train a cell together, each on its shard of every batch, for networks too large for one device; not in the
+    papers. Results equal one worker's to rounding, except for batch normalisation, which uses only its own shard's statistics"""
 
 
 class Phase(ABC):

@@ -27,26 +27,32 @@ class RampPhase(TransferPhase):
     """Each step descends on the loss of a labelled batch plus the weighted loss of an unlabelled batch."""
 
     method: "PseudoLabel"
+    compiles = False  # the compiler cannot follow `keep_running_statistics`
 
     def start_epoch(self, epoch: int) -> int:
         steps = super().start_epoch(epoch)
         self.weight = torch.tensor(self.method.settings.get_weight(epoch), device=self.method.task.device)
         return steps
 
-    def train_step(self, step: int) -> Logs:
-        (images, labels), (unlabelled_images, truth) = self.labelled[step], self.unlabelled[step]
+    def get_step_values(self, step: int) -> tuple[torch.Tensor, ...]:
+        return (self.weight,)
+
+    def compute_loss(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        unlabelled_images: torch.Tensor,
+        truth: torch.Tensor,
+        scale: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> tuple[torch.Tensor, Logs]:
         loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
         with keep_running_statistics(self.method.modules):
             scores = self.method.compute_class_scores(unlabelled_images)
         pseudo = scores.detach().argmax(1)
         unlabelled_loss = functional.cross_entropy(scores, pseudo)
-        self.update_parameters(loss + self.weight * unlabelled_loss)
-        return {
-            "train/loss": loss.detach(),
-            "pool/loss": unlabelled_loss.detach(),
-            "pool/weight": self.weight,
-            **self.measure_pseudo_accuracy(pseudo, truth),
-        }
+        logs = {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), "pool/weight": weight}
+        return loss + weight * unlabelled_loss, logs | self.measure_pseudo_accuracy(pseudo, truth, scale)
 
 
 @METHODS.register("pseudo_label")

@@ -93,46 +93,50 @@ class AlraoRampPhase(RampPhase):
 
     method: "PseudoLabelAlrao"
 
-    def begin_phase(self) -> None:
+    def make_optimizer(self) -> torch.optim.Optimizer:
         settings, device = self.method.settings, self.method.task.device
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1.0)  # the learning rates are multiplied into the gradients
         low, high = settings.rates
         layer_rates = torch.logspace(math.log10(low), math.log10(high), settings.layers)
         unit_rates = draw_unit_rates(self.method.modules["encoder"], low, high, make_generator(self.method.seed, "rates"))
         self.rates = [rate.to(device) for rate in (*unit_rates, layer_rates[:, None, None], layer_rates[:, None])]
+        recorded = self.method.execution.recorded  # a graph takes the learning rate as a tensor
+        return torch.optim.SGD(self.model.parameters(), lr=1.0, fused=recorded)  # the rates are multiplied into the gradients
 
     def get_learning_rate(self, epoch: int) -> float:
         return 1.0
 
-    def update_parameters(self, loss: torch.Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def scale_gradients(self) -> None:
         for parameter, rate in zip(self.model.parameters(), self.rates, strict=True):
             assert parameter.grad is not None
             parameter.grad.add_(parameter.detach(), alpha=self.method.settings.weight_decay).mul_(rate)
-        self.optimizer.step()
 
-    def train_step(self, step: int) -> Logs:
-        (images, labels), (unlabelled_images, truth) = self.labelled[step], self.unlabelled[step]
+    def train_batch(self, *batch: torch.Tensor) -> Logs:
+        loss, logs, layer_losses = self.compute(type(self).compute_losses, *batch)
+        logs = self.descend(loss, logs)
+        self.method.head.update_switch(self.method.shard.average_tensor(layer_losses))
+        return logs
+
+    def compute_losses(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        unlabelled_images: torch.Tensor,
+        truth: torch.Tensor,
+        scale: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> tuple[torch.Tensor, Logs, torch.Tensor]:
+        """Return the loss of a step, what to log, and each last layer's loss on the labelled images [layers] (detached)."""
         encoder, head = self.method.modules["encoder"], self.method.head
-        with self.method.execution.autocast(self.method.task.device):
-            features = encoder(images).float()
-            with keep_running_statistics(encoder):
-                unlabelled_features = encoder(unlabelled_images).float()
+        features = encoder(images).float()
+        with keep_running_statistics(encoder):
+            unlabelled_features = encoder(unlabelled_images).float()
         averaged = head(unlabelled_features)
         pseudo = averaged.detach().argmax(1)
         loss, layer_losses = functional.nll_loss(head(features), labels), self.compute_each_loss(features, labels)
         unlabelled_loss = functional.nll_loss(averaged, pseudo)
-        self.update_parameters(
-            loss + layer_losses.sum() + self.weight * (unlabelled_loss + self.compute_each_loss(unlabelled_features, pseudo).sum())
-        )
-        head.update_switch(layer_losses)
-        return {
-            "train/loss": loss.detach(),
-            "pool/loss": unlabelled_loss.detach(),
-            "pool/weight": self.weight,
-            **self.measure_pseudo_accuracy(pseudo, truth),
-        }
+        total = loss + layer_losses.sum() + weight * (unlabelled_loss + self.compute_each_loss(unlabelled_features, pseudo).sum())
+        logs = {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), "pool/weight": weight}
+        return total, logs | self.measure_pseudo_accuracy(pseudo, truth, scale), layer_losses.detach()
 
     def compute_each_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return each last layer's own loss [layers]; no gradient flows into the network."""

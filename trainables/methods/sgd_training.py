@@ -15,7 +15,6 @@ from trainables.execution.cuda_graph import set_learning_rate
 from trainables.methods.classifier import Classifier, DescentPhase
 from trainables.methods.method import METHODS, Logs, MethodSettings
 from trainables.random_streams import make_generator
-from trainables.registry import BadRequest
 
 
 class Recipe(MethodSettings):
@@ -33,9 +32,6 @@ class Recipe(MethodSettings):
     augmentation: Augmentation = Augmentation()
     batch: int = Field(32, ge=2)
     """augmented images per step, all views counted"""
-    devices: int = Field(1, ge=1)
-    """number of workers that train a cell together, each on its shard of every batch, for networks too large for one device; not in the
-    paper. Results equal one worker's to rounding, except for batch normalisation, which uses only its own shard's statistics"""
     epochs: int = Field(250, ge=1)
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -94,9 +90,6 @@ class SGDPhase(DescentPhase):
     def start_epoch(self, epoch: int) -> int:
         items = self.prepare_items(epoch)
         set_learning_rate(self.optimizer, self.method.settings.get_learning_rate(epoch, self.epochs, self.lr), self.update_parameters)
-        size = self.method.shard.size
-        if min(items, self.batch) % size:
-            raise BadRequest(f"devices={size}: {min(items, self.batch)} items a step cannot be shared evenly")
         order = make_generator(self.method.seed, "order", self.name, epoch).permutation(items)
         self.order = torch.from_numpy(order).to(self.method.task.device)
         return max(1, items // self.batch)

@@ -12,8 +12,9 @@ from torch import nn
 from trainables.data.augment import Augmentation, Parameters, augment_images, draw_parameters, normalise_images
 from trainables.data.dataset import DataError
 from trainables.data.task import Images, Task
-from trainables.methods.classifier import Classifier, measure_accuracy
-from trainables.methods.method import Logs, MethodSettings, Phase
+from trainables.execution.cuda_graph import set_learning_rate
+from trainables.methods.classifier import Classifier, DescentPhase, measure_accuracy
+from trainables.methods.method import Logs, MethodSettings
 from trainables.random_streams import make_generator
 
 
@@ -44,8 +45,9 @@ class TransferRecipe(MethodSettings):
 class Batches:
     """An epoch of full batches from a set of images, each image augmented anew. The same arguments give the same batches."""
 
-    def __init__(self, images: Images, name: str, steps: int, recipe: TransferRecipe, seed: int, epoch: int) -> None:
+    def __init__(self, images: Images, name: str, steps: int, method: "TransferMethod", epoch: int) -> None:
         """Images are drawn at random, none again before all were drawn. `name` separates the random streams of two sets of images."""
+        recipe, seed, self.shard = method.settings, method.seed, method.shard
         order, count = make_generator(seed, "order", name, epoch), steps * recipe.batch
         rows = np.concatenate([order.permutation(len(images.rows)) for _ in range(-(-count // len(images.rows)))])[:count]
         self.batch, self.images = recipe.batch, images
@@ -55,10 +57,12 @@ class Batches:
         self.labels = images.labels[self.rows]
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return normalised images, float [batch, c, s, s], and labels [batch]."""
-        batch_slice = slice(step * self.batch, (step + 1) * self.batch)
-        parameters = Parameters._make(parameter[batch_slice] for parameter in self.parameters)
-        return normalise_images(augment_images(self.images.pixels[self.rows[batch_slice]], parameters)), self.labels[batch_slice]
+        """Return this shard's normalised images, float [batch, c, s, s], and labels [batch]."""
+        rows, labels, *parameters = (
+            self.shard.get_part(values[step * self.batch : (step + 1) * self.batch])
+            for values in (self.rows, self.labels, *self.parameters)
+        )
+        return normalise_images(augment_images(self.images.pixels[rows], Parameters._make(parameters))), labels
 
 
 class TransferMethod(Classifier):
@@ -89,9 +93,8 @@ class TransferMethod(Classifier):
 
     def compute_class_scores(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores float32 [n, classes] of float images [n, c, s, s], in the network's current mode."""
-        with self.execution.autocast(self.task.device):
-            result: torch.Tensor = self.modules["classifier"](self.modules["encoder"](images)).float()
-            return result
+        result: torch.Tensor = self.modules["classifier"](self.modules["encoder"](images)).float()
+        return result
 
 
 @contextmanager
@@ -111,45 +114,49 @@ def keep_running_statistics(network: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
-class TransferPhase(Phase):
+class TransferPhase(DescentPhase):
     """Epochs over the labelled images. An epoch has as many unlabelled batches as labelled ones, if the method uses any."""
 
     name = "fit"
+    method: TransferMethod
 
     def __init__(self, method: TransferMethod) -> None:
         self.method, self.epochs, self.model = method, method.settings.epochs, method.modules
 
-    def begin_phase(self) -> None:
-        recipe = self.method.settings
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        recipe, recorded = self.method.settings, self.method.execution.recorded  # a graph takes the learning rate as a tensor
+        return torch.optim.SGD(
+            self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=recorded
+        )
 
     def get_learning_rate(self, epoch: int) -> float:
         return self.method.settings.get_learning_rate(epoch)
 
     def start_epoch(self, epoch: int) -> int:
         method, recipe = self.method, self.method.settings
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.get_learning_rate(epoch)
+        set_learning_rate(self.optimizer, self.get_learning_rate(epoch), self.update_parameters)
         labelled = method.labelled
         steps = max(1, len(labelled.rows) // recipe.batch)
-        self.labelled = Batches(labelled, "labelled", steps, recipe, method.seed, epoch)
+        self.labelled = Batches(labelled, "labelled", steps, method, epoch)
         if method.unlabelled_too:
-            self.unlabelled = Batches(method.pool, "unlabelled", steps, recipe, method.seed, epoch)
+            self.unlabelled = Batches(method.pool, "unlabelled", steps, method, epoch)
             self.known = int((self.unlabelled.labels >= 0).sum())
+            self.scale = torch.tensor(steps * method.shard.size / max(1, self.known), device=method.task.device)
         return steps
 
-    def update_parameters(self, loss: torch.Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+    def train_step(self, step: int) -> Logs:
+        unlabelled = (*self.unlabelled[step], self.scale) if self.method.unlabelled_too else ()
+        logs = self.update_parameters(*self.labelled[step], *unlabelled, *self.get_step_values(step))
+        return {name: value for name, value in logs.items() if name != "pool/accuracy" or self.known}
 
-    def measure_pseudo_accuracy(self, pseudo: torch.Tensor, truth: torch.Tensor) -> Logs:
-        """Return the pseudo-labels' accuracy where the truth is known, scaled so that its mean over steps is the epoch's accuracy."""
-        if not self.known:
-            return {}
-        steps = len(self.unlabelled.labels) // len(truth)
-        return {"pool/accuracy": (pseudo == truth).sum() * (steps / self.known)}
+    def get_step_values(self, step: int) -> tuple[torch.Tensor, ...]:
+        """Return what else `train_batch` takes in this step: 0-d tensors, or [classes] for each image."""
+        return ()
+
+    def measure_pseudo_accuracy(self, pseudo: torch.Tensor, truth: torch.Tensor, scale: torch.Tensor) -> Logs:
+        """Return the pseudo-labels' accuracy where the truth is known. `scale` makes its mean over steps the epoch's accuracy."""
+        return {"pool/accuracy": (pseudo == truth).sum() * scale}
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
-        val, rate = self.method.task.val, self.optimizer.param_groups[0]["lr"]
-        return {"lr": rate, "val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}
+        val = self.method.task.val
+        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}

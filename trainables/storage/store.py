@@ -41,7 +41,7 @@ import numpy as np
 
 from trainables.cell import Cell
 from trainables.registry import BadRequest
-from trainables.storage.folder_owner import FolderLost, require_owner
+from trainables.storage.lock_holder import FolderLost, require_owner
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)

@@ -1,4 +1,4 @@
-"""Dispatcher: the queue of cells between trials and workers. It is plain asyncio; platform/launch/schedule.py makes it a Ray actor.
+"""Dispatcher: the queue of cells between trials and workers. It is plain asyncio; platform/launch/run_with_tune.py makes it a Ray actor.
 
 A slot (a Tune trial) posts its cells and waits for events. A worker takes the next cells and reports. Trials and workers are not bound to
 each other: any free worker serves any trial. A cell whose worker died goes alone to the next free worker, and its deaths are counted. The

@@ -14,7 +14,7 @@ from trainables.execution.interleave import PackOutOfMemory
 from trainables.execution.sharding import ALONE, PeerLost, ShardContext, join_shards
 from trainables.loop import Diverged, Keep, Stopped, get_device, get_or_choose_execution, get_requested_execution, iterate_training
 from trainables.registry import BadRequest
-from trainables.storage.folder_owner import FolderLost
+from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers.events import Event, FailedEvent, Job
 from trainables.workers.watchdog import HANG_S, Watchdog

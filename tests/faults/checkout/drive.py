@@ -1,4 +1,4 @@
-"""`python -m platform.grid`, with checkpoints twice a second and little patience with a step: added to a checkout, run there."""
+"""`python -m platform.grid` with two checkpoints per second and a short hang limit. It is added to a checkout and run there."""
 
 if __name__ == "__main__":
     from platform.terminal.supervisor import supervise_command
@@ -15,7 +15,7 @@ from platform.cli.command import run_command
 from platform.grid import run as grid
 from platform.grid.__main__ import main
 
-faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # where it hangs, should it
+faulthandler.register(signal.SIGUSR1, file=os.dup(2))  # if the process hangs, the signal prints where
 run_grid = grid.run_grid
 
 

@@ -1,4 +1,4 @@
-"""A supervised method with an illness, to which seed 0 falls in its second epoch, always: a checkout's trainables/methods/ordeal.py."""
+"""A supervised method whose seed 0 always has a fault in its second epoch. A checkout has it as trainables/methods/ordeal.py."""
 
 import ctypes
 import os
@@ -12,13 +12,13 @@ from trainables.methods.sgd_training import Recipe
 from trainables.methods.supervised import Supervised, SupervisedPhase
 
 EAT = 1 << 50
-"""bytes that no machine has"""
+"""bytes, more than any machine has"""
 
 
 class OrdealSettings(Recipe):
     ill: Literal["no", "segfault", "hang", "nan", "memory"] = "no"
     pause: float = 0.03
-    """seconds that a step takes on top of its arithmetic: a grid that is mostly waiting leaves the processor to what dies and starts"""
+    """seconds that each step waits. A grid that mostly waits leaves the processor to the processes that die and start."""
 
 
 class Sick(SupervisedPhase):
@@ -31,7 +31,7 @@ class Sick(SupervisedPhase):
     def train_step(self, step: int) -> Logs:
         time.sleep(self.method.settings.pause)
         if log := os.environ.get("ORDEAL_STEPS"):
-            with open(log, "a") as file:  # one line, one write: steps of several processes do not mix
+            with open(log, "a") as file:  # each line is one write, so that lines of several processes do not mix
                 file.write(f"{self.method.settings.ill} {self.method.seed} {self.epoch} {step} {time.time():.3f}\n")
         logs = super().train_step(step)
         return logs if self.method.seed or not self.epoch else self.fall(logs)
@@ -41,7 +41,7 @@ class Sick(SupervisedPhase):
             case "segfault":
                 ctypes.string_at(0)
             case "hang":
-                ctypes.PyDLL(None).sleep(3600)  # keeps the interpreter's lock: no thread of Python can do anything about it
+                ctypes.PyDLL(None).sleep(3600)  # holds the GIL, so that no Python thread can interrupt it
             case "memory":
                 torch.empty(EAT, dtype=torch.uint8)
             case "nan":

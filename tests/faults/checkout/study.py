@@ -1,4 +1,4 @@
-"""A study of a healthy arm, a real one of three phases, and one for each illness. Added to a checkout as search_spaces/ordeal.py."""
+"""A study of a healthy arm, a real arm of three phases, and an arm for each failure. A checkout has it as search_spaces/ordeal.py."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ from search_spaces.search_space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.execution.interleave import PACK
 from trainables.loop import Keep
-from trainables.storage.folder_owner import FolderLost
+from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers.dispatcher import Dispatcher, count_devices
 from trainables.workers.events import ENDS, Event
