@@ -9,6 +9,8 @@ from typing import Any
 from trainables.data.source import Source
 
 Value = str | int | float | bool | None
+PERSON_METADATA = ("subject", "sex", "age", "ethnicity", "mouth_open")
+"""What a result keeps of the persons on the test images, if a data set knows it. Reports break results down by it."""
 
 
 @dataclass(frozen=True)

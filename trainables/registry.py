@@ -23,6 +23,11 @@ def make_unknown_error(noun: str, name: str, known: Iterable[str]) -> BadRequest
     return BadRequest(f"unknown {noun} {name!r}{guess} (known: {', '.join(names)})")
 
 
+def join_lines(error: BaseException, most: int = 300) -> str:
+    """Return an error's message on one line, cut after `most` characters; its type if it has no message."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def describe_os_error(error: OSError) -> str:
     """Return what went wrong with a file, in a few words."""
     return "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from platform.doctor.finding import GIB, DoctorFinding
-from trainables.registry import BadRequest, describe_os_error
+from trainables.registry import BadRequest, describe_os_error, join_lines
 
 ANSWER_S = 40
 """seconds that a machine may take to answer all questions"""
@@ -88,7 +88,7 @@ def read_cluster_file(file: str) -> dict[str, Any]:
     except OSError as error:
         raise BadRequest(f"{file}: {describe_os_error(error)}") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadRequest(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        raise BadRequest(f"{file}: cannot be read as YAML ({join_lines(error)})") from None
     if not isinstance(config, dict) or (config.get("provider") or {}).get("type") != "local":
         raise BadRequest(f"{file}: names no machines (provider: type: local); the machines of a cloud cluster exist only after ray up")
     from platform.launch.ray_internals import find_config_error

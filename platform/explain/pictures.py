@@ -10,7 +10,7 @@ from PIL import Image
 
 from trainables.data.dataset import SUFFIXES, DataError
 from trainables.data.decode import crop_square, decode_picture
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, join_lines
 
 SMALLEST, LONGEST = 24, 1.6
 """a picture of a face has a side of at least SMALLEST pixels, and its longer side is at most LONGEST times the shorter"""
@@ -71,7 +71,7 @@ def _check_picture(file: Path) -> None:
         with Image.open(file) as picture:
             frames, mode, (width, height) = getattr(picture, "n_frames", 1), picture.mode, picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split())})") from None
+        raise DataError(f"{file}: cannot be read as an image ({join_lines(error)})") from None
     if frames > 1:
         raise DataError(f"{file}: is animated ({frames} frames); save one frame")
     if mode == "CMYK":

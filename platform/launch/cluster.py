@@ -17,6 +17,7 @@ from platform.launch.driver_record import get_process_start
 from platform.launch.ray_sessions import close_session, find_session_root, open_session, remove_dead_sessions
 from platform.terminal.console import print_last
 from platform.terminal.supervisor import GOES_ON, ONCE_S, exit_process, report_lost
+from trainables.registry import join_lines
 
 # Read by Ray at import, here and in every process it starts.
 os.environ.update(
@@ -90,7 +91,7 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
             ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
             session = open_session()
         except Exception as error:
-            message = " ".join(str(error).split())[:400] or type(error).__name__
+            message = join_lines(error, 400)
             reasons.append(
                 f"Ray does not start: {message}" if address == "local" else f"the Ray cluster at {address} cannot be joined: {message}"
             )

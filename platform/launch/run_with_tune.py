@@ -29,6 +29,7 @@ from search_spaces.search_space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
 from trainables.execution.interleave import PACK
 from trainables.loop import Keep
+from trainables.registry import join_lines
 from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers.dispatcher import Dispatcher, count_devices
@@ -305,7 +306,7 @@ def _serve_cells(
             tuner.fit()
         except Exception as error:
             if not over.is_set():
-                fatal.append(f"the trials cannot go on: {_join_lines(error)}")
+                fatal.append(f"the trials cannot go on: {join_lines(error)}")
 
     trials = threading.Thread(target=tune_all, daemon=True)
     halt = dispatcher.wait_for_halt.remote()  # ready only when the dispatcher dies: nothing halts it in a run without errors
@@ -346,10 +347,6 @@ def _serve_cells(
         dispatcher.close.remote()
         pool.close()
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _join_lines(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _halt_workers(dispatcher: Any, patience_s: float = 5.0) -> None:

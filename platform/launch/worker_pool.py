@@ -18,6 +18,7 @@ import ray.train
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 
 from platform.launch import ray_internals
+from trainables.registry import join_lines
 from trainables.workers.slot import WorkerDeathCallback, run_worker
 
 LOOK_S = 2.0
@@ -189,7 +190,7 @@ class WorkerPool:
                 reason = refusals.get(workers.first, "")
                 restart = False
             except Exception as error:
-                reason = f"the workers cannot go on: {' '.join(str(error).split())[:300]}"
+                reason = f"the workers cannot go on: {join_lines(error)}"
                 failure_times.append(time.monotonic())
                 restart = sum(failure_times[-1] - moment < AGAIN_S for moment in failure_times) <= AGAIN
             # the pool is closed, the run has ended, or the machine is lost, which `update_machines` reports

@@ -1,6 +1,6 @@
 """Compares two arms: which is better, how certain that is, and a verdict in one word.
 
-Statistics come from significance.py, samples from Runs. comparison_comparison_families.py decides which comparisons are made.
+Statistics come from significance.py, samples from Runs. comparison_families.py decides which comparisons are made.
 """
 
 import zlib

@@ -9,9 +9,10 @@ import numpy as np
 from platform.report.runs_table import Condition, Runs
 from platform.stats.float_ties import find_largest
 from platform.stats.significance import Interval, t_interval, wilson_interval
+from trainables.cell import PERSON_METADATA
 from trainables.storage.store import RunFolder
 
-METADATA = ("sex", "ethnicity", "age", "mouth_open")
+METADATA = tuple(name for name in PERSON_METADATA if name != "subject")
 """the metadata by which results are broken down, where a data set has them"""
 
 

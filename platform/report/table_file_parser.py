@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from trainables.cell import Value
-from trainables.registry import BadRequest, make_unknown_error
+from trainables.registry import BadRequest, join_lines, make_unknown_error
 
 NOTHING = ("", "-", "na", "n/a", "#n/a", "<na>", "null", "nan", "-nan", "inf", "+inf", "-inf", "infinity", "-infinity")
 """how a table cell without a number is written"""
@@ -118,9 +118,9 @@ def open_table(path: str) -> TableFile:
     try:
         file = _open_parquet(path) if kind == ".parquet" else _open_text(path, "\t" if kind == ".tsv" else None)
     except OSError as error:
-        raise BadRequest(f"{path}: cannot be read ({error.strerror or _join_lines(error)})") from None
+        raise BadRequest(f"{path}: cannot be read ({error.strerror or join_lines(error, 200)})") from None
     except (pa.ArrowException, csv.Error, UnicodeError) as error:
-        raise BadRequest(f"{path}: is not a {kind} table ({_join_lines(error)}); save it again") from None
+        raise BadRequest(f"{path}: is not a {kind} table ({join_lines(error, 200)}); save it again") from None
     names = [" ".join(str(name).split()) for name in file.frame.columns]
     if duplicates := sorted({name for name in names if name and names.count(name) > 1}):
         raise file.make_error(f"row 1: two columns are called {duplicates[0]}; rename one")
@@ -231,7 +231,3 @@ def make_name_error(noun: str, name: str, known: Sequence[str]) -> str:
         if near and near.lower() == name.strip().lower()
         else str(make_unknown_error(noun, name, known))
     )
-
-
-def _join_lines(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, join_lines
 
 BLOCK = 64
 """Number of files that a process takes at a time."""
@@ -97,7 +97,7 @@ def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # decoders may raise any exception for a damaged file
-        raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split()) or type(error).__name__})") from None
+        raise DataError(f"{file}: cannot be read as an image ({join_lines(error)})") from None
     return cut_box(image, box, max(image.shape[:2]) / full_side, str(file)) if box else image
 
 

@@ -10,7 +10,7 @@ from typing import get_type_hints
 import yaml
 
 from trainables.data.dataset import DataError, FaceDataset, Reader, find_reader, readers
-from trainables.registry import BadRequest, describe_os_error
+from trainables.registry import BadRequest, describe_os_error, join_lines
 
 POPULATIONS = ("children", "adults")
 NOBODY = "no subjects are known: images of one person may be in training and in test, whatever the split"
@@ -88,7 +88,7 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
     except OSError as error:
         raise DataError(f"{file}: {describe_os_error(error)}") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        raise DataError(f"{file}: cannot be read as YAML ({join_lines(error)})") from None
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")
     if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last of a repeated role

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from trainables.cell import PERSON_METADATA
 from trainables.data.dataset import FaceDataset
 from trainables.data.device_pixels import load_pixels, to_tensor
 from trainables.data.memory_map import select_images
@@ -15,18 +16,15 @@ from trainables.data.prediction_targets import TARGETS
 from trainables.registry import Registry
 from trainables.settings import Settings
 
-METADATA = ("subject", "sex", "age", "ethnicity", "mouth_open")
-"""Metadata by which results are broken down, if a data set knows them."""
-
 
 def get_known_metadata(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return METADATA of the images in `rows`, [n] each, without columns of which the data set knows nothing.
+    """Return PERSON_METADATA of the images in `rows`, [n] each, without columns of which the data set knows nothing.
 
     Texts are str, empty where unknown. `subject` is always present. Numbers are float, NaN where unknown. Booleans and integers keep
     their type if all values are known, except that `age` is always float.
     """
     metadata = {"subject": np.full(len(rows), "")}
-    for name in METADATA:
+    for name in PERSON_METADATA:
         if name in faces.metadata and (column := faces.metadata[name]).notna().any():
             column = column.iloc[rows]
             if not pd.api.types.is_numeric_dtype(column):

@@ -1,8 +1,8 @@
 """Data-parallel training: several workers train one cell, each on its shard of every batch, to the numbers of a single worker.
 
 Features are gathered with their gradient, so a contrastive loss sees the whole batch. Gradients are averaged. Epoch metrics are broadcast
-from rank 0. The training equals that of one worker up to rounding, except for batch normalisation, where each shard uses its own
-statistics.
+from rank 0. The training equals that of one worker up to rounding, except that batch normalisation and dropout act on each shard by
+itself.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ from trainables.models.convolutional import Convolutional
 from trainables.models.heads import Decision
 from trainables.models.inhibition import Inhibition
 from trainables.random_streams import make_generator
-from trainables.registry import BadRequest
+from trainables.registry import BadRequest, join_lines
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -95,7 +95,7 @@ class CIAO(Method):
         try:
             self.encoder.load_state_dict(state)
         except RuntimeError as error:
-            raise BadRequest(f"ciao: the parent's encoder is none like {self.settings.encoder} ({' '.join(str(error).split())})") from None
+            raise BadRequest(f"ciao: the parent's encoder is none like {self.settings.encoder} ({join_lines(error)})") from None
         if self.mask is not None:
             self.mask.copy_(self.encoder.last_convolution, self.encoder.last_normalisation)
 

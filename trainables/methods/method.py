@@ -26,7 +26,7 @@ class MethodSettings(Settings):
     bit-identical results on all machines of the same kind"""
     devices: int = Field(1, ge=1)
     """number of workers that train a cell together, each on its shard of every batch, for networks too large for one device; not in the
-    papers. Results equal one worker's to rounding, except for batch normalisation, which uses only its own shard's statistics"""
+    papers. Results equal one worker's to rounding, except that batch normalisation and dropout act on each shard by itself"""
 
 
 class Phase(ABC):

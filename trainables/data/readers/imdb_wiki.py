@@ -11,6 +11,7 @@ import scipy.io
 from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import DataError, FaceDataset, register_reader
 from trainables.data.files import find_root, resolve_within
+from trainables.registry import join_lines
 
 CHILD, ADULT = 12, 18
 """Years: children are this old or younger, adults this old or older."""
@@ -76,7 +77,7 @@ def _read_mat_fields(file: Path, name: str) -> dict[str, np.ndarray]:
         struct = scipy.io.loadmat(file)[name][0, 0]
         rows = {field: np.asarray(struct[field]).ravel() for field in FIELDS}
     except (OSError, KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
-        raise DataError(f"{file}: is no table of IMDB-WIKI in Matlab's format ({' '.join(str(error).split())[:80]})") from None
+        raise DataError(f"{file}: is no table of IMDB-WIKI in Matlab's format ({join_lines(error, 80)})") from None
     if len({len(values) for values in rows.values()}) > 1:
         raise DataError(f"{file}: its fields have different lengths; the file is damaged")
     return rows

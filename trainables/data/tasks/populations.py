@@ -7,12 +7,13 @@ import pandas as pd
 import torch
 from pydantic import Field
 
+from trainables.cell import PERSON_METADATA
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.device_pixels import to_tensor
 from trainables.data.memory_map import join_images, select_images
 from trainables.data.splits import Split, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import METADATA, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
@@ -104,7 +105,7 @@ def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDa
         rows = np.flatnonzero(dataset.labels >= 0)
         images.append(select_images(dataset.images, rows))
         labels.append(np.array([classes.index(name) for name in dataset.classes])[dataset.labels[rows]])
-        table = dataset.metadata[[name for name in (*METADATA, "split") if name in dataset.metadata]].iloc[rows]
+        table = dataset.metadata[[name for name in (*PERSON_METADATA, "split") if name in dataset.metadata]].iloc[rows]
         if "subject" in table and len(datasets) > 1:
             table = table.assign(subject=table["subject"].map(lambda name, number=number: name if pd.isna(name) else f"{number}: {name}"))
         metadata.append(table.set_axis(table.index + start))

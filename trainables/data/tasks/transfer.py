@@ -8,12 +8,13 @@ import pandas as pd
 import torch
 from pydantic import Field
 
+from trainables.cell import PERSON_METADATA
 from trainables.data.dataset import CLASSES, DataError, FaceDataset
 from trainables.data.device_pixels import load_pixels, to_tensor
 from trainables.data.memory_map import join_images
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import METADATA, TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 from trainables.settings import Settings
@@ -125,7 +126,7 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
         whole = faces[role]
         part = whole.select_classes(gives[role])
         parts.append((part.images, np.array([classes.index(name) for name in gives[role]])[part.labels]))
-        columns = [name for name in (*METADATA, "split") if name in part.metadata]
+        columns = [name for name in (*PERSON_METADATA, "split") if name in part.metadata]
         metadata.append(part.metadata[columns].set_axis(part.metadata.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
