@@ -16,6 +16,7 @@ import platform
 from trainables import metrics
 from trainables.autotune import AutotuneResult, choose_execution, get_device_kind
 from trainables.cell import Cell
+from trainables.data.copy_guard import guard_task, list_copy_warnings, list_parent_warnings
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.prediction_targets import TARGETS
 from trainables.data.source import load_faces
@@ -109,7 +110,8 @@ def iterate_training(
         | {"train/loss": rows[-1]["train/loss"]}
         | phases[-1].summarise_phase(rows),
         "selected_epoch": run.selected,
-        "flags": run.flags,
+        "flags": list_copy_warnings(task.copies) + list_ancestor_warnings(cell, folder, task) + run.flags,
+        "copies": task.copies,
         "classes": list(task.classes),
         **_count_by_class(task, predictions),
         **method.describe_training(),
@@ -247,6 +249,18 @@ def load_parent(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
     return result
 
 
+def list_ancestor_warnings(cell: Cell, folder: RunFolder, task: Task) -> list[str]:
+    """Return what `list_parent_warnings` says of a training's parents."""
+    warnings: list[str] = []
+    while cell.parent:
+        try:
+            cell = Cell.from_json(folder.get_json("cells", cell.parent, "cell.json"))
+        except (ValueError, KeyError, TypeError):
+            return [*warnings, f"test images in the parent's training: unknown, because {cell.parent}/cell.json cannot be read"]
+        warnings += list_parent_warnings(task, make_task(cell, task.device))
+    return list(dict.fromkeys(warnings))
+
+
 def get_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -281,7 +295,7 @@ def make_task(cell: Cell, device: torch.device) -> Task:
         faces[role] = load_faces(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
             raise DataError(f"{data.source.to_text()}: changed since this grid was made; run the grid again to use the new content")
-    return kind.build(settings, faces, cell.seed, device)
+    return guard_task(kind.build(settings, faces, cell.seed, device), settings.copies, cell.seed)
 
 
 def make_method(cell: Cell, task: Task, execution: ExecutionConfig = REFERENCE) -> Method:

@@ -49,7 +49,7 @@ def main(
         if use:
             narrowed = replace(narrowed, found=read_best_file(use, narrowed))
         cells = narrowed.make_cells(read_roles(narrowed, data or []))
-        check_buildable(narrowed, cells)
+        copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
         if dry_run:
             from platform.grid.estimate import estimate_grid
@@ -57,6 +57,7 @@ def main(
 
             stored = folder.get_choice(get_device_kind(get_device()))
             print(estimate_grid(narrowed, cells, folder.list_done(), slots, pack, AutotuneResult.from_json(stored) if stored else None))
+            print("\n".join(copies))
             return
     with exit_on_error(folder.uri, resumable=True):
         exit_code = run_grid(narrowed, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})

@@ -16,14 +16,18 @@ from platform.terminal.progress import Progress
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
 from trainables.cell import Cell
+from trainables.data.copy_guard import describe_copies, list_copy_warnings
 from trainables.data.task import Task
 from trainables.loop import make_method, make_task
 from trainables.storage.store import RunFolder
 from trainables.workers.events import Event
 
 
-def check_buildable(study: Study, cells: list[Cell]) -> None:
-    """Make each kind of task and method once, so that an invalid one is reported before anything starts."""
+def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
+    """Make each kind of task and method once, so that an invalid one is reported before anything starts.
+
+    Print a warning where a task's test images have copies in training. Return a line on the copies of each kind of task.
+    """
     tasks: dict[str, Task] = {}
     methods = set()
     for cell in cells:
@@ -33,6 +37,10 @@ def check_buildable(study: Study, cells: list[Cell]) -> None:
         if cell.axes[study.compared] not in methods:
             methods.add(cell.axes[study.compared])
             make_method(cell, tasks[task_id])
+    found = [task.copies for task in tasks.values()]
+    for warning in dict.fromkeys(warning for copies in found for warning in list_copy_warnings(copies)):
+        print(f"warning: {warning}", file=sys.stderr)
+    return list(dict.fromkeys(map(describe_copies, found)))
 
 
 def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:

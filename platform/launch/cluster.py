@@ -88,7 +88,13 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         try:
             if address != "local":
                 require_answer(address)
-            ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+            try:
+                ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+            except Exception as error:  # Ray gives a raylet 30 s to start, which is too short on a busy machine
+                if "timed out during startup" not in str(error):
+                    raise
+                ray.shutdown()
+                ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
             session = open_session()
         except Exception as error:
             message = join_lines(error, 400)

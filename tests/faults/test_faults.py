@@ -95,7 +95,7 @@ def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_dis
 
 @pytest.mark.slow
 def test_cells_that_always_die_are_recorded_and_their_neighbours_live(ordeal: Ordeal) -> None:
-    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 15.0
+    ordeal.arms, ordeal.seeds, ordeal.hang_s = ("well", *ILL), 2, 30.0
     ordeal.start()
     assert ordeal.end() == 1, ordeal.said
     for illness in ILL:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.data import decoded_cache, duplicates
+from trainables.data import decoded_cache, duplicates, image_hashes
 from trainables.data.decode import DataError
 from trainables.data.files import SUFFIXES
 from trainables.data.memory_map import select_images
@@ -69,7 +69,9 @@ class FaceDataset:
     notes: tuple[str, ...] = field(default=())
     """what the reader dropped, and why (as Doubt if it puts the copy in doubt); shown in the report and by `platform.doctor`"""
     origin: str = ""
-    """cache key of the images, if they are all of one entry; the fingerprint is then computed once per machine"""
+    """cache key of the images, if they are all of one entry; fingerprint and hashes are then computed once per machine"""
+    parts: tuple[tuple["FaceDataset", np.ndarray], ...] = field(default=(), repr=False, compare=False)
+    """the data sets whose rows these images are, in this order, so that each whole set is hashed once; empty for a whole set"""
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -99,6 +101,18 @@ class FaceDataset:
         return digest.hexdigest()[:16]
 
     @cached_property
+    def hashes(self) -> np.ndarray:
+        """`image_hashes.hash_images` of the images, uint64 [n, 3]."""
+        if self.parts:
+            return np.concatenate([whole.hashes[rows] for whole, rows in self.parts])
+        if not self.origin:
+            return image_hashes.hash_images(self.images)
+        made = decoded_cache.get_or_make_text(
+            f"{self.origin}-hashes-{len(self)}", lambda: image_hashes.hash_images(self.images).tobytes().hex()
+        )
+        return np.frombuffer(bytes.fromhex(made), np.uint64).reshape(len(self), -1)
+
+    @cached_property
     def persons(self) -> np.ndarray:
         """The person of each image, object [n].
 
@@ -116,7 +130,9 @@ class FaceDataset:
     def take_rows(self, rows: np.ndarray) -> "FaceDataset":
         """Return the images in `rows` (indices or a mask), in that order."""
         metadata = self.metadata.loc[rows] if rows.dtype == bool else self.metadata.iloc[rows]
-        return FaceDataset(select_images(self.images, rows), self.labels[rows], self.classes, metadata, self.title, self.notes)
+        return replace(
+            self, images=select_images(self.images, rows), labels=self.labels[rows], metadata=metadata, origin="", parts=((self, rows),)
+        )
 
     def select_classes(self, classes: tuple[str, ...]) -> "FaceDataset":
         """Return the images of these classes, with labels that index them. Raises DataError for an unknown class."""
@@ -127,7 +143,7 @@ class FaceDataset:
             code[self.classes.index(name)] = new
         labels = code[self.labels]
         keep = labels >= 0
-        return FaceDataset(select_images(self.images, keep), labels[keep], tuple(classes), self.metadata.loc[keep], self.title, self.notes)
+        return replace(self.take_rows(keep), labels=labels[keep], classes=tuple(classes))
 
 
 class Example(NamedTuple):

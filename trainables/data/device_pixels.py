@@ -27,6 +27,9 @@ class Pixels:
         rows = which.cpu().numpy() if isinstance(which, torch.Tensor) else which
         return torch.from_numpy(np.ascontiguousarray(self.images[rows])).to(self.device)
 
+    def take_rows(self, rows: np.ndarray) -> "Pixels":
+        return Pixels(memory_map.select_images(self.images, rows), self.device)
+
     def split(self, count: int) -> Iterator[torch.Tensor]:
         return (self[start : start + count] for start in range(0, len(self), count))
 

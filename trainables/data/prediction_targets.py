@@ -4,6 +4,7 @@ A target reads the answers from the metadata of a data set (see `FaceDataset`), 
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -100,7 +101,7 @@ class Votes(Label):
         own_is_top = (own >= 0) & top[np.arange(len(own)), own]
         labels = np.where(own_is_top, own, top.argmax(1)).astype(np.int64)
         values = (class_votes / class_votes.sum(1, keepdims=True)).astype(np.float32)
-        return Answers(FaceDataset(faces.images, labels, classes, faces.metadata, faces.title, faces.notes), classes, values)
+        return Answers(replace(faces, labels=labels, classes=classes), classes, values)
 
     def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         return functional.cross_entropy(outputs, _require_values(values))
@@ -121,9 +122,7 @@ class Affect(Target):
             description = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
             raise DataError(f"{_name_row(faces, outside[0])}: {description}; both must lie between -1 and 1 ({outside.size} such images)")
         bins = np.minimum(((values + 1) * BINS / 2).astype(np.int64), BINS - 1)
-        return Answers(
-            FaceDataset(faces.images, bins[:, 0] * BINS + bins[:, 1], (), faces.metadata, faces.title, faces.notes), AFFECT, values
-        )
+        return Answers(replace(faces, labels=bins[:, 0] * BINS + bins[:, 1], classes=()), AFFECT, values)
 
     def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.tanh()
@@ -155,7 +154,7 @@ class Labels(Target):
             raise DataError(f"{_name_row(faces, invalid[0])}: a label is neither 0 nor 1 ({invalid.size} such images)")
         codes = (values.astype(np.int64) << np.arange(len(columns))).sum(1)
         names = tuple(column.removeprefix(SHOWN) for column in columns)
-        return Answers(FaceDataset(faces.images, codes, (), faces.metadata, faces.title, faces.notes), names, values)
+        return Answers(replace(faces, labels=codes, classes=()), names, values)
 
     def compute_predictions(self, outputs: Tensor) -> Tensor:
         return outputs.sigmoid()

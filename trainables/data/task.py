@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import torch
 
 from trainables.cell import PERSON_METADATA
 from trainables.data.dataset import FaceDataset
-from trainables.data.device_pixels import load_pixels, to_tensor
+from trainables.data.device_pixels import Pixels, load_pixels, to_tensor
 from trainables.data.memory_map import select_images
 from trainables.data.prediction_targets import TARGETS
 from trainables.registry import Registry
@@ -36,6 +36,17 @@ def get_known_metadata(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.nda
     return metadata
 
 
+Copies = Literal["drop", "drop-near", "refuse", "allow"]
+
+
+class TaskSettings(Settings):
+    """Settings that every task has."""
+
+    copies: Copies = "drop"
+    """what is done with copies of a test image, mirrored ones included, in training, partner sets, gate or selection. drop: they are left
+    out there; drop-near: near twins as well; refuse: the task is refused; allow: they stay, and the result has a warning"""
+
+
 class Images(NamedTuple):
     """Some images of one data set, on the device."""
 
@@ -47,19 +58,31 @@ class Images(NamedTuple):
     """int64 [n]: the images' rows in the whole data set; for a clip, the row of its first frame"""
     values: torch.Tensor | None = None
     """float32 [n, outputs]: the answers beyond one label, as the task's target defines them"""
+    hashes: np.ndarray | None = None
+    """`image_hashes.hash_images` of the images, uint64 [n, 3]; for clips [n, frames, 3]; None: unknown"""
 
     @classmethod
     def from_faces(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
         labels = torch.from_numpy(faces.labels[rows]).to(device)
-        return cls(load_pixels(select_images(faces.images, rows), device), labels, faces.metadata.index.to_numpy()[rows])
+        index = faces.metadata.index.to_numpy()
+        return cls(load_pixels(select_images(faces.images, rows), device), labels, index[rows], hashes=faces.hashes[rows])
+
+    def take_rows(self, rows: np.ndarray) -> "Images":
+        """Return the images in `rows` (indices or a mask), in that order."""
+        indices = np.flatnonzero(rows) if rows.dtype == bool else rows
+        on_device = torch.from_numpy(indices).to(self.labels.device)
+        pixels: Any = self.pixels.take_rows(indices) if isinstance(self.pixels, Pixels) else self.pixels[on_device]
+        values = None if self.values is None else self.values[on_device]
+        hashes = None if self.hashes is None else self.hashes[indices]
+        return Images(pixels, self.labels[on_device], self.rows[indices], values, hashes)
 
     def join_images(self, others: "Images") -> "Images":
         """Return these images followed by the others."""
         labels = torch.cat((self.labels, others.labels))
         values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
-        return Images(
-            torch.cat((to_tensor(self.pixels), to_tensor(others.pixels))), labels, np.concatenate((self.rows, others.rows)), values
-        )
+        hashes = None if self.hashes is None or others.hashes is None else np.concatenate((self.hashes, others.hashes))
+        pixels = torch.cat((to_tensor(self.pixels), to_tensor(others.pixels)))
+        return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values, hashes)
 
 
 @dataclass(frozen=True)
@@ -82,6 +105,10 @@ class Task:
     """name of the target in `trainables.data.prediction_targets.TARGETS`"""
     tests: dict[str, Images] = field(default_factory=dict)
     """further test sets, such as the test part of the training data; the result has their scores by these names"""
+    balanced: bool = False
+    """whether all classes have equally many training images"""
+    copies: dict[str, Any] = field(default_factory=dict)
+    """what `copy_guard.guard_task` found: copies of images across the parts of the task"""
     scored: bool = False
     """whether results also hold the target's first score as `score`, so that tasks with several targets fit in one table"""
 
@@ -107,7 +134,7 @@ class Task:
 class TaskKind(NamedTuple):
     """A registered kind of task: its settings (with `size`, `colour`), and `build(settings, {role: FaceDataset}, seed, device) -> Task`."""
 
-    settings: type[Settings]
+    settings: type[TaskSettings]
     build: Callable[..., Task]
     roles: Callable[[Any], tuple[str, ...]] | None = None
     """returns those of a study's roles that the settings name, and a cell holds only these; None: all roles"""

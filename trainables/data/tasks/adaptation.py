@@ -11,10 +11,9 @@ from trainables.data.dataset import CLASSES, DataError, FaceDataset
 from trainables.data.prediction_targets import TARGETS, list_clips
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
-from trainables.settings import Settings
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, VAL, TEST = range(3)
@@ -22,7 +21,7 @@ FOLDS = 3
 """Number of exemplars that are left out in turn: a person's pictures of one expression in JAFFE."""
 
 
-class AdaptationTaskSettings(Settings):
+class AdaptationTaskSettings(TaskSettings):
     """Settings of the task `adaptation`."""
 
     role: str = "faces"
@@ -72,7 +71,7 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
         frames = rows[chosen]
         result = Images.from_faces(answered, frames[:, 0], device)
         if settings.frames:
-            result = result._replace(pixels=torch.from_numpy(answered.images[frames]).to(device))
+            result = result._replace(pixels=torch.from_numpy(answered.images[frames]).to(device), hashes=answered.hashes[frames])
         return result if values is None else result._replace(values=torch.from_numpy(values[frames[:, 0]]).to(device))
 
     return Task(
@@ -80,7 +79,7 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
         train=images(train),
         val=images(val),
         test=images(test),
-        split_hash=hash_split((first[train], first[val], first[test]), whole.fingerprint),
+        split_hash=hash_split((answered.metadata.index.to_numpy()[first[part]] for part in (train, val, test)), whole.fingerprint),
         metadata=get_known_metadata(answered, first[test]),
         target=settings.target,
         scored=True,

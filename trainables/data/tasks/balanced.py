@@ -8,15 +8,14 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import balanced_split, hash_split
-from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
-from trainables.settings import Settings
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
-class BalancedTaskSettings(Settings):
+class BalancedTaskSettings(TaskSettings):
     """Settings of the task `balanced`."""
 
     target: str = "children"
@@ -58,9 +57,10 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         train=Images.from_faces(target, split.train, device),
         val=Images.from_faces(target, split.val, device),
         test=Images.from_faces(target, split.test, device),
-        split_hash=hash_split(split, faces[settings.target].fingerprint),
+        split_hash=hash_split((target.metadata.index.to_numpy()[part] for part in split), faces[settings.target].fingerprint),
         metadata=get_known_metadata(target, split.test),
         partners=partners,
+        balanced=True,
     )
 
 

@@ -8,13 +8,12 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import Split, fold_split, hash_split, left_out_split, official_split
-from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
-from trainables.settings import Settings
 
 
-class HeldOutTaskSettings(Settings):
+class HeldOutTaskSettings(TaskSettings):
     """Settings of the task `held_out`."""
 
     target: str = "adults"

@@ -8,16 +8,15 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import hash_split
-from trainables.data.task import TASKS, Images, Task, TaskKind
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
-from trainables.settings import Settings
 
 TRAIN, VAL, TEST = range(3)
 PARTS = 3
 
 
-class IdentityTaskSettings(Settings):
+class IdentityTaskSettings(TaskSettings):
     """Settings of the task `identity`."""
 
     persons: tuple[str, ...] = ("persons",)
@@ -48,10 +47,12 @@ def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], se
         if "subject" not in dataset.metadata:
             raise DataError(f"{dataset.title}: knows no subjects, so nobody can be told apart; name a data set that does for role {role}")
         identified = dataset.take_rows(dataset.metadata["subject"].notna().to_numpy())
-        parts.append(identified.images)
+        parts.append(identified)
         # The title makes a name that is in two sets two persons.
         names.append(f"{dataset.title}: " + identified.metadata["subject"].astype(str).to_numpy(object))
-    images, subject = np.concatenate(parts), np.concatenate(names)
+    images, hashes, subject = (
+        np.concatenate(arrays) for arrays in ([part.images for part in parts], [part.hashes for part in parts], names)
+    )
     classes, codes, counts = np.unique(subject.astype(str), return_inverse=True, return_counts=True)
     frequent = np.flatnonzero(counts >= settings.fewest)
     if len(frequent) < 2:
@@ -64,7 +65,7 @@ def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], se
     def some(number: int) -> Images:
         chosen = np.flatnonzero(part == number)
         pixels, codes = torch.from_numpy(images[rows[chosen]]), torch.from_numpy(labels[chosen])
-        return Images(pixels.to(device), codes.to(device), rows[chosen])
+        return Images(pixels.to(device), codes.to(device), rows[chosen], hashes=hashes[rows[chosen]])
 
     train, val, test = map(some, range(PARTS))  # TRAIN, VAL, TEST
     fingerprints = "/".join(faces[role].fingerprint for role in list_roles(settings))

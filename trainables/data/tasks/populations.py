@@ -13,17 +13,16 @@ from trainables.data.device_pixels import to_tensor
 from trainables.data.memory_map import join_images, select_images
 from trainables.data.splits import Split, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
-from trainables.settings import Settings
 
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 PARTS = ("training", "selection", "test")
 LUMA = (0.299, 0.587, 0.114)
 
 
-class PopulationsTaskSettings(Settings):
+class PopulationsTaskSettings(TaskSettings):
     """Settings of the task `populations`."""
 
     train: tuple[str, ...] = ()
@@ -100,10 +99,10 @@ def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDa
     """
     datasets = list({faces[role].fingerprint: faces[role] for role in names}.values())
     classes = tuple(dict.fromkeys(name for dataset in datasets for name in dataset.classes))
-    images, labels, metadata, start = [], [], [], 0
+    parts, labels, metadata, start = [], [], [], 0
     for number, dataset in enumerate(datasets):
         rows = np.flatnonzero(dataset.labels >= 0)
-        images.append(select_images(dataset.images, rows))
+        parts.append((dataset, rows))
         labels.append(np.array([classes.index(name) for name in dataset.classes])[dataset.labels[rows]])
         table = dataset.metadata[[name for name in (*PERSON_METADATA, "split") if name in dataset.metadata]].iloc[rows]
         if "subject" in table and len(datasets) > 1:
@@ -111,7 +110,8 @@ def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDa
         metadata.append(table.set_axis(table.index + start))
         start += len(dataset)
     title = " and ".join(dataset.title for dataset in datasets)
-    return FaceDataset(join_images(images), np.concatenate(labels), classes, pd.concat(metadata), title)
+    images = join_images([select_images(dataset.images, rows) for dataset, rows in parts])
+    return FaceDataset(images, np.concatenate(labels), classes, pd.concat(metadata), title, parts=tuple(parts))
 
 
 def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:

@@ -14,10 +14,9 @@ from trainables.data.device_pixels import load_pixels, to_tensor
 from trainables.data.memory_map import join_images
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
-from trainables.settings import Settings
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 TRAIN, GATE, VAL, TEST = range(4)
@@ -26,7 +25,7 @@ Gives = dict[str, tuple[str, ...]]
 """Roles, and the classes whose images each gives."""
 
 
-class TransferTaskSettings(Settings):
+class TransferTaskSettings(TaskSettings):
     """Settings of the task `transfer`."""
 
     labelled: Gives = Field(default={"labelled": SEVEN})
@@ -120,19 +119,20 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
 
     The metadata index is the row in the concatenation of the whole data sets, counted from `start`.
     """
-    parts, metadata, sources = [], [], []
+    parts, labels, metadata, sources = [], [], [], []
     seen: dict[str, int] = {}
     for role in sorted(gives):
         whole = faces[role]
         part = whole.select_classes(gives[role])
-        parts.append((part.images, np.array([classes.index(name) for name in gives[role]])[part.labels]))
+        parts.append(part)
+        labels.append(np.array([classes.index(name) for name in gives[role]])[part.labels])
         columns = [name for name in (*PERSON_METADATA, "split") if name in part.metadata]
         metadata.append(part.metadata[columns].set_axis(part.metadata.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
-    images, labels = (join_images(list(arrays)) for arrays in zip(*parts, strict=True))
+    images, pieces = join_images([part.images for part in parts]), tuple((part, np.arange(len(part))) for part in parts)
     title = " and ".join(dict.fromkeys(faces[role].title for role in sorted(gives)))
-    return FaceDataset(images, labels, classes, pd.concat(metadata), title), np.concatenate(sources)
+    return FaceDataset(images, np.concatenate(labels), classes, pd.concat(metadata), title, parts=pieces), np.concatenate(sources)
 
 
 def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
@@ -184,7 +184,7 @@ def _check_parts(labelled: FaceDataset, part: np.ndarray, settings: TransferTask
 
 def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device: torch.device, target: Images | None) -> Images:
     """Return the unlabelled images. Their labels are the true classes where these are known and of the task, else -1."""
-    images, truths = [], []
+    images, truths, hashes = [], [], []
     for role in sorted(settings.pool):
         dataset = faces[role]
         names = np.array([*dataset.classes, ""], object)[dataset.labels]
@@ -193,10 +193,12 @@ def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], de
         code = {name: number for number, name in enumerate(settings.classes)}
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
         images.append(dataset.images)
-    if target:
+        hashes.append(dataset.hashes)
+    if target and target.hashes is not None:
         images, truths = [*images, to_tensor(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
+        hashes.append(target.hashes)
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
-    return Images(load_pixels(join_images(images), device), truth, np.arange(len(truth)))
+    return Images(load_pixels(join_images(images), device), truth, np.arange(len(truth)), hashes=np.concatenate(hashes))
 
 
 TASKS.register("transfer")(TaskKind(TransferTaskSettings, build_task, list_roles))
