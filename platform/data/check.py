@@ -89,9 +89,10 @@ def describe_people(faces: FaceDataset) -> Iterator[DataFinding]:
 
 
 def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
-    """Report the sizes of the picture files, where the metadata name files."""
+    """Report the sizes of the picture files, where the metadata name files, and the number of animated ones."""
     root = Path(source.path)
     sizes: Counter[str] = Counter()
+    animated = 0
     folders = [root, *(sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else [])]
     for name in faces.metadata["source"]:
         file = next((folder / name for folder in folders if (folder / name).is_file()), None)
@@ -99,9 +100,12 @@ def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
             return
         with suppress(OSError), Image.open(file) as picture:
             sizes[f"{picture.width}x{picture.height}"] += 1
+            animated += getattr(picture, "n_frames", 1) > 1
     if sizes:
         common = ", ".join(f"{size} {count:,}" for size, count in sizes.most_common(5))
         yield DataFinding(f"sizes: {common}" + (f" and {len(sizes) - 5:,} others" if len(sizes) > 5 else ""))
+    if animated:
+        yield DataFinding(f"{format_count(animated, 'picture')} {'is' if animated == 1 else 'are'} animated; the first frame is used", True)
 
 
 def find_copies(faces: FaceDataset, how: str, groups: Sequence[np.ndarray]) -> Iterator[DataFinding]:

@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from trainables.data.dataset import SUFFIXES, DataError
+from trainables.data.dataset import DataError
 from trainables.data.decode import crop_square, decode_picture
+from trainables.data.files import COMMON, SUFFIXES
 from trainables.registry import BadRequest, join_lines
 
 SMALLEST, LONGEST = 24, 1.6
 """a picture of a face has a side of at least SMALLEST pixels, and its longer side is at most LONGEST times the shorter"""
-KINDS = SUFFIXES | {".gif", ".webp"}
 
 
 def read_pictures(folder: Path, size: int, channels: int) -> tuple[list[str], torch.Tensor, list[str]]:
@@ -24,9 +24,9 @@ def read_pictures(folder: Path, size: int, channels: int) -> tuple[list[str], to
     """
     if not folder.is_dir():
         raise BadRequest(f"--images {folder}: {'is a file, not a folder of pictures' if folder.exists() else 'no such folder'}")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in KINDS and not file.name.startswith("."))
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
     if not files:
-        raise BadRequest(f"--images {folder}: holds no picture ({', '.join(sorted(KINDS))})")
+        raise BadRequest(f"--images {folder}: holds no picture ({COMMON})")
     names, images, left_out = [], [], []
     for file in files:
         try:
@@ -66,17 +66,11 @@ def tabulate_predictions(
 
 
 def _check_picture(file: Path) -> None:
-    """Raise DataError for a file that would be misread, and for one whose shape is not that of a face picture."""
+    """Raise DataError for a file whose shape is not that of a face picture."""
     try:
         with Image.open(file) as picture:
-            frames, mode, (width, height) = getattr(picture, "n_frames", 1), picture.mode, picture.size
+            width, height = picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: cannot be read as an image ({join_lines(error)})") from None
-    if frames > 1:
-        raise DataError(f"{file}: is animated ({frames} frames); save one frame")
-    if mode == "CMYK":
-        raise DataError(f"{file}: is in CMYK, the colours of print; save it as RGB")
-    if mode.startswith(("I", "F")):
-        raise DataError(f"{file}: has more than 8 bits a channel (mode {mode}); save it with 8")
     if min(width, height) < SMALLEST or max(width, height) > LONGEST * min(width, height):
         raise DataError(f"{file}: {width} x {height} pixels are not a cropped face; crop it to the face, {SMALLEST} pixels a side or more")

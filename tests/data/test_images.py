@@ -43,8 +43,9 @@ def test_what_is_no_image_is_passed_over_and_what_cannot_be_read_is_counted(tmp_
     (tmp_path / "05b.png").write_bytes((tmp_path / "05.png").read_bytes()[:50])
     faces = read(tmp_path)
     assert len(faces) == 39 and len(faces.metadata) == 39 and "05b.png" not in faces.metadata["source"].tolist()
-    assert len(faces.notes) == 1 and faces.notes[0].startswith("1 of 40 images cannot be read and are left out; the first: ")
-    assert "05b.png" in faces.notes[0]
+    unreadable, skipped = faces.notes
+    assert unreadable.startswith("1 of 40 images cannot be read and are left out; the first: ") and "05b.png" in unreadable
+    assert skipped == "1 other file lies beside the pictures and is skipped: 1 .txt"
     for number in range(3):
         (tmp_path / f"broken{number}.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"4 of 43 images cannot be read, more than 5%; the first: .*05b\.png"):
@@ -54,7 +55,7 @@ def test_what_is_no_image_is_passed_over_and_what_cannot_be_read_is_counted(tmp_
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ((), r": holds no image \(\.bmp, "),
+        ((), r": holds no image \(\.jpg, "),
         ((".hidden.png",), ": holds no image"),
         (("train/1.png", "2.png"), r": has a split \(train, val, test\), but 2\.png lies outside it$"),
     ],

@@ -89,11 +89,11 @@ def test_ones_own_pictures(run: RunFolder, tmp_path: Path) -> None:
         folder = tmp_path / "mine" / (tiny.CLASSES[label] if label else "unsorted")
         folder.mkdir(parents=True)
         Image.fromarray(picture).save(folder / "face.png")
-    Image.fromarray(np.zeros((40, 40, 4), np.uint8), "CMYK").save(tmp_path / "mine" / "print.jpg")
+    Image.fromarray(np.zeros((40, 40), np.float32)).save(tmp_path / "mine" / "floats.tif")
     report = Path(run.get_path("report", "index.html")).read_bytes() if Path(run.get_path("report", "index.html")).exists() else None
     result = explain(run, "--images", str(tmp_path / "mine"))
     assert result.exit_code == 0, result.output
-    assert "print.jpg: is in CMYK" in result.output
+    assert "floats.tif: cannot be read as an image (its pixels have 32 bits" in result.output
     table = pd.read_csv(run.get_path("explain", "pictures", "predictions.csv"), keep_default_na=False)
     assert len(table) == 3 * 2 * 3 and set(table["method"]) == {"SL(c)", "SC(c)"} and set(table["seed"]) == {"0", "1", "mean"}
     assert dict(zip(table["picture"], table["true"], strict=True)) == {

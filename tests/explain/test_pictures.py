@@ -18,16 +18,8 @@ def photo(width: int = 80, height: int = 100) -> Image.Image:
     return Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def cmyk(file: Path) -> None:
-    photo().convert("CMYK").save(file.with_suffix(".jpg"))
-
-
-def deep(file: Path) -> None:
-    Image.fromarray(RNG.integers(0, 65536, (64, 64), dtype=np.uint16)).save(file.with_suffix(".png"))
-
-
-def animated(file: Path) -> None:
-    photo().save(file.with_suffix(".gif"), save_all=True, append_images=[photo(), photo()])
+def floats(file: Path) -> None:
+    Image.fromarray(RNG.random((64, 64), dtype=np.float32)).save(file.with_suffix(".tif"))
 
 
 def truncated(file: Path) -> None:
@@ -49,9 +41,7 @@ def panorama(file: Path) -> None:
 
 
 BAD: list[tuple[Callable[[Path], None], str]] = [
-    (cmyk, "is in CMYK, the colours of print; save it as RGB"),
-    (deep, "has more than 8 bits a channel (mode I;16); save it with 8"),
-    (animated, "is animated (3 frames); save one frame"),
+    (floats, "its pixels have 32 bits (mode F), and their range is unknown; save it with 8 or 16 bits"),
     (truncated, "cannot be read as an image"),
     (text, "cannot be read as an image"),
     (tiny, "20 x 20 pixels are not a cropped face; crop it to the face, 24 pixels a side or more"),
@@ -89,7 +79,7 @@ def test_no_folder_of_pictures_is_one_line(make: str, tmp_path: Path) -> None:
         path.write_text("x")
     elif make == "empty":
         path.mkdir()
-    messages = {"nothing": "no such folder", "file": "is a file, not a folder of pictures", "empty": r"holds no picture \(\.bmp, .*\)"}
+    messages = {"nothing": "no such folder", "file": "is a file, not a folder of pictures", "empty": r"holds no picture \(\.jpg, .*\)"}
     with pytest.raises(BadRequest, match=rf"^--images {path}: {messages[make]}$"):
         read_pictures(path, 48, 1)
 

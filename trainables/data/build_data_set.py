@@ -13,7 +13,7 @@ import pandas as pd
 from trainables.data import decoded_cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release
 from trainables.data.decode import CROPS, Box, DecodeOptions, Item
-from trainables.data.files import list_files, parse_number, read_columns
+from trainables.data.files import describe_skipped, list_files, parse_number, read_columns
 from trainables.data.landmarks import assign_boxes
 
 PARTS = ("train", "val", "test")
@@ -71,7 +71,7 @@ def build_data_set(
         found = sorted(found, key=lambda picture: PARTS.index(picture.metadata["split"]))
     items = [Item(picture.file, picture.frame, picture.of, picture.box) for picture in found]
     rows, faceless = decode_pictures(root, items, size, colour, crop, landmarks)
-    notes += _describe_left_out(root, items, rows, faceless)
+    notes += _describe_left_out(root, items, rows, faceless) + describe_skipped(root, (picture.file for picture in found if not picture.of))
     pictures = [found[row] for row in rows.kept]
     metadata = pd.DataFrame(
         [{"source": f"{picture.file}#{picture.frame}" if picture.of else picture.file, **picture.metadata} for picture in pictures]

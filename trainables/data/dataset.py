@@ -12,11 +12,10 @@ import pandas as pd
 
 from trainables.data import decoded_cache, duplicates, image_hashes
 from trainables.data.decode import DataError
-from trainables.data.files import SUFFIXES
 from trainables.data.memory_map import select_images
 from trainables.registry import Registry
 
-__all__ = ["AFFECT", "CLASSES", "SHOWN", "SUFFIXES", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
+__all__ = ["AFFECT", "CLASSES", "SHOWN", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """Canonical class names. A data set's `classes` are those that it has, in this order, then its own extra classes."""

@@ -83,7 +83,8 @@ def crop_square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
 def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
     """Return a file's upright picture, or the square about `box` in it: uint8 [h, w, 3] RGB, or [h, w] if the file is grey.
 
-    It is decoded no larger than `size` requires. Raises DataError for a file that cannot be decoded, and for a box outside the picture.
+    It is decoded no larger than `size` requires. Of an animated picture it is the first frame. Raises DataError for a file that cannot be
+    decoded, for pixels of 32 bits, whose range is unknown, and for a box outside the picture.
     """
     try:
         with Image.open(file) as picture:
@@ -92,13 +93,22 @@ def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
             picture.draft("RGB", (int(4 * size * zoom),) * 2)  # JPEG only: 10 megapixels decode ten times faster at 1/8
             if picture.mode == "L":
                 picture.load()
-            upright = ImageOps.exif_transpose(picture) if picture.getexif().get(TURNED, 1) != 1 else picture
-            image = np.asarray(upright if upright.mode == "L" else upright.convert("RGB"))
+            image = _to_bytes(ImageOps.exif_transpose(picture) if picture.getexif().get(TURNED, 1) != 1 else picture)
     except MemoryError:
         raise
     except Exception as error:  # decoders may raise any exception for a damaged file
         raise DataError(f"{file}: cannot be read as an image ({join_lines(error)})") from None
     return cut_box(image, box, max(image.shape[:2]) / full_side, str(file)) if box else image
+
+
+def _to_bytes(picture: Image.Image) -> np.ndarray:
+    """Return pixels as uint8. 65,535, the white of 16 bits, becomes 255."""
+    mode = picture.mode
+    if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
+        return ((np.asarray(picture).astype(np.uint32) + 128) // 257).clip(0, 255).astype(np.uint8)
+    if mode in ("I", "F"):
+        raise ValueError(f"its pixels have 32 bits (mode {mode}), and their range is unknown; save it with 8 or 16 bits")
+    return np.asarray(picture if mode == "L" else picture.convert("L" if mode == "1" else "RGB"))
 
 
 def cut_box(image: np.ndarray, box: Box, scale: float, where: str) -> np.ndarray:

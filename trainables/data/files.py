@@ -3,13 +3,72 @@
 import csv
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from trainables.data.decode import DataError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-"""Suffixes of picture files, in lower case."""
+SUFFIXES = set(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".webp",
+        ".avif",
+        ".avifs",
+        ".pbm",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".pfm",
+        ".jp2",
+        ".j2k",
+        ".jpc",
+        ".jpf",
+        ".jpx",
+        ".j2c",
+        ".tga",
+        ".icb",
+        ".vda",
+        ".vst",
+        ".pcx",
+        ".dcx",
+        ".sgi",
+        ".bw",
+        ".rgb",
+        ".rgba",
+        ".ras",
+        ".im",
+        ".msp",
+        ".pcd",
+        ".pxr",
+        ".psd",
+        ".qoi",
+        ".dds",
+        ".blp",
+        ".ftc",
+        ".ftu",
+        ".gbr",
+        ".xbm",
+        ".xpm",
+        ".fit",
+        ".fits",
+        ".fli",
+        ".flc",
+        ".iim",
+    ]
+)
+"""Suffixes of picture files, in lower case: all that Pillow reads without another program, except icons."""
+COMMON = ".jpg, .png, .tif, .webp, .gif or another format of pictures"
 _PLAIN = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*")
 CLIPS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv"}
 JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
@@ -83,6 +142,24 @@ def list_files(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "
         relative = Path(folder).relative_to(place)
         paths += [(relative / name).as_posix() for name in names if not is_junk(name) and os.path.splitext(name)[1].lower() in suffixes]
     return sorted(paths)
+
+
+def describe_skipped(root: Path, files: Iterable[str]) -> list[str]:
+    """Return a note on the other files in the folders of these picture files, counted by suffix: nobody has read them."""
+    taken = set(files)
+    counts: Counter[str] = Counter()
+    for folder in {root / file.rpartition("/")[0] for file in taken}:
+        if not folder.is_dir():
+            continue
+        for entry in os.scandir(folder):
+            name = (folder.relative_to(root) / entry.name).as_posix()
+            if entry.is_file() and not is_junk(entry.name) and name not in taken:
+                counts[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
+    if not counts:
+        return []
+    listed = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(6)) + (", ..." if len(counts) > 6 else "")
+    verb = "file lies beside the pictures and is" if counts.total() == 1 else "files lie beside the pictures and are"
+    return [f"{counts.total():,} other {verb} skipped: {listed}"]
 
 
 def _leads_back(place: Path, whole: Path) -> bool:

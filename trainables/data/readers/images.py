@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from trainables.data.build_data_set import PARTS, UNREADABLE, decode_pictures
-from trainables.data.dataset import SUFFIXES, DataError, Doubt, FaceDataset, register_reader
+from trainables.data.dataset import DataError, Doubt, FaceDataset, register_reader
 from trainables.data.decode import Item
-from trainables.data.files import list_files
+from trainables.data.files import COMMON, describe_skipped, list_files
 
 
 @register_reader(
@@ -42,7 +42,7 @@ def read_images(
         raise DataError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
     files = list_files(folder)
     if not files:
-        raise DataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{folder}: holds no image ({COMMON})")
     in_split = [file.split("/")[0] in PARTS and "/" in file for file in files]
     if any(in_split) and not all(in_split):
         raise DataError(f"{folder}: has a split ({', '.join(PARTS)}), but {files[in_split.index(False)]} lies outside it")
@@ -53,9 +53,10 @@ def read_images(
     skipped = f"{len(unreadable):,} of {len(files):,} images cannot be read"
     if len(unreadable) > UNREADABLE * len(files):
         raise DataError(f"{folder}: {skipped}, more than {UNREADABLE:.0%}; the first: {unreadable[0]}")
-    notes = [Doubt(f"{skipped} and are left out; the first: {unreadable[0]}")] if unreadable else []
+    notes: list[str] = [Doubt(f"{skipped} and are left out; the first: {unreadable[0]}")] if unreadable else []
     if faceless:
         notes.append(Doubt(f"in {len(faceless):,} of {len(files):,} images no face is found; they are left out"))
+    notes += describe_skipped(folder, files)
     if not sources:
         raise DataError(f"{folder}: no image is left ({'; '.join(notes)})")
     metadata = pd.DataFrame({"source": sources})
