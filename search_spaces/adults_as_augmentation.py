@@ -68,6 +68,7 @@ def make_study(scale: Scale) -> Study:
         task="balanced",
         roles={"children": Source("faces", population="children"), "adults": Source("faces", population="adults")},
         settings={"encoder": "resnet18", "encoder_settings": {"stem": "cifar"}},
+        own=("faces", "cafe", "fer2013"),
         largest="ratio",
         published=TABLE_1,
         claims=CLAIMS,

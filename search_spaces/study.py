@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
 from search_spaces.search_space import Search, TunedSettings
@@ -70,6 +70,9 @@ class Study:
     """the arm with which the others are compared; without it, the best arm is compared with the runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    own: tuple[str, ...] = ("faces",)
+    """kinds of data sets that the paper used; those are split as in the paper, others by what does not leak (`by=auto`), unless `by` is
+    set"""
     one_validation: bool = True
     """every arm is validated on the same images, so that validation may pick the winner; otherwise the report picks none by validation"""
     printed: tuple[ReportedScore, ...] = ()
@@ -190,6 +193,8 @@ class Study:
             if unused := [name for name in settings if name.split(".")[0] not in (*task_values, *method_values)]:
                 subject = f"axis {axis} of {self.name}" if axis not in self.meanings else f"{unused[0]}, set by axis {axis} of {self.name},"
                 raise BadRequest(f"{subject} is a setting of neither task {task_name} nor method {arm.method}")
+        if "by" not in task_values and any(source.source.kind not in self.own for source in data.values()) and _takes_auto(task_type):
+            task_values["by"] = "auto"
         task_settings, plain_settings = _resolve_settings(task_type, task_values, f"task {task_name}", known)
         roles = task_kind.roles(task_settings) if task_kind.roles else tuple(data)
         if missing := [role for role in roles if role not in data]:
@@ -205,6 +210,11 @@ class Study:
             version=method.version,
             data={role: data[role] for role in roles},
         )
+
+
+def _takes_auto(task_type: type[Settings]) -> bool:
+    """Return whether the task's setting `by` may be auto."""
+    return "by" in task_type.model_fields and "auto" in get_args(task_type.model_fields["by"].annotation)
 
 
 def _resolve_settings(kind: type[Settings], values: dict[str, Any], what: str, known: Known) -> tuple[Any, dict[str, Any]]:

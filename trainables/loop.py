@@ -16,7 +16,7 @@ import platform
 from trainables import metrics
 from trainables.autotune import AutotuneResult, choose_execution, get_device_kind
 from trainables.cell import Cell
-from trainables.data.copy_guard import guard_task, list_copy_warnings, list_parent_warnings
+from trainables.data.copy_guard import guard_task, list_copy_warnings, list_parent_warnings, measure_overlap
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.prediction_targets import TARGETS
 from trainables.data.source import load_faces
@@ -112,6 +112,7 @@ def iterate_training(
         "selected_epoch": run.selected,
         "flags": list_copy_warnings(task.copies) + list_ancestor_warnings(cell, folder, task) + run.flags,
         "copies": task.copies,
+        "split": {"unit": task.unit, "overlap": measure_overlap(task)},
         "classes": list(task.classes),
         **_count_by_class(task, predictions),
         **method.describe_training(),

@@ -72,6 +72,10 @@ def describe_subjects(faces: FaceDataset) -> Iterator[DataFinding]:
     yield DataFinding(
         f"{len(counts):,} subjects, {counts.min():,} to {counts.max():,} images each" + (f"; {unknown:,} without a subject" * bool(unknown))
     )
+    if "sequence" in faces.metadata:
+        lengths = faces.metadata["sequence"].value_counts()
+        frames = f"{len(lengths):,} sequences of {lengths.min():,} to {lengths.max():,} images, which are nearly the same"
+        yield DataFinding(f"{frames}: split by subject or sequence, not by image (--set by=subject)")
     if "split" in faces.metadata:
         parts = faces.metadata.groupby("subject")["split"].nunique()
         if len(divided := parts[parts > 1]):

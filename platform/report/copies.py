@@ -1,4 +1,4 @@
-"""Copies of test images in training, over all trainings of a run: what the copy guard found and did."""
+"""What test images and training share, over all trainings of a run: copies, persons and sequences, and the unit of the split."""
 
 from platform.report.runs_table import Runs
 
@@ -17,4 +17,19 @@ def describe_run_copies(runs: Runs) -> str:
         text = "No test image has an identical or mirrored copy in training."
     if near["near"]:
         text += f" Up to {near['near']:,} of {near['test']:,} test images look nearly like an image in training."
+    return text
+
+
+def describe_run_split(runs: Runs) -> str:
+    """Return the unit of the split, and how many test images show a person, or are of a sequence, that is in training, too."""
+    found = [result["split"] for result in runs.results or [] if result and result.get("split")]
+    if not found:
+        return ""
+    text = f"Unit of the split: {'; '.join(dict.fromkeys(split['unit'] for split in found))}."
+    for unit, verb in (("subject", "show a person who is"), ("sequence", "are frames of a sequence that is")):
+        overlaps = [split["overlap"][unit] for split in found if unit in split["overlap"]]
+        if overlaps:
+            worst = max(overlaps, key=lambda overlap: overlap["shared"] / overlap["known"])
+            share = f"{worst['shared']:,} of {worst['known']:,} test images ({worst['shared'] / worst['known']:.0%})"
+            text += f" {'Up to ' if worst['shared'] else ''}{share} {verb} in training, too."
     return text

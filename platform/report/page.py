@@ -14,7 +14,7 @@ from markupsafe import Markup
 from platform.report import classes, cross_dataset, figures, inline_svg, wording
 from platform.report.comparison_families import rank_arms
 from platform.report.comparisons import Comparison
-from platform.report.copies import describe_run_copies
+from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.descriptive_statistics import SIZES, SPREADS
 from platform.report.findings import Findings
 from platform.report.runs_table import Runs, format_condition
@@ -44,7 +44,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
             rendered=any("rendered" in title.lower() for title in titles),
             notes=runs.notes,
-            copies=describe_run_copies(runs),
+            copies=" ".join(filter(None, (describe_run_split(runs), describe_run_copies(runs)))),
             not_done=list_unfinished_trainings(runs),
             seconds=runs.total_seconds,
             keys={arm: Markup(figures.draw_legend_key(number)) for number, arm in enumerate(runs.arms)},
@@ -91,7 +91,7 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             tests=len(found.confirmatory),
             margin=Unit.from_runs(runs).format_amount(runs.design.rope or 0),
             claims=bool(found.answers),
-            copies=describe_run_copies(runs),
+            copies=" ".join(filter(None, (describe_run_split(runs), describe_run_copies(runs)))),
             by_class=bool(found.classes),
             average=wording.AVERAGE,
             corrected=any(row.corrected_low == row.corrected_low for row in found.confirmatory),

@@ -109,7 +109,9 @@ def _keep_needed_result(result: dict[str, Any], known: dict[str, Any]) -> dict[s
     """Return the parts of a result that a report reads beside the table's row. Equal parts of results are one object in memory."""
     own = {name: result[name] for name in ("confusion", "updated_parameters") if name in result}
     provenance = {fact: value for fact, value in result["provenance"].items() if fact not in PROCESS}
-    shared = {name: result[name] for name in ("classes", "counts", "flags", "copies") if name in result} | {"provenance": provenance}
+    shared = {name: result[name] for name in ("classes", "counts", "flags", "copies", "split") if name in result} | {
+        "provenance": provenance
+    }
     return own | {name: known.setdefault(repr(value), value) for name, value in shared.items()}
 
 

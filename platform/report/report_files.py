@@ -16,7 +16,7 @@ import pandas as pd
 
 from platform.report import class_subset_gain, classes, confusions, cross_dataset, figures, latex_and_markdown, page, report_tables, wording
 from platform.report.comparisons import Comparison
-from platform.report.copies import describe_run_copies
+from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.findings import Findings
 from platform.report.runs_table import Runs, format_condition
 
@@ -102,6 +102,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "not_done": page.list_unfinished_trainings(runs),
         "seconds": runs.total_seconds,
         "copies": describe_run_copies(runs),
+        "split": describe_run_split(runs),
         "findings": [wording.describe_comparison(row, runs) for row in found.confirmatory]
         + wording.describe_unread_classes(runs, found.classes),
         "comparisons": every,

@@ -140,7 +140,7 @@ def test_numbers_all_known_stay_what_they_are(values: Any, kind: str) -> None:
         ({"partner": "adult"}, r"^unknown role 'adult'; did you mean adults\?"),
         ({"split": 1.0}, "setting split=1.0 of task: input should be less than 1"),
         ({"per_class": 0}, "setting per_class=0 of task: input should be greater than or equal to 1"),
-        ({"by": "person"}, "setting by='person' of task: input should be 'image' or 'subject'"),
+        ({"by": "person"}, "setting by='person' of task: input should be 'image', 'subject', 'sequence' or 'auto'"),
         ({"clases": CLASSES}, r"unknown setting of task 'clases'; did you mean classes\?"),
     ],
 )

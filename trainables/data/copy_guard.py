@@ -144,6 +144,17 @@ def list_parent_warnings(task: Task, parent: Task) -> list[str]:
     return [f"test images in the parent's training: the network that it starts from has seen {share}"]
 
 
+def measure_overlap(task: Task) -> dict[str, dict[str, int]]:
+    """Return by `subject` and `sequence`, where test images know theirs, how many do, and of how many it is in training as well."""
+    overlap = {}
+    for unit, names in task.test.groups.items():
+        known = [name for name in names if name is not None]
+        trained = {name for side in (task.train, *task.partners.values()) for name in side.groups.get(unit, ())}
+        if known:
+            overlap[unit] = {"known": len(known), "shared": sum(name in trained for name in known)}
+    return overlap
+
+
 def _list_dropped(copies: dict[str, Any]) -> Iterable[tuple[str, dict[str, int]]]:
     return ((name, counts) for name, counts in copies["sides"].items() if counts["dropped"])
 

@@ -1,7 +1,8 @@
 """Task: the images that a cell trains on, selects by and is tested on. Each file in tasks/ makes one kind of task from data sets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -60,12 +61,19 @@ class Images(NamedTuple):
     """float32 [n, outputs]: the answers beyond one label, as the task's target defines them"""
     hashes: np.ndarray | None = None
     """`image_hashes.hash_images` of the images, uint64 [n, 3]; for clips [n, frames, 3]; None: unknown"""
+    groups: Mapping[str, np.ndarray] = MappingProxyType({})
+    """by `subject` and `sequence`, where they are known: the name of each image's, object [n], None where it is unknown"""
 
     @classmethod
     def from_faces(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
         labels = torch.from_numpy(faces.labels[rows]).to(device)
         index = faces.metadata.index.to_numpy()
-        return cls(load_pixels(select_images(faces.images, rows), device), labels, index[rows], hashes=faces.hashes[rows])
+        groups = {
+            unit: np.array([None if pd.isna(name) else f"{faces.title}: {name}" for name in faces.metadata[unit].iloc[rows]], object)
+            for unit in ("subject", "sequence")
+            if unit in faces.metadata
+        }
+        return cls(load_pixels(select_images(faces.images, rows), device), labels, index[rows], None, faces.hashes[rows], groups)
 
     def take_rows(self, rows: np.ndarray) -> "Images":
         """Return the images in `rows` (indices or a mask), in that order."""
@@ -74,7 +82,8 @@ class Images(NamedTuple):
         pixels: Any = self.pixels.take_rows(indices) if isinstance(self.pixels, Pixels) else self.pixels[on_device]
         values = None if self.values is None else self.values[on_device]
         hashes = None if self.hashes is None else self.hashes[indices]
-        return Images(pixels, self.labels[on_device], self.rows[indices], values, hashes)
+        groups = {unit: names[indices] for unit, names in self.groups.items()}
+        return Images(pixels, self.labels[on_device], self.rows[indices], values, hashes, groups)
 
     def join_images(self, others: "Images") -> "Images":
         """Return these images followed by the others."""
@@ -82,7 +91,12 @@ class Images(NamedTuple):
         values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
         hashes = None if self.hashes is None or others.hashes is None else np.concatenate((self.hashes, others.hashes))
         pixels = torch.cat((to_tensor(self.pixels), to_tensor(others.pixels)))
-        return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values, hashes)
+        unknown = [np.full(len(side.rows), None) for side in (self, others)]
+        groups = {
+            unit: np.concatenate([side.groups.get(unit, none) for side, none in zip((self, others), unknown, strict=True)])
+            for unit in {**self.groups, **others.groups}
+        }
+        return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values, hashes, groups)
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,8 @@ class Task:
     """further test sets, such as the test part of the training data; the result has their scores by these names"""
     balanced: bool = False
     """whether all classes have equally many training images"""
+    unit: str = "image"
+    """what the split keeps together, as the report states it"""
     copies: dict[str, Any] = field(default_factory=dict)
     """what `copy_guard.guard_task` found: copies of images across the parts of the task"""
     scored: bool = False

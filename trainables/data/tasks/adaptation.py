@@ -82,6 +82,7 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
         split_hash=hash_split((answered.metadata.index.to_numpy()[first[part]] for part in (train, val, test)), whole.fingerprint),
         metadata=get_known_metadata(answered, first[test]),
         target=settings.target,
+        unit={"official": "official split", "subject": "subject", "exemplar": "exemplar"}[settings.by],
         scored=True,
     )
 

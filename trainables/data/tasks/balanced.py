@@ -12,6 +12,8 @@ from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, ge
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
+FEWEST_GROUPS = 3
+"""Persons (or sequences) of a class that a split needs: one for each part."""
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
@@ -26,8 +28,9 @@ class BalancedTaskSettings(TaskSettings):
     """share of the minority class that each class gives to training"""
     per_class: int | None = Field(None, ge=1)
     """class size of which `split` is a share; none: that of the minority class"""
-    by: Literal["image", "subject"] = "image"
-    """unit of the split: images (as in the paper) or persons, none of whom is then in two parts"""
+    by: Literal["image", "subject", "sequence", "auto"] = "image"
+    """unit of the split. image: as in the paper; subject, sequence: no person, or no sequence of frames, is in two parts; auto: the first
+    of subject, sequence and image that the target knows for all of its images, with three or more of them in every class"""
     classes: tuple[str, ...] = SEVEN
     size: int = Field(48, ge=8)
     """pixels a side"""
@@ -40,11 +43,12 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         if role not in faces:
             raise make_unknown_error("role", role, faces)
     target = faces[settings.target].select_classes(settings.classes)
+    unit = _choose_unit(target) if settings.by == "auto" else settings.by
     groups = None
-    if settings.by == "subject":
-        if "subject" not in target.metadata:
-            raise DataError(f"{target.title}: knows no subjects, so it cannot be split by subject; use by=image")
-        groups = target.metadata["subject"].to_numpy(object)  # `balanced_split` refuses a missing one
+    if unit != "image":
+        if unit not in target.metadata:
+            raise DataError(f"{target.title}: knows no {unit}s, so it cannot be split by {unit}; use by=image")
+        groups = target.metadata[unit].to_numpy(object)  # `balanced_split` refuses a missing one
     split = balanced_split(
         target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )
@@ -61,7 +65,18 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         metadata=get_known_metadata(target, split.test),
         partners=partners,
         balanced=True,
+        unit=unit,
     )
+
+
+def _choose_unit(target: FaceDataset) -> str:
+    """Return the unit by which the images can be split and none of a person, or else of a sequence, is in two parts."""
+    for unit in ("subject", "sequence"):
+        if unit in target.metadata and target.metadata[unit].notna().all():
+            groups = target.metadata[unit].groupby(target.labels).nunique()
+            if len(groups) == len(target.classes) and groups.min() >= FEWEST_GROUPS:
+                return unit
+    return "image"
 
 
 TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task))

@@ -46,6 +46,7 @@ def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], see
         test=Images.from_faces(target, split.test, device),
         split_hash=hash_split([target.metadata.index.to_numpy()[part] for part in split], whole.fingerprint),
         metadata=get_known_metadata(target, split.test),
+        unit={"official": "official split", "fold": "subject", "subject": "subject", "exemplar": "exemplar"}[settings.by],
     )
 
 

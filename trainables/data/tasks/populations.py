@@ -69,6 +69,7 @@ def build_task(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset],
         val=_make_images(trained, own.val, settings, "selection", device),
         test=test,
         split_hash=hash_split(split, tested.fingerprint),
+        unit="official split, and persons where it has none",
         metadata=get_known_metadata(labelled, labelled.metadata.index.get_indexer(pd.Index(test.rows))),
         tests={"own": _make_images(trained, own.test, settings, "test", device)},
     )
@@ -104,7 +105,7 @@ def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDa
         rows = np.flatnonzero(dataset.labels >= 0)
         parts.append((dataset, rows))
         labels.append(np.array([classes.index(name) for name in dataset.classes])[dataset.labels[rows]])
-        table = dataset.metadata[[name for name in (*PERSON_METADATA, "split") if name in dataset.metadata]].iloc[rows]
+        table = dataset.metadata[[name for name in (*PERSON_METADATA, "sequence", "split") if name in dataset.metadata]].iloc[rows]
         if "subject" in table and len(datasets) > 1:
             table = table.assign(subject=table["subject"].map(lambda name, number=number: name if pd.isna(name) else f"{number}: {name}"))
         metadata.append(table.set_axis(table.index + start))

@@ -90,6 +90,7 @@ def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], se
         val=Images.from_faces(labelled, val, device),
         test=Images.from_faces(tested, test, device),
         split_hash=hash_split((train, gate, val, test), fingerprints),
+        unit="official split, and persons where it has none",
         metadata=get_known_metadata(tested, test),
         partners={"pool": _make_pool(settings, faces, device, unlabelled)},
         gate=Images.from_faces(labelled, gate, device),
@@ -126,7 +127,7 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
         part = whole.select_classes(gives[role])
         parts.append(part)
         labels.append(np.array([classes.index(name) for name in gives[role]])[part.labels])
-        columns = [name for name in (*PERSON_METADATA, "split") if name in part.metadata]
+        columns = [name for name in (*PERSON_METADATA, "sequence", "split") if name in part.metadata]
         metadata.append(part.metadata[columns].set_axis(part.metadata.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)

@@ -1,0 +1,131 @@
+"""A user's data are split by what does not leak, the paper's own as in the paper; and the report says what test and training share."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from platform.data.check import describe_subjects
+from platform.report.copies import describe_run_copies, describe_run_split
+from search_spaces.study import STUDIES
+from tests import tiny
+from trainables.cell import Cell, Data
+from trainables.data.copy_guard import measure_overlap
+from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.source import Source
+from trainables.data.task import TASKS, Task
+from trainables.loop import train_cell
+from trainables.settings import resolve_settings
+from trainables.storage.store import RunFolder
+
+CPU = torch.device("cpu")
+COUNTS = {"anger": 60, "fear": 60, "happiness": 60}
+
+
+def make_sequences(subjects: int = 12, frames: int = 5, known: str = "subject sequence") -> FaceDataset:
+    """Return 180 images of sequences of one class each, with the metadata `known`."""
+    faces = tiny.faces(COUNTS)
+    faces = faces.take_rows(np.argsort(faces.labels, kind="stable"))
+    rows = np.arange(len(faces))
+    metadata = {"subject": [f"S{row // frames % subjects:03}" for row in rows], "sequence": [f"{row // frames:03}" for row in rows]}
+    chosen = pd.DataFrame({name: metadata[name] for name in known.split()}, index=faces.metadata.index)
+    return replace(faces, metadata=pd.concat((faces.metadata, chosen), axis=1))
+
+
+def build(faces: FaceDataset, **settings: Any) -> Task:
+    kind = TASKS.find("balanced")
+    wanted = {"classes": tiny.CLASSES, "size": 32, "split": 0.5, "partner": None} | settings
+    return kind.build(resolve_settings(kind.settings, wanted, "balanced"), {"children": faces}, 0, CPU)
+
+
+@pytest.mark.parametrize(
+    ("known", "subjects", "unit", "shared"),
+    [
+        ("subject sequence", 12, "subject", {"subject": 0, "sequence": 0}),
+        ("subject sequence", 2, "sequence", {"subject": 1, "sequence": 0}),
+        ("sequence", 12, "sequence", {"sequence": 0}),
+        ("subject", 12, "subject", {"subject": 0}),
+    ],
+)
+def test_auto_is_the_first_unit_that_does_not_leak(known: str, subjects: int, unit: str, shared: dict[str, int]) -> None:
+    """With two persons a split by subject is impossible, and sequences are kept together."""
+    task = build(make_sequences(subjects, known=known), by="auto")
+    overlap = measure_overlap(task)
+    assert task.unit == unit and {name: min(1, numbers["shared"]) for name, numbers in overlap.items()} == shared
+    assert all(numbers["known"] == len(task.test.rows) for numbers in overlap.values())
+
+
+def test_by_image_frames_of_a_sequence_are_on_both_sides() -> None:
+    task = build(make_sequences(), by="image")
+    overlap = measure_overlap(task)
+    trained = set(task.train.groups["sequence"])
+    assert overlap["sequence"]["shared"] == sum(name in trained for name in task.test.groups["sequence"]) > 30
+    assert overlap["subject"]["shared"] == len(task.test.rows)
+    assert build(tiny.faces(COUNTS), by="auto").unit == "image" and measure_overlap(build(tiny.faces(COUNTS), by="auto")) == {}
+    with pytest.raises(DataError, match="knows no sequences, so it cannot be split by sequence; use by=image"):
+        build(tiny.faces(COUNTS), by="sequence")
+
+
+def test_a_person_in_the_partner_set_is_in_training() -> None:
+    children, kind = make_sequences(), TASKS.find("balanced")
+    settings = resolve_settings(kind.settings, {"classes": tiny.CLASSES, "size": 32, "by": "subject"}, "balanced")
+    adults = replace(children, images=255 - children.images, parts=())
+    task = kind.build(settings, {"children": children, "adults": adults}, 0, CPU)
+    assert measure_overlap(task)["subject"]["shared"] == len(task.test.rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "by"),
+    [("faces", {}, "image"), ("fer2013", {}, "image"), ("folders", {}, "auto"), ("folders", {"by": "image"}, "image")],
+)
+def test_the_papers_own_sets_keep_the_papers_split(kind: str, settings: dict[str, Any], by: str) -> None:
+    study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(1)
+    for name, value in settings.items():
+        study = study.with_setting(name, value)
+    data = {role: Data(Source(kind, "" if kind == "faces" else "/nowhere"), "", "") for role in study.roles}
+    assert {cell.task_settings["by"] for cell in study.make_cells(data)} == {by}
+
+
+def train_folder(tmp_path: Path, by: str) -> tuple[Cell, RunFolder]:
+    """Train one epoch on a folder of frames S1_2_3.png: person 1, sequence 2."""
+    from PIL import Image
+
+    faces = make_sequences()
+    for row, image in enumerate(faces.images):
+        folder = tmp_path / "set" / tiny.CLASSES[faces.labels[row]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(folder / f"{faces.metadata['subject'].iloc[row]}_{row}.png")
+    source = Source("folders", str(tmp_path / "set"), options=(("subject", "(S[0-9]+)_"),))
+    data = {"children": Data(source, source.read_faces(32, "grey").fingerprint, "frames")}
+    study = replace(tiny.study(partner=None), axes={"method": ("SL(c)",), "split": (0.5,), "ratio": (1,), "seed": (0,)})
+    (cell,) = (study.with_setting("by", by) if by else study).make_cells(data)
+    folder = RunFolder(str(tmp_path / f"run {by}"))
+    folder.put_grid(study.name, study.scale, [cell])
+    train_cell(cell, folder)
+    return cell, folder
+
+
+def test_result_and_report_state_unit_and_overlap(tmp_path: Path) -> None:
+    from platform.report.read_run_folder import read_folder
+
+    cell, folder = train_folder(tmp_path, "")
+    split = folder.get_result(cell.key)["split"]
+    assert split["unit"] == "subject" and split["overlap"]["subject"]["shared"] == 0 < split["overlap"]["subject"]["known"]
+    runs = read_folder(folder)
+    assert describe_run_split(runs).startswith("Unit of the split: subject. 0 of ") and describe_run_copies(runs) == (
+        "No test image has an identical or mirrored copy in training."
+    )
+    _, folder = train_folder(tmp_path, "image")
+    text = describe_run_split(read_folder(folder))
+    assert text.startswith("Unit of the split: image. Up to ")
+    assert re.search(r"[1-9]\d* of \d+ test images \(\d+%\) show a person who is in training, too\.$", text)
+
+
+def test_the_check_says_it() -> None:
+    (line,) = [finding for finding in describe_subjects(make_sequences()) if "sequences" in finding.text]
+    assert line.text.startswith("36 sequences of 5 to 5 images") and "--set by=subject" in line.text and not line.doubt
