@@ -8,9 +8,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from platform.cli.surroundings import prepare_surroundings
+
 
 def run_standalone(run: Callable[..., Any], *arguments: Any, **settings: Any) -> NoReturn:
     """Run a Typer command and exit. A usage error prints one line on standard error and exits with 2 (Typer's own box has five lines)."""
+    prepare_surroundings()
     try:
         code = run(*arguments, **settings | {"standalone_mode": False})
     except TyperException as error:

@@ -178,7 +178,7 @@ def check_this_machine(config: dict[str, Any]) -> Iterator[DoctorFinding]:
         yield DoctorFinding(f"the key {key} has a passphrase, which Ray cannot type", "make one without: ssh-keygen -N ''", bad=True)
     else:
         yield DoctorFinding(f"key {key}")
-    token = Path("~/.ray/auth_token").expanduser()
+    token = Path(os.path.expanduser("~/.ray/auth_token"))
     if token.exists() and token.stat().st_mode & 0o077:
         yield DoctorFinding(f"others can read {token}", f"chmod 600 {token}", bad=True)
     for source in (config.get("file_mounts") or {}).values():
@@ -286,5 +286,5 @@ def compare_machines(machines: list[Machine], runs: str, bucket: bool, mark: str
 
 
 def hash_own_token() -> str:
-    file = Path("~/.ray/auth_token").expanduser()
+    file = Path(os.path.expanduser("~/.ray/auth_token"))
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
