@@ -1,6 +1,8 @@
 """Check a copy of a data set, or list the kinds of data sets that can be read."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +17,8 @@ from trainables.data.dataset import readers
 from trainables.data.source import parse_role
 from trainables.registry import BadRequest
 
+SMALL = 16
+"""pixels a side at which a data set is read for its table, which has no pixels"""
 app = typer.Typer(cls=CommandGroup, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
 
@@ -39,6 +43,20 @@ def check(
         findings = list(check_data_set(parse_role(f"data={source}")[1], size, Path(sheets) if sheets else None))
     doubts = print_findings(findings)
     raise typer.Exit(int(doubts > 0))
+
+
+@app.command()
+def table(
+    source: Annotated[str, typer.Argument(metavar="KIND:PATH[,OPTION=VALUE]", help="a data set, as a grid's --data names it after ROLE=")],
+) -> None:
+    """Print a data set as a table of file, label and metadata, as the kind `table` reads them. Exit: 0 done, 2 bad request."""
+    from trainables.data.readers.table import tabulate_data_set
+
+    with exit_on_error(source):
+        parsed = parse_role(f"data={source}")[1]
+        faces = parsed.read_faces(SMALL, "grey")
+        sys.stdout.write(tabulate_data_set(faces).to_csv(index=False, lineterminator="\n"))
+        print(f"read it by table:labels.csv,root={shlex.quote(parsed.path)}", file=sys.stderr)
 
 
 def print_findings(found: list[DataFinding]) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -93,4 +94,4 @@ def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     ignore_signals()
     print(f"report: {folder.get_path('report', 'index.html')}", file=sys.stderr)
     if folder.local:
-        print(f"curves: tensorboard --logdir {folder.get_path('tb')}", file=sys.stderr)
+        print(f"curves: tensorboard --logdir {shlex.quote(folder.get_path('tb'))}", file=sys.stderr)

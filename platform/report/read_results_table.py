@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from platform.report.runs_table import Design, Runs
-from platform.report.table_file_parser import FEW, TableFile, make_name_error, open_table
+from trainables.data.table_file import FEW, TableFile, make_name_error, open_table
 
 METHOD, SEED, STUDY = "method", "seed", "study"
 RESERVED = (METHOD, SEED, STUDY, "state", "reason", "split_hash")

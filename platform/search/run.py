@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -105,7 +106,7 @@ def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
         for name, content in draw_search_figures(condition_search.record, f"mean val/{study.metric}"):
             folder.put(content, "figures", condition_search.where.replace("/", ","), name)
         print(f"{condition_search.where}: {describe_best(condition_search.record)}", file=sys.stderr)
-    tensorboard = f"tensorboard --logdir {folder.get_path('tb')}"
+    tensorboard = f"tensorboard --logdir {shlex.quote(folder.get_path('tb'))}"
     print(f"best settings: {folder.get_path('best.json')}\nfigures: {folder.get_path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
 
 

@@ -35,6 +35,8 @@ class TableFile:
     encoding: str = ""
     separator: str = ""
     """of a text file; empty for parquet"""
+    record: str = "training"
+    """what a row is, in error messages"""
 
     @property
     def column_names(self) -> list[str]:
@@ -64,7 +66,7 @@ class TableFile:
             return pd.Series("", self.frame.index, dtype="str")
         text = self.frame[name].astype("str").fillna("").str.strip()
         if not empty and (text == "").any():
-            raise self.make_cell_error(text.index[text == ""][0], name, f"is empty; every training needs its {name}")
+            raise self.make_cell_error(text.index[text == ""][0], name, f"is empty; every {self.record} needs its {name}")
         return text
 
     def read_value_column(self, name: str, mixed: bool = False) -> pd.Series:
@@ -79,7 +81,7 @@ class TableFile:
         values = [_parse_value(value) for value in self.normalise_decimals(pd.Series(texts, dtype="str"))]
         text_codes = [code for code, value in enumerate(values) if isinstance(value, str)]
         if text_codes and len(text_codes) < len(values) and all(texts[code].lower() in NOTHING for code in text_codes):
-            says = f"is {texts[text_codes[0]]} among numbers; every training needs its {name}"
+            says = f"is {texts[text_codes[0]]} among numbers; every {self.record} needs its {name}"
             raise self.make_cell_error(text.index[codes == text_codes[0]][0], name, says)
         if text_codes:
             values = [str(value) for value in values] if mixed else texts
@@ -109,7 +111,8 @@ class TableFile:
         return text.str.replace(",", ".", regex=False) if self.separator == ";" else text
 
 
-def open_table(path: str) -> TableFile:
+def open_table(path: str, record: str = "training") -> TableFile:
+    """Return the table of a .csv, .tsv or .parquet file. Raises BadRequest, one line with file and row, for what is no table."""
     kind = Path(path).suffix.lower()
     if Path(path).is_dir():
         raise BadRequest(f"{path}: is a folder; name a table in it (.csv, .tsv, .parquet)")
@@ -121,6 +124,7 @@ def open_table(path: str) -> TableFile:
         raise BadRequest(f"{path}: cannot be read ({error.strerror or join_lines(error, 200)})") from None
     except (pa.ArrowException, csv.Error, UnicodeError) as error:
         raise BadRequest(f"{path}: is not a {kind} table ({join_lines(error, 200)}); save it again") from None
+    file.record = record
     names = [" ".join(str(name).split()) for name in file.frame.columns]
     if duplicates := sorted({name for name in names if name and names.count(name) > 1}):
         raise file.make_error(f"row 1: two columns are called {duplicates[0]}; rename one")
@@ -131,7 +135,7 @@ def open_table(path: str) -> TableFile:
         blank &= (column.isna() | ((column == "") if column.dtype == "str" else False)).to_numpy(bool)
     file.frame = file.frame[~blank] if blank.any() else file.frame
     if file.frame.empty:
-        raise file.make_error("has a header and no row; nothing to report on")
+        raise file.make_error("has a header and no row; nothing to read")
     return file
 
 
@@ -148,7 +152,7 @@ def _open_text(path: str, separator: str | None) -> TableFile:
     separator = separator or max(",;\t", key=header.count)
     _, _, names = next(_split_records(path, encoding, separator), (0, 0, []))
     if not names:
-        raise BadRequest(f"{path}: is empty; nothing to report on")
+        raise BadRequest(f"{path}: is empty; nothing to read")
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(data),
