@@ -163,6 +163,13 @@ class Study:
         ancestry = self._make_ancestry(point | fixed | {self.compared: parent}, data, known, (*children, name))
         return [*ancestry, replace(self._make_cell(point, data, known), parent=ancestry[-1].key)]
 
+    def _require_classes(self, fitted: dict[str, Any]) -> None:
+        """Raise BadRequest if the data and the study share fewer than two classes."""
+        if len(list_classes(fitted)) < 2 and ("classes" in fitted or "labelled" in fitted):
+            raise BadRequest(
+                f"{self.name}: the data sets share {', '.join(list_classes(fitted)) or 'no class'} of its classes; two are needed"
+            )
+
     def _make_cell(self, point: dict[str, Value], data: dict[str, Data], known: Known) -> Cell:
         from trainables.data.task import TASKS
         from trainables.methods.method import METHODS
@@ -196,6 +203,10 @@ class Study:
         if "by" not in task_values and any(source.source.kind not in self.own for source in data.values()) and _takes_auto(task_type):
             task_values["by"] = "auto"
         task_settings, plain_settings = _resolve_settings(task_type, task_values, f"task {task_name}", known)
+        present = {role: source.classes for role, source in data.items() if source.classes}
+        if task_kind.fit and (fitted := task_kind.fit(task_settings, present)):
+            self._require_classes(fitted)
+            task_settings, plain_settings = _resolve_settings(task_type, task_values | fitted, f"task {task_name}", known)
         roles = task_kind.roles(task_settings) if task_kind.roles else tuple(data)
         if missing := [role for role in roles if role not in data]:
             raise make_unknown_error(f"role of {self.name}", missing[0], data)
@@ -210,6 +221,13 @@ class Study:
             version=method.version,
             data={role: data[role] for role in roles},
         )
+
+
+def list_classes(settings: dict[str, Any]) -> list[str]:
+    """Return the classes of a task's plain settings, in their order; those of `labelled` roles where the task is given by roles."""
+    if "classes" in settings:
+        return list(settings["classes"])
+    return list(dict.fromkeys(name for names in settings.get("labelled", {}).values() for name in names))
 
 
 def _takes_auto(task_type: type[Settings]) -> bool:

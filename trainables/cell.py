@@ -22,6 +22,8 @@ class Data:
     title: str
     notes: tuple[str, ...] = ()
     """What its reader dropped, and why. Reports show it; it affects no number."""
+    classes: tuple[str, ...] = ()
+    """The classes that have an image; empty: unknown. The task's settings name those that are trained."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Cell:
         arguments["data"] = {}
         for role, data in content["data"].items():
             source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})
-            arguments["data"][role] = Data(source, data["fingerprint"], data["title"], tuple(data.get("notes", ())))
+            lists = {name: tuple(data.get(name, ())) for name in ("notes", "classes")}
+            arguments["data"][role] = Data(source, data["fingerprint"], data["title"], **lists)
         return cls(**arguments)
 
 

@@ -72,7 +72,8 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
         faces = load_faces(source, task.size, task.colour)
         for note in faces.notes:
             print(make_printable(f"{role}: {note}"), file=sys.stderr)
-        data[role] = Data(source, faces.fingerprint, faces.title, faces.notes)
+        present = tuple(name for code, name in enumerate(faces.classes) if (faces.labels == code).any())
+        data[role] = Data(source, faces.fingerprint, faces.title, faces.notes, present)
     return data
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from platform.report.other_classes import describe_other_classes
 from platform.report.runs_table import Design, Runs
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
@@ -76,7 +77,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     design = make_design(study)
     table = pd.DataFrame(rows)
     table = table.assign(**{name: np.nan for name in (design.metric, design.selector, design.secondary) if name and name not in table})
-    return Runs(design, table, [], results, data)
+    return Runs(design, table, describe_other_classes(study, cells), results, data)
 
 
 def read_cells(folder: RunFolder) -> list[Cell]:

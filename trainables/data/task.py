@@ -1,6 +1,6 @@
 """Task: the images that a cell trains on, selects by and is tested on. Each file in tasks/ makes one kind of task from data sets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -154,6 +154,15 @@ class TaskKind(NamedTuple):
     build: Callable[..., Task]
     roles: Callable[[Any], tuple[str, ...]] | None = None
     """returns those of a study's roles that the settings name, and a cell holds only these; None: all roles"""
+    fit: Callable[[Any, Mapping[str, tuple[str, ...]]], dict[str, Any]] | None = None
+    """returns the settings, by name, that leave out the classes which the roles' data sets lack, given each role's classes; empty if they
+    lack none; None: classes are no settings of this task"""
+
+
+def keep_shared_classes(settings: Any, sets: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    """Return the setting `classes` reduced to the classes that all of these data sets have; empty if they have all. For TaskKind.fit."""
+    kept = tuple(name for name in settings.classes if all(name in classes for classes in sets))
+    return {} if kept == tuple(settings.classes) else {"classes": kept}
 
 
 TASKS: Registry[TaskKind] = Registry("task", "trainables.data.tasks")

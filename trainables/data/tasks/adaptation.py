@@ -1,6 +1,7 @@
 """One data set with its own kind of answer, split officially or with an exemplar or person left out (Barros & Sciutti 2022, section IV)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from trainables.data.dataset import CLASSES, DataError, FaceDataset
 from trainables.data.prediction_targets import TARGETS, list_clips
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -128,4 +129,8 @@ def _number_exemplars(labels: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
     return pd.Series(1, index=range(len(labels))).groupby([metadata["subject"].to_numpy(object), labels]).cumsum().to_numpy()
 
 
-TASKS.register("adaptation")(TaskKind(AdaptationTaskSettings, build_task, list_roles))
+def fit_classes(settings: AdaptationTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    return keep_shared_classes(settings, [classes[settings.role]] if settings.target == "label" and settings.role in classes else [])
+
+
+TASKS.register("adaptation")(TaskKind(AdaptationTaskSettings, build_task, list_roles, fit_classes))

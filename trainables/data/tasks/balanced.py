@@ -1,6 +1,7 @@
 """A class-balanced share of one data set for training, and the rest halved into validation and test (Virgolin et al. 2022, section 3.2)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import balanced_split, hash_split
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -79,4 +80,8 @@ def _choose_unit(target: FaceDataset) -> str:
     return "image"
 
 
-TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task))
+def fit_classes(settings: BalancedTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    return keep_shared_classes(settings, [classes[role] for role in (settings.target, settings.partner) if role and role in classes])
+
+
+TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task, fit=fit_classes))

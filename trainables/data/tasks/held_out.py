@@ -1,6 +1,7 @@
 """One data set split officially, by folds of persons, or with a person or an exemplar left out. Training takes all images left."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
 from trainables.data.splits import Split, fold_split, hash_split, left_out_split, official_split
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -70,4 +71,8 @@ def _cut_split(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.n
         raise DataError(f"{target.title}: {error}") from None
 
 
-TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task))
+def fit_classes(settings: HeldOutTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    return keep_shared_classes(settings, [classes[settings.target]] if settings.target in classes else [])
+
+
+TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task, fit=fit_classes))

@@ -1,6 +1,7 @@
 """Training on faces of one population, and test on its own test images and on one test split of another (Goghberg et al. 2019)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from trainables.data.device_pixels import to_tensor
 from trainables.data.memory_map import join_images, select_images
 from trainables.data.splits import Split, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -149,4 +150,9 @@ def convert_to_grey(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels * weights).sum(1, keepdim=True).round().to(torch.uint8)
 
 
-TASKS.register("populations")(TaskKind(PopulationsTaskSettings, build_task, list_roles))
+def fit_classes(settings: PopulationsTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    unions = [union for union in (settings.train, settings.test) if union and all(role in classes for role in union)]
+    return keep_shared_classes(settings, [tuple({name for role in union for name in classes[role]}) for union in unions])
+
+
+TASKS.register("populations")(TaskKind(PopulationsTaskSettings, build_task, list_roles, fit_classes))

@@ -1,7 +1,7 @@
 """Labelled faces of one domain, unlabelled ones of another, and a gate of held-out labels (Florea et al. 2019, section 4)."""
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -202,4 +202,19 @@ def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], de
     return Images(load_pixels(join_images(images), device), truth, np.arange(len(truth)), hashes=np.concatenate(hashes))
 
 
-TASKS.register("transfer")(TaskKind(TransferTaskSettings, build_task, list_roles))
+def fit_classes(settings: TransferTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Each role gives the classes that it has. Extra and target roles give no class that no labelled role gives."""
+
+    def reduce(gives: Gives, among: Iterable[str] | None = None) -> Gives:
+        return {
+            role: tuple(name for name in names if name in classes.get(role, names) and (among is None or name in among))
+            for role, names in gives.items()
+        }
+
+    labelled = reduce(settings.labelled)
+    given = {name for names in labelled.values() for name in names}
+    fitted = {"labelled": labelled, "extra": reduce(settings.extra, given), "target": reduce(settings.target, given)}
+    return {name: gives for name, gives in fitted.items() if gives != getattr(settings, name)}
+
+
+TASKS.register("transfer")(TaskKind(TransferTaskSettings, build_task, list_roles, fit_classes))
