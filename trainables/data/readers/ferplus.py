@@ -50,9 +50,10 @@ def read_ferplus(
     first of them. Pictures whose label is unknown or no face are left out.
 
     The release's tables differ: label.csv in the folders and fer2013new.csv have different votes for 1,602 pictures. With
-    `votes=fer2013new.csv`, folders are read with the votes of that file, matched by the picture's name. A csv is joined by the order of
-    its rows, never by the number in a picture's name, which counts faces and not rows. `copies=keep` keeps pictures that occur more
-    than once, as published; otherwise copies are dropped as in the kind fer2013.
+    `votes=fer2013new.csv` (which need not be named in a folder that holds both csv files), folders are read with the votes of that file,
+    matched by the picture's name. A csv is joined by the order of its rows, never by the number in a picture's name, which counts faces
+    and not rows. `copies=keep` keeps pictures that occur more than once, as published; otherwise copies are dropped as in the kind
+    fer2013.
 
     Metadata: `source`, `split`, and `votes_CLASS` of the eight classes (the votes that the rule keeps, without unknown and no face).
     FER+ does not say who is a child, so "adults" means every image. Raises DataError with file and line.
@@ -61,6 +62,8 @@ def read_ferplus(
         raise DataError(f"{path}: unknown rule {rule!r} (known: {', '.join(RULES)})")
     if copies not in ("drop", "keep"):
         raise DataError(f"{path}: copies={copies!r} is neither drop nor keep")
+    if votes is None and all(Path(path, name).is_file() for name in ("fer2013.csv", "fer2013new.csv")):
+        path, votes = str(Path(path, "fer2013.csv")), Path(path, "fer2013new.csv")
     if population == "children":
         raise DataError(f"{path}: FER+ does not say who is a child; the kind fer2013 takes ages=FILE")
     faces = _join_csv(Path(path), votes, rule, size, colour) if Path(path).is_file() else _read_folders(path, votes, rule, size, colour)

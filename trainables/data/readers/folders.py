@@ -88,6 +88,7 @@ def read_folders(
         raise DataError(f"{root}: has a split, but {files_by_split[''][0]} lies outside it")
     if not pictures:
         raise DataError(f"{root}: holds no image in a folder of a class")
+    _check_depth(root, [picture.file for picture in pictures])
     classes = Counter(str(picture.emotion) for picture in pictures)
     own_classes = sorted(set(classes) - set(SYNONYMS))
     notes = [f"classes of its own, beside the eight usual ones: {', '.join(own_classes)}"] if own_classes else []
@@ -95,6 +96,21 @@ def read_folders(
     return build_data_set(
         root, pictures, title=title, size=size, colour=colour, classes=classes, notes=notes, crop=crop, landmarks=landmarks
     )
+
+
+def _check_depth(root: Path, files: list[str]) -> None:
+    """Raise DataError if all classes lie one or more folders deeper, as in archive/images/train/anger, and name the folder meant."""
+    depth, common = 0, files[0].split("/")[:-1]
+    while (
+        depth < len(common)
+        and common[depth].lower() not in PARTS
+        and all(file.count("/") > depth and file.split("/")[depth] == common[depth] for file in files)
+    ):
+        depth += 1
+    inner = {name for file in files for name in file.split("/")[depth:-1][:1]}
+    if depth and common[0].lower() not in PARTS | NAMES and {name.lower() for name in inner} & {*PARTS, *NAMES}:
+        below = "/".join(common[:depth])
+        raise DataError(f"{root}: its classes lie in {below}, as {', '.join(sorted(inner)[:3])}; name that folder: folders:{root / below}")
 
 
 def _find_class(name: str, renamed: dict[str, str], root: Path, labels: Path | None) -> str:

@@ -14,6 +14,7 @@ from trainables.data.build_data_set import (
 )
 from trainables.data.dataset import DataError, FaceDataset, Release, register_reader
 from trainables.data.files import find_folder, find_root, list_files, read_lines
+from trainables.data.readers.folders import PARTS
 
 CODES = {1: "surprise", 2: "fear", 3: "disgust", 4: "happiness", 5: "sadness", 6: "anger", 7: "neutral"}
 LIST = "EmoLabel/list_patition_label.txt"
@@ -86,19 +87,20 @@ def _read_official(root: Path) -> tuple[list[FoundPicture], list[str]]:
 
 
 def _read_folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
-    """Read the form in circulation: train/1 ... test/7, in which the folder's name is the code."""
+    """Read the form in circulation: train/1 ... test/7, in some copies valid/1 ..., in which the folder's name is the code."""
     pictures, unnamed, contradictions = [], [], []
     for file in list_files(root):
         parts = file.split("/")
         match = _NAME.fullmatch(Path(file).stem)
-        if len(parts) != 3 or parts[0].lower() not in ("train", "test") or not match:
+        split = PARTS.get(parts[0].lower())
+        if len(parts) != 3 or not split or not match:
             unnamed.append(file)
             continue
         if not parts[1].isdecimal() or int(parts[1]) not in CODES:
             raise DataError(f"{root / file}: the folder {parts[1]!r} is no code from 1 to 7")
-        if match[1].split("_")[0].lower() != parts[0].lower():
+        if match[1].split("_")[0].lower() != ("test" if split == "test" else "train"):  # validation images are named train_...
             contradictions.append((file, "its name says the other part"))
-        pictures.append(FoundPicture(file, CODES[int(parts[1])], {"split": parts[0].lower()}))
+        pictures.append(FoundPicture(file, CODES[int(parts[1])], {"split": split}))
     counts = Counter(Path(picture.file).name.lower() for picture in pictures)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise DataError(f"{root}: {repeated[0]} lies in two folders; only one can be its label")
