@@ -7,7 +7,7 @@ PYTHON ?= python3
 UV := uv==0.13.9
 BIN := .venv/bin
 
-PYTEST := $(BIN)/python -m pytest -q -n 3  # three for two cores, because some tests wait
+PYTEST := $(BIN)/python -m pytest -q -n 4  # four for two cores, because many tests wait
 
 # if it is set, every process compiles the checkout again
 export PYTHONDONTWRITEBYTECODE :=

@@ -66,13 +66,13 @@ def test_the_rate_falls_to_a_tenth_twice() -> None:
 
 
 def test_an_epoch_sees_each_image_once_before_any_again(made: Make) -> None:
-    task = made().task
-    recipe = TransferRecipe(batch=8)
-    batches = Batches(task.train, "labelled", 7, recipe, seed=0, epoch=0)
+    method = made()
+    train = method.task.train
+    batches = Batches(train, "labelled", 7, method, epoch=0)
     rows = batches.rows.tolist()
     assert len(rows) == 56 and sorted(rows[:27]) == sorted(rows[27:54]) == list(range(27))
     images, labels = batches[6]
-    assert images.shape == (8, 1, 32, 32) and images.dtype == torch.float32 and torch.equal(labels, task.train.labels[rows[48:]])
-    again, other = (Batches(task.train, "labelled", 7, recipe, seed=0, epoch=epoch) for epoch in (0, 1))
+    assert images.shape == (8, 1, 32, 32) and images.dtype == torch.float32 and torch.equal(labels, train.labels[rows[48:]])
+    again, other = (Batches(train, "labelled", 7, method, epoch=epoch) for epoch in (0, 1))
     assert torch.equal(again[6][0], images) and not torch.equal(other.rows, batches.rows)
-    assert not torch.equal(Batches(task.train, "unlabelled", 7, recipe, seed=0, epoch=0).rows, batches.rows)
+    assert not torch.equal(Batches(train, "unlabelled", 7, method, epoch=0).rows, batches.rows)
