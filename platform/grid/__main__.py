@@ -5,7 +5,6 @@ if __name__ == "__main__":  # must come first: it forks, and some of the imports
 
     supervise_command()
 
-import sys
 from dataclasses import replace
 from typing import Annotated, get_args
 
@@ -40,7 +39,6 @@ def main(
         from platform.cli.best_settings import read_best_file
         from platform.cli.study_options import narrow_study, read_roles
         from platform.grid.run import check_buildable, run_grid
-        from platform.report.other_classes import describe_other_classes
         from trainables.loop import Keep, get_device
         from trainables.registry import make_unknown_error
         from trainables.storage.store import RunFolder
@@ -51,8 +49,6 @@ def main(
         if use:
             narrowed = replace(narrowed, found=read_best_file(use, narrowed))
         cells = narrowed.make_cells(read_roles(narrowed, data or []))
-        for line in describe_other_classes(narrowed, cells):
-            print(line, file=sys.stderr)
         copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
         if dry_run:

@@ -13,6 +13,7 @@ from platform.launch.driver_record import describe_commit
 from platform.launch.output_redirection import redirect_output
 from platform.launch.run_lock import lock_run
 from platform.launch.unfinished_cells import list_cells_to_train
+from platform.report.other_classes import describe_other_classes
 from platform.terminal.progress import Progress
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
@@ -27,8 +28,11 @@ from trainables.workers.events import Event
 def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
     """Make each kind of task and method once, so that an invalid one is reported before anything starts.
 
-    Print a warning where a task's test images have copies in training. Return a line on the copies of each kind of task.
+    Print a line where classes are left out, and a warning where a task's test images have copies in training. Return a line on the copies
+    of each kind of task.
     """
+    for line in describe_other_classes(study, cells):
+        print(line, file=sys.stderr)
     tasks: dict[str, Task] = {}
     methods = set()
     for cell in cells:

@@ -33,6 +33,7 @@ def main(
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
         from platform.cli.study_options import narrow_study, read_roles
+        from platform.grid.run import check_buildable
         from platform.search.run import search_study
         from search_spaces.study import STUDIES
         from trainables.registry import BadRequest
@@ -49,6 +50,7 @@ def main(
         if not folder.local:
             raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
         role_data = read_roles(narrowed, data or [])
+        check_buildable(narrowed, narrowed.with_seeds(1).make_cells(role_data))
     with exit_on_error(folder.uri, resumable=True):
         exit_code = search_study(narrowed, role_data, folder, {"slots": slots, "gpu": gpu})
     raise typer.Exit(exit_code)

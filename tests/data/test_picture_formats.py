@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import tempfile
+import warnings
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from trainables.data.decode import DataError, decode_picture
@@ -177,3 +181,27 @@ def test_twelve_suffixes_are_all_read_and_what_is_skipped_is_counted(tmp_path: P
     (note,) = [note for note in Source("folders", str(tmp_path)).read_faces(32, "rgb").notes if "skipped" in note]
     assert note == "4 other files lie beside the pictures and are skipped: 2 .heic, 1 .txt, 1 no suffix"
     assert describe_skipped(tmp_path, ["nowhere/a.png"]) == []
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "TGA", "JPEG2000"]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
+    st.floats(0, 1),
+    st.booleans(),
+)
+def test_a_damaged_picture_is_read_or_refused_in_one_line(kind: str, flips: list[tuple[float, int]], end: float, cut: bool) -> None:
+    content = io.BytesIO()
+    make_picture("RGB").save(content, kind)
+    data = bytearray(content.getvalue())
+    for place, value in flips:
+        data[int(place * (len(data) - 1))] = value
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+        file = Path(folder, "a.bin")
+        file.write_bytes(data[: int(end * len(data))] if cut else data)
+        try:
+            decoded = decode_picture(file, SIZE)
+        except DataError as error:
+            assert "\n" not in str(error) and str(error).startswith(f"{file}: cannot be read as an image (")
+        else:
+            assert decoded.dtype == np.uint8 and decoded.ndim in (2, 3)
