@@ -11,12 +11,15 @@ def describe_run_copies(runs: Runs) -> str:
     worst, near = (max(found, key=lambda copies, name=name: copies[name]) for name in ("copied", "near"))  # type: ignore[misc]
     if worst["copied"]:
         kept = any(copies["policy"] == "allow" and copies["copied"] for copies in found)
-        done = "they are trained on (copies=allow)" if kept else "they are left out there"
-        text = f"Up to {worst['copied']:,} of {worst['test']:,} test images have identical or mirrored copies in training; {done}."
+        verb, done = ("have", "they are trained on (copies=allow)") if kept else ("had", "they are left out there")
+        copied = f"{worst['copied']:,} of {worst['test']:,} test images"
+        text = f"Up to {copied} {verb} identical or mirrored copies in training; {done}."
     else:
         text = "No test image has an identical or mirrored copy in training."
     if near["near"]:
-        text += f" Up to {near['near']:,} of {near['test']:,} test images look nearly like an image in training."
+        looked = "looked nearly like an image in training, which is left out there"
+        looks = looked if near["policy"] == "drop-near" else "look nearly like an image in training"
+        text += f" Up to {near['near']:,} of {near['test']:,} test images {looks}."
     return text
 
 

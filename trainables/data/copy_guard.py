@@ -10,9 +10,22 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from trainables.data.dataset import DataError
-from trainables.data.image_hashes import ALIKE, IDENTICAL, MIRRORED, NEAR, find_pairs, hash_images, make_thumbs
+from trainables.data.image_hashes import (
+    ALIKE,
+    BLOCK,
+    IDENTICAL,
+    MIRRORED,
+    NEAR,
+    THUMB,
+    UNIFORM,
+    find_pairs,
+    hash_images,
+    make_thumbs,
+    measure_likeness,
+)
 from trainables.data.task import Copies, Images, Task
 from trainables.random_streams import make_generator
 
@@ -39,10 +52,16 @@ class _Side(NamedTuple):
     def frames(self) -> int:
         return int(self.hashes.shape[1])
 
-    def get_thumbs(self, rows: np.ndarray) -> np.ndarray:
-        """Return the thumbs of these frames, counted over all images."""
-        pixels = np.stack([self.images.pixels[int(row)].cpu().numpy() for row in rows // self.frames])
-        return make_thumbs(pixels if pixels.ndim == 4 else pixels[np.arange(len(rows)), rows % self.frames])
+    def get_thumbs(self, rows: np.ndarray, mirrored: bool = False) -> np.ndarray:
+        """Return the thumbs of these frames, counted over all images, or of their mirror images."""
+        parts = [np.empty((0, THUMB * THUMB), np.float32)]
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            images, position = np.unique(block // self.frames, return_inverse=True)
+            pixels = self.images.pixels[torch.from_numpy(images).to(self.images.labels.device)].cpu().numpy()[position]
+            frames = pixels if pixels.ndim == 4 else pixels[np.arange(len(block)), block % self.frames]
+            parts.append(make_thumbs(frames[..., ::-1] if mirrored else frames))
+        return np.concatenate(parts)
 
 
 def guard_task(task: Task, policy: Copies, seed: int) -> Task:
@@ -71,7 +90,8 @@ def guard_task(task: Task, policy: Copies, seed: int) -> Task:
         lost = is_copy | is_near if policy == "drop-near" else is_copy & (policy == "drop")
         counts = {"images": len(is_copy), "copies": int(is_copy.sum()), "near": int(is_near.sum()), "dropped": int(lost.sum())}
         if policy == "refuse" and is_copy.any():
-            raise DataError(f"{counts['copies']:,} of {len(is_copy):,} images of {name} are copies of images on another side; copies=drop")
+            count = f"{counts['copies']:,} of {len(is_copy):,} images of {name}"
+            raise DataError(f"{count} are copies of images that the task tests, selects or decides by; remove them, or use copies=drop")
         keep = _keep_balance(task, ~lost, seed) if name == "training" and lost.any() else ~lost
         counts["unused"] = int(lost.size - keep.sum()) - counts["dropped"]
         if is_copy.any() or is_near.any():
@@ -106,7 +126,7 @@ def describe_copies(copies: dict[str, Any]) -> str:
         parts.append(
             f"{name}: {counts['copies']:,} copies and {counts['near']:,} near twins among {counts['images']:,} images{done}{unused}"
         )
-    total = f"{copies['copied']:,} of {copies['test']:,} test images have copies in training"
+    total = f"{copies['copied']:,} of {copies['test']:,} test images {'have' if copies['policy'] == 'allow' else 'had'} copies in training"
     return f"copies={copies['policy']}: {'; '.join(parts)}; {total}"
 
 
@@ -116,12 +136,12 @@ def list_copy_warnings(copies: dict[str, Any]) -> list[str]:
         return []
     total, policy, warnings = copies["test"], copies["policy"], []
     if copies["copied"] >= WORTH_A_WARNING * total and copies["copied"]:
-        of = f"{copies['copied']:,} of {total:,} test images ({copies['copied'] / total:.0%}) have copies in training"
+        of = f"{copies['copied']:,} of {total:,} test images ({copies['copied'] / total:.0%})"
         dropped = [f"{counts['dropped']:,} of {counts['images']:,} images of {name}" for name, counts in _list_dropped(copies)]
         warnings.append(
-            f"test images in training: {of}; copies=allow keeps them, so the scores say little about new images"
+            f"test images in training: {of} are trained on, identical or mirrored, for copies=allow; the scores say little about new images"
             if policy == "allow"
-            else f"copies left out: {of}; left out: {' and '.join(dropped)}"
+            else f"copies left out: {of} had copies in training; left out: {' and '.join(dropped)}"
         )
     if copies["near"] >= WORTH_A_WARNING * total and copies["near"] and policy != "drop-near":
         share = f"{copies['near']:,} of {total:,} test images ({copies['near'] / total:.0%})"
@@ -159,28 +179,31 @@ def _list_dropped(copies: dict[str, Any]) -> Iterable[tuple[str, dict[str, int]]
     return ((name, counts) for name, counts in copies["sides"].items() if counts["dropped"])
 
 
-def _match_identical(a: _Side, b: _Side) -> tuple[Any, Any]:
+def _match_identical(a: _Side, b: _Side) -> tuple[np.ndarray, np.ndarray]:
     """Return which images of each side have an identical or mirrored image on the other side, bool [n] and [m]."""
     first, second = a.hashes[..., IDENTICAL], b.hashes[..., IDENTICAL]
-    return np.any(np.isin(first, second), axis=1), np.any(np.isin(second, first), axis=1)
+    return _count_frames(a, np.isin(first, second)), _count_frames(b, np.isin(second, first))
 
 
-def _match_near(a: _Side, b: _Side) -> tuple[Any, Any]:
+def _match_near(a: _Side, b: _Side) -> tuple[np.ndarray, np.ndarray]:
     """Return which images of each side have a near twin on the other side, bool [n] and [m]. Only direct matches count, no chains."""
     in_a, in_b = np.zeros(len(a.hashes) * a.frames, bool), np.zeros(len(b.hashes) * b.frames, bool)
     for column in (NEAR, MIRRORED):
-        pairs = find_pairs(a.hashes[..., column].ravel(), b.hashes[..., NEAR].ravel())
-        if not len(pairs):
-            continue
-        rows_a, rows_b = np.unique(pairs[:, 0]), np.unique(pairs[:, 1])
-        thumbs_a, thumbs_b = a.get_thumbs(rows_a), b.get_thumbs(rows_b)
-        if column == MIRRORED:
-            side = int(np.sqrt(thumbs_a.shape[1]))
-            thumbs_a = thumbs_a.reshape(-1, side, side)[..., ::-1].reshape(len(thumbs_a), -1)
-        alike = np.einsum("nd,nd->n", thumbs_a[np.searchsorted(rows_a, pairs[:, 0])], thumbs_b[np.searchsorted(rows_b, pairs[:, 1])])
-        close = pairs[alike >= ALIKE]
-        in_a[close[:, 0]] = in_b[close[:, 1]] = True
-    return np.any(in_a.reshape(-1, a.frames), axis=1), np.any(in_b.reshape(-1, b.frames), axis=1)
+        for pairs in find_pairs(a.hashes[..., column].ravel(), b.hashes[..., NEAR].ravel()):
+            (rows_a, place_a), (rows_b, place_b) = (np.unique(pairs[:, side], return_inverse=True) for side in (0, 1))
+            thumbs = a.get_thumbs(rows_a, column == MIRRORED), b.get_thumbs(rows_b)
+            likeness = measure_likeness(*thumbs, np.stack((place_a, place_b), axis=1))
+            close = pairs[likeness >= ALIKE]
+            in_a[close[:, 0]] = in_b[close[:, 1]] = True
+    return _count_frames(a, in_a.reshape(-1, a.frames)), _count_frames(b, in_b.reshape(-1, b.frames))
+
+
+def _count_frames(side: _Side, matched: np.ndarray) -> np.ndarray:
+    """Return whether at least half of each clip's frames are matched, bool [n]; black and other uniform frames of a clip do not count."""
+    if side.frames == 1:
+        return np.asarray(matched[:, 0])
+    counted = side.hashes[..., NEAR] != UNIFORM
+    return np.asarray((matched & counted).sum(axis=1) * 2 >= np.maximum(counted.sum(axis=1), 1))
 
 
 def _keep_balance(task: Task, keep: np.ndarray, seed: int) -> np.ndarray:

@@ -107,7 +107,7 @@ class FaceDataset:
         if not self.origin:
             return image_hashes.hash_images(self.images)
         made = decoded_cache.get_or_make_text(
-            f"{self.origin}-hashes-{len(self)}", lambda: image_hashes.hash_images(self.images).tobytes().hex()
+            f"{self.origin}-hashes{image_hashes.VERSION}-{len(self)}", lambda: image_hashes.hash_images(self.images).tobytes().hex()
         )
         return np.frombuffer(bytes.fromhex(made), np.uint64).reshape(len(self), -1)
 

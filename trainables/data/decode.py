@@ -66,16 +66,20 @@ class DecodeOptions(NamedTuple):
 
 
 def crop_square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
-    """Cut a picture (uint8 [h, w] or [h, w, 3] RGB) to a central square and resize it to uint8 [channels, size, size]."""
+    """Cut a picture (uint8 [h, w] or [h, w, 3] RGB) to a central square and resize it to uint8 [channels, size, size].
+
+    The square of a mirrored picture is the mirrored square: where no square is in the middle, one side is a pixel longer before the picture
+    is resized.
+    """
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    image = image[top : top + side, left : left + side]
+    image = image[top : height - top, left : width - left]
     if colour == "grey" and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if colour == "rgb" and image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
-    if side != size:
+    if image.shape[:2] != (size, size):
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
 

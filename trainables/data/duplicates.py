@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from trainables.data.image_hashes import ALIKE, NEAR, find_pairs, hash_images, make_thumbs
+from trainables.data.image_hashes import ALIKE, IDENTICAL, NEAR, find_pairs, hash_images, make_thumbs, measure_likeness
 
 
 def find_identical(images: np.ndarray) -> list[np.ndarray]:
@@ -13,6 +13,14 @@ def find_identical(images: np.ndarray) -> list[np.ndarray]:
     for row, image in enumerate(images):
         groups.setdefault(blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), []).append(row)
     return [np.array(rows) for rows in groups.values() if len(rows) > 1]
+
+
+def find_mirrored(images: np.ndarray) -> list[np.ndarray]:
+    """Return groups of two or more rows of images (uint8 [n, c, s, s]) that are identical if one of them is mirrored."""
+    _, groups = np.unique(hash_images(images)[:, IDENTICAL], return_inverse=True)
+    order = np.argsort(groups, kind="stable")
+    found = [rows for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(rows) > 1]
+    return [rows for rows in found if any(not np.array_equal(images[rows[0]], images[row]) for row in rows[1:])]
 
 
 def find_near(images: np.ndarray) -> list[np.ndarray]:
@@ -30,11 +38,15 @@ def find_near(images: np.ndarray) -> list[np.ndarray]:
             row = parent[row]
         return row
 
-    pairs = find_pairs(hashes, hashes)
-    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    for first, second in pairs[np.einsum("nd,nd->n", thumbs[pairs[:, 0]], thumbs[pairs[:, 1]]) >= ALIKE].tolist():
-        a, b = root(first), root(second)
-        parent[max(a, b)] = min(a, b)
+    for found in find_pairs(hashes, hashes):
+        pairs = found[found[:, 0] < found[:, 1]]
+        for first, second in pairs[measure_likeness(thumbs, thumbs, pairs) >= ALIKE].tolist():
+            a, b = root(first), root(second)
+            parent[max(a, b)] = min(a, b)
+    for group in find_identical(images):  # uniform images have no near twins, but identical ones
+        for row in group[1:].tolist():
+            a, b = root(int(group[0])), root(row)
+            parent[max(a, b)] = min(a, b)
     roots = np.array([root(row) for row in range(len(images))])
     order = np.argsort(roots, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(roots[order])) + 1) if len(order) else []

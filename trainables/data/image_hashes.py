@@ -1,5 +1,6 @@
 """Hashes by which copies of an image are recognised: identical ones, mirrored ones, and near twins."""
 
+from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -13,15 +14,21 @@ ALIKE = 0.985
 """Minimum correlation of near twins as pictures of 16 x 16 pixels."""
 IDENTICAL, NEAR, MIRRORED = range(3)
 """Columns of `hash_images`."""
+UNIFORM = np.uint64(0)
+"""Perceptual hash of an image of one colour, such as a black frame: it says nothing."""
+VERSION = 2
+"""Raise it when the hashes change: older ones in the cache are then not reused."""
 BLOCK = 4096
-_THUMB = 16
+THUMB = 16
+"""Pixels of a side of the small pictures by which near twins are compared."""
 
 
 def hash_images(images: Any) -> np.ndarray:
     """Return hashes uint64 [n, 3] of images (uint8 [n, c, s, s]).
 
     IDENTICAL is a hash of the bits, which an image and its mirror image share. NEAR is a perceptual hash: the signs of the 63 lowest
-    frequencies of a cosine transform about their median. MIRRORED is the perceptual hash of the mirror image.
+    frequencies of a cosine transform about their median. MIRRORED is the perceptual hash of the mirror image. Those of a uniform image
+    are UNIFORM.
     """
     hashes = np.empty((len(images), 3), np.uint64)
     for start in range(0, len(images), BLOCK):
@@ -30,34 +37,50 @@ def hash_images(images: Any) -> np.ndarray:
         rows = slice(start, start + len(block))
         hashes[rows, IDENTICAL] = [min(_hash_bits(image), _hash_bits(other)) for image, other in zip(block, mirrored, strict=True)]
         hashes[rows, NEAR], hashes[rows, MIRRORED] = _hash_perceptually(block)
+        uniform = block.reshape(len(block), -1).max(axis=1) == block.reshape(len(block), -1).min(axis=1)
+        hashes[rows, 1:][uniform] = UNIFORM
     return hashes
 
 
-def find_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return index pairs int64 [m, 2] of perceptual hashes, uint64 [n] and [k], that differ in at most BITS bits."""
-    pairs = [np.empty((0, 2), np.int64)]
+def find_pairs(first: np.ndarray, second: np.ndarray, most: int = 1 << 20) -> Iterator[np.ndarray]:
+    """Yield index pairs int64 [m, 2] of perceptual hashes, uint64 [n] and [k], that differ in at most BITS bits.
+
+    A pair may come up to four times. Each array comes from about `most` candidates, because many images alike have very many pairs.
+    Uniform images (hash 0) have no pairs.
+    """
+    rows, others = np.flatnonzero(first != UNIFORM), np.flatnonzero(second != UNIFORM)
     for band in range(4):
         shift, mask = np.uint64(16 * band), np.uint64(0xFFFF)
-        order = np.argsort((second >> shift) & mask, kind="stable")
-        keys = ((second >> shift) & mask)[order]
-        for start in range(0, len(first), BLOCK):
-            wanted = (first[start : start + BLOCK] >> shift) & mask
-            left = np.searchsorted(keys, wanted, "left")
-            counts = np.searchsorted(keys, wanted, "right") - left
-            a = np.repeat(np.arange(len(wanted)), counts)
-            b = order[np.arange(len(a)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(left, counts)]
-            close = np.bitwise_count(first[start + a] ^ second[b]) <= BITS
-            pairs.append(np.stack((start + a[close], b[close]), axis=1))
-    return np.unique(np.concatenate(pairs), axis=0)
+        keys = (second[others] >> shift) & mask
+        order = np.argsort(keys, kind="stable")
+        keys, wanted = keys[order], (first[rows] >> shift) & mask
+        left = np.searchsorted(keys, wanted, "left")
+        counts = np.searchsorted(keys, wanted, "right") - left
+        blocks = np.cumsum(counts) // most
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(blocks)) + 1):
+            number = counts[part]
+            a = np.repeat(rows[part], number)
+            offsets = np.arange(len(a)) - np.repeat(np.cumsum(number) - number, number)
+            b = others[order[offsets + np.repeat(left[part], number)]]
+            close = np.bitwise_count(first[a] ^ second[b]) <= BITS
+            if close.any():
+                yield np.stack((a[close], b[close]), axis=1)
 
 
 def make_thumbs(images: np.ndarray) -> np.ndarray:
     """Return pictures of 16 x 16 pixels as unit vectors without their mean, float32 [n, 256]. A uniform image gives zeros."""
-    reduce = _make_reduction(images.shape[-1], _THUMB)
-    thumbs = (reduce @ _convert_to_grey(images) @ reduce.T).reshape(len(images), _THUMB * _THUMB)
+    reduce = _make_reduction(images.shape[-1], THUMB)
+    thumbs = (reduce @ _convert_to_grey(images) @ reduce.T).reshape(len(images), THUMB * THUMB)
     thumbs -= thumbs.mean(1, keepdims=True)
     result: np.ndarray = thumbs / np.maximum(np.linalg.norm(thumbs, axis=1, keepdims=True), 1e-3)
     return result
+
+
+def measure_likeness(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the correlation of the thumbs [n, 256] and [k, 256] of each pair, float32 [m]."""
+    blocks = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
+    found = [np.einsum("nd,nd->n", first[block[:, 0]], second[block[:, 1]]) for block in blocks]
+    return np.concatenate(found) if found else np.empty(0, np.float32)
 
 
 def _hash_bits(image: np.ndarray) -> int:
