@@ -163,12 +163,14 @@ class Study:
         ancestry = self._make_ancestry(point | fixed | {self.compared: parent}, data, known, (*children, name))
         return [*ancestry, replace(self._make_cell(point, data, known), parent=ancestry[-1].key)]
 
-    def _require_classes(self, fitted: dict[str, Any]) -> None:
-        """Raise BadRequest if the data and the study share fewer than two classes."""
+    def _require_classes(self, fitted: dict[str, Any], present: dict[str, tuple[str, ...]]) -> None:
+        """Raise BadRequest if the data and the study share fewer than two classes, or lack one that the settings name."""
+        has = "; ".join(f"{role} has {', '.join(classes)}" for role, classes in present.items())
+        if missing := [name for name in self.settings.get("classes", ()) if "classes" in fitted and name not in fitted["classes"]]:
+            raise BadRequest(f"classes: not all data sets have the class {missing[0]} ({has})")
         if len(list_classes(fitted)) < 2 and ("classes" in fitted or "labelled" in fitted):
-            raise BadRequest(
-                f"{self.name}: the data sets share {', '.join(list_classes(fitted)) or 'no class'} of its classes; two are needed"
-            )
+            shared = ", ".join(list_classes(fitted)) or "no class"
+            raise BadRequest(f"{self.name}: the data sets share {shared} of its classes; two are needed ({has})")
 
     def _make_cell(self, point: dict[str, Value], data: dict[str, Data], known: Known) -> Cell:
         from trainables.data.task import TASKS
@@ -200,12 +202,14 @@ class Study:
             if unused := [name for name in settings if name.split(".")[0] not in (*task_values, *method_values)]:
                 subject = f"axis {axis} of {self.name}" if axis not in self.meanings else f"{unused[0]}, set by axis {axis} of {self.name},"
                 raise BadRequest(f"{subject} is a setting of neither task {task_name} nor method {arm.method}")
-        if "by" not in task_values and any(source.source.kind not in self.own for source in data.values()) and _takes_auto(task_type):
-            task_values["by"] = "auto"
+        if "by" not in task_values and _takes_auto(task_type):
+            target = data.get(task_values.get("target", task_type.model_fields["target"].default))
+            if target and target.source.kind not in self.own:
+                task_values["by"] = "auto"
         task_settings, plain_settings = _resolve_settings(task_type, task_values, f"task {task_name}", known)
         present = {role: source.classes for role, source in data.items() if source.classes}
         if task_kind.fit and (fitted := task_kind.fit(task_settings, present)):
-            self._require_classes(fitted)
+            self._require_classes(fitted, present)
             task_settings, plain_settings = _resolve_settings(task_type, task_values | fitted, f"task {task_name}", known)
         roles = task_kind.roles(task_settings) if task_kind.roles else tuple(data)
         if missing := [role for role in roles if role not in data]:

@@ -56,8 +56,23 @@ def test_every_study_leaves_out_what_its_data_lack(name: str) -> None:
 def test_too_few_shared_classes_are_refused() -> None:
     study = STUDIES.find("adults_as_augmentation")("pocket")
     lacking = {"children": tuple(name for name in ALL if name != "anger")}
-    with pytest.raises(BadRequest, match="the data sets share anger of its classes; two are needed"):
+    with pytest.raises(BadRequest, match=r"the data sets share anger of its classes; two are needed \(children has anger; adults has "):
         study.make_cells(make_data(study.name, lacking))
+
+
+def test_a_class_that_the_user_names_and_no_set_has_is_refused() -> None:
+    study = STUDIES.find("adults_as_augmentation")("pocket").with_setting("classes", ("anger", "happiness", "saddness"))
+    with pytest.raises(BadRequest, match=r"classes: not all data sets have the class saddness \(children has anger, contempt"):
+        study.make_cells(make_data(study.name, {}))
+
+
+def test_classes_that_the_user_chose_are_not_the_papers() -> None:
+    """The command's own report and `platform.report`, which does not know the command's settings, say the same."""
+    registered = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(1)
+    chosen = registered.with_setting("classes", ("anger", "happiness"))
+    cells = chosen.make_cells(make_data(chosen.name, {}))
+    (line,) = describe_other_classes(chosen, cells)
+    assert line.startswith("other classes: 2 instead of the paper's 7") and describe_other_classes(registered, cells) == [line]
 
 
 def write_folders(folder: Path, classes: tuple[str, ...]) -> None:

@@ -110,7 +110,7 @@ def iterate_training(
         | {"train/loss": rows[-1]["train/loss"]}
         | phases[-1].summarise_phase(rows),
         "selected_epoch": run.selected,
-        "flags": list_copy_warnings(task.copies) + list_ancestor_warnings(cell, folder, task) + run.flags,
+        "flags": [*task.warnings, *list_copy_warnings(task.copies), *list_ancestor_warnings(cell, folder, task), *run.flags],
         "copies": task.copies,
         "split": {"unit": task.unit, "overlap": measure_overlap(task)},
         "classes": list(task.classes),

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 PLAIN = {"✓": "+", "✗": "x", "·": "-", "×": "x", "±": "+/-", "…": "...", "–": "-", "—": "-", "→": "->", "≤": "<=", "≥": ">="}
 
@@ -22,11 +23,19 @@ def prepare_surroundings() -> None:
             stream.reconfigure(errors="plain")
     if os.path.expanduser("~") == "~":
         home = Path(tempfile.gettempdir(), f"ferray-home-{os.getuid()}")
-        home.mkdir(mode=0o700, exist_ok=True)
+        try:
+            home.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            fail(f"this user has no home folder, and {home} cannot be made ({error.strerror}); set HOME to a folder of your own")
         if home.stat().st_uid != os.getuid():
-            sys.exit(f"{home}: belongs to another user; set HOME to a folder of your own")
+            fail(f"{home}: belongs to another user; set HOME to a folder of your own")
         os.environ.update(HOME=str(home), LOGNAME=os.environ.get("LOGNAME", str(os.getuid())))
         print(f"this user has no home folder; {home} is used (set HOME to another one)", file=sys.stderr)
+
+
+def fail(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _spell_plainly(error: UnicodeError) -> tuple[str, int]:

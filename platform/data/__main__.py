@@ -55,8 +55,17 @@ def table(
     with exit_on_error(source):
         parsed = parse_role(f"data={source}")[1]
         faces = parsed.read_faces(SMALL, "grey")
-        sys.stdout.write(tabulate_data_set(faces).to_csv(index=False, lineterminator="\n"))
-        print(f"read it by table:labels.csv,root={shlex.quote(parsed.path)}", file=sys.stderr)
+        for note in faces.notes:
+            print(note, file=sys.stderr)
+        written = tabulate_data_set(faces)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(written.to_csv(index=False, lineterminator="\n").encode())  # UTF-8 in any locale: it names files
+        sys.stdout.buffer.flush()
+        root = Path(parsed.path)
+        if root.is_dir() and all((root / name).is_file() for name in written["file"]):
+            print(f"read it back by table:FILE,root={shlex.quote(parsed.path)}", file=sys.stderr)
+        else:
+            print("this table cannot be read back: the pictures of this data set are no files of its folder", file=sys.stderr)
 
 
 def print_findings(found: list[DataFinding]) -> int:

@@ -43,7 +43,7 @@ def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
             methods.add(cell.axes[study.compared])
             make_method(cell, tasks[task_id])
     found = [task.copies for task in tasks.values()]
-    for warning in dict.fromkeys(warning for copies in found for warning in list_copy_warnings(copies)):
+    for warning in dict.fromkeys(text for task in tasks.values() for text in (*task.warnings, *list_copy_warnings(task.copies))):
         print(f"warning: {warning}", file=sys.stderr)
     return list(dict.fromkeys(map(describe_copies, found)))
 

@@ -1,13 +1,14 @@
 """Grids that are trained with other classes than the paper's, because a data set lacks some, or because the user chose."""
 
-from search_spaces.study import Study, list_classes
+from search_spaces.study import STUDIES, Study, list_classes
 from trainables.cell import Cell, Data, Value
 
 
 def describe_other_classes(study: Study, cells: list[Cell]) -> list[str]:
     """Return a line for each way in which the cells' classes differ from the study's own."""
-    unknown = {role: Data(source, "", "") for role, source in study.roles.items()}
-    own = {_drop_seed(study, cell): list_classes(cell.task_settings) for cell in study.with_seeds(1).make_cells(unknown)}
+    registered = STUDIES.find(study.name)(study.scale) if study.name in STUDIES.import_all() else study
+    unknown = {role: Data(source, "", "") for role, source in registered.roles.items()}
+    own = {_drop_seed(study, cell): list_classes(cell.task_settings) for cell in registered.with_seeds(1).make_cells(unknown)}
     lines: dict[str, None] = {}
     for cell in cells:
         ours, theirs = list_classes(cell.task_settings), own.get(_drop_seed(study, cell), [])

@@ -45,7 +45,7 @@ def test_what_is_no_image_is_passed_over_and_what_cannot_be_read_is_counted(tmp_
     assert len(faces) == 39 and len(faces.metadata) == 39 and "05b.png" not in faces.metadata["source"].tolist()
     unreadable, skipped = faces.notes
     assert unreadable.startswith("1 of 40 images cannot be read and are left out; the first: ") and "05b.png" in unreadable
-    assert skipped == "1 other file lies beside the pictures and is skipped: 1 .txt"
+    assert skipped == "1 other file is skipped: 1 .txt"
     for number in range(3):
         (tmp_path / f"broken{number}.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"4 of 43 images cannot be read, more than 5%; the first: .*05b\.png"):

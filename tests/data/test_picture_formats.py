@@ -179,8 +179,14 @@ def test_twelve_suffixes_are_all_read_and_what_is_skipped_is_counted(tmp_path: P
     for name in ("a.heic", "b.HEIC", "c.txt", "d", ".hidden"):
         (tmp_path / "fear" / name).write_bytes(b"x")
     (note,) = [note for note in Source("folders", str(tmp_path)).read_faces(32, "rgb").notes if "skipped" in note]
-    assert note == "4 other files lie beside the pictures and are skipped: 2 .heic, 1 .txt, 1 no suffix"
-    assert describe_skipped(tmp_path, ["nowhere/a.png"]) == []
+    assert note == "4 other files are skipped: 2 .heic, 1 .txt, 1 no suffix"
+    assert describe_skipped(tmp_path, ["nowhere/a.png"]) == ["2 other files are skipped: 2 .heic"], (
+        "pictures that cannot be read count anywhere"
+    )
+    (tmp_path / "iphone").mkdir()
+    (tmp_path / "iphone" / "a.heic").write_bytes(b"x")
+    with pytest.raises(DataError, match="holds no image in a folder of a class; 1 other file is skipped: 1 .heic"):
+        Source("folders", str(tmp_path / "iphone")).read_faces(32, "rgb")
 
 
 @settings(max_examples=300)

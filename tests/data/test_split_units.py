@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -33,8 +32,8 @@ def make_sequences(subjects: int = 12, frames: int = 5, known: str = "subject se
     faces = faces.take_rows(np.argsort(faces.labels, kind="stable"))
     rows = np.arange(len(faces))
     metadata = {"subject": [f"S{row // frames % subjects:03}" for row in rows], "sequence": [f"{row // frames:03}" for row in rows]}
-    chosen = pd.DataFrame({name: metadata[name] for name in known.split()}, index=faces.metadata.index)
-    return replace(faces, metadata=pd.concat((faces.metadata, chosen), axis=1))
+    table = faces.metadata.reset_index(drop=True).assign(**{name: metadata[name] for name in known.split()})
+    return replace(faces, metadata=table, parts=())
 
 
 def build(faces: FaceDataset, **settings: Any) -> Task:
@@ -58,6 +57,63 @@ def test_auto_is_the_first_unit_that_does_not_leak(known: str, subjects: int, un
     overlap = measure_overlap(task)
     assert task.unit == unit and {name: min(1, numbers["shared"]) for name, numbers in overlap.items()} == shared
     assert all(numbers["known"] == len(task.test.rows) for numbers in overlap.values())
+
+
+def test_an_image_without_a_person_is_one_of_its_own() -> None:
+    """One empty cell of the column does not turn a split by person into one by image."""
+    faces = make_sequences(known="subject")
+    metadata = faces.metadata.assign(subject=faces.metadata["subject"].where(np.arange(len(faces)) != 7))
+    task = build(replace(faces, metadata=metadata), by="auto")
+    assert task.unit == "subject" and measure_overlap(task)["subject"]["shared"] == 0 and task.warnings == ()
+    with pytest.raises(DataError, match="has no subject"):
+        build(replace(faces, metadata=metadata), by="subject")
+
+
+def test_persons_that_are_too_few_to_be_kept_apart_are_a_warning() -> None:
+    (warning,) = build(make_sequences(2, known="subject"), by="auto").warnings
+    assert warning == "persons in training and test: split by image, because a class has fewer than 3 persons"
+    assert build(make_sequences(2), by="auto").warnings[0].startswith("persons in training and test: split by sequence")
+    assert build(make_sequences(2, known="subject"), by="image").warnings == ()
+
+
+@pytest.mark.parametrize(("known", "unit"), [("subject sequence", "subject"), ("sequence", "sequence"), ("", "image")])
+@pytest.mark.parametrize("name", ["adaptation", "populations", "transfer", "held_out"])
+def test_other_tasks_keep_persons_or_else_sequences_together(name: str, known: str, unit: str) -> None:
+    """Where a set has no official split; and they state the unit by which they have split."""
+    faces, kind = make_sequences(known=known), TASKS.find(name)
+    own: dict[str, dict[str, Any]] = {
+        "adaptation": {"role": "a", "classes": tiny.CLASSES},
+        "populations": {"test": ("a",), "classes": tiny.CLASSES, "test_share": 0.3, "validation": 0.2},
+        "transfer": {"labelled": {"a": tiny.CLASSES}, "pool": ("b",), "test": 0.3, "validation": 0.3},
+        "held_out": {"target": "a", "by": "fold", "classes": tiny.CLASSES},
+    }
+    pool = tiny.faces(COUNTS, seed=1)
+    task = kind.build(resolve_settings(kind.settings, own[name], name), {"a": faces, "b": pool}, 0, CPU)
+    assert task.unit == unit and all(numbers["shared"] == 0 for numbers in measure_overlap(task).values())
+    assert set(measure_overlap(task)) == set(known.split())
+
+
+def test_an_official_split_is_stated_as_such() -> None:
+    faces, kind = make_sequences(), TASKS.find("populations")
+    parts = np.array(["train", "val", "test"])[np.arange(len(faces)) % 3]
+    settings = resolve_settings(kind.settings, {"test": ("a",), "classes": tiny.CLASSES}, "populations")
+    task = kind.build(settings, {"a": replace(faces, metadata=faces.metadata.assign(split=parts))}, 0, CPU)
+    assert task.unit == "official split" and measure_overlap(task)["subject"]["shared"] == len(task.test.rows)
+
+
+def test_a_person_in_both_populations_of_one_set_is_in_training() -> None:
+    """And persons of an unlabelled pool count."""
+    children, kind = replace(make_sequences(), title="FER2013, children"), TASKS.find("balanced")
+    adults = replace(children, images=255 - children.images, parts=(), title="FER2013, adults")
+    settings = resolve_settings(kind.settings, {"classes": tiny.CLASSES, "size": 32, "by": "subject"}, "balanced")
+    task = kind.build(settings, {"children": children, "adults": adults}, 0, CPU)
+    assert measure_overlap(task)["subject"]["shared"] == len(task.test.rows)
+    kind = TASKS.find("transfer")
+    settings = resolve_settings(
+        kind.settings, {"labelled": {"a": tiny.CLASSES}, "pool": ("b",), "test": 0.3, "validation": 0.3}, "transfer"
+    )
+    task = kind.build(settings, {"a": children, "b": adults}, 0, CPU)
+    assert measure_overlap(task)["subject"]["shared"] == len(task.test.rows)
 
 
 def test_by_image_frames_of_a_sequence_are_on_both_sides() -> None:
@@ -87,8 +143,11 @@ def test_the_papers_own_sets_keep_the_papers_split(kind: str, settings: dict[str
     study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(1)
     for name, value in settings.items():
         study = study.with_setting(name, value)
-    data = {role: Data(Source(kind, "" if kind == "faces" else "/nowhere"), "", "") for role in study.roles}
+    own = Data(Source("faces"), "", "")
+    data = {"children": Data(Source(kind, "" if kind == "faces" else "/nowhere"), "", ""), "adults": own}
     assert {cell.task_settings["by"] for cell in study.make_cells(data)} == {by}
+    data = {"children": own, "adults": Data(Source("folders", "/nowhere"), "", "")}
+    assert {cell.task_settings["by"] for cell in study.make_cells(data)} == {"image"}, "the adults are never split"
 
 
 def train_folder(tmp_path: Path, by: str) -> tuple[Cell, RunFolder]:

@@ -168,7 +168,7 @@ def test_numbers_are_named_by_a_file(tmp_path: Path) -> None:
     path = write(tmp_path, "file,label\n" + "".join(f"{file},{number % 2}\n" for number, (file, _) in enumerate(ROWS)))
     (tmp_path / "names.csv").write_text("value,label\n0,Angry\n1,fear\n")
     assert set(get_labels(read(path, labels=str(tmp_path / "names.csv"))).values()) == {"anger", "fear"}
-    with pytest.raises(DataError, match=r"labels\.csv: row 2, column label: '0' is a number, and .* give labels=FILE"):
+    with pytest.raises(DataError, match=r"labels\.csv: row 2, column label: '0' is no word, and numbers mean .* give labels=FILE"):
         read(path)
     (tmp_path / "half.csv").write_text("value,label\n0,Angry\n")
     with pytest.raises(DataError, match=r"half\.csv: has no line for the label '1' of "):
@@ -187,6 +187,97 @@ def test_boxes_and_pictures_that_are_listed_twice(tmp_path: Path) -> None:
     assert "1 row lists a picture that an earlier row lists, and is left out" in faces.notes
 
 
+@pytest.mark.parametrize("names", ["Left,TOP,Width,height", "x,y,w,h", "X,Y,Width,Height"])
+def test_boxes_have_several_names(tmp_path: Path, names: str) -> None:
+    picture = np.zeros((40, 80), np.uint8)
+    picture[:, 40:] = 200
+    Image.fromarray(picture).save(tmp_path / "two.png")
+    (tmp_path / "t.csv").write_text(f"file,label,{names}\ntwo.png,fear,40,0,40,40\n")
+    faces = read(tmp_path / "t.csv")
+    assert get_labels(faces) == {200: "fear"} and f"file from file, label from label, {', '.join(names.split(','))}" in faces.notes[0]
+
+
+def test_columns_that_are_read_and_not_read_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,Feeling,Valence,votes_happy,VOTES_Sad\n" + "".join(f"{file},{label},0.5,3,1\n" for file, label in ROWS))
+    faces = read(path)
+    assert (
+        faces.notes[0] == "columns read: file from path, Valence, votes_happy, VOTES_Sad; not read: Feeling" and (faces.labels == -1).all()
+    )
+    assert {"valence", "votes_happiness", "votes_sadness"} <= set(faces.metadata)
+
+
+@pytest.mark.parametrize("unknown", ["NA", "nan", "None", "unknown", "-", "?", " "])
+def test_unknown_is_written_in_many_ways(tmp_path: Path, unknown: str) -> None:
+    text = "file,label,subject,sex,age\n" + "".join(f"{file},{label},p{row},f,7\n" for row, (file, label) in enumerate(ROWS[:7]))
+    faces = read(write(tmp_path, f"{text}pictures/7.png,{unknown},{unknown},{unknown},{unknown}\n"))
+    assert get_labels(faces)[80] == "none" and "1 of 8 rows have no label" in faces.notes
+    last = faces.metadata.set_index("source").loc["pictures/7.png"]
+    assert last[["subject", "sex", "age"]].isna().all()
+
+
+@pytest.mark.parametrize("label", ["радость", "高兴", "Zoë's"])
+def test_labels_of_any_language_are_words(tmp_path: Path, label: str) -> None:
+    faces = read(write(tmp_path, f"file,label\npictures/0.png,{label}\npictures/1.png,fear\n"))
+    assert len(faces.classes) == 2 and "fear" in faces.classes
+
+
+def test_whole_numbers_beside_empty_cells_of_parquet_are_whole(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    rows = [{"file": file, "label": None if row == 3 else row % 2} for row, (file, _) in enumerate(ROWS)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "names.csv").write_text("value,label\n0,angry\n1,fear\n")
+    labels = get_labels(read(tmp_path / "t.parquet", labels=str(tmp_path / "names.csv")))
+    assert labels == {10 * (row + 1): "none" if row == 3 else ("anger", "fear")[row % 2] for row in range(8)}
+
+
+def test_persons_in_the_paths_of_parquet(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(content, "PNG")
+    rows = [{"image": {"bytes": content.getvalue(), "path": f"kid{row % 2}_{row}.png"}, "label": "fear"} for row in range(4)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet", subject="(kid[0-9])_").metadata["subject"].tolist() == ["kid0", "kid1"] * 2
+
+
+def test_one_name_in_two_folders_and_names_that_differ_in_case(tmp_path: Path) -> None:
+    for number, name in enumerate(("train/0.png", "test/0.png", "a3.png", "B4.png")):
+        draw(tmp_path / name, 10 * (number + 1))
+    (tmp_path / "t.csv").write_text("file,label\n0.png,fear\n")
+    with pytest.raises(DataError, match=r"row 2: several files in .* are called 0\.png; give their paths"):
+        read(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("file,label\n" + "A3.png,happy\na3.png,fear\nb4.PNG,sad\n" + "train/0.png,fear\n" * 30)
+    faces = read(tmp_path / "t.csv")
+    assert get_labels(faces) == {30: "fear", 40: "sadness", 10: "fear"}, "A3.png is missing, and is not a3.png, which has a row"
+    (tmp_path / "t.csv").write_text(f"file,label\n{tmp_path / 'a3.png'},fear\n")
+    assert get_labels(read(tmp_path / "t.csv")) == {30: "fear"}, "an absolute path within the folder"
+
+
+def test_archives_as_they_are_made_and_damaged(tmp_path: Path) -> None:
+    path = write(tmp_path, "file,label\n" + "".join(f"{file},{label}\n" for file, label in ROWS))
+    with tarfile.open(tmp_path / "dot.tar", "w") as bundle:
+        bundle.add(tmp_path / "pictures", "./pictures")
+    assert get_labels(read(path, root=str(tmp_path / "dot.tar"))) == EXPECTED
+    noise = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), np.uint8)
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    for kind, mode in (("tar", "w"), ("tar.gz", "w:gz"), ("tar.xz", "w:xz"), ("tar.bz2", "w:bz2")):
+        with tarfile.open(tmp_path / f"whole.{kind}", mode) as bundle:
+            bundle.add(tmp_path / "pictures", "pictures")
+        whole = (tmp_path / f"whole.{kind}").read_bytes()
+        for share in (0.3, 0.6, 0.9):
+            (tmp_path / f"cut.{kind}").write_bytes(whole[: int(share * len(whole)) // 512 * 512])
+            with pytest.raises(DataError, match=r"cut\..*: cannot be unpacked"):
+                read(path, root=str(tmp_path / f"cut.{kind}"))
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(tmp_path / "bad.zip", "w", method) as out:
+            for number in range(8):
+                out.write(tmp_path / "pictures" / f"{number}.png", f"pictures/{number}.png")
+        content = bytearray((tmp_path / "bad.zip").read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+        (tmp_path / "bad.zip").write_bytes(content)
+        with pytest.raises(DataError, match=r"bad\.zip: cannot be unpacked"):
+            read(path, root=str(tmp_path / "bad.zip"))
+
+
 def test_ages_tell_children_from_adults(tmp_path: Path) -> None:
     path = write(tmp_path, "file,label,age\n" + "".join(f"{file},fear,{8 * number}\n" for number, (file, _) in enumerate(ROWS)))
     children = Source("table", str(path), "children").read_faces(32, "grey")
@@ -201,6 +292,7 @@ BAD: dict[str, tuple[str, str]] = {
     "leads out": ("file,label\n../../etc/passwd,fear\n", "row 2: '../../etc/passwd' is no file within"),
     "an age": ("file,label,age\npictures/0.png,fear,old\n", "row 2: age 'old' is not a number from 0 to 130"),
     "a sex": ("file,label,sex\npictures/0.png,fear,x\n", r"row 2, column sex: 'x' is no sex \(known: f, female"),
+    "no word": ("file,label\npictures/0.png,!!\n", "row 2, column label: '!!' is no word"),
     "a split": ("file,label,split\npictures/0.png,fear,later\n", "row 2, column split: 'later' is no split"),
     "half a split": ("file,label,split\npictures/0.png,fear,\npictures/1.png,fear,test\n", "row 2, column split: is empty"),
     "half a box": ("file,label,left,top,width,height\npictures/0.png,fear,1,,3,4\n", "row 2, column left: has no whole box"),
@@ -271,6 +363,8 @@ def test_any_set_is_written_as_a_table_that_reads_back(tmp_path: Path) -> None:
     again = read(tmp_path / "labels.csv", root=str(tmp_path / "set"))
     assert get_labels(again) == get_labels(ours) and again.metadata.to_dict() == ours.metadata.to_dict()
     assert f"root={tmp_path / 'set'}" in result.stderr
+    embedded = CliRunner().invoke(app, ["table", "faces:children"])
+    assert embedded.exit_code == 0 and "this table cannot be read back" in embedded.stderr and "root=" not in embedded.stderr
     assert CliRunner().invoke(
         app, ["check", f"table:{tmp_path / 'labels.csv'},root={tmp_path / 'set'}", "--sheets", str(tmp_path / "s")]
     ).exit_code in (0, 1)

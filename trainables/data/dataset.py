@@ -115,15 +115,15 @@ class FaceDataset:
     def persons(self) -> np.ndarray:
         """The person of each image, object [n].
 
-        It is the image's subject if that is known. Other images count as a person each, and identical ones among them as one person.
+        It is the image's subject if that is known, else its sequence. Other images count as a person each, and identical ones among them
+        as one person.
         """
-        persons = np.array([f"image {row}" for row in range(len(self))], object)
-        named = self.metadata["subject"].notna().to_numpy() if "subject" in self.metadata else np.zeros(len(self), bool)
-        if not named.all():
+        persons, _ = name_groups(self.metadata)
+        nameless = np.array([str(person).startswith("image ") for person in persons])
+        if nameless.any():
             for rows in duplicates.find_identical(self.images):
-                persons[rows] = persons[rows[0]]
-        if named.any():
-            persons[named] = self.metadata["subject"].to_numpy(object)[named]
+                if nameless[rows].all():
+                    persons[rows] = persons[rows[0]]
         return persons
 
     def take_rows(self, rows: np.ndarray) -> "FaceDataset":
@@ -143,6 +143,18 @@ class FaceDataset:
         labels = code[self.labels]
         keep = labels >= 0
         return replace(self.take_rows(keep), labels=labels[keep], classes=tuple(classes))
+
+
+def name_groups(metadata: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Return what a split must keep together, object [n], and its unit: the person, else the sequence, where they are known.
+
+    An image of which neither is known is a group of its own. The unit is `subject`, `sequence` or `image`, as most is known.
+    """
+    groups, unit = np.array([f"image {row}" for row in range(len(metadata))], object), "image"
+    for name in ("sequence", "subject"):
+        if name in metadata and (known := metadata[name].notna().to_numpy()).any():
+            groups[known], unit = metadata[name].to_numpy(object)[known], name
+    return groups, unit
 
 
 class Example(NamedTuple):

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -48,7 +49,25 @@ class DecodedRows(NamedTuple):
 
 
 def get_cache_folder() -> Path:
-    return Path(os.environ.get("FERRAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferray")
+    """Return FERRAY_CACHE, else `ferray` in the user's cache folder, else, where that cannot be written, a private temporary folder."""
+    if given := os.environ.get("FERRAY_CACHE"):
+        return Path(given)
+    return _find_writable(Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ferray"))
+
+
+@cache
+def _find_writable(folder: Path) -> Path:
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    other = Path(tempfile.gettempdir(), f"ferray-cache-{os.getuid()}")
+    with contextlib.suppress(OSError):
+        other.mkdir(mode=0o700, exist_ok=True)
+        if other.stat().st_uid == os.getuid():
+            print(f"{folder} cannot be written; decoded images are kept in {other} (FERRAY_CACHE names another place)", file=sys.stderr)
+            return other
+    return folder
 
 
 def decode_rows(root: Path, items: Sequence[Item], how: DecodeOptions) -> DecodedRows:

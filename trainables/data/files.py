@@ -68,6 +68,9 @@ SUFFIXES = set(
     ]
 )
 """Suffixes of picture files, in lower case: all that Pillow reads without another program, except icons."""
+UNREADABLE = {".heic", ".heif", ".jxl", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".svg"}
+"""Suffixes of pictures that Pillow does not read by itself."""
+TABLES = {".csv", ".tsv", ".parquet"}
 COMMON = ".jpg, .png, .tif, .webp, .gif or another format of pictures"
 _PLAIN = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*")
 CLIPS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv"}
@@ -145,21 +148,24 @@ def list_files(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "
 
 
 def describe_skipped(root: Path, files: Iterable[str]) -> list[str]:
-    """Return a note on the other files in the folders of these picture files, counted by suffix: nobody has read them."""
+    """Return a note on files that nobody has read, counted by suffix: all but tables in the folders of these picture files, and pictures
+    of formats that cannot be read anywhere below the root.
+    """
     taken = set(files)
+    beside = {file.rpartition("/")[0] for file in taken}
     counts: Counter[str] = Counter()
-    for folder in {root / file.rpartition("/")[0] for file in taken}:
-        if not folder.is_dir():
-            continue
-        for entry in os.scandir(folder):
-            name = (folder.relative_to(root) / entry.name).as_posix()
-            if entry.is_file() and not is_junk(entry.name) and name not in taken:
-                counts[os.path.splitext(entry.name)[1].lower() or "no suffix"] += 1
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        inside = os.path.relpath(folder, root).replace(os.sep, "/").removeprefix(".")
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            path = f"{inside}/{name}" if inside else name
+            if (suffix in UNREADABLE or (inside in beside and suffix not in TABLES)) and not is_junk(name) and path not in taken:
+                counts[suffix or "no suffix"] += 1
     if not counts:
         return []
     listed = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(6)) + (", ..." if len(counts) > 6 else "")
-    verb = "file lies beside the pictures and is" if counts.total() == 1 else "files lie beside the pictures and are"
-    return [f"{counts.total():,} other {verb} skipped: {listed}"]
+    return [f"{counts.total():,} other {'file is' if counts.total() == 1 else 'files are'} skipped: {listed}"]
 
 
 def _leads_back(place: Path, whole: Path) -> bool:

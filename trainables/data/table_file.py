@@ -64,7 +64,10 @@ class TableFile:
         """Return a column as stripped text. Raises BadRequest for an empty table cell; `empty` allows empty cells and an absent column."""
         if empty and name not in self.frame:
             return pd.Series("", self.frame.index, dtype="str")
-        text = self.frame[name].astype("str").fillna("").str.strip()
+        column = self.frame[name]
+        if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+            column = column.astype("Int64")  # whole numbers beside empty cells of a parquet file
+        text = column.astype("str").fillna("").str.strip().replace("<NA>", "")
         if not empty and (text == "").any():
             raise self.make_cell_error(text.index[text == ""][0], name, f"is empty; every {self.record} needs its {name}")
         return text

@@ -1,6 +1,6 @@
 """Task: the images that a cell trains on, selects by and is tested on. Each file in tasks/ makes one kind of task from data sets."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import FaceDataset
+from trainables.data.dataset import FaceDataset, name_groups
 from trainables.data.device_pixels import Pixels, load_pixels, to_tensor
 from trainables.data.memory_map import select_images
 from trainables.data.prediction_targets import TARGETS
@@ -68,12 +68,8 @@ class Images(NamedTuple):
     def from_faces(cls, faces: FaceDataset, rows: np.ndarray, device: torch.device) -> "Images":
         labels = torch.from_numpy(faces.labels[rows]).to(device)
         index = faces.metadata.index.to_numpy()
-        groups = {
-            unit: np.array([None if pd.isna(name) else f"{faces.title}: {name}" for name in faces.metadata[unit].iloc[rows]], object)
-            for unit in ("subject", "sequence")
-            if unit in faces.metadata
-        }
-        return cls(load_pixels(select_images(faces.images, rows), device), labels, index[rows], None, faces.hashes[rows], groups)
+        pixels = load_pixels(select_images(faces.images, rows), device)
+        return cls(pixels, labels, index[rows], None, faces.hashes[rows], list_groups(faces, rows))
 
     def take_rows(self, rows: np.ndarray) -> "Images":
         """Return the images in `rows` (indices or a mask), in that order."""
@@ -91,12 +87,34 @@ class Images(NamedTuple):
         values = None if self.values is None or others.values is None else torch.cat((self.values, others.values))
         hashes = None if self.hashes is None or others.hashes is None else np.concatenate((self.hashes, others.hashes))
         pixels = torch.cat((to_tensor(self.pixels), to_tensor(others.pixels)))
-        unknown = [np.full(len(side.rows), None) for side in (self, others)]
-        groups = {
-            unit: np.concatenate([side.groups.get(unit, none) for side, none in zip((self, others), unknown, strict=True)])
-            for unit in {**self.groups, **others.groups}
-        }
+        groups = join_groups([self.groups, others.groups], [len(self.rows), len(others.rows)])
         return Images(pixels, labels, np.concatenate((self.rows, others.rows)), values, hashes, groups)
+
+
+def list_groups(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the images' persons and sequences, where they are known, as `Images.groups`.
+
+    Names begin with the data set's, without its population: a person may be in the roles of children and of adults.
+    """
+    prefix = faces.title.partition(",")[0]
+    return {
+        unit: np.array([None if pd.isna(name) else f"{prefix}: {name}" for name in faces.metadata[unit].iloc[rows]], object)
+        for unit in ("subject", "sequence")
+        if unit in faces.metadata
+    }
+
+
+def join_groups(parts: Sequence[Mapping[str, np.ndarray]], sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return the groups of several sets of images of these sizes, one after another."""
+    units = dict.fromkeys(unit for part in parts for unit in part)
+    return {unit: np.concatenate([part.get(unit, np.full(size, None)) for part, size in zip(parts, sizes, strict=True)]) for unit in units}
+
+
+def describe_unit(metadata: pd.DataFrame) -> str:
+    """Return the unit of a split that is the official one where a data set has one, and keeps persons or sequences together elsewhere."""
+    official = metadata["split"].notna().to_numpy() if "split" in metadata else np.zeros(len(metadata), bool)
+    _, unit = name_groups(metadata[~official])
+    return "official split" if official.all() else f"official split where there is one, else {unit}" if official.any() else unit
 
 
 @dataclass(frozen=True)
@@ -123,6 +141,8 @@ class Task:
     """whether all classes have equally many training images"""
     unit: str = "image"
     """what the split keeps together, as the report states it"""
+    warnings: tuple[str, ...] = ()
+    """what a reader of a result must know of the split"""
     copies: dict[str, Any] = field(default_factory=dict)
     """what `copy_guard.guard_task` found: copies of images across the parts of the task"""
     scored: bool = False

@@ -1,10 +1,12 @@
 """Unpack an archive, or the pictures in a parquet table, into the cache once, so that they are decoded as files are."""
 
 import hashlib
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -37,12 +39,16 @@ def unpack_archive(file: Path) -> Path:
                     if (target := _find_target(folder, entry.name, file)) and (content := bundle.extractfile(entry)):
                         with content, open(target, "wb") as out:
                             shutil.copyfileobj(content, out)
+                _check_end(bundle)
 
     try:
         return _make_once(file, "", unpack)
     except OSError as error:
-        raise DataError(f"{file}: cannot be unpacked ({describe_os_error(error)})") from None
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        reason = describe_os_error(error)
+        raise DataError(
+            f"{file}: cannot be unpacked to {get_cache_folder()} ({reason}); is it whole, and can FERRAY_CACHE be written?"
+        ) from None
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
         raise DataError(f"{file}: cannot be unpacked ({join_lines(error)})") from None
 
 
@@ -86,9 +92,24 @@ def _check_space(file: Path, folder: Path, size: int) -> None:
         raise DataError(f"{file}: its files need {size / 2**30:.1f} GiB in {folder.parent}; set FERRAY_CACHE to a larger disk")
 
 
+def _check_end(bundle: tarfile.TarFile) -> None:
+    """Raise ReadError if the archive does not end as a tar archive does: tarfile stops silently where one is damaged or cut off."""
+    stream = bundle.fileobj
+    assert stream is not None
+    stream.seek(bundle.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it is damaged or cut off")
+    while stream.read(1 << 20):  # a compressed stream checks its sum at its end
+        pass
+
+
 def _find_target(folder: Path, name: str, file: Path) -> Path | None:
-    if any(is_junk(part) for part in name.split("/")):
+    try:
+        inside = resolve_within(name, str(file))
+    except DataError:
         return None
-    target = folder / resolve_within(name, str(file))
+    if any(is_junk(part) for part in inside.split("/")):
+        return None
+    target = folder / inside
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return target

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import DataError, FaceDataset, register_reader
-from trainables.data.files import list_files, read_columns, require_folder
+from trainables.data.files import describe_skipped, list_files, read_columns, require_folder
 
 PARTS = {
     "train": "train",
@@ -87,7 +87,7 @@ def read_folders(
     if len(files_by_split) > 1 and "" in files_by_split:
         raise DataError(f"{root}: has a split, but {files_by_split[''][0]} lies outside it")
     if not pictures:
-        raise DataError(f"{root}: holds no image in a folder of a class")
+        raise DataError("; ".join([f"{root}: holds no image in a folder of a class", *describe_skipped(root, ())]))
     _check_depth(root, [picture.file for picture in pictures])
     classes = Counter(str(picture.emotion) for picture in pictures)
     own_classes = sorted(set(classes) - set(SYNONYMS))
@@ -121,7 +121,7 @@ def _find_class(name: str, renamed: dict[str, str], root: Path, labels: Path | N
         raise DataError(f"{labels}: has no line for the folder {name!r} of {root}")
     if key in NAMES:
         return NAMES[key]
-    if not re.search("[a-z]", key):
+    if not any(letter.isalpha() for letter in key):
         raise DataError(
             f"{root}: the folder {name!r} is no class by its name, and numbers mean another one in every copy; give labels=FILE"
         )

@@ -32,7 +32,10 @@ COLUMNS = {
     "split": ("split", "usage", "part", "subset"),
 }
 """Names by which a column is recognised, in any case; an option names another."""
-BOX = ("left", "top", "width", "height")
+BOXES = (("left", "top", "width", "height"), ("x", "y", "width", "height"), ("x", "y", "w", "h"))
+"""Names of the columns of a face's box, in any case."""
+NOBODY_KNOWS = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
+"""How a table says that something is not known, in any case."""
 SEXES = {"f": "F", "female": "F", "woman": "F", "girl": "F", "m": "M", "male": "M", "man": "M", "boy": "M"}
 PARTS = FOLDER_PARTS | {"publictest": "val", "privatetest": "test"}
 MISSING = 0.05
@@ -73,7 +76,7 @@ def _raise_data_errors(read: Callable[..., FaceDataset]) -> Callable[..., FaceDa
     "table",
     "a table (.csv, .tsv, .parquet) of file,label and any of subject, sequence, age, sex, split, box; root=FOLDER or archive",
     ("root", "file", "label", "labels", "subject", "sequence", "age", "sex", "ethnicity", "split", "crop"),
-    source="your own",
+    source="nobody: it is your own",
     licence="that of the images",
     example=EXAMPLE,
 )
@@ -113,15 +116,16 @@ def read_image_table(
     chosen = {"file": file, "label": label, "sequence": sequence, "age": age, "sex": sex, "ethnicity": ethnicity, "split": split}
     pattern = _compile_pattern(table, subject)
     names = {part: _find_column(table, part, name) for part, name in (chosen | {"subject": "" if pattern else subject}).items()}
-    place, files, notes = _find_files(Path(path), table, names["file"], root)
+    place, files, paths, notes = _find_files(Path(path), table, names["file"], root)
     emotions, said = _read_labels(table, names["label"], labels)
     metadata = _read_metadata(table, names)
     if pattern:
-        metadata["subject"] = persons = [match[1] if name and (match := pattern.search(name)) else None for name in files]
-        if unnamed := [name for name, person in zip(files, persons, strict=True) if person is None and name]:
+        metadata["subject"] = persons = [match[1] if (match := pattern.search(name)) else None for name in paths]
+        if unnamed := [name for name, person in zip(paths, persons, strict=True) if person is None]:
             count = f"{len(unnamed):,} of {len(files):,} names"
             said.append(Doubt(f"in {count} subject={subject} finds nobody; the first: {unnamed[0]}"))
-    boxes = _read_boxes(table)
+    boxes, box_columns = _read_boxes(table)
+    said.insert(0, _describe_columns(table, names, [*box_columns, *(name for name in table.column_names if _name_answer(name))]))
     pictures, kept = [], _keep_rows(table, files, emotions, boxes, notes)
     years = metadata.get("age")
     if population and years:
@@ -171,12 +175,13 @@ def _compile_pattern(table: TableFile, subject: str) -> re.Pattern[str] | None:
     return pattern
 
 
-def _find_files(path: Path, table: TableFile, column: str, root: Path | None) -> tuple[Path, list[str | None], list[str]]:
-    """Return the folder of the files, each row's file in it (None if it is missing), and notes."""
+def _find_files(path: Path, table: TableFile, column: str, root: Path | None) -> tuple[Path, list[str | None], list[str], list[str]]:
+    """Return the folder of the files, each row's file in it (None if it is missing), each row's path as written, and notes."""
     values = table.frame[column]
     first = next((value for value in values if value is not None), None)
     if isinstance(first, dict | bytes):
-        return unpack_pictures(path, column, values), [str(row) for row in range(len(values))], []
+        paths = [str(value.get("path") or row) if isinstance(value, dict) else str(row) for row, value in enumerate(values)]
+        return unpack_pictures(path, column, values), [str(row) for row in range(len(values))], paths, []
     names = [unicodedata.normalize("NFC", name) for name in table.read_text_column(column)]
     place = root or path.parent
     if place.is_file():
@@ -185,14 +190,18 @@ def _find_files(path: Path, table: TableFile, column: str, root: Path | None) ->
         place = unpack_archive(place)
     if not place.is_dir():
         raise DataError(f"root={place}: no such folder")
-    present = _index_files(place)
-    files: list[str | None] = []
-    missing = []
-    for record, name in zip(table.frame.index, names, strict=True):
-        inside = resolve_within(name.removeprefix("./"), f"{table.path}, row {record + 2}")
-        found = present.get(inside) or present.get(inside.lower())
-        missing += [] if found else [(record, name)]
-        files.append(found)
+    present, ambiguous = _index_files(place)
+    inside = [_make_relative(name, place, f"{table.path}, row {record + 2}") for record, name in zip(table.frame.index, names, strict=True)]
+    files = [present.get(name) for name in inside]
+    taken = set(files)
+    small = {path.lower(): path for path in present.values() if path not in taken} | {
+        form.lower(): path for form, path in present.items() if path not in taken
+    }
+    files = [file or small.get(name.lower()) for file, name in zip(files, inside, strict=True)]
+    missing = [(record, name) for record, name, file in zip(table.frame.index, inside, files, strict=True) if file is None]
+    if doubtful := [(record, name) for record, name in missing if name in ambiguous]:
+        row, name = table.find_row(doubtful[0][0]), doubtful[0][1]
+        raise DataError(f"{table.path}, row {row}: several files in {place} are called {name}; give their paths")
     if len(missing) > MISSING * len(files):
         row, name = table.find_row(missing[0][0]), missing[0][1]
         count = f"{len(missing):,} of {len(files):,} files"
@@ -200,13 +209,19 @@ def _find_files(path: Path, table: TableFile, column: str, root: Path | None) ->
     notes: list[str] = []
     if missing:
         notes.append(Doubt(f"{len(missing):,} of {len(files):,} files are missing and left out; the first: {missing[0][1]}"))
-    return place, files, notes
+    return place, files, names, notes
 
 
-def _index_files(place: Path) -> dict[str, str]:
-    """Return the files below a folder by path, and by every other form that only one of them has.
+def _make_relative(name: str, place: Path, where: str) -> str:
+    """Return a file's path within the folder. Raises DataError for one that leads out of it."""
+    whole = str(place.absolute())
+    return resolve_within(name.removeprefix(f"{whole}/").removeprefix("./"), where)
 
-    Such forms are the name alone, both without a suffix, and all of them in small letters.
+
+def _index_files(place: Path) -> tuple[dict[str, str], set[str]]:
+    """Return the files below a folder by path, and by every shorter form that only one of them has; and the forms of several.
+
+    Such forms are the name alone, and both without a suffix.
     """
     paths = []
     for folder, folders, names in os.walk(place, followlinks=True):
@@ -217,18 +232,39 @@ def _index_files(place: Path) -> dict[str, str]:
     forms: dict[str, set[str]] = {}
     for whole, path in list(index.items()):
         name = whole.rpartition("/")[2]
-        shorter = (name, os.path.splitext(whole)[0], os.path.splitext(name)[0])
-        for form in {*shorter, *(form.lower() for form in (whole, *shorter))}:
+        for form in {name, os.path.splitext(whole)[0], os.path.splitext(name)[0]}:
             forms.setdefault(form, set()).add(path)
-    return {form: next(iter(found)) for form, found in forms.items() if len(found) == 1} | index
+    return {form: min(found) for form, found in forms.items() if len(found) == 1} | index, forms.keys() - index.keys() - {
+        form for form, found in forms.items() if len(found) == 1
+    }
+
+
+def _describe_columns(table: TableFile, names: dict[str, str], others: Sequence[str]) -> str:
+    """Return a note on the columns that are read and on those that are not."""
+    read = [f"{part} from {name}" for part, name in names.items() if name] + list(others)
+    unread = [name for name in table.column_names if name not in {*names.values(), *others}]
+    return f"columns read: {', '.join(read)}" + (f"; not read: {', '.join(unread)}" if unread else "")
+
+
+def _name_answer(column: str) -> str:
+    """Return the metadata column of votes, valence, arousal or one of several labels; empty if it is none of these."""
+    folded = column.lower()
+    if folded in AFFECT:
+        return folded
+    prefix = next((prefix for prefix in (VOTES, SHOWN) if folded.startswith(prefix)), "")
+    rest = folded.removeprefix(prefix)
+    return prefix and f"{prefix}{NAMES.get(rest, rest)}"
 
 
 def _read_labels(table: TableFile, column: str, file: Path | None) -> tuple[list[str | None], list[str]]:
     """Return each row's class, None where it has none, and notes on what was taken for what."""
     if not column:
         return [None] * len(table.frame), []
-    given = [value.strip() for value in table.read_text_column(column, empty=True)]
-    renamed = {value.lower(): name for _, (value, name) in read_columns(file, ("value", "label"))} if file else {}
+    given = ["" if value.strip().lower() in NOBODY_KNOWS else value.strip() for value in table.read_text_column(column, empty=True)]
+    renamed: dict[str, str] = {}
+    for line, (value, label) in read_columns(file, ("value", "label")) if file else ():
+        if renamed.setdefault(value.lower(), label) != label:
+            raise DataError(f"{file}, line {line}: the value {value!r} has a second label")
     known: dict[str, str | None] = {"": None}
     for value in dict.fromkeys(given):
         name = renamed.get(value.lower())
@@ -236,9 +272,9 @@ def _read_labels(table: TableFile, column: str, file: Path | None) -> tuple[list
             if renamed:
                 raise DataError(f"{file}: has no line for the label {value!r} of {table.path}")
             name = value
-            if not re.search("[a-zA-Z]", value):
+            if not any(letter.isalpha() for letter in value):
                 record = table.frame.index[given.index(value)]
-                says = f"{value!r} is a number, and numbers mean another class in every set; give labels=FILE, a csv value,label"
+                says = f"{value!r} is no word, and numbers mean another class in every set; give labels=FILE, a csv value,label"
                 raise table.make_cell_error(record, column, says)
         known[value] = None if not name or name == "-" else NAMES.get(name.lower(), re.sub(r"\W+", "_", name.lower()).strip("_"))
     counts = Counter(given)
@@ -256,39 +292,47 @@ def _read_metadata(table: TableFile, names: dict[str, str]) -> dict[str, list[An
     metadata: dict[str, list[Any]] = {}
     for part in ("subject", "sequence", "ethnicity"):
         if names[part]:
-            metadata[part] = [value.strip() or None for value in table.read_text_column(names[part], empty=True)]
+            metadata[part] = [
+                None if value.strip().lower() in NOBODY_KNOWS else value.strip()
+                for value in table.read_text_column(names[part], empty=True)
+            ]
     if names["age"]:
         text = table.read_text_column(names["age"], empty=True)
         metadata["age"] = [
-            parse_number(value.replace(",", "."), f"{table.path}, row {table.find_row(record)}", "age", 0, 130) if value else np.nan
+            parse_number(value.replace(",", "."), f"{table.path}, row {table.find_row(record)}", "age", 0, 130)
+            if value.lower() not in NOBODY_KNOWS
+            else np.nan
             for record, value in zip(table.frame.index, text, strict=True)
         ]
     for part, values in (("sex", SEXES), ("split", PARTS)):
         if names[part]:
             metadata[part] = _translate_column(table, names[part], part, values)
     for column in table.column_names:
-        if column in AFFECT or column.startswith((VOTES, SHOWN)):
-            metadata[column] = table.read_number_column(column).tolist()
+        if answer := _name_answer(column):
+            metadata[answer] = table.read_number_column(column).tolist()
     return metadata
 
 
 def _translate_column(table: TableFile, column: str, part: str, values: dict[str, str]) -> list[str | None]:
     text = [value.strip().lower().replace(" ", "") for value in table.read_text_column(column, empty=True)]
     for record, value in zip(table.frame.index, text, strict=True):
-        if value and value not in values:
+        if value not in values and value not in NOBODY_KNOWS:
             raise table.make_cell_error(record, column, f"{value!r} is no {part} (known: {', '.join(values)})")
     if part == "split" and "" in text and any(text):
         raise table.make_cell_error(table.frame.index[text.index("")], column, "is empty; every picture needs its split")
     return [values.get(value) for value in text]
 
 
-def _read_boxes(table: TableFile) -> list[tuple[float, float, float, float]] | None:
-    if not set(BOX) <= set(table.column_names):
-        return None
-    edges = np.stack([table.read_number_column(name) for name in BOX], axis=1)
+def _read_boxes(table: TableFile) -> tuple[list[tuple[float, float, float, float]] | None, tuple[str, ...]]:
+    """Return each row's box, None if the table has no boxes, and the names of their columns."""
+    folded = {name.lower(): name for name in table.column_names}
+    columns = next((tuple(folded[name] for name in names) for names in BOXES if set(names) <= set(folded)), ())
+    if not columns:
+        return None, ()
+    edges = np.stack([table.read_number_column(name) for name in columns], axis=1)
     if (empty := np.flatnonzero(np.isnan(edges).any(axis=1))).size:
-        raise table.make_cell_error(table.frame.index[empty[0]], BOX[0], "has no whole box (left, top, width, height)")
-    return [tuple(row) for row in edges.tolist()]
+        raise table.make_cell_error(table.frame.index[empty[0]], columns[0], f"has no whole box ({', '.join(columns)})")
+    return [tuple(row) for row in edges.tolist()], columns
 
 
 def _keep_rows(table: TableFile, files: Sequence[str | None], emotions: Sequence[str | None], boxes: Any, notes: list[str]) -> list[int]:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import CLASSES, DataError, FaceDataset
+from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
 from trainables.data.prediction_targets import TARGETS, list_clips
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
@@ -60,7 +60,7 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
     rows = list_clips(answered, settings.frames) if settings.frames else np.arange(len(answered))[:, None]
     first = rows[:, 0]
     strata = answered.labels[first] if target.one_class else np.zeros(len(rows), np.int64)
-    part = _assign_parts(strata, answered.metadata.iloc[first], whole.title, settings, seed)
+    part, unit = _assign_parts(strata, answered.metadata.iloc[first], whole.title, settings, seed)
     train, val, test = (np.flatnonzero(part == code) for code in range(3))
     for name, members in (("training", train), ("selection", val), ("test", test)):
         if not len(members):
@@ -83,18 +83,17 @@ def build_task(settings: AdaptationTaskSettings, faces: dict[str, FaceDataset], 
         split_hash=hash_split((answered.metadata.index.to_numpy()[first[part]] for part in (train, val, test)), whole.fingerprint),
         metadata=get_known_metadata(answered, first[test]),
         target=settings.target,
-        unit={"official": "official split", "subject": "subject", "exemplar": "exemplar"}[settings.by],
+        unit=unit,
         scored=True,
     )
 
 
-def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int) -> np.ndarray:
-    """Return the part of each image or clip."""
+def _assign_parts(
+    labels: np.ndarray, metadata: pd.DataFrame, title: str, settings: AdaptationTaskSettings, seed: int
+) -> tuple[np.ndarray, str]:
+    """Return the part of each image or clip, and the unit of the split."""
     rng = make_generator(seed, "split")
-    persons = np.array([f"image {row}" for row in range(len(metadata))], object)
-    if "subject" in metadata:
-        named = metadata["subject"].notna().to_numpy()
-        persons[named] = metadata["subject"].to_numpy(object)[named]
+    persons, unit = name_groups(metadata)
     part = np.full(len(metadata), -1)
     if settings.by == "official":
         official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
@@ -105,18 +104,20 @@ def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, title: str, settin
                 part[val] = VAL
         else:
             part[split_groups(labels, persons, (1 - settings.test, settings.test), rng) == 1] = TEST
+        unit = "official split" if test.any() or val.any() else unit
     elif "subject" not in metadata:
         raise DataError(f"{title}: knows no subjects, so by={settings.by} has none to leave out; use by=official")
     elif settings.by == "exemplar":
         part[_number_exemplars(labels, metadata) == seed % FOLDS + 1] = TEST
-        persons = np.arange(len(metadata)).astype(object)  # all persons are in training and test, so selection is by image, too
+        persons, unit = np.arange(len(metadata)).astype(object), "exemplar"  # all persons are in both, so selection is by image, too
     else:
         subjects = sorted(set(persons))
         part[persons == subjects[seed % len(subjects)]] = TEST
+        unit = "subject"
     if not (part == VAL).any():
         free = part < 0
         part[free] = split_groups(labels[free], persons[free], (1 - settings.validation, settings.validation), rng)
-    return np.where(part < 0, TRAIN, part)
+    return np.where(part < 0, TRAIN, part), unit
 
 
 def _number_exemplars(labels: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import Field
 
@@ -30,8 +31,8 @@ class BalancedTaskSettings(TaskSettings):
     per_class: int | None = Field(None, ge=1)
     """class size of which `split` is a share; none: that of the minority class"""
     by: Literal["image", "subject", "sequence", "auto"] = "image"
-    """unit of the split. image: as in the paper; subject, sequence: no person, or no sequence of frames, is in two parts; auto: the first
-    of subject, sequence and image that the target knows for all of its images, with three or more of them in every class"""
+    """unit of the split. image: as in the paper; subject, sequence: no person, or no sequence of frames, is in two parts; auto: subject
+    or else sequence, where they are known and three or more of them are in every class, else image"""
     classes: tuple[str, ...] = SEVEN
     size: int = Field(48, ge=8)
     """pixels a side"""
@@ -50,6 +51,8 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         if unit not in target.metadata:
             raise DataError(f"{target.title}: knows no {unit}s, so it cannot be split by {unit}; use by=image")
         groups = target.metadata[unit].to_numpy(object)  # `balanced_split` refuses a missing one
+        if settings.by == "auto":
+            groups = _fill_groups(target, unit)
     split = balanced_split(
         target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )
@@ -67,17 +70,32 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         partners=partners,
         balanced=True,
         unit=unit,
+        warnings=_list_warnings(settings, target, unit),
     )
 
 
 def _choose_unit(target: FaceDataset) -> str:
-    """Return the unit by which the images can be split and none of a person, or else of a sequence, is in two parts."""
+    """Return the unit by which the images can be split so that none of a person, or else of a sequence, is in two parts."""
     for unit in ("subject", "sequence"):
-        if unit in target.metadata and target.metadata[unit].notna().all():
-            groups = target.metadata[unit].groupby(target.labels).nunique()
+        if unit in target.metadata and target.metadata[unit].notna().any():
+            groups = pd.Series(_fill_groups(target, unit)).groupby(target.labels).nunique()
             if len(groups) == len(target.classes) and groups.min() >= FEWEST_GROUPS:
                 return unit
     return "image"
+
+
+def _fill_groups(target: FaceDataset, unit: str) -> np.ndarray:
+    """Return the person or sequence of each image, object [n]; an image without one is one of its own."""
+    names = target.metadata[unit].to_numpy(object).copy()
+    unknown = np.flatnonzero(pd.isna(names))
+    names[unknown] = [f"image {row}" for row in unknown]
+    return names
+
+
+def _list_warnings(settings: BalancedTaskSettings, target: FaceDataset, unit: str) -> tuple[str, ...]:
+    if settings.by != "auto" or unit == "subject" or "subject" not in target.metadata:
+        return ()
+    return (f"persons in training and test: split by {unit}, because a class has fewer than {FEWEST_GROUPS} persons",)
 
 
 def fit_classes(settings: BalancedTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

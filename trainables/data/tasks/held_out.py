@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.dataset import DataError, FaceDataset, name_groups
 from trainables.data.splits import Split, fold_split, hash_split, left_out_split, official_split
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
@@ -47,7 +47,7 @@ def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], see
         test=Images.from_faces(target, split.test, device),
         split_hash=hash_split([target.metadata.index.to_numpy()[part] for part in split], whole.fingerprint),
         metadata=get_known_metadata(target, split.test),
-        unit={"official": "official split", "fold": "subject", "subject": "subject", "exemplar": "exemplar"}[settings.by],
+        unit={"official": "official split", "fold": name_groups(whole.metadata)[1]}.get(settings.by, settings.by),
     )
 
 

@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.dataset import DataError, FaceDataset, name_groups
 from trainables.data.device_pixels import to_tensor
 from trainables.data.memory_map import join_images, select_images
 from trainables.data.splits import Split, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_unit, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -70,7 +70,7 @@ def build_task(settings: PopulationsTaskSettings, faces: dict[str, FaceDataset],
         val=_make_images(trained, own.val, settings, "selection", device),
         test=test,
         split_hash=hash_split(split, tested.fingerprint),
-        unit="official split, and persons where it has none",
+        unit=describe_unit(tested.metadata),
         metadata=get_known_metadata(labelled, labelled.metadata.index.get_indexer(pd.Index(test.rows))),
         tests={"own": _make_images(trained, own.test, settings, "test", device)},
     )
@@ -120,10 +120,7 @@ def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.r
     """Return the split of the union's rows: the official one. Parts that it lacks are drawn from its training images."""
     count = len(faces)
     official = faces.metadata["split"].to_numpy(object) if "split" in faces.metadata else np.full(count, None)
-    persons = np.array([f"image {row}" for row in range(count)], object)
-    if "subject" in faces.metadata:
-        named = faces.metadata["subject"].notna().to_numpy()
-        persons[named] = faces.metadata["subject"].to_numpy(object)[named]
+    persons, _ = name_groups(faces.metadata)
     val, test = official == "val", official == "test"
     part = np.where(test, 2, np.where(val, 1, 0))
     shares = (0.0 if val.any() else settings.validation, 0.0 if test.any() else settings.test_share)

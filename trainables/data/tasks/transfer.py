@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import CLASSES, DataError, FaceDataset
+from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
 from trainables.data.device_pixels import load_pixels, to_tensor
 from trainables.data.memory_map import join_images
 from trainables.data.splits import hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_unit, get_known_metadata, join_groups, list_groups
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -90,7 +90,7 @@ def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], se
         val=Images.from_faces(labelled, val, device),
         test=Images.from_faces(tested, test, device),
         split_hash=hash_split((train, gate, val, test), fingerprints),
-        unit="official split, and persons where it has none",
+        unit=describe_unit(tested.metadata),
         metadata=get_known_metadata(tested, test),
         partners={"pool": _make_pool(settings, faces, device, unlabelled)},
         gate=Images.from_faces(labelled, gate, device),
@@ -139,7 +139,7 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
 def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
     """Return the part of each image of one data set by its official split. Parts that it lacks are drawn from its training images."""
     official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
-    persons = _name_persons(metadata)
+    persons, _ = name_groups(metadata)
     part = np.full(len(metadata), TEST)
     val, test = official == "val", official == "test"
     part[val] = split_groups(labels[val], persons[val], (0, 0.5, 0.5, 0), rng)
@@ -147,15 +147,6 @@ def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: Transfer
     free = ~(val | test)
     part[free] = split_groups(labels[free], persons[free], (1 - 2 * half - tested, half, half, tested), rng)
     return part
-
-
-def _name_persons(metadata: pd.DataFrame) -> np.ndarray:
-    """Return the person of each image. An image without a subject counts as a person of its own."""
-    persons = np.array([f"image {row}" for row in range(len(metadata))], object)
-    if "subject" in metadata:
-        named = metadata["subject"].notna().to_numpy()
-        persons[named] = metadata["subject"].to_numpy(object)[named]
-    return persons
 
 
 def _count_rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
@@ -167,7 +158,7 @@ def _draw_target_rows(target: FaceDataset, settings: TransferTaskSettings, rng: 
     official = target.metadata["split"].to_numpy(object) == "test" if "split" in target.metadata else np.zeros(len(target), bool)
     part = np.where(official, 1, 0)
     if not official.any():
-        part = split_groups(target.labels, _name_persons(target.metadata), (1 - settings.test, settings.test), rng)
+        part = split_groups(target.labels, name_groups(target.metadata)[0], (1 - settings.test, settings.test), rng)
     for number, name in enumerate(target.classes):
         if (target.labels == number).any() and not (part[target.labels == number] == 1).any():
             raise DataError(f"{target.title}: class {name} has {(target.labels == number).sum()} images, and none is in the test part")
@@ -185,7 +176,7 @@ def _check_parts(labelled: FaceDataset, part: np.ndarray, settings: TransferTask
 
 def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], device: torch.device, target: Images | None) -> Images:
     """Return the unlabelled images. Their labels are the true classes where these are known and of the task, else -1."""
-    images, truths, hashes = [], [], []
+    images, truths, hashes, groups = [], [], [], []
     for role in sorted(settings.pool):
         dataset = faces[role]
         names = np.array([*dataset.classes, ""], object)[dataset.labels]
@@ -195,11 +186,14 @@ def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], de
         truths.append(np.array([code.get(name, -1) for name in names], np.int64))
         images.append(dataset.images)
         hashes.append(dataset.hashes)
+        groups.append(list_groups(dataset, np.arange(len(dataset))))
     if target and target.hashes is not None:
         images, truths = [*images, to_tensor(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
         hashes.append(target.hashes)
+        groups.append(dict(target.groups))
     truth = torch.from_numpy(np.concatenate(truths)).to(device)
-    return Images(load_pixels(join_images(images), device), truth, np.arange(len(truth)), hashes=np.concatenate(hashes))
+    pixels, joined = load_pixels(join_images(images), device), join_groups(groups, [len(part) for part in hashes])
+    return Images(pixels, truth, np.arange(len(truth)), None, np.concatenate(hashes), joined)
 
 
 def fit_classes(settings: TransferTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
