@@ -200,6 +200,7 @@ def test_dry_run_starts_nothing(tmp_path: Path) -> None:
 
     outcome = CliRunner().invoke(make_application(grid.main), [*GRID, "--dry-run", "--runs", str(tmp_path)])
     assert outcome.exit_code == 0 and "8" in outcome.output
+    assert "images: " in outcome.output and "copies: no image is on two sides of training, selection and test" in outcome.output
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,7 @@ from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
 from trainables.cell import Cell
 from trainables.data.copy_guard import describe_copies, list_copy_warnings
-from trainables.data.task import Task
+from trainables.data.task import Task, describe_images, warn_of_balance
 from trainables.loop import make_method, make_task
 from trainables.storage.store import RunFolder
 from trainables.workers.events import Event
@@ -28,8 +28,8 @@ from trainables.workers.events import Event
 def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
     """Make each kind of task and method once, so that an invalid one is reported before anything starts.
 
-    Print a line where classes are left out, and a warning where a task's test images have copies in training. Return a line on the copies
-    of each kind of task.
+    Print a line where classes are left out, and a warning where a task's test images have copies in training, or balancing leaves most
+    images untrained. Return the lines on images and copies of each kind of task that a dry run prints.
     """
     for line in describe_other_classes(study, cells):
         print(line, file=sys.stderr)
@@ -43,9 +43,10 @@ def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
             methods.add(cell.axes[study.compared])
             make_method(cell, tasks[task_id])
     found = [task.copies for task in tasks.values()]
-    for warning in dict.fromkeys(text for task in tasks.values() for text in (*task.warnings, *list_copy_warnings(task.copies))):
+    warnings = (text for task in tasks.values() for text in (*task.warnings, *list_copy_warnings(task.copies), *warn_of_balance(task)))
+    for warning in dict.fromkeys(warnings):
         print(f"warning: {warning}", file=sys.stderr)
-    return list(dict.fromkeys(map(describe_copies, found)))
+    return list(dict.fromkeys([*map(describe_images, tasks.values()), *map(describe_copies, found)]))
 
 
 def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:

@@ -185,7 +185,7 @@ def test_twelve_suffixes_are_all_read_and_what_is_skipped_is_counted(tmp_path: P
     )
     (tmp_path / "iphone").mkdir()
     (tmp_path / "iphone" / "a.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match="holds no image in a folder of a class; 1 other file is skipped: 1 .heic"):
+    with pytest.raises(DataError, match=r"holds no image in a folder of a class; 1 other file is skipped: 1 \.heic"):
         Source("folders", str(tmp_path / "iphone")).read_faces(32, "rgb")
 
 
