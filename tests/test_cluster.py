@@ -150,13 +150,13 @@ def test_no_network_at_all_is_one_line() -> None:
 
 LEAN = """
 import sys
-import trainables.workers.slot
+import trainables.workers.trial_actor
 print([name for name in ("torch", "ray.tune", "tensorboard") if name in sys.modules])
 """
 
 
 def test_what_every_worker_imports_first_is_lean() -> None:
-    """The Train controller and the workers import slot.py to find what they run. A second of import delays every process by a second."""
+    """The Train controller and the workers import trial_actor.py. A second of import delays every process by a second."""
     assert python(LEAN) == (0, "[]")
 
 

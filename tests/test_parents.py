@@ -14,7 +14,7 @@ import torch
 
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.read_run_folder import read_folder
-from platform.tensorboard.board import Board
+from platform.tensorboard.board_writer import Board
 from search_spaces.study import Arm, Study
 from tests import tiny
 from tests.test_dispatcher import DONE, OneByOne, run, started

@@ -25,7 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from platform.tensorboard.board import Board, draw_confusion_png
+from platform.tensorboard.board_writer import Board, draw_confusion_png
 from search_spaces.study import STUDIES, Arm, Study
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder

@@ -1,1 +1,1 @@
-"""Code that runs on Ray Train workers. It is plain PyTorch; only workers/slot.py imports Ray."""
+"""Code that runs on Ray Train workers. It is plain PyTorch; only workers/trial_actor.py imports Ray."""

@@ -5,18 +5,18 @@ from typing import Any
 
 import torch
 
-from platform.explain import face_regions, pictures, select_inputs, sheet_layout
+from platform.explain import face_regions, own_pictures, select_inputs, sheet_layout
 from platform.explain.load_networks import LoadedNetwork, find_layer, hash_images
 from platform.explain.maps import SaliencyMaps, compute_maps
 from platform.explain.mean_maps import MapFunction, measure_maps
 from platform.explain.select_inputs import ChosenImage, RoleImages
 from platform.explain.sheets import Sheet
+from platform.report.build_report_files import to_json_value
 from platform.report.map_kinds import MapKind, get_folder_name
 from platform.report.read_run_folder import read_cells
-from platform.report.report_files import to_json_value
 from platform.report.write_report import write_report
 from platform.stats.significance import Interval
-from platform.tensorboard import board
+from platform.tensorboard import board_writer
 from search_spaces.study import STUDIES, Study
 from trainables.registry import BadRequest
 from trainables.storage.store import RunFolder
@@ -85,7 +85,7 @@ def explain_test_images(
     folder.put_json(
         to_json_value(said | {"sheets": list(sheets), "rendered": rendered, "shares": shares, "likeness": likeness}), *parts, "explain.json"
     )
-    board.write_images(folder, "/".join(parts), {name: sheet.render_png() for name, sheet in sheets.items()})
+    board_writer.write_images(folder, "/".join(parts), {name: sheet.render_png() for name, sheet in sheets.items()})
     print(f"in the report: {write_report(folder)}")
     return folder.get_path(*parts)
 
@@ -95,10 +95,10 @@ def explain_pictures(
 ) -> str:
     """Write sheets of the user's pictures and the predictions to RUN/explain/pictures only. The report never shows them."""
     task = networks[0].task
-    names, pixels, left_out = pictures.read_pictures(images, task.size, task.channels)
+    names, pixels, left_out = own_pictures.read_pictures(images, task.size, task.channels)
     said["notes"] += left_out
     labels = torch.tensor(
-        [task.classes.index(true_class) if (true_class := pictures.find_true_class(name, task.classes)) else -1 for name in names]
+        [task.classes.index(true_class) if (true_class := own_pictures.find_true_class(name, task.classes)) else -1 for name in names]
     )
     maps = []
     for loaded in networks:
@@ -123,7 +123,7 @@ def explain_pictures(
         *parts,
     )
     answers = [(loaded.arm, loaded.replicate, network_maps.probabilities) for loaded, network_maps in zip(networks, maps, strict=True)]
-    answered_table = pictures.tabulate_predictions(names, answers, task.classes, study.compared, study.replicated)
+    answered_table = own_pictures.tabulate_predictions(names, answers, task.classes, study.compared, study.replicated)
     folder.put(answered_table.to_csv(index=False, lineterminator="\n").encode(), *parts, "predictions.csv")
     return folder.get_path(*parts)
 

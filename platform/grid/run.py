@@ -22,7 +22,7 @@ from trainables.data.copy_guard import describe_copies, list_copy_warnings
 from trainables.data.task import Task, describe_images, warn_of_balance
 from trainables.loop import make_method, make_task
 from trainables.storage.store import RunFolder
-from trainables.workers.events import Event
+from trainables.workers.worker_messages import Event
 
 
 def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
@@ -76,7 +76,7 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Pro
 
     with start_ray(progress.stream) as wait_for_ray:
         from platform.launch import run_with_tune  # slow imports, which overlap with Ray's start
-        from platform.tensorboard.board import Board
+        from platform.tensorboard.board_writer import Board
 
         with contextlib.closing(Board(folder, study)) as board:
             context = describe_commit() | {"driver_pid": os.getpid()}
@@ -86,7 +86,7 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Pro
 
 def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
     from platform.report.freshness import is_current, mark_report_current
-    from platform.tensorboard.board import Board
+    from platform.tensorboard.board_writer import Board
 
     board = Board(folder, study)
     drawn_state = board.complete_runs(cells)

@@ -27,7 +27,7 @@ os.environ.update(
     RAY_TRAIN_METRICS_ENABLED="0",
     RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S="90",  # Ray's default of ten minutes is too long for a worker that is out of memory
     RAY_USAGE_STATS_ENABLED="0",  # no data leave the site
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board.py writes TensorBoard, the workers write the results
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board_writer.py writes TensorBoard, the workers write the results
     TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
     TUNE_WARN_THRESHOLD_S="60",
 )

@@ -33,9 +33,9 @@ from trainables.registry import join_lines
 from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 from trainables.workers.dispatcher import Dispatcher, count_devices
-from trainables.workers.events import ENDS, Event
-from trainables.workers.slot import build_trial_class
+from trainables.workers.trial_actor import build_trial_class
 from trainables.workers.watchdog import HANG_S
+from trainables.workers.worker_messages import ENDS, Event
 
 Listen = Callable[[Event], None]
 Ask = Callable[[str], list[Cell] | None]

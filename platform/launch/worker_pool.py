@@ -19,7 +19,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 
 from platform.launch import ray_internals
 from trainables.registry import join_lines
-from trainables.workers.slot import WorkerDeathCallback, run_worker
+from trainables.workers.trial_actor import WorkerDeathCallback, run_worker
 
 LOOK_S = 2.0
 """seconds between two checks of the list of machines"""

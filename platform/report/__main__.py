@@ -28,9 +28,9 @@ def main(
     """Write a report and print its path. Exit with code 2 and one line if there is nothing to report on."""
     with exit_on_error(out or run or "runs"):
         # imported here, so that --help and usage errors do not wait for large imports
+        from platform.report.build_report_files import build_report_files
         from platform.report.findings import compute_findings
         from platform.report.read_results_table import read_table
-        from platform.report.report_files import build_report_files
         from platform.report.write_report import find_only_run, write_report
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import fsspec
 
+from platform.report.build_report_files import build_report_files
 from platform.report.findings import compute_findings
 from platform.report.freshness import unmark_report
 from platform.report.read_run_folder import read_folder
-from platform.report.report_files import build_report_files
 from platform.terminal.progress import make_printable
 from search_spaces.study import Study
 from trainables.registry import BadRequest, make_unknown_error

@@ -56,7 +56,7 @@ def call_hyperopt(*given: Any) -> dict[str, Any]:
 
 def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: dict[str, Any]) -> None:
     """Train the suggestions of the searches until each search has made all of its own."""
-    from platform.search.board import draw_suggestion, draw_table
+    from platform.search.search_board_writer import draw_suggestion, draw_table
 
     search = study.search
     assert search is not None
@@ -127,7 +127,7 @@ def describe_best(record: Any) -> str:
 
 def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train the found and the paper's settings on seeds that no search has used, and report on them; return the exit code."""
-    from platform.search.comparison import make_comparison_study
+    from platform.search.found_against_published import make_comparison_study
 
     search = study.search
     assert search is not None

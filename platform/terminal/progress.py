@@ -5,7 +5,7 @@ import time
 from typing import TextIO
 
 from trainables.cell import Cell
-from trainables.workers.events import Event
+from trainables.workers.worker_messages import Event
 
 
 class Progress:

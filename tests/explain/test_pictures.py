@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from platform.explain.pictures import find_true_class, read_pictures, tabulate_predictions
+from platform.explain.own_pictures import find_true_class, read_pictures, tabulate_predictions
 from trainables.registry import BadRequest
 
 RNG = np.random.default_rng(0)

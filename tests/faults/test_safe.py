@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from platform.cli.application import make_application
 from platform.grid import __main__ as grid
+from platform.report.build_report_files import build_report_files
 from platform.report.findings import compute_findings
 from platform.report.read_results_table import read_table
-from platform.report.report_files import build_report_files
-from platform.tensorboard.board import Board
+from platform.tensorboard.board_writer import Board
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES
 from tests.fake_run import fake_run

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 from platform.report import write_report as report
+from platform.report.build_report_files import build_report_files
 from platform.report.findings import compute_findings
 from platform.report.read_run_folder import read_folder
-from platform.report.report_files import build_report_files
 from search_spaces.study import Study
 from trainables.storage.store import RunFolder
 

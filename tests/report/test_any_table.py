@@ -10,9 +10,9 @@ import pandas as pd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from platform.report.build_report_files import build_report_files
 from platform.report.findings import compute_findings
 from platform.report.read_results_table import read_table
-from platform.report.report_files import build_report_files
 from trainables.registry import BadRequest
 
 SCORE = st.sampled_from([np.nan, 0.5, 0.5, 0.5 + 2**-53, 0.25, 0.75, -1.0, 1e6, 1e300, -1e300, 1e-300])

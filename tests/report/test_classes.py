@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform.report import figures, inline_svg, report_tables
+from platform.report.build_report_files import build_report_files
 from platform.report.classes import (
     compute_class_recalls,
     merge_names,
@@ -25,7 +26,6 @@ from platform.report.classes import (
 )
 from platform.report.descriptive_statistics import ConditionSummary
 from platform.report.findings import compute_findings
-from platform.report.report_files import build_report_files
 from platform.report.runs_table import Design, Runs
 from search_spaces.study import Study
 from tests.report.pages import Report, made

@@ -9,11 +9,11 @@ import pandas as pd
 from fake_run import fake_run
 
 from platform.report import descriptive_statistics
+from platform.report.build_report_files import list_comparisons
 from platform.report.class_subset_gain import _pair_accuracies
 from platform.report.comparisons import Comparison
 from platform.report.findings import Findings, compute_findings
 from platform.report.read_run_folder import read_folder
-from platform.report.report_files import list_comparisons
 from platform.report.runs_table import Design, Runs
 from search_spaces.claims import Claim, Confusion, Contrast
 from search_spaces.study import STUDIES, Study

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.cli.best_settings import read_best_file
-from platform.search.comparison import make_comparison_study
+from platform.search.found_against_published import make_comparison_study
 from search_spaces.search_space import TunedSettings
 from search_spaces.study import STUDIES
 from trainables.cell import Data

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainables.workers.events import ENDS, Event, Job
+from trainables.workers.worker_messages import ENDS, Event, Job
 
 TRIES = 3
 """A cell that kills its worker this many times has failed."""

@@ -16,8 +16,8 @@ from trainables.loop import Diverged, Keep, Stopped, get_device, get_or_choose_e
 from trainables.registry import BadRequest
 from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
-from trainables.workers.events import Event, FailedEvent, Job
 from trainables.workers.watchdog import HANG_S, Watchdog
+from trainables.workers.worker_messages import Event, FailedEvent, Job
 
 
 @dataclass

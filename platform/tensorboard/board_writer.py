@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from platform.tensorboard.events import (
+from platform.tensorboard.event_file import (
     encode_curves,
     encode_event,
     encode_experiment,

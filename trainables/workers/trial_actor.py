@@ -13,7 +13,7 @@ import ray
 import ray.train
 from ray.train.v2.api.callback import UserCallback
 
-from trainables.workers.events import ENDS, Event
+from trainables.workers.worker_messages import ENDS, Event
 
 
 def build_trial_class() -> type:

@@ -8,8 +8,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2
 
 from platform.search.driver import ConditionSearch, SearchDriver
-from platform.tensorboard.board import Row, average_replicates
-from platform.tensorboard.events import encode_curves, encode_experiment, encode_run_end, encode_run_start, write_run
+from platform.tensorboard.board_writer import Row, average_replicates
+from platform.tensorboard.event_file import encode_curves, encode_experiment, encode_run_end, encode_run_start, write_run
 from search_spaces.search_space import OneOf
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
