@@ -19,7 +19,7 @@ from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
 from trainables.cell import Cell
 from trainables.data.copy_guard import describe_copies, list_copy_warnings
-from trainables.data.task import Task, describe_images, warn_of_balance
+from trainables.data.task import Task, describe_images
 from trainables.loop import make_method, make_task
 from trainables.storage.store import RunFolder
 from trainables.workers.worker_messages import Event
@@ -43,7 +43,7 @@ def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
             methods.add(cell.axes[study.compared])
             make_method(cell, tasks[task_id])
     found = [task.copies for task in tasks.values()]
-    warnings = (text for task in tasks.values() for text in (*task.warnings, *list_copy_warnings(task.copies), *warn_of_balance(task)))
+    warnings = (text for task in tasks.values() for text in (*task.warnings, *list_copy_warnings(task.copies)))
     for warning in dict.fromkeys(warnings):
         print(f"warning: {warning}", file=sys.stderr)
     return list(dict.fromkeys([*map(describe_images, tasks.values()), *map(describe_copies, found)]))

@@ -9,7 +9,7 @@ import torch
 
 from tests import tiny
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.task import TASKS, Task, describe_images, get_known_metadata, warn_of_balance
+from trainables.data.task import TASKS, Task, describe_images, get_known_metadata
 from trainables.registry import BadRequest
 from trainables.settings import resolve_settings
 
@@ -159,6 +159,6 @@ def test_an_empty_class_is_named() -> None:
 def test_how_little_balancing_trains_is_said() -> None:
     """A set of thousands of images trains a few of each class if one class is rare."""
     task = built({"children": tiny.faces({"anger": 600, "fear": 10, "happiness": 600}), "adults": tiny.faces(ADULTS, seed=1)})
-    assert warn_of_balance(task) == ["training takes 15 of 1,210 images, 5 a class: the rarest class, fear, has 10"]
+    assert task.warnings == ("few training images: 15 of 1,210 images, 5 a class, because the rarest class, fear, has 10",)
     assert describe_images(task) == "images: 15 training (5 a class), 598 selection, 597 test, 18 adults"
-    assert warn_of_balance(built()) == []
+    assert built().warnings == built(per_class=1).warnings == ()

@@ -175,18 +175,6 @@ def describe_images(task: Task) -> str:
     return "images: " + ", ".join([*parts, *(f"{len(images.rows):,} {role}" for role, images in task.partners.items())])
 
 
-def warn_of_balance(task: Task) -> list[str]:
-    """Return a warning if a balanced training set is less than a tenth of the images: its size is that of the rarest class."""
-    total = sum(len(images.rows) for images in (task.train, task.val, task.test))
-    if not task.balanced or 10 * len(task.train.rows) >= total:
-        return []
-    labels = torch.cat([images.labels for images in (task.train, task.val, task.test)])
-    counts = torch.bincount(labels, minlength=len(task.classes))
-    rare = int(counts.argmin())
-    size = f"{len(task.train.rows):,} of {total:,} images, {len(task.train.rows) // len(task.classes):,} a class"
-    return [f"training takes {size}: the rarest class, {task.classes[rare]}, has {int(counts[rare]):,}"]
-
-
 class TaskKind(NamedTuple):
     """A registered kind of task: its settings (with `size`, `colour`), and `build(settings, {role: FaceDataset}, seed, device) -> Task`."""
 

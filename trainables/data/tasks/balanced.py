@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset
-from trainables.data.splits import balanced_split, hash_split
+from trainables.data.splits import Split, balanced_split, hash_split
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
@@ -70,7 +70,7 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         partners=partners,
         balanced=True,
         unit=unit,
-        warnings=_list_warnings(settings, target, unit),
+        warnings=(*_warn_of_persons(settings, target, unit), *_warn_of_balance(settings, target, split)),
     )
 
 
@@ -92,7 +92,18 @@ def _fill_groups(target: FaceDataset, unit: str) -> np.ndarray:
     return names
 
 
-def _list_warnings(settings: BalancedTaskSettings, target: FaceDataset, unit: str) -> tuple[str, ...]:
+def _warn_of_balance(settings: BalancedTaskSettings, target: FaceDataset, split: Split) -> tuple[str, ...]:
+    """Return a warning if training takes less than a tenth of the images, and not because `per_class` asks for it."""
+    total, train = sum(map(len, split)), len(split.train)
+    if settings.per_class or 10 * train >= total:
+        return ()
+    counts = np.bincount(target.labels, minlength=len(target.classes))
+    rare = int(counts.argmin())
+    size = f"{train:,} of {total:,} images, {train // len(target.classes):,} a class"
+    return (f"few training images: {size}, because the rarest class, {target.classes[rare]}, has {counts[rare]:,}",)
+
+
+def _warn_of_persons(settings: BalancedTaskSettings, target: FaceDataset, unit: str) -> tuple[str, ...]:
     if settings.by != "auto" or unit == "subject" or "subject" not in target.metadata:
         return ()
     return (f"persons in training and test: split by {unit}, because a class has fewer than {FEWEST_GROUPS} persons",)
