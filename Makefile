@@ -27,7 +27,8 @@ check: test-all
 
 coverage: venv
 	$(BIN)/coverage erase
-	$(PYTEST) -m "not slow" --cov --cov-report=json:.coverage.json
+	# PYTHONPATH: coverage imports `platform` before a command does, and must find the package of the command's folder
+	PYTHONPATH=. $(PYTEST) -m "not slow" --cov --cov-report=json:.coverage.json
 	$(BIN)/python benchmarks/uncovered.py .coverage.json
 
 lint: venv

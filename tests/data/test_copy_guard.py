@@ -121,6 +121,8 @@ def test_policies() -> None:
     assert warning.startswith("test images in training: 2 of 3 test images (67%)")
     with pytest.raises(DataError, match=r"2 of 5 images of training are copies of images that the task tests"):
         guard_task(task, "refuse", 0)
+    (warning,) = list_copy_warnings(guard_task(make(test=[0, 2], val=[1, 6], train=[10, 12]), "allow", 0).copies)
+    assert warning.startswith("test images in selection: 1 of 2 images of selection")
     clean = guard_task(make(test=[0], val=[2], train=[4, 6]), "refuse", 0)
     assert clean.copies["sides"] == {} and list_copy_warnings(clean.copies) == []
 

@@ -143,6 +143,10 @@ def list_copy_warnings(copies: dict[str, Any]) -> list[str]:
             if policy == "allow"
             else f"copies left out: {of} had copies in training; left out: {' and '.join(dropped)}"
         )
+    for name in ("selection", "gate") if policy == "allow" else ():
+        if (counts := copies["sides"].get(name)) and counts["copies"] >= WORTH_A_WARNING * counts["images"]:
+            count = f"{counts['copies']:,} of {counts['images']:,} images of {name}"
+            warnings.append(f"test images in {name}: {count} are copies of images that the task tests or selects by (copies=allow)")
     if copies["near"] >= WORTH_A_WARNING * total and copies["near"] and policy != "drop-near":
         share = f"{copies['near']:,} of {total:,} test images ({copies['near'] / total:.0%})"
         warnings.append(f"near twins: {share} look nearly like a training image; copies=drop-near leaves those out of training")
