@@ -251,3 +251,17 @@ def test_a_large_set_is_mapped_not_loaded(tmp_path, own_cache):
     assert np.shares_memory(images.pixels.numpy(), faces.images) and isinstance(faces.images, np.memmap)
     with open("/proc/self/maps") as maps:
         assert str(own_cache / f"{faces.origin}.bytes") in maps.read()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_replaced(tmp_path, monkeypatch, capsys):
+    """A read-only home folder stops no command: a private temporary folder takes its place, and one line says so."""
+    (tmp_path / "file").write_text("in the way")
+    for name in ("FERRAY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = decoded_cache.get_cache_folder()
+    assert folder == tmp_path / f"ferray-cache-{os.getuid()}" and folder.stat().st_mode & 0o777 == 0o700
+    assert decoded_cache.get_cache_folder() == folder
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path / 'file'}/.cache/ferray cannot be written; decoded images are kept in {folder}")
