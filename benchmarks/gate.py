@@ -1,8 +1,8 @@
 """Benchmark of annealed label transfer: the share of a training that each step's two passes over the gate set take.
 
 .venv/bin/python -m benchmarks.gate trains cells of the pocket study with the training loop and times each pass. The algorithm requires
-the passes (Florea et al. 2019, algorithm 1). At best, one costs no more than any forward pass over as many images. `forward` is a bare
-forward pass over as many images, in the gate's precision.
+the passes (Florea et al. 2019, algorithm 1). The lower bound of a pass is a forward pass over the same number of images: `forward`
+measures this bound in the gate's precision.
 """
 
 import tempfile

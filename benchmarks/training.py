@@ -1,10 +1,10 @@
 """Compares trainings by ferray with the usual ways: views per second, finished trainings per hour with all start-up, final accuracy.
 
 .venv/bin/python -m benchmarks.training [--case NAME] trains the same network on the same images for the same epochs and batches with each
-arm in turn, round after round. The arms are B0, B1, B2 and B2c of benchmarks.baselines, and two of ferray: `fixed` (every image is
-augmented once before the first epoch, as in the study) and `fresh` (anew for each epoch, as in the baselines). They use the execution
-configuration that is chosen for the run folder. An arm's time is that of its command, from start to end. Where Ray is not installed, B1,
-B2 and ferray's arms run as plain processes.
+arm in turn, round after round. The arms are B0, B1, B2 and B2c of benchmarks.baselines, and two of ferray: `fixed` and `fresh`. `fixed`
+augments every image before the first epoch, as the study does. `fresh` augments every image in each epoch, as the baselines do. Both use
+the execution configuration that is chosen for the run folder. An arm's time is that of its command, from start to end. Where Ray is not
+installed, B1, B2 and ferray's arms run as plain processes.
 """
 
 import json

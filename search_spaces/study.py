@@ -71,8 +71,8 @@ class Study:
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
     own: tuple[str, ...] = ("faces",)
-    """kinds of data sets that the paper used; those are split as in the paper, others by what does not leak (`by=auto`), unless `by` is
-    set"""
+    """kinds of data sets that the paper used. A target of one of these kinds is split as in the paper. The setting `by` of any other
+    target is `auto`, unless the user sets it."""
     one_validation: bool = True
     """every arm is validated on the same images, so that validation may pick the winner; otherwise the report picks none by validation"""
     printed: tuple[ReportedScore, ...] = ()

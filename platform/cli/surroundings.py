@@ -1,18 +1,17 @@
-"""What a command must not stumble over: an output that is not UTF-8, and a user without a home folder."""
+"""Prepares a command for an output that is not UTF-8, and for a user without a home folder."""
 
 import codecs
 import io
 import os
 import sys
-import tempfile
-from pathlib import Path
-from typing import NoReturn
+
+from trainables.storage.private_folder import make_private_folder
 
 PLAIN = {"✓": "+", "✗": "x", "·": "-", "×": "x", "±": "+/-", "…": "...", "–": "-", "—": "-", "→": "->", "≤": "<=", "≥": ">="}
 
 
 def prepare_surroundings() -> None:
-    """Let standard output and error take any character, and give a home folder to a user who has none.
+    """Set an error handler for standard output and standard error, and set HOME if the user has no home folder.
 
     A character that the output's encoding lacks is spelt in ASCII. Ray and PyTorch keep files in the home folder, and fail where neither
     HOME nor the system's list of users names one, as in a container with an arbitrary user number.
@@ -22,20 +21,13 @@ def prepare_surroundings() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plain")
     if os.path.expanduser("~") == "~":
-        home = Path(tempfile.gettempdir(), f"ferray-home-{os.getuid()}")
         try:
-            home.mkdir(mode=0o700, exist_ok=True)
+            home = make_private_folder("ferray-home")
         except OSError as error:
-            fail(f"this user has no home folder, and {home} cannot be made ({error.strerror}); set HOME to a folder of your own")
-        if home.stat().st_uid != os.getuid():
-            fail(f"{home}: belongs to another user; set HOME to a folder of your own")
+            print(f"{error.filename}: {error.strerror}; this user has no home folder, so set HOME to a folder of your own", file=sys.stderr)
+            raise SystemExit(2) from None
         os.environ.update(HOME=str(home), LOGNAME=os.environ.get("LOGNAME", str(os.getuid())))
         print(f"this user has no home folder; {home} is used (set HOME to another one)", file=sys.stderr)
-
-
-def fail(line: str) -> NoReturn:
-    print(line, file=sys.stderr)
-    raise SystemExit(2)
 
 
 def _spell_plainly(error: UnicodeError) -> tuple[str, int]:

@@ -41,8 +41,8 @@ def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[D
     yield from describe_people(faces)
     yield from describe_sizes(source, faces)
     yield from find_copies(faces, "the same to the last bit", duplicates.find_identical(faces.images))
-    yield from find_copies(faces, "the same to the last bit if one is mirrored", duplicates.find_mirrored(faces.images))
-    yield from find_copies(faces, "nearly the same", duplicates.find_near(faces.images))
+    yield from find_copies(faces, "the same to the last bit if one is mirrored", duplicates.find_mirrored(faces.images, faces.hashes))
+    yield from find_copies(faces, "nearly the same", duplicates.find_near(faces.images, faces.hashes))
     folder = sheets or decoded_cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
     yield DataFinding(f"contact sheets: {folder}")
     draw_sheets(faces, folder)

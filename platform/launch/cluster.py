@@ -83,18 +83,21 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     up, over, output = threading.Event(), threading.Event(), stream or sys.stderr
     reasons: list[str] = []
 
+    def connect() -> None:
+        ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+
     def live() -> None:
         session = ""
         try:
             if address != "local":
                 require_answer(address)
             try:
-                ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+                connect()
             except Exception as error:  # Ray gives a raylet 30 s to start, which is too short on a busy machine
                 if "timed out during startup" not in str(error):
                     raise
                 ray.shutdown()
-                ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+                connect()
             session = open_session()
         except Exception as error:
             message = join_lines(error, 400)

@@ -24,7 +24,7 @@ def describe_run_copies(runs: Runs) -> str:
 
 
 def describe_run_split(runs: Runs) -> str:
-    """Return the unit of the split, and how many test images show a person, or are of a sequence, that is in training, too."""
+    """Return the unit of the split, and the number of test images whose person or sequence also occurs in training."""
     found = [result["split"] for result in runs.results or [] if result and result.get("split")]
     if not found:
         return ""

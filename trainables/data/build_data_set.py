@@ -191,6 +191,11 @@ def _make_natural_key(name: str) -> list[str]:
     return re.split(r"(\d+)", name)
 
 
+def is_of_population(years: Any, population: str) -> Any:
+    """Return whether an age in years, or each of an array of ages, is of children (12 or under) or of adults (25 or over)."""
+    return years <= CHILD if population == "children" else years >= ADULT
+
+
 def select_by_age(
     file: Path, found: Sequence[FoundPicture], population: str | None, title: str
 ) -> tuple[list[FoundPicture], str, list[str]]:
@@ -207,8 +212,6 @@ def select_by_age(
         aged.append(replace(picture, metadata=picture.metadata | {"age": max(age, 0.0)}))
     if population is None:
         return aged, title, []
-    chosen = [
-        picture for picture in aged if (picture.metadata["age"] <= CHILD if population == "children" else picture.metadata["age"] >= ADULT)
-    ]
+    chosen = [picture for picture in aged if is_of_population(picture.metadata["age"], population)]
     years = f"{CHILD} or under" if population == "children" else f"{ADULT} or over"
     return chosen, f"{title}, {population} of {years}", [f"{population}: {len(chosen):,} of {len(found):,} images, by {file.name}"]

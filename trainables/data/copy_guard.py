@@ -5,7 +5,6 @@ has learnt by heart. The guard looks at every task after it is built. The sides 
 partner sets count as training. An image that is on two sides stays on the first of them.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -137,7 +136,11 @@ def list_copy_warnings(copies: dict[str, Any]) -> list[str]:
     total, policy, warnings = copies["test"], copies["policy"], []
     if copies["copied"] >= WORTH_A_WARNING * total and copies["copied"]:
         of = f"{copies['copied']:,} of {total:,} test images ({copies['copied'] / total:.0%})"
-        dropped = [f"{counts['dropped']:,} of {counts['images']:,} images of {name}" for name, counts in _list_dropped(copies)]
+        dropped = [
+            f"{counts['dropped']:,} of {counts['images']:,} images of {name}"
+            for name, counts in copies["sides"].items()
+            if counts["dropped"]
+        ]
         warnings.append(
             f"test images in training: {of} are trained on, identical or mirrored, for copies=allow; the scores say little about new images"
             if policy == "allow"
@@ -177,10 +180,6 @@ def measure_overlap(task: Task) -> dict[str, dict[str, int]]:
         if known:
             overlap[unit] = {"known": len(known), "shared": sum(name in trained for name in known)}
     return overlap
-
-
-def _list_dropped(copies: dict[str, Any]) -> Iterable[tuple[str, dict[str, int]]]:
-    return ((name, counts) for name, counts in copies["sides"].items() if counts["dropped"])
 
 
 def _match_identical(a: _Side, b: _Side) -> tuple[np.ndarray, np.ndarray]:

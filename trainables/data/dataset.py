@@ -1,7 +1,7 @@
 """Face data sets in memory, and the registry of their readers."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -145,13 +145,14 @@ class FaceDataset:
         return replace(self.take_rows(keep), labels=labels[keep], classes=tuple(classes))
 
 
-def name_groups(metadata: pd.DataFrame) -> tuple[np.ndarray, str]:
+def name_groups(metadata: pd.DataFrame, units: Sequence[str] = ("sequence", "subject")) -> tuple[np.ndarray, str]:
     """Return what a split must keep together, object [n], and its unit: the person, else the sequence, where they are known.
 
-    An image of which neither is known is a group of its own. The unit is `subject`, `sequence` or `image`, as most is known.
+    Later `units` replace earlier ones. An image of which none is known is a group of its own. The unit is the last one of which any is
+    known, or `image`.
     """
     groups, unit = np.array([f"image {row}" for row in range(len(metadata))], object), "image"
-    for name in ("sequence", "subject"):
+    for name in units:
         if name in metadata and (known := metadata[name].notna().to_numpy()).any():
             groups[known], unit = metadata[name].to_numpy(object)[known], name
     return groups, unit

@@ -27,6 +27,7 @@ import PIL
 
 from trainables.data import decode, memory_map
 from trainables.data.decode import DataError, DecodeOptions, Item
+from trainables.storage.private_folder import make_private_folder
 
 FORMAT = 1
 """Version of the file format. It is raised when the meaning of the files changes."""
@@ -61,12 +62,10 @@ def _find_writable(folder: Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    other = Path(tempfile.gettempdir(), f"ferray-cache-{os.getuid()}")
     with contextlib.suppress(OSError):
-        other.mkdir(mode=0o700, exist_ok=True)
-        if other.stat().st_uid == os.getuid():
-            print(f"{folder} cannot be written; decoded images are kept in {other} (FERRAY_CACHE names another place)", file=sys.stderr)
-            return other
+        other = make_private_folder("ferray-cache")
+        print(f"{folder} cannot be written; decoded images are kept in {other} (FERRAY_CACHE names another place)", file=sys.stderr)
+        return other
     return folder
 
 

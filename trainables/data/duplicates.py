@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from trainables.data.image_hashes import ALIKE, IDENTICAL, NEAR, find_pairs, hash_images, make_thumbs, measure_likeness
+from trainables.data.image_hashes import ALIKE, IDENTICAL, NEAR, find_pairs, make_thumbs, measure_likeness
 
 
 def find_identical(images: np.ndarray) -> list[np.ndarray]:
@@ -15,21 +15,22 @@ def find_identical(images: np.ndarray) -> list[np.ndarray]:
     return [np.array(rows) for rows in groups.values() if len(rows) > 1]
 
 
-def find_mirrored(images: np.ndarray) -> list[np.ndarray]:
-    """Return groups of two or more rows of images (uint8 [n, c, s, s]) that are identical if one of them is mirrored."""
-    _, groups = np.unique(hash_images(images)[:, IDENTICAL], return_inverse=True)
-    order = np.argsort(groups, kind="stable")
-    found = [rows for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(rows) > 1]
-    return [rows for rows in found if any(not np.array_equal(images[rows[0]], images[row]) for row in rows[1:])]
+def find_mirrored(images: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
+    """Return groups of two or more rows of images (uint8 [n, c, s, s]) that are identical if one of them is mirrored.
+
+    `hashes` are those of `hash_images`.
+    """
+    groups = _group_rows(hashes[:, IDENTICAL])
+    return [rows for rows in groups if any(not np.array_equal(images[rows[0]], images[row]) for row in rows[1:])]
 
 
-def find_near(images: np.ndarray) -> list[np.ndarray]:
+def find_near(images: np.ndarray, hashes: np.ndarray) -> list[np.ndarray]:
     """Return groups of two or more rows of nearly identical images (uint8 [n, c, s, s]), including identical ones.
 
-    Two images are near twins if their perceptual hashes differ in at most BITS bits and their thumbs correlate by ALIKE or more. A group
-    is a connected component of such pairs.
+    Two images are near twins if their perceptual hashes, of `hash_images`, differ in at most BITS bits and their thumbs correlate by ALIKE
+    or more. A group is a connected component of such pairs.
     """
-    hashes, thumbs = hash_images(images)[:, NEAR], make_thumbs(images)
+    thumbs = make_thumbs(images)
     parent = np.arange(len(images))
 
     def root(row: int) -> int:
@@ -38,7 +39,7 @@ def find_near(images: np.ndarray) -> list[np.ndarray]:
             row = parent[row]
         return row
 
-    for found in find_pairs(hashes, hashes):
+    for found in find_pairs(hashes[:, NEAR], hashes[:, NEAR]):
         pairs = found[found[:, 0] < found[:, 1]]
         for first, second in pairs[measure_likeness(thumbs, thumbs, pairs) >= ALIKE].tolist():
             a, b = root(first), root(second)
@@ -47,7 +48,11 @@ def find_near(images: np.ndarray) -> list[np.ndarray]:
         for row in group[1:].tolist():
             a, b = root(int(group[0])), root(row)
             parent[max(a, b)] = min(a, b)
-    roots = np.array([root(row) for row in range(len(images))])
-    order = np.argsort(roots, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(roots[order])) + 1) if len(order) else []
+    return _group_rows(np.array([root(row) for row in range(len(images))]))
+
+
+def _group_rows(keys: np.ndarray) -> list[np.ndarray]:
+    """Return the groups of two or more rows that have the same key."""
+    order = np.argsort(keys, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
     return [group for group in groups if len(group) > 1]

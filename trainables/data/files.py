@@ -128,8 +128,8 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
-def list_files(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "") -> list[str]:
-    """Return the files with these suffixes in `place/below`, relative to `place` and sorted.
+def list_files(place: Path, suffixes: Collection[str] | None = SUFFIXES, below: str = "") -> list[str]:
+    """Return the files with these suffixes (None: all files) in `place/below`, relative to `place` and sorted.
 
     Each folder is listed once, whatever links point to it. Links that lead out of `place` are followed. Links into `place` are
     not, because their targets are listed at their own path.
@@ -143,7 +143,8 @@ def list_files(place: Path, suffixes: Collection[str] = SUFFIXES, below: str = "
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not is_junk(name) and not _leads_back(Path(folder, name), root))
         relative = Path(folder).relative_to(place)
-        paths += [(relative / name).as_posix() for name in names if not is_junk(name) and os.path.splitext(name)[1].lower() in suffixes]
+        wanted = (name for name in names if not is_junk(name) and (suffixes is None or os.path.splitext(name)[1].lower() in suffixes))
+        paths += [(relative / name).as_posix() for name in wanted]
     return sorted(paths)
 
 
@@ -154,14 +155,10 @@ def describe_skipped(root: Path, files: Iterable[str]) -> list[str]:
     taken = set(files)
     beside = {file.rpartition("/")[0] for file in taken}
     counts: Counter[str] = Counter()
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not is_junk(name)]
-        inside = os.path.relpath(folder, root).replace(os.sep, "/").removeprefix(".")
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            path = f"{inside}/{name}" if inside else name
-            if (suffix in UNREADABLE or (inside in beside and suffix not in TABLES)) and not is_junk(name) and path not in taken:
-                counts[suffix or "no suffix"] += 1
+    for path in list_files(root, None):
+        suffix = os.path.splitext(path)[1].lower()
+        if path not in taken and (suffix in UNREADABLE or (suffix not in TABLES and path.rpartition("/")[0] in beside)):
+            counts[suffix or "no suffix"] += 1
     if not counts:
         return []
     listed = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(6)) + (", ..." if len(counts) > 6 else "")
@@ -224,6 +221,17 @@ def read_columns(file: Path, columns: Sequence[str], header: bool | None = True,
         raise DataError(f"{file}: is no table of comma-separated text ({error})") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+
+
+def compile_subject(pattern: str, where: str, what: str) -> re.Pattern[str]:
+    """Return a regular expression whose first group is the person. Raises DataError for a text that `what` says it is not."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"{where}: subject={pattern!r} is {what} ({error})") from None
+    if pattern and not compiled.groups:
+        raise DataError(f"{where}: subject={pattern!r} has no group (...) that is the person")
+    return compiled
 
 
 def parse_number(text: str, where: str, what: str, low: float, high: float) -> float:

@@ -37,22 +37,18 @@ class RampPhase(TransferPhase):
     def get_step_values(self, step: int) -> tuple[torch.Tensor, ...]:
         return (self.weight,)
 
-    def compute_loss(
-        self,
-        images: torch.Tensor,
-        labels: torch.Tensor,
-        unlabelled_images: torch.Tensor,
-        truth: torch.Tensor,
-        scale: torch.Tensor,
-        weight: torch.Tensor,
-    ) -> tuple[torch.Tensor, Logs]:
+    def compute_loss(self, *batch: torch.Tensor) -> tuple[torch.Tensor, Logs]:
+        images, labels, unlabelled_images, truth, scale, weight = batch
         loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
         with keep_running_statistics(self.method.modules):
             scores = self.method.compute_class_scores(unlabelled_images)
         pseudo = scores.detach().argmax(1)
         unlabelled_loss = functional.cross_entropy(scores, pseudo)
-        logs = {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), "pool/weight": weight}
-        return loss + weight * unlabelled_loss, logs | self.measure_pseudo_accuracy(pseudo, truth, scale)
+        accuracy = self.measure_pseudo_accuracy(pseudo, truth, scale)
+        return loss + weight * unlabelled_loss, self.make_logs(loss, unlabelled_loss, weight, accuracy)
+
+    def make_logs(self, loss: torch.Tensor, unlabelled_loss: torch.Tensor, weight: torch.Tensor, accuracy: Logs) -> Logs:
+        return {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), "pool/weight": weight, **accuracy}
 
 
 @METHODS.register("pseudo_label")

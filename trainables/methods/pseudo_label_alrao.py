@@ -116,16 +116,9 @@ class AlraoRampPhase(RampPhase):
         self.method.head.update_switch(self.method.shard.average_tensor(layer_losses))
         return logs
 
-    def compute_losses(
-        self,
-        images: torch.Tensor,
-        labels: torch.Tensor,
-        unlabelled_images: torch.Tensor,
-        truth: torch.Tensor,
-        scale: torch.Tensor,
-        weight: torch.Tensor,
-    ) -> tuple[torch.Tensor, Logs, torch.Tensor]:
+    def compute_losses(self, *batch: torch.Tensor) -> tuple[torch.Tensor, Logs, torch.Tensor]:
         """Return the loss of a step, what to log, and each last layer's loss on the labelled images [layers] (detached)."""
+        images, labels, unlabelled_images, truth, scale, weight = batch
         encoder, head = self.method.modules["encoder"], self.method.head
         features = encoder(images).float()
         with keep_running_statistics(encoder):
@@ -135,8 +128,8 @@ class AlraoRampPhase(RampPhase):
         loss, layer_losses = functional.nll_loss(head(features), labels), self.compute_each_loss(features, labels)
         unlabelled_loss = functional.nll_loss(averaged, pseudo)
         total = loss + layer_losses.sum() + weight * (unlabelled_loss + self.compute_each_loss(unlabelled_features, pseudo).sum())
-        logs = {"train/loss": loss.detach(), "pool/loss": unlabelled_loss.detach(), "pool/weight": weight}
-        return total, logs | self.measure_pseudo_accuracy(pseudo, truth, scale), layer_losses.detach()
+        accuracy = self.measure_pseudo_accuracy(pseudo, truth, scale)
+        return total, self.make_logs(loss, unlabelled_loss, weight, accuracy), layer_losses.detach()
 
     def compute_each_loss(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return each last layer's own loss [layers]; no gradient flows into the network."""

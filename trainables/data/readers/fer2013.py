@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.data import decoded_cache
+from trainables.data.build_data_set import ADULT, CHILD, is_of_population
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
 from trainables.data.decode import crop_square
 from trainables.registry import describe_os_error
@@ -18,8 +19,6 @@ SIDE = 48
 ROWS = 35_887
 CODES = {"0": "anger", "1": "disgust", "2": "fear", "3": "happiness", "4": "sadness", "5": "surprise", "6": "neutral"}
 SPLITS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-CHILD, ADULT = 12, 25
-"""Years: children are this old or younger, adults this old or older. In between, an age estimated from 48 pixels is uncertain."""
 TITLES = {"children": f"FER2013, children of {CHILD} or under", "adults": f"FER2013, adults of {ADULT} or over", None: "FER2013"}
 
 
@@ -74,7 +73,7 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     if ages is not None:
         metadata["age"] = years = _read_ages(Path(ages), len(codes))
         if population is not None:
-            chosen = years <= CHILD if population == "children" else years >= ADULT
+            chosen = is_of_population(years, population)
             keep &= chosen
             notes.append(f"{population}: {chosen.sum():,} of {len(codes):,} rows by {Path(ages).name}, {keep.sum():,} of them kept")
     elif population == "adults":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import DataError, FaceDataset, register_reader
-from trainables.data.files import describe_skipped, list_files, read_columns, require_folder
+from trainables.data.files import compile_subject, describe_skipped, list_files, read_columns, require_folder
 
 PARTS = {
     "train": "train",
@@ -61,12 +61,7 @@ def read_folders(
     """
     root = require_folder(path, "folders that are classes")
     renamed = _read_labels(labels) if labels else {}
-    try:
-        pattern = re.compile(subject)
-    except re.error as error:
-        raise DataError(f"{path}: subject={subject!r} is no regular expression ({error})") from None
-    if subject and not pattern.groups:
-        raise DataError(f"{path}: subject={subject!r} has no group (...) that is the person")
+    pattern = compile_subject(subject, path, "no regular expression")
     pictures: list[FoundPicture] = []
     files_by_split: dict[str, list[str]] = {}
     for file in list_files(root):

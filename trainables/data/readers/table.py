@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainables.data.build_data_set import ADULT, CHILD, FoundPicture, build_data_set
+from trainables.data.build_data_set import FoundPicture, build_data_set, is_of_population
 from trainables.data.dataset import AFFECT, SHOWN, VOTES, DataError, Doubt, Example, FaceDataset, register_reader
-from trainables.data.files import is_junk, parse_number, read_columns, resolve_within
+from trainables.data.files import compile_subject, list_files, parse_number, read_columns, resolve_within
 from trainables.data.readers.folders import NAMES
 from trainables.data.readers.folders import PARTS as FOLDER_PARTS
 from trainables.data.table_file import TableFile, open_table
@@ -114,7 +114,8 @@ def read_image_table(
     path = _find_table(Path(path))
     table = open_table(path, "picture")
     chosen = {"file": file, "label": label, "sequence": sequence, "age": age, "sex": sex, "ethnicity": ethnicity, "split": split}
-    pattern = _compile_pattern(table, subject)
+    is_pattern = "(" in subject and subject not in table.column_names
+    pattern = compile_subject(subject, table.path, "neither a column nor a regular expression") if is_pattern else None
     names = {part: _find_column(table, part, name) for part, name in (chosen | {"subject": "" if pattern else subject}).items()}
     place, files, paths, notes = _find_files(Path(path), table, names["file"], root)
     emotions, said = _read_labels(table, names["label"], labels)
@@ -129,8 +130,7 @@ def read_image_table(
     pictures, kept = [], _keep_rows(table, files, emotions, boxes, notes)
     years = metadata.get("age")
     if population and years:
-        low, high = (0, CHILD) if population == "children" else (ADULT, 130)
-        kept = [row for row in kept if low <= years[row] <= high]
+        kept = [row for row in kept if is_of_population(years[row], population)]
         notes.append(f"{population}: {len(kept):,} of {len(files):,} rows, by their ages")
     for row in kept:
         own = {name: values[row] for name, values in metadata.items() if values[row] is not None and values[row] == values[row]}
@@ -161,18 +161,6 @@ def _find_column(table: TableFile, part: str, name: str) -> str:
     if part == "file" and not found:
         raise table.make_column_error("file", "file=COLUMN names the column of the files")
     return found
-
-
-def _compile_pattern(table: TableFile, subject: str) -> re.Pattern[str] | None:
-    if "(" not in subject or subject in table.column_names:
-        return None
-    try:
-        pattern = re.compile(subject)
-    except re.error as error:
-        raise DataError(f"{table.path}: subject={subject!r} is neither a column nor a regular expression ({error})") from None
-    if not pattern.groups:
-        raise DataError(f"{table.path}: subject={subject!r} has no group (...) that is the person")
-    return pattern
 
 
 def _find_files(path: Path, table: TableFile, column: str, root: Path | None) -> tuple[Path, list[str | None], list[str], list[str]]:
@@ -223,20 +211,14 @@ def _index_files(place: Path) -> tuple[dict[str, str], set[str]]:
 
     Such forms are the name alone, and both without a suffix.
     """
-    paths = []
-    for folder, folders, names in os.walk(place, followlinks=True):
-        folders[:] = [name for name in folders if not is_junk(name)]
-        relative = os.path.relpath(folder, place)
-        paths += [name if relative == "." else f"{relative}/{name}" for name in names if not is_junk(name)]
-    index: dict[str, str] = {unicodedata.normalize("NFC", path): path for path in paths}
+    index: dict[str, str] = {unicodedata.normalize("NFC", path): path for path in list_files(place, None)}
     forms: dict[str, set[str]] = {}
     for whole, path in list(index.items()):
         name = whole.rpartition("/")[2]
         for form in {name, os.path.splitext(whole)[0], os.path.splitext(name)[0]}:
             forms.setdefault(form, set()).add(path)
-    return {form: min(found) for form, found in forms.items() if len(found) == 1} | index, forms.keys() - index.keys() - {
-        form for form, found in forms.items() if len(found) == 1
-    }
+    unique = {form: min(found) for form, found in forms.items() if len(found) == 1} | index
+    return unique, forms.keys() - unique.keys()
 
 
 def _describe_columns(table: TableFile, names: dict[str, str], others: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.dataset import DataError, FaceDataset, name_groups
 from trainables.data.splits import Split, balanced_split, hash_split
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
@@ -52,7 +52,7 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
             raise DataError(f"{target.title}: knows no {unit}s, so it cannot be split by {unit}; use by=image")
         groups = target.metadata[unit].to_numpy(object)  # `balanced_split` refuses a missing one
         if settings.by == "auto":
-            groups = _fill_groups(target, unit)
+            groups, _ = name_groups(target.metadata, [unit])
     split = balanced_split(
         target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )
@@ -77,19 +77,11 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
 def _choose_unit(target: FaceDataset) -> str:
     """Return the unit by which the images can be split so that none of a person, or else of a sequence, is in two parts."""
     for unit in ("subject", "sequence"):
-        if unit in target.metadata and target.metadata[unit].notna().any():
-            groups = pd.Series(_fill_groups(target, unit)).groupby(target.labels).nunique()
-            if len(groups) == len(target.classes) and groups.min() >= FEWEST_GROUPS:
-                return unit
+        names, known = name_groups(target.metadata, [unit])
+        counts = pd.Series(names).groupby(target.labels).nunique()
+        if known == unit and len(counts) == len(target.classes) and counts.min() >= FEWEST_GROUPS:
+            return unit
     return "image"
-
-
-def _fill_groups(target: FaceDataset, unit: str) -> np.ndarray:
-    """Return the person or sequence of each image, object [n]; an image without one is one of its own."""
-    names = target.metadata[unit].to_numpy(object).copy()
-    unknown = np.flatnonzero(pd.isna(names))
-    names[unknown] = [f"image {row}" for row in unknown]
-    return names
 
 
 def _warn_of_balance(settings: BalancedTaskSettings, target: FaceDataset, split: Split) -> tuple[str, ...]:

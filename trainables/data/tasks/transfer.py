@@ -187,7 +187,8 @@ def _make_pool(settings: TransferTaskSettings, faces: dict[str, FaceDataset], de
         images.append(dataset.images)
         hashes.append(dataset.hashes)
         groups.append(list_groups(dataset, np.arange(len(dataset))))
-    if target and target.hashes is not None:
+    if target:
+        assert target.hashes is not None
         images, truths = [*images, to_tensor(target.pixels).cpu().numpy()], [*truths, target.labels.cpu().numpy()]
         hashes.append(target.hashes)
         groups.append(dict(target.groups))
