@@ -43,6 +43,9 @@ DATA: dict[Any, dict[str, Any]] = {
 """JAFFE's "leave-one-emotion-out" cannot score 92 % if an emotion is absent from training. One exemplar is left out, which is our
 reading, or one person, which is the field's practice"""
 
+MEASURES = {"affect": "concordance correlation", "labels": "F1", "label": "accuracy", "votes": "accuracy"}
+"""by target: what `score` is"""
+
 ROLES = {
     "affectnet": Source("faces", "adults/wild"),  # in the paper: AffectNet, categories as well as valence and arousal
     "fer2013": Source("faces", "adults/game"),
@@ -198,6 +201,7 @@ def make_study(scale: Scale) -> Study:
         defaults={("data", "encoder"): HEADS},
         compared="network",
         metric="score",
+        measures={"data": {name: MEASURES[settings["target"]] for name, settings in DATA.items() if settings}},
         claims=CLAIMS,
         printed=tuple(_list_printed_scores()),
         contrasts=CONTRASTS,

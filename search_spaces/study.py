@@ -65,7 +65,9 @@ class Study:
     metric: str = "accuracy"
     """what the report compares: test/METRIC at the epoch selected by val/METRIC; a share, shown in percent"""
     rope: float = 0.01
-    """a difference of the metric that is too small to matter: arms that surely differ by less are equivalent"""
+    """the margin of equivalence: a difference of the metric that is too small to matter"""
+    measures: dict[str, dict[Value, str]] = field(default_factory=dict)
+    """by condition axis, and by its value: what the metric measures there, if that differs; only equal measures are averaged"""
     baseline: str | None = None
     """the arm with which the others are compared; without it, the best arm is compared with the runner-up"""
     published: tuple[Published, ...] = ()

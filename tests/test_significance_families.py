@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from platform.stats.power import compute_power, find_detectable_effect, find_needed_replicates, find_smallest_p
+from platform.stats.power import compute_power, find_detectable_effect, find_needed_replicates
 from platform.stats.significance import Alternative, adjust_benjamini_hochberg, adjust_holm
 
 Adjust = Callable[[ArrayLike], np.ndarray]
@@ -80,70 +80,47 @@ def test_holm_holds_the_family_and_bonferroni_only_wastes() -> None:
     assert 0.02 < fwer < 0.05 + 3 * (0.05 * 0.95 / 1500) ** 0.5 and (rejected >= (5 * p[:, :2] <= 0.05)).all() and rejected.mean() > 0.9
 
 
-def test_smallest_p() -> None:
-    assert find_smallest_p(10, 10, "greater") == pytest.approx(1 / 184756, rel=1e-12)
-    assert find_smallest_p(10, alternative="greater") == 1 / 1024 and find_smallest_p(10) == 1 / 512
-    assert find_smallest_p(5, 5, "less") == pytest.approx(1 / 252, rel=1e-12) and find_smallest_p(5, alternative="less") == 1 / 32
-    assert find_smallest_p(3, 7) == find_smallest_p(7, 3) == pytest.approx(2 / 120)
-    assert (
-        find_smallest_p(1, 1) == find_smallest_p(1) == 1
-        and find_smallest_p(1, 1, "greater") == find_smallest_p(1, alternative="greater") == 0.5
-    )
-
-
-def test_a_bar_out_of_reach() -> None:
-    """With five pairs and two tests, the clearest possible result is not significant after Holm, which is easily overlooked."""
-    clearest = find_smallest_p(5, alternative="greater")
-    assert clearest <= 0.05 < min(adjust_holm([clearest, clearest])) and adjust_holm([find_smallest_p(5), 1])[0] > 0.05 < find_smallest_p(5)
-    assert (
-        adjust_holm([find_smallest_p(5, 5, "greater")] + [1] * 11)[0]
-        <= 0.05
-        < adjust_holm([find_smallest_p(5, 5, "greater")] + [1] * 12)[0]
-    )
-
-
 @pytest.mark.parametrize(("n", "two", "paired"), [(5, 1.725, 1.359), (10, 1.156, 0.853), (20, 0.801, 0.577), (30, 0.650, 0.465)])
 def test_what_can_be_detected(n: int, two: float, paired: float) -> None:
-    assert find_detectable_effect(n, n, 0.05, "greater") == pytest.approx(two, abs=5e-4)
+    assert (
+        0.999 * two <= find_detectable_effect(n, n, 0.05, "greater") <= 1.03 * two
+    )  # `two` is of Student's test, which pools the variances
     assert find_detectable_effect(n, None, 0.05, "greater") == pytest.approx(paired, abs=5e-4)
-    assert find_needed_replicates(two, False, 0.05, "greater") == pytest.approx(n, rel=2e-3)
+    assert 0.999 * n <= find_needed_replicates(two, False, 0.05, "greater") <= n + 0.5
     assert find_needed_replicates(paired, True, 0.05, "greater") == pytest.approx(n, rel=2e-3)
 
 
 def test_as_r_prints_it() -> None:
-    assert compute_power(1, 20, 20) == pytest.approx(
-        0.8689528, abs=3e-7
-    )  # power.t.test(n = 20, delta = 1), which leaves out the wrong tail
-    assert compute_power(0.5, 20, 20) == pytest.approx(0.3379, abs=1e-4)
-    assert find_needed_replicates(1, False, wanted=0.9) == pytest.approx(22.02110, abs=5e-5)
+    """power.t.test of two samples pools their variances, by which it gains little at twenty."""
+    assert 0.8689528 - 1e-3 < compute_power(1, 20, 20) < 0.8689528 and 0.3379 - 2e-3 < compute_power(0.5, 20, 20) < 0.3379
+    assert 22.02110 < find_needed_replicates(1, False, wanted=0.9) < 22.02110 + 0.1
 
 
 @pytest.mark.parametrize("side", ["greater", "two-sided"])
 def test_power_against_statsmodels(side: Alternative) -> None:
-    two_sample, one_sample = TTestIndPower(), TTestPower()
-    for n1, n2, d, alpha in ((5, 5, 0.4, 0.05), (10, 30, 0.6, 0.05), (30, 8, 0.3, 0.01), (20, 20, 0.0, 0.05)):
-        assert compute_power(d, n1, n2, alpha, side) == pytest.approx(two_sample.power(d, n1, alpha, n2 / n1, alternative=SIDES[side]))
-        assert compute_power(d, n1, None, alpha, side) == pytest.approx(one_sample.power(d, n1, alpha, alternative=SIDES[side]))
-    for n1, n2, wanted in ((10, 10, 0.8), (12, 6, 0.9)):
-        arguments = {"alpha": 0.05, "power": wanted, "alternative": SIDES[side]}
-        assert find_detectable_effect(n1, n2, 0.05, side, wanted) == pytest.approx(
-            two_sample.solve_power(nobs1=n1, ratio=n2 / n1, **arguments), abs=1e-4
-        )
-        assert find_detectable_effect(n1, None, 0.05, side, wanted) == pytest.approx(one_sample.solve_power(nobs=n1, **arguments), abs=1e-4)
-    arguments = {"effect_size": 0.7, "alpha": 0.05, "power": 0.8, "alternative": SIDES[side]}
-    assert find_needed_replicates(0.7, False, 0.05, side) == pytest.approx(two_sample.solve_power(**arguments), rel=1e-4)
-    assert find_needed_replicates(0.7, True, 0.05, side) == pytest.approx(one_sample.solve_power(**arguments), rel=1e-4)
+    pairs = TTestPower()
+    for n, d, alpha in ((5, 0.4, 0.05), (10, 0.6, 0.05), (30, 0.3, 0.01), (20, 0.0, 0.05)):
+        assert compute_power(d, n, None, alpha, side) == pytest.approx(pairs.power(d, n, alpha, alternative=SIDES[side]))
+    for n, wanted in ((10, 0.8), (12, 0.9)):
+        oracle = pairs.solve_power(nobs=n, alpha=0.05, power=wanted, alternative=SIDES[side])
+        assert find_detectable_effect(n, None, 0.05, side, wanted) == pytest.approx(oracle, abs=1e-4)
+    oracle = pairs.solve_power(effect_size=0.7, alpha=0.05, power=0.8, alternative=SIDES[side])
+    assert find_needed_replicates(0.7, True, 0.05, side) == pytest.approx(oracle, rel=1e-4)
+    many = TTestIndPower().power(0.2, 400, 0.05, 1.5, alternative=SIDES[side])  # of many, Welch's test is Student's
+    assert compute_power(0.2, 400, 600, 0.05, side) == pytest.approx(many, abs=1e-3)
 
 
-def test_power_is_how_often_the_test_rejects() -> None:
+@pytest.mark.parametrize(("n1", "n2"), [(3, 3), (5, 5), (8, 12), (12, 4)])
+def test_power_is_how_often_the_test_rejects(n1: int, n2: int) -> None:
+    """Welch's test is what a report makes. At three it has .70 where Student's has .80, so Student's power would promise too much."""
     rng = np.random.default_rng(1)
-    x, y = rng.normal(0.8, 1, (4000, 8)), rng.normal(0, 1, (4000, 12))
+    x, y = rng.normal(1.2, 1, (20_000, n1)), rng.normal(0, 1, (20_000, n2))
     for side in ("greater", "less", "two-sided"):
-        share = np.mean(stats.ttest_ind(x if side != "less" else -x, y, axis=1, alternative=side).pvalue <= 0.05)
-        assert compute_power(0.8, 8, 12, 0.05, side) == pytest.approx(share, abs=0.025)  # type: ignore[arg-type]
-        assert compute_power(0.0, 8, 12, 0.03, side) == pytest.approx(0.03) and compute_power(0.0, 8, None, 0.03, side) == pytest.approx(
-            0.03
-        )  # type: ignore[arg-type]
+        sign = -1 if side == "less" else 1
+        for shift, alpha in ((0.0, 0.05), (0.0, 0.0125), (1.2, 0.05)):
+            p = stats.ttest_ind(sign * x, sign * (y + shift), axis=1, alternative=side, equal_var=False).pvalue
+            assert compute_power(1.2 - shift, n1, n2, alpha, side) == pytest.approx(np.mean(p <= alpha), abs=0.012)  # type: ignore[arg-type]
+    assert compute_power(0.0, n1, None, 0.03) == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize("side", ["greater", "two-sided"])
@@ -159,7 +136,7 @@ def test_holms_levels_are_answered_at_every_size(alpha: float, side: Alternative
             == pytest.approx(0.8)
         )
         for d in (0.1, 2.0, 5.0, 50.0):
-            assert 0 <= compute_power(d, n, n, alpha, side) <= 1 and 2 <= find_needed_replicates(d, True, alpha, side) < math.inf
+            assert 0 <= compute_power(d, n, n, alpha, side) <= 1 and 3 <= find_needed_replicates(d, True, alpha, side) < math.inf
     assert (np.diff(effects, axis=0) < 0).all()
     assert math.isnan(find_detectable_effect(2, None, 1e-6, side)) and find_needed_replicates(1e-6, True, alpha, side) == math.inf
-    assert find_needed_replicates(1000, False, alpha, side) == 2
+    assert find_needed_replicates(1000, False, alpha, side) == 3

@@ -8,7 +8,15 @@ from scipy import stats
 from statsmodels.stats.nonparametric import rank_compare_2indep
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from platform.stats.significance import compute_equivalence_p, corrected_t, estimate_a12, mann_whitney, mean_difference, t_interval
+from platform.stats.significance import (
+    compute_difference_p,
+    compute_equivalence_p,
+    compute_evidence,
+    estimate_a12,
+    mann_whitney,
+    mean_difference,
+    t_interval,
+)
 
 SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 SAMPLE = st.lists(st.floats(0, 1), min_size=2, max_size=12).filter(lambda x: np.std(x) > 1e-6)
@@ -36,9 +44,29 @@ def test_paired_against_scipy(pairs: list[tuple[float, float]]) -> None:
     assert difference == pytest.approx(
         (np.mean(x - y), *oracle.confidence_interval(), np.std(x - y, ddof=1), np.std(x - y, ddof=1) / len(x) ** 0.5, oracle.df)
     )
-    assert corrected_t(x - y, 0) == pytest.approx(difference)
-    variance = (1 / len(x) + 0.2) * np.var(x - y, ddof=1)
-    assert corrected_t(x - y, 0.2).error ** 2 == pytest.approx(variance) and corrected_t(x - y, 0.2).sd == pytest.approx(difference.sd)
+    for side in ("greater", "less", "two-sided"):
+        assert compute_difference_p(difference, side) == pytest.approx(stats.ttest_rel(x, y, alternative=side).pvalue, abs=1e-12)
+
+
+@given(SAMPLE, SAMPLE, st.sampled_from([0.9, 0.95, 0.99]))
+def test_interval_and_p_are_one_procedure(x: list[float], y: list[float], level: float) -> None:
+    oracle, difference = stats.ttest_ind(x, y, equal_var=False), mean_difference(x, y, level=level)
+    p = compute_difference_p(difference)
+    assert p == pytest.approx(oracle.pvalue, abs=1e-12)
+    assert (p <= 1 - level) == (difference.low >= 0 or difference.high <= 0) or p == pytest.approx(1 - level, rel=1e-6)
+
+
+@given(SAMPLE, SAMPLE, st.sampled_from([0.0, 0.01, 0.3]))
+def test_evidence_is_the_posterior_of_benavoli(x: list[float], y: list[float], rope: float) -> None:
+    """The posterior is a t distribution about the mean with the standard error as its scale (baycomp's two_on_single with rho 0)."""
+    n = min(len(x), len(y))
+    d = np.subtract(x[:n], y[:n])
+    if np.std(d) < 1e-6:
+        return
+    posterior = stats.t(n - 1, d.mean(), d.std(ddof=1) / n**0.5)
+    below, within, above = compute_evidence(mean_difference(x[:n], y[:n], paired=True), rope)
+    assert (below, above) == pytest.approx((posterior.cdf(-rope), posterior.sf(rope)))
+    assert within == pytest.approx(posterior.cdf(rope) - posterior.cdf(-rope), abs=1e-9) and below + within + above == pytest.approx(1)
 
 
 def test_as_r_prints_sleep() -> None:
@@ -61,7 +89,9 @@ def test_small_variances_do_not_divide_by_zero() -> None:
 
 @given(SAMPLE, SAMPLE, st.floats(0.01, 0.5))
 def test_equivalence_against_statsmodels(x: list[float], y: list[float], rope: float) -> None:
-    assert compute_equivalence_p(mean_difference(x, y), rope) == pytest.approx(ttost_ind(x, y, -rope, rope, usevar="unequal")[0], abs=1e-9)
+    if max(np.std(x), np.std(y)) > 1e-6:
+        oracle = ttost_ind(x, y, -rope, rope, usevar="unequal")[0]
+        assert compute_equivalence_p(mean_difference(x, y), rope) == pytest.approx(oracle, abs=1e-9)
     n = min(len(x), len(y))
     d = np.subtract(x[:n], y[:n])
     if np.std(d) > 1e-6:

@@ -18,7 +18,9 @@ from platform.report import class_subset_gain, classes, confusions, cross_datase
 from platform.report.comparisons import Comparison
 from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.findings import Findings
+from platform.report.image_sampling import describe_image_sampling
 from platform.report.runs_table import Runs, format_condition
+from trainables.data.spreadsheet_formulas import add_apostrophe
 
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
@@ -77,7 +79,8 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
 def list_comparisons(found: Findings) -> list[Comparison]:
     """Return all comparisons except those of all pairs."""
     claim_rows = [row for answer in found.answers for row in ([answer.whole] if answer.whole else []) + answer.parts]
-    return [*found.published, *found.confirmatory, *claim_rows, *(row.comparison for row in found.contrasts), *found.against]
+    whole = [*found.winner, *found.overall, *found.published, *found.confirmatory]
+    return [*whole, *claim_rows, *(row.comparison for row in found.contrasts), *found.against]
 
 
 def build_report_json(runs: Runs, found: Findings, every: list[Comparison], methods: list[str]) -> dict[str, Any]:
@@ -103,11 +106,17 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "seconds": runs.total_seconds,
         "copies": describe_run_copies(runs),
         "split": describe_run_split(runs),
-        "findings": [wording.describe_comparison(row, runs) for row in found.confirmatory]
-        + wording.describe_unread_classes(runs, found.classes),
+        "findings": wording.list_findings(runs, found.answers, found.winner, found.classes),
+        "power_line": wording.describe_power(runs, found.winner, found.confirmatory),
+        "images": describe_image_sampling(runs),
         "comparisons": every,
         "claims": [
-            {**asdict(answer.claim), "verdict": answer.whole.verdict if answer.whole else None, "standing": answer.standing}
+            {
+                **asdict(answer.claim),
+                "verdict": answer.whole.verdict if answer.whole else None,
+                "standing": answer.standing,
+                "note": answer.note,
+            }
             for answer in found.answers
         ],
         "contrasts": [
@@ -120,7 +129,8 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "floors": found.floors,
         "far_below": found.far_below,
         "reference": found.reference,
-        "overall": found.overall,
+        "ranks": found.ranks,
+        "outliers": found.outliers,
         "agreement": found.agreement,
         "power": found.power,
         "groups": found.groups,
@@ -149,9 +159,7 @@ def render_markdown(runs: Runs, found: Findings, taken: list[report_tables.Table
     """Return a short form of the page, for a README or a pull request."""
     head = [f"# {latex_and_markdown.escape_markdown(runs.design.title)}", latex_and_markdown.escape_markdown(runs.design.source)]
     head += [f"- {role}: {latex_and_markdown.escape_markdown(data['title'])}" for role, data in runs.data.items()]
-    sentences = [wording.describe_comparison(row, runs) for row in found.confirmatory] + wording.describe_unread_classes(
-        runs, found.classes
-    )
+    sentences = wording.list_findings(runs, found.answers, found.winner, found.classes)
     findings = [f"- {latex_and_markdown.escape_markdown(text)}" for text in sentences]
     notes = [f"> {latex_and_markdown.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(findings) or "Nothing is compared."]
@@ -183,7 +191,27 @@ def _encode_text(text: str) -> bytes:
 
 
 def _encode_csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    """Encode a table as CSV. Texts that a spreadsheet would compute, names of columns too, get an apostrophe; numbers stay as they are.
+
+    `read_table` takes the apostrophe away: it reads runs.csv as the runs that it was written from.
+    """
+    buffer = io.BytesIO()
+    columns = {name: _protect_texts(column) for name, column in table.items()}
+    protected = pd.DataFrame(columns, index=table.index).rename(columns=_protect_text)
+    protected.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def _protect_texts(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    changed = {text: safe for text in dict.fromkeys(column) if isinstance(text, str) and (safe := _protect_text(text)) != text}
+    return column.map(lambda value: changed.get(value, value)) if changed else column
+
+
+def _protect_text(text: object) -> str:
+    """Return a text as a CSV holds it. A carriage return becomes a line feed, because Python 3.11 does not quote it."""
+    return add_apostrophe(str(text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _flatten_comparison(row: Comparison) -> dict[str, Any]:

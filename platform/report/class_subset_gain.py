@@ -1,7 +1,7 @@
 """Compares trainings on fewer classes with trainings on all: is leaving classes out a gain, or does it only leave less to get wrong?"""
 
-from dataclasses import dataclass
-from math import isnan
+from dataclasses import dataclass, replace
+from math import isnan, nan
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,16 @@ import pandas as pd
 from platform.report.comparisons import ALPHA
 from platform.report.runs_table import Condition, Runs, format_condition
 from platform.stats.float_ties import find_largest
-from platform.stats.significance import Difference, Interval, compute_equivalence_p, mean_difference, t_interval
+from platform.stats.power import FEWEST
+from platform.stats.significance import (
+    Difference,
+    Interval,
+    adjust_holm,
+    compute_difference_p,
+    compute_equivalence_p,
+    mean_difference,
+    t_interval,
+)
 from trainables.cell import Value
 from trainables.storage.store import RunFolder
 
@@ -36,18 +45,25 @@ class ClassSubsetGain:
     """the same difference, of (accuracy - chance) / (1 - chance)"""
     same_images: Difference
     """fewer - restricted: the same images and the same choice of classes"""
-    rope: float
+    p: float
+    """p of the two-sided paired t test of `same_images`; NaN with fewer than FEWEST pairs or if the differences do not vary"""
+    p_adj: float
+    """p adjusted by Holm's method over all rows that are tested"""
+    p_equivalence: float
+    """p that `same_images` lies within the margin, by two one-sided t tests; NaN where `p` is, and without a margin"""
+    p_equivalence_adj: float
+    """adjusted by Holm's method, a family of its own"""
+    m: int
+    """number of rows that are tested"""
 
     @property
     def verdict(self) -> str:
         """The verdict on `same_images`, where both sides have the same chance level."""
-        if isnan(self.same_images.low):
-            return "unattainable at this n"
-        if self.same_images.low > 0:
-            return "a real gain"
-        if self.same_images.high < 0:
-            return "a loss"
-        return "no gain" if compute_equivalence_p(self.same_images, self.rope) <= ALPHA else "no gain shown"
+        if isnan(self.p_adj):
+            return "not tested"
+        if self.p_adj <= ALPHA:
+            return "a gain" if self.same_images.mean > 0 else "a loss"
+        return "no gain" if self.p_equivalence_adj <= ALPHA else "no gain shown"
 
 
 def compare_class_subsets(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain]:
@@ -72,8 +88,14 @@ def compare_class_subsets(runs: Runs, folder: RunFolder) -> list[ClassSubsetGain
                 if replicate in with_fewer and (pair := _pair_accuracies(with_all[replicate], with_fewer[replicate]))
             ]
             if pairs:
-                rows.append(_summarise_pairs(arm, panel, more, less, np.array(pairs), runs.design.rope or 0.01))
-    return rows
+                rows.append(_summarise_pairs(arm, panel, more, less, np.array(pairs), runs.design.rope))
+    return _adjust_rows(rows)
+
+
+def _adjust_rows(rows: list[ClassSubsetGain]) -> list[ClassSubsetGain]:
+    adjusted = zip(rows, adjust_holm([row.p for row in rows]), adjust_holm([row.p_equivalence for row in rows]), strict=True)
+    m = sum(not isnan(row.p) for row in rows)
+    return [replace(row, p_adj=float(p), p_equivalence_adj=float(equivalence), m=m) for row, p, equivalence in adjusted]
 
 
 Answers = tuple[list[str], dict[str, np.ndarray]]
@@ -107,14 +129,25 @@ def _pair_accuracies(many: Answers, few: Answers) -> tuple[float, ...] | None:
     )
 
 
-def _summarise_pairs(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float) -> ClassSubsetGain:
+def _summarise_pairs(arm: str, panel: Condition, more: Value, less: Value, pairs: np.ndarray, rope: float | None) -> ClassSubsetGain:
     with_all, with_fewer, restricted, chance_all, chance_fewer = pairs.T
     corrected = (with_fewer - chance_fewer) / (1 - chance_fewer), (with_all - chance_all) / (1 - chance_all)
     raw, above_chance, same_images = (
-        mean_difference(*sides, paired=True) for sides in ((with_fewer, with_all), corrected, (with_fewer, restricted))
+        _estimate_difference(*sides) for sides in ((with_fewer, with_all), corrected, (with_fewer, restricted))
     )
     intervals = t_interval(with_all), t_interval(with_fewer), t_interval(restricted)
-    return ClassSubsetGain(arm, panel, more, less, len(pairs), *intervals, raw, above_chance, same_images, rope)
+    tested = len(pairs) >= FEWEST and same_images.sd > 0
+    p = compute_difference_p(same_images) if tested else nan
+    p_equivalence = compute_equivalence_p(same_images, rope) if tested and rope else nan
+    return ClassSubsetGain(arm, panel, more, less, len(pairs), *intervals, raw, above_chance, same_images, p, nan, p_equivalence, nan, m=0)
+
+
+def _estimate_difference(x: np.ndarray, y: np.ndarray) -> Difference:
+    """Return the mean of x - y [n], paired, with its interval; without one if the differences do not vary: they show no spread to infer
+    from.
+    """
+    difference = mean_difference(x, y, paired=True)
+    return difference if difference.sd > 0 else difference._replace(low=nan, high=nan)
 
 
 def tabulate_class_subsets(rows: list[ClassSubsetGain], compared: str) -> pd.DataFrame:
@@ -126,5 +159,6 @@ def tabulate_class_subsets(rows: list[ClassSubsetGain], compared: str) -> pd.Dat
         for name in ("raw", "above_chance", "same_images"):
             difference: Difference = getattr(row, name)
             record |= {name: difference.mean, f"{name}_low": difference.low, f"{name}_high": difference.high}
+        record |= {name: getattr(row, name) for name in ("p", "p_adj", "p_equivalence", "p_equivalence_adj", "m")}
         records.append(record)
     return pd.DataFrame(records)

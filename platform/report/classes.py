@@ -1,18 +1,24 @@
 """Results by class: how often each class is recognised and what it is mistaken for.
 
-They are computed from the confusion matrices that ferray's own trainings write.
+They are computed from the confusion matrices that ferray's own trainings write. Which recalls lie below chance is tested, with p adjusted
+over all of a report's tests.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan, nan
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import special
 
+from platform.report.comparisons import ALPHA
 from platform.report.descriptive_statistics import list_results
 from platform.report.runs_table import Condition, Runs
-from platform.stats.float_ties import ROUNDING
-from platform.stats.significance import Interval, t_interval, wilson_interval
+from platform.stats.power import FEWEST
+from platform.stats.significance import Interval, adjust_holm, t_interval
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,38 @@ class ClassRecalls:
     """[classes, classes], shares of a training's images of the true class, averaged over the trainings that have any; a row is NaN if
     none has"""
     recall: list[Interval | None]
-    """by class, the diagonal of `shares` with its interval over trainings; None where no training has an image of the class"""
+    """by class, the diagonal of `shares` with its interval by `compare_with_chance`; None where no training has an image of the class"""
     average: Interval | None
     """average accuracy: a training's mean recall over the classes that it has images of, with its interval over trainings"""
     images: list[tuple[int, int]]
     """by class, the fewest and the most images in a training's test set"""
     chance: float
+    constant: int
+    """number of trainings that predict the same class for every image. They say nothing of a class and are not tested"""
+    tested: list[Interval | None]
+    """by class, the recall over the trainings that are tested; None if there are fewer than FEWEST"""
+    p: list[float | None]
+    """by class, p of the one-sided t test over the trainings in `tested` that the recall lies below chance; None without a test"""
+    p_adj: list[float | None]
+    """p adjusted by Holm's method over the tests of all arms, classes and conditions of the report"""
+    m: int
+    """number of these tests"""
     low: list[str]
-    """the classes recognised less often than by chance: their whole 95 % interval lies below it (Wilson's for a single training)"""
+    """the classes whose recall lies below chance: `p_adj` is at most ALPHA"""
+
+    @property
+    def detectable(self) -> bool:
+        """Whether a class that no training recognises would have a `p_adj` of at most ALPHA, at Holm's first step."""
+        tests = [
+            compare_with_chance(np.zeros(interval.n), np.full(interval.n, most), self.chance, "less")[1]
+            for interval, (_, most) in zip(self.tested, self.images, strict=True)
+            if interval
+        ]
+        return any(self.m * p <= ALPHA for p in tests)
 
 
 def compute_class_recalls(runs: Runs) -> list[ClassRecalls]:
-    """Return the recalls of every arm at every condition where a result holds a confusion matrix."""
+    """Return the recalls of every arm at every condition where a result holds a confusion matrix, tested as one family."""
     rows = []
     for condition in runs.conditions:
         by_arm = {arm: [result for result in list_results(runs, condition, arm) if "confusion" in result] for arm in runs.arms}
@@ -51,25 +77,28 @@ def compute_class_recalls(runs: Runs) -> list[ClassRecalls]:
             if results:
                 counts = np.stack([_place_counts(result["confusion"], result["classes"], classes) for result in results])
                 rows.append(summarise_confusions(arm, condition, classes, counts, 1 / len(results[0]["classes"])))
-    return rows
+    return adjust_recall_tests(rows)
 
 
 def summarise_confusions(arm: str, condition: Condition, classes: list[str], counts: np.ndarray, chance: float) -> ClassRecalls:
-    """Summarise the `counts` [trainings, classes, classes] of an arm at a condition."""
+    """Summarise the `counts` [trainings, classes, classes] of an arm at a condition. Its p are adjusted by `adjust_recall_tests`."""
     images = counts.sum(2)  # [trainings, classes]
     shares = np.where(images[..., None] > 0, counts / np.maximum(images, 1)[..., None], 0.0)
     trainings = (images > 0).sum(0)  # number of trainings with images of a class
     mean = np.where(trainings[:, None] > 0, shares.sum(0) / np.maximum(trainings, 1)[:, None], np.nan)
     diagonals = np.diagonal(shares, axis1=1, axis2=2)
-    recall = [t_interval(diagonals[images[:, k] > 0, k]) if trainings[k] else None for k in range(len(classes))]
+    constant = find_constant_predictions(counts)
+    recall: list[Interval | None] = [None] * len(classes)
+    tested, p = recall.copy(), [nan] * len(classes)
+    for k in range(len(classes)):
+        present = images[:, k] > 0
+        used = present & ~constant
+        if present.any():
+            recall[k], _ = compare_with_chance(diagonals[present, k], images[present, k], chance, "less")
+        if used.sum() >= FEWEST:
+            tested[k], p[k] = compare_with_chance(diagonals[used, k], images[used, k], chance, "less")
     nonempty = images.any(1)
     average = t_interval(diagonals[nonempty].sum(1) / (images[nonempty] > 0).sum(1)) if nonempty.any() else None
-    highs = [
-        wilson_interval(interval.mean, images[:, k].sum())[1] if interval.n == 1 else interval.high
-        for k, interval in enumerate(recall)
-        if interval
-    ]
-    present = [name for name, interval in zip(classes, recall, strict=True) if interval]
     return ClassRecalls(
         arm=arm,
         condition=condition,
@@ -81,8 +110,52 @@ def summarise_confusions(arm: str, condition: Condition, classes: list[str], cou
         average=average,
         images=list(zip(images.min(0).tolist(), images.max(0).tolist(), strict=True)),
         chance=chance,
-        low=[name for name, high in zip(present, highs, strict=True) if high < chance * (1 - ROUNDING)],
+        constant=int(constant.sum()),
+        tested=tested,
+        p=[None if isnan(each) else each for each in p],
+        p_adj=[None] * len(classes),
+        m=0,
+        low=[],
     )
+
+
+def find_constant_predictions(counts: np.ndarray) -> np.ndarray:
+    """Return which of the trainings' `counts` [..., classes, classes] predict the same class for every image, as bool [...]."""
+    constant: np.ndarray = (counts.sum(-2) > 0).sum(-1) == 1
+    return constant
+
+
+def compare_with_chance(
+    shares: ArrayLike, items: ArrayLike, chance: float, alternative: Literal["less", "greater"]
+) -> tuple[Interval, float]:
+    """Return the mean of the trainings' `shares` [n] with its 95 % t interval, and p of the one-sided t test against `chance`.
+
+    For both, the standard deviation is at least the binomial one, of shares of `items` [n] images that are each guessed independently:
+    trainings that happen to agree (none of 20 images in each) do not show that others would. The floor makes intervals wider and
+    brings p nearer to 0.5, never the reverse. p is NaN with fewer than FEWEST trainings. The interval's `sd` is the sample's own.
+    """
+    interval = t_interval(shares)
+    if interval.n < 2:
+        return interval, nan
+    floor = float((chance * (1 - chance) * np.mean(1 / np.asarray(items, float))) ** 0.5)
+    error, df = max(interval.sd, floor) / interval.n**0.5, interval.n - 1
+    half = float(special.stdtrit(df, 0.975)) * error
+    interval = interval._replace(low=interval.mean - half, high=interval.mean + half)
+    if interval.n < FEWEST or error == 0:
+        return interval, nan
+    side = 1 if alternative == "less" else -1
+    return interval, float(special.stdtr(df, side * (interval.mean - chance) / error))
+
+
+def adjust_recall_tests(rows: list[ClassRecalls]) -> list[ClassRecalls]:
+    """Return the rows of a report with p adjusted by Holm's method over all arms, classes and conditions, and the classes below chance."""
+    p_adj = adjust_holm([nan if p is None else p for row in rows for p in row.p]).tolist()
+    m, adjusted_rows = sum(not isnan(p) for p in p_adj), []
+    for row in rows:
+        adjusted, p_adj = p_adj[: len(row.p)], p_adj[len(row.p) :]
+        low = [name for name, p in zip(row.classes, adjusted, strict=True) if p <= ALPHA]
+        adjusted_rows.append(replace(row, p_adj=[None if isnan(p) else p for p in adjusted], m=m, low=low))
+    return adjusted_rows
 
 
 def select_drawn_matrices(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
@@ -106,7 +179,9 @@ def tabulate_class_recalls(rows: list[ClassRecalls], compared: str) -> dict[str,
         for k, (name, interval) in enumerate(zip(row.classes, row.recall, strict=True)):
             statistics = {"recall": interval.mean, "low": interval.low, "high": interval.high, "sd": interval.sd} if interval else {}
             images = {"trainings": interval.n if interval else 0, "images": sum(row.counts[k])}
-            recall.append({**labels, "class": name, **images, "recall": np.nan, **statistics, "chance": row.chance})
+            tested = row.tested[k]
+            test = {"tested": tested.n if tested else 0, "p": row.p[k], "p_adj": row.p_adj[k]}
+            recall.append({**labels, "class": name, **images, "recall": np.nan, **statistics, "chance": row.chance, **test})
             entries += [
                 {**labels, "true": name, "answered": answer, "trainings": images["trainings"], "count": count, "share": share}
                 for answer, count, share in zip(row.classes, row.counts[k], row.shares[k], strict=True)

@@ -8,10 +8,10 @@ import numpy as np
 
 from platform.report.comparison_families import rank_arms
 from platform.report.comparisons import ALPHA, Comparison
-from platform.report.runs_table import STATES, Condition, Runs, format_condition, match_samples
+from platform.report.runs_table import STATES, Condition, Runs, format_condition
 from platform.stats import significance as s
 from platform.stats.float_ties import ROUNDING, subtract_exactly
-from platform.stats.power import find_needed_replicates, find_smallest_p
+from platform.stats.power import find_needed_replicates
 
 SIZES = (0.01, 0.02, 0.03, 0.05)
 """differences of a share for which a report gives the number of replicates that find them"""
@@ -51,16 +51,6 @@ class ChanceLevel:
 
 
 @dataclass(frozen=True)
-class OverallDifference:
-    """An arm over all conditions that it shares with the reference. Each condition has the same weight."""
-
-    arm: str
-    reference: str
-    conditions: int
-    across: s.Across
-
-
-@dataclass(frozen=True)
 class SelectionAgreement:
     """Whether validation picks the arm that tests best at a condition."""
 
@@ -77,7 +67,7 @@ class SelectionAgreement:
 
 @dataclass(frozen=True)
 class PowerAnalysis:
-    """What the confirmatory comparison of a condition can detect."""
+    """What a comparison can detect: over all conditions (`condition` is empty), or at one of them."""
 
     condition: Condition
     a: str
@@ -138,21 +128,6 @@ def find_weak_arms(runs: Runs, rows: list[ConditionSummary], bottom: list[Chance
     return [arm for arm in runs.arms if bottom and arm not in strong]
 
 
-def summarise_overall(runs: Runs, reference: str | None) -> list[OverallDifference]:
-    """Compare every arm with the reference. It is descriptive, because conditions that share images are not independent data sets."""
-    rows: list[OverallDifference] = []
-    for arm in runs.arms:
-        pairs = []
-        for condition in runs.conditions:
-            x, y, paired = match_samples(runs.get_sample(arm, condition), runs.get_sample(reference or "", condition))
-            if len(x) and len(y):
-                pairs.append((runs.sign * x, runs.sign * y, paired))
-        if reference and arm != reference and len(pairs) > 1:
-            across = s.bootstrap_conditions(pairs, np.random.default_rng(len(rows)))
-            rows.append(OverallDifference(arm, reference, len(pairs), across))
-    return rows
-
-
 def measure_agreement(runs: Runs) -> list[SelectionAgreement]:
     rows: list[SelectionAgreement] = []
     metric = runs.design.selector
@@ -173,23 +148,18 @@ def measure_agreement(runs: Runs) -> list[SelectionAgreement]:
 
 
 def tabulate_power(runs: Runs, rows: list[Comparison]) -> list[PowerAnalysis]:
-    """Return the power of each confirmatory comparison at its family's strictest level.
+    """Return the power of the t test of each of these comparisons at its family's strictest level.
 
-    It is given for SIZES, or for SPREADS if the metric is not a share.
+    It is given for SIZES, or for SPREADS if the metric is not a share. Comparisons without a test are left out.
     """
     analyses = []
     for row in rows:
-        if isfinite(row.sd) and row.sd > 0:
+        if isfinite(row.sd) and row.sd > 0 and isfinite(row.p):
             level = ALPHA / max(row.m, 1)
             sizes = {size: size / row.sd for size in SIZES} if runs.design.percent else {spread * row.sd: spread for spread in SPREADS}
             counts = {size: float(np.ceil(find_needed_replicates(d, row.paired, level))) for size, d in sizes.items()}
             analyses.append(PowerAnalysis(row.condition, row.a, row.b, row.paired, min(row.n_a, row.n_b), row.sd, row.mde, level, counts))
     return analyses
-
-
-def find_attainable_size(paired: bool, m: int) -> int:
-    """Return the fewest replicates per arm at which a two-sided exact test can reach the first step of a family of m."""
-    return next(n for n in range(2, 100) if find_smallest_p(n, None if paired else n) <= ALPHA / max(m, 1))
 
 
 def find_tied_arms(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
@@ -198,8 +168,8 @@ def find_tied_arms(runs: Runs, pairs: list[Comparison]) -> dict[str, set[str]]:
     tied: dict[str, set[str]] = {label: set() for label in best}
     for row in pairs:
         label = format_condition(row.condition)
-        if row.alternative == "two-sided" and row.a == best[label] and row.verdict not in ("better", "worse"):
-            tied[label].add(row.b)
+        if best[label] in (row.a, row.b) and row.verdict not in ("better", "worse"):
+            tied[label].add(row.b if row.a == best[label] else row.a)
     return tied
 
 

@@ -21,9 +21,19 @@ from platform.report.classes import ClassRecalls
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import TrainingCost
 from platform.report.descriptive_statistics import ConditionSummary
+from platform.report.figure_axes import (
+    EVERYWHERE,
+    Span,
+    clip_lines,
+    describe_outside_figure,
+    find_difference_span,
+    find_mean_span,
+    find_score_span,
+    find_typical_scores,
+    mark_outside,
+)
 from platform.report.runs_table import Condition, Runs, format_condition
 from platform.report.wording import spell_metric
-from platform.stats.float_ties import ROUNDING
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """palette of Okabe & Ito, which colour-blind readers can tell apart, without its yellow, which is hard to see on white paper"""
@@ -91,34 +101,43 @@ def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
                 + (", %" if runs.design.percent else "")
             )
         figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(runs.arms)), frameon=False)
+        _note_outside(figure, runs, runs.design.metric, runs.design.selector)
 
     return _draw_whole_figure(draw, (2.1 * len(runs.panels) + 0.6, 2.1 * len(parts) + 0.5)) if parts else {}
 
 
 def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str, bytes]:
-    """Draw every arm's difference from the reference at the table's conditions.
+    """Draw every arm's difference from the reference at the table's conditions, at most six in a row.
 
     The figure has 95 % intervals, the zero line and the margin of equivalence.
     """
-    factor = 100 if runs.design.percent else 1
+    factor, conditions = 100 if runs.design.percent else 1, runs.table_conditions
+    shown = [row for row in rows if row.condition in conditions]
+    arms, columns = [arm for arm in runs.arms if arm != reference], min(6, len(conditions))
+    lines = -(-len(conditions) // columns)
 
     def draw(figure: Figure) -> None:
-        grid = figure.subplots(1, len(runs.table_conditions), sharex=True, sharey=True, squeeze=False)[0]
-        arms = [arm for arm in runs.arms if arm != reference]
-        for axes, condition in zip(grid, runs.table_conditions, strict=True):
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        span = find_difference_span(runs, shown, factor)
+        for axes, condition in zip(grid, conditions, strict=False):
             if runs.design.rope:
                 axes.axvspan(-factor * runs.design.rope, factor * runs.design.rope, color="#e8ecef", zorder=0)
             axes.axvline(0, color="#888888", linewidth=0.8)
-            for row in (row for row in rows if row.condition == condition):
+            for row in (row for row in shown if row.condition == condition):
                 y, number = arms.index(row.a), runs.arms.index(row.a)
-                axes.plot([factor * row.diff_low, factor * row.diff_high], [y, y], color=get_arm_colour(number))
-                axes.plot([factor * row.diff], [y], color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none")
-            axes.set_title(_format_heading(runs.table_conditions, condition), fontsize=7.5)
+                colour, marker = get_arm_colour(number), _get_arm_marker(number)
+                axes.plot(clip_lines([factor * row.diff_low, factor * row.diff_high], span), [y, y], color=colour)
+                axes.plot(clip_lines([factor * row.diff], span), [y], color=colour, marker=marker, linestyle="none")
+                mark_outside(axes, [factor * row.diff], [y], (span, EVERYWHERE), colour, marker)
+            axes.set_title(_format_heading(conditions, condition), fontsize=7.5)
             axes.set_yticks(range(len(arms)), arms)
-            axes.set_ylim(len(arms) - 0.5, -0.5)
+            axes.set(xlim=span, ylim=(len(arms) - 0.5, -0.5))
+        for axes in grid[len(conditions) :]:
+            axes.axis("off")
         figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)
+        _note_outside(figure, runs, runs.design.metric)
 
-    return _draw_whole_figure(draw, (1.3 * len(runs.table_conditions) + 1.2, 0.24 * len(runs.arms) + 0.9)) if rows else {}
+    return _draw_whole_figure(draw, (1.3 * columns + 1.2, (0.24 * len(runs.arms) + 0.9) * lines)) if rows else {}
 
 
 def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
@@ -127,17 +146,20 @@ def draw_agreement(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes
     factor = 100 if runs.design.percent else 1
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+        axes, places = figure.subplots(), [(row.arm, row.condition) for row, _, _ in pairs]
+        span = find_mean_span([score for part in ("selector", "metric") for score in find_typical_scores(runs, places, part)], factor)
         for number, arm in enumerate(runs.arms):
             points = [(factor * val.mean, factor * test.mean) for row, val, test in pairs if row.arm == arm]
-            axes.plot(
-                *zip(*points, strict=True), color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none", label=arm
-            ) if points else None
-        ends = [factor * score.mean for _, val, test in pairs for score in (val, test)]
-        axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#888888", linewidth=0.8, zorder=0)
+            xs, ys, colour, marker = [x for x, _ in points], [y for _, y in points], get_arm_colour(number), _get_arm_marker(number)
+            if points:
+                axes.plot(clip_lines(xs, span), clip_lines(ys, span), color=colour, marker=marker, linestyle="none", label=arm)
+                mark_outside(axes, xs, ys, (span, span), colour, marker)
+        axes.plot(span, span, color="#888888", linewidth=0.8, zorder=0)
+        axes.set(xlim=span, ylim=span)
         axes.set_xlabel(f"mean {spell_metric(runs.design.selector or '')}{', %' if runs.design.percent else ''}")
         axes.set_ylabel(f"mean {spell_metric(runs.design.metric)}{', %' if runs.design.percent else ''}")
-        figure.legend(loc="outside right center", frameon=False)
+        figure.legend(frameon=False, loc="outside right center")
+        _note_outside(figure, runs, runs.design.metric, runs.design.selector)
 
     return _draw_whole_figure(draw, (3.9, 2.8)) if pairs else {}
 
@@ -155,13 +177,16 @@ def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
     def draw(figure: Figure) -> None:
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes, condition in zip(grid, conditions, strict=False):
-            for row in (row for row in rows if row.condition == condition):
-                number, low, high = runs.arms.index(row.arm), factor * row.score.low, factor * row.score.high
-                axes.plot([row.updated] * 2, [low, high], color=get_arm_colour(number))
-                mean = [factor * row.score.mean]
-                axes.plot(
-                    [row.updated], mean, color=get_arm_colour(number), marker=_get_arm_marker(number), linestyle="none", label=row.arm
-                )
+            panel = [row for row in rows if row.condition == condition]
+            typical = find_typical_scores(runs, [(row.arm, row.condition) for row in panel], "metric")
+            span = find_score_span(typical, factor, runs.design.percent)
+            for row in panel:
+                colour, marker = get_arm_colour(runs.arms.index(row.arm)), _get_arm_marker(runs.arms.index(row.arm))
+                x, mean = [row.updated], [factor * row.score.mean]
+                axes.plot(x * 2, clip_lines([factor * row.score.low, factor * row.score.high], span), color=colour)
+                axes.plot(x, clip_lines(mean, span), color=colour, marker=marker, linestyle="none", label=row.arm)
+                mark_outside(axes, x, mean, (EVERYWHERE, span), colour, marker)
+            axes.set_ylim(*span)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda number, _: _format_short(number))
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -172,6 +197,7 @@ def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(runs.arms)), frameon=False)
         figure.supxlabel("updated parameters", fontsize=8.5)
         figure.supylabel(f"mean {spell_metric(runs.design.metric)}{', %' if runs.design.percent else ''}", fontsize=8.5)
+        _note_outside(figure, runs, runs.design.metric)
 
     return _draw_whole_figure(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
 
@@ -226,7 +252,7 @@ def _plot_means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Co
     """Plot means along the points, one line per arm. The band is the 95 % t-interval, the bar the standard deviation.
 
     Points are not joined if they are not numbers or if there is only one; the interval is then a thick bar. The vertical axis spans
-    what all panels of this part show.
+    what all panels of this part show, without trainings whose score lies far from all others.
     """
     shown = [arm for arm in runs.arms if arm not in without]
     positions = {point: float(point) if runs.numeric else float(i) for i, point in enumerate(runs.points)}  # type: ignore[arg-type]
@@ -234,14 +260,16 @@ def _plot_means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Co
     step = min((b - a for a, b in pairwise(xs)), default=1.0)
     joined = runs.numeric and len(xs) > 1
     factor = 100 if runs.design.percent else 1
+    places = [(row.arm, row.condition) for row in cells if row.arm in shown]
+    span = find_score_span(find_typical_scores(runs, places, part), factor, runs.design.percent)
     for index, arm in enumerate(shown):
         offset = step * (0.24 if joined else 0.7) * ((index + 0.5) / len(shown) - 0.5)
         scores = [(row.condition, getattr(row, part)) for row in cells if row.arm == arm and where.items() <= row.condition.items()]
         line = [(positions[condition[runs.along] if runs.along else None] + offset, score) for condition, score in scores if score]
-        _plot_line(axes, runs.arms.index(arm), line, joined, factor, arm)
+        _plot_line(axes, runs.arms.index(arm), line, joined, factor, arm, span)
     axes.set_xticks(list(positions.values()), [str(point) for point in positions])
     axes.set_xlim(xs[0] - step / 2, xs[-1] + step / 2)
-    axes.set_ylim(*_find_axis_span([getattr(row, part) for row in cells if row.arm in shown], factor, runs.design.percent))
+    axes.set_ylim(*span)
     axes.set_xlabel(runs.along or "", labelpad=1)
     axes.set_title(_format_heading(runs.panels, where), fontsize=8, pad=4)
 
@@ -262,37 +290,24 @@ def _plot_matrix(axes: Axes, row: ClassRecalls, x: float, y: float) -> None:
         axes.text(text_x, text_y, text, ha="center", va="center", color=colour, fontsize=size).set_in_layout(False)
 
 
-def _plot_line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, factor: int, name: str) -> None:
+def _plot_line(axes: Axes, arm: int, line: list[tuple[float, Any]], joined: bool, factor: int, name: str, span: Span) -> None:
+    colour, marker = get_arm_colour(arm), _get_arm_marker(arm)
     xs, means = [x for x, _ in line], [factor * score.mean for _, score in line]
-    lows, highs = ([factor * getattr(score, end) for _, score in line] for end in ("low", "high"))
+    lows, highs = (clip_lines([factor * getattr(score, end) for _, score in line], span) for end in ("low", "high"))
     if joined:
-        axes.fill_between(xs, lows, highs, color=get_arm_colour(arm), alpha=0.13, linewidth=0)
+        axes.fill_between(xs, lows, highs, color=colour, alpha=0.13, linewidth=0)
     else:
-        axes.vlines(xs, lows, highs, color=get_arm_colour(arm), linewidth=3, alpha=0.35)
-    spread = [(factor * (score.mean - score.sd), factor * (score.mean + score.sd)) for _, score in line]
-    axes.vlines(xs, [low for low, _ in spread], [high for _, high in spread], color=get_arm_colour(arm), linewidth=0.8)
-    axes.plot(xs, means, color=get_arm_colour(arm), marker=_get_arm_marker(arm), linestyle="-" if joined else "none", label=name)
+        axes.vlines(xs, lows, highs, color=colour, linewidth=3, alpha=0.35)
+    down, up = (clip_lines([factor * (score.mean + side * score.sd) for _, score in line], span) for side in (-1, 1))
+    axes.vlines(xs, down, up, color=colour, linewidth=0.8)
+    axes.plot(xs, clip_lines(means, span), color=colour, marker=marker, linestyle="-" if joined else "none", label=name)
+    mark_outside(axes, xs, means, (EVERYWHERE, span), colour, marker)
 
 
-def _find_axis_span(scores: list[Any], factor: int, percent: bool) -> tuple[float, float]:
-    """Return limits from below the lowest bar or band to above the highest.
-
-    A share stays within 0 and 100, unless a mean lies outside.
-    """
-    ends = [
-        factor * end
-        for score in scores
-        if score
-        for end in (score.mean, score.low, score.high, score.mean - score.sd, score.mean + score.sd)
-    ]
-    ends = [end for end in ends if end == end]
-    low, high = min(ends, default=0.0), max(ends, default=1.0 * factor)
-    magnitude = max(abs(low), abs(high))
-    margin = 0.04 * (high - low if high - low > ROUNDING * magnitude else magnitude) or 1.0
-    if not percent:
-        return low - margin, high + margin
-    top = max((factor * score.mean for score in scores if score), default=0.0)
-    return max(min(low, 0.0), low - margin), high + margin if top > 100 else min(100.0, high + margin)
+def _note_outside(figure: Figure, runs: Runs, *metrics: str | None) -> None:
+    """Write above a figure of these metrics how many trainings lie outside its axes, if any does."""
+    if note := describe_outside_figure(runs, *metrics):
+        figure.suptitle(note, fontsize=7)
 
 
 def _format_short(number: float) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from platform.report import (
+    claim_tests,
     class_subset_gain,
     classes,
     comparison_families,
@@ -15,6 +16,8 @@ from platform.report import (
 )
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow, TrainingCost, compute_contrasts, compute_training_costs
+from platform.report.outliers import Outlier, find_outliers
+from platform.report.rank_overview import RankOverview, compute_rank_overview
 from platform.report.runs_table import Runs
 from trainables.storage.store import RunFolder
 
@@ -25,15 +28,18 @@ class Findings:
 
     cells: list[descriptive_statistics.ConditionSummary]
     floors: list[descriptive_statistics.ChanceLevel]
+    answers: list[claim_tests.ClaimAnswer]
+    winner: list[Comparison]
+    overall: list[Comparison]
     published: list[Comparison]
     confirmatory: list[Comparison]
-    answers: list[comparison_families.ClaimAnswer]
     reference: str | None
     against: list[Comparison]
     contrasts: list[ContrastRow]
     costs: list[TrainingCost]
     pairwise: list[Comparison]
-    overall: list[descriptive_statistics.OverallDifference]
+    ranks: RankOverview | None
+    outliers: list[Outlier]
     agreement: list[descriptive_statistics.SelectionAgreement]
     power: list[descriptive_statistics.PowerAnalysis]
     groups: list[subgroups.Group]
@@ -54,22 +60,27 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     """Compute everything that a report says. `run` is the folder where ferray's own runs keep their predictions."""
     cells, floors = descriptive_statistics.summarise_conditions(runs), descriptive_statistics.compute_chance_levels(runs)
     confirmatory, reference = comparison_families.compare_confirmatory(runs), comparison_families.find_reference_arm(runs)
+    answers, winner = claim_tests.test_claims(runs), comparison_families.compare_winner(runs)
+    wholes = [answer.whole for answer in answers if answer.whole]
     pairs = comparison_families.compare_all_pairs(runs)
     explained, damaged = saliency_summary.read_saliency_summaries(run) if run else ([], [])
     return Findings(
         cells=cells,
         floors=floors,
+        answers=answers,
+        winner=winner,
+        overall=comparison_families.compare_overall(runs, reference),
         published=comparison_families.compare_as_published(runs),
         confirmatory=confirmatory,
-        answers=comparison_families.test_claims(runs),
         reference=reference,
         against=comparison_families.compare_with_reference(runs, reference),
         contrasts=compute_contrasts(runs),
         costs=compute_training_costs(runs),
         pairwise=pairs,
-        overall=descriptive_statistics.summarise_overall(runs, reference),
+        ranks=compute_rank_overview(runs),
+        outliers=find_outliers(runs),
         agreement=descriptive_statistics.measure_agreement(runs),
-        power=descriptive_statistics.tabulate_power(runs, confirmatory),
+        power=descriptive_statistics.tabulate_power(runs, [*winner, *wholes, *(confirmatory if len(runs.conditions) > 1 else [])]),
         groups=subgroups.compute_subgroup_accuracies(runs, run) if run else [],
         classes=classes.compute_class_recalls(runs),
         elsewhere=cross_dataset.compute_cross_dataset_scores(runs),

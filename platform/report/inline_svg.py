@@ -31,13 +31,18 @@ def render_interval_bar(mean: float, low: float, high: float, reach: float, marg
 def render_dot_strip(replicates: Iterable[tuple[object, float]], low: float, high: float, colour: str) -> Markup:
     """Return every replicate as a dot between low and high, its name as the dot's title, and a tick at the mean.
 
-    More than MOST_DOTS replicates are shown as their range and quartiles.
+    A replicate outside low and high is an arrow at that edge. More than MOST_DOTS replicates are shown as their range and quartiles.
     """
     pairs = list(replicates)
     span = max(high - low, ROUNDING * max(abs(low), abs(high))) or 1.0  # equal numbers share one position
 
     def x(value: float) -> float:
-        return 3 + 194 * (value - low) / span
+        return 3 + 194 * min(1.0, max(0.0, (value - low) / span))
+
+    def mark(value: float) -> str:
+        if low <= value <= high:
+            return f'<circle cx="{x(value):.1f}" cy="7" r="3">{{}}</circle>'
+        return f'<path d="{"M194 2l6 5-6 5z" if value > high else "M6 2l-6 5 6 5z"}">{{}}</path>'
 
     values = sorted(value for _, value in pairs)
     mean = sum(values) / len(values) if values else low
@@ -45,9 +50,7 @@ def render_dot_strip(replicates: Iterable[tuple[object, float]], low: float, hig
         lowest, q1, q3, highest = (x(values[round(share * (len(values) - 1))]) for share in (0, 0.25, 0.75, 1))
         dots = f'<path d="M{lowest:.1f} 7H{highest:.1f}" stroke="{colour}"/><rect x="{q1:.1f}" width="{q3 - q1:.1f}" y="3" height="8"/>'
     else:
-        dots = "".join(
-            f'<circle cx="{x(value):.1f}" cy="7" r="3"><title>{escape(str(name))}: {value:.4g}</title></circle>' for name, value in pairs
-        )
+        dots = "".join(mark(value).format(f"<title>{escape(str(name))}: {value:.4g}</title>") for name, value in pairs)
     tick = f'<path d="M{x(mean):.1f} 0v14" stroke="#1c2126" stroke-width="1.5"/>' if pairs else ""
     return Markup(f'<svg class="strip" viewBox="0 0 200 14" fill="{colour}" fill-opacity=".55" role="img">{dots}{tick}</svg>')
 

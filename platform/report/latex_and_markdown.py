@@ -35,7 +35,13 @@ def render_latex_table(table: Table) -> str:
     Letters that pdfLaTeX has no font for are written as their Unicode names in brackets: the table compiles and shows which they were.
     """
     align = "".join("r" if numeric else "l" for numeric in table.numeric)
-    lines = [f"% {table.caption}", f"\\begin{{tabular}}{{{align}}}", r"\toprule", _format_row(map(escape_latex, table.head)), r"\midrule"]
+    lines = [
+        f"% {' '.join(table.caption.split())}",
+        f"\\begin{{tabular}}{{{align}}}",
+        r"\toprule",
+        _format_row(map(escape_latex, table.head)),
+        r"\midrule",
+    ]
     for row in table.rows:
         if len(row) == 1:
             lines += [rf"\addlinespace \multicolumn{{{len(align)}}}{{l}}{{\emph{{{escape_latex(row[0].text)}}}}} \\"]
@@ -87,7 +93,9 @@ def _join_beside(escape: Callable[[str], str], entry: Text) -> str:
 
 
 def _format_row(entries: Iterable[str]) -> str:
-    return " & ".join(entries) + r" \\"
+    """Return a row. The commands that end a row or draw a rule would take a bracket or an asterisk that follows as their argument."""
+    row = (" & ".join(entries) + r" \\").lstrip()
+    return f"{{{row[0]}}}{row[1:]}" if row.startswith(("[", "*")) else row
 
 
 def _join_with_pipes(entries: Iterable[str]) -> str:

@@ -12,12 +12,15 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from platform.report import classes, cross_dataset, figures, inline_svg, wording
-from platform.report.comparison_families import rank_arms
-from platform.report.comparisons import Comparison
+from platform.report.comparison_families import PAIRS, rank_arms
+from platform.report.comparisons import Comparison, mirror_comparison
 from platform.report.copies import describe_run_copies, describe_run_split
+from platform.report.critical_distance import render_critical_distance
 from platform.report.descriptive_statistics import SIZES, SPREADS
 from platform.report.findings import Findings
-from platform.report.runs_table import Runs, format_condition
+from platform.report.image_sampling import describe_image_sampling
+from platform.report.outliers import describe_outliers
+from platform.report.runs_table import Condition, Runs, format_condition
 from platform.report.wording import Unit
 
 HERE = Path(__file__).parent
@@ -55,14 +58,25 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
                 row for row in d.published if not any(row.condition.items() <= condition.items() for condition in runs.table_conditions)
             ],
             figure=_build_accuracy_figure(runs, found) if runs.state_counts["done"] else [],
-            pair_of={(format_condition(row.condition), row.a, row.b): row for row in found.pairwise if row.alternative == "two-sided"},
+            pair_of=_index_pairs(found.pairwise),
+            pairs_about="all pairs" if len(runs.arms) <= PAIRS else "the best against each of the others",
+            most_pairs=PAIRS,
             bar=inline_svg.render_interval_bar,
             strip=_build_strips(runs),
             claims_reach=_find_reach(_list_interval_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
             contrasts_reach=_find_reach(_list_interval_ends(row.comparison for row in found.contrasts)),
             cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
             against_reach=_find_reach(_list_interval_ends(found.against)),
-            overall_reach=_find_reach(end for row in found.overall for end in row.across[:3]),
+            overall_reach=_find_reach(_list_interval_ends(found.overall)),
+            claims_summary=wording.summarise_claims(found.answers),
+            power_line=wording.describe_power(runs, found.winner, found.confirmatory),
+            evidence=lambda row: wording.format_evidence(row, runs),
+            evidence_head="probably worse, equal, better" if d.rope else "probably better",
+            evidence_about=wording.explain_evidence(runs),
+            confirmatory="confirmatory" if d.selector else "by the test scores",
+            images_line=describe_image_sampling(runs),
+            outliers_line=describe_outliers(found.outliers, unit),
+            critical_distance=render_critical_distance(found.ranks) if found.ranks else "",
             power_sizes=[unit.format_value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
             agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
             average=wording.AVERAGE,
@@ -88,13 +102,13 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             d=runs.design,
             own=runs.results is not None,
             n=n if len(n) < 2 else [n[0], n[-1]],
-            tests=len(found.confirmatory),
+            tests=found.confirmatory[0].m if found.confirmatory else 0,
+            images=describe_image_sampling(runs),
             margin=Unit.from_runs(runs).format_amount(runs.design.rope or 0),
             claims=bool(found.answers),
             copies=" ".join(filter(None, (describe_run_split(runs), describe_run_copies(runs)))),
             by_class=bool(found.classes),
             average=wording.AVERAGE,
-            corrected=any(row.corrected_low == row.corrected_low for row in found.confirmatory),
         )
     )
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
@@ -150,6 +164,7 @@ def _make_environment(runs: Runs) -> Environment:
         "spoken": wording.spell_metric,
         "defined": wording.define_metric,
         "sentence": lambda row: wording.describe_comparison(row, runs),
+        "claim": lambda answer: wording.describe_claim(answer, runs),
     }
     return environment
 
@@ -181,6 +196,18 @@ def _build_strips(runs: Runs) -> Any:
     return lambda arm, condition: inline_svg.render_dot_strip(
         runs.get_sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
     )
+
+
+def _index_pairs(rows: list[Comparison]) -> Any:
+    """Return a function of condition, row arm and column arm that gives their comparison from the row's side, or None."""
+    by_pair = {(format_condition(row.condition), row.a, row.b): row for row in rows}
+
+    def find_pair(condition: Condition, a: str, b: str) -> Comparison | None:
+        label = format_condition(condition)
+        mirrored = by_pair.get((label, b, a))
+        return by_pair.get((label, a, b)) or (mirror_comparison(mirrored) if mirrored else None)
+
+    return find_pair
 
 
 def _find_reach(ends: Iterable[float]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from platform.report.runs_table import Design, Runs
+from platform.stats.power import FEWEST
 from trainables.data.table_file import FEW, TableFile, make_name_error, open_table
 
 METHOD, SEED, STUDY = "method", "seed", "study"
@@ -19,6 +20,8 @@ COUNTS = ("n_train", "n_test")
 SECONDARY = "test/balanced_accuracy"
 MOST = 1_000_000
 """the most missing trainings that are listed"""
+LARGEST = 1e300
+"""the largest size of a score that is read: sums of much larger ones overflow"""
 REPLICATES = 2000
 """the most seeds of a method under a condition; exact tests and bootstraps are made for trainings, of which nobody has more"""
 
@@ -38,7 +41,9 @@ def read_table(
     Column `method` is compared, `seed` is replicated. The metric is the column that `metric` names, or else `{metric}/accuracy`.
     Optional columns are `study` (several: the first condition; one: the title), `state` and `reason`, `split_hash`, `n_train`, `n_test`,
     `test/balanced_accuracy` as the secondary metric, and the selector. The selector is the metric's own counterpart (test/loss: val/loss),
-    `val`, or, if higher is better, `val/accuracy`. Other columns are not read.
+    `val`, or, if higher is better, `val/accuracy`. Other columns are not read. A score that is infinite or no number is a failed training.
+
+    In text files an apostrophe before what a spreadsheet would compute (`'=1+1`), as the report's own files have it, is no part of a name.
 
     Rows count as in a spreadsheet, where the header is row 1 (in parquet too). If quoted line breaks put the row on another line in an
     editor, that line is given besides. Rows without any value are ignored. `_add_missing_rows` says which trainings are missing.
@@ -69,13 +74,14 @@ def read_table(
     columns: dict[str, Any] = {METHOD: file.read_text_column(METHOD)}
     columns |= {name: file.read_text_column(name) if name == STUDY else file.read_value_column(name) for name in conditions}
     columns[SEED] = file.read_value_column(SEED, mixed=True)
-    number_columns = [name for name in (score, selector, SECONDARY, *COUNTS) if name in names and name not in columns]
-    numbers = {name: file.read_number_column(name) for name in number_columns}
-    for name in number_columns:
+    numbers = {name: file.read_number_column(name) for name in (score, selector, SECONDARY, *COUNTS) if name in names}
+    state, reason = _read_states(file, score, numbers[score])
+    _check_sizes(file, numbers, (state == "done").to_numpy())
+    numbers = {name: values for name, values in numbers.items() if name not in columns}
+    for name in list(numbers):
         if name != score and not np.isfinite(numbers[name]).any():
             notes.append(f"column {name} holds no number: not used")
             del numbers[name]
-    state, reason = _read_states(file, score, numbers[score])
     columns |= {"state": state, "reason": reason, "split_hash": file.read_text_column("split_hash", empty=True), **numbers}
     table = pd.DataFrame(columns, index=file.frame.index)
 
@@ -90,6 +96,8 @@ def read_table(
         notes.append("one method only: no comparison is possible")
     if table[SEED].nunique() == 1:
         notes.append("one seed only: the standard deviation is unknown")
+    elif table[table["state"] == "done"].groupby(METHOD)[SEED].nunique().max() < FEWEST:
+        notes.append(f"no method has {FEWEST} seeds that are done: nothing is tested")
     sizes = table.groupby([METHOD, *conditions], sort=False).size()
     if (largest := int(sizes.max())) > REPLICATES:
         raise file.make_error(
@@ -130,6 +138,18 @@ def _read_states(file: TableFile, score: str, numbers: np.ndarray) -> tuple[pd.S
     if no_number.sum() == (state == "done").sum():
         raise file.make_error(f"column {score} holds no number; name the column of the numbers: --metric NAME")
     return state.mask(no_number, "failed"), reason.mask(no_number, f"no number in column {score}")
+
+
+def _check_sizes(file: TableFile, numbers: dict[str, np.ndarray], is_done: np.ndarray) -> None:
+    """Raise BadRequest for a score above LARGEST, and for a number of images that is no whole number above 0 where a training is done."""
+    for name, values in numbers.items():
+        bad, todo = np.isfinite(values) & (np.abs(values) > LARGEST), f"a score has a size of at most {LARGEST:g}"
+        if name in COUNTS:
+            is_count = np.isfinite(values) & (values >= 1) & (values == np.floor(values))
+            bad, todo = is_done & ~np.isnan(values) & ~is_count, "a number of images is a whole number above 0"
+        if bad.any():
+            says = f"is {values[bad][0]:g}; {todo}; leave it empty where it is unknown"
+            raise file.make_cell_error(file.frame.index[bad][0], name, says)
 
 
 def _drop_duplicates(file: TableFile, table: pd.DataFrame, place: list[str], conditions: list[str], notes: list[str]) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from platform.report import wording
+from platform.report.claim_tests import ClaimAnswer
 from platform.report.classes import ClassRecalls, count_class_images, merge_names
-from platform.report.comparison_families import ClaimAnswer, rank_arms
+from platform.report.comparison_families import rank_arms
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow
 from platform.report.descriptive_statistics import ChanceLevel, ConditionSummary
@@ -41,15 +42,17 @@ class Table:
 def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: list[Comparison]) -> Table:
     """Build the paper's table as published, as a strict reviewer would have it, and as the paper printed it."""
     unit, d = Unit.from_runs(runs), runs.design
+    strict = "confirmatory" if d.selector else "by the test scores"
+    m = confirmatory[0].m if confirmatory else 0
     caption = (
         f"Best and runner-up by mean {wording.spell_metric(d.metric)}, one-sided exact Mann-Whitney test, uncorrected (as published); the "
-        f"winner by {wording.spell_metric(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided, Holm over "
-        f"{len(confirmatory)} (confirmatory). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
+        f"winner by {wording.spell_metric(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided t test, Holm over "
+        f"{m} ({strict}). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
     )
     head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict"]
     table = Table("readings", caption, head, [False] * 4 + [True] * 4 + [False])
     for condition in runs.table_conditions:
-        for reading, rows in (("as published", published), ("confirmatory", confirmatory)):
+        for reading, rows in (("as published", published), (strict, confirmatory)):
             for row in (row for row in rows if row.condition == condition):
                 p = row.p if reading == "as published" else row.p_adj
                 table.add_row(format_condition(condition), reading, row.a, row.b, *_format_numbers(row, unit, p), row.verdict)
@@ -79,7 +82,7 @@ def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[Ch
     caption = (
         f"{wording.spell_metric(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s "
         "(n in brackets where some are missing). Best mean in bold, second underlined, † not significantly different "
-        "from the best (all pairs, exploratory)."
+        "from the best (exploratory)."
     )
     if second := runs.design.secondary:
         caption += f" After the slash: mean {wording.define_metric(second)}."
@@ -118,7 +121,7 @@ def build_contrasts_table(runs: Runs, rows: list[ContrastRow]) -> Table:
     caption = (
         f"With against without, {wording.spell_metric(runs.design.metric)}{unit.sign}: means, "
         "in brackets what the paper printed of its own data. "
-        f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided, Holm over the table of {len(rows)}."
+        f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided t test, Holm over the table of {len(rows)}."
     )
     head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]
     table = Table("contrasts", caption, head, [False] * 3 + [True] * 6 + [False])
@@ -171,19 +174,23 @@ def build_recall_table(runs: Runs, rows: list[ClassRecalls], cells: list[Conditi
 def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
     """Build the table of the study's claims, each with the verdict on the whole and the verdicts under its conditions."""
     unit = Unit.from_runs(runs)
-    where = "averaged over conditions; permutation test within conditions, Holm over claims"
-    caption = f"The paper's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval, {where}."
-    head = ["claim", "a", "b", "n", "difference", "A12", "p", "a is", "claim", "by condition"]
-    table = Table("claims", caption, head, [False] * 3 + [True] * 4 + [False] * 3)
+    where = f"t tests over {runs.design.replicated}s, each with its mean over the claim's conditions, Holm over claims"
+    caption = (
+        f"The paper's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval: {where}. {wording.explain_evidence(runs)}"
+    )
+    evidence = "probably worse, equal, better" if runs.design.rope else "probably better"
+    head = ["claim", "a", "b", "n", "difference", "A12", "adjusted p", evidence, "a is", "claim", "by condition"]
+    table = Table("claims", caption, head, [False] * 3 + [True] * 5 + [False] * 3)
     for answer in rows:
-        claim, whole, parts = answer
+        claim, whole, parts = answer.claim, answer.whole, answer.parts
         if whole is None:
-            table.add_row(claim.text, *[NONE] * 6, answer.standing, NONE, NONE)
+            table.add_row(claim.text, *[NONE] * 8, answer.standing, NONE)
         else:
             counts = ", ".join(
                 f"{verdict} {sum(part.verdict == verdict for part in parts)}" for verdict in dict.fromkeys(p.verdict for p in parts)
             )
-            table.add_row(claim.text, whole.a, whole.b, *_format_numbers(whole, unit, whole.p_adj), whole.verdict, answer.standing, counts)
+            numbers = [*_format_numbers(whole, unit, whole.p_adj), wording.format_evidence(whole, runs)]
+            table.add_row(claim.text, whole.a, whole.b, *numbers, whole.verdict, answer.standing, counts)
     return table
 
 

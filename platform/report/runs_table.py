@@ -28,7 +28,9 @@ class Design:
     conditions: tuple[str, ...]
     """the axes that are neither compared nor replicated"""
     along: str | None = None
-    """the condition that figures are drawn along, and at whose largest value tables are read if it is numeric; None: the first condition"""
+    """the condition that figures are drawn along; None: the first condition"""
+    at_largest: bool = False
+    """the paper's table is read at the largest value of `along`, if its values are numbers; otherwise it shows all conditions"""
     metric: str = "test/accuracy"
     selector: str | None = "val/accuracy"
     """the metric that picks the winner; None: the metric itself picks it, and the report says so"""
@@ -40,6 +42,8 @@ class Design:
     rope: float | None = None
     """a difference too small to matter; None: nothing is called equivalent"""
     baseline: str | None = None
+    measures: dict[str, dict[Value, str]] = field(default_factory=dict)
+    """by condition, and by its value: what the metric measures there; conditions of different measures are not averaged"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
     printed: tuple[ReportedScore, ...] = ()
@@ -50,6 +54,8 @@ class Design:
     models: tuple[PriorModel, ...] = ()
     study: str = ""
     scale: str = ""
+    sequential: bool = False
+    """seeds were added until the study's claims were decided; tests of a fixed number of seeds are then not valid, and none is made"""
 
 
 class Sample(NamedTuple):
@@ -101,6 +107,7 @@ class Runs:
         self.along = design.along if design.along in self.axes else next(iter(self.axes), None)
         self.points: list[Value] = self.axes[self.along] if self.along else [None]
         self.numeric = self.along is not None and all(map(_is_number, self.points))
+        self.at_largest = design.at_largest and self.numeric
         present = {tuple(row) for row in table[list(design.conditions)].itertuples(index=False)}
         combinations = [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
         self.conditions: list[Condition] = [condition for condition in combinations if tuple(condition.values()) in present]
@@ -140,13 +147,10 @@ class Runs:
 
     @property
     def table_conditions(self) -> list[Condition]:
-        """The conditions at which the paper's table is read: every panel at the largest point.
-
-        If points are not numbers, they are all conditions.
-        """
-        if not self.numeric:
+        """The conditions at which the paper's table is read: every panel at the largest point, or else all conditions."""
+        if not self.at_largest:
             return self.conditions
-        return [condition for condition in self.conditions if not self.along or condition[self.along] == self.points[-1]]
+        return [condition for condition in self.conditions if self.along and condition[self.along] == self.points[-1]]
 
     def get_condition(self, panel: Condition, point: Value) -> Condition:
         """Return the condition of a panel and a point, with its axes in order."""

@@ -1,15 +1,16 @@
 """Formats numbers and sentences for the reader."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
 import numpy as np
 
+from platform.report.claim_tests import NO_SCORES, NOT_IN_GRID, ClaimAnswer
 from platform.report.classes import ClassRecalls
 from platform.report.comparisons import Comparison
-from platform.report.descriptive_statistics import find_attainable_size
 from platform.report.runs_table import Runs, format_condition
-from platform.stats.float_ties import measure_spread
+from platform.report.typical_spread import measure_typical_spread
 from platform.stats.power import MOST_REPLICATES
 
 NONE = "–"
@@ -17,6 +18,8 @@ AVERAGE = "average accuracy (mean recall over classes, balanced accuracy)"
 """the paper's name for what others call balanced accuracy, with both names"""
 LARGE, SMALL = 1e12, 1e-4
 """numbers of LARGE or more, and metrics below SMALL, are written with a power of ten: 1e+300"""
+BEYOND = 1e4
+"""so are numbers that are so many times as large as the scores, such as a mean beside a diverged training"""
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,23 @@ class Unit:
     percent: bool
     digits: int = 1
     small: bool = False
-    """all numbers of the metric are below SMALL, so powers of ten are written out"""
+    """numbers of the metric, but for a few, are below SMALL, so powers of ten are written out"""
+    large: float = LARGE
+    """numbers of this size or more are written with a power of ten"""
 
     @classmethod
     def from_runs(cls, runs: Runs) -> "Unit":
-        """Return percent for a share, else as many decimals as show two significant digits of the spread between trainings."""
+        """Return percent for a share, else as many decimals as show two significant digits of the spread between replicates.
+
+        Neither a diverged training nor an arm that lies apart changes the digits.
+        """
         if runs.design.percent:
             return cls(True)
-        column = runs.table[runs.design.metric].to_numpy(float)
-        column = column[np.isfinite(column)]
-        spread, largest = measure_spread(column), np.abs(column).max(initial=0.0)
-        digits = min(6, max(0, 1 - floor(log10(spread)))) if isfinite(spread) and spread > 0 else 2
-        return cls(False, digits, bool(0 < largest < SMALL))
+        spread, sizes = measure_typical_spread(runs), np.abs(runs.table[runs.design.metric].to_numpy(float))
+        sizes = sizes[np.isfinite(sizes)]
+        large = float(np.quantile(sizes, 0.9, method="lower")) if len(sizes) else 0.0
+        digits = min(6, max(0, 1 - floor(log10(spread)))) if isfinite(spread) else 2
+        return cls(False, digits, 0 < large < SMALL, min(LARGE, BEYOND * large) if large else LARGE)
 
     @property
     def sign(self) -> str:
@@ -54,12 +62,15 @@ class Unit:
         if x is None or not isfinite(x):
             return NONE
         number = (100 * x if self.percent else x) + 0.0  # turns -0.0 into 0
-        digits = f".{self.digits}f" if abs(number) < LARGE and not self.small else ".4g"
+        digits = f".{self.digits}f" if abs(number) < self.large and not self.small else ".4g"
         return f"{number:{sign}{digits}}".replace("-", "−")
 
     def format_amount(self, x: float) -> str:
         """Format a difference without its sign and with its unit."""
-        return f"{self.format_value(abs(x))} {'points' if self.percent else ''}".rstrip()
+        number = self.format_value(abs(x))
+        if x and isfinite(x) and not number.strip("0."):
+            number = f"{abs(x) * (100 if self.percent else 1):.2g}"  # "differences of 0.00 or more" would say nothing
+        return f"{number} {'points' if self.percent else ''}".rstrip()
 
     def format_interval(self, low: float, high: float) -> str:
         return f"{self.format_difference(low)} to {self.format_difference(high)}" if isfinite(low) else NONE
@@ -81,6 +92,13 @@ def format_probability(p: float | None) -> str:
     return NONE if p is None or not isfinite(p) else "< 0.0001" if p < 1e-4 else f"{p:.3g}"
 
 
+def format_chance(probability: float) -> str:
+    """Format a probability of a statement with two digits, and never as certain."""
+    if not isfinite(probability):
+        return NONE
+    return "< 0.01" if probability < 0.01 else "> 0.99" if probability > 0.99 else f"{probability:.2f}"
+
+
 def format_a12(a12: float | None) -> str:
     return NONE if a12 is None or not isfinite(a12) else f"{a12:.2f}"
 
@@ -98,51 +116,122 @@ def format_hours(seconds: float) -> str:
 
 
 def describe_comparison(row: Comparison, runs: Runs) -> str:
-    """Return what a confirmatory comparison found, in one plain sentence."""
-    unit, seeds = Unit.from_runs(runs), f"{runs.design.replicated}s"
+    """Return what the winner's comparison found, over all conditions or under one, in one or two plain sentences."""
     where = f"At {format_condition(row.condition)}, " if row.condition else ""
-    difference = (
-        f"{unit.format_difference(row.diff)} {'points ' if unit.percent else ''}[{unit.format_interval(row.diff_low, row.diff_high)}]"
-    )
-    statistics = f"A12 {format_a12(row.a12)}, {'adjusted ' if row.m > 1 else ''}p {_format_equality(format_probability(row.p_adj))}"
-    picked = "best on validation" if runs.design.selector and row.selected_by == runs.design.selector else "best on test"
-    if row.verdict == "better":
-        return f"{where}{row.a} ({picked}) is better than {row.b}: {difference}, {statistics}."
-    if row.verdict == "worse":
-        return f"{where}{row.a}, though {picked}, is worse than {row.b}: {difference}, {statistics}."
-    if row.verdict == "equivalent":
-        within = unit.format_amount(runs.design.rope or 0)
-        return f"{where}{row.a} ({picked}) and {row.b} are equivalent (margin {within}): {difference}."
-    if row.verdict == "inconclusive":
-        least = unit.format_amount(row.mde)
-        return (
-            f"{where}{row.a} ({picked}) and {row.b} do not differ significantly: {difference}, {statistics}. "
-            f"A true difference of {least} would be detected with a probability of 80 %."
-        )
-    if not (n := min(row.n_a, row.n_b)):
+    if not min(row.n_a, row.n_b):
         return f"{where}{row.a} and {row.b} cannot be compared: {row.note}."
-    tests, needed = f" and {row.m} tests" if row.m > 1 else "", find_attainable_size(row.paired, row.m)
-    sentence = f"{where}{row.a} ({picked}) and {row.b} cannot differ significantly with {n} {seeds}{tests}: {needed} {seeds} could."
-    return f"{sentence} Measured: {difference}, A12 {format_a12(row.a12)}."
+    picked = "best on validation" if runs.design.selector and row.selected_by == runs.design.selector else "best on test"
+    a, b, numbers = f"{row.a} ({picked})", row.b, describe_numbers(row, runs) + ("; exploratory" if "exploratory" in row.note else "")
+    within = Unit.from_runs(runs).format_amount(runs.design.rope or 0)
+    if row.verdict == "better":
+        small = f", though by less than the margin of {within}" if row.is_equivalent else ""
+        return f"{where}{a} is better than {b}{small}: {numbers}."
+    if row.verdict == "worse":
+        return f"{where}{row.a}, though {picked}, is worse than {b}: {numbers}."
+    if row.verdict == "equivalent":
+        return f"{where}{a} and {b} are equivalent (margin {within}): {numbers}."
+    if row.verdict == "not tested":
+        return f"{where}{a} and {b} are not tested ({row.note}). Measured: {numbers}."
+    return f"{where}{a} and {b} do not differ significantly: {numbers}. {describe_evidence(row, runs)}".rstrip()
+
+
+def describe_numbers(row: Comparison, runs: Runs) -> str:
+    """Return a comparison's difference, its interval, its p and the number of replicates."""
+    unit = Unit.from_runs(runs)
+    interval = f" [{unit.format_interval(row.diff_low, row.diff_high)}]" if isfinite(row.diff_low) else ""
+    parts = [f"{unit.format_difference(row.diff)}{' points' if unit.percent else ''}{interval}"]
+    if isfinite(row.p):
+        adjusted = f" ({format_probability(row.p_adj)} adjusted for {row.m} tests)" if row.m > 1 and isfinite(row.p_adj) else ""
+        parts.append(f"p {_format_equality(format_probability(row.p))}{adjusted}")
+    n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}"
+    return ", ".join([*parts, f"{n} {runs.design.replicated}s"])
+
+
+def describe_evidence(row: Comparison, runs: Runs) -> str:
+    """Return where the true difference probably lies, as a sentence. Empty where the scores do not vary."""
+    if not isfinite(row.probably_better):
+        return ""
+    if not runs.design.rope:
+        return f"Probability that {row.a} is the better one: {format_chance(row.probably_better)}."
+    chances = ", ".join(map(format_chance, (row.probably_worse, row.probably_equal, row.probably_better)))
+    return f"Probability that {row.a} is worse by more than the margin, within it, or better by more: {chances}."
+
+
+def format_evidence(row: Comparison, runs: Runs) -> str:
+    """Return where the true difference probably lies, as a table's entry: worse, within the margin, better; without a margin, better."""
+    chances = (row.probably_worse, row.probably_equal, row.probably_better) if runs.design.rope else (row.probably_better,)
+    return NONE if not isfinite(row.probably_better) else ", ".join(map(format_chance, chances))
+
+
+def explain_evidence(runs: Runs) -> str:
+    """Return what the probabilities beside a comparison are."""
+    if not runs.design.rope:
+        return "Probably better: the probability, given the scores, that the first is the better one. It describes and is no verdict."
+    margin = Unit.from_runs(runs).format_amount(runs.design.rope)
+    return (
+        f"Probably worse, equal, better: the probabilities, given the scores, that the first is worse by more than the margin of {margin}, "
+        "that the difference lies within it, and that the first is better by more. They describe and are no verdict."
+    )
+
+
+def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
+    """Return what the results say of a claim: its standing, its text and its numbers."""
+    sentence = f"{answer.standing.capitalize()}: {answer.claim.text}."
+    return f"{sentence} {answer.whole.a} against {answer.whole.b}: {describe_numbers(answer.whole, runs)}." if answer.whole else sentence
+
+
+def summarise_claims(answers: list[ClaimAnswer]) -> str:
+    """Return how many of the paper's claims are supported, contradicted and open. Empty without claims."""
+    counts = Counter(answer.standing for answer in answers)
+    order = ("supported", "contradicted", "open", NO_SCORES, NOT_IN_GRID)
+    return f"The paper's claims: {', '.join(f'{counts[name]} {name}' for name in order if counts[name])}." if answers else ""
+
+
+def list_findings(runs: Runs, answers: list[ClaimAnswer], winner: list[Comparison], classes: list[ClassRecalls]) -> list[str]:
+    """Return the sentences that a report begins with: decided claims, the winner over all conditions, classes below chance."""
+    decided = [describe_claim(answer, runs) for answer in answers if answer.standing in ("supported", "contradicted")]
+    over = "Over all conditions: " if len(runs.conditions) > 1 else ""
+    sentences = [f"{over}{describe_comparison(row, runs)}" for row in winner]
+    return [*decided, *filter(None, [summarise_claims(answers)]), *sentences, *describe_unread_classes(runs, classes)]
+
+
+def describe_power(runs: Runs, pooled: list[Comparison], single: list[Comparison]) -> str:
+    """Return what this number of replicates can find over all conditions and under single ones, in one sentence."""
+    unit, parts = Unit.from_runs(runs), []
+    several = len(runs.conditions) > 1
+    for rows, where in ((pooled, "over all conditions"), (single, "under a single condition")) if several else ((pooled, ""),):
+        sizes = sorted(row.mde for row in rows if isfinite(row.mde))
+        if sizes:
+            least, most = unit.format_amount(sizes[0]), unit.format_amount(sizes[-1])
+            span = most if least == most else f"{least.removesuffix(' points')} to {most}"
+            parts.append(f"{span} {where}".rstrip())
+    if not parts:
+        return ""
+    return f"True differences that are found with a probability of 80 %, all adjustments included: {', '.join(parts)}."
 
 
 def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
-    """Return a sentence for each of the table's conditions with classes recognised less often than by chance.
+    """Return a sentence for each of the table's conditions with classes whose recall lies below chance (`ClassRecalls.low`).
 
-    A class counts if the whole interval of its recall lies below chance (`ClassRecalls.low`).
+    The recalls are those over the trainings that are tested.
     """
     sentences, share = [], Unit(True).format_value
     for condition in runs.table_conditions:
         condition_rows, parts = [row for row in rows if row.condition == condition], []
         for k, name in enumerate(condition_rows[0].classes if condition_rows else []):
-            low_arms = [(row.arm, recall.mean) for row in condition_rows if name in row.low and (recall := row.recall[k])]
-            if low_arms:
-                arms = ", ".join(f"{arm} ({share(mean)})" for arm, mean in low_arms)
-                parts.append(f"{name} by {f'all {len(condition_rows)}' if len(low_arms) == len(condition_rows) > 2 else arms}")
+            recalls = {row.arm: tested.mean for row in condition_rows if name in row.low and (tested := row.tested[k])}
+            if len(recalls) == len(condition_rows) > 2:
+                ends = dict.fromkeys(map(share, (min(recalls.values()), max(recalls.values()))))
+                parts.append(f"{name} by all {len(recalls)} ({' to '.join(ends)} %)")
+            elif recalls:
+                parts.append(f"{name} by {', '.join(f'{arm} ({share(mean)} %)' for arm, mean in recalls.items())}")
         if parts:
             where = f"At {format_condition(condition)}, r" if condition else "R"
             chance = " or ".join(dict.fromkeys(share(row.chance) for row in condition_rows))
-            sentences.append(f"{where}ecall below chance ({chance} %): {'; '.join(parts)}.")
+            test = f"one-sided t tests, adjusted p ≤ .05 over {condition_rows[0].m}"
+            left_out = [f"{row.arm}, {row.constant} of {row.n}" for row in condition_rows if row.constant and row.low]
+            end = f" Left out, as they predict the same class for every image: {'; '.join(left_out)} trainings." if left_out else ""
+            sentences.append(f"{where}ecall is below chance ({chance} %; {test}): {'; '.join(parts)}.{end}")
     return sentences
 
 

@@ -62,9 +62,3 @@ def sum_random_flips(d: np.ndarray, draws: int, rng: np.random.Generator) -> np.
         sums += table[masks[:, number]]
     result: np.ndarray = 2 * sums - d.sum()
     return result
-
-
-def draw_bootstrap_shares(n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the share of each bootstrap sample that each of n items takes: [draws, n]."""
-    indices = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
-    return np.bincount(indices.ravel(), minlength=draws * n).reshape(draws, n) / n

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from platform.stats.float_ties import ROUNDING, measure_spread, merge_pair, merge_ties, subtract_exactly
-from platform.stats.permutations import count_rank_sum_tails, double_ranks, draw_bootstrap_shares, sum_all_flips, sum_random_flips
+from platform.stats.permutations import count_rank_sum_tails, double_ranks, sum_all_flips, sum_random_flips
 
 Alternative = Literal["greater", "less", "two-sided"]
 
@@ -24,8 +24,6 @@ EXACT_PAIRS = 3600
 """n1 n2 up to which the rank test is exact (60 against 60: 10 ms); above, the normal approximation errs in the fourth digit"""
 EXACT_FLIPS = 32
 """number of differences up to which all 2^n sign flips are enumerated"""
-EXACT_SIGNED = 300
-"""number of differences up to which the signed-rank test is exact"""
 
 
 class RankTest(NamedTuple):
@@ -83,15 +81,12 @@ class Superiority(NamedTuple):
     high: float
 
 
-class Across(NamedTuple):
-    """Two arms over several conditions, each with the same weight; a value that a single number cannot give is NaN."""
+class Evidence(NamedTuple):
+    """Probabilities of where a true difference lies, relative to the margin of equivalence; they sum to 1."""
 
-    difference: float
-    low: float
-    high: float
-    a12: float
-    a12_low: float
-    a12_high: float
+    below: float
+    within: float
+    above: float
 
 
 def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater") -> RankTest:
@@ -119,30 +114,6 @@ def mann_whitney(x: ArrayLike, y: ArrayLike, alternative: Alternative = "greater
     return RankTest(u, _choose_tail(greater, less, alternative), n1, n2, u / (n1 * n2), "exact with ties" if ties else "exact")
 
 
-def signed_rank(d: ArrayLike, alternative: Alternative = "two-sided") -> PairedTest:
-    """Test exactly, by signed ranks, that the paired differences d [n] are above 0, below 0 or either, with ties and zeros.
-
-    A zero is ranked and left out of the sum (Pratt 1959). The statistic is the sum of the positive differences' ranks.
-    """
-    sample = _check_sample(d)
-    sizes = np.abs(sample)
-    slack = ROUNDING * sizes.max(initial=0.0, where=np.isfinite(sizes))
-    # 0.8 - 0.7 and 0.7 - 0.6 are a tie, and the rounding error of 0.8 - 0.8 is 0
-    sizes = merge_ties(np.concatenate([[0.0], sizes]), slack)[1:]
-    ranks = double_ranks(sizes)
-    rank_sum = int(ranks[(sample > 0) & (sizes > 0)].sum())
-    if len(sample) > EXACT_SIGNED and sizes.any():
-        from scipy import stats
-
-        test = stats.wilcoxon(np.sign(sample) * sizes, zero_method="pratt", alternative=alternative, method="asymptotic")
-        return PairedTest(rank_sum / 2, float(test.pvalue), len(sample), "normal")
-    ways = np.ones(1)
-    for rank in ranks[sizes > 0]:
-        ways = np.concatenate([ways, np.zeros(rank)]) + np.concatenate([np.zeros(rank), ways])
-    ways /= ways.sum()
-    return PairedTest(rank_sum / 2, _choose_tail(ways[rank_sum:].sum(), ways[: rank_sum + 1].sum(), alternative), len(sample), "exact")
-
-
 def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative = "two-sided", draws: int = 10_000) -> PairedTest:
     """Test that the mean of the paired differences d [n] is above 0, below 0 or either, by flipping their signs in all 2^n ways.
 
@@ -165,12 +136,17 @@ def sign_flip(d: ArrayLike, rng: np.random.Generator, alternative: Alternative =
     return PairedTest(total / n, _choose_tail(greater, less, alternative), n, method)
 
 
-def adjust_holm(p: ArrayLike) -> np.ndarray:
-    """Return Holm's step-down adjustment of p-values [m]. NaN means no test: it stays NaN and does not count in m."""
+def adjust_holm(p: ArrayLike, total: int = 0) -> np.ndarray:
+    """Return Holm's step-down adjustment of p-values [m]. NaN means no test: it stays NaN and does not count in m.
+
+    `total` is the number of hypotheses from which these were picked, by whatever rule, if they are more than m. The family of all of them
+    keeps its level: before the first false rejection, the r-th, there were r - 1 right ones, so at most total - r + 1 hypotheses are true.
+    """
     raw = np.asarray(p, dtype=float)
     adjusted, tested = np.full(raw.shape, np.nan), np.flatnonzero(~np.isnan(raw))
     order = tested[np.argsort(raw[tested], kind="stable")]
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * np.arange(len(order), 0, -1)))
+    factors = max(total, len(order)) - np.arange(len(order))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * factors))
     return adjusted
 
 
@@ -262,93 +238,40 @@ def hodges_lehmann(x: ArrayLike, y: ArrayLike, paired: bool = False) -> float:
     return float(np.median(subtract_exactly(first[:, None], second[None, :])))
 
 
-def compute_equivalence_p(difference: Difference, rope: float) -> float:
-    """Return p of two one-sided t tests (Schuirmann 1987) that the true difference lies between -rope and rope; NaN without an interval."""
-    if np.isnan(difference.low):
+def compute_difference_p(difference: Difference, alternative: Alternative = "two-sided") -> float:
+    """Return p of the t test that a difference's true value is above 0, below 0 or either: Student's if paired, otherwise Welch's.
+
+    Its two-sided p and the difference's interval are one procedure: p <= 0.05 if and only if the 95 % interval excludes 0. NaN where the
+    scores do not vary, because Student's t is then undefined.
+    """
+    if not difference.error > 0:
         return np.nan
-    if difference.error <= ROUNDING * rope:  # the difference is known: at the margin it must not depend on the last digit
-        return float(abs(difference.mean) >= rope * (1 - ROUNDING))
+    t = difference.mean / difference.error
+    p = _choose_tail(special.stdtr(difference.df, -t), special.stdtr(difference.df, t), alternative)
+    return max(p, float(np.finfo(float).tiny))  # a p is small, not 0
+
+
+def compute_equivalence_p(difference: Difference, rope: float) -> float:
+    """Return p of two one-sided t tests (Schuirmann 1987) that the true difference lies between -rope and rope.
+
+    NaN where the scores do not vary: that two samples agree to the last digit does not show how far others would differ.
+    """
+    if not difference.error > ROUNDING * rope:
+        return np.nan
     return float(special.stdtr(difference.df, (abs(difference.mean) - rope) / difference.error))
 
 
-def corrected_t(d: ArrayLike, test_share: float, level: float = 0.95) -> Difference:
-    """Return the mean of paired differences d [n] whose replicates redraw training and test sets from one pool (Nadeau & Bengio 2003).
+def compute_evidence(difference: Difference, rope: float) -> Evidence:
+    """Return the probabilities that the true difference lies below -rope, within the margin and above rope, given the scores.
 
-    Replicates share images, so the plain interval is too narrow: the variance of the mean is (1/n + n_test/n_train) s^2 instead of
-    s^2/n. `test_share` is n_test/n_train. The t statistic is mean / error; its p is that of Student's t with df.
+    It is the posterior of the t model with the usual flat prior, a t distribution about the measured difference (Benavoli, Corani, Demsar
+    & Zaffalon 2017, section 4.1, with replicates that are not correlated). NaN where the scores do not vary.
     """
-    sample = _check_sample(d)
-    n, mean = len(sample), float(np.mean(sample))
-    if n < 2:
-        return Difference(mean, *[np.nan] * 5)
-    sd = measure_spread(sample)
-    error = sd * (1 / n + test_share) ** 0.5
-    half = _t_quantile(n - 1, level) * error
-    return Difference(mean, mean - half, mean + half, sd, error, n - 1)
-
-
-def bootstrap_conditions(
-    pairs: Sequence[tuple[ArrayLike, ArrayLike, bool]], rng: np.random.Generator, draws: int = 2000, level: float = 0.95
-) -> Across:
-    """Return mean difference and A12 of x over y, averaged over conditions, with percentile intervals of a stratified bootstrap.
-
-    A condition is (x [n1], y [n2], paired). Its replicates are resampled within it, those of both arms together if they are paired.
-    With an arm of one number the estimates have no intervals.
-    """
-    if not pairs:
-        raise ValueError("an average needs a condition")
-    differences, superiorities, points = np.zeros(draws), np.zeros(draws), np.zeros(2)
-    for x, y, paired in pairs:
-        first, second = merge_pair(_check_sample(x), _check_sample(y))
-        superiority = (_compare_pairs(first, second) + 1) / 2
-        w1 = draw_bootstrap_shares(len(first), draws, rng)
-        w2 = w1 if paired else draw_bootstrap_shares(len(second), draws, rng)
-        if paired:
-            resampled = w1 @ subtract_pairs(first, second)
-        else:
-            centre = np.median(np.concatenate([first, second]))  # centred, so that equal numbers differ by 0 in sums too
-            resampled = w1 @ (first - centre) - w2 @ (second - centre)
-        differences += resampled / len(pairs)
-        superiorities += ((w1 @ superiority) * w2).sum(1) / len(pairs)
-        if min(len(first), len(second)) < 2:  # resampling returns the one number itself, as if it were known exactly
-            differences, superiorities = differences * np.nan, superiorities * np.nan
-        points += np.array([subtract_exactly(first.mean(), second.mean()), superiority.mean()]) / len(pairs)
-    ends = [50 * (1 - level), 50 * (1 + level)]
-    low, high = np.percentile(differences, ends)
-    a12_low, a12_high = np.percentile(superiorities, ends)
-    return Across(float(points[0]), float(low), float(high), float(points[1]), float(a12_low), float(a12_high))
-
-
-def permute_within_conditions(
-    pairs: Sequence[tuple[ArrayLike, ArrayLike, bool]],
-    rng: np.random.Generator,
-    alternative: Alternative = "two-sided",
-    draws: int = 10_000,
-) -> PairedTest:
-    """Test that x does better than y over several conditions at once, by permutations within each condition.
-
-    Conditions are as in `bootstrap_conditions`: paired differences flip their signs, unpaired numbers are permuted between the arms.
-    The statistic is the mean over conditions of the difference of means. For p the observed statistic counts among `draws` random
-    permutations.
-    """
-    total, slack, sums, n = 0.0, 0.0, np.zeros(draws), 0
-    for x, y, paired in pairs:
-        first, second = _check_sample(x), _check_sample(y)
-        if paired:
-            numbers = subtract_pairs(first, second)
-            total += float(numbers.mean())
-            sums += sum_random_flips(numbers, draws, rng) / len(first)
-            n += len(first)
-        else:
-            numbers = np.concatenate(merge_pair(first, second))
-            numbers -= np.median(numbers)  # rounding errors of sums are then relative to the spread, not to the magnitude
-            total += float(numbers[: len(first)].mean() - numbers[len(first) :].mean())
-            pool = rng.permuted(np.tile(numbers, (draws, 1)), axis=1)
-            sums += pool[:, : len(first)].mean(1) - pool[:, len(first) :].mean(1)
-            n += len(first) + len(second)
-        slack += ROUNDING * float(np.abs(numbers).mean())
-    greater, less = ((1 + np.count_nonzero(side)) / (draws + 1) for side in (sums >= total - slack, sums <= total + slack))
-    return PairedTest(total / len(pairs), _choose_tail(greater, less, alternative), n, f"{draws} draws")
+    if not difference.error > 0:
+        return Evidence(np.nan, np.nan, np.nan)
+    below = float(special.stdtr(difference.df, (-rope - difference.mean) / difference.error))
+    above = float(special.stdtr(difference.df, (difference.mean - rope) / difference.error))
+    return Evidence(below, max(0.0, 1 - below - above), above)
 
 
 def average_differences(differences: Sequence[Difference], level: float = 0.95) -> Difference:

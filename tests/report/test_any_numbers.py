@@ -3,7 +3,7 @@
 import math
 import tempfile
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -102,31 +102,35 @@ def test_any_numbers_are_reported(given: Numbers) -> None:
 @example(Numbers(2, plain([1e300], [5e299]), paired=False))
 def test_any_numbers_have_finite_statistics(given: Numbers) -> None:
     found = examined(given)
-    rows = [*found.published, *found.confirmatory, *found.against, *found.pairwise, *(row.comparison for row in found.contrasts)]
+    rows = [*found.winner, *found.overall, *found.published, *found.confirmatory, *found.against, *found.pairwise]
+    rows += [row.comparison for row in found.contrasts]
     rows += [row for answer in found.answers for row in (answer.whole, *answer.parts) if row]
     for row in rows:
-        assert not any(isinstance(value, float) and math.isinf(value) for value in vars(row).values())
+        assert not any(isinstance(value, float) and math.isinf(value) for value in astuple(row))
         assert math.isnan(row.diff_low) or row.diff_low <= row.diff <= row.diff_high
         assert row.n_a * row.n_b == 0 or 0 <= row.a12 <= 1
+        chances = row.probably_worse + row.probably_equal + row.probably_better
+        assert math.isnan(chances) or chances == pytest.approx(1)
         assert min(row.n_a, row.n_b) < FEWEST or 0 < row.p <= 1
-    assert all(number >= 2 for row in found.power for number in row.needed.values())
+    assert all(number >= 3 for row in found.power for number in row.needed.values())
 
 
 def test_a_report_says_how_many_seeds_are_needed_where_two_are_and_where_no_study_affords_them(tmp_path: Path) -> None:
     """Differences of 1e-4 with an sd of 5e-6, which floating-point arithmetic may turn into 1e15; and differences of thousands."""
     run, study = run_of(tmp_path, Numbers(4, plain(*NEARLY)))
     report = write_soundly(run, study)
-    (power,) = report.data["power"]
-    assert power["paired"] and set(power["needed"].values()) == {2} and "UC(c) against SL(c), paired" in report.page.text
-    (power,) = examined(Numbers(4, plain(*WIDE))).power
-    assert set(power.needed.values()) == {math.inf} and format_replicates(math.inf) == "more than 1,000,000"
+    for power in report.data["power"]:  # of the winner and of the claim
+        assert power["paired"] and set(power["needed"].values()) == {3}
+    assert "UC(c) against SL(c), paired" in report.page.text
+    assert {count for power in examined(Numbers(4, plain(*WIDE))).power for count in power.needed.values()} == {math.inf}
+    assert format_replicates(math.inf) == "more than 1,000,000"
 
 
 @pytest.mark.parametrize("score", [1e300, 0.7, 1e-300])
 def test_equal_numbers_of_any_size_have_no_variance(score: float) -> None:
     findings = examined(Numbers(4, plain([score], [score, score * (1 + 2e-16)])))
     (row,) = findings.confirmatory
-    assert (row.diff, row.sd, row.a12, row.p, row.note) == (0, 0, 0.5, 1, "no variance")
+    assert (row.diff, row.sd, row.a12, row.p, row.note) == (0, 0, 0.5, 1, "no difference in any replicate")
     assert [cell.metric and cell.metric.sd for cell in findings.cells] == [0, 0] and findings.power == []
 
 
@@ -138,4 +142,4 @@ def test_a_verdict_does_not_depend_on_the_scale(scale: float) -> None:
         assert (b.verdict, b.p_adj) == (a.verdict, pytest.approx(a.p_adj))
         assert (b.diff / scale, b.diff_low / scale, b.sd / scale) == pytest.approx((a.diff, a.diff_low, a.sd))
     (a,), (b,) = ([answer.whole for answer in findings.answers] for findings in (base, scaled))
-    assert a and b and a.p == b.p and a.verdict == b.verdict == "better"
+    assert a and b and a.p == pytest.approx(b.p) and a.verdict == b.verdict == "better"

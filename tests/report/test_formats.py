@@ -61,6 +61,31 @@ def test_every_letter_compiles(tmp_path: Path) -> None:
     assert "Missing character" not in compiled(tmp_path, tmp_path / "odd.tex")
 
 
+def opening(*first: str) -> Table:
+    """Return a table whose rows, its head too, begin with these texts, each once as the first row and once as a later one."""
+    rows = [[Text("a heading")], *([Text(text), Text("1")] for text in (*first, *first))]
+    return Table("opening", "Line 1\nline 2 %", [first[0], "p"], [False, True], rows)
+
+
+OPENINGS = ("[x]", "*", "[2cm] x", "*[1ex]", "表 x", "\N{NO-BREAK SPACE}[x]", "", "{[}", "]")
+
+
+def test_a_row_that_opens_with_a_bracket_or_an_asterisk_is_no_argument_of_the_row_before() -> None:
+    for table in (opening(*OPENINGS[start:], *OPENINGS[:start]) for start in range(len(OPENINGS))):
+        lines = render_latex_table(table).splitlines()
+        assert lines[0] == "% Line 1 line 2 %" and not [line for line in lines if line.lstrip(" ").startswith(("[", "*"))]
+    assert "{[}x] & 1 \\\\" in lines and "{*} & 1 \\\\" in lines and "{[}cjk unified ideograph-8868] x & 1 \\\\" in lines
+
+
+@needs_latex
+def test_such_rows_compile(tmp_path: Path) -> None:
+    paths = []
+    for number, text in enumerate(OPENINGS[:6]):
+        paths.append(tmp_path / f"opening{number}.tex")
+        paths[-1].write_text(render_latex_table(opening(text, *OPENINGS)), encoding="utf-8")
+    assert "Missing character" not in compiled(tmp_path, *paths)
+
+
 @settings(max_examples=200)
 @given(st.text(max_size=20))
 def test_no_letter_is_left_that_latex_or_markdown_would_act_on(text: str) -> None:

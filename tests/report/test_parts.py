@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from platform.report.comparisons import compare_arms
-from platform.report.figures import _find_axis_span
+from platform.report.figure_axes import find_score_span
 from platform.report.inline_svg import MOST_DOTS, render_dot_strip
 from platform.report.runs_table import Design, Runs, Sample, match_samples
 from platform.report.wording import Unit, define_metric, format_hours, format_probability, format_replicates, spell_metric
@@ -27,7 +27,7 @@ def test_pairs_are_found_by_replicate_not_by_place() -> None:
     x, y, paired = match_samples(a, b)
     assert paired and (x - y).tolist() == [-1, -1, -1]
     row = compare_arms(runs(method=["A"], seed=[0], test=[1.0]), "f", {}, [("A", a), ("B", b)], "two-sided", "all shown")
-    assert (row.diff, row.diff_low, row.diff_high, row.sd) == (-1, -1, -1, 0)
+    assert row.diff == -1 and row.note == "the paired differences do not vary: compared as unpaired"
 
 
 def test_equal_seeds_on_other_splits_are_no_pairs() -> None:
@@ -77,6 +77,18 @@ def test_digits_follow_the_spread() -> None:
     assert Unit(True).format_difference(-0.0123) == "−1.2" and Unit(True).format_interval(math.nan, 1.0) == "–"
 
 
+def test_digits_are_those_of_the_trainings_that_did_not_diverge() -> None:
+    """One training or a whole arm may lie anywhere; and a pair of differences of .01 has two digits beside a training of 1e9."""
+    usual = [0.60, 0.62, 0.61, 0.65, 0.63, 0.64]
+    for scores in (usual, [*usual[:5], 1e9], [*usual[:5], -1e300], [*usual[:3], 5e8, 6e8, 9e8]):
+        table = runs(method=["A"] * 3 + ["B"] * 3, seed=[0, 1, 2] * 2, test=scores)
+        unit = Unit.from_runs(table)
+        assert (unit.format_value(0.6), unit.format_difference(-0.0123)) == ("0.600", "−0.012")
+        assert unit.format_value(2e8) == ("2e+08" if max(scores) in (0.65, 1e9) else "200000000.000")
+    one_seed = runs(method=list("ABCDEF"), seed=[0] * 6, test=[*usual[:5], 1e9])
+    assert Unit.from_runs(one_seed).format_value(0.6) == "0.600"
+
+
 def test_metrics_are_spoken() -> None:
     assert [spell_metric(name) for name in ("test/accuracy", "val/balanced_accuracy", "val", "my_loss")] == [
         "test accuracy",
@@ -102,9 +114,9 @@ def test_equal_replicates_stand_on_one_place() -> None:
 
 
 def test_an_axis_holds_what_is_drawn_and_a_share_ends_at_100() -> None:
-    assert _find_axis_span([t_interval([0.9, 0.95, 1.0])], 100, True)[1] == 100
+    assert find_score_span([t_interval([0.9, 0.95, 1.0])], 100, True)[1] == 100
     for scores in ([1e298, 2e298], [-1e300, 1e300], [1e-300, 2e-300], [0.5, 0.5 + 2**-53]):
         mean, low, high, *_ = t_interval(scores)
         for factor, percent in ((100, True), (1, False)):
-            bottom, top = _find_axis_span([t_interval(scores)], factor, percent)
+            bottom, top = find_score_span([t_interval(scores)], factor, percent)
             assert bottom < factor * mean < top and ((bottom <= factor * low and factor * high <= top) or percent)

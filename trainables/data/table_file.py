@@ -16,11 +16,18 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from trainables.cell import Value
+from trainables.data.spreadsheet_formulas import NUMBER, remove_apostrophe
 from trainables.registry import BadRequest, join_lines, make_unknown_error
 
 NOTHING = ("", "-", "na", "n/a", "#n/a", "<na>", "null", "nan", "-nan", "inf", "+inf", "-inf", "infinity", "-infinity")
 """how a table cell without a number is written"""
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}")
+"""a number that may have a thousands separator, or else a decimal mark and three decimals"""
+GROUPED = re.compile(r"[+-]?[0-9]{1,3}((\.[0-9]{3})+(,[0-9]+)?|(,[0-9]{3})+(\.[0-9]+)?)")
+"""a number with thousands separators, of which there may be several"""
+MARKS = {",": "comma", ".": "point"}
+EXACT = 2**53
+"""the size up to which a float holds every whole number"""
 FEW = 20
 """the most names or values that are listed"""
 
@@ -70,13 +77,14 @@ class TableFile:
         text = column.astype("str").fillna("").str.strip().replace("<NA>", "")
         if not empty and (text == "").any():
             raise self.make_cell_error(text.index[text == ""][0], name, f"is empty; every {self.record} needs its {name}")
-        return text
+        protected = text.str.startswith("'") if self.separator else pd.Series(False, text.index)
+        return text.where(~protected, text[protected].map(remove_apostrophe)) if protected.any() else text
 
     def read_value_column(self, name: str, mixed: bool = False) -> pd.Series:
-        """Return a column as numbers if all its values are numbers, else as text.
+        """Return a column as numbers if all its values are numbers, of at most 64 bits, else as text.
 
-        1 and 1.0 are the same, with `mixed` also beside values that are text. Raises BadRequest for an empty cell, and for a nan or NA
-        among numbers.
+        1 and 1.0 are the same, with `mixed` also beside values that are text. Raises BadRequest for an empty cell, for a nan or NA among
+        numbers, and for numbers whose decimal mark is not known.
         """
         text = self.read_text_column(name)
         codes, distinct = pd.factorize(text)
@@ -88,15 +96,22 @@ class TableFile:
             raise self.make_cell_error(text.index[codes == text_codes[0]][0], name, says)
         if text_codes:
             values = [str(value) for value in values] if mixed else texts
+        else:
+            self._check_decimal_mark(name, text)
+            values = values if _fit_64_bits(values) else texts
         one_type = len({type(value) for value in values}) == 1  # with .5 and 5, pandas would turn 5 into 5.0
         return pd.Series(values, dtype=None if one_type else object).take(codes).set_axis(self.frame.index)
 
     def read_number_column(self, name: str) -> np.ndarray:
-        """Return a column as numbers, NaN where there is none. Raises BadRequest for true and false, and for text that is not a number."""
+        """Return a column as numbers, NaN where there is none.
+
+        Raises BadRequest for true and false, for text that is not a number, and for numbers whose decimal mark is not known.
+        """
         column = self.frame[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             return column.to_numpy(float, na_value=np.nan)
-        text = self.normalise_decimals(self.read_text_column(name, empty=True))
+        written = self.read_text_column(name, empty=True)
+        text = self.normalise_decimals(written)
         is_number = text.str.fullmatch(NUMBER.pattern).to_numpy(bool)
         rest = text[~is_number].str.lower()
         if len(rest) and not is_number.any() and rest.isin(["true", "false", *NOTHING]).all() and rest.isin(["true", "false"]).any():
@@ -105,6 +120,7 @@ class TableFile:
         if len(bad):
             says = f"{str(self.frame[name][bad[0]])[:60]!r} is no number; write one like 0.85, or leave it empty where the training failed"
             raise self.make_cell_error(bad[0], name, says)
+        self._check_decimal_mark(name, written[is_number])
         numbers = np.full(len(text), np.nan)
         numbers[is_number] = text[is_number].to_numpy(object).astype(float)  # Python's parser is exact to the last digit
         return numbers
@@ -112,6 +128,40 @@ class TableFile:
     def normalise_decimals(self, text: pd.Series) -> pd.Series:
         """Return numbers with a decimal point, if a decimal comma can be told from a separator."""
         return text.str.replace(",", ".", regex=False) if self.separator == ";" else text
+
+    def _check_decimal_mark(self, name: str, numbers: pd.Series) -> None:
+        """Raise BadRequest if a column of a file with semicolons leaves open which mark is the decimal mark. `numbers` are as written.
+
+        So it does if some numbers have a comma and some a point, or if each mark may separate thousands and another column shows that
+        it does.
+        """
+        if self.separator != ";":
+            return
+        todo = "write all numbers of the file with one decimal mark, and no separator of thousands"
+        marked = {mark: numbers[numbers.str.contains(mark, regex=False)] for mark in MARKS}
+        used = [mark for mark in MARKS if len(marked[mark])]
+        if len(used) == 2:
+            (first, mark), (second, other) = sorted((marked[mark].index[0], mark) for mark in MARKS)
+            says = f"{numbers[second]!r} has a {MARKS[other]}, {numbers[first]!r} in row {self.find_row(first)} a {MARKS[mark]}; {todo}"
+            raise self.make_cell_error(second, name, says)
+        for mark in used:
+            number, record = marked[mark].iloc[0], marked[mark].index[0]
+            if marked[mark].str.fullmatch(THOUSANDS.pattern).all() and (shown := self._show_thousands(mark, name)):
+                raise self.make_cell_error(record, name, f"{number!r} may mean {number.replace(mark, '')}, because {shown}; {todo}")
+
+    def _show_thousands(self, mark: str, besides: str) -> str:
+        """Return which other column of numbers shows, by its decimal mark or by several marks in a number, that this mark separates
+        thousands. Empty if none does.
+        """
+        decimal = "." if mark == "," else ","
+        for name in self.column_names:
+            text = self.read_text_column(name, empty=True)
+            text = text[~text.str.lower().isin(NOTHING)]
+            telling = text[text.str.contains(decimal, regex=False) | (text.str.count(re.escape(mark)) > 1)]
+            is_number = self.normalise_decimals(text).str.fullmatch(NUMBER.pattern) | text.str.fullmatch(GROUPED.pattern)
+            if name != besides and len(telling) and is_number.all():
+                return f"column {name} has {telling.iloc[0]!r}"
+        return ""
 
 
 def open_table(path: str, record: str = "training") -> TableFile:
@@ -129,6 +179,7 @@ def open_table(path: str, record: str = "training") -> TableFile:
         raise BadRequest(f"{path}: is not a {kind} table ({join_lines(error, 200)}); save it again") from None
     file.record = record
     names = [" ".join(str(name).split()) for name in file.frame.columns]
+    names = list(map(remove_apostrophe, names)) if file.separator else names
     if duplicates := sorted({name for name in names if name and names.count(name) > 1}):
         raise file.make_error(f"row 1: two columns are called {duplicates[0]}; rename one")
     file.frame.columns = pd.Index(names)
@@ -221,7 +272,16 @@ def _parse_value(text: str) -> Value:
         return int(text)  # not through a float: a seed may have 64 bits
     except ValueError:
         number = float(text)
-    return int(number) if number.is_integer() else number if math.isfinite(number) else text
+    return int(number) if abs(number) <= EXACT and number.is_integer() else number if math.isfinite(number) else text
+
+
+def _fit_64_bits(values: Sequence[Value]) -> bool:
+    """Return whether these numbers have one type of 64 bits that holds them: signed, unsigned or, if some are no whole numbers, float."""
+    whole = [value for value in values if isinstance(value, int)]
+    low, high = min(whole, default=0), max(whole, default=0)
+    if len(whole) < len(values):
+        return low >= -EXACT and high <= EXACT
+    return low >= -(2**63) and high < (2**63 if low < 0 else 2**64)
 
 
 def find_near_name(name: str, known: Sequence[str]) -> str:

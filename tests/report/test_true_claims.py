@@ -1,0 +1,252 @@
+"""What a report concludes, beyond the numbers that it computes: verdicts, families, power and coverage on simulated results."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
+
+from platform.report import wording
+from platform.report.build_report_files import build_report_files
+from platform.report.claim_tests import test_claims as answer_claims
+from platform.report.comparison_families import compare_all_pairs, compare_overall, compare_winner, compare_with_reference
+from platform.report.comparisons import Comparison
+from platform.report.contrasts import compute_contrasts
+from platform.report.findings import compute_findings
+from platform.report.runs_table import Design, Runs
+from platform.stats.power import compute_power, find_needed_replicates
+from search_spaces.claims import Claim, Contrast
+from tests.report.pages import Page
+
+
+def make_runs(scores: dict[str, Any], paired: bool = True, val: dict[str, Any] | None = None, **design: Any) -> Runs:
+    """Return runs of scores [conditions, seeds] by arm. `paired`: all arms of a seed and condition have the same split."""
+    rows = []
+    for arm, values in scores.items():
+        for condition, line in enumerate(np.atleast_2d(np.asarray(values, dtype=float))):
+            for seed, score in enumerate(line):
+                row = {"method": arm, "place": f"c{condition}", "seed": seed, "test": score, "state": "done", "reason": ""}
+                row |= {"val": np.atleast_2d(val[arm])[condition][seed]} if val else {}
+                rows.append(row | {"split_hash": f"{condition}-{seed}" if paired else ""})
+    selector = "val" if val else None
+    table = pd.DataFrame(rows)
+    return Runs(Design("t", "t", "method", "seed", ("place",), metric="test", selector=selector, percent=False, **design), table)
+
+
+def read_page(runs: Runs) -> str:
+    return Page(build_report_files(runs, compute_findings(runs), with_figures=False)["index.html"].decode()).text
+
+
+def bound(rate: float, studies: int) -> float:
+    """Return what a relative frequency exceeds with a probability below 1e-4 if it is `rate` in truth."""
+    return float(rate + 4 * (rate * (1 - rate) / studies) ** 0.5)
+
+
+CLEAR = {"A": [0.50, 0.52, 0.49, 0.55, 0.51], "B": [0.70, 0.72, 0.69, 0.75, 0.71]}
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("noise", [0.0, 0.004])
+def test_more_information_removes_no_verdict(paired: bool, noise: float) -> None:
+    """B is above A by .20 in each of five seeds. Sign flips of five pairs cannot reach .05, whatever the data."""
+    scores = {"A": CLEAR["A"], "B": np.array(CLEAR["B"]) + noise * np.array([1, -1, 0, 2, -1])}
+    runs = make_runs(scores, paired)
+    (row,) = compare_winner(runs)
+    assert (row.a, row.verdict, row.a12) == ("B", "better", 1) and row.p < 1e-3 and (not paired or row.p_flip == 0.0625)
+    page = read_page(runs)
+    assert "unattainable" not in page and "no data" not in page and "B (best on test) is better than A" in page
+
+
+@settings(max_examples=40)
+@given(st.integers(3, 9), st.integers(1, 30), st.booleans(), st.integers(0, 99))
+def test_every_number_of_seeds_from_three_on_can_decide(seeds: int, arms: int, paired: bool, noise: int) -> None:
+    """However large the family, a difference that is large enough is called better."""
+    rng = np.random.default_rng(noise)
+    scores = {f"M{arm}": rng.normal(0, 1e-4, (2, seeds)) + (1.0 if arm == 0 else 0.0) for arm in range(arms + 1)}
+    runs = make_runs(scores, paired, baseline="M1")
+    (winner,) = compare_winner(runs)
+    assert (winner.a, winner.verdict, winner.m) == ("M0", "better", arms)
+    rows = compare_with_reference(runs, "M1")
+    assert {row.verdict for row in rows if row.a == "M0"} == {"better"}
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 7, 10])
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_power_on_the_page_is_that_of_the_test_that_is_made(seeds: int, paired: bool) -> None:
+    rng = np.random.default_rng(seeds)
+    runs = make_runs({"A": rng.normal(0, 1, seeds), "B": rng.normal(0, 1, seeds)}, paired)
+    (row,) = compare_winner(runs)
+    detectable = row.mde / row.sd
+    deviation = 2**-0.5 if paired else 1.0  # of a score, so that the differences have a standard deviation of 1
+    studies, better = 500, 0
+    for _ in range(studies):
+        scores = {"A": rng.normal(0, deviation, seeds), "B": rng.normal(detectable, deviation, seeds)}
+        (simulated,) = compare_winner(make_runs(scores, paired))
+        better += simulated.verdict == "better" and simulated.a == "B"
+    assert better / studies == pytest.approx(0.8, abs=0.08)
+    assert find_needed_replicates(detectable, paired) == pytest.approx(seeds, rel=1e-6)  # both numbers of the page agree
+    assert compute_power(detectable, seeds, None if paired else seeds) == pytest.approx(0.8)
+
+
+def test_interval_and_p_are_of_one_procedure() -> None:
+    """Seven points with a clear mean: an interval of 1.4 to 3.2 beside a p of .18 says two things."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        scores = {arm: rng.normal(rng.choice([0, 1]), 1, (2, 5)) for arm in "ABC"}
+        runs = make_runs(scores, bool(rng.integers(2)))
+        for row in (*compare_winner(runs), *compare_overall(runs, "A"), *compare_all_pairs(runs)):
+            assert (row.p <= 0.05) == (row.diff_low > 0 or row.diff_high < 0)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.25, 0.5])
+def test_a_seed_counts_once_over_all_conditions(correlation: float) -> None:
+    """8 conditions and 3 seeds. Flips within conditions, which count each training, reject .28 and .40 of equal arms at .25 and .5."""
+    rng, studies, claim = np.random.default_rng(8), 600, Claim("A is better", {"method": "A"}, {"method": "B"})
+    wrong, covered = 0, 0
+    for _ in range(studies):
+        shared = correlation**0.5 * rng.normal(0, 1, (1, 3))
+        differences = shared + (1 - correlation) ** 0.5 * rng.normal(0, 1, (8, 3))
+        level = rng.normal(0, 1, (8, 3))
+        (answer,) = answer_claims(make_runs({"A": level + differences, "B": level}, claims=(claim,)))
+        assert answer.whole and answer.whole.n_a == 3
+        wrong += answer.whole.verdict != "inconclusive"
+        covered += answer.whole.diff_low <= 0 <= answer.whole.diff_high
+    assert wrong / studies <= bound(0.05, studies) and covered / studies >= 1 - bound(0.05, studies)
+
+
+def test_a_shown_equivalence_supports_a_claim_of_equivalence() -> None:
+    """A difference of .29 points with an interval of .24 to .35 and a margin of 1: it is not 0, and too small to matter."""
+    noise = np.array([-0.5, 0.3, 0.1, -0.2, 0.3])
+    scores = {"A": 0.6029 + 0.0007 * noise + 0.01 * np.arange(5), "B": 0.6 + 0.01 * np.arange(5)}
+    claims = tuple(Claim(text, {"method": "A"}, {"method": "B"}, expect=text) for text in ("equivalent", "better"))  # type: ignore[arg-type]
+    equal, better = answer_claims(make_runs(scores, claims=claims, rope=0.01))
+    assert equal.whole and equal.whole.verdict == "better" and equal.whole.is_equivalent and equal.standing == "supported"
+    assert better.standing == "supported" and "too small to matter" in better.note
+    (nothing,) = answer_claims(make_runs({"A": scores["A"] + 0.1, "B": scores["B"]}, claims=claims[:1], rope=0.01))
+    assert nothing.standing == "contradicted"
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 1e-4), (2, 0.0), (5, 0.0)])
+def test_two_seeds_or_no_spread_show_no_equivalence(seeds: int, spread: float) -> None:
+    level = 0.5 + 0.01 * np.arange(seeds)
+    runs = make_runs({"A": level + spread * np.arange(seeds), "B": level}, rope=0.01)
+    rows: list[Comparison] = [*compare_winner(runs), *compare_all_pairs(runs)]
+    assert {row.verdict for row in rows} == {"not tested" if seeds == 2 else "inconclusive"} and not any(row.is_equivalent for row in rows)
+    assert "surely" not in read_page(runs)
+
+
+def test_equivalence_is_adjusted_within_its_family() -> None:
+    rng, lost = np.random.default_rng(5), 0
+    for _ in range(10):
+        scores = {f"M{arm}": 0.5 + rng.normal(0, 0.01, (3, 6)) for arm in range(5)}
+        family = compare_overall(make_runs(scores, rope=0.01, baseline="M0"), "M0")
+        adjusted = multipletests([row.p_equivalence for row in family], method="holm")[1]
+        assert [row.p_equivalence_adj for row in family] == pytest.approx(adjusted)
+        assert all((row.verdict == "equivalent") <= (row.p_equivalence_adj <= 0.05) for row in family)
+        lost += sum(row.p_equivalence <= 0.05 < row.p_equivalence_adj for row in family)
+    assert lost
+
+
+@pytest.mark.parametrize("selection", ["test", "val", "own val"])
+def test_the_best_of_thirty_is_not_called_better_than_a_baseline_by_luck(selection: str) -> None:
+    """README's example has no validation column. Tested like one method named beforehand, the winner is wrongly better in .22 to .24."""
+    rng, studies, wrong = np.random.default_rng(1), 300, 0
+    for _ in range(studies):
+        scores = {f"M{arm}": rng.normal(0, 1, (1, 5)) for arm in range(30)}
+        val = {arm: (0.7 * values if selection == "val" else 0) + rng.normal(0, 0.7, (1, 5)) for arm, values in scores.items()}
+        (row,) = compare_winner(make_runs(scores, val=None if selection == "test" else val, baseline="M0"))
+        wrong += row.verdict != "inconclusive"
+        assert row.m == 29 and (row.a == "M0" or row.b == "M0")
+    assert wrong / studies <= bound(0.05, studies)
+
+
+def test_a_winner_by_the_tested_scores_is_called_exploratory() -> None:
+    page = read_page(make_runs(CLEAR))
+    assert "; exploratory" in page and "Confirmatory" not in page and "By the test scores" in page
+    assert "exploratory" not in read_page(make_runs(CLEAR, val=CLEAR)).partition("Condition by condition")[0].replace(
+        "(all pairs, exploratory)", ""
+    )
+
+
+def test_a_pair_without_a_test_is_in_no_family() -> None:
+    """Arm C has two seeds. Its pairs have no p; they neither get p = 1 nor count among the tests."""
+    rng = np.random.default_rng(2)
+    runs = make_runs({arm: rng.normal(number, 1, 6) for number, arm in enumerate("ABC")})
+    runs.table.loc[(runs.table["method"] == "C") & (runs.table["seed"] > 1), "state"] = "failed"
+    runs = Runs(runs.design, runs.table)
+    rows = {row.a + row.b: row for row in compare_all_pairs(runs)}
+    assert len(rows) == 3
+    tested = [row for row in rows.values() if not np.isnan(row.p)]
+    assert len(tested) == 1 and tested[0].p_adj == tested[0].p and {row.m for row in rows.values()} == {1}
+    assert all(np.isnan(row.p_adj) for row in rows.values() if row.verdict == "not tested")
+    assert "Holm's method over 1 test." in read_page(runs)  # the number of tests, not of rows
+
+
+def test_intervals_over_conditions_cover() -> None:
+    """Percentile intervals of a bootstrap over 4 conditions x 5 seeds cover .91 of true differences, with correlated seeds .77."""
+    rng, studies, hits, total = np.random.default_rng(12), 250, 0, 0
+    for _ in range(studies):
+        effects = {arm: number * 0.3 for number, arm in enumerate("ABCD")}
+        scores = {arm: effect + rng.normal(0, 0.7, (1, 5)) + rng.normal(0, 0.7, (4, 5)) for arm, effect in effects.items()}
+        for row in compare_overall(make_runs(scores, baseline="A"), "A"):
+            hits += row.diff_low <= effects[row.a] <= row.diff_high
+            total += 1
+    assert 1 - bound(0.05, studies) <= hits / total <= 0.98
+
+
+def test_a_detectable_difference_is_never_nothing() -> None:
+    unit = wording.Unit(False, 2)
+    assert unit.format_amount(0.0004) == "0.0004" and unit.format_amount(0.004) == "0.004" and unit.format_amount(0.0) == "0.00"
+    assert unit.format_amount(0.124) == "0.12" and wording.Unit(True).format_amount(0.00003) == "0.003 points"
+
+
+def test_measures_are_not_averaged_with_one_another() -> None:
+    """Accuracies of one data set and correlations of another: A gains where it is measured by accuracy, and loses by correlation."""
+    rng = np.random.default_rng(4)
+    gains = np.array([0.1, 0.1, -0.1])[:, None] + rng.normal(0, 0.01, (3, 5))
+    level = rng.normal(0.5, 0.05, (3, 5))
+    measures = {"place": {"c0": "accuracy", "c1": "accuracy", "c2": "correlation"}}
+    claim = Claim("A is better", {"method": "A"}, {"method": "B"})
+    runs = make_runs({"A": level + gains, "B": level}, claims=(claim,), measures=measures)
+    answers = answer_claims(runs)
+    assert [(answer.claim.text, answer.standing) for answer in answers] == [
+        ("A is better (accuracy)", "supported"),
+        ("A is better (correlation)", "contradicted"),
+    ]
+    assert [(row.condition, row.a) for row in compare_winner(runs)] == [({"measure": "accuracy"}, "A"), ({"measure": "correlation"}, "B")]
+    assert {str(row.condition) for row in compare_overall(runs, "B")} == {"{'measure': 'accuracy'}", "{'measure': 'correlation'}"}
+
+
+def test_no_interval_for_other_images_is_invented() -> None:
+    """What other test images would add is a line of its own: at 60 % of 150 images, 1.96 sqrt(.6 .4 / 150) = 7.8 points."""
+    runs = make_runs({"A": [0.6] * 5, "B": [0.61, 0.6, 0.6, 0.6, 0.59]})
+    runs.table["test/accuracy"], runs.table["n_test"] = runs.table.pop("test"), 150
+    own = Runs(Design("t", "t", "method", "seed", ("place",), metric="test/accuracy", selector=None), runs.table)
+    page = read_page(own)
+    assert "corrected" not in page and "Nadeau" not in page
+    assert "On other test images of the same number (150) each mean accuracy could differ by a further ± 7.8 points" in page
+
+
+def test_evidence_is_graded_and_no_verdict(tmp_path: Path) -> None:
+    scores = {"A": [0.50, 0.55, 0.52, 0.49, 0.51], "B": [0.53, 0.56, 0.51, 0.53, 0.55]}
+    runs = make_runs(scores, val=scores, rope=0.01)
+    (row,) = compare_winner(runs)
+    assert row.verdict == "inconclusive" and 0.8 < row.probably_better < 0.95 and row.probably_worse < 0.05
+    chances = [f"{value:.2f}" for value in (row.probably_worse, row.probably_equal, row.probably_better)]
+    assert f"worse by more than the margin, within it, or better by more: {', '.join(chances)}." in read_page(runs)
+    mirrored = compare_overall(make_runs(scores, val=scores, rope=0.01, baseline="B"), "B")[0]
+    assert (mirrored.probably_worse, mirrored.probably_better) == pytest.approx((row.probably_better, row.probably_worse))
+    assert not re.search(r"\b(surely|certainly|proves)\b", read_page(runs))
+
+
+def test_contrasts_are_one_family_of_t_tests() -> None:
+    rng = np.random.default_rng(6)
+    scores = {arm: rng.normal(0, 1, (4, 5)) for arm in "AB"}
+    rows = compute_contrasts(make_runs(scores, contrasts=(Contrast("A", "B"),)))
+    adjusted = multipletests([row.comparison.p for row in rows], method="holm")[1]
+    assert [row.comparison.p_adj for row in rows] == pytest.approx(adjusted) and {row.comparison.test for row in rows} == {"paired t"}
