@@ -12,7 +12,7 @@ def describe_image_sampling(runs: Runs) -> str:
     number does not reduce it.
     """
     table, metric = runs.table, runs.design.metric
-    if not metric.rpartition("/")[2] == "accuracy" or "n_test" not in table:
+    if metric.rpartition("/")[2] != "accuracy" or "n_test" not in table:
         return ""
     done = table[table["state"] == "done"]
     share, images = done[metric].to_numpy(float), done["n_test"].to_numpy(float)
