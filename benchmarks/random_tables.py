@@ -62,7 +62,7 @@ def draw_table(rng: np.random.Generator) -> RandomTable:
     frame = _spoil_rows(rng, frame)
     options: dict[str, Any] = {"metric": metric, "conditions": conditions, "higher_is_better": happens(0.7)}
     options["rope"] = [None, 0.01, 1e-300, 1e300, 0.5][rng.choice(5, p=[0.4, 0.4, 0.05, 0.05, 0.1])]
-    if happens(0.3):
+    if happens(0.3) and len(frame):
         options["baseline"] = str(frame["method"].iloc[0]).strip()
     if happens(0.1):
         options["conditions"] = conditions[:-1] if happens(0.5) else conditions[::-1]
@@ -119,8 +119,7 @@ def _draw_splits(rng: np.random.Generator, places: pd.DataFrame) -> list[str]:
 def _spoil_rows(rng: np.random.Generator, frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without some, in another order, with some twice or contradicting, or with an empty cell."""
     if rng.random() < 0.4:
-        frame = frame[rng.random(len(frame)) > float(rng.choice([0.05, 0.3, 0.7]))] if len(frame) > 3 else frame
-        frame = frame if len(frame) else frame.iloc[:0]
+        frame = frame[rng.random(len(frame)) > float(rng.choice([0.05, 0.3, 0.7]))]
     if rng.random() < 0.2:
         frame = frame.sample(frac=1, random_state=int(rng.integers(2**31)))
     if rng.random() < 0.05 and len(frame):
