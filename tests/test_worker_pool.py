@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform.launch import run_with_tune
+from platform.launch.trials import ACTORS, TRIALS, group_trials
 from platform.launch.worker_pool import count_slots, spread_slots
 from tests import tiny
 from trainables.storage.store import RunFolder
@@ -42,14 +43,14 @@ def test_more_slots_than_gpus_hold_are_refused() -> None:
 @given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 4))
 def test_trials_hold_all_packs_in_order_and_keep_slots_busy(number: int, slots: int, spare: int) -> None:
     packs = [[index] for index in range(number)]
-    trials, at_once = run_with_tune.group_trials(packs, slots, spare)  # type: ignore[arg-type]
+    trials, at_once = group_trials(packs, slots, spare)  # type: ignore[arg-type]
     assert [pack for trial in trials for pack in trial] == packs
-    assert len(trials) <= run_with_tune.TRIALS and at_once <= min(run_with_tune.ACTORS, slots)
+    assert len(trials) <= TRIALS and at_once <= min(ACTORS, slots)
     assert sum(map(len, trials[:at_once])) >= min(number, slots)
 
 
 def test_a_small_grid_has_a_pack_a_trial() -> None:
-    trials, at_once = run_with_tune.group_trials([[index] for index in range(8)], 2)  # type: ignore[list-item]
+    trials, at_once = group_trials([[index] for index in range(8)], 2)  # type: ignore[list-item]
     assert (len(trials), at_once) == (8, 2)
 
 

@@ -5,7 +5,6 @@ trial from it. The trial actors and the dispatcher live on the head, which is th
 """
 
 import contextlib
-import json
 import math
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from platform.launch import ray_internals
+from platform.launch.trials import ACTORS, BLOCK_TRIALS, BlockQueue, Trial, encode_trial, group_packs, group_trials
 from platform.launch.worker_pool import WorkerPool, count_slots
 from search_spaces.search_space import STARTUP, Range, Real, Whole
 from trainables.cell import Cell, Value
@@ -39,18 +39,14 @@ from trainables.workers.worker_messages import ENDS, Event
 
 Listen = Callable[[Event], None]
 Ask = Callable[[str], list[Cell] | None]
-
+Announce = Callable[[list[str]], None]
 
 HEAD = {"node:__internal_head__": 0.001}
 """resource that an actor requests if it must not die with a worker's machine; the head's CPUs are left to the workers"""
-TRIALS = 100
-"""maximum number of trials: Tune's own work and memory grow with the trials, so a larger grid has more packs per trial"""
 VERIFY_S = 1.0
 """seconds between the driver's checks that the run folder is still its own"""
 VERIFY_STORE_S = 20.0
 """the same on an object store, where a check is a request"""
-ACTORS = 32
-"""maximum number of concurrent trial actors: each is a process on the head, and on a large cluster posts the packs of several slots"""
 
 
 class _TrialCallback(tune.Callback):
@@ -69,55 +65,25 @@ class _TrialCallback(tune.Callback):
             self.listen(event)
 
 
-def group_packs(cells: list[Cell], most: int) -> list[list[Cell]]:
-    """Group cells that differ only in their seed into packs of at most `most` cells.
-
-    The packs are in the order of their first cells.
-    """
-    packs_by_kind: dict[str, list[list[Cell]]] = {}
-    packs = []
-    for cell in cells:
-        kind = repr((cell.method, cell.method_settings, cell.task_settings, cell.data, bool(cell.parent)))
-        kind_packs = packs_by_kind.setdefault(kind, [])
-        if not kind_packs or len(kind_packs[-1]) == most:
-            kind_packs.append([])
-            packs.append(kind_packs[-1])
-        kind_packs[-1].append(cell)
-    return packs
-
-
-def group_trials(packs: list[list[Cell]], slots: int, spare: int = 1) -> tuple[list[list[list[Cell]]], int]:
-    """Group packs into trials. Return the trials, and how many concurrent trials keep `slots` slots busy.
-
-    Each slot has `spare` packs ready. A trial has one pack where that suffices.
-    """
-    at_once = max(1, min(slots, ACTORS, len(packs)))
-    packs_per_trial = max(math.ceil(len(packs) / TRIALS), min(math.ceil(slots * spare / at_once), math.ceil(len(packs) / at_once)))
-    trials = [packs[first : first + packs_per_trial] for first in range(0, len(packs), packs_per_trial)]
-    return trials, min(at_once, len(trials))
-
-
-def encode_trial(trial: list[list[Cell]]) -> str:
-    """Encode a trial's packs as one string: Tune copies a trial's parameters several times, and a string is never copied."""
-    return json.dumps([[cell.to_json() for cell in pack] for pack in trial])
-
-
 class SuggestionSearcher(Searcher):
-    """Tune's view of a search: a trial is a suggestion, and its cells are the suggestion's seeds.
+    """Tune's view of trials that are not known from the start: the suggestions of a search, or the trials of a block.
 
     Nothing is ever restored from Tune's own files: suggestions and their results are recorded elsewhere.
     """
 
-    def __init__(self, ask: Ask, tell: Callable[[str], None]) -> None:
+    def __init__(self, ask: Callable[[str], Trial | None], tell: Callable[[str], None]) -> None:
+        """`ask` returns the next trial, an empty one if there is none yet, or None at the end."""
         super().__init__()  # without a metric: `tell` looks up a suggestion's score itself
         self.ask, self.tell = ask, tell
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as in _TrialCallback
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        cells = self.ask(trial_id)
-        return Searcher.FINISHED if cells is None else {"packs": encode_trial([cells])}
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        trial = self.ask(trial_id)
+        if trial is None:
+            return str(Searcher.FINISHED)
+        return {"packs": encode_trial(trial)} if trial else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.tell(trial_id)
@@ -160,14 +126,17 @@ class _TunePlan(NamedTuple):
     """
 
     known: list[Cell]
+    """the cells that may be trained, as far as they are known"""
+    list_handed: Callable[[], list[str]]
+    """returns the keys of those that trials have by now"""
     space: dict[str, Any]
     algorithm: Searcher | None
     trials: int
     at_once: int
 
 
-Plan = Callable[[int, int], _TunePlan]
-"""(slots, packs to have ready for each slot) -> the work"""
+Plan = Callable[[int, int, Announce], _TunePlan]
+"""(slots, packs to have ready for each slot, what announces the keys of cells to the dispatcher) -> the work"""
 
 
 def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:
@@ -179,11 +148,12 @@ def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | N
 
     def plan(most: int) -> tuple[int, Plan]:
         packs = group_packs(todo, most)
+        keys = [cell.key for cell in todo]
 
-        def work(slots: int, spare: int) -> _TunePlan:
+        def work(slots: int, spare: int, announce: Announce) -> _TunePlan:
             trials, at_once = group_trials(packs, slots, spare)
             space = {"packs": tune.grid_search([encode_trial(trial) for trial in trials])}
-            return _TunePlan(todo, space, None, len(trials), at_once)
+            return _TunePlan(todo, lambda: keys, space, None, len(trials), at_once)
 
         return sum(count_devices(pack[0].method_settings) for pack in packs), work
 
@@ -197,10 +167,43 @@ def run_suggestions(ask: Ask, tell: Callable[[str], None], trials: int, each: in
     cells have ended. There are at most `trials` suggestions. Their cells' parents, if any, are trained already.
     """
 
-    def work(slots: int, spare: int) -> _TunePlan:  # one trial more keeps the slots busy while a suggestion ends
-        return _TunePlan([], {}, SuggestionSearcher(ask, tell), trials, math.ceil(slots / each) + 1)
+    def ask_trial(trial: str) -> Trial | None:
+        cells = ask(trial)
+        return None if cells is None else [cells]
+
+    def work(slots: int, spare: int, announce: Announce) -> _TunePlan:  # one trial more keeps the slots busy while a suggestion ends
+        return _TunePlan([], list, {}, SuggestionSearcher(ask_trial, tell), trials, math.ceil(slots / each) + 1)
 
     _serve_cells(lambda most: (trials * each, work), trials * each, folder, listen, **how)
+
+
+def run_blocks(
+    ask: Callable[[], list[Cell] | None], known: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any
+) -> None:
+    """Train the cells of blocks, one block after another. `how` holds further parameters of `_serve_cells`.
+
+    `ask()` returns the next block when every cell of the one before has ended, and None when there are no more. Its cells are among
+    `known` and stand after their parents, which are trained already or in the same block. Ray and the workers stay from block to block.
+    Raises Fatal if Tune ends before `ask` does.
+    """
+    queues: list[BlockQueue] = []
+
+    def plan(most: int) -> tuple[int, Plan]:
+        def work(slots: int, spare: int, announce: Announce) -> _TunePlan:
+            at_once = min(slots, ACTORS)
+
+            def group(cells: list[Cell]) -> list[Trial]:
+                return group_trials(group_packs(cells, most), slots, spare, max(BLOCK_TRIALS, at_once))[0]
+
+            queues.append(queue := BlockQueue(ask, group, announce))
+            searcher = SuggestionSearcher(queue.suggest_trial, queue.complete_trial)
+            return _TunePlan(known, lambda: queue.handed, {}, searcher, len(known), at_once)
+
+        return sum(count_devices(pack[0].method_settings) for pack in group_packs(known, most)), work
+
+    _serve_cells(plan, len(known), folder, listen, pack, **how)
+    if not all(queue.over for queue in queues):
+        raise Fatal("the Tune trials ended before their last block")
 
 
 _warned = threading.Event()
@@ -237,9 +240,10 @@ def _serve_cells(
     pack = pack or (PACK if gpu_share else 1)
     usable, make_plan = plan(pack)
     slot_count = min(count_slots(resources | limits, gpu_share, slots), usable)
-    tune_plan = make_plan(slot_count, 4 if len(ray.nodes()) > 1 or limits else 1)  # machines that join later find packs to train
     name = f"dispatcher-{uuid.uuid4().hex[:8]}"
-    dispatcher = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote([cell.key for cell in tune_plan.known])
+    spare = 4 if len(ray.nodes()) > 1 or limits else 1  # machines that join later find packs to train
+    tune_plan = make_plan(slot_count, spare, lambda keys: ray.get(dispatcher.expect_cells.remote(keys)))
+    dispatcher = ray.remote(num_cpus=0, resources=HEAD)(Dispatcher).options(name=name).remote(tune_plan.list_handed())
     folder.put_mark(name)
     scratch = tempfile.mkdtemp(prefix="ferray-", dir=get_own_session() or None)
     config = {"dispatcher": name, "runs": folder.uri, "threads": 1, "checkpoint_s": checkpoint_s, "context": context or {}, "pack": pack}
@@ -334,7 +338,7 @@ def _serve_cells(
             folder.verify_owner()  # raises a more precise error than that of a worker that lost its folder
             raise Fatal((fatal or [pool.fatal])[0])
         # a dead daemon may have ended the trials before the loop above noticed it
-        if unfinished := sum(cell.key not in ended for cell in tune_plan.known):
+        if unfinished := sum(key not in ended for key in tune_plan.list_handed()):
             raise Fatal(f"Ray's {dead[0]} died" if (dead := lost()) else f"the Tune trials ended before {unfinished} of their trainings")
     except BaseException:
         over.set()

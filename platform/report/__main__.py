@@ -35,8 +35,8 @@ def main(
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder
 
-        if rope is not None and not rope > 0:
-            raise BadRequest(f"--rope {rope:g}: the equivalence margin must be above 0")
+        if rope is not None and not 0 < rope <= 1e100:
+            raise BadRequest(f"--rope {rope:g}: the equivalence margin is a number above 0, in the metric's unit")
         if table is None:
             if out or condition or metric != "test" or not higher_is_better:
                 raise BadRequest("--out, --metric, --condition and --lower-is-better need --table FILE; a run has those of its study")

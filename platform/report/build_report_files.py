@@ -107,7 +107,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "copies": describe_run_copies(runs),
         "split": describe_run_split(runs),
         "findings": wording.list_findings(runs, found.answers, found.winner, found.classes),
-        "power_line": wording.describe_power(runs, found.winner, found.confirmatory),
+        "power_line": wording.describe_power(runs, found.winner, found.wholes, found.confirmatory),
         "images": describe_image_sampling(runs),
         "comparisons": every,
         "claims": [
@@ -116,6 +116,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
                 "verdict": answer.whole.verdict if answer.whole else None,
                 "standing": answer.standing,
                 "note": answer.note,
+                "remarks": answer.remarks,
             }
             for answer in found.answers
         ],

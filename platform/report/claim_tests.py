@@ -1,16 +1,28 @@
-"""Tests a study's claims: each over all its conditions together, with seeds as blocks, and under each condition by itself."""
+"""Tests a study's claims: each over all its conditions together, with seeds as blocks, and under each condition by itself.
 
+Where seeds were added until the claims were decided, the sequential test takes the place of the test over all conditions.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from math import nan
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from platform.report.claim_sides import ClaimPlace, build_claim_places, compute_seed_differences, list_claim_conditions, name_claim_sides
 from platform.report.comparisons import Comparison, compare_arms, compare_pooled, settle_family
 from platform.report.pooled_samples import group_by_measure
-from platform.report.runs_table import Condition, Runs, Sample, format_condition
-from platform.stats.float_ties import subtract_exactly
+from platform.report.runs_table import Runs, Sample, format_condition
+from platform.report.sequential_claims import follow_claims
+from platform.report.sequential_plan import PlannedClaim, SequentialPlan
+from platform.stats.float_ties import measure_spread
+from platform.stats.sequential_tests import ClaimAtLook
 from search_spaces.claims import Claim
 
 NOT_IN_GRID, NO_SCORES = "not in this grid", "no comparable trainings"
+SEQUENTIAL = "sequential sign flips"
+"""name of the test"""
 
 
 class ClaimAnswer(NamedTuple):
@@ -26,11 +38,26 @@ class ClaimAnswer(NamedTuple):
     absent: str = ""
     margin: float = 0.0
     """a difference up to which two arms count as equivalent"""
+    looks: tuple[ClaimAtLook, ...] | None = None
+    """what each look found until the claim was decided, if seeds were added until then. `whole` holds the last look's test, estimate and
+    interval."""
+    flagged: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
+    """of sides a and b: the trainings with warnings, and all"""
 
     @property
     def note(self) -> str:
         """What a reader must know of the comparison, without the claim's text."""
         return self.whole.note.removeprefix(self.claim.text).removeprefix("; ") if self.whole else ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What may stand behind the result: trainings with warnings, and conditions in which the difference has the other sign."""
+        if self.whole is None:
+            return []
+        other = sum(part.diff * self.whole.diff < 0 for part in self.parts)
+        reversed_at = [f"the difference has the other sign in {other} of {len(self.parts)} conditions"] if other else []
+        counts = ", ".join(f"{name} {flagged} of {done}" for name, (flagged, done) in zip("ab", self.flagged, strict=True) if flagged)
+        return [*([f"trainings with warnings: {counts}"] if counts else []), *reversed_at]
 
     @property
     def standing(self) -> str:
@@ -49,26 +76,32 @@ class ClaimAnswer(NamedTuple):
             return "supported"
         return "contradicted" if differs or self.whole.verdict == "equivalent" else "open"
 
-
-class _Place(NamedTuple):
-    """A condition of a claim, with the samples of both sides there."""
-
-    condition: Condition
-    a: tuple[str, Sample]
-    b: tuple[str, Sample]
+    @property
+    def reason(self) -> str:
+        """Why a claim is still open, if seeds were added until it was decided; else empty."""
+        if self.standing != "open" or self.looks is None:
+            return ""
+        if not self.looks:
+            return "no look yet"
+        reasons = {"futile": "given up as futile", "open": "undecided", "better": "not beyond the margin", "worse": "not beyond the margin"}
+        return reasons[self.looks[-1].decision]
 
 
 def test_claims(runs: Runs) -> list[ClaimAnswer]:
     """Test each claim over all its conditions, adjusted by Holm's method over the claims, and under each of them (Holm within the claim).
 
-    A claim whose conditions have several measures, such as accuracies and correlations, is one claim for each measure.
+    A claim whose conditions have several measures, such as accuracies and correlations, is one claim for each measure. If seeds were
+    added until the claims were decided, the planned claims are answered by their looks.
     """
+    if runs.plan:
+        return _answer_planned_claims(runs, runs.plan)
     answers = []
     for claim in runs.design.claims:
-        places = _list_places(runs, claim)
-        if places is None:
+        conditions = list_claim_conditions(runs, claim)
+        if conditions is None:
             answers.append(ClaimAnswer(claim, None, [], NOT_IN_GRID))
             continue
+        places = build_claim_places(runs, claim, conditions)
         scored = {format_condition(place.condition): place for place in places if place.a[1].values and place.b[1].values}
         if not scored:
             answers.append(ClaimAnswer(claim, None, [], NO_SCORES))
@@ -80,57 +113,68 @@ def test_claims(runs: Runs) -> list[ClaimAnswer]:
     return [answer._replace(whole=next(settled)) if answer.whole else answer for answer in answers]
 
 
-def _test_claim(runs: Runs, claim: Claim, places: list[_Place]) -> ClaimAnswer:
+def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace]) -> ClaimAnswer:
     """Return a claim's answer with the raw p of the whole."""
     family, named = f"claim: {claim.text}", "named beforehand"
     parts = [compare_arms(runs, family, place.condition, (place.a, place.b), "two-sided", named) for place in places]
-    names = [{side[0] for side in sides} for sides in ([place.a for place in places], [place.b for place in places])]
-    a, b = (distinct.pop() if len(distinct) == 1 else letter for distinct, letter in zip(names, "ab", strict=True))
+    a, b = name_claim_sides(places)
     sides = [(a, [place.a[1] for place in places]), (b, [place.b[1] for place in places])]
     whole = compare_pooled(runs, "claims", {}, sides, named)
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
-    return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0)
+    flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))
+    return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0, flagged=flagged)
 
 
-def _list_places(runs: Runs, claim: Claim) -> list[_Place] | None:
-    """Return the claim's conditions: every combination of the axes that it does not fix. None if the grid lacks a value that it names."""
-    places = [runs.resolve_place(place) for place in claim.places]
-    if None in places:
-        return None
-    fixed = {axis for place in places for axis in place or {}}
-    free: dict[str, list[Any]] = {runs.design.compared: runs.arms, **runs.axes}
-    free = {axis: values for axis, values in free.items() if axis not in fixed}
-    combinations = [dict(zip(free, values, strict=True)) for values in product(*free.values())]
-    return [
-        _Place(
-            values,
-            _build_claim_side(runs, claim, claim.a, claim.a_from, values),
-            _build_claim_side(runs, claim, claim.b, claim.b_from, values),
-        )
-        for values in combinations
-    ]
+def _count_flagged(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> tuple[int, int]:
+    """Return how many of a side's trainings have warnings, and how many trainings it has."""
+    if "flags" not in runs.table:
+        return 0, 0
+    rows: set[int] = set()
+    for end in filter(None, ends):
+        for place in places:
+            axes = {**place.condition, **(runs.resolve_place(end) or {})}
+            rows.update(runs.find_done_rows(str(axes[runs.design.compared]), {axis: axes[axis] for axis in runs.axes}))
+    flags = runs.table["flags"].iloc[sorted(rows)]
+    return int((flags.fillna("").astype(str) != "").sum()), len(rows)
 
 
-def _build_claim_side(runs: Runs, claim: Claim, to: Any, since: Any, free: dict[str, Any]) -> tuple[str, Sample]:
-    """Return the name and sample of a claim's side: its scores or, per replicate, the gain since another place."""
-    metric = runs.design.selector if claim.on == "validation" else None
-    samples = []
-    for place in filter(None, (to, since)):
-        axes = {**free, **(runs.resolve_place(place) or {})}
-        condition = {axis: axes[axis] for axis in runs.axes}
-        samples.append(runs.get_sample(str(axes[runs.design.compared]), condition, metric))
-    fixed, start = runs.resolve_place(to) or {}, runs.resolve_place(since or {}) or {}
-    if since is None:
-        return _name_place(runs, fixed), samples[0]
-    now, before = samples
-    shared = [rep for rep in now.values if rep in before.values]
-    splits = {rep: now.splits[rep] if now.splits[rep] == before.splits[rep] else "" for rep in shared}
-    moved = {axis: f"{start[axis]} to {value}" if start.get(axis) != value else value for axis, value in fixed.items()}
-    return f"gain at {_name_place(runs, moved)}", Sample(
-        {rep: float(subtract_exactly(now.values[rep], before.values[rep])) for rep in shared}, splits
-    )
+def _answer_planned_claims(runs: Runs, plan: SequentialPlan) -> list[ClaimAnswer]:
+    """Return the planned claims with their looks, then those of the study's claims that the grid cannot test."""
+    history = follow_claims(runs, plan)
+    answers = []
+    for number, planned in enumerate(plan.claims):
+        looks = tuple(dict.fromkeys(states[number] for states in history))  # a decided claim keeps its last state
+        answers.append(_answer_planned_claim(runs, plan, planned, looks))
+    absent = [claim for claim in runs.design.claims if list_claim_conditions(runs, claim) is None]
+    return [*answers, *(ClaimAnswer(claim, None, [], NOT_IN_GRID) for claim in absent)]
 
 
-def _name_place(runs: Runs, place: dict[str, Any]) -> str:
-    """Return a place's name: the arm by its bare value, other axes with their names."""
-    return ", ".join(str(value) if axis == runs.design.compared else f"{axis} {value}" for axis, value in place.items())
+def _answer_planned_claim(runs: Runs, plan: SequentialPlan, planned: PlannedClaim, looks: tuple[ClaimAtLook, ...]) -> ClaimAnswer:
+    """Return a claim whose whole is the test of its last look, on the seeds of that look alone: later seeds were for other claims."""
+    seeds = looks[-1].look if looks else 0
+    places = [_keep_seeds(place, seeds) for place in build_claim_places(runs, planned.claim, planned.conditions)]
+    answer = _test_claim(runs, planned.claim, places)
+    assert answer.whole
+    unknown = ("diff_low", "diff_high", "sd", "mde", "statistic")
+    fields: dict[str, Any] = dict.fromkeys(unknown, nan) | {"test": SEQUENTIAL, "verdict": "not tested", "m": len(plan.claims)}
+    if looks:
+        last, d = looks[-1], compute_seed_differences(runs, places, range(seeds))
+        spread = measure_spread(d[~np.isnan(d)]) if last.n else nan
+        estimate = {"diff": runs.sign * last.mean, "n_a": last.n, "n_b": last.n, "paired": True, "sd": spread}
+        ends = (last.low, last.high) if runs.sign > 0 else (-last.high, -last.low)
+        decided = last.decision in ("better", "worse", "equivalent")
+        fields |= estimate | {"diff_low": ends[0], "diff_high": ends[1], "statistic": last.statistic, "p_adj": last.p}
+        fields |= {"p_equivalence_adj": last.p_equivalence if spread > 0 else nan, "verdict": last.decision if decided else "inconclusive"}
+    note = "; ".join(filter(None, (planned.claim.text, f"over {len(places)} conditions" if len(places) > 1 else "")))
+    whole = replace(answer.whole, **fields | {"note": note})
+    return answer._replace(whole=whole, margin=plan.design.margin or 0.0, looks=looks)
+
+
+def _keep_seeds(place: ClaimPlace, seeds: int) -> ClaimPlace:
+    """Return a place without the scores of later seeds."""
+
+    def keep(sample: Sample) -> Sample:
+        kept = {seed: value for seed, value in sample.values.items() if seed < seeds}
+        return Sample(kept, {seed: sample.splits[seed] for seed in kept})
+
+    return place._replace(a=(place.a[0], keep(place.a[1])), b=(place.b[0], keep(place.b[1])))

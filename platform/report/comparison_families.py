@@ -8,6 +8,7 @@ have been chosen.
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from platform.report.comparisons import (
     settle_exploratory,
     settle_family,
 )
-from platform.report.pooled_samples import group_by_measure
+from platform.report.pooled_samples import group_by_measure, pool_samples
 from platform.report.runs_table import Condition, Runs
 from platform.stats.float_ties import merge_ties
+from platform.stats.power import FEWEST
 
 PAIRS = 50
 """number of arms up to which all pairs are compared; of more arms, the best under each condition is compared with the others"""
@@ -44,6 +46,11 @@ def rank_arms_over(runs: Runs, conditions: Sequence[Condition], metric: str | No
     return sorted(means, key=lambda arm: -runs.sign * means[arm])
 
 
+def list_absent_arms(runs: Runs) -> list[str]:
+    """Return the arms that lack a score at some condition, so that no mean over all conditions compares them."""
+    return [arm for arm in runs.arms if not all(runs.get_sample(arm, condition).values for condition in runs.conditions)]
+
+
 def compare_winner(runs: Runs) -> list[Comparison]:
     """Compare the winner over all conditions with the study's baseline, or with the runner-up if the baseline is absent or wins.
 
@@ -53,10 +60,9 @@ def compare_winner(runs: Runs) -> list[Comparison]:
     for measure, conditions in groups.items():
         label: Condition = {"measure": measure} if len(groups) > 1 else {}
         if pick := _pick_sides(runs, conditions):
-            winner, rival, picked_by, note = pick
-            sides = [(arm, [runs.get_sample(arm, condition) for condition in conditions]) for arm in (winner, rival)]
-            row = compare_pooled(runs, "winner", label, sides, picked_by)
-            rows.append(replace(row, note="; ".join(filter(None, [row.note, note]))))
+            sides = [(arm, [runs.get_sample(arm, condition) for condition in conditions]) for arm in pick[:2]]
+            row = compare_pooled(runs, "winner", label, sides, pick.picked_by)
+            rows.append(replace(row, note="; ".join(filter(None, [row.note, pick.note]))))
     return _settle_winners(runs, rows, len(groups))
 
 
@@ -95,20 +101,28 @@ def compare_confirmatory(runs: Runs) -> list[Comparison]:
     rows = []
     for condition in runs.table_conditions:
         if pick := _pick_sides(runs, [condition]):
-            winner, rival, picked_by, note = pick
-            sides = ((arm, runs.get_sample(arm, condition)) for arm in (winner, rival))
-            row = compare_arms(runs, "confirmatory", condition, sides, "two-sided", picked_by)
-            rows.append(replace(row, note="; ".join(filter(None, [row.note, note]))))
+            sides = ((arm, runs.get_sample(arm, condition)) for arm in pick[:2])
+            row = compare_arms(runs, "confirmatory", condition, sides, "two-sided", pick.picked_by)
+            rows.append(replace(row, note="; ".join(filter(None, [row.note, pick.note]))))
     return _settle_winners(runs, rows, len(rows))
 
 
-def _pick_sides(runs: Runs, conditions: Sequence[Condition]) -> tuple[str, str, str, str] | None:
-    """Return the winner, its rival, the metric that picked them, and a note. None with fewer than two arms.
+class _Pick(NamedTuple):
+    """The winner, its rival, the metric that picked them, and what a reader must know of the choice."""
+
+    winner: str
+    rival: str
+    picked_by: str
+    note: str
+
+
+def _pick_sides(runs: Runs, conditions: Sequence[Condition]) -> _Pick | None:
+    """Return the winner and its rival: the baseline, or the runner-up if the baseline is absent or wins. None with fewer than two arms.
 
     Validation picks. Without it the tested scores do, and the note calls the comparison exploratory.
     """
     picked_by: str | None = runs.design.selector
-    order, scored = (rank_arms_over(runs, conditions, picked_by) if picked_by else []), rank_arms_over(runs, conditions)
+    order, scored = (_rank_on_shared_seeds(runs, conditions, picked_by) if picked_by else []), _rank_on_shared_seeds(runs, conditions)
     order, notes = [arm for arm in order if arm in scored], []
     if len(order) < 2:
         picked_by, order = None, scored
@@ -116,10 +130,27 @@ def _pick_sides(runs: Runs, conditions: Sequence[Condition]) -> tuple[str, str, 
         notes.append(f"without {picked_by}, so not picked from: {', '.join(unranked)}")
     if len(order) < 2:
         return None
-    rivals = [arm for arm in (runs.design.baseline,) if arm in order[1:]]
+    if absent := [arm for arm in runs.arms if arm not in scored and len(conditions) > 1]:
+        notes.append(f"without a score at every condition, so left out: {', '.join(absent)}")
+    rivals = [arm for arm in (runs.design.baseline,) if arm is not None and arm in order[1:]]
     if not picked_by:
         notes.append(f"picked by the tested scores: the difference is biased{'' if rivals else ', the comparison is exploratory'}")
-    return order[0], rivals[0] if rivals else order[1], picked_by or f"{runs.design.metric} itself", "; ".join(notes)
+    return _Pick(order[0], rivals[0] if rivals else order[1], picked_by or f"{runs.design.metric} itself", "; ".join(notes))
+
+
+def _rank_on_shared_seeds(runs: Runs, conditions: Sequence[Condition], metric: str | None = None) -> list[str]:
+    """Return the arms with a score at every condition, best mean first, on the seeds that all of them have, if those are enough.
+
+    An arm whose trainings failed on the hard seeds would otherwise look better than it is.
+    """
+    arms = rank_arms_over(runs, conditions, metric)
+    pooled = {arm: pool_samples([runs.get_sample(arm, condition, metric) for condition in conditions]).values for arm in arms}
+    shared = [seed for seed in runs.replicates if all(seed in values for values in pooled.values())]
+    if len(shared) < FEWEST or all(len(values) == len(shared) for values in pooled.values()):
+        return arms
+    means = [float(np.mean([pooled[arm][seed] for seed in shared])) for arm in arms]
+    merged = dict(zip(arms, merge_ties(means).tolist(), strict=True))
+    return sorted(arms, key=lambda arm: -runs.sign * merged[arm])
 
 
 def _settle_winners(runs: Runs, rows: list[Comparison], tests: int) -> list[Comparison]:
@@ -140,16 +171,19 @@ def _count_pairs(runs: Runs) -> int:
 
 
 def find_reference_arm(runs: Runs) -> str | None:
-    """Return the arm that all others are compared with: the study's baseline, if it has one.
+    """Return the arm that all others are compared with: the study's baseline, or else the winner over all conditions.
 
-    Otherwise it is the arm most often best by the metric that picks winners.
+    In a study with several measures it is the winner by the first. Without an arm that has a score at every condition, it is the arm most
+    often best by the metric that picks winners.
     """
-    winners = [
-        order[0]
-        for condition in runs.conditions
-        if (order := rank_arms(runs, condition, runs.design.selector) or rank_arms(runs, condition))
-    ]
-    return runs.design.baseline or (max(runs.arms, key=winners.count) if winners else None)
+    if runs.design.baseline:
+        return runs.design.baseline
+    conditions = next(iter(group_by_measure(runs, runs.conditions).values()), [])
+    if pick := _pick_sides(runs, conditions):
+        return pick.winner
+    orders = [rank_arms(runs, condition, runs.design.selector) or rank_arms(runs, condition) for condition in runs.conditions]
+    winners = [order[0] for order in orders if order]
+    return max(runs.arms, key=winners.count) if winners else None
 
 
 def compare_with_reference(runs: Runs, reference: str | None) -> list[Comparison]:

@@ -119,10 +119,10 @@ def compare_arms(
     base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
     if min(len(x), len(y)) < FEWEST or runs.design.sequential:
         base |= dict.fromkeys(("p", "p_equivalence"), np.nan)
-        notes.append(STOPPED if runs.design.sequential else f"fewer than {FEWEST} replicates: no test")
+        notes.append(STOPPED if runs.design.sequential else f"fewer than {FEWEST} {runs.design.replicated}s: no test")
         return Comparison(**base | {"note": "; ".join(notes)})
     if difference.error == 0:  # no t test: the ranks alone tell equal scores from different ones
-        notes.append("no difference in any replicate" if paired and difference.mean == 0 else "the scores do not vary")
+        notes.append(f"no difference in any {runs.design.replicated}" if paired and difference.mean == 0 else "the scores do not vary")
         base |= _test_ranks(up, down, alternative) | dict.fromkeys(("diff_low", "diff_high"), np.nan)
     if companions:
         base["p_rank"] = s.mann_whitney(up, down, alternative).p
@@ -156,7 +156,10 @@ def compare_pooled(
     difference = s.average_differences([s.mean_difference(x, y, paired) for x, y, paired in matched])
     base = _make_blank(family, condition, name_a, name_b, "two-sided", selected_by)
     base |= {"n_a": sum(len(x) for x, _, _ in matched), "n_b": sum(len(y) for _, y, _ in matched)}
-    base |= {"paired": all(paired for *_, paired in matched), "note": f"over {len(matched)} conditions, each with its own replicates"}
+    base |= {
+        "paired": all(paired for *_, paired in matched),
+        "note": f"over {len(matched)} conditions, each with its own {runs.design.replicated}s",
+    }
     base |= _test_difference(runs, difference, "two-sided", bool(base["paired"]))
     return Comparison(**base)
 
@@ -166,7 +169,7 @@ def compare_ranks(runs: Runs, family: str, condition: Condition, sides: Sides, s
     unpaired = [(name, Sample(sample.values, dict.fromkeys(sample.values, ""))) for name, sample in sides]
     row = compare_arms(runs, family, condition, unpaired, "greater", selected_by)
     if np.isnan(row.p):
-        return row
+        return replace(row, test=RANKS)
     up, down = (runs.sign * sample.to_array() for _, sample in unpaired)
     return replace(row, **_test_ranks(up, down, "greater"), sd=np.nan, p_equivalence=np.nan)
 

@@ -41,16 +41,23 @@ def find_difference_span(runs: Runs, rows: Iterable[Comparison], factor: int) ->
 
     Trainings whose score lies far from all others do not count.
     """
-    outliers, margin = find_outliers(runs), runs.design.rope or 0.0
-    ends = [-margin, margin]
+    margin = runs.design.rope or 0.0
+    return _add_margin([factor * end for end in (-margin, margin, *list_typical_ends(runs, rows))])
+
+
+def list_typical_ends(runs: Runs, rows: Iterable[Comparison]) -> list[float]:
+    """Return the differences and the ends of their intervals, without trainings whose score lies far from all others.
+
+    A comparison over several conditions is left out if it has such a training.
+    """
+    outliers, ends = find_outliers(runs), []
     for row in rows:
-        a, b = (find_typical_sample(runs, arm, row.condition, outliers) for arm in (row.a, row.b))
-        changed = any(len(typical.values) < len(runs.get_sample(arm, row.condition).values) for typical, arm in ((a, row.a), (b, row.b)))
-        if not changed:
+        if not any(far.arm in (row.a, row.b) and row.condition.items() <= far.condition.items() for far in outliers):
             ends += [row.diff, row.diff_low, row.diff_high]
-        elif a.values and b.values:
-            ends += mean_difference(*match_samples(a, b))[:3]
-    return _add_margin([factor * end for end in ends if end == end])
+        elif set(row.condition) == set(runs.axes):
+            a, b = (find_typical_sample(runs, arm, row.condition, outliers) for arm in (row.a, row.b))
+            ends += mean_difference(*match_samples(a, b))[:3] if a.values and b.values else []
+    return [end for end in ends if np.isfinite(end)]
 
 
 def find_typical_scores(runs: Runs, places: Iterable[tuple[str, Condition]], part: str) -> list[Interval]:

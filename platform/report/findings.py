@@ -55,6 +55,11 @@ class Findings:
     far_below: list[str]
     tied: dict[str, set[str]]
 
+    @property
+    def wholes(self) -> list[Comparison]:
+        """The claims' comparisons over all their conditions."""
+        return [answer.whole for answer in self.answers if answer.whole]
+
 
 def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     """Compute everything that a report says. `run` is the folder where ferray's own runs keep their predictions."""

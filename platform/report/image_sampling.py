@@ -6,10 +6,10 @@ from platform.report.runs_table import Runs
 
 
 def describe_image_sampling(runs: Runs) -> str:
-    """Return a sentence on the binomial variation of a mean accuracy between test sets of the same size. Empty for other metrics.
+    """Return a sentence on the binomial variation of an accuracy between test sets of the same size. Empty for other metrics.
 
     It is that of a typical accuracy and a test set of typical size. Trainings of several seeds on the same test images share it, so their
-    number does not reduce it.
+    number does not reduce it; where each seed has test images of its own, part of it is in the spread over seeds.
     """
     table, metric = runs.table, runs.design.metric
     if metric.rpartition("/")[2] != "accuracy" or "n_test" not in table:
@@ -21,8 +21,9 @@ def describe_image_sampling(runs: Runs) -> str:
         return ""
     typical, n = float(np.median(share[known])), float(np.median(images[known]))
     half = 100 * 1.96 * (typical * (1 - typical) / n) ** 0.5
+    seed, arm = runs.design.replicated, runs.design.compared
     return (
-        f"Inference is over {runs.design.replicated}s, given these test images. On other test images of the same number ({n:.0f}) each "
-        f"mean accuracy could differ by a further ± {half:.1f} points (95 %, binomial); differences between {runs.design.compared}s "
-        "on the same images vary less."
+        f"Inference is over {seed}s. The choice of {n:.0f} test images alone, a typical test set here, moves an accuracy by "
+        f"± {half:.1f} points (95 %, binomial), and a difference between {arm}s on the same images by less. The intervals contain this "
+        f"only as far as {seed}s differ in their test images."
     )

@@ -12,7 +12,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from platform.report import classes, cross_dataset, figures, inline_svg, wording
-from platform.report.comparison_families import PAIRS, rank_arms
+from platform.report.comparison_families import PAIRS, list_absent_arms, rank_arms
 from platform.report.comparisons import Comparison, mirror_comparison
 from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.critical_distance import render_critical_distance
@@ -69,9 +69,11 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             against_reach=_find_reach(_list_interval_ends(found.against)),
             overall_reach=_find_reach(_list_interval_ends(found.overall)),
             claims_summary=wording.summarise_claims(found.answers),
-            power_line=wording.describe_power(runs, found.winner, found.confirmatory),
+            power_line=wording.describe_power(runs, found.winner, found.wholes, found.confirmatory),
+            tested=any(math.isfinite(row.p) for row in (*found.winner, *found.wholes)),
+            overall_absent=list_absent_arms(runs),
             evidence=lambda row: wording.format_evidence(row, runs),
-            evidence_head="probably worse, equal, better" if d.rope else "probably better",
+            evidence_head="probably worse, within, better" if d.rope else "probably better",
             evidence_about=wording.explain_evidence(runs),
             confirmatory="confirmatory" if d.selector else "by the test scores",
             images_line=describe_image_sampling(runs),
@@ -164,6 +166,7 @@ def _make_environment(runs: Runs) -> Environment:
         "spoken": wording.spell_metric,
         "defined": wording.define_metric,
         "sentence": lambda row: wording.describe_comparison(row, runs),
+        "note": wording.describe_note,
         "claim": lambda answer: wording.describe_claim(answer, runs),
     }
     return environment

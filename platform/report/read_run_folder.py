@@ -1,7 +1,7 @@
 """Reads runs from a run folder of ferray, and what only such runs have: warnings and provenance."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 
 from platform.report.other_classes import describe_other_classes
 from platform.report.runs_table import Design, Runs
+from platform.report.sequential_plan import read_plan
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest
@@ -72,14 +73,19 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     cache: dict[str, Any] = {}
     for cell in cells:
         result = folder.get_result(cell.key)
-        rows.append(_make_row(folder, cell, result))
+        rows.append(make_row(folder, cell, result))
         results.append(result and _keep_needed_result(result, cache))
     sources = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(sources[role]) | {"source": sources[role].source.to_text()} for role in study.roles if role in sources}
-    design = make_design(study)
+    plan = read_plan(folder)
+    design = replace(make_design(study), sequential=plan is not None)
+    return Runs(design, make_table(design, rows), describe_other_classes(study, cells), results, data, plan)
+
+
+def make_table(design: Design, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return a table of runs, one row for each training, with all columns of metrics that a design needs."""
     table = pd.DataFrame(rows)
-    table = table.assign(**{name: np.nan for name in (design.metric, design.selector, design.secondary) if name and name not in table})
-    return Runs(design, table, describe_other_classes(study, cells), results, data)
+    return table.assign(**{name: np.nan for name in (design.metric, design.selector, design.secondary) if name and name not in table})
 
 
 def read_cells(folder: RunFolder) -> list[Cell]:
@@ -95,7 +101,8 @@ def read_cells(folder: RunFolder) -> list[Cell]:
     return cells
 
 
-def _make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
+def make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a training's row of a table of runs. `result` is its result, if it has one."""
     row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
     if result:
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}

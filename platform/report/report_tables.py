@@ -49,7 +49,7 @@ def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: 
         f"winner by {wording.spell_metric(d.selector or d.metric)} against {d.baseline or 'its runner-up'}, two-sided t test, Holm over "
         f"{m} ({strict}). Difference{unit.sign.replace('%', 'points')} with 95 % interval; n trainings a side."
     )
-    head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict"]
+    head = ["condition", "reading", "first", "second", "n", "difference", "A12", "p", "verdict on the first"]
     table = Table("readings", caption, head, [False] * 4 + [True] * 4 + [False])
     for condition in runs.table_conditions:
         for reading, rows in (("as published", published), (strict, confirmatory)):
@@ -178,7 +178,7 @@ def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
     caption = (
         f"The paper's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval: {where}. {wording.explain_evidence(runs)}"
     )
-    evidence = "probably worse, equal, better" if runs.design.rope else "probably better"
+    evidence = "probably worse, within, better" if runs.design.rope else "probably better"
     head = ["claim", "a", "b", "n", "difference", "A12", "adjusted p", evidence, "a is", "claim", "by condition"]
     table = Table("claims", caption, head, [False] * 3 + [True] * 5 + [False] * 3)
     for answer in rows:

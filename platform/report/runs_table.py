@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from platform.report.sequential_plan import SequentialPlan
 from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
 from trainables.cell import Value
 
@@ -95,6 +96,8 @@ class Runs:
     results: list[dict[str, Any] | None] | None = None
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
     """by role: title, source, fingerprint and notes of a data set"""
+    plan: SequentialPlan | None = None
+    """the plan of a grid whose seeds were added until its claims were decided"""
 
     def __post_init__(self) -> None:
         design, table = self.design, self.table

@@ -8,7 +8,7 @@ import numpy as np
 
 from platform.report.claim_tests import NO_SCORES, NOT_IN_GRID, ClaimAnswer
 from platform.report.classes import ClassRecalls
-from platform.report.comparisons import Comparison
+from platform.report.comparisons import PAIRED, UNPAIRED, Comparison
 from platform.report.runs_table import Runs, format_condition
 from platform.report.typical_spread import measure_typical_spread
 from platform.stats.power import MOST_REPLICATES
@@ -135,16 +135,23 @@ def describe_comparison(row: Comparison, runs: Runs) -> str:
     return f"{where}{a} and {b} do not differ significantly: {numbers}. {describe_evidence(row, runs)}".rstrip()
 
 
+def describe_note(row: Comparison) -> str:
+    """Return what a reader must know of a comparison over conditions besides their number, as a sentence; empty if nothing."""
+    parts = [part for part in row.note.split("; ") if not part.startswith("over ") and "exploratory" not in part and "no test" not in part]
+    return f" Note: {'; '.join(parts)}." if parts else ""
+
+
 def describe_numbers(row: Comparison, runs: Runs) -> str:
     """Return a comparison's difference, its interval, its p and the number of replicates."""
     unit = Unit.from_runs(runs)
     interval = f" [{unit.format_interval(row.diff_low, row.diff_high)}]" if isfinite(row.diff_low) else ""
     parts = [f"{unit.format_difference(row.diff)}{' points' if unit.percent else ''}{interval}"]
     if isfinite(row.p):
+        named = "" if row.test in (PAIRED, UNPAIRED) else f" ({row.test})"
         adjusted = f" ({format_probability(row.p_adj)} adjusted for {row.m} tests)" if row.m > 1 and isfinite(row.p_adj) else ""
-        parts.append(f"p {_format_equality(format_probability(row.p))}{adjusted}")
+        parts.append(f"p {_format_equality(format_probability(row.p))}{named}{adjusted}")
     n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a} and {row.n_b}"
-    return ", ".join([*parts, f"{n} {runs.design.replicated}s"])
+    return ", ".join([*parts, f"{n} {runs.design.replicated}{'' if n == '1' else 's'}"])
 
 
 def describe_evidence(row: Comparison, runs: Runs) -> str:
@@ -152,9 +159,10 @@ def describe_evidence(row: Comparison, runs: Runs) -> str:
     if not isfinite(row.probably_better):
         return ""
     if not runs.design.rope:
-        return f"Probability that {row.a} is the better one: {format_chance(row.probably_better)}."
+        return f"Posterior probability that {row.a} is the better one: {format_chance(row.probably_better)}."
     chances = ", ".join(map(format_chance, (row.probably_worse, row.probably_equal, row.probably_better)))
-    return f"Probability that {row.a} is worse by more than the margin, within it, or better by more: {chances}."
+    margin = Unit.from_runs(runs).format_amount(runs.design.rope)
+    return f"Posterior probability that {row.a} is worse by more than the margin of {margin}, within it, or better by more: {chances}."
 
 
 def format_evidence(row: Comparison, runs: Runs) -> str:
@@ -166,18 +174,25 @@ def format_evidence(row: Comparison, runs: Runs) -> str:
 def explain_evidence(runs: Runs) -> str:
     """Return what the probabilities beside a comparison are."""
     if not runs.design.rope:
-        return "Probably better: the probability, given the scores, that the first is the better one. It describes and is no verdict."
+        return (
+            "Probably better: the posterior probability that the first is the better one; with a flat prior, and not adjusted for the "
+            "number of comparisons. It describes and is no verdict."
+        )
     margin = Unit.from_runs(runs).format_amount(runs.design.rope)
     return (
-        f"Probably worse, equal, better: the probabilities, given the scores, that the first is worse by more than the margin of {margin}, "
-        "that the difference lies within it, and that the first is better by more. They describe and are no verdict."
+        f"Probably worse, within, better: the posterior probabilities that the first is worse by more than the margin of {margin}, that "
+        "the difference lies within it, and that the first is better by more; with a flat prior, and not adjusted for the number of "
+        "comparisons. They describe and are no verdict."
     )
 
 
 def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
     """Return what the results say of a claim: its standing, its text and its numbers."""
     sentence = f"{answer.standing.capitalize()}: {answer.claim.text}."
-    return f"{sentence} {answer.whole.a} against {answer.whole.b}: {describe_numbers(answer.whole, runs)}." if answer.whole else sentence
+    if answer.whole is None:
+        return sentence
+    remarks = "".join(f" {remark[0].upper()}{remark[1:]}." for remark in answer.remarks)
+    return f"{sentence} {answer.whole.a} against {answer.whole.b}: {describe_numbers(answer.whole, runs)}.{remarks}"
 
 
 def summarise_claims(answers: list[ClaimAnswer]) -> str:
@@ -191,23 +206,23 @@ def list_findings(runs: Runs, answers: list[ClaimAnswer], winner: list[Compariso
     """Return the sentences that a report begins with: decided claims, the winner over all conditions, classes below chance."""
     decided = [describe_claim(answer, runs) for answer in answers if answer.standing in ("supported", "contradicted")]
     over = "Over all conditions: " if len(runs.conditions) > 1 else ""
-    sentences = [f"{over}{describe_comparison(row, runs)}" for row in winner]
+    sentences = [f"{over}{describe_comparison(row, runs)}{describe_note(row)}" for row in winner]
     return [*decided, *filter(None, [summarise_claims(answers)]), *sentences, *describe_unread_classes(runs, classes)]
 
 
-def describe_power(runs: Runs, pooled: list[Comparison], single: list[Comparison]) -> str:
-    """Return what this number of replicates can find over all conditions and under single ones, in one sentence."""
+def describe_power(runs: Runs, winner: list[Comparison], claims: list[Comparison], single: list[Comparison]) -> str:
+    """Return which true differences the tests of the winner, of the claims and of single conditions find, in one sentence."""
     unit, parts = Unit.from_runs(runs), []
     several = len(runs.conditions) > 1
-    for rows, where in ((pooled, "over all conditions"), (single, "under a single condition")) if several else ((pooled, ""),):
-        sizes = sorted(row.mde for row in rows if isfinite(row.mde))
+    for rows, what in ((winner, "the winner's test"), (claims, "the claims'"), (single if several else [], "those of single conditions")):
+        sizes = sorted(row.mde for row in rows if isfinite(row.mde) and row.mde > 0)
         if sizes:
-            least, most = unit.format_amount(sizes[0]), unit.format_amount(sizes[-1])
-            span = most if least == most else f"{least.removesuffix(' points')} to {most}"
-            parts.append(f"{span} {where}".rstrip())
+            amounts = [unit.format_amount(size) if size < 1 or not unit.percent else "more than 100 points" for size in sizes]
+            least, most = amounts[0], amounts[-1]
+            parts.append(f"{what} {most if least == most else f'{least} to {most}'}".replace(" points to", " to"))
     if not parts:
         return ""
-    return f"True differences that are found with a probability of 80 %, all adjustments included: {', '.join(parts)}."
+    return f"True differences found with a probability of 80 %, if the measured spread is the true one: {', '.join(parts)}."
 
 
 def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:

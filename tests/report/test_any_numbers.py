@@ -130,7 +130,7 @@ def test_a_report_says_how_many_seeds_are_needed_where_two_are_and_where_no_stud
 def test_equal_numbers_of_any_size_have_no_variance(score: float) -> None:
     findings = examined(Numbers(4, plain([score], [score, score * (1 + 2e-16)])))
     (row,) = findings.confirmatory
-    assert (row.diff, row.sd, row.a12, row.p, row.note) == (0, 0, 0.5, 1, "no difference in any replicate")
+    assert (row.diff, row.sd, row.a12, row.p, row.note) == (0, 0, 0.5, 1, "no difference in any seed")
     assert [cell.metric and cell.metric.sd for cell in findings.cells] == [0, 0] and findings.power == []
 
 

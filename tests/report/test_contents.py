@@ -179,7 +179,7 @@ def test_too_few_seeds_are_called_so_and_three_are_tested(tmp_path: Path, study:
     rows = [*written.rows("winner"), *written.rows("confirmatory"), *written.rows("claims"), *written.rows("overall")]
     assert all((row["verdict"] == "not tested") == (row["p"] is None) == (seeds < 3) for row in rows)
     assert all((row["diff_low"] is None) == (seeds == 1) for row in rows)
-    assert ("are not tested (over 4 conditions; fewer than 3 replicates: no test)" in written.page.text) == (seeds < 3)
+    assert ("are not tested (over 4 conditions; fewer than 3 seeds: no test)" in written.page.text) == (seeds < 3)
     assert "unattainable" not in written.page.text and "could tell" not in written.page.text
 
 

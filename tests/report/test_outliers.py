@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.report import figure_axes, figures
+from platform.report.comparison_families import compare_with_reference
 from platform.report.descriptive_statistics import summarise_conditions
 from platform.report.inline_svg import render_dot_strip
 from platform.report.outliers import FEWEST, describe_outliers, describe_outside, find_outliers, find_score_span, find_typical_sample
@@ -183,10 +185,27 @@ def test_axes_span_what_the_others_show(tmp_path: Path) -> None:
     assert 2.8 < low < high < 3.5
 
 
+def test_axes_of_differences_span_what_the_others_show(tmp_path: Path) -> None:
+    table = diverged(tmp_path)
+    rows = compare_with_reference(table, "A")
+    (changed,) = [row for row in rows if abs(row.diff) > 1]
+    assert (changed.a, changed.condition) == ("B", {"fold": 5})
+    ends = figure_axes.list_typical_ends(table, rows)
+    assert len(ends) == 3 * len(rows) and max(map(abs, ends)) < 1
+    a, b = ([score for score in table.get_sample(arm, {"fold": 5}).values.values()] for arm in "BA")
+    assert pytest.approx(np.mean(np.delete(a, 3) - np.delete(b, 3))) in ends  # the seed that diverged is the fourth
+    pooled = replace(changed, condition={})
+    assert figure_axes.list_typical_ends(table, [pooled]) == []
+    low, high = figure_axes.find_difference_span(table, rows, 1)
+    assert low < min(ends) and high > max(0.05, *ends) and high - low < 2
+    assert figure_axes.find_difference_span(table, [], 100) == pytest.approx((-5.4, 5.4))  # the margin alone, in percent
+
+
 def test_figures_of_a_diverged_training_mark_it_at_the_edge(tmp_path: Path) -> None:
     table = diverged(tmp_path)
     cells = summarise_conditions(table)
-    for drawn in (figures.draw_means(table, cells), figures.draw_agreement(table, cells)):
+    forest = figures.draw_forest(table, compare_with_reference(table, "A"), "A")
+    for drawn in (figures.draw_means(table, cells), figures.draw_agreement(table, cells), forest):
         svg = drawn["svg"].decode()
         assert "1 training lies outside the axes" in svg and "2e+08" in svg
         assert max(abs(float(number)) for number in re.findall(r"[-+]?\d+\.\d+", svg)) < 2000

@@ -2,7 +2,6 @@
 
 import csv
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from platform.report.build_report_files import build_report_files
-from platform.report.findings import compute_findings
 from platform.report.read_results_table import LARGEST, REPLICATES, read_table
 from tests.report.tables import PLAIN, refused, sample, written
 from trainables.data.spreadsheet_formulas import remove_apostrophe
@@ -104,14 +101,6 @@ def test_text_that_is_not_utf8_is_read_with_a_note(tmp_path):
         ("method,seed,test,val\nA,0,1,1\nA,0,1,2\n", "rows 2 and 3 are both method A, seed 0, with different numbers"),
         ("method,seed,test\nA,1,1\nA,1.0,2\n", "rows 2 and 3 are both method A, seed 1, with different numbers"),
         ("method,seed,test,study\nA,0,1,X\nA,1,1,Y\nA,2,1,\n", "row 4, column study: is empty"),
-        ("method,seed,test\nA,0,1\nA,1,-1e308\n", "row 3, column test: is -1e+308; a score has a size of at most 1e+300; leave it empty"),
-        ("method,seed,test,val\nA,0,1,1.01e300\n", "row 2, column val: is 1.01e+300"),
-        ("method,seed,test,test/balanced_accuracy\nA,0,1,1e301\n", "row 2, column test/balanced_accuracy: is 1e+301"),
-        ("method,seed,test,n_test\nA,0,1,9\nA,1,1,0\n", "row 3, column n_test: is 0; a number of images is a whole number above 0"),
-        ("method,seed,test,n_test\nA,0,1,-5\n", "row 2, column n_test: is -5;"),
-        ("method,seed,test,n_train\nA,0,1,0.8\n", "row 2, column n_train: is 0.8;"),
-        ("method,seed,test,n_train\nA,0,1,1e999\n", "row 2, column n_train: is inf;"),
-        ("method,seed,test,n_train\nA,0,1,many\n", "row 2, column n_train: 'many' is no number"),
     ],
 )
 def test_what_cannot_be_trusted_is_named(tmp_path, content, says):
@@ -278,27 +267,6 @@ def test_values_and_names_stay_what_they_are(tmp_path):
     assert runs.design.along == "ratio"
 
 
-@pytest.mark.parametrize(
-    "seeds, read",
-    [
-        (["1", "2"], [1, 2]),
-        (["1.0", "2"], [1, 2]),
-        (["007", "+8"], [7, 8]),
-        (["a", "1.0"], ["a", "1"]),
-        (["12345678901234567890", "12345678901234567891"], [12345678901234567890, 12345678901234567891]),
-        (["9" * 5000, "1"], ["9" * 5000, "1"]),
-        (["9" * 20, "1"], ["9" * 20, "1"]),  # over 64 bits
-        (["12345678901234567890", "-1"], ["12345678901234567890", "-1"]),
-        (["0.5", "9007199254740993"], ["0.5", "9007199254740993"]),
-        (["1e300", "2.50"], [1e300, 2.5]),
-    ],
-)
-def test_seeds(tmp_path, seeds, read):
-    runs = read_table(written(tmp_path, "method,seed,test\n" + "".join(f"A,{seed},1\n" for seed in seeds)))
-    assert runs.replicates == read
-    runs.table.to_parquet(tmp_path / "runs.parquet")
-
-
 def test_tables_that_say_little_are_read(tmp_path):
     runs = read_table(written(tmp_path, "method,seed,test\nA,0,1\n"))
     assert len(runs.notes) == 2 and "one method only" in runs.notes[0] and "one seed only" in runs.notes[1]
@@ -308,27 +276,6 @@ def test_tables_that_say_little_are_read(tmp_path):
     assert read_table(written(tmp_path, f"method,seed,test\n{two}A,2,1\nB,2,1\n")).notes == []
     with_a_failure = read_table(written(tmp_path, f"method,seed,test\n{two}A,2,\nB,2,nan\n")).notes
     assert with_a_failure == ["2 of 6 trainings failed or have no number: they count as failed", UNTESTED]
-
-
-def test_counts_are_kept_and_may_be_conditions(tmp_path):
-    file = written(tmp_path, "method,seed,test,n_train,n_test\nA,0,1,100,50\nA,0,2,200,50\n")
-    runs = read_table(file, conditions=["n_train"])
-    assert runs.axes == {"n_train": [100, 200]} and runs.table["n_test"].tolist() == [50, 50]
-
-
-def test_counts_that_are_conditions_are_counts_and_those_of_a_failed_training_are_not_read(tmp_path):
-    for value, says in (("0", "is 0;"), ("few", "'few' is no number")):
-        refused(written(tmp_path, f"method,seed,test,n_train\nA,0,1,{value}\n"), f"row 2, column n_train: {says}", conditions=["n_train"])
-    runs = read_table(written(tmp_path, "method,seed,test,n_test\nA,0,1,10\nA,1,,0\nA,2,1,\n"))
-    assert runs.table["state"].tolist() == ["done", "failed", "done"]
-
-
-@pytest.mark.parametrize("score", ["1e160", "-1e300", "1e-300"])
-def test_scores_of_any_size_that_can_be_squared_or_not_are_reported(tmp_path, score):
-    rows = "".join(f"{arm},{fold},{seed},{number}\n" for arm, number in (("A", score), ("B", ".5")) for fold in (1, 2) for seed in range(3))
-    runs = read_table(written(tmp_path, "method,fold,seed,test\n" + rows + "C,1,0,.7\n"), conditions=["fold"], rope=0.1)
-    with warnings.catch_warnings(action="error"):
-        assert "index.html" in build_report_files(runs, compute_findings(runs))
 
 
 def test_parquet_of_many_types(tmp_path):

@@ -166,6 +166,12 @@ class Dispatcher:
             self._finish_job(job)
         posted.bell.ring()
 
+    async def expect_cells(self, keys: list[str]) -> None:
+        """Add to the keys of the cells that slots will post. Children that are posted before these parents wait for them."""
+        new = set(keys) - self._ahead
+        self._ahead |= new
+        self._coming.update(new)
+
     # calls of a worker
     async def take_cell(self, rank: int, most: int = 1, machine: int = 0, size: int = 1) -> list[Job]:
         """Wait for the next {trial, cell, slot_pid, deaths} and return it in a list; empty when no more cells will come and the worker

@@ -1,0 +1,135 @@
+"""The design of a grid whose seeds come in blocks until its claims are decided: RUN/sequential.json, written before the first training."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from platform.stats.sequential_tests import SequentialDesign
+from search_spaces.claims import Claim
+from trainables.cell import Value
+from trainables.registry import BadRequest
+from trainables.storage.store import RunFolder
+
+FILE = "sequential.json"
+SPENDING = "2 - 2 Phi(z / sqrt(seeds / most seeds)), z the 1 - alpha / 2 quantile: the O'Brien-Fleming type function of Lan & DeMets (1983)"
+FAILED = (
+    "a training that has failed is not repeated: its seed has no difference for the claims that need it, which counts as a difference of 0"
+)
+UNITS = {"looks": "the looks", "alpha": "alpha", "margin": "the margin", "futility": "the futility bound", "most seeds": "the most seeds"}
+"""by key of the file, what a message calls it"""
+SEEDS_AGAIN = "name another folder with --runs"
+
+
+@dataclass(frozen=True)
+class PlannedClaim:
+    """A claim of this grid. Its places hold values of axes, and its text names its measure if the study has several."""
+
+    claim: Claim
+    conditions: tuple[dict[str, Value], ...]
+    """the combinations of the axes that the claim does not fix"""
+
+
+@dataclass(frozen=True)
+class SequentialPlan:
+    """Everything that is fixed before the first training."""
+
+    study: str
+    scale: str
+    replicated: str
+    metric: str
+    selector: str | None
+    axes: dict[str, list[Value]]
+    """by axis, its values; without the replicated axis"""
+    claims: tuple[PlannedClaim, ...]
+    design: SequentialDesign
+    trainings: str
+    """a hash of the keys of all trainings up to the most seeds, so of their settings and data"""
+
+    def to_json(self) -> dict[str, Any]:
+        design = self.design
+        return {
+            "study": self.study,
+            "scale": self.scale,
+            "replicated": self.replicated,
+            "metric": self.metric,
+            "selector": self.selector,
+            "axes": self.axes,
+            "claims": [asdict(planned.claim) | {"conditions": list(planned.conditions)} for planned in self.claims],
+            "most seeds": design.most,
+            "looks": list(design.looks),
+            "spending": SPENDING,
+            "alpha": design.alpha,
+            "margin": design.margin,
+            "futility": design.futility,
+            "failed": FAILED,
+            "trainings": self.trainings,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "SequentialPlan":
+        claims = []
+        for entry in content["claims"]:
+            fields = {name: value for name, value in entry.items() if name != "conditions"}
+            claims.append(PlannedClaim(Claim(**fields), tuple(entry["conditions"])))
+        design = SequentialDesign(tuple(content["looks"]), content["alpha"], content["margin"], content["futility"])
+        names = ("study", "scale", "replicated", "metric", "selector", "axes")
+        return cls(**{name: content[name] for name in names}, claims=tuple(claims), design=design, trainings=content["trainings"])
+
+
+def read_plan(folder: RunFolder) -> SequentialPlan | None:
+    """Return the plan of a run folder; None if it has none. Raises BadRequest if the file is damaged."""
+    try:
+        content = folder.get_json(FILE, signed=True)
+        return None if content is None else SequentialPlan.from_json(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadRequest(f"{folder.get_path(FILE)}: is no design ({error}); restore it, or {SEEDS_AGAIN}") from None
+
+
+def fix_plan(folder: RunFolder, plan: SequentialPlan) -> None:
+    """Write the plan, unless it is there already. Raises BadRequest if the folder has another one, or a grid of a fixed number of seeds."""
+    if (stored := read_plan(folder)) is not None:
+        if changes := list_changes(stored.to_json(), json.loads(json.dumps(plan.to_json()))):
+            raise BadRequest(f"{folder.get_path(FILE)}: this run was begun with another design ({'; '.join(changes)}); {SEEDS_AGAIN}")
+    elif folder.files.exists(folder.get_path("grid.json")):
+        raise BadRequest(f"{folder.uri}: holds a grid of a fixed number of seeds, which --until-decided cannot go on from; {SEEDS_AGAIN}")
+    else:
+        folder.put_json(plan.to_json(), FILE)
+
+
+def refuse_plan(folder: RunFolder) -> None:
+    """Raise BadRequest if seeds are added to this folder until its claims are decided."""
+    if folder.files.exists(folder.get_path(FILE)):
+        raise BadRequest(f"{folder.uri}: its seeds are added until the claims are decided; go on with --until-decided, or {SEEDS_AGAIN}")
+
+
+def list_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what differs between two designs, in words. The looks are named only if they do not follow from the most seeds."""
+    changes = []
+    for kind in ("study", "scale", "metric", "replicated", "selector"):
+        if old[kind] != new[kind]:
+            changes.append(f"{kind} {old[kind]}, now {new[kind]}")
+    for axis in dict.fromkeys([*old["axes"], *new["axes"]]):
+        before, now = (design["axes"].get(axis, []) for design in (old, new))
+        if before != now:
+            changes.append(f"axis {axis} {_list(before)}, now {_list(now)}")
+    if not changes:
+        changes += _list_claim_changes(old["claims"], new["claims"])
+    for key, name in UNITS.items():
+        if old[key] != new[key] and (key != "looks" or old["most seeds"] == new["most seeds"]):
+            changes.append(f"{name} {_list(old[key])}, now {_list(new[key])}")
+    if not changes and old["trainings"] != new["trainings"]:
+        changes.append("other settings or data of the trainings")
+    return changes or [f"another {key}" for key in new if old.get(key) != new[key]]
+
+
+def _list_claim_changes(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
+    before, now = ({claim["text"]: claim for claim in claims} for claims in (old, new))
+    changes = [f"without the claim {text!r}" for text in before if text not in now]
+    changes += [f"with the new claim {text!r}" for text in now if text not in before]
+    changes += [f"another meaning of the claim {text!r}" for text in now if text in before and now[text] != before[text]]
+    return changes or (["another order of the claims"] if list(before) != list(now) else [])
+
+
+def _list(values: Any) -> str:
+    return ", ".join(map(str, values)) if isinstance(values, Iterable) and not isinstance(values, str) else str(values)
