@@ -180,7 +180,7 @@ def test_published_spending() -> None:
 
 
 def test_published_boundaries() -> None:
-    """Four looks that spend .025 on each side have the boundaries 4.333, 2.963, 2.359 and 2.014 (Reboussin et al. 2000): they spend that."""
+    """Four looks that spend .025 on each side have the boundaries 4.333, 2.963, 2.359, 2.014 (Reboussin et al. 2000): they spend that."""
     bounds = np.array([4.3326, 2.9631, 2.3590, 2.0141])
     for number, spent in enumerate(2 * spend_obrien_fleming(np.arange(1, 5) / 4, 0.025), 1):
         assert compute_crossing(bounds[:number]) == pytest.approx(spent, abs=3e-5)

@@ -14,6 +14,8 @@ from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
 
 SCALES = ("pocket", "paper")
+USUAL_MOST = 20
+"""of a grid that adds seeds until its claims are decided, unless the user says otherwise"""
 
 
 def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, settings: list[str], options: list[str]) -> Study:
@@ -40,6 +42,30 @@ def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, sett
             raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
         study = study.with_setting(key, yaml.safe_load(value))
     return study
+
+
+def choose_most_seeds(until_decided: bool, max_seeds: int | None, seeds: int | None) -> int | None:
+    """Return the most seeds of a grid that adds seeds until its claims are decided; None for a grid of a fixed number of seeds."""
+    if not until_decided:
+        if max_seeds is not None:
+            raise BadRequest(f"--max-seeds {max_seeds}: only with --until-decided; a fixed number of seeds is --seeds {max_seeds}")
+        return None
+    if seeds is not None:
+        raise BadRequest(f"--seeds {seeds}: --until-decided finds the number of seeds itself; set the most seeds with --max-seeds N")
+    from platform.stats.sequential_tests import FEWEST_SEEDS, MOST_SEEDS  # imported here, so that other grids do not wait for scipy
+
+    most = USUAL_MOST if max_seeds is None else max_seeds
+    if not FEWEST_SEEDS <= most <= MOST_SEEDS:
+        raise BadRequest(f"--max-seeds {most}: a number from {FEWEST_SEEDS}, with fewer no claim can be decided, to {MOST_SEEDS}")
+    return most
+
+
+def require_all_seeds(study: Study, most: int) -> None:
+    """Raise BadRequest if options have narrowed the seeds of a study or made it one without claims."""
+    if study.axes[study.replicated] != tuple(range(most)):
+        raise BadRequest(f"--only {study.replicated}=...: --until-decided finds the {study.replicated}s itself; see --max-seeds N")
+    if not study.claims:
+        raise BadRequest(f"--until-decided: {study.name} has no claims to decide; use --seeds N")
 
 
 def _describe_other_scale(name: str, scale: str, axis: str) -> str:

@@ -20,6 +20,10 @@ def main(
     scale: Annotated[str, SCALE] = "pocket",
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     seeds: Annotated[int | None, typer.Option(help="number of seeds; raising it later only adds trainings")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="add seeds until the study's claims are decided, and test them sequentially")
+    ] = False,
+    max_seeds: Annotated[int | None, typer.Option(metavar="N", help="with --until-decided: the most seeds, 6 to 60; default: 20")] = None,
     set_: Annotated[list[str] | None, SETTINGS] = None,
     use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that python -m platform.search found")] = None,
     data: Annotated[list[str] | None, DATA] = None,
@@ -37,7 +41,7 @@ def main(
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for torch
         from platform.cli.best_settings import read_best_file
-        from platform.cli.study_options import narrow_study, read_roles
+        from platform.cli.study_options import choose_most_seeds, narrow_study, read_roles, require_all_seeds
         from platform.grid.run import check_buildable, run_grid
         from trainables.loop import Keep, get_device
         from trainables.registry import make_unknown_error
@@ -45,10 +49,17 @@ def main(
 
         if keep not in get_args(Keep):
             raise make_unknown_error("--keep", keep, get_args(Keep))
-        narrowed = narrow_study(study, scale, only or [], seeds, set_ or [], list_options(context))
+        most = choose_most_seeds(until_decided, max_seeds, seeds)
+        narrowed = narrow_study(study, scale, only or [], most or seeds, set_ or [], list_options(context))
         if use:
             narrowed = replace(narrowed, found=read_best_file(use, narrowed))
+        if most:
+            from platform.grid.until_decided import run_until_decided
+            from platform.report.sequential_claims import make_plan
+
+            require_all_seeds(narrowed, most)
         cells = narrowed.make_cells(read_roles(narrowed, data or []))
+        plan = make_plan(narrowed, cells, most) if most else None
         copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
         if dry_run:
@@ -56,11 +67,18 @@ def main(
             from trainables.autotune import AutotuneResult, get_device_kind
 
             stored = folder.get_choice(get_device_kind(get_device()))
-            print(estimate_grid(narrowed, cells, folder.list_done(), slots, pack, AutotuneResult.from_json(stored) if stored else None))
+            setup = (folder.list_done(), slots, pack, AutotuneResult.from_json(stored) if stored else None)
+            if plan:
+                from platform.grid.estimate_blocks import estimate_blocks
+
+                print(estimate_blocks(narrowed, cells, plan, *setup))
+            else:
+                print(estimate_grid(narrowed, cells, *setup))
             print("\n".join(copies))
             return
     with exit_on_error(folder.uri, resumable=True):
-        exit_code = run_grid(narrowed, cells, folder, {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep})
+        how = {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep}
+        exit_code = run_until_decided(narrowed, cells, folder, plan, how) if plan else run_grid(narrowed, cells, folder, how)
     raise typer.Exit(exit_code)
 
 

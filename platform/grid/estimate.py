@@ -89,19 +89,63 @@ class Way(NamedTuple):
     """trainings that one process interleaves"""
 
 
+class GridTimes(NamedTuple):
+    """What the trainings of a grid take on this machine."""
+
+    study: Study
+    sizes: dict[tuple[Value, ...], Size]
+    """by combination of the compared axis and the conditions"""
+    seconds: dict[tuple[Value, ...], float]
+    slots: int
+    pack: int
+    execution: str
+    """name of the execution configuration; empty where the cells request their own"""
+
+    def sum_seconds(self, cells: list[Cell]) -> float:
+        """Return the seconds that these cells take in all slots together."""
+        each = [self.seconds[_get_combination(self.study, cell)] for cell in cells]
+        return max(sum(each) / self._count_slots(cells), max(each, default=0.0))
+
+    def describe_setup(self, cells: list[Cell]) -> str:
+        packs = f", {self.pack} trainings in each" if self.pack > 1 else ""
+        return f"{self._count_slots(cells)} at once{packs}" + (f" ({self.execution})" if self.execution else "")
+
+    def _count_slots(self, cells: list[Cell]) -> int:
+        return max(1, min(self.slots, math.ceil(len(cells) / self.pack)))
+
+    def format_arms(self, cells: list[Cell], head: str = "trainings to do") -> list[str]:
+        """Return a table of the cells by arm as lines."""
+        compared = self.study.compared
+        rows: list[tuple[str, ...]] = [(compared, head, "steps each", "time each")]
+        for value in dict.fromkeys(cell.axes[compared] for cell in cells):
+            points = [_get_combination(self.study, cell) for cell in cells if cell.axes[compared] == value]
+            steps, times = {self.sizes[point].total_steps for point in points}, {self.seconds[point] for point in points}
+            rows.append((str(value), str(len(points)), _format_range(steps, "{:,}".format), _format_range(times, format_duration)))
+        return format_table(rows)
+
+
 def estimate_grid(
     study: Study, cells: list[Cell], done: set[str], slots: int | None, pack: int | None = None, choice: AutotuneResult | None = None
 ) -> str:
-    """Return as text the cells to train, their steps and seconds, and the total time with `slots` slots (None: one per GPU or core).
+    """Return as text the cells to train, their steps and seconds, and the total time. The parameters are those of `measure_grid`."""
+    todo = [cell for cell in cells if cell.key not in done]
+    head = f"{study.name}, {study.scale} scale: {len(cells)} trainings, {len(cells) - len(todo)} done, {len(todo)} to do"
+    if not todo:
+        return head
+    times = measure_grid(study, todo, slots, pack, choice)
+    total = f"about {format_duration(times.sum_seconds(todo))} on this machine with {times.describe_setup(todo)}"
+    return "\n".join([head, "", *times.format_arms(todo), "", f"{total}, plus the start of the workers"])
+
+
+def measure_grid(
+    study: Study, todo: list[Cell], slots: int | None, pack: int | None = None, choice: AutotuneResult | None = None
+) -> GridTimes:
+    """Measure what these cells take with `slots` slots (None: one per GPU or core).
 
     `pack` is the grid's option. `choice` is the autotuning result of the run folder. Without it a new result is measured, and not stored.
     The values of a numeric axis determine how much is trained, so their times are scaled. The values of another axis determine what is
     trained, so each is measured.
     """
-    todo = [cell for cell in cells if cell.key not in done]
-    head = f"{study.name}, {study.scale} scale: {len(cells)} trainings, {len(cells) - len(todo)} done, {len(todo)} to do"
-    if not todo:
-        return head
     torch.set_num_threads(1)  # as in a worker
     device = get_device()
     if choice is None and any(get_requested_execution(cell) is None for cell in todo):
@@ -110,26 +154,7 @@ def estimate_grid(
     gpus = torch.cuda.device_count()
     way = Way(device, choice.execution if choice else REFERENCE, min(pack or (PACK if gpus else 1), len(todo)))
     sizes, seconds = _measure_combinations(study, todo, way)
-
-    rows: list[tuple[str, ...]] = [(study.compared, "trainings to do", "steps each", "time each")]
-    for value in dict.fromkeys(cell.axes[study.compared] for cell in todo):
-        points = [_get_combination(study, cell) for cell in todo if cell.axes[study.compared] == value]
-        if points:
-            steps, times = {sizes[point].total_steps for point in points}, {seconds[point] for point in points}
-            rows.append((str(value), str(len(points)), _format_range(steps, "{:,}".format), _format_range(times, format_duration)))
-    cell_seconds = [seconds[_get_combination(study, cell)] for cell in todo]
-    slots = min(slots or gpus or os.cpu_count() or 1, math.ceil(len(todo) / way.pack))
-    total = max(sum(cell_seconds) / slots, max(cell_seconds))
-    setup = f"{slots} at once" + (f", {way.pack} trainings in each" if way.pack > 1 else "") + (f" ({choice.execution})" if choice else "")
-    return "\n".join(
-        [
-            head,
-            "",
-            *_format_table(rows),
-            "",
-            f"about {format_duration(total)} on this machine with {setup}, plus the start of the workers",
-        ]
-    )
+    return GridTimes(study, sizes, seconds, slots or gpus or os.cpu_count() or 1, way.pack, str(choice.execution) if choice else "")
 
 
 def _measure_combinations(study: Study, todo: list[Cell], way: Way) -> tuple[dict[tuple[Value, ...], Size], dict[tuple[Value, ...], float]]:
@@ -276,7 +301,7 @@ def _format_range(values: set[Any], text: Callable[[Any], str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _format_table(rows: list[tuple[str, ...]]) -> list[str]:
+def format_table(rows: list[tuple[str, ...]]) -> list[str]:
     """Return lines of aligned columns: the first left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]

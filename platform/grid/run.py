@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from platform.launch.output_redirection import redirect_output
 from platform.launch.run_lock import lock_run
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.other_classes import describe_other_classes
+from platform.report.sequential_plan import refuse_plan
 from platform.terminal.progress import Progress
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
@@ -23,6 +25,8 @@ from trainables.data.task import Task, describe_images
 from trainables.loop import make_method, make_task
 from trainables.storage.store import RunFolder
 from trainables.workers.worker_messages import Event
+
+Listen = Callable[[Event], None]
 
 
 def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
@@ -52,6 +56,7 @@ def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
 def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train the unfinished cells, then write the results; return the exit code. `how` holds the options of `run_with_tune.run_cells`."""
     with lock_run(folder):
+        refuse_plan(folder)
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
         if todo:
@@ -65,7 +70,17 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
 
 def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, how: dict[str, Any]) -> None:
     """Train the cells on Ray until all have ended. Raises Fatal or OSError where the run cannot continue."""
-    by_key = {cell.key: cell for cell in todo}
+    train_on_ray(study, todo, folder, progress, lambda tune, listen, options: tune.run_cells(todo, folder, listen, **options), how)
+
+
+def train_on_ray(
+    study: Study, cells: list[Cell], folder: RunFolder, progress: Progress, train: Callable[[Any, Listen, dict[str, Any]], None], how: Any
+) -> None:
+    """Start Ray and call `train` with the module run_with_tune, what to call with each event, and options to which `how` is added.
+
+    Events of these cells go to TensorBoard and to the progress line.
+    """
+    by_key = {cell.key: cell for cell in cells}
 
     def listen(event: Event) -> None:
         progress.handle_event(event)
@@ -81,7 +96,7 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Pro
         with contextlib.closing(Board(folder, study)) as board:
             context = describe_commit() | {"driver_pid": os.getpid()}
             wait_for_ray()
-            run_with_tune.run_cells(todo, folder, listen, tick=progress.refresh_line, context=context, **how)
+            train(run_with_tune, listen, {"tick": progress.refresh_line, "context": context, **how})
 
 
 def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:

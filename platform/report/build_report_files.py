@@ -20,6 +20,7 @@ from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.findings import Findings
 from platform.report.image_sampling import describe_image_sampling
 from platform.report.runs_table import Runs, format_condition
+from platform.report.sequential_wording import describe_sequential_run
 from trainables.data.spreadsheet_formulas import add_apostrophe
 
 
@@ -117,9 +118,12 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
                 "standing": answer.standing,
                 "note": answer.note,
                 "remarks": answer.remarks,
+                "reason": answer.reason,
+                "looks": answer.looks,
             }
             for answer in found.answers
         ],
+        "sequential": {"design": runs.plan.to_json(), "described": describe_sequential_run(runs)} if runs.plan else None,
         "contrasts": [
             {"a": row.printed_a, "b": row.printed_b, "condition": row.comparison.condition, "note": row.note} for row in found.contrasts
         ],
@@ -220,8 +224,10 @@ def _flatten_comparison(row: Comparison) -> dict[str, Any]:
 
 
 def _flatten_condition_summary(runs: Runs, row: Any) -> dict[str, Any]:
-    flat = {runs.design.compared: row.arm, **row.condition, "done": row.done, "failed": row.failed, "missing": row.missing}
+    flat = {runs.design.compared: row.arm, **row.condition}
+    numbers = {"done": row.done, "failed": row.failed, "missing": row.missing}
     for name, interval in ((runs.design.metric, row.metric), (runs.design.selector, row.selector), (runs.design.secondary, row.secondary)):
         if interval:
-            flat |= {f"{name} {part}": value for part, value in interval._asdict().items() if part != "n"}
-    return flat | {"median": row.median, "min": row.least, "max": row.most}
+            numbers |= {f"{name} {part}": value for part, value in interval._asdict().items() if part != "n"}
+    numbers |= {"median": row.median, "min": row.least, "max": row.most}
+    return flat | {f"trainings: {name}" if name in flat else name: value for name, value in numbers.items()}

@@ -5,7 +5,7 @@ Where seeds were added until the claims were decided, the sequential test takes 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import nan
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,6 +162,7 @@ def _answer_planned_claim(runs: Runs, plan: SequentialPlan, planned: PlannedClai
         spread = measure_spread(d[~np.isnan(d)]) if last.n else nan
         estimate = {"diff": runs.sign * last.mean, "n_a": last.n, "n_b": last.n, "paired": True, "sd": spread}
         ends = (last.low, last.high) if runs.sign > 0 else (-last.high, -last.low)
+        ends = ends if isfinite(last.low) else (nan, nan)
         decided = last.decision in ("better", "worse", "equivalent")
         fields |= estimate | {"diff_low": ends[0], "diff_high": ends[1], "statistic": last.statistic, "p_adj": last.p}
         fields |= {"p_equivalence_adj": last.p_equivalence if spread > 0 else nan, "verdict": last.decision if decided else "inconclusive"}

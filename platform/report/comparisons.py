@@ -257,4 +257,4 @@ def mirror_comparison(row: Comparison) -> Comparison:
 
 def _make_pair_generator(condition: Condition, a: str, b: str) -> np.random.Generator:
     """Return a random generator seeded by this pair alone, so that nothing else in the report changes its draws."""
-    return np.random.default_rng(zlib.crc32(repr((list(condition.items()), a, b)).encode()))
+    return np.random.default_rng(zlib.crc32(repr((sorted(condition.items()), a, b)).encode()))

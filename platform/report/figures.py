@@ -132,6 +132,8 @@ def draw_forest(runs: Runs, rows: list[Comparison], reference: str) -> dict[str,
             axes.set_title(_format_heading(conditions, condition), fontsize=7.5)
             axes.set_yticks(range(len(arms)), arms)
             axes.set(xlim=span, ylim=(len(arms) - 0.5, -0.5))
+        for axes in grid[max(0, len(conditions) - columns) : len(conditions)]:
+            axes.tick_params(labelbottom=True)  # nothing is below
         for axes in grid[len(conditions) :]:
             axes.axis("off")
         figure.supxlabel(f"difference from {reference}{', points' if runs.design.percent else ''}", fontsize=8.5)

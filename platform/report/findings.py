@@ -1,6 +1,7 @@
 """Findings: all that a report says of its runs, computed once. Page, tables and files only write it down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 
 from platform.report import (
     claim_tests,
@@ -69,7 +70,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     wholes = [answer.whole for answer in answers if answer.whole]
     pairs = comparison_families.compare_all_pairs(runs)
     explained, damaged = saliency_summary.read_saliency_summaries(run) if run else ([], [])
-    return Findings(
+    findings = Findings(
         cells=cells,
         floors=floors,
         answers=answers,
@@ -97,4 +98,17 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         origins=read_run_folder.list_origins(runs),
         far_below=descriptive_statistics.find_weak_arms(runs, cells, floors),
         tied=descriptive_statistics.find_tied_arms(runs, pairs),
+    )
+    return _drop_fixed_tests(findings) if runs.design.sequential else findings
+
+
+def _drop_fixed_tests(found: Findings) -> Findings:
+    """Return the findings without the tests that are not valid if seeds were added until claims were decided. Estimates stay."""
+    return replace(
+        found,
+        ranks=None,
+        classes=[replace(row, p=[None] * len(row.p), p_adj=[None] * len(row.p), m=0, low=[]) for row in found.classes],
+        confused=[replace(row, p=nan, p_adj=nan, m=0) for row in found.confused],
+        fewer=[replace(row, p=nan, p_adj=nan, p_equivalence=nan, p_equivalence_adj=nan, m=0) for row in found.fewer],
+        tied={},
     )

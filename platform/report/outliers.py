@@ -42,9 +42,10 @@ def find_outliers(runs: Runs, metric: str | None = None) -> list[Outlier]:
     on either side. If the middle scores are equal, it is FAR times their size. Of normal scores none is far. Of a thousand tables with
     100 scores from Student's t with 3 degrees of freedom, one or two have a far score.
 
-    Two kinds of scores are not far: a share between 0 and 1, if the middle scores are such shares; and a score that is less than FAR
+    Some scores are not far all the same: a share between 0 and 1, if the middle scores are such shares; and a score that is less than FAR
     times as far out as the middle one of the other trainings of its arm and condition. If there are none, those of its arm, and those
-    of its condition, take their place. So an arm or a condition that lies apart as a whole has no outliers.
+    of its condition, take their place. So an arm or a condition that lies apart as a whole has no outliers. Nor is a score far that
+    lies between others which are not.
     """
     table, design = runs.table, runs.design
     name = metric or design.metric
@@ -56,6 +57,8 @@ def find_outliers(runs: Runs, metric: str | None = None) -> list[Outlier]:
     far = np.zeros(len(table), bool)
     far[finite] = _find_far_scores(scores[finite], table.loc[finite, design.compared], table.loc[finite, list(design.conditions)])
     others = scores[finite & ~far]
+    low, high = float(others.min()), float(others.max())
+    far &= (scores < low) | (scores > high)  # others may be further out, as a whole arm
     return [
         Outlier(
             runs.get_training_name(row),
@@ -63,8 +66,8 @@ def find_outliers(runs: Runs, metric: str | None = None) -> list[Outlier]:
             {axis: table[axis].iloc[row] for axis in design.conditions},
             table[design.replicated].iloc[row],
             float(scores[row]),
-            float(others.min()),
-            float(others.max()),
+            low,
+            high,
         )
         for row in np.flatnonzero(far | (done & ~finite)).tolist()
     ]

@@ -6,12 +6,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from platform.report import classes, cross_dataset, figures, inline_svg, wording
+from platform.report import classes, cross_dataset, figure_axes, figures, inline_svg, wording
 from platform.report.comparison_families import PAIRS, list_absent_arms, rank_arms
 from platform.report.comparisons import Comparison, mirror_comparison
 from platform.report.copies import describe_run_copies, describe_run_split
@@ -19,8 +18,9 @@ from platform.report.critical_distance import render_critical_distance
 from platform.report.descriptive_statistics import SIZES, SPREADS
 from platform.report.findings import Findings
 from platform.report.image_sampling import describe_image_sampling
-from platform.report.outliers import describe_outliers
+from platform.report.outliers import describe_outliers, describe_outside, find_score_span
 from platform.report.runs_table import Condition, Runs, format_condition
+from platform.report.sequential_wording import describe_sequential_run
 from platform.report.wording import Unit
 
 HERE = Path(__file__).parent
@@ -62,13 +62,14 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             pairs_about="all pairs" if len(runs.arms) <= PAIRS else "the best against each of the others",
             most_pairs=PAIRS,
             bar=inline_svg.render_interval_bar,
-            strip=_build_strips(runs),
-            claims_reach=_find_reach(_list_interval_ends(row for answer in found.answers for row in (*answer.parts, answer.whole))),
-            contrasts_reach=_find_reach(_list_interval_ends(row.comparison for row in found.contrasts)),
+            strip=_build_strips(runs, found),
+            claims_reach=_find_reach(runs, (row for answer in found.answers for row in (*answer.parts, answer.whole))),
+            contrasts_reach=_find_reach(runs, (row.comparison for row in found.contrasts)),
             cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
-            against_reach=_find_reach(_list_interval_ends(found.against)),
-            overall_reach=_find_reach(_list_interval_ends(found.overall)),
+            against_reach=_find_reach(runs, found.against),
+            overall_reach=_find_reach(runs, found.overall),
             claims_summary=wording.summarise_claims(found.answers),
+            sequential=describe_sequential_run(runs),
             power_line=wording.describe_power(runs, found.winner, found.wholes, found.confirmatory),
             tested=any(math.isfinite(row.p) for row in (*found.winner, *found.wholes)),
             overall_absent=list_absent_arms(runs),
@@ -78,6 +79,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             confirmatory="confirmatory" if d.selector else "by the test scores",
             images_line=describe_image_sampling(runs),
             outliers_line=describe_outliers(found.outliers, unit),
+            outside_line=describe_outside(found.outliers),
             critical_distance=render_critical_distance(found.ranks) if found.ranks else "",
             power_sizes=[unit.format_value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
             agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
@@ -108,6 +110,7 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             images=describe_image_sampling(runs),
             margin=Unit.from_runs(runs).format_amount(runs.design.rope or 0),
             claims=bool(found.answers),
+            sequential=describe_sequential_run(runs),
             copies=" ".join(filter(None, (describe_run_split(runs), describe_run_copies(runs)))),
             by_class=bool(found.classes),
             average=wording.AVERAGE,
@@ -192,10 +195,8 @@ def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _build_strips(runs: Runs) -> Any:
-    column = runs.table[runs.design.metric].to_numpy(float)
-    column = column[np.isfinite(column)]
-    low, high = (float(column.min()), float(column.max())) if len(column) else (0.0, 1.0)
+def _build_strips(runs: Runs, found: Findings) -> Any:
+    low, high = find_score_span(runs, found.outliers)
     return lambda arm, condition: inline_svg.render_dot_strip(
         runs.get_sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
     )
@@ -213,9 +214,6 @@ def _index_pairs(rows: list[Comparison]) -> Any:
     return find_pair
 
 
-def _find_reach(ends: Iterable[float]) -> float:
-    return max((abs(end) for end in ends if math.isfinite(end)), default=0) or 1.0
-
-
-def _list_interval_ends(rows: Iterable[Comparison | None]) -> Iterable[float]:
-    return (end for row in rows if row for end in (row.diff, row.diff_low, row.diff_high))
+def _find_reach(runs: Runs, rows: Iterable[Comparison | None]) -> float:
+    """Return how far the bars of these comparisons reach, without trainings whose score lies far from all others."""
+    return max(map(abs, figure_axes.list_typical_ends(runs, filter(None, rows))), default=0) or 1.0

@@ -9,7 +9,7 @@ import pandas as pd
 
 from platform.report.other_classes import describe_other_classes
 from platform.report.runs_table import Design, Runs
-from platform.report.sequential_plan import read_plan
+from platform.report.sequential_plan import read_failures, read_plan
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest
@@ -78,8 +78,20 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     sources = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(sources[role]) | {"source": sources[role].source.to_text()} for role in study.roles if role in sources}
     plan = read_plan(folder)
+    if plan:
+        _mark_repeated(rows, read_failures(folder))
     design = replace(make_design(study), sequential=plan is not None)
-    return Runs(design, make_table(design, rows), describe_other_classes(study, cells), results, data, plan)
+    notes = describe_other_classes(study, cells)
+    if plan:
+        notes.append(f"{design.replicated.capitalize()}s were added until the claims were decided: only the claims are tested.")
+    return Runs(design, make_table(design, rows), notes, results, data, plan)
+
+
+def _mark_repeated(rows: list[dict[str, Any]], failed: set[str]) -> None:
+    """Count the failures that no look has counted as missing: the same command trains them again."""
+    for row in rows:
+        if row["state"] == "failed" and row["key"] not in failed:
+            row |= {"state": "missing", "reason": f"to be trained again: {row['reason']}"}
 
 
 def make_table(design: Design, rows: list[dict[str, Any]]) -> pd.DataFrame:

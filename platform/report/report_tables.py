@@ -171,8 +171,30 @@ def build_recall_table(runs: Runs, rows: list[ClassRecalls], cells: list[Conditi
     return table
 
 
+def build_sequential_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
+    """Build the table of claims that were tested until they were decided, each with its last look."""
+    unit = Unit.from_runs(runs)
+    caption = (
+        f"The paper's claims, tested sequentially. Difference{unit.sign.replace('%', 'points')} with the repeated 95 % interval; p "
+        f"adjusted for looks and claims; {runs.design.replicated}s up to the decision."
+    )
+    head = ["claim", "a", "b", f"{runs.design.replicated}s", "difference", "adjusted p", "p of equivalence", "decision on a", "claim"]
+    table = Table("claims", caption, head, [False] * 3 + [True] * 4 + [False] * 2)
+    for answer in rows:
+        if answer.whole is None or not answer.looks:
+            table.add_row(answer.claim.text, *[NONE] * 7, answer.standing)
+            continue
+        whole, last = answer.whole, answer.looks[-1]
+        difference = f"{unit.format_difference(whole.diff)} [{unit.format_interval(whole.diff_low, whole.diff_high)}]"
+        numbers = (str(last.look), difference, format_probability(last.p), format_probability(last.p_equivalence))
+        table.add_row(answer.claim.text, whole.a, whole.b, *numbers, last.decision, answer.standing)
+    return table
+
+
 def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
     """Build the table of the study's claims, each with the verdict on the whole and the verdicts under its conditions."""
+    if runs.plan:
+        return build_sequential_table(runs, rows)
     unit = Unit.from_runs(runs)
     where = f"t tests over {runs.design.replicated}s, each with its mean over the claim's conditions, Holm over claims"
     caption = (

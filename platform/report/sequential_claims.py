@@ -70,7 +70,8 @@ def compute_differences(runs: Runs, plan: SequentialPlan) -> np.ndarray:
 def follow_claims(runs: Runs, plan: SequentialPlan) -> Looks:
     """Return the looks that can be made: those up to which every training has ended that a claim needs which was open before."""
     ended = _find_ended(runs, plan)
-    history = run_looks(plan.design, compute_differences(runs, plan))
+    begun = int(np.flatnonzero(ended.any(1)).max(initial=-1)) + 1  # the engine need not look at seeds that have not begun
+    history = run_looks(plan.design, compute_differences(runs, plan)[:begun])
     for number, look in enumerate(plan.design.looks[: len(history)]):
         needed = range(len(plan.claims)) if not number else [c for c, state in enumerate(history[number - 1]) if state.decision == "open"]
         if not ended[:look, list(needed)].all():

@@ -13,8 +13,10 @@ from trainables.storage.store import RunFolder
 
 FILE = "sequential.json"
 SPENDING = "2 - 2 Phi(z / sqrt(seeds / most seeds)), z the 1 - alpha / 2 quantile: the O'Brien-Fleming type function of Lan & DeMets (1983)"
+FAILURES = "failed.json"
 FAILED = (
-    "a training that has failed is not repeated: its seed has no difference for the claims that need it, which counts as a difference of 0"
+    "a training that has failed when its look is made is not repeated: its seed has no difference for the claims that need it, which "
+    "counts as a difference of 0"
 )
 UNITS = {"looks": "the looks", "alpha": "alpha", "margin": "the margin", "futility": "the futility bound", "most seeds": "the most seeds"}
 """by key of the file, what a message calls it"""
@@ -95,6 +97,18 @@ def fix_plan(folder: RunFolder, plan: SequentialPlan) -> None:
         raise BadRequest(f"{folder.uri}: holds a grid of a fixed number of seeds, which --until-decided cannot go on from; {SEEDS_AGAIN}")
     else:
         folder.put_json(plan.to_json(), FILE)
+
+
+def read_failures(folder: RunFolder) -> set[str]:
+    """Return the keys of the trainings that had failed when a look was made. Raises BadRequest if the file is damaged."""
+    try:
+        return set((folder.get_json(FAILURES, signed=True) or {"keys": []})["keys"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadRequest(f"{folder.get_path(FAILURES)}: is no list of failed trainings ({error}); restore it, or {SEEDS_AGAIN}") from None
+
+
+def put_failures(folder: RunFolder, keys: set[str]) -> None:
+    folder.put_json({"keys": sorted(keys)}, FAILURES)
 
 
 def refuse_plan(folder: RunFolder) -> None:

@@ -192,7 +192,19 @@ def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
     if answer.whole is None:
         return sentence
     remarks = "".join(f" {remark[0].upper()}{remark[1:]}." for remark in answer.remarks)
-    return f"{sentence} {answer.whole.a} against {answer.whole.b}: {describe_numbers(answer.whole, runs)}.{remarks}"
+    numbers = describe_numbers(answer.whole, runs) if answer.looks is None else describe_last_look(answer, runs)
+    return f"{sentence} {answer.whole.a} against {answer.whole.b}: {numbers}.{remarks}"
+
+
+def describe_last_look(answer: ClaimAnswer, runs: Runs) -> str:
+    """Return a sequentially tested claim's difference, its repeated interval, the p that decided it, and the look."""
+    assert answer.whole and answer.looks and runs.plan
+    last, unit = answer.looks[-1], Unit.from_runs(runs)
+    interval = f" [{unit.format_interval(answer.whole.diff_low, answer.whole.diff_high)}]" if isfinite(answer.whole.diff_low) else ""
+    difference = f"{unit.format_difference(answer.whole.diff)}{' points' if unit.percent else ''}{interval}"
+    p, name = (last.p_equivalence, "p of equivalence") if last.decision == "equivalent" else (last.p, "p")
+    adjusted = f"{name} {_format_equality(format_probability(p))}, adjusted for looks and claims"
+    return f"{difference}, {adjusted}, decided at {last.look} of at most {runs.plan.design.most} {runs.design.replicated}s"
 
 
 def summarise_claims(answers: list[ClaimAnswer]) -> str:
@@ -212,6 +224,8 @@ def list_findings(runs: Runs, answers: list[ClaimAnswer], winner: list[Compariso
 
 def describe_power(runs: Runs, winner: list[Comparison], claims: list[Comparison], single: list[Comparison]) -> str:
     """Return which true differences the tests of the winner, of the claims and of single conditions find, in one sentence."""
+    if runs.design.sequential:
+        return ""
     unit, parts = Unit.from_runs(runs), []
     several = len(runs.conditions) > 1
     for rows, what in ((winner, "the winner's test"), (claims, "the claims'"), (single if several else [], "those of single conditions")):

@@ -24,6 +24,8 @@ def write_report(folder: RunFolder, study: Study | None = None, baseline: str | 
     runs = read_folder(folder, study)
     if baseline is not None and baseline not in runs.arms:
         raise make_unknown_error(runs.design.compared, baseline, runs.arms)
+    if rope is not None and runs.plan:
+        raise BadRequest(f"--rope {rope:g}: the margin of {folder.uri} was fixed before its first training (sequential.json)")
     runs.design = replace(runs.design, baseline=baseline or runs.design.baseline, rope=rope or runs.design.rope)
     findings = compute_findings(runs, folder)
     for name, data in build_report_files(runs, findings).items():

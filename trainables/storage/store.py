@@ -2,6 +2,7 @@
 
     RUN/driver.json                     the record of the command that holds the folder
     RUN/grid.json                       the cells of the run, in order, and which of them are prerequisites
+    RUN/sequential.json, failed.json    if seeds are added until claims are decided: the design, and the failures that looks have counted
     RUN/cells/KEY/cell.json             the cell
                   checkpoint.pt         during training: the state to resume from; afterwards: the parameters that are kept
                   history.jsonl         one line per epoch
