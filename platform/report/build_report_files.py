@@ -42,10 +42,10 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
     """
     drawn = draw_figures(runs, found) if with_figures else {}
     paper_tables = [
-        report_tables.build_readings_table(runs, found.published, found.confirmatory),
+        *([] if runs.plan else [report_tables.build_readings_table(runs, found.published, found.confirmatory)]),
         report_tables.build_means_table(runs, found.cells, found.floors, found.tied),
         *([report_tables.build_claims_table(runs, found.answers)] if found.answers else []),
-        *([report_tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts else []),
+        *([report_tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts and not runs.plan else []),
         *([report_tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
         report_tables.build_completeness_table(runs, found.cells),
     ]

@@ -24,6 +24,8 @@ from platform.report.sequential_wording import describe_sequential_run
 from platform.report.wording import Unit
 
 HERE = Path(__file__).parent
+FIXED = ("across", "readings", "contrasts", "against", "pairs", "power")
+"""sections whose comparisons need a fixed number of seeds; a page of claims that were tested until they were decided has none of them"""
 
 
 def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]], methods: list[str], beside: list[str]) -> str:
@@ -70,11 +72,12 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             overall_reach=_find_reach(runs, found.overall),
             claims_summary=wording.summarise_claims(found.answers),
             sequential=describe_sequential_run(runs),
+            fixed=FIXED,
             power_line=wording.describe_power(runs, found.winner, found.wholes, found.confirmatory),
             tested=any(math.isfinite(row.p) for row in (*found.winner, *found.wholes)),
             overall_absent=list_absent_arms(runs),
             evidence=lambda row: wording.format_evidence(row, runs),
-            evidence_head="probably worse, within, better" if d.rope else "probably better",
+            evidence_head="worse, within, better" if d.rope else "better",
             evidence_about=wording.explain_evidence(runs),
             confirmatory="confirmatory" if d.selector else "by the test scores",
             images_line=describe_image_sampling(runs),

@@ -81,8 +81,8 @@ def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[Ch
     columns = [f"{along} = {point}" for point in runs.points] if along else [runs.design.metric]
     caption = (
         f"{wording.spell_metric(runs.design.metric).capitalize()}{unit.sign}: mean ± standard deviation over {runs.design.replicated}s "
-        "(n in brackets where some are missing). Best mean in bold, second underlined, † not significantly different "
-        "from the best (exploratory)."
+        "(n in brackets where some are missing). Best mean in bold, second underlined"
+        f"{'' if runs.plan else ', † not significantly different from the best (exploratory)'}."
     )
     if second := runs.design.secondary:
         caption += f" After the slash: mean {wording.define_metric(second)}."
