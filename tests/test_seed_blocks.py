@@ -14,6 +14,7 @@ from platform.stats.sequential_tests import run_looks
 from search_spaces.claims import Claim
 from search_spaces.study import STUDIES
 from tests import fake_blocks
+from tests.report.pages import made
 from trainables.cell import Cell
 from trainables.registry import BadRequest
 
@@ -162,10 +163,21 @@ def test_a_failure_before_its_look_may_be_that_of_an_interruption(tmp_path: Path
     assert rest == second, "nothing has ended"
 
 
-def test_a_grid_of_failures_ends_at_the_most_seeds(tmp_path: Path) -> None:
-    blocks = fake_blocks.begin(tmp_path / "run", fake_blocks.study(6))
+def test_claims_without_any_difference_are_given_up_at_the_first_look(tmp_path: Path) -> None:
+    blocks = fake_blocks.begin(tmp_path / "run", fake_blocks.study(MOST))
     assert len(fake_blocks.train(blocks, lambda cell: None)) == 1
-    assert [each.decision for each in blocks.history[-1]] == ["open"] * 3 and blocks.advance() is None
+    assert [each.decision for each in blocks.history[-1]] == ["futile"] * 3 and blocks.advance() is None
+
+
+@pytest.mark.parametrize("lost", ["poor", "good"])
+def test_an_arm_that_always_fails_is_reported(tmp_path: Path, lost: str) -> None:
+    """One side of a claim has no score under any condition, the other has all."""
+    of = fake_blocks.study(MOST)
+    blocks = fake_blocks.begin(tmp_path / "run", of)
+    fake_blocks.train(blocks, lambda cell: None if cell.axes["method"] == lost else score(cell))
+    report = made(blocks.folder, of)
+    standings = {claim["text"]: (claim["standing"], claim["reason"]) for claim in report.data["claims"]}
+    assert standings["good beats poor"] == ("open", "given up as futile") and "given up" in report.page.text
 
 
 def test_damaged_results_are_trained_again_to_the_same_looks(tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ class ClaimAnswer(NamedTuple):
         return self.whole.note.removeprefix(self.claim.text).removeprefix("; ") if self.whole else ""
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether a look has found that more seeds would probably not decide the claim."""
+        return self.looks is not None and any(look.decision == "futile" for look in self.looks)
+
+    @property
     def remarks(self) -> list[str]:
         """What may stand behind the result: trainings with warnings, and conditions in which the difference has the other sign."""
         if self.whole is None:

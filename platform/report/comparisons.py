@@ -23,6 +23,8 @@ PAIRED, UNPAIRED, RANKS = "paired t", "Welch t", "Mann-Whitney"
 """names of tests"""
 MOST = 1e300
 """the largest statistic: that of a huge difference with a tiny error is written as a number, too"""
+FIXED = ("statistic", "probably_worse", "probably_equal", "probably_better")
+"""fields from which the p of a fixed number of seeds could be read"""
 STOPPED = "seeds were added until the claims were decided: no test of a fixed number"
 
 
@@ -118,7 +120,7 @@ def compare_arms(
     base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(up, down), strict=True))
     base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
     if min(len(x), len(y)) < FEWEST or runs.design.sequential:
-        base |= dict.fromkeys(("p", "p_equivalence"), np.nan)
+        base |= dict.fromkeys(("p", "p_equivalence", *(FIXED if runs.design.sequential else ())), np.nan)
         notes.append(STOPPED if runs.design.sequential else f"fewer than {FEWEST} {runs.design.replicated}s: no test")
         return Comparison(**base | {"note": "; ".join(notes)})
     if difference.error == 0:  # no t test: the ranks alone tell equal scores from different ones
@@ -219,7 +221,9 @@ def settle_exploratory(family: list[Comparison]) -> list[Comparison]:
 
 def judge_comparison(row: Comparison, p_adj: float, equivalence_adj: float, m: int, level: float) -> Comparison:
     """Return the comparison with its verdict and the difference that it can detect. Without `p_adj` (NaN) the raw p decides."""
-    mde = find_detectable_effect(row.n_a, None if row.paired else row.n_b, level, row.alternative) * row.sd
+    mde = np.nan
+    if not np.isnan(row.p):
+        mde = find_detectable_effect(row.n_a, None if row.paired else row.n_b, level, row.alternative) * row.sd
     ahead = row.a12 - 0.5 if row.test.startswith(RANKS) else row.statistic  # oriented; `diff` is not if lower is better
     p, equivalent, notes = row.p if np.isnan(p_adj) else p_adj, equivalence_adj <= ALPHA, [row.note] if row.note else []
     verdict = "not tested" if np.isnan(p) else "inconclusive"

@@ -34,7 +34,9 @@ def count_incomplete(samples: Sequence[Sample]) -> int:
 
 def have_own_replicates(samples: Sequence[Sample]) -> bool:
     """Return whether no two samples share a replicate, as in tables where every training has a seed of its own."""
-    return len(samples) > 1 and not any(a.values.keys() & b.values.keys() for a, b in combinations(samples, 2))
+    if len(samples) < 2 or not all(sample.values for sample in samples):
+        return False
+    return not any(a.values.keys() & b.values.keys() for a, b in combinations(samples, 2))
 
 
 def group_by_measure(runs: Runs, conditions: Sequence[Condition]) -> dict[str, list[Condition]]:

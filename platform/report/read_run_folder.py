@@ -83,7 +83,10 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     design = replace(make_design(study), sequential=plan is not None)
     notes = describe_other_classes(study, cells)
     if plan:
-        notes.append(f"{design.replicated.capitalize()}s were added until the claims were decided: only the claims are tested.")
+        seeds, most = f"{design.replicated}s", plan.design.most
+        notes.append(
+            f"{seeds.capitalize()} are added until each claim is decided, given up, or has {most} {seeds}: only the claims are tested."
+        )
     return Runs(design, make_table(design, rows), notes, results, data, plan)
 
 

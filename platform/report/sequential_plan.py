@@ -15,8 +15,9 @@ FILE = "sequential.json"
 SPENDING = "2 - 2 Phi(z / sqrt(seeds / most seeds)), z the 1 - alpha / 2 quantile: the O'Brien-Fleming type function of Lan & DeMets (1983)"
 FAILURES = "failed.json"
 FAILED = (
-    "a training that has failed when its look is made is not repeated: its seed has no difference for the claims that need it, which "
-    "counts as a difference of 0"
+    "a training that has failed when its look is made is not repeated, and its seed has no difference for the claims that need it: the "
+    "mean leaves it out, the flips count it as 0, and those of equivalence as lying at the margin; a claim without any difference at a "
+    "look is given up"
 )
 UNITS = {"looks": "the looks", "alpha": "alpha", "margin": "the margin", "futility": "the futility bound", "most seeds": "the most seeds"}
 """by key of the file, what a message calls it"""

@@ -13,6 +13,7 @@ class SequentialDescription(NamedTuple):
 
     looks: list[int]
     most: int
+    futility: str
     trained: int
     """trainings that are done or have failed, without prerequisites"""
     most_trainings: int
@@ -35,15 +36,16 @@ def describe_sequential_run(runs: Runs) -> SequentialDescription | None:
     largest, failed = len(points) * most, runs.state_counts["failed"]
     trained = runs.state_counts["done"] + failed
     rule = (
-        f"A training that has failed when its look is made is not repeated: its {plan.replicated} counts as a difference of 0 for the "
-        "claims that need it."
+        f"A training that has failed when its look is made is not repeated, and its {plan.replicated} has no difference for the claims "
+        "that need it: the mean leaves it out, the flips count it as 0, and those of equivalence as lying at the margin."
     )
-    saved = f"; {largest - trained} ({(largest - trained) / largest:.0%}) were not needed" if trained < largest else ""
+    saved = f"; {largest - trained} ({(largest - trained) / largest:.0%}) were not made" if trained < largest else ""
     if runs.state_counts["missing"]:
         saved = "; the grid is not at its end"
     return SequentialDescription(
         looks=list(plan.design.looks),
         most=most,
+        futility=f"{plan.design.futility:g}",
         trained=trained,
         most_trainings=largest,
         savings=f"{trained:,} of the {largest:,} trainings were made that {most} {seeds} would take{saved}.",

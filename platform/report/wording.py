@@ -209,8 +209,8 @@ def describe_last_look(answer: ClaimAnswer, runs: Runs) -> str:
 
 def summarise_claims(answers: list[ClaimAnswer]) -> str:
     """Return how many of the paper's claims are supported, contradicted and open. Empty without claims."""
-    counts = Counter(answer.standing for answer in answers)
-    order = ("supported", "contradicted", "open", NO_SCORES, NOT_IN_GRID)
+    counts = Counter("given up" if answer.is_given_up else answer.standing for answer in answers)
+    order = ("supported", "contradicted", "given up", "open", NO_SCORES, NOT_IN_GRID)
     return f"The paper's claims: {', '.join(f'{counts[name]} {name}' for name in order if counts[name])}." if answers else ""
 
 

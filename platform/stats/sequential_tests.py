@@ -272,7 +272,7 @@ def _judge_claim(
         decision = "better" if mean > 0 else "worse"
     elif equivalent[0] and n >= FEWEST_EQUIVALENT and spread > 0:
         decision = "equivalent"
-    elif power < design.futility:
+    elif power < design.futility or (design.futility and not n):  # without any difference there is nothing to predict from
         decision = "futile"
     statistic = float(flips[0]) * (1 if mean > 0 else -1)
     return ClaimAtLook(look, n, decision, statistic, step.boundary, step.p, equivalent[1], mean, low, high, power)

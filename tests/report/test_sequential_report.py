@@ -121,6 +121,15 @@ def test_no_test_of_a_fixed_number_is_made(done: tuple[RunFolder, Study, Report]
     assert not re.search(r"\bt tests?\b", text)
 
 
+def test_comparisons_that_need_a_fixed_number_have_no_section_and_no_table(done: tuple[RunFolder, Study, Report]) -> None:
+    folder, _, report = done
+    headings = re.findall(r"<h2>(.*?)</h2>", report.text("index.html"))
+    assert any(heading.startswith("The paper's claims, tested until") for heading in headings)
+    for name in ("Across conditions", "Two readings", "Every method against", "Condition by condition", "Power"):
+        assert not any(heading.startswith(name) for heading in headings), name
+    assert folder.get("report", "tables", "readings.tex") is None and "†" not in report.page.text + report.text("report.md")
+
+
 def test_what_was_found(done: tuple[RunFolder, Study, Report]) -> None:
     report = done[2]
     first = report.data["findings"][0]
@@ -128,7 +137,7 @@ def test_what_was_found(done: tuple[RunFolder, Study, Report]) -> None:
     interval = f"[{100 * last['low']:+.1f} to {100 * last['high']:+.1f}]"
     p = f"p = {last['p']:.3g}, adjusted for looks and claims, decided at {last['look']} of at most 20 seeds."
     assert first.startswith(f"Supported: far is better. far against base: {100 * last['mean']:+.1f} points {interval}, {p}"), first
-    assert "3 supported, 3 contradicted, 2 open, 1 not in this grid" in report.page.text
+    assert "3 supported, 3 contradicted, 1 given up, 1 open, 1 not in this grid" in report.page.text
     assert first in report.page.text
 
 
@@ -164,6 +173,7 @@ def test_a_report_before_the_first_look(tmp_path: Path) -> None:
     for cell in todo[:20]:
         fake_blocks.finish(blocks.folder, cell, score)
     report = made(blocks.folder, study)
+    assert "Seeds are added until each claim is decided, given up, or has 20 seeds" in report.page.text
     assert {claim["standing"] for claim in claims_of(report).values()} == {"open", "not in this grid"}
     assert "no look yet" in report.page.text and "the grid is not at its end" in report.page.text
     for cell in todo[20:]:
