@@ -70,4 +70,4 @@ def simulate_seeds(plan: SequentialPlan, effect: float) -> list[list[int]]:
     signs = rng.integers(0, 2, (DRAWS, design.most)) * 2.0 - 1
     signs[0] = 1
     tables = rng.normal(effect, 1, (SIMULATED, design.most, len(plan.claims)))
-    return [count_seeds(plan, run_looks(design, table, signs)) for table in tables]
+    return [count_seeds(plan, run_looks(design, table, signs, plan.claims_of_equivalence)) for table in tables]

@@ -75,7 +75,9 @@ class ClaimAnswer(NamedTuple):
             return self.absent
         differs = self.whole.verdict in ("better", "worse")
         if self.claim.expect == "equivalent":
-            beyond = differs and min(abs(self.whole.diff_low), abs(self.whole.diff_high)) > self.margin
+            if self.looks is None:
+                differs = differs and min(abs(self.whole.diff_low), abs(self.whole.diff_high)) > self.margin
+            beyond = differs  # a look decides a claim of equivalence only where the difference lies beyond the margin
             return "supported" if self.whole.is_equivalent else "contradicted" if beyond else "open"
         if self.whole.verdict == "better":
             return "supported"
@@ -88,8 +90,7 @@ class ClaimAnswer(NamedTuple):
             return ""
         if not self.looks:
             return "no look yet"
-        reasons = {"futile": "given up as futile", "open": "undecided", "better": "not beyond the margin", "worse": "not beyond the margin"}
-        return reasons[self.looks[-1].decision]
+        return "given up as futile" if self.is_given_up else "undecided"
 
 
 def test_claims(runs: Runs) -> list[ClaimAnswer]:

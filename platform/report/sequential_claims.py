@@ -71,7 +71,7 @@ def follow_claims(runs: Runs, plan: SequentialPlan) -> Looks:
     """Return the looks that can be made: those up to which every training has ended that a claim needs which was open before."""
     ended = _find_ended(runs, plan)
     begun = int(np.flatnonzero(ended.any(1)).max(initial=-1)) + 1  # the engine need not look at seeds that have not begun
-    history = run_looks(plan.design, compute_differences(runs, plan)[:begun])
+    history = run_looks(plan.design, compute_differences(runs, plan)[:begun], expects_equal=plan.claims_of_equivalence)
     for number, look in enumerate(plan.design.looks[: len(history)]):
         needed = range(len(plan.claims)) if not number else [c for c, state in enumerate(history[number - 1]) if state.decision == "open"]
         if not ended[:look, list(needed)].all():

@@ -13,6 +13,7 @@ from trainables.storage.store import RunFolder
 
 FILE = "sequential.json"
 SPENDING = "2 - 2 Phi(z / sqrt(seeds / most seeds)), z the 1 - alpha / 2 quantile: the O'Brien-Fleming type function of Lan & DeMets (1983)"
+EQUIVALENCE = "a claim of equivalence goes on until it is equivalent, or better or worse by more than the margin"
 FAILURES = "failed.json"
 FAILED = (
     "a training that has failed when its look is made is not repeated, and its seed has no difference for the claims that need it: the "
@@ -49,6 +50,11 @@ class SequentialPlan:
     trainings: str
     """a hash of the keys of all trainings up to the most seeds, so of their settings and data"""
 
+    @property
+    def claims_of_equivalence(self) -> list[int]:
+        """The numbers of the claims that two are equivalent, which go on until that is shown or a difference beyond the margin."""
+        return [number for number, planned in enumerate(self.claims) if planned.claim.expect == "equivalent"]
+
     def to_json(self) -> dict[str, Any]:
         design = self.design
         return {
@@ -65,6 +71,7 @@ class SequentialPlan:
             "alpha": design.alpha,
             "margin": design.margin,
             "futility": design.futility,
+            "equivalence": EQUIVALENCE,
             "failed": FAILED,
             "trainings": self.trainings,
         }

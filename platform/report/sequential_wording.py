@@ -90,7 +90,7 @@ def _describe_reading(runs: Runs, plan: SequentialPlan) -> str:
         f"Difference: the mean over {one}s of a − b, each the mean over the claim's conditions; {better} is better. Its interval is the "
         "repeated 95 % interval, which holds at every look; a mean after an early decision is more often too large than too small. p is "
         f"adjusted for looks and claims. Each claim has the {one}s up to its decision; no test of a fixed number of {one}s is made. A "
-        "claim that two are equivalent is contradicted only where the interval lies beyond the margin."
+        "claim that two are equivalent goes on until that is shown, or a difference that is larger than the margin."
     )
 
 

@@ -113,13 +113,19 @@ def plan_looks(most: int) -> tuple[int, ...]:
     return tuple(sorted({max(FEWEST_SEEDS, math.ceil(most * share - ROUNDING)) for share in LOOK_SHARES}))
 
 
-def run_looks(design: SequentialDesign, differences: ArrayLike, signs: np.ndarray | None = None) -> list[list[ClaimAtLook]]:
+def run_looks(
+    design: SequentialDesign, differences: ArrayLike, signs: np.ndarray | None = None, expects_equal: Sequence[int] = ()
+) -> list[list[ClaimAtLook]]:
     """Return, for each look that the differences [n, m] reach, the state of each of the m claims. It ends when no claim is open.
 
     A row is a seed, in the order of the design; NaN is a difference that is missing, which counts as no difference. Differences after a
     claim's decision are ignored, and a decided claim keeps its last state. The result depends on the differences alone: more rows append
     looks and change none. `signs` [draws, most] of 1 and -1, the first row all 1, are used instead of all sign vectors. Raises BadRequest
     for an infinite difference.
+
+    `expects_equal` holds the columns of claims of equivalence. A difference that is not 0 does not answer them: with a margin they go on
+    until they are equivalent, or better or worse by more than the margin, which one-sided tests about the margin show, as a family at
+    alpha.
     """
     d = np.array(differences, dtype=float)
     if d.ndim != 2 or np.isinf(d).any():
@@ -128,7 +134,8 @@ def run_looks(design: SequentialDesign, differences: ArrayLike, signs: np.ndarra
         signs = draw_signs(design.looks)
     families = [_Family(signs, design.spend_alpha(), design.alpha, True)]
     if design.margin is not None:
-        families.append(_Family(signs, design.spend_alpha(), design.alpha, False))
+        families += [_Family(signs, design.spend_alpha(), design.alpha, False) for _ in range(2)]
+    equal = sorted(expects_equal) if design.margin is not None else []
     history: list[list[ClaimAtLook]] = []
     for number, look in enumerate(design.looks):
         if look > len(d) or (history and all(claim.decision != "open" for claim in history[-1])):
@@ -141,12 +148,18 @@ def run_looks(design: SequentialDesign, differences: ArrayLike, signs: np.ndarra
             sides = families[1].test(np.nan_to_num(columns), design.looks[: number + 1])
             pairs = zip(sides[: d.shape[1]], sides[d.shape[1] :], strict=True)
             equivalent = [(below.rejected and above.rejected, max(below.p, above.p)) for below, above in pairs]
+        beyond: dict[int, bool] = {}
+        if design.margin is not None and equal:
+            columns = np.concatenate([subtract_exactly(seen[:, equal], design.margin), subtract_exactly(-design.margin, seen[:, equal])], 1)
+            sides = families[2].test(np.nan_to_num(columns), design.looks[: number + 1])
+            pairs = zip(sides[: len(equal)], sides[len(equal) :], strict=True)
+            beyond = {claim: above.rejected or below.rejected for claim, (above, below) in zip(equal, pairs, strict=True)}
         states = []
         for claim, step in enumerate(steps):
             if history and history[-1][claim].decision != "open":
                 states.append(history[-1][claim])
             else:
-                states.append(_judge_claim(design, look, seen[:, claim], step, equivalent[claim], signs))
+                states.append(_judge_claim(design, look, seen[:, claim], step, equivalent[claim], beyond.get(claim), signs))
                 if states[-1].decision != "open":
                     d[look:, claim] = np.resize(seen[:, claim], len(d) - look)
         history.append(states)
@@ -255,9 +268,18 @@ class _Family:
 
 
 def _judge_claim(
-    design: SequentialDesign, look: int, d: np.ndarray, step: _Step, equivalent: tuple[bool, float], signs: np.ndarray | None
+    design: SequentialDesign,
+    look: int,
+    d: np.ndarray,
+    step: _Step,
+    equivalent: tuple[bool, float],
+    beyond: bool | None,
+    signs: np.ndarray | None,
 ) -> ClaimAtLook:
-    """Return the state of an open claim after a look, from its differences d [look] and its step."""
+    """Return the state of an open claim after a look, from its differences d [look] and its step.
+
+    `beyond` is None for a claim of a difference. Otherwise it says whether the difference is larger than the margin.
+    """
     seen = np.flatnonzero(~np.isnan(d))
     present, n = d[seen], len(seen)
     if signs is not None:
@@ -266,9 +288,9 @@ def _judge_claim(
     low, high = invert_flips(present, float(np.mean(flips > step.boundary + ROUNDING)), signs) if n else (np.nan, np.nan)
     scale = np.abs(present).max(initial=0.0) or 1.0
     mean, spread = (float(np.mean(present / scale) * scale), measure_spread(present)) if n else (np.nan, np.nan)
-    power = _predict_power(design, n, look, mean, spread)
+    power = _predict_power(design, n, look, mean, spread, beyond is not None)
     decision: Decision = "open"
-    if step.rejected:
+    if step.rejected if beyond is None else beyond:
         decision = "better" if mean > 0 else "worse"
     elif equivalent[0] and n >= FEWEST_EQUIVALENT and spread > 0:
         decision = "equivalent"
@@ -278,7 +300,7 @@ def _judge_claim(
     return ClaimAtLook(look, n, decision, statistic, step.boundary, step.p, equivalent[1], mean, low, high, power)
 
 
-def _predict_power(design: SequentialDesign, n: int, look: int, mean: float, spread: float) -> float:
+def _predict_power(design: SequentialDesign, n: int, look: int, mean: float, spread: float, beyond: bool) -> float:
     """Return the probability that a claim of n differences at a look is decided at the most seeds, if mean and spread are the true ones.
 
     It is that of a single test at the most seeds, as if the other claims and looks spent nothing, by the normal distribution; NaN at the
@@ -291,7 +313,7 @@ def _predict_power(design: SequentialDesign, n: int, look: int, mean: float, spr
         return float(mean != 0)  # nothing is equivalent that does not vary
     last, trend, margin = n + ahead, mean / spread, (design.margin or 0.0) / spread
     error, centre = ahead**0.5, last * trend  # of the final sum, in standard deviations of a difference
-    bound = -special.ndtri(design.alpha / 2) * last**0.5
+    bound = -special.ndtri(design.alpha / 2) * last**0.5 + (last * margin if beyond else 0.0)
     within = last * margin + special.ndtri(design.alpha) * last**0.5
     differs = special.ndtr((centre - bound) / error) + special.ndtr((-centre - bound) / error)
     equals = special.ndtr((within - centre) / error) - special.ndtr((-within - centre) / error) if within > 0 else 0.0
