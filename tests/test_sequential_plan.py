@@ -119,6 +119,18 @@ def test_a_bad_request_is_one_line(options: list[str], line: str, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_refuses_what_the_command_would_refuse(tmp_path: Path) -> None:
+    """The folder has the design of another grid, then a grid of a fixed number of seeds."""
+    application, folder = make_application(grid.main), tmp_path / "adults_as_augmentation-pocket"
+    fix_plan(RunFolder(str(folder)), plan_of())
+    for options, says in (([], "go on with --until-decided"), (["--until-decided"], "was begun with another design")):
+        run = CliRunner().invoke(application, ["--runs", str(tmp_path), "--dry-run", *options])
+        assert run.exit_code == 2 and says in run.stderr and run.stderr.count("\n") == 1
+    (folder / "sequential.json").rename(folder / "grid.json")
+    run = CliRunner().invoke(application, ["--runs", str(tmp_path), "--dry-run", "--until-decided"])
+    assert run.exit_code == 2 and "holds a grid of a fixed number of seeds" in run.stderr
+
+
 def test_dry_run_says_the_least_the_most_and_what_is_expected(tmp_path: Path) -> None:
     options = ["--only", "method=SL(c),SC(c)", "--only", "split=.5", "--only", "ratio=1,5", "--set", "per_class=8", "--set", "epochs=2"]
     options += ["--set", "precision=fp32", "--set", "probe_epochs=2", "--slots", "2", "--max-seeds", "10", "--until-decided", "--dry-run"]

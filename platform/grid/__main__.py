@@ -43,6 +43,7 @@ def main(
         from platform.cli.best_settings import read_best_file
         from platform.cli.study_options import choose_most_seeds, narrow_study, read_roles, require_all_seeds
         from platform.grid.run import check_buildable, run_grid
+        from platform.report.sequential_plan import check_plan, refuse_plan
         from trainables.loop import Keep, get_device
         from trainables.registry import make_unknown_error
         from trainables.storage.store import RunFolder
@@ -62,6 +63,10 @@ def main(
         plan = make_plan(narrowed, cells, most) if most else None
         copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
+        if plan:
+            check_plan(folder, plan)
+        elif dry_run:
+            refuse_plan(folder)
         if dry_run:
             from platform.grid.estimate import estimate_grid
             from trainables.autotune import AutotuneResult, get_device_kind

@@ -53,6 +53,7 @@ def estimate_blocks(
         [
             f"{study.name}, {study.scale} scale, {describe_aim(plan)}: {at}",
             f"at least {len(least)} and at most {len(most)} trainings, {finished} done",
+            *list_claims(study, plan),
             "",
             *format_table(rows),
             "",
@@ -62,6 +63,13 @@ def estimate_blocks(
             f"expected: means over {SIMULATED} simulated grids with independent, normal differences, none called equivalent",
         ]
     )
+
+
+def list_claims(study: Study, plan: SequentialPlan) -> list[str]:
+    """Return the claims that are tested, and those that this grid cannot test, because it lacks a value that they name."""
+    tested = [planned.claim.text for planned in plan.claims]
+    absent = [claim.text for claim in study.claims if not any(text.startswith(claim.text) for text in tested)]
+    return [f"claims: {'; '.join(tested)}", *([f"not in this grid: {'; '.join(absent)}"] if absent else [])]
 
 
 def simulate_seeds(plan: SequentialPlan, effect: float) -> list[list[int]]:

@@ -96,14 +96,20 @@ def read_plan(folder: RunFolder) -> SequentialPlan | None:
         raise BadRequest(f"{folder.get_path(FILE)}: is no design ({error}); restore it, or {SEEDS_AGAIN}") from None
 
 
-def fix_plan(folder: RunFolder, plan: SequentialPlan) -> None:
-    """Write the plan, unless it is there already. Raises BadRequest if the folder has another one, or a grid of a fixed number of seeds."""
+def check_plan(folder: RunFolder, plan: SequentialPlan) -> bool:
+    """Return whether the folder has this plan already. Raises BadRequest if it has another one, or a grid of a fixed number of seeds."""
     if (stored := read_plan(folder)) is not None:
         if changes := list_changes(stored.to_json(), json.loads(json.dumps(plan.to_json()))):
             raise BadRequest(f"{folder.get_path(FILE)}: this run was begun with another design ({'; '.join(changes)}); {SEEDS_AGAIN}")
-    elif folder.files.exists(folder.get_path("grid.json")):
+        return True
+    if folder.files.exists(folder.get_path("grid.json")):
         raise BadRequest(f"{folder.uri}: holds a grid of a fixed number of seeds, which --until-decided cannot go on from; {SEEDS_AGAIN}")
-    else:
+    return False
+
+
+def fix_plan(folder: RunFolder, plan: SequentialPlan) -> None:
+    """Write the plan, unless it is there already. Raises BadRequest as `check_plan` does."""
+    if not check_plan(folder, plan):
         folder.put_json(plan.to_json(), FILE)
 
 
@@ -141,7 +147,7 @@ def list_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         if old[key] != new[key] and (key != "looks" or old["most seeds"] == new["most seeds"]):
             changes.append(f"{name} {_list(old[key])}, now {_list(new[key])}")
     if not changes and old["trainings"] != new["trainings"]:
-        changes.append("other settings or data of the trainings")
+        changes.append("other settings or data of the trainings: give the --set, --use and --data of its first command")
     return changes or [f"another {key}" for key in new if old.get(key) != new[key]]
 
 
