@@ -77,15 +77,16 @@ def test_it_stops_where_the_claims_are_decided(whole: tuple[RunFolder, str]) -> 
     twin = claims["the twin is better"]
     assert (twin["standing"], twin["reason"], twin["looks"][-1]["look"]) == ("open", "given up as futile", 6)
     failed = claims["what diverges is better"]
-    assert (failed["standing"], failed["reason"], failed["looks"][-1]["n"]) == ("open", "undecided", 0)
+    assert (failed["standing"], failed["reason"], failed["looks"][-1]["n"]) == ("open", "given up as futile", 0)
     seeds: dict[object, set[object]] = {}
     for cell in folder.get_cells():
         seeds.setdefault(cell.axes["method"], set()).add(cell.axes["seed"])
-    assert {arm: len(numbers) for arm, numbers in seeds.items()} == {"trained": 10, "idle": 10, "twin": 20, "diverges": 20}
-    assert len(folder.list_done()) == 40
-    for line in ("look at 6 seeds: 1 futile, 2 of 3 claims open", "look at 10 seeds: 1 better, 1 futile, 1 of 3 claims open"):
+    assert {arm: len(numbers) for arm, numbers in seeds.items()} == {"trained": 10, "idle": 10, "twin": 6, "diverges": 6}
+    assert len(folder.list_done()) == 26
+    for line in ("look at 6 seeds: 2 futile, 1 of 3 claims open", "look at 8 seeds: 2 futile, 1 of 3 claims open"):
         assert output.count(line) == 1, output
-    assert "60 of at most 80 trainings" in output and "20 failed" in output, output
+    assert "look at 10 seeds: 1 better, 2 futile, 0 of 3 claims open; 32 of at most 80 trainings" in output, output
+    assert "6 failed" in output, output
 
 
 def test_workers_stay_warm_from_look_to_look(whole: tuple[RunFolder, str]) -> None:
@@ -101,7 +102,7 @@ def test_a_killed_grid_goes_on_to_the_same_decisions(
     """The driver is killed twice: within the first block, and within a later one."""
     folder = RunFolder(str(tmp_path / "run"))
     designs = set()
-    for ended in (5, 26):
+    for ended in (5, 19):
         driver = shared_ray.start_code(GRID, folder.root, *data, "20")
         driver.wait_for(lambda ended=ended: len(folder.list_done()) >= ended)
         driver.kill()
@@ -111,7 +112,7 @@ def test_a_killed_grid_goes_on_to_the_same_decisions(
     assert code == 1, output
     designs.add(folder.get("sequential.json"))
     assert len(designs) == 1 and read_plan(folder) == read_plan(whole[0])
-    assert before < folder.list_done() == whole[0].list_done()
+    assert before <= folder.list_done() == whole[0].list_done()
     assert read_claims(folder) == read_claims(whole[0])
     assert [cell.key for cell in folder.get_cells()] == [cell.key for cell in whole[0].get_cells()]
 
@@ -122,7 +123,7 @@ def test_the_same_command_trains_nothing_and_another_design_is_refused(
     folder = whole[0]
     grid = folder.get("grid.json")
     code, output = shared_ray.start_code(GRID, folder.root, *data, "20").end()
-    assert code == 1 and "starting the workers" not in output and "60 of at most 80 trainings" in output, output
+    assert code == 1 and "starting the workers" not in output and "32 of at most 80 trainings" in output, output
     code, output = shared_ray.start_code(GRID, folder.root, *data, "12").end()
     line = "/sequential.json: this run was begun with another design (the most seeds 20, now 12); name another folder with --runs\n"
     assert code != 0 and line in output, output
