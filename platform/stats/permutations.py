@@ -1,4 +1,4 @@
-"""Permutation and bootstrap distributions, enumerated where possible and sampled otherwise. Arrays in, arrays out."""
+"""Permutation distributions, enumerated where possible and sampled otherwise. Arrays in, arrays out."""
 
 from functools import lru_cache
 
