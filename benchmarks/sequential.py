@@ -16,7 +16,8 @@ import numpy as np
 import typer
 
 from benchmarks.common import last_line, machine, show
-from platform.stats.sequential_tests import ClaimAtLook, SequentialDesign, plan_looks, run_looks
+from platform.stats.sequential_design import SequentialDesign, plan_looks
+from platform.stats.sequential_tests import ClaimAtLook, run_looks
 
 MOST = 20
 DRAWS = 4096

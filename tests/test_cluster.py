@@ -175,6 +175,18 @@ def test_help_waits_for_no_large_import_and_a_report_for_no_torch() -> None:
     assert python(COMMANDS) == (0, "[]\n[]")
 
 
+GRID = """
+import sys
+import platform.grid.run
+print([name for name in ("scipy", "matplotlib", "optuna") if name in sys.modules])
+"""
+
+
+def test_a_grid_begins_without_the_imports_of_its_report() -> None:
+    """The report imports scipy while nothing waits for it. The question whether a run folder has a sequential design must not."""
+    assert python(GRID) == (0, "[]")
+
+
 IN_A_FINALISER = """
 import sys, time
 from platform.launch import cluster

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from platform.stats.sequential_tests import SequentialDesign, plan_looks, run_looks
+from platform.stats.sequential_design import SequentialDesign, plan_looks
+from platform.stats.sequential_tests import run_looks
 
 MOST = 20
 

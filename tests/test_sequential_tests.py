@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from platform.stats.alpha_spending import spend_obrien_fleming
+from platform.stats.sequential_design import SequentialDesign, plan_looks
 from platform.stats.sequential_tests import (
     DRAWS,
     ClaimAtLook,
-    SequentialDesign,
     draw_signs,
     flip_signs,
     invert_flips,
-    plan_looks,
     run_looks,
 )
 from trainables.registry import BadRequest

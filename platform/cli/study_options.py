@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import yaml
 
+from platform.stats.sequential_design import check_most_seeds
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES, Scale, Study
 from trainables.cell import Data
@@ -52,11 +53,8 @@ def choose_most_seeds(until_decided: bool, max_seeds: int | None, seeds: int | N
         return None
     if seeds is not None:
         raise BadRequest(f"--seeds {seeds}: --until-decided finds the number of seeds itself; set the most seeds with --max-seeds N")
-    from platform.stats.sequential_tests import FEWEST_SEEDS, MOST_SEEDS  # imported here, so that other grids do not wait for scipy
-
     most = USUAL_MOST if max_seeds is None else max_seeds
-    if not FEWEST_SEEDS <= most <= MOST_SEEDS:
-        raise BadRequest(f"--max-seeds {most}: a number from {FEWEST_SEEDS}, with fewer no claim can be decided, to {MOST_SEEDS}")
+    check_most_seeds(most, f"--max-seeds {most}")
     return most
 
 

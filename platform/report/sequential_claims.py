@@ -16,7 +16,8 @@ from platform.report.pooled_samples import group_by_measure
 from platform.report.read_run_folder import make_design
 from platform.report.runs_table import Condition, Runs
 from platform.report.sequential_plan import PlannedClaim, SequentialPlan
-from platform.stats.sequential_tests import ClaimAtLook, SequentialDesign, plan_looks, run_looks
+from platform.stats.sequential_design import SequentialDesign, plan_looks
+from platform.stats.sequential_tests import ClaimAtLook, run_looks
 from search_spaces.claims import Claim
 from search_spaces.study import Study
 from trainables.cell import Cell

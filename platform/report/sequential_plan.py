@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from platform.stats.sequential_tests import SequentialDesign
+from platform.stats.sequential_design import SequentialDesign
 from search_spaces.claims import Claim
 from trainables.cell import Value
 from trainables.registry import BadRequest

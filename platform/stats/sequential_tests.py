@@ -18,9 +18,7 @@ are null, it is that of a closed test as long as a subset's boundary is not abov
 single sign vectors at most looks that can reject few. benchmarks/sequential.py has simulated errors, also with claims given up.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -28,55 +26,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from platform.stats.alpha_spending import spend_obrien_fleming
 from platform.stats.float_ties import ROUNDING, measure_spread, subtract_exactly
 from platform.stats.permutations import sum_all_flips
+from platform.stats.sequential_design import SequentialDesign
 from trainables.registry import BadRequest
 
 Decision = Literal["better", "worse", "equivalent", "futile", "open"]
 
-FEWEST_SEEDS, MOST_SEEDS = 6, 60
-"""with five differences no two-sided p is below .05; nobody trains more than 60 seeds to answer a question"""
 EXACT_SEEDS = 20
 """the greatest number of seeds up to which all sign vectors are enumerated"""
 DRAWS = 2**16
 """random sign vectors of a design with more seeds"""
-LOOK_SHARES = (0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
-"""looks over the greatest number of seeds: of 20 seeds they are at 6, 8, 10, 12, 15 and 20"""
 FEWEST_EQUIVALENT = 3
 """differences without which nothing is called equivalent"""
-
-
-@dataclass(frozen=True)
-class SequentialDesign:
-    """What is fixed before the first training."""
-
-    looks: tuple[int, ...]
-    """numbers of seeds at which the claims are tested, rising; the last is the greatest number of seeds"""
-    alpha: float = 0.05
-    """two-sided family-wise level for differences; one-sided family-wise level for equivalence"""
-    margin: float | None = None
-    """a difference too small to matter; None: nothing is called equivalent"""
-    futility: float = 0.02
-    """conditional power below which a claim is given up; 0: none is"""
-
-    def __post_init__(self) -> None:
-        looks = self.looks
-        if not looks or list(looks) != sorted(set(looks)) or looks[0] < 2 or not FEWEST_SEEDS <= looks[-1] <= MOST_SEEDS:
-            raise BadRequest(f"looks {looks}: rising numbers of seeds, the last from {FEWEST_SEEDS} to {MOST_SEEDS}")
-        if not 0 < self.alpha < 0.5 or not 0 <= self.futility < 1:
-            raise BadRequest(f"alpha {self.alpha}, futility {self.futility}: alpha lies between 0 and .5, futility from 0 to below 1")
-        if self.margin is not None and not 0 < self.margin < np.inf:
-            raise BadRequest(f"margin {self.margin}: a number above 0, or none")
-
-    @property
-    def most(self) -> int:
-        """the greatest number of seeds"""
-        return self.looks[-1]
-
-    def spend_alpha(self) -> np.ndarray:
-        """Return the level spent up to each look, of differences as of equivalence."""
-        return spend_obrien_fleming(np.array(self.looks) / self.most, self.alpha)
 
 
 class ClaimAtLook(NamedTuple):
@@ -104,13 +66,6 @@ class ClaimAtLook(NamedTuple):
     power: float
     """conditional power: the probability that the claim is decided at the most seeds if the trend goes on; the larger one of a
     difference and equivalence"""
-
-
-def plan_looks(most: int) -> tuple[int, ...]:
-    """Return the looks for at most `most` seeds, each at least FEWEST_SEEDS. Raises BadRequest unless 6 <= most <= 60."""
-    if not FEWEST_SEEDS <= most <= MOST_SEEDS:
-        raise BadRequest(f"at most {most} seeds: a number from {FEWEST_SEEDS}, with fewer no claim can be decided, to {MOST_SEEDS}")
-    return tuple(sorted({max(FEWEST_SEEDS, math.ceil(most * share - ROUNDING)) for share in LOOK_SHARES}))
 
 
 def run_looks(

@@ -11,7 +11,8 @@ import pytest
 from platform.report.sequential_claims import make_plan
 from platform.report.sequential_plan import fix_plan
 from platform.report.write_report import write_report
-from platform.stats.sequential_tests import SequentialDesign, plan_looks, run_looks
+from platform.stats.sequential_design import SequentialDesign, plan_looks
+from platform.stats.sequential_tests import run_looks
 from search_spaces.claims import Claim
 from search_spaces.study import STUDIES, Arm, Study
 from tests import fake_blocks
