@@ -16,6 +16,7 @@ import numpy as np
 import typer
 
 from benchmarks.common import last_line, machine, show
+from platform.stats.permutations import make_sign_vectors
 from platform.stats.sequential_design import SequentialDesign, plan_looks
 from platform.stats.sequential_tests import ClaimAtLook, run_looks
 
@@ -99,9 +100,7 @@ def run_studies(design: SequentialDesign, differences: np.ndarray, rng: np.rando
 
 
 def draw_signs(rng: np.random.Generator) -> np.ndarray:
-    signs = rng.integers(0, 2, (DRAWS, MOST)) * 2.0 - 1
-    signs[0] = 1
-    return signs
+    return make_sign_vectors(rng.integers(0, 2, (DRAWS, MOST)))
 
 
 def count_decisions(results: list[list[list[ClaimAtLook]]], *decisions: str) -> np.ndarray:

@@ -123,10 +123,7 @@ def test_a_failed_training_is_not_repeated(tmp_path: Path) -> None:
     """Once a look has counted it, its seed has no difference for the claims that need it, also after an interruption."""
     path, of = tmp_path / "run", fake_blocks.study(MOST)
     blocks = fake_blocks.begin(path, of)
-    first = blocks.advance()
-    assert first
-    for cell in first:
-        fake_blocks.finish(blocks.folder, cell, fail)
+    first = fake_blocks.train_block(blocks, fail)
     assert blocks.advance(first)
     again = fake_blocks.begin(path, of)
     second = again.advance()
@@ -146,11 +143,7 @@ def test_a_failed_training_is_not_repeated(tmp_path: Path) -> None:
 def test_a_failure_before_its_look_may_be_that_of_an_interruption(tmp_path: Path) -> None:
     """A killed driver takes its workers along, which write down why they failed. The same command trains these trainings again."""
     path, of = tmp_path / "run", fake_blocks.study(MOST)
-    blocks = fake_blocks.begin(path, of)
-    first = blocks.advance()
-    assert first
-    for cell in first:
-        fake_blocks.finish(blocks.folder, cell, fail)
+    fake_blocks.train_block(fake_blocks.begin(path, of), fail)
     again = fake_blocks.begin(path, of)
     repeated = again.advance()
     assert repeated and points(repeated) == {("poor", 1, 2), ("poor", 5, 2)} and not again.history

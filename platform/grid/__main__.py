@@ -63,11 +63,11 @@ def main(
         plan = make_plan(narrowed, cells, most) if most else None
         copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
-        if plan:
-            check_plan(folder, plan)
-        elif dry_run:
-            refuse_plan(folder)
         if dry_run:
+            if plan:
+                check_plan(folder, plan)  # as the command itself does, with the folder locked
+            else:
+                refuse_plan(folder)
             from platform.grid.estimate import estimate_grid
             from trainables.autotune import AutotuneResult, get_device_kind
 

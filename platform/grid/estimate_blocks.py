@@ -9,6 +9,7 @@ from platform.grid.estimate import format_table, measure_grid
 from platform.grid.seed_blocks import BlockCells, describe_aim
 from platform.report.sequential_claims import count_seeds
 from platform.report.sequential_plan import SequentialPlan
+from platform.stats.permutations import make_sign_vectors
 from platform.stats.sequential_tests import run_looks
 from platform.terminal.progress import format_duration
 from search_spaces.study import Study
@@ -75,7 +76,6 @@ def list_claims(study: Study, plan: SequentialPlan) -> list[str]:
 def simulate_seeds(plan: SequentialPlan, effect: float) -> list[list[int]]:
     """Return, for each of SIMULATED grids, how many seeds each claim gets if its differences are normal with this standardised mean."""
     rng, design = np.random.default_rng(0), replace(plan.design, margin=None)
-    signs = rng.integers(0, 2, (DRAWS, design.most)) * 2.0 - 1
-    signs[0] = 1
+    signs = make_sign_vectors(rng.integers(0, 2, (DRAWS, design.most)))
     tables = rng.normal(effect, 1, (SIMULATED, design.most, len(plan.claims)))
     return [count_seeds(plan, run_looks(design, table, signs, plan.claims_of_equivalence)) for table in tables]

@@ -23,7 +23,6 @@ class BlockCells:
 
     def __init__(self, study: Study, cells: Sequence[Cell], plan: SequentialPlan) -> None:
         self.study, self.cells, self.plan = study, list(cells), plan
-        self._by_key = {cell.key: cell for cell in cells}
         runs = self.make_runs({})
         by_point: dict[tuple[Any, ...], list[Cell]] = {}
         for cell in cells:

@@ -54,11 +54,13 @@ def compute_seed_differences(runs: Runs, places: Sequence[ClaimPlace], seeds: Se
 
 def list_claim_points(runs: Runs, claim: Claim, condition: Condition) -> list[tuple[str, Condition]]:
     """Return the arm and the full condition of each of the trainings of a seed that a claim needs under one of its conditions."""
-    points = []
-    for place in claim.places:
-        axes = {**condition, **(runs.resolve_place(place) or {})}
-        points.append((str(axes[runs.design.compared]), {axis: axes[axis] for axis in runs.axes}))
-    return points
+    return [resolve_point(runs, place, condition) for place in claim.places]
+
+
+def resolve_point(runs: Runs, place: Place, condition: Condition) -> tuple[str, Condition]:
+    """Return the arm and the full condition of a claim's place under a condition of the axes that the claim does not fix."""
+    axes = {**condition, **(runs.resolve_place(place) or {})}
+    return str(axes[runs.design.compared]), {axis: axes[axis] for axis in runs.axes}
 
 
 def name_claim_sides(places: Sequence[ClaimPlace]) -> tuple[str, str]:
@@ -71,11 +73,7 @@ def name_claim_sides(places: Sequence[ClaimPlace]) -> tuple[str, str]:
 def _build_claim_side(runs: Runs, claim: Claim, to: Place, since: Place | None, free: Condition) -> tuple[str, Sample]:
     """Return the name and sample of a claim's side: its scores or, per replicate, the gain since another place."""
     metric = runs.design.selector if claim.on == "validation" else None
-    samples = []
-    for place in filter(None, (to, since)):
-        axes = {**free, **(runs.resolve_place(place) or {})}
-        condition = {axis: axes[axis] for axis in runs.axes}
-        samples.append(runs.get_sample(str(axes[runs.design.compared]), condition, metric))
+    samples = [runs.get_sample(*resolve_point(runs, place, free), metric) for place in (to, since) if place]
     fixed, start = runs.resolve_place(to) or {}, runs.resolve_place(since or {}) or {}
     if since is None:
         return _name_place(runs, fixed), samples[0]

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from platform.report.claim_sides import ClaimPlace, build_claim_places, compute_seed_differences, list_claim_conditions, name_claim_sides
+from platform.report.claim_sides import (
+    ClaimPlace,
+    build_claim_places,
+    compute_seed_differences,
+    list_claim_conditions,
+    name_claim_sides,
+    resolve_point,
+)
 from platform.report.comparisons import Comparison, compare_arms, compare_pooled, settle_family
 from platform.report.pooled_samples import group_by_measure
 from platform.report.runs_table import Runs, Sample, format_condition
@@ -75,10 +82,11 @@ class ClaimAnswer(NamedTuple):
             return self.absent
         differs = self.whole.verdict in ("better", "worse")
         if self.claim.expect == "equivalent":
-            if self.looks is None:
-                differs = differs and min(abs(self.whole.diff_low), abs(self.whole.diff_high)) > self.margin
-            beyond = differs  # a look decides a claim of equivalence only where the difference lies beyond the margin
-            return "supported" if self.whole.is_equivalent else "contradicted" if beyond else "open"
+            if self.whole.is_equivalent:
+                return "supported"
+            # a look calls a claim of equivalence better or worse only where the difference lies beyond the margin
+            beyond = self.looks is not None or min(abs(self.whole.diff_low), abs(self.whole.diff_high)) > self.margin
+            return "contradicted" if differs and beyond else "open"
         if self.whole.verdict == "better":
             return "supported"
         return "contradicted" if differs or self.whole.verdict == "equivalent" else "open"
@@ -135,11 +143,8 @@ def _count_flagged(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlac
     """Return how many of a side's trainings have warnings, and how many trainings it has."""
     if "flags" not in runs.table:
         return 0, 0
-    rows: set[int] = set()
-    for end in filter(None, ends):
-        for place in places:
-            axes = {**place.condition, **(runs.resolve_place(end) or {})}
-            rows.update(runs.find_done_rows(str(axes[runs.design.compared]), {axis: axes[axis] for axis in runs.axes}))
+    points = (resolve_point(runs, end, place.condition) for end in ends if end for place in places)
+    rows = {row for point in points for row in runs.find_done_rows(*point)}
     flags = runs.table["flags"].iloc[sorted(rows)]
     return int((flags.fillna("").astype(str) != "").sum()), len(rows)
 

@@ -42,8 +42,13 @@ def rank_arms_over(runs: Runs, conditions: Sequence[Condition], metric: str | No
         samples = [runs.get_sample(arm, condition, metric).to_array() for condition in conditions]
         if samples and all(len(sample) for sample in samples):
             means[arm] = sum(float(np.mean(sample)) / len(samples) for sample in samples)
-    means = dict(zip(means, merge_ties(list(means.values())).tolist(), strict=True))
-    return sorted(means, key=lambda arm: -runs.sign * means[arm])
+    return _sort_by_mean(runs, means)
+
+
+def _sort_by_mean(runs: Runs, means: dict[str, float]) -> list[str]:
+    """Return arms by their means, best first. Means that agree to nine digits keep their order."""
+    merged = dict(zip(means, merge_ties(list(means.values())).tolist(), strict=True))
+    return sorted(merged, key=lambda arm: -runs.sign * merged[arm])
 
 
 def list_absent_arms(runs: Runs) -> list[str]:
@@ -148,9 +153,7 @@ def _rank_on_shared_seeds(runs: Runs, conditions: Sequence[Condition], metric: s
     shared = [seed for seed in runs.replicates if all(seed in values for values in pooled.values())]
     if len(shared) < FEWEST or all(len(values) == len(shared) for values in pooled.values()):
         return arms
-    means = [float(np.mean([pooled[arm][seed] for seed in shared])) for arm in arms]
-    merged = dict(zip(arms, merge_ties(means).tolist(), strict=True))
-    return sorted(arms, key=lambda arm: -runs.sign * merged[arm])
+    return _sort_by_mean(runs, {arm: float(np.mean([pooled[arm][seed] for seed in shared])) for arm in arms})
 
 
 def _settle_winners(runs: Runs, rows: list[Comparison], tests: int) -> list[Comparison]:

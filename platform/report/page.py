@@ -171,8 +171,7 @@ def _make_environment(runs: Runs) -> Environment:
         "label": format_condition,
         "spoken": wording.spell_metric,
         "defined": wording.define_metric,
-        "sentence": lambda row: wording.describe_comparison(row, runs),
-        "note": wording.describe_note,
+        "winner": lambda row: wording.describe_winner(row, runs),
         "claim": lambda answer: wording.describe_claim(answer, runs),
     }
     return environment

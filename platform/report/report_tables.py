@@ -185,8 +185,7 @@ def build_sequential_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
             table.add_row(answer.claim.text, *[NONE] * 7, answer.standing)
             continue
         whole, last = answer.whole, answer.looks[-1]
-        difference = f"{unit.format_difference(whole.diff)} [{unit.format_interval(whole.diff_low, whole.diff_high)}]"
-        numbers = (str(last.look), difference, format_probability(last.p), format_probability(last.p_equivalence))
+        numbers = (str(last.look), _format_difference(whole, unit), format_probability(last.p), format_probability(last.p_equivalence))
         table.add_row(answer.claim.text, whole.a, whole.b, *numbers, last.decision, answer.standing)
     return table
 
@@ -237,5 +236,8 @@ def _format_counts(row: ConditionSummary) -> str:
 
 def _format_numbers(row: Comparison, unit: Unit, p: float) -> list[str]:
     n = f"{row.n_a}" if row.n_a == row.n_b else f"{row.n_a}, {row.n_b}"
-    difference = f"{unit.format_difference(row.diff)} [{unit.format_interval(row.diff_low, row.diff_high)}]"
-    return [n, difference, format_a12(row.a12), format_probability(p)]
+    return [n, _format_difference(row, unit), format_a12(row.a12), format_probability(p)]
+
+
+def _format_difference(row: Comparison, unit: Unit) -> str:
+    return f"{unit.format_difference(row.diff)} [{unit.format_interval(row.diff_low, row.diff_high)}]"

@@ -22,6 +22,8 @@ FAILED = (
 )
 UNITS = {"looks": "the looks", "alpha": "alpha", "margin": "the margin", "futility": "the futility bound", "most seeds": "the most seeds"}
 """by key of the file, what a message calls it"""
+PLAIN = ("study", "scale", "replicated", "metric", "selector", "axes")
+"""the fields of a plan that its file holds as they are"""
 SEEDS_AGAIN = "name another folder with --runs"
 
 
@@ -57,13 +59,7 @@ class SequentialPlan:
 
     def to_json(self) -> dict[str, Any]:
         design = self.design
-        return {
-            "study": self.study,
-            "scale": self.scale,
-            "replicated": self.replicated,
-            "metric": self.metric,
-            "selector": self.selector,
-            "axes": self.axes,
+        return {name: getattr(self, name) for name in PLAIN} | {
             "claims": [asdict(planned.claim) | {"conditions": list(planned.conditions)} for planned in self.claims],
             "most seeds": design.most,
             "looks": list(design.looks),
@@ -83,8 +79,7 @@ class SequentialPlan:
             fields = {name: value for name, value in entry.items() if name != "conditions"}
             claims.append(PlannedClaim(Claim(**fields), tuple(entry["conditions"])))
         design = SequentialDesign(tuple(content["looks"]), content["alpha"], content["margin"], content["futility"])
-        names = ("study", "scale", "replicated", "metric", "selector", "axes")
-        return cls(**{name: content[name] for name in names}, claims=tuple(claims), design=design, trainings=content["trainings"])
+        return cls(**{name: content[name] for name in PLAIN}, claims=tuple(claims), design=design, trainings=content["trainings"])
 
 
 def read_plan(folder: RunFolder) -> SequentialPlan | None:
@@ -134,8 +129,8 @@ def refuse_plan(folder: RunFolder) -> None:
 def list_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return what differs between two designs, in words. The looks are named only if they do not follow from the most seeds."""
     changes = []
-    for kind in ("study", "scale", "metric", "replicated", "selector"):
-        if old[kind] != new[kind]:
+    for kind in PLAIN:
+        if kind != "axes" and old[kind] != new[kind]:
             changes.append(f"{kind} {old[kind]}, now {new[kind]}")
     for axis in dict.fromkeys([*old["axes"], *new["axes"]]):
         before, now = (design["axes"].get(axis, []) for design in (old, new))

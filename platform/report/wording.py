@@ -135,17 +135,17 @@ def describe_comparison(row: Comparison, runs: Runs) -> str:
     return f"{where}{a} and {b} do not differ significantly: {numbers}. {describe_evidence(row, runs)}".rstrip()
 
 
-def describe_note(row: Comparison) -> str:
-    """Return what a reader must know of a comparison over conditions besides their number, as a sentence; empty if nothing."""
+def describe_winner(row: Comparison, runs: Runs) -> str:
+    """Return what the winner's comparison over all conditions found, with what a reader must know besides."""
+    over = "Over all conditions: " if len(runs.conditions) > 1 else ""
     parts = [part for part in row.note.split("; ") if not part.startswith("over ") and "exploratory" not in part and "no test" not in part]
-    return f" Note: {'; '.join(parts)}." if parts else ""
+    note = f" Note: {'; '.join(parts)}." if parts else ""
+    return f"{over}{describe_comparison(row, runs)}{note}"
 
 
 def describe_numbers(row: Comparison, runs: Runs) -> str:
     """Return a comparison's difference, its interval, its p and the number of replicates."""
-    unit = Unit.from_runs(runs)
-    interval = f" [{unit.format_interval(row.diff_low, row.diff_high)}]" if isfinite(row.diff_low) else ""
-    parts = [f"{unit.format_difference(row.diff)}{' points' if unit.percent else ''}{interval}"]
+    parts = [_describe_difference(row, Unit.from_runs(runs))]
     if isfinite(row.p):
         named = "" if row.test in (PAIRED, UNPAIRED) else f" ({row.test})"
         adjusted = f" ({format_probability(row.p_adj)} adjusted for {row.m} tests)" if row.m > 1 and isfinite(row.p_adj) else ""
@@ -199,9 +199,7 @@ def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
 def describe_last_look(answer: ClaimAnswer, runs: Runs) -> str:
     """Return a sequentially tested claim's difference, its repeated interval, the p that decided it, and the look."""
     assert answer.whole and answer.looks and runs.plan
-    last, unit = answer.looks[-1], Unit.from_runs(runs)
-    interval = f" [{unit.format_interval(answer.whole.diff_low, answer.whole.diff_high)}]" if isfinite(answer.whole.diff_low) else ""
-    difference = f"{unit.format_difference(answer.whole.diff)}{' points' if unit.percent else ''}{interval}"
+    last, difference = answer.looks[-1], _describe_difference(answer.whole, Unit.from_runs(runs))
     p, name = (last.p_equivalence, "p of equivalence") if last.decision == "equivalent" else (last.p, "p")
     adjusted = f"{name} {_format_equality(format_probability(p))}, adjusted for looks and claims"
     return f"{difference}, {adjusted}, decided at {last.look} of at most {runs.plan.design.most} {runs.design.replicated}s"
@@ -217,8 +215,7 @@ def summarise_claims(answers: list[ClaimAnswer]) -> str:
 def list_findings(runs: Runs, answers: list[ClaimAnswer], winner: list[Comparison], classes: list[ClassRecalls]) -> list[str]:
     """Return the sentences that a report begins with: decided claims, the winner over all conditions, classes below chance."""
     decided = [describe_claim(answer, runs) for answer in answers if answer.standing in ("supported", "contradicted")]
-    over = "Over all conditions: " if len(runs.conditions) > 1 else ""
-    sentences = [f"{over}{describe_comparison(row, runs)}{describe_note(row)}" for row in winner]
+    sentences = [describe_winner(row, runs) for row in winner]
     return [*decided, *filter(None, [summarise_claims(answers)]), *sentences, *describe_unread_classes(runs, classes)]
 
 
@@ -262,6 +259,12 @@ def describe_unread_classes(runs: Runs, rows: list[ClassRecalls]) -> list[str]:
             end = f" Left out, as they predict the same class for every image: {'; '.join(left_out)} trainings." if left_out else ""
             sentences.append(f"{where}ecall is below chance ({chance} %; {test}): {'; '.join(parts)}.{end}")
     return sentences
+
+
+def _describe_difference(row: Comparison, unit: Unit) -> str:
+    """Return a difference with its unit, and with its interval if it has one."""
+    interval = f" [{unit.format_interval(row.diff_low, row.diff_high)}]" if isfinite(row.diff_low) else ""
+    return f"{unit.format_difference(row.diff)}{' points' if unit.percent else ''}{interval}"
 
 
 def _format_equality(p: str) -> str:

@@ -62,3 +62,10 @@ def sum_random_flips(d: np.ndarray, draws: int, rng: np.random.Generator) -> np.
         sums += table[masks[:, number]]
     result: np.ndarray = 2 * sums - d.sum()
     return result
+
+
+def make_sign_vectors(bits: np.ndarray) -> np.ndarray:
+    """Return sign vectors, 1 and -1, from random bits [draws, n]. The first is that of the observed differences, all 1."""
+    signs: np.ndarray = bits * 2.0 - 1
+    signs[0] = 1
+    return signs

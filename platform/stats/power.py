@@ -18,7 +18,6 @@ FAR = 1e4
 """a centre of the noncentral t distribution from which on scipy takes milliseconds; from 1e10 on it gives no number"""
 
 
-@lru_cache(maxsize=65536)
 def compute_power(d: float, n1: float, n2: float | None = None, alpha: float = 0.05, alternative: Alternative = "two-sided") -> float:
     """Return the power of the t test for a true difference of d standard deviations: Student's of n1 paired differences without n2,
     otherwise Welch's of samples with equal variances.

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from platform.stats.float_ties import ROUNDING, measure_spread, subtract_exactly
-from platform.stats.permutations import sum_all_flips
+from platform.stats.permutations import make_sign_vectors, sum_all_flips
 from platform.stats.sequential_design import SequentialDesign
 from trainables.registry import BadRequest
 
@@ -125,9 +125,7 @@ def run_looks(
 def draw_signs(looks: tuple[int, ...]) -> np.ndarray:
     """Return random sign vectors [DRAWS, most], the same for the same looks. The first is the observed one, all 1."""
     draws = np.random.default_rng(looks).bytes(DRAWS * looks[-1])
-    signs = np.frombuffer(draws, np.uint8).reshape(DRAWS, looks[-1]) % 2 * 2.0 - 1
-    signs[0] = 1
-    return signs
+    return make_sign_vectors(np.frombuffer(draws, np.uint8).reshape(DRAWS, looks[-1]) % 2)
 
 
 def flip_signs(d: np.ndarray, signs: np.ndarray | None, two_sided: bool) -> np.ndarray:
