@@ -32,7 +32,7 @@ from search_spaces.claims import Claim
 BATCH = 100
 """studies in one table"""
 EVERY = 4
-"""each fourth study has the comparisons of single conditions made, which are many, at all of its conditions"""
+"""comparisons of single conditions are made for one study in EVERY, because there are many of them"""
 FAMILIES = ("claims", "parts", "winner", "overall", "confirmatory", "contrasts", "against", "pairs")
 """`parts` are a claim's conditions; of `pairs` the rate is the false discovery rate, of the others the family-wise error"""
 FOUND = ("better", "worse")
@@ -52,7 +52,7 @@ Truth = Callable[[Comparison], float]
 
 @contextmanager
 def leave_out_companions() -> Iterator[None]:
-    """Make comparisons without what decides no verdict: companion tests, shifts of the ranks, and intervals of A12."""
+    """Skip the numbers that no verdict depends on: companion tests, Hodges-Lehmann shifts and intervals of A12."""
     quick = partial(comparisons.compare_arms, companions=False)
     with ExitStack() as patches:
         for module in (comparisons, comparison_families, claim_tests, contrasts):
@@ -86,13 +86,13 @@ def measure_shape(shape: Shape, studies: int) -> dict[str, Rate]:
 
 
 def compute_true_claims(shape: Shape, expected: np.ndarray) -> list[ClaimAnswer]:
-    """Return the claims' comparisons of expected scores [arms, conditions]: their differences are the true ones."""
+    """Return the claims, tested on the expected scores [arms, conditions]. Their differences are the true differences."""
     scores = expected[None, :, :, None]
     return claim_tests.test_claims(build_runs(shape, scores, scores))
 
 
 def compare_study(runs: Runs, single: bool) -> dict[str, list[list[Comparison]]]:
-    """Return the families of comparisons, besides claims, that a page shows of a study, by name. `single`: of single conditions, too."""
+    """Return the families of comparisons on a study's page by name, except claims. `single` adds those of single conditions."""
     reference = comparison_families.find_reference_arm(runs)
     families = {
         "winner": [comparison_families.compare_winner(runs)],
@@ -131,7 +131,7 @@ def is_false_equivalence(row: Comparison, truth: float) -> bool:
 
 
 def count_claims(counts: dict[str, list[float]], answers: list[ClaimAnswer], exact: list[ClaimAnswer]) -> None:
-    """Append what a study's claims are right and wrong in, given the same claims of expected scores."""
+    """Append the errors and coverage of a study's claims to `counts`. `exact` holds the same claims, computed from expected scores."""
     pairs = [(answer, truth.whole.diff) for answer, truth in zip(answers, exact, strict=True) if answer.whole and truth.whole]
     if not pairs:
         return
@@ -147,13 +147,13 @@ def count_claims(counts: dict[str, list[float]], answers: list[ClaimAnswer], exa
 
 
 def is_false_contradiction(answer: ClaimAnswer, truth: float) -> bool:
-    """Return whether a claim that is true is called contradicted: a claim of equivalence is true of differences below the margin."""
+    """Return whether a true claim is called contradicted. A claim of equivalence is true if the difference is below the margin."""
     true = abs(truth) < MARGIN * POINT - TINY if answer.claim.expect == "equivalent" else truth >= MARGIN * POINT
     return true and answer.standing == "contradicted"
 
 
 def count_families(counts: dict[str, list[float]], name: str, families: list[list[Comparison]], find: Truth) -> None:
-    """Append a study's share of families with a false verdict, and what its rows are right and wrong in, to the counts of `name`."""
+    """Append a study's share of families with a false verdict, and the coverage and errors of its rows, to the counts of `name`."""
     judged = [[(row, find(row)) for row in family] for family in families if family]
     rows = [pair for family in judged for pair in family]
     if not rows:

@@ -1,4 +1,4 @@
-"""Shapes of simulated studies for calibration.py: what their true scores are, and how single trainings vary about them.
+"""Shapes of simulated studies for calibration.py: the true scores, and the distribution of single trainings about them.
 
 Scores are accuracies. Differences and standard deviations in the constants below are in points of a percent.
 """
@@ -30,7 +30,9 @@ MIXED = (0.0, 0.0, 0.0, -2.0, 3.0, 3.0, 3.0)
 
 @dataclass(frozen=True)
 class Shape:
-    """A kind of simulated study. Trainings differ by noise of `sd` points, a share `icc` of whose variance a seed's conditions share."""
+    """A kind of simulated study. A training's noise has a standard deviation of `sd` points. The conditions of a seed share a part `icc` of
+    its variance.
+    """
 
     name: str
     aim: bool = True
@@ -69,7 +71,7 @@ class Shape:
 
 
 def make_shape(name: str, arms: int = 7, **fields: Any) -> Shape:
-    """Return a shape of the seven arms, or of `arms` arms, the first of which is the baseline, under two conditions."""
+    """Return a shape with the study's seven arms, or with `arms` arms M0, M1, ... under two conditions. M0 is then the baseline."""
     if arms == 7:
         return replace(Shape(name), **fields)
     names = tuple(f"M{number}" for number in range(arms))
@@ -125,7 +127,7 @@ class Draws(NamedTuple):
 
 
 def draw_scores(shape: Shape, studies: int, rng: np.random.Generator) -> Draws:
-    """Return the scores of so many studies of a shape. A seed's split is the same for all arms and ratios, unless seeds are its own."""
+    """Return the scores of `studies` simulated studies. All arms and ratios of a seed share its split, unless `own_seeds` is set."""
     sizes = (studies, len(shape.arms), len(shape.conditions), shape.seeds)
     shared = rng.standard_normal((*sizes[:2], 1, shape.seeds))
     own = rng.standard_normal(sizes)
@@ -160,14 +162,16 @@ def compute_expected(shape: Shape) -> np.ndarray:
 
 
 class StudyRuns(Runs):
-    """The runs of many studies, one of which a report sees. They keep its samples, because several families ask for each."""
+    """The runs of many simulated studies in one table. One study at a time is selected; its samples are cached, because several families
+    of comparisons use them.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._samples: dict[tuple[Any, ...], Sample] = {}
 
     def select_study(self, study: int) -> None:
-        """Make the metrics of one study those that a report compares and selects by."""
+        """Select a study: its columns become the design's metric and selector."""
         selector = f"val {study}" if self.design.selector else None
         self.design = replace(self.design, metric=f"test {study}", selector=selector)
         self._samples.clear()

@@ -54,7 +54,7 @@ def main(
 
 
 def try_table(table: RandomTable, with_figures: bool = False) -> tuple[str, str]:
-    """Return "reported", "refused" or "fault", and what the refusal or the fault says. A warning is a fault."""
+    """Return "reported", "refused" or "fault", and the message of the refusal or the fault. A warning counts as a fault."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="error"):
         path = Path(folder, table.name)
         path.write_bytes(table.content)

@@ -30,7 +30,7 @@ SPECIAL = (0.0, -0.0, 0.5, 0.5 + 2**-53, 1.0, -1.0, 1e6, 1e9, 1e160, -1e160, 1e3
 
 @dataclass
 class RandomTable:
-    """A table as a file's name and content, and what the report is told of it."""
+    """A table file, as its name and content, and the options of `read_table` for it."""
 
     name: str
     content: bytes
@@ -38,7 +38,7 @@ class RandomTable:
 
 
 def draw_table(rng: np.random.Generator) -> RandomTable:
-    """Return a random table. Most are such as a report can be made of; some hold what cannot be trusted."""
+    """Return a random table. Most tables are valid; some contain rows or values that `read_table` must refuse."""
 
     def happens(probability: float) -> bool:
         return bool(rng.random() < probability)
@@ -110,14 +110,14 @@ def _draw_scores(rng: np.random.Generator, frame: pd.DataFrame) -> np.ndarray:
 
 
 def _draw_splits(rng: np.random.Generator, places: pd.DataFrame) -> list[str]:
-    """Return the hashes of data splits: shared by the methods at a place, by most of them, or by none."""
+    """Return hashes of data splits. Under a condition, all methods share a seed's split, or most of them, or none."""
     own = float(rng.choice([0, 0.1, 1]))
     names = ["/".join(map(str, place)) for place in places.itertuples(index=False)]
     return [f"own {row}" if rng.random() < own else f"split {name}" for row, name in enumerate(names)]
 
 
 def _spoil_rows(rng: np.random.Generator, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows without some, in another order, with some twice or contradicting, or with an empty cell."""
+    """Return the rows with random defects: rows dropped, shuffled, duplicated or contradicted, or one cell replaced."""
     if rng.random() < 0.4:
         frame = frame[rng.random(len(frame)) > float(rng.choice([0.05, 0.3, 0.7]))]
     if rng.random() < 0.2:

@@ -159,7 +159,7 @@ def measure_effects(studies: int) -> dict[str, Any]:
 
 
 def measure_futility(studies: int) -> dict[str, Any]:
-    """Return what giving up claims costs and saves, by the conditional power below which they are given up."""
+    """Return power and seeds by the futility bound, the conditional power below which a claim is given up."""
     rng, rows, figures = np.random.default_rng(3), [], {}
     for futility in (0.0, 0.01, 0.02, 0.05, 0.1):
         row: list[float] = []

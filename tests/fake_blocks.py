@@ -1,4 +1,4 @@
-"""Run folders whose seeds come in blocks, trained in no time: a function of the cell stands for each training's score."""
+"""Run folders of grids that add seeds in blocks. No network is trained: a function of the cell gives each score."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Estimate what a grid takes whose seeds are added until its claims are decided (`--dry-run`): the least, the most, and expected costs."""
+"""Estimates the cost of a grid that adds seeds until its claims are decided (`--dry-run`): the minimum, the maximum and the expectation."""
 
 from dataclasses import replace
 from statistics import fmean
@@ -67,7 +67,7 @@ def estimate_blocks(
 
 
 def list_claims(study: Study, plan: SequentialPlan) -> list[str]:
-    """Return the claims that are tested, and those that this grid cannot test, because it lacks a value that they name."""
+    """Return a line with the claims that are tested, and one with those that name a value which this grid lacks."""
     tested = [planned.claim.text for planned in plan.claims]
     absent = [claim.text for claim in study.claims if not any(text.startswith(claim.text) for text in tested)]
     return [f"claims: {'; '.join(tested)}", *([f"not in this grid: {'; '.join(absent)}"] if absent else [])]

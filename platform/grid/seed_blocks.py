@@ -1,6 +1,6 @@
-"""Which trainings a grid needs whose seeds come in blocks: up to the next look, those of the claims that are still open.
+"""Selects the trainings of a grid that adds seeds in blocks: those that the open claims need up to the next look.
 
-All of it follows from the plan and from the run folder, so it goes on from any interruption to the same looks.
+The selection depends on the plan and the run folder alone, so an interrupted grid makes the same looks when it is resumed.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from trainables.storage.store import RunFolder
 
 
 class BlockCells:
-    """The cells of a grid by claim. `cells` are all up to the most seeds, each after its parent."""
+    """The cells of a grid by claim. `cells` are those of all seeds up to the maximum; parents come before their children."""
 
     def __init__(self, study: Study, cells: Sequence[Cell], plan: SequentialPlan) -> None:
         self.study, self.cells, self.plan = study, list(cells), plan
@@ -34,14 +34,14 @@ class BlockCells:
         ]
 
     def make_runs(self, rows: dict[str, dict[str, Any]]) -> Runs:
-        """Return all trainings as runs, given the rows by key of those that have ended."""
+        """Return all trainings as Runs. `rows` holds, by key, the rows of those that have ended."""
         design, blank = make_design(self.study), {"state": "missing", "reason": "", "split_hash": ""}
         shown = [cell for cell in self.cells if not self.study.is_prerequisite(cell)]
         table = make_table(design, [rows.get(cell.key) or {"key": cell.key, **cell.axes, **blank} for cell in shown])
         return Runs(design, table, plan=self.plan)
 
     def select_cells(self, seeds: Sequence[int]) -> list[Cell]:
-        """Return the cells that the claims need if each has so many seeds, with their parents, in the order of all cells."""
+        """Return the cells that the claims need, and their parents, in the grid's order. `seeds` is the number of seeds of each claim."""
         wanted = {cell.key for lists, number in zip(self._of_claims, seeds, strict=True) for cells in lists for cell in cells[:number]}
         for cell in reversed(self.cells):  # children come after their parents
             if cell.parent and cell.key in wanted:
@@ -50,18 +50,18 @@ class BlockCells:
 
 
 class SeedBlocks:
-    """The blocks of a run folder: the looks so far, and the cells that are wanted by now."""
+    """The blocks of a run folder: the looks made so far, and the cells that have been requested."""
 
     def __init__(self, cells: BlockCells, folder: RunFolder) -> None:
         self.cells, self.folder, self.plan = cells, folder, cells.plan
         self.history: Looks = []
         self.wanted: list[Cell] = []
         self._rows: dict[str, dict[str, Any]] = {}
-        """by key, the row of each cell that has ended: it does not change any more"""
+        """by key, the row of each cell that has ended; such a row is final"""
         self._failed = read_failures(folder)
 
     def count_ended(self, state: str) -> int:
-        """Return the number of wanted cells that are done, or that have failed."""
+        """Return the number of requested cells in this state: done or failed."""
         return sum(self._rows.get(cell.key, {}).get("state") == state for cell in self.wanted)
 
     def advance(self, ended: Sequence[Cell] = ()) -> list[Cell] | None:
@@ -101,7 +101,7 @@ class SeedBlocks:
                 self._rows[cell.key] = make_row(self.folder, cell, None) | {"state": "failed"}
 
     def describe_look(self) -> str:
-        """Return what the last look has found, as one line; empty before the first."""
+        """Return the result of the last look as one line; empty before the first look."""
         if not self.history:
             return ""
         counts = Counter(state.decision for state in self.history[-1])
@@ -112,6 +112,6 @@ class SeedBlocks:
 
 
 def describe_aim(plan: SequentialPlan) -> str:
-    """Return what the grid runs until."""
+    """Return the condition under which the grid ends."""
     number = len(plan.claims)
     return f"until {format_count(number, 'claim')} {'is' if number == 1 else 'are'} decided"

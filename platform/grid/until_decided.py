@@ -1,4 +1,4 @@
-"""Run a grid whose seeds come in blocks until its claims are decided: looks, blocks in the running Tune experiment, the report."""
+"""Runs a grid that adds seeds in blocks until its claims are decided, within one Tune experiment, and writes its report."""
 
 import contextlib
 import sys

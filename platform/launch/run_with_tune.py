@@ -136,7 +136,7 @@ class _TunePlan(NamedTuple):
 
 
 Plan = Callable[[int, int, Announce], _TunePlan]
-"""(slots, packs to have ready for each slot, what announces the keys of cells to the dispatcher) -> the work"""
+"""(slots, packs to have ready for each slot, function that announces keys of cells to the dispatcher) -> the work"""
 
 
 def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | None = None, **how: Any) -> None:

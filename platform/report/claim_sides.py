@@ -1,4 +1,4 @@
-"""What a claim compares: the conditions under which it holds, both sides' scores there, and the difference of each seed."""
+"""Collects the scores that a claim compares: its conditions, the samples of both sides, and the difference of each seed."""
 
 from collections.abc import Sequence
 from itertools import product

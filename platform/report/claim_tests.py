@@ -63,7 +63,7 @@ class ClaimAnswer(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """What may stand behind the result: trainings with warnings, and conditions in which the difference has the other sign."""
+        """Phrases that qualify the result: trainings with warnings, and conditions in which the difference has the other sign."""
         if self.whole is None:
             return []
         other = sum(part.diff * self.whole.diff < 0 for part in self.parts)
@@ -161,7 +161,7 @@ def _answer_planned_claims(runs: Runs, plan: SequentialPlan) -> list[ClaimAnswer
 
 
 def _answer_planned_claim(runs: Runs, plan: SequentialPlan, planned: PlannedClaim, looks: tuple[ClaimAtLook, ...]) -> ClaimAnswer:
-    """Return a claim whose whole is the test of its last look, on the seeds of that look alone: later seeds were for other claims."""
+    """Return a claim with the test of its last look. Later seeds, which were trained for other claims, are left out."""
     seeds = looks[-1].look if looks else 0
     places = [_keep_seeds(place, seeds) for place in build_claim_places(runs, planned.claim, planned.conditions)]
     answer = _test_claim(runs, planned.claim, places)

@@ -1,8 +1,8 @@
 """Defines which comparisons a report makes of arms. The families are fixed here, before any number is seen.
 
 The winner over all conditions comes first. Two readings of single conditions stand beside it: `published` tests as the paper does,
-`confirmatory` as a strict reviewer would. Wherever the scores themselves choose what is tested, the family counts everything that could
-have been chosen.
+`confirmatory` as a strict reviewer would. If the scores select a comparison, its family counts all comparisons that they could have
+selected.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def compare_confirmatory(runs: Runs) -> list[Comparison]:
 
 
 class _Pick(NamedTuple):
-    """The winner, its rival, the metric that picked them, and what a reader must know of the choice."""
+    """The winner, its rival, the metric that selected them, and a note on the selection."""
 
     winner: str
     rival: str
@@ -157,7 +157,7 @@ def _rank_on_shared_seeds(runs: Runs, conditions: Sequence[Condition], metric: s
 
 
 def _settle_winners(runs: Runs, rows: list[Comparison], tests: int) -> list[Comparison]:
-    """Settle the winners' comparisons of `tests` conditions as a family of everything that could have been picked.
+    """Settle the winners' comparisons of `tests` conditions. Their family has all comparisons that could have been selected.
 
     The winner against a baseline is one of all arms against it, and its lead is partly the reason why it was picked, because validation
     and test scores come from the same trainings. That the winner is better than the runner-up needs no such adjustment: a two-sided test
@@ -169,7 +169,7 @@ def _settle_winners(runs: Runs, rows: list[Comparison], tests: int) -> list[Comp
 
 
 def _count_pairs(runs: Runs) -> int:
-    """Return the number of pairs of arms: a reference that the scores have picked could have been any arm."""
+    """Return the number of pairs of arms. It is the size of a family whose reference the scores have selected among all arms."""
     return len(runs.arms) * (len(runs.arms) - 1) // 2
 
 

@@ -167,7 +167,7 @@ def compare_pooled(
 
 
 def compare_ranks(runs: Runs, family: str, condition: Condition, sides: Sides, selected_by: str) -> Comparison:
-    """Return a comparison by the unpaired one-sided exact Mann-Whitney test that a is better, as a paper makes it."""
+    """Return a comparison by the published method: the unpaired, one-sided, exact Mann-Whitney test that a is better."""
     unpaired = [(name, Sample(sample.values, dict.fromkeys(sample.values, ""))) for name, sample in sides]
     row = compare_arms(runs, family, condition, unpaired, "greater", selected_by)
     if np.isnan(row.p):

@@ -56,7 +56,7 @@ class ConfusionTest:
 
 
 class Part(NamedTuple):
-    """What one training's errors on images of a class are, or the mean of a replicate's trainings."""
+    """The errors of one training on images of a class, or their mean over a replicate's trainings."""
 
     share: float
     errors: int

@@ -1,4 +1,4 @@
-"""Chooses what axes span, so that a diverged training does not flatten a figure, and marks at their edge what lies outside."""
+"""Chooses axis limits that exclude diverged trainings, and marks points outside the limits at the edge of the axes."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Finds diverged trainings: those whose score lies far from all others. No test and no mean leaves them out."""
+"""Finds diverged trainings, whose score lies far from all others. Tests and means include them; digits and axes do not."""
 
 import math
 from dataclasses import dataclass

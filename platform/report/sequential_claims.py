@@ -1,6 +1,6 @@
-"""The claims of a grid whose seeds come in blocks: what it plans to test, what its looks have found, and what it needs for the next one.
+"""Plans and follows the claims of a grid that adds seeds in blocks: the tests, the results of the looks, the seeds of the next look.
 
-All of it follows from the plan and from which trainings have ended, so a resumed grid, and a report, come to the same decisions.
+The results depend on the plan and on the ended trainings alone, so a resumed grid and its report make the same decisions.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def compute_differences(runs: Runs, plan: SequentialPlan) -> np.ndarray:
 
 
 def follow_claims(runs: Runs, plan: SequentialPlan) -> Looks:
-    """Return the looks that can be made: those up to which every training has ended that a claim needs which was open before."""
+    """Return the looks that can be made. A look needs all trainings, up to its seeds, of the claims that were open before it."""
     ended = _find_ended(runs, plan)
     begun = int(np.flatnonzero(ended.any(1)).max(initial=-1)) + 1  # the engine need not look at seeds that have not begun
     history = run_looks(plan.design, compute_differences(runs, plan)[:begun], expects_equal=plan.claims_of_equivalence)
@@ -81,7 +81,7 @@ def follow_claims(runs: Runs, plan: SequentialPlan) -> Looks:
 
 
 def count_seeds(plan: SequentialPlan, history: Looks) -> list[int]:
-    """Return how many seeds each claim needs by now: up to its decision, or up to the next look while it is open."""
+    """Return the number of seeds that each claim needs: up to its decision or, while it is open, up to the next look."""
     if not history:
         return [plan.design.looks[0]] * len(plan.claims)
     following = plan.design.looks[min(len(history), len(plan.design.looks) - 1)]

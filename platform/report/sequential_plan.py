@@ -1,4 +1,4 @@
-"""The design of a grid whose seeds come in blocks until its claims are decided: RUN/sequential.json, written before the first training."""
+"""The plan of a grid that adds seeds until its claims are decided. RUN/sequential.json holds it from before the first training."""
 
 import json
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ class SequentialPlan:
 
     @property
     def claims_of_equivalence(self) -> list[int]:
-        """The numbers of the claims that two are equivalent, which go on until that is shown or a difference beyond the margin."""
+        """The indices of the claims of equivalence. They stay open until equivalence or a difference beyond the margin is shown."""
         return [number for number, planned in enumerate(self.claims) if planned.claim.expect == "equivalent"]
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def refuse_plan(folder: RunFolder) -> None:
 
 
 def list_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return what differs between two designs, in words. The looks are named only if they do not follow from the most seeds."""
+    """Return the differences between two designs as phrases. The looks are named only if the most seeds do not explain them."""
     changes = []
     for kind in PLAIN:
         if kind != "axes" and old[kind] != new[kind]:

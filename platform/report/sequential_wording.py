@@ -1,4 +1,4 @@
-"""Describes, for the reader, a grid whose seeds were added until its claims were decided."""
+"""Describes in sentences a grid that added seeds until its claims were decided."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from platform.report.wording import Unit
 
 
 class SequentialDescription(NamedTuple):
-    """The design of a run in sentences, and what it has saved."""
+    """Sentences on the design of a run and on the trainings that it saved."""
 
     looks: list[int]
     most: int

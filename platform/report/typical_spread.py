@@ -1,4 +1,4 @@
-"""How far the scores of trainings that differ in their replicate alone usually lie apart."""
+"""Measures the typical spread between trainings that differ only in their replicate."""
 
 import math
 from collections.abc import Sequence

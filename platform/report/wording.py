@@ -136,7 +136,7 @@ def describe_comparison(row: Comparison, runs: Runs) -> str:
 
 
 def describe_winner(row: Comparison, runs: Runs) -> str:
-    """Return what the winner's comparison over all conditions found, with what a reader must know besides."""
+    """Return the result of the winner's comparison over all conditions, with its notes."""
     over = "Over all conditions: " if len(runs.conditions) > 1 else ""
     parts = [part for part in row.note.split("; ") if not part.startswith("over ") and "exploratory" not in part and "no test" not in part]
     note = f" Note: {'; '.join(parts)}." if parts else ""
@@ -172,7 +172,7 @@ def format_evidence(row: Comparison, runs: Runs) -> str:
 
 
 def explain_evidence(runs: Runs) -> str:
-    """Return what the probabilities beside a comparison are."""
+    """Return an explanation of the posterior probabilities that stand beside a comparison."""
     if not runs.design.rope:
         return (
             "Probably better: the posterior probability that the first is the better one; with a flat prior, and not adjusted for the "

@@ -1,4 +1,4 @@
-"""How much of a sequential test's level is spent after which share of the seeds. Pure functions."""
+"""The alpha-spending function of a sequential test: the level that is spent up to each share of the seeds. Pure functions."""
 
 import numpy as np
 from numpy.typing import ArrayLike

@@ -1,4 +1,4 @@
-"""Claims that are tested again and again while their seeds are trained: a paired group-sequential sign-flip test.
+"""A paired group-sequential sign-flip test of several claims, which are tested repeatedly while seeds are added.
 
 A claim is a row of differences, one of each seed. If nothing lies behind it, each difference is as likely as its negative, so all sign
 vectors of the differences are equally likely given their sizes. At each look the test rejects the sign vectors with the largest

@@ -1,4 +1,4 @@
-"""A folder in the system's temporary folder that only this user can read, for what has no better place."""
+"""Makes a private folder in the system's temporary folder, for files that cannot be stored in the home folder."""
 
 import errno
 import os
