@@ -119,9 +119,9 @@ def compare_arms(
     base |= _test_difference(runs, difference, alternative, base["paired"])
     base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(up, down), strict=True))
     base["hodges_lehmann"] = s.hodges_lehmann(x, y, paired)
-    if min(len(x), len(y)) < FEWEST or runs.design.sequential:
-        base |= dict.fromkeys(("p", "p_equivalence", *(FIXED if runs.design.sequential else ())), np.nan)
-        notes.append(STOPPED if runs.design.sequential else f"fewer than {FEWEST} {runs.design.replicated}s: no test")
+    if min(len(x), len(y)) < FEWEST or runs.plan:
+        base |= dict.fromkeys(("p", "p_equivalence", *(FIXED if runs.plan else ())), np.nan)
+        notes.append(STOPPED if runs.plan else f"fewer than {FEWEST} {runs.design.replicated}s: no test")
         return Comparison(**base | {"note": "; ".join(notes)})
     if difference.error == 0:  # no t test: the ranks alone tell equal scores from different ones
         notes.append(f"no difference in any {runs.design.replicated}" if paired and difference.mean == 0 else "the scores do not vary")

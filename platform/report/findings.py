@@ -99,7 +99,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         far_below=descriptive_statistics.find_weak_arms(runs, cells, floors),
         tied=descriptive_statistics.find_tied_arms(runs, pairs),
     )
-    return _drop_fixed_tests(findings) if runs.design.sequential else findings
+    return _drop_fixed_tests(findings) if runs.plan else findings
 
 
 def _drop_fixed_tests(found: Findings) -> Findings:

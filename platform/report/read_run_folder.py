@@ -1,7 +1,7 @@
 """Reads runs from a run folder of ferray, and what only such runs have: warnings and provenance."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -78,15 +78,13 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     sources = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(sources[role]) | {"source": sources[role].source.to_text()} for role in study.roles if role in sources}
     plan = read_plan(folder)
-    if plan:
-        _mark_repeated(rows, read_failures(folder))
-    design = replace(make_design(study), sequential=plan is not None)
-    notes = describe_other_classes(study, cells)
+    design, notes = make_design(study), describe_other_classes(study, cells)
     if plan:
         seeds, most = f"{design.replicated}s", plan.design.most
         notes.append(
             f"{seeds.capitalize()} are added until each claim is decided, given up, or has {most} {seeds}: only the claims are tested."
         )
+        _mark_repeated(rows, read_failures(folder))
     return Runs(design, make_table(design, rows), notes, results, data, plan)
 
 

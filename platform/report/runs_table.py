@@ -55,8 +55,6 @@ class Design:
     models: tuple[PriorModel, ...] = ()
     study: str = ""
     scale: str = ""
-    sequential: bool = False
-    """seeds were added until the study's claims were decided; tests of a fixed number of seeds are then not valid, and none is made"""
 
 
 class Sample(NamedTuple):
@@ -97,7 +95,7 @@ class Runs:
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
     """by role: title, source, fingerprint and notes of a data set"""
     plan: SequentialPlan | None = None
-    """the plan of a grid whose seeds were added until its claims were decided"""
+    """the plan of a grid whose seeds were added until its claims were decided; tests of a fixed number of seeds are then not valid"""
 
     def __post_init__(self) -> None:
         design, table = self.design, self.table

@@ -221,7 +221,7 @@ def list_findings(runs: Runs, answers: list[ClaimAnswer], winner: list[Compariso
 
 def describe_power(runs: Runs, winner: list[Comparison], claims: list[Comparison], single: list[Comparison]) -> str:
     """Return which true differences the tests of the winner, of the claims and of single conditions find, in one sentence."""
-    if runs.design.sequential:
+    if runs.plan:
         return ""
     unit, parts = Unit.from_runs(runs), []
     several = len(runs.conditions) > 1
