@@ -320,6 +320,7 @@ NUMBERS = st.one_of(st.floats(-LARGEST, LARGEST), st.sampled_from([np.nan, np.in
     st.sampled_from(["csv ,", "csv ;", "csv \t", "tsv", "latin-1", "utf-16", "parquet"]),
 )
 @example([('"', 1, 0, 5e-324), ("a;b,c", 1, 0, -0.0), ("ÿ", 0.5, 0, 1e300)], "latin-1")
+@example([("<NA>", 1, 0, 0.5), ("nan", 1, 0, 0.5)], "parquet")
 @settings(max_examples=100)
 def test_round_trip(rows, way):
     frame = pd.DataFrame(rows, columns=["method", "ratio", "seed", "test"])

@@ -74,7 +74,7 @@ class TableFile:
         column = self.frame[name]
         if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
             column = column.astype("Int64")  # whole numbers beside empty cells of a parquet file
-        text = column.astype("str").fillna("").str.strip().replace("<NA>", "")
+        text = column.astype("str").str.strip().mask(column.isna(), "")
         if not empty and (text == "").any():
             raise self.make_cell_error(text.index[text == ""][0], name, f"is empty; every {self.record} needs its {name}")
         protected = text.str.startswith("'") if self.separator else pd.Series(False, text.index)
