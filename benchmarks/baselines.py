@@ -98,7 +98,7 @@ def fit(plan: Plan) -> dict[str, float]:
     model.train()
     durations = []
     for epoch in range(plan.epochs):
-        optimizer.param_groups[0]["lr"] = recipe.get_learning_rate(epoch, plan.epochs, plan.lr)
+        optimizer.param_groups[0]["lr"] = recipe.get_learning_rate(epoch / plan.epochs, plan.lr)
         began = time.perf_counter()
         for first, second, labels in loader:
             images, labels = torch.cat((first, second)).to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -51,6 +51,23 @@ CLAIMS = (
 )
 
 
+POCKET = {
+    "encoder": "hog",
+    "per_class": 120,
+    "batch": 64,
+    "budget": "steps",
+    "steps": 200,
+    "warm_up": 0.05,
+    "temperature": 0.5,
+    "hidden": 128,
+    "projection": 64,
+    "probe_lr": 0.02,
+    "probe_steps": 400,
+}
+"""settings of the pocket scale, chosen by the mean validation accuracy of all methods on seeds that it does not use (see
+benchmarks/RESULTS.md)"""
+
+
 @STUDIES.register("adults_as_augmentation")
 def make_study(scale: Scale) -> Study:
     """Return the study at this scale.
@@ -78,6 +95,6 @@ def make_study(scale: Scale) -> Study:
     return replace(
         paper,
         scale="pocket",
-        axes=paper.axes | {"split": (0.5, 0.9), "ratio": (1, 5), "seed": tuple(range(5))},
-        settings={"encoder": "pocket", "per_class": 30, "epochs": 8, "lr": 0.03, "hidden": 128, "projection": 64, "probe_lr": 0.05},
+        axes=paper.axes | {"split": (0.5, 0.9), "ratio": (1, 5), "seed": tuple(range(10))},
+        settings=POCKET,
     )

@@ -33,6 +33,8 @@ Row = dict[str, Any]
 MANY = 100
 """Above this number of classes no counts and no confusion matrix are kept, because nobody reads them: classes may be persons."""
 Keep = Literal["none", "best", "all"]
+PROGRESS = ("phase", "epoch", "step", "sums", "best", "last", "selected", "history", "trained", "flags")
+"""what a checkpoint holds of a run beside modules, optimiser and random states"""
 
 
 class Diverged(RuntimeError):
@@ -116,6 +118,7 @@ def iterate_training(
         "classes": list(task.classes),
         **_count_by_class(task, predictions),
         **method.describe_training(),
+        "trained": run.trained,
         "split_hash": task.split_hash,
         "execution": choice.to_json(),
         "provenance": collect_provenance(device, execution) | (context or {}),
@@ -138,6 +141,8 @@ class Run:
         self.last: dict[str, torch.Tensor] | None = None
         self.selected: int | None = None
         self.history: list[Row] = []
+        self.trained: dict[str, dict[str, int]] = {}
+        """by phase: optimiser steps made, and images seen in them"""
         self.flags: list[str] = []
         self.seconds = 0.0
         self._began = self._saved = time.time()
@@ -148,7 +153,7 @@ class Run:
         if not state or "phase" not in state:  # the checkpoint of a finished cell holds parameters only
             return False
         self.method.modules.load_state_dict(state["modules"])
-        for name in ("phase", "epoch", "step", "sums", "best", "optimizer", "last", "selected", "history", "flags", "seconds"):
+        for name in (*PROGRESS, "optimizer", "seconds"):
             setattr(self, name, state.get(name))
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None and torch.cuda.is_available():
@@ -161,7 +166,7 @@ class Run:
             self._saved = time.time()
             return
         self.folder.put_history(self.cell.key, self.history)
-        state = {name: getattr(self, name) for name in ("phase", "epoch", "step", "sums", "best", "last", "selected", "history", "flags")}
+        state = {name: getattr(self, name) for name in PROGRESS}
         state |= {
             "modules": self.method.modules.state_dict(),
             "optimizer": optimizer.state_dict() if optimizer else None,
@@ -229,6 +234,8 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
         if score is not None and (run.best is None or score > run.best["accuracy"]):
             run.best = {"accuracy": score, "epoch": run.epoch, "state": _copy_state(phase.model.state_dict())}
         run.history.append(row)
+        counts = run.trained.setdefault(phase.name, {"steps": 0, "images": 0})
+        counts["steps"], counts["images"] = counts["steps"] + steps, counts["images"] + steps * phase.count_images()
         run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
         if shard.agree_to_stop(not report(row)):
             run.save_checkpoint(phase.optimizer)

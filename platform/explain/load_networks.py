@@ -11,6 +11,7 @@ from trainables.cell import Cell, Value
 from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.loop import make_method, make_task
+from trainables.models.fixed_layers import get_fixed_layers
 from trainables.registry import BadRequest, make_unknown_error
 from trainables.storage.store import RunFolder
 
@@ -64,8 +65,9 @@ def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> t
     """Return the name of the layer from which a map is taken, the layer, and the side of its map. `image` [1, c, s, s] is passed
     through the network.
 
-    If `wanted` is None, this is the end of the last stage of convolutions whose maps have a side of COARSEST or more; if there is
-    none, of the stage with the finest maps. BadRequest for a name that is no layer with a map, and for a network without convolutions.
+    If `wanted` is None, this is the end of the last stage of convolutions (or fixed first layers) whose maps have a side of COARSEST or
+    more; if there is none, of the stage with the finest maps. BadRequest for a name that is no layer with a map, and for a network
+    without convolutions.
     """
     outputs: dict[str, tuple[nn.Module, int]] = {}
     hooks = []
@@ -87,7 +89,8 @@ def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> t
             raise make_unknown_error("layer", wanted, names)
         name = names[wanted.removeprefix("encoder.")]
         return (name, *outputs[name])
-    sides = [side for module, side in outputs.values() if isinstance(module, nn.Conv2d)]
+    fixed = get_fixed_layers(getattr(network, "encoder", network))
+    sides = [side for module, side in outputs.values() if isinstance(module, nn.Conv2d) or module is fixed]
     if not sides:
         raise BadRequest("this network has no convolutions, which Grad-CAM needs; use --how saliency")
     fine_sides = [side for side in sides if side >= COARSEST] or [max(sides)]

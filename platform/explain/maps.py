@@ -52,7 +52,7 @@ def _compute_cams(network: nn.Module, layer: nn.Module, how: MapKind) -> Find:
     def find(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
         cam = cam_class(network, [layer])
         try:
-            maps = cam(images, None if wanted is None else [ClassifierOutputTarget(target) for target in wanted.tolist()])
+            maps = cam(images.requires_grad_(), None if wanted is None else [ClassifierOutputTarget(target) for target in wanted.tolist()])
             return maps, cam.outputs
         finally:
             cam.activations_and_grads.release()

@@ -27,7 +27,7 @@ from trainables.data.task import Images, Task
 from trainables.execution.config import REFERENCE, ExecutionConfig
 from trainables.execution.interleave import PACK, Member
 from trainables.loop import get_device, get_requested_execution, make_method, make_task
-from trainables.methods.method import Method, Phase
+from trainables.methods.method import Method, Phase, PhaseSize
 
 FEW = 16
 """training images with which a count or a measurement begins"""
@@ -40,24 +40,31 @@ LONG_S = 1.0
 class Size(NamedTuple):
     """The phases and the numbers of images of one training."""
 
-    phases: tuple[tuple[int, int], ...]
-    """(epochs, steps per epoch) of each phase"""
+    phases: tuple[PhaseSize, ...]
     val: int
     """validation images"""
     test: int
 
     @property
     def total_steps(self) -> int:
-        return sum(epochs * steps for epochs, steps in self.phases)
+        return sum(phase.total for phase in self.phases)
+
+    @property
+    def total_images(self) -> int:
+        return sum(phase.total * phase.images for phase in self.phases)
+
+    @property
+    def items(self) -> int:
+        return sum(phase.items for phase in self.phases)
 
 
 class Pace(NamedTuple):
     """Seconds that the parts of a phase take."""
 
     first: float
-    """to prepare the phase and its first epoch, per step of an epoch: both grow with the number of images"""
+    """to prepare the phase and its first epoch, per item: both grow with the number of images"""
     again: float
-    """to prepare a later epoch, per step"""
+    """to prepare a later epoch, per item"""
     step: float
     finish: float
     """to finish an epoch, per validation image"""
@@ -74,8 +81,9 @@ class Rates(NamedTuple):
 
     def estimate_seconds(self, size: Size) -> float:
         total = self.build + self.logits * (size.val + size.test)
-        for pace, (epochs, steps) in zip(self.phases, size.phases, strict=True):
-            total += steps * (pace.first + (epochs - 1) * pace.again + epochs * pace.step) + epochs * size.val * pace.finish
+        for pace, phase in zip(self.phases, size.phases, strict=True):
+            total += phase.items * (pace.first + (phase.epochs - 1) * pace.again) + phase.total * pace.step
+            total += phase.epochs * size.val * pace.finish
         return total
 
 
@@ -116,11 +124,13 @@ class GridTimes(NamedTuple):
     def format_arms(self, cells: list[Cell], head: str = "trainings to do") -> list[str]:
         """Return a table of the cells by arm as lines."""
         compared = self.study.compared
-        rows: list[tuple[str, ...]] = [(compared, head, "steps each", "time each")]
+        rows: list[tuple[str, ...]] = [(compared, head, "steps each", "images seen each", "time each")]
         for value in dict.fromkeys(cell.axes[compared] for cell in cells):
             points = [_get_combination(self.study, cell) for cell in cells if cell.axes[compared] == value]
             steps, times = {self.sizes[point].total_steps for point in points}, {self.seconds[point] for point in points}
-            rows.append((str(value), str(len(points)), _format_range(steps, "{:,}".format), _format_range(times, format_duration)))
+            images = {self.sizes[point].total_images for point in points}
+            numbers = (_format_range(counts, "{:,}".format) for counts in (steps, images))
+            rows.append((str(value), str(len(points)), *numbers, _format_range(times, format_duration)))
         return format_table(rows)
 
 
@@ -169,7 +179,7 @@ def _measure_combinations(study: Study, todo: list[Cell], way: Way) -> tuple[dic
     sizes = {point: count_steps(cell, way.device) for point, cell in first_cells.items()}
     seconds: dict[tuple[Value, ...], float] = {}
     for points in groups.values():
-        rates = measure_rates(first_cells[min(points, key=lambda point: sizes[point].total_steps)], way)
+        rates = measure_rates(first_cells[min(points, key=lambda point: (sizes[point].total_steps, sizes[point].items))], way)
         seconds |= {point: rates.estimate_seconds(sizes[point]) for point in points}
     return sizes, seconds
 
@@ -181,15 +191,17 @@ def _get_combination(study: Study, cell: Cell) -> tuple[Value, ...]:
 def count_steps(cell: Cell, device: torch.device) -> Size:
     """Count the phases, epochs and steps of a cell without augmenting or encoding all its images.
 
-    The steps for a part of the training images are scaled in proportion to all. The count is exact where the batch size divides the
-    number of samples made from these images. Otherwise its error is at most one step in `STEPS`.
+    Where the phases do not know their size beforehand, the steps for a part of the training images are scaled in proportion to all. The
+    count is exact where the batch size divides the number of samples made from these images. Otherwise its error is at most one step in
+    `STEPS`.
     """
     task = make_task(cell, device)
     method = make_method(cell, task)
     for module in method.modules.values():
         module.forward = _make_constant_forward(module.forward)
+    known = [phase.measure_size() for phase in method.build_phases()]
     total, images = len(task.train.labels), FEW
-    while True:
+    while not all(known):
         images = min(images, total)
         method.task = _thin_task(task, images)
         phases = method.build_phases()
@@ -200,8 +212,13 @@ def count_steps(cell: Cell, device: torch.device) -> Size:
         if images == total or min(steps) >= STEPS:
             break
         images *= 2
-    scaled = ((phase.epochs, max(1, count * total // images)) for phase, count in zip(phases, steps, strict=True))
-    return Size(tuple(scaled), len(task.val.labels), len(task.test.labels))
+    if not all(known):
+        scaled = [max(1, count * total // images) for count in steps]
+        known = [
+            PhaseSize(phase.epochs, count, phase.epochs * count, count, phase.count_images())
+            for phase, count in zip(phases, scaled, strict=True)
+        ]
+    return Size(tuple(size for size in known if size), len(task.val.labels), len(task.test.labels))
 
 
 def _make_constant_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -241,6 +258,8 @@ def _time_step(phases: tuple[Phase, ...], method: Method, device: torch.device) 
     start = _read_clock(device)
     first.begin_phase()
     steps = first.start_epoch(0)
+    size = first.measure_size()
+    items = size.items if size else steps
     ready = _read_clock(device)
     first.start_epoch(1)
     again = _read_clock(device) - ready
@@ -259,8 +278,8 @@ def _time_step(phases: tuple[Phase, ...], method: Method, device: torch.device) 
     first.finish_epoch(0)
     finish = _read_clock(device) - finish
     return Pace(
-        (ready - start) / steps,
-        again / steps,
+        (ready - start) / items,
+        again / items,
         median(step_times[1:] if len(step_times) > 1 else step_times),
         finish / len(method.task.val.labels),
     )

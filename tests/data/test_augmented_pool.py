@@ -1,4 +1,4 @@
-"""The pool of augmented images: which images it holds, in which view, how often, and what a probe receives."""
+"""The pool of augmented images: which images it holds, in which view, and how often."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.data.augment import Augmentation
-from trainables.data.augmented_pool import Domain, Pool, build_pool
+from trainables.data.augmented_pool import Domain, Pool, PoolSettings, build_pool, count_items
 from trainables.data.dataset import DataError
 from trainables.data.task import Images
 
@@ -27,68 +27,73 @@ LABELS = {level: label for each, first in ((TRAIN, 0), (PARTNER, 100)) for level
 
 
 def crafted(domain: Domain, passes: int = 3, views: int = 2, seed: int = 0, partner: Images | None = PARTNER) -> Pool:
-    return build_pool(TRAIN, partner, domain, passes, views, NOTHING, np.random.default_rng(seed))
+    return build_pool(TRAIN, partner, PoolSettings(domain, passes, NOTHING, seed), views)
 
 
-def levels(views: torch.Tensor) -> np.ndarray:
-    """Return the grey level of each image, which must be constant."""
-    flat = views.flatten(-3)
-    assert (flat == flat[..., :1]).all()
-    return flat[..., 0].numpy()
+def levels(pool: Pool) -> np.ndarray:
+    """Return the grey level [n, v] of each item's views; every image must be constant."""
+    views = [torch.cat(parts).flatten(1) for parts in pool.views]
+    assert all((view == view[:, :1]).all() and view.dtype == torch.uint8 for view in views)
+    return torch.stack([view[:, 0] for view in views], dim=1).numpy()
 
 
 @given(st.sampled_from(["c", "c+a", "c<-a"]), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**32))
 def test_every_pass_holds_every_image_once(domain: Domain, passes: int, views: int, seed: int) -> None:
     pool = crafted(domain, passes, views, seed)
-    size = 12 if domain == "c+a" else 6
-    seen = levels(pool.views)
-    assert len(pool) == passes * size and seen.shape == (passes * size, 2 if domain == "c<-a" else views)
-    assert pool.views.dtype == torch.uint8 and pool.target.shape == seen.shape
-    assert ((seen < 100) == pool.target.numpy()).all()
-    for part in np.split(seen, passes):
-        assert part[:6, 0].tolist() == list(range(6))
-        if domain == "c+a":
-            assert len(set(part[6:, 0])) == 6 and (part[6:] >= 100).all()  # no partner occurs twice in a pass
-        if domain == "c<-a":
-            assert (part[:, 1] >= 100).all()
-        else:
-            assert (part == part[:, :1]).all()  # all views show one image
+    seen = levels(pool)
+    assert len(pool) == count_items(6, domain, passes) == passes * (12 if domain == "c+a" else 6)
+    assert seen.shape == (len(pool), 2 if domain == "c<-a" else views)
+    targets, partners = seen[: 6 * passes], seen[6 * passes :]
+    assert targets[:, 0].tolist() == list(range(6)) * passes
+    if domain == "c+a":
+        assert (partners >= 100).all()
+        assert all(len(set(part[:, 0])) == 6 for part in np.split(partners, passes))  # no partner occurs twice in a pass
+    if domain == "c<-a":
+        assert (targets[:, 1] >= 100).all()
+    else:
+        assert (seen == seen[:, :1]).all()  # all views show one image
     assert all(LABELS[level] == label for row, label in zip(seen, pool.labels.tolist(), strict=True) for level in row)
 
 
 @pytest.mark.parametrize("domain", ["c+a", "c<-a"])
 def test_every_pass_draws_partners_afresh_and_from_all(domain: Domain) -> None:
-    seen = levels(crafted(domain, passes=200).views)
-    drawn = [tuple(part[part >= 100]) for part in np.split(seen, 200)]
+    seen = levels(crafted(domain, passes=200, views=1))
+    partners = seen[1200:, 0] if domain == "c+a" else seen[:, 1]
+    drawn = [tuple(part) for part in np.split(partners, 200)]
     assert len(set(drawn)) > 100
-    counts = np.bincount(np.concatenate(drawn) - 100, minlength=8)
-    expected = {
-        "c+a": [n / 8 for n in [1200 * (1 + (domain == "c+a"))] * 8],
-        "c<-a": [400 / 3, 400 / 3, 200, 200, 400 / 3, 400 / 3, 400 / 3, 400 / 3],
-    }
+    counts = np.bincount(partners - 100, minlength=8)
+    expected = {"c+a": [150] * 8, "c<-a": [400 / 3, 400 / 3, 200, 200, 400 / 3, 400 / 3, 400 / 3, 400 / 3]}
     assert (np.abs(counts - expected[domain]) < 6 * np.sqrt(expected[domain])).all()
+
+
+def test_fixed_targets_stay_while_partners_are_drawn_anew() -> None:
+    epochs = [PoolSettings("c<-a", 3, Augmentation(), 5, partners_when=epoch) for epoch in (0, 1)]
+    first, second = (build_pool(TRAIN, PARTNER, settings, 2) for settings in epochs)
+    assert torch.equal(first.views[0][0], second.views[0][0]) and not torch.equal(first.views[1][0], second.views[1][0])
+
+
+def test_a_view_of_the_targets_is_the_same_in_every_domain() -> None:
+    """So that its fixed maps are computed once, and methods are compared on the same crops."""
+    pools = [build_pool(TRAIN, PARTNER, PoolSettings(domain, 2, Augmentation(), 7), 2) for domain in ("c", "c+a", "c<-a")]
+    assert all(torch.equal(pool.views[0][0], pools[0].views[0][0]) for pool in pools)
+    assert torch.equal(pools[0].views[1][0], pools[1].views[1][0])
+    assert torch.equal(build_pool(TRAIN, None, PoolSettings("c", 2, Augmentation(), 7), 1).views[0][0], pools[0].views[0][0])
 
 
 def test_more_images_than_partners() -> None:
     few = images([0, 1, 2], first=100)
-    assert levels(crafted("c+a", partner=few).views).max() == 102 and len(crafted("c+a", partner=few)) == 36
-
-
-@pytest.mark.parametrize(("domain", "views"), [("c", 2), ("c+a", 2), ("c<-a", 1)])
-def test_a_probe_is_given_the_targets_crafted_images_alone(domain: Domain, views: int) -> None:
-    pixels, labels = crafted(domain, passes=3).get_target_views()
-    assert np.bincount(levels(pixels)).tolist() == [3 * views] * 6
-    assert [LABELS[level] for level in levels(pixels)] == labels.tolist()
+    assert levels(crafted("c+a", partner=few)).max() == 102 and len(crafted("c+a", partner=few)) == 36
 
 
 def test_every_view_of_every_pass_is_augmented_anew() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 1, 16, 16), dtype=np.uint8))
-    pool = build_pool(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
-    views = pool.views.unflatten(0, (3, 6)).transpose(0, 1).flatten(1, 2)  # grouped by image
-    for image_views in views:
-        assert len({view.numpy().tobytes() for view in image_views}) == 6
-    again = build_pool(TRAIN._replace(pixels=noise), None, "c", 3, 2, Augmentation(), np.random.default_rng(0))
-    assert torch.equal(again.views, pool.views)
+    settings = PoolSettings("c", 3, Augmentation(), 0)
+    pool = build_pool(TRAIN._replace(pixels=noise), None, settings, 2)
+    views = torch.stack([parts[0].unflatten(0, (3, 6)) for parts in pool.views])  # [views, passes, images, ...]
+    for image in range(6):
+        assert len({view.numpy().tobytes() for view in views[:, :, image].flatten(0, 1)}) == 6
+    again = build_pool(TRAIN._replace(pixels=noise), None, settings, 2)
+    assert all(torch.equal(*parts) for of_view in zip(pool.views, again.views, strict=True) for parts in zip(*of_view, strict=True))
 
 
 def test_a_partner_is_needed() -> None:

@@ -32,7 +32,7 @@ def by_hand(network: nn.Module, layer: nn.Module, image: torch.Tensor, label: in
     """Return the map before resizing: Selvaraju et al. 2017, equations 1 and 2, or Chattopadhay et al. 2018, equation 19 (`plus`)."""
     outputs: list[torch.Tensor] = []
     hook = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    score = network(normalise_images(image[None]))[0, label]
+    score = network(normalise_images(image[None]).requires_grad_())[0, label]
     hook.remove()
     (gradient,) = torch.autograd.grad(score, outputs[0])
     activation, gradient = outputs[0][0].detach().double(), gradient[0].double()
@@ -45,7 +45,7 @@ def by_hand(network: nn.Module, layer: nn.Module, image: torch.Tensor, label: in
 
 
 @pytest.mark.parametrize("how", ["gradcam", "gradcam++"])
-@pytest.mark.parametrize("name", ["pocket", "ronnet"])
+@pytest.mark.parametrize("name", ["pocket", "hog", "ronnet"])
 def test_a_map_is_what_the_equations_say(name: str, how: Any) -> None:
     model, pixels = network(name), images()
     _, layer, side = find_layer(model, pixels[:1], None)
@@ -96,7 +96,13 @@ def test_without_a_class_it_is_the_answered_one(how: Any) -> None:
     assert np.array_equal(answered.maps, again.maps)
 
 
-LAYERS = [("pocket", "stages.1", 6), ("ronnet", "convolutions.7", 12), ("resnet18", "layer4", 6), ("vgg16", "convolutions.32", 6)]
+LAYERS = [
+    ("pocket", "stages.1", 6),
+    ("hog", "fixed", 12),
+    ("ronnet", "convolutions.7", 12),
+    ("resnet18", "layer4", 6),
+    ("vgg16", "convolutions.32", 6),
+]
 
 
 @pytest.mark.parametrize(("name", "layer", "side"), [*LAYERS, ("googlenet", "inception3b", 6)])

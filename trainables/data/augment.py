@@ -33,6 +33,21 @@ class Augmentation:
     jitter: float = 0.8
     """probability that a sample's colours are jittered"""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for values outside their ranges."""
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale={list(self.scale)}: two shares of the image area, the smaller one first, above 0 and at most 1")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio={list(self.ratio)}: two ratios of width to height above 0, the smaller one first")
+        for name in ("flip", "jitter"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: a probability, from 0 to 1")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: 0 or more")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"hue={self.hue}: from 0 to 0.5 turns")
+
 
 class Parameters(NamedTuple):
     """One augmentation of each of n samples. Without colour jitter the factors are 1 and the hue shift is 0, which are exact no-ops."""

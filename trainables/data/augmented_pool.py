@@ -9,76 +9,89 @@ from trainables.data.augment import Augmentation, augment_images, draw_parameter
 from trainables.data.dataset import DataError
 from trainables.data.device_pixels import to_tensor
 from trainables.data.task import Images
+from trainables.random_streams import make_generator
 
 Domain = Literal["c", "c+a", "c<-a"]
 """c: target images only. c+a: plus as many random partner images per pass. c<-a: the second view is a random partner image of the label."""
 
 
 class Pool(NamedTuple):
-    """n items of v views each."""
+    """n items of v views each: first the items of all passes over the target images, then, in the domain c+a, those of partner images."""
 
-    views: torch.Tensor
-    """uint8 [n, v, c, s, s]"""
+    views: tuple[tuple[torch.Tensor, ...], ...]
+    """by view: its images, uint8 [m, c, s, s], in one part or in two, which the same view of another domain's pool may share"""
     labels: torch.Tensor
     """int64 [n]"""
-    target: torch.Tensor
-    """bool [n, v]: whether the view is of a target image, not of a partner image"""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def get_target_views(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the augmented target images, uint8 [m, c, s, s], and their labels [m]. A probe is trained on them."""
-        return self.views[self.target], self.labels.unsqueeze(1).expand_as(self.target)[self.target]
+
+class PoolSettings(NamedTuple):
+    """What a pool is made of."""
+
+    domain: Domain
+    passes: int
+    augmentation: Augmentation
+    seed: int
+    targets_when: object = "fixed"
+    """fixed, or the epoch for which the targets' images are augmented"""
+    partners_when: object = "fixed"
+    """fixed, or the epoch for which the partner images are drawn and augmented"""
 
 
-def build_pool(
-    train: Images, partner: Images | None, domain: Domain, passes: int, views: int, augmentation: Augmentation, rng: np.random.Generator
-) -> Pool:
+def count_items(images: int, domain: Domain, passes: int) -> int:
+    """Return the number of items of a pool made of so many target images."""
+    return passes * images * (2 if domain == "c+a" else 1)
+
+
+def build_pool(train: Images, partner: Images | None, settings: PoolSettings, views: int) -> Pool:
     """Augment `passes` passes over the training set. Every image is augmented anew in every view of every pass.
 
-    In the domain c<-a, an item's first view is the target's and its second the partner's. `get_target_views` then gives only the first.
+    Partner images are drawn anew in every pass: in c+a as many as targets, without replacement if there are enough; in c<-a one of the
+    item's label, which is the item's second view. A view of the targets is the same in every domain, and whatever the number of views.
     """
-    images = to_tensor(train.pixels)
-    sources, labels, target = [], [], []
-    for _ in range(passes):
-        sources.append(images.unsqueeze(1).expand(-1, views, -1, -1, -1))
-        labels.append(train.labels)
-        target.append(torch.ones(len(train.labels), 2 if domain == "c<-a" else views, dtype=torch.bool, device=train.labels.device))
-        if domain == "c+a":
-            rows = torch.from_numpy(_draw_rows(_require_partner(partner), len(train.labels), rng))
-            sources.append(_require_partner(partner).pixels[rows].unsqueeze(1).expand(-1, views, -1, -1, -1))
-            labels.append(_require_partner(partner).labels[rows])
-            target.append(torch.zeros_like(target[-1]))
-        elif domain == "c<-a":
-            rows = torch.from_numpy(_draw_same_label(_require_partner(partner), train.labels, rng))
-            sources[-1] = torch.stack((images, _require_partner(partner).pixels[rows]), dim=1)
-            target[-1][:, 1] = False
-    pixels = torch.cat(sources)
-    n, v = pixels.shape[:2]
-    augmented = augment_images(pixels.flatten(0, 1), draw_parameters(n * v, pixels.shape[-1], augmentation, rng))
-    return Pool(augmented.unflatten(0, (n, v)), torch.cat(labels), torch.cat(target))
-
-
-def _require_partner(partner: Images | None) -> Images:
+    domain, seed, when = settings.domain, settings.seed, settings.partners_when
+    targets = [augment_view(train, settings, view) for view in range(1 if domain == "c<-a" else views)]
+    labels = train.labels.repeat(settings.passes)
+    if domain == "c":
+        return Pool(tuple((view,) for view in targets), labels)
     if partner is None:
         raise DataError("this method mixes in a second data set, and the task has none: name one for the partner role")
-    return partner
+    rng, draw = make_generator(seed, "partners", domain, when), _draw_same_label if domain == "c<-a" else _draw_rows
+    rows = torch.from_numpy(np.concatenate([draw(partner, train.labels.cpu().numpy(), rng) for _ in range(settings.passes)]))
+    rows = rows.to(partner.labels.device)
+    drawn = [
+        _augment(partner.pixels[rows], settings.augmentation, make_generator(seed, "partners", domain, when, view))
+        for view in range(len(targets))
+    ]
+    if domain == "c<-a":
+        return Pool(((targets[0],), (drawn[0],)), labels)
+    return Pool(tuple(zip(targets, drawn, strict=True)), torch.cat((labels, partner.labels[rows])))
 
 
-def _draw_rows(partner: Images, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw n random rows, without replacement if there are enough."""
-    return rng.choice(len(partner.labels), n, replace=n > len(partner.labels))
+def augment_view(train: Images, settings: PoolSettings, view: int) -> torch.Tensor:
+    """Return one view of all passes over the target images, uint8 [passes n, c, s, s]."""
+    rng = make_generator(settings.seed, "pool", settings.targets_when, view)
+    return _augment(to_tensor(train.pixels).repeat(settings.passes, 1, 1, 1), settings.augmentation, rng)
 
 
-def _draw_same_label(partner: Images, labels: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
+def _augment(pixels: torch.Tensor, augmentation: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+    return augment_images(pixels, draw_parameters(len(pixels), pixels.shape[-1], augmentation, rng))
+
+
+def _draw_rows(partner: Images, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a random row for each label, whatever the label, without replacement if there are enough."""
+    return rng.choice(len(partner.labels), len(labels), replace=len(labels) > len(partner.labels))
+
+
+def _draw_same_label(partner: Images, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a random row of the same label for each label. Raises DataError if there is none."""
     partner_labels = partner.labels.cpu().numpy()
-    target_labels = labels.cpu().numpy()
-    rows = np.empty(len(target_labels), np.int64)
-    for label in np.unique(target_labels):
+    rows = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
         candidates = np.flatnonzero(partner_labels == label)
         if not len(candidates):
             raise DataError(f"the partner data set has no image of class {label}, which every target image needs one of")
-        rows[target_labels == label] = rng.choice(candidates, (target_labels == label).sum())
+        rows[labels == label] = rng.choice(candidates, (labels == label).sum())
     return rows

@@ -15,7 +15,7 @@ from trainables.registry import BadRequest, describe_os_error, join_lines
 POPULATIONS = ("children", "adults")
 NOBODY = "no subjects are known: images of one person may be in training and in test, whatever the split"
 """Note of every labelled data set without subjects."""
-FORM = "ROLE=KIND:PATH[,ages=PATH]"
+FORM = "ROLE=KIND:PATH[,OPTION=VALUE]"
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,9 @@ class AdversarialPhase(DescentPhase):
         self.drawn = (2 * torch.rand(steps, self.batch, CODE, generator=generator) - 1).to(method.task.device)
         return steps
 
+    def count_images(self) -> int:
+        return self.batch
+
     def train_step(self, step: int) -> Logs:
         train, shard = self.method.task.train, self.method.shard
         rows = shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])

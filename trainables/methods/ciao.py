@@ -257,6 +257,9 @@ class CIAOPhase(DescentPhase):
         set_learning_rate(self.optimizer, self.method.settings.lr, self.update_parameters)
         return len(order) // self.batch
 
+    def count_images(self) -> int:
+        return self.batch
+
     def train_step(self, step: int) -> Logs:
         train, rows = self.train_images, self.method.shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])
         values = () if train.values is None else (train.values[rows],)

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import nn
 
-from trainables.data.augment import normalise_images
 from trainables.data.task import Task
 from trainables.execution.cuda_graph import CUDAGraphStep
 from trainables.methods.method import Logs, Method, Phase
+from trainables.models.fixed_layers import get_learned_layers, keep_fixed_maps, pass_fixed_layers
 
 Result = TypeVar("Result")
 
@@ -27,7 +27,8 @@ class Classifier(Method):
         return nn.Linear(features, classes)
 
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], pixels))
+        (inputs,) = keep_fixed_maps(self.modules["encoder"], [pixels])
+        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], inputs))
         return result
 
 
@@ -89,11 +90,14 @@ class DescentPhase(Phase):
 
 
 @torch.no_grad()
-def encode_images(encoder: nn.Module, pixels: torch.Tensor, batch: int = 256) -> torch.Tensor:
-    """Return features float32 [n, d] of images (uint8 [n, c, s, s]) in evaluation mode; the encoder does not change."""
-    training = encoder.training
+def encode_images(encoder: nn.Module, inputs: torch.Tensor, batch: int = 256) -> torch.Tensor:
+    """Return features float32 [n, d] of images in evaluation mode; the encoder does not change.
+
+    `inputs` are uint8 [n, c, s, s], or what the encoder's fixed layers make of such images.
+    """
+    training, learned = encoder.training, get_learned_layers(encoder)
     encoder.eval()
-    features = torch.cat([encoder(normalise_images(part)) for part in pixels.split(batch)]).float()
+    features = torch.cat([learned(pass_fixed_layers(encoder, part)) for part in inputs.split(batch)]).float()
     encoder.train(training)
     return features
 

@@ -2,19 +2,20 @@
 
 import math
 from abc import abstractmethod
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from trainables.data.augment import normalise_images
+from trainables.data.augmented_pool import augment_view
 from trainables.data.task import Task
 from trainables.losses import measure_feature_spread
 from trainables.methods.classifier import encode_images, measure_accuracy
 from trainables.methods.method import Logs, Phase
 from trainables.methods.sgd_training import Encoding, PoolPhase, Recipe, SGDPhase
+from trainables.models.fixed_layers import get_learned_layers, pass_fixed_layers
 from trainables.models.heads import Projection
 
 COLLAPSED = 0.1
@@ -29,7 +30,12 @@ class ContrastiveRecipe(Recipe):
     hidden: int = Field(512, ge=1)
     """width of the projection's hidden layer"""
     projection: int = Field(128, ge=2)
+    probe_pool: Literal["fixed", "fresh"] = "fixed"
+    """images of the probe, equally many for every method: r passes over the target's training set. fixed: the first views of the pool
+    (the paper's "as crafted": the ratio is a fixed amount of data); fresh: crops drawn anew for each of its epochs (the cited recipe)"""
     probe_epochs: int = Field(50, ge=1)
+    probe_steps: int | None = Field(None, ge=1)
+    """optimiser steps of the probe, in place of `probe_epochs`"""
     probe_lr: float = Field(1e-4, gt=0)
     """the paper's value; a smaller scale with too few steps for it sets one at which the probe converges"""
 
@@ -40,12 +46,13 @@ class ContrastivePhase(PoolPhase):
     method: "Contrastive"
     views = 2
 
-    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the first views, then the second views, uint8 [2n, c, s, s]; labels [n]."""
-        return self.pool.views[rows].transpose(0, 1).flatten(0, 1), self.pool.labels[rows]
+    def get_first_views(self, items: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the first views of the first items of the current pool, as images or as maps, and their labels."""
+        return self.inputs[:items], self.labels[:items]
 
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        projections, labels = self.method.shard.gather_features(self.model(normalise_images(inputs)), labels, self.views)
+        projections = self.model(pass_fixed_layers(self.method.modules["encoder"], inputs))
+        projections, labels = self.method.shard.gather_features(projections, labels, self.views)
         loss, logs = self.method.compare_projections(projections, labels)
         return loss, {"train/spread": measure_feature_spread(projections.detach())} | logs
 
@@ -62,20 +69,31 @@ class LinearProbePhase(SGDPhase):
     method: "Contrastive"
     compiles = False
 
+    def __init__(self, method: "Contrastive", contrast: ContrastivePhase) -> None:
+        recipe = method.settings
+        items = len(method.task.train.rows) * recipe.ratio
+        classifier, fresh = method.modules["classifier"], recipe.probe_pool == "fresh"
+        super().__init__("probe", method, classifier, recipe.probe_lr, recipe.batch, items, recipe.probe_epochs, recipe.probe_steps, fresh)
+        self.contrast = contrast
+
     def begin_phase(self) -> None:
         super().begin_phase()
-        encoder = self.method.modules["encoder"]
-        self.features, self.labels = self._compute_features(0)
-        self.val = encode_images(encoder, self.method.task.val.pixels)
+        if self.method.settings.probe_pool == "fixed":
+            self.contrast.prepare_items(0)
+            self._compute_features(*self.contrast.get_first_views(self.items))
+        self.val = encode_images(self.method.modules["encoder"], self.method.task.val.pixels)
 
-    def _compute_features(self, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        views, labels = self.method.build_pool(views=2, epoch=epoch).get_target_views()
-        return encode_images(self.method.modules["encoder"], views), labels
+    def _compute_features(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        self.features, self.labels = encode_images(self.method.modules["encoder"], inputs), labels
 
-    def prepare_items(self, epoch: int) -> int:
-        if self.method.settings.pool == "fresh":
-            self.features, self.labels = self._compute_features(epoch)
-        return len(self.labels)
+    def prepare_items(self, epoch: int) -> None:
+        method, recipe = self.method, self.method.settings
+        if recipe.probe_pool == "fresh":
+            crops = augment_view(method.task.train, method.describe_pool(epoch)._replace(targets_when=f"probe {epoch}"), 0)
+            self._compute_features(crops, method.task.train.labels.repeat(recipe.ratio))
+
+    def count_images(self) -> int:
+        return min(self.batch, self.items)
 
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features[rows], self.labels[rows]
@@ -91,7 +109,7 @@ class LinearProbePhase(SGDPhase):
 
     def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
         """Warn if the probe has not converged: at the full rate, the last fifth of the epochs brings over a tenth of the total gain."""
-        full_rate_epochs = round(min(self.method.settings.milestones, default=1.0) * self.epochs)
+        full_rate_epochs = round(min(self.method.settings.milestones, default=1.0) * self.total_steps / self.steps_per_epoch)
         losses = [row["train/loss"] for row in rows[:full_rate_epochs]]
         fifth = len(losses) // 5
         if not fifth:
@@ -119,9 +137,6 @@ class Contrastive(Encoding):
         """Return the loss of projections [2n, d] (first views, then second views) of items with labels [n], and further values to log."""
 
     def build_phases(self) -> list[Phase]:
-        settings = self.settings
-        model = nn.Sequential(self.modules["encoder"], self.modules["projection"])
-        return [
-            ContrastivePhase("contrast", self, model, settings.epochs, settings.lr, settings.batch // 2),
-            LinearProbePhase("probe", self, self.modules["classifier"], settings.probe_epochs, settings.probe_lr, settings.batch),
-        ]
+        model = nn.Sequential(get_learned_layers(self.modules["encoder"]), self.modules["projection"])
+        contrast = ContrastivePhase("contrast", self, model)
+        return [contrast, LinearProbePhase(self, contrast)]

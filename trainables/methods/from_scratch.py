@@ -65,6 +65,9 @@ class AdamPhase(DescentPhase):
         self.method.modules.eval()  # frozen modules stay in evaluation mode; the loop sets the trained module to training mode
         return self.steps
 
+    def count_images(self) -> int:
+        return min(self.method.settings.batch, len(self.order))
+
     def train_step(self, step: int) -> Logs:
         recipe, train = self.method.settings, self.method.task.train
         set_learning_rate(self.optimizer, recipe.lr / (1 + recipe.decay * (self.past + step)), self.update_parameters)

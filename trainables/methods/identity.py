@@ -16,6 +16,8 @@ class IdentityRecipe(Recipe):
     """the network; the default is the paper's"""
     ratio: int = 1
     """passes over the images per epoch"""
+    budget: Literal["epochs"] = "epochs"
+    """a budget of steps or images is for methods that are compared"""
     pool: Literal["fixed", "fresh"] = "fresh"
     """fresh: images are augmented anew for each epoch"""
     weights: Weights | None = None

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -29,6 +29,20 @@ class MethodSettings(Settings):
     papers. Results equal one worker's to rounding, except that batch normalisation and dropout act on each shard by itself"""
 
 
+class PhaseSize(NamedTuple):
+    """How much a phase trains."""
+
+    epochs: int
+    steps: int
+    """of an epoch"""
+    total: int
+    """steps of all epochs; the last epoch may be shorter"""
+    items: int
+    """what the time to prepare an epoch grows with, such as the items of a pool"""
+    images: int
+    """images of a step"""
+
+
 class Phase(ABC):
     """Part of a training: a number of epochs that train one module. The loop drives a phase; a phase reads neither a clock nor a file.
 
@@ -49,6 +63,14 @@ class Phase(ABC):
     @abstractmethod
     def start_epoch(self, epoch: int) -> int:
         """Prepare an epoch and return its number of steps. Calls with the same epoch prepare the same epoch."""
+
+    def measure_size(self) -> PhaseSize | None:
+        """Return the size of the phase if it is known before the phase begins."""
+        return None
+
+    def count_images(self) -> int:
+        """Return the number of images that a step of the prepared epoch trains on, all views counted; 0 if it trains on none."""
+        return 0
 
     @abstractmethod
     def train_step(self, step: int) -> Logs:

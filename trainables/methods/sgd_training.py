@@ -1,20 +1,26 @@
 """Recipe: the network, augmented images and SGD with step decay that the study's methods share (Virgolin et al. 2022, section 3.2)."""
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from trainables.data.augment import Augmentation
-from trainables.data.augmented_pool import Domain, Pool, build_pool
+from trainables.data.augmented_pool import Domain, Pool, PoolSettings, build_pool, count_items
 from trainables.data.dataset import DataError
 from trainables.data.task import Task
 from trainables.execution.cuda_graph import set_learning_rate
 from trainables.methods.classifier import Classifier, DescentPhase
-from trainables.methods.method import METHODS, Logs, MethodSettings
+from trainables.methods.method import METHODS, Logs, MethodSettings, PhaseSize
+from trainables.models.fixed_layers import keep_fixed_maps
 from trainables.random_streams import make_generator
+
+PARTS = 10
+"""epochs of a phase with a budget of steps"""
 
 
 class Recipe(MethodSettings):
@@ -29,19 +35,50 @@ class Recipe(MethodSettings):
     """augmentation ratio: the number of passes over the training set that make up the pool"""
     pool: Literal["fixed", "fresh"] = "fixed"
     """fixed: augmented once for all epochs; fresh: augmented anew for each epoch"""
+    partners: Literal["once", "anew"] = "once"
+    """partner images (adults) are drawn once for all epochs, as suits a fixed pool, or anew for each epoch ("random images ... during
+    training")"""
     augmentation: Augmentation = Augmentation()
     batch: int = Field(32, ge=2)
     """augmented images per step, all views counted"""
+    budget: Literal["epochs", "steps", "images"] = "epochs"
+    """what every method gets equally much of. epochs: passes over its own pool (the paper), which are up to four times as many steps for
+    one method as for another; steps: optimiser steps; images: augmented images, all views counted. The milestones are shares of it"""
     epochs: int = Field(250, ge=1)
+    """for budget=epochs"""
+    steps: int | None = Field(None, ge=1)
+    """for budget=steps"""
+    images_seen: int | None = Field(None, ge=1)
+    """for budget=images"""
     lr: float = Field(0.05, gt=0)
+    warm_up: float = Field(0.0, ge=0, le=0.5)
+    """share of the training in which the learning rate rises linearly from 0; the paper has none"""
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
     """not stated in the paper; the cited recipe's value"""
     milestones: tuple[float, ...] = (0.7, 0.8, 0.9)
-    """shares of the epochs after which the learning rate falls to a tenth"""
+    """shares of the training after which the learning rate falls to a tenth"""
 
-    def get_learning_rate(self, epoch: int, epochs: int, lr: float) -> float:
-        return lr * 0.1 ** sum(epoch >= round(share * epochs) for share in self.milestones)
+    @model_validator(mode="after")
+    def _check_budget(self) -> "Recipe":
+        for budget, name in (("steps", "steps"), ("images", "images_seen")):
+            amount = getattr(self, name)
+            if self.budget == budget and amount is None:
+                raise ValueError(f"budget={budget} needs a number: set {name}=N as well")
+            if self.budget != budget and amount is not None:
+                raise ValueError(f"{name}={amount} has no effect with budget={self.budget}: set budget={budget} as well")
+        if self.images_seen is not None and self.images_seen < self.batch:
+            raise ValueError(f"images_seen={self.images_seen} leaves no step: a step takes batch={self.batch} images")
+        return self
+
+    @property
+    def total_steps(self) -> int | None:
+        """The optimiser steps of a training; None if its epochs determine them."""
+        return self.steps if self.images_seen is None else self.images_seen // self.batch
+
+    def get_learning_rate(self, progress: float, lr: float) -> float:
+        """Return the rate at a point of the training, from 0 (the first step) to 1 (its end)."""
+        return lr * 0.1 ** sum(progress >= share - 1e-9 for share in self.milestones)
 
 
 class Encoding(Classifier):
@@ -50,6 +87,7 @@ class Encoding(Classifier):
     settings: Recipe
     domains: ClassVar[tuple[Domain, ...]] = ("c", "c+a")
     """the domains that the loss makes sense in; c<-a only where it compares two views by their label"""
+    version = 2
 
     def __init__(self, settings: Recipe, task: Task, seed: int) -> None:
         if settings.domain not in self.domains:
@@ -57,21 +95,54 @@ class Encoding(Classifier):
             raise DataError(f"{METHODS.find_name(type(self))}: {why}; choose {' or '.join(self.domains)}")
         super().__init__(settings, task, seed)
 
+    def describe_pool(self, epoch: int) -> PoolSettings:
+        """Return what the pool of an epoch is made of. What is fixed is the same for all epochs."""
+        recipe, when = self.settings, "fixed" if self.settings.pool == "fixed" else epoch
+        partners_when = epoch if recipe.partners == "anew" else when
+        return PoolSettings(recipe.domain, recipe.ratio, recipe.augmentation, self.seed, when, partners_when)
+
     def build_pool(self, views: int, epoch: int) -> Pool:
-        """Return the pool of an epoch; a fixed pool is the same for all epochs."""
-        settings, task = self.settings, self.task
-        rng = make_generator(self.seed, "pool", "fixed" if settings.pool == "fixed" else epoch)
-        partner = next(iter(task.partners.values()), None)
-        return build_pool(task.train, partner, settings.domain, settings.ratio, views, settings.augmentation, rng)
+        partner = next(iter(self.task.partners.values()), None)
+        return build_pool(self.task.train, partner, self.describe_pool(epoch), views)
+
+    @property
+    def changes_pool(self) -> bool:
+        """Whether the pool of one epoch differs from the next one's."""
+        return self.settings.pool == "fresh" or (self.settings.partners == "anew" and self.settings.domain != "c")
 
 
 class SGDPhase(DescentPhase):
-    """Epochs of SGD over shuffled items in full batches. Each epoch leaves over different items at its end."""
+    """SGD over shuffled items in full batches. Each pass over the items leaves over different ones at its end.
+
+    Without a budget an epoch is a pass. A budget of steps is divided into PARTS epochs, so that every method is validated equally often;
+    but a pass remains an epoch where the items change.
+    """
 
     method: Encoding
+    warm_up: float = 0.0
 
-    def __init__(self, name: str, method: Encoding, model: nn.Module, epochs: int, lr: float, batch: int) -> None:
-        self.name, self.method, self.model, self.epochs, self.lr, self.batch = name, method, model, epochs, lr, batch
+    def __init__(
+        self,
+        name: str,
+        method: Encoding,
+        model: nn.Module,
+        lr: float,
+        batch: int,
+        items: int,
+        epochs: int,
+        budget: int | None,
+        changes: bool,
+    ) -> None:
+        """`items`: the number of items of a pass. `budget`: optimiser steps of the phase; none: those of `epochs` passes. `changes`:
+        whether the items differ from epoch to epoch."""
+        self.name, self.method, self.model, self.lr, self.batch, self.items = name, method, model, lr, batch, items
+        self.steps_per_pass = max(1, items // batch)
+        self.total_steps = budget or epochs * self.steps_per_pass
+        self.steps_per_epoch = math.ceil(budget / PARTS) if budget and not changes else self.steps_per_pass
+        self.epochs = math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def measure_size(self) -> PhaseSize:
+        return PhaseSize(self.epochs, self.steps_per_epoch, self.total_steps, self.items, self.count_images())
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         settings = self.method.settings
@@ -80,31 +151,56 @@ class SGDPhase(DescentPhase):
         )
 
     @abstractmethod
-    def prepare_items(self, epoch: int) -> int:
-        """Prepare the epoch's items and return their number."""
+    def prepare_items(self, epoch: int) -> None:
+        """Prepare the epoch's items."""
 
     @abstractmethod
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs and labels of the items in `rows` as `compute_loss` takes them. All batches have the same shapes."""
 
     def start_epoch(self, epoch: int) -> int:
-        items = self.prepare_items(epoch)
-        set_learning_rate(self.optimizer, self.method.settings.get_learning_rate(epoch, self.epochs, self.lr), self.update_parameters)
-        order = make_generator(self.method.seed, "order", self.name, epoch).permutation(items)
-        self.order = torch.from_numpy(order).to(self.method.task.device)
-        return max(1, items // self.batch)
+        self.prepare_items(epoch)
+        self.past = epoch * self.steps_per_epoch
+        steps = min(self.steps_per_epoch, self.total_steps - self.past)
+        first, last = self.past // self.steps_per_pass, (self.past + steps - 1) // self.steps_per_pass
+        orders = [make_generator(self.method.seed, "order", self.name, number).permutation(self.items) for number in range(first, last + 1)]
+        order = np.concatenate([order[: self.steps_per_pass * self.batch] for order in orders])
+        self.order = torch.from_numpy(order[(self.past - first * self.steps_per_pass) * self.batch :]).to(self.method.task.device)
+        return steps
 
     def train_step(self, step: int) -> Logs:
+        set_learning_rate(self.optimizer, self.get_learning_rate(self.past + step), self.update_parameters)
         return self.update_parameters(*self.get_batch(self.method.shard.get_part(self.order[step * self.batch : (step + 1) * self.batch])))
+
+    def get_learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step of the phase, counted from 0."""
+        rate = self.method.settings.get_learning_rate(step / self.total_steps, self.lr)
+        warm_steps = self.warm_up * self.total_steps
+        return rate * min(1.0, (step + 1) / warm_steps) if warm_steps else rate
 
 
 class PoolPhase(SGDPhase):
     """SGD over the pool itself, with `views` views of each item."""
 
-    views: int
-    pool: Pool
+    views: ClassVar[int]
 
-    def prepare_items(self, epoch: int) -> int:
-        if not hasattr(self, "pool") or self.method.settings.pool == "fresh":
-            self.pool = self.method.build_pool(self.views, epoch)
-        return len(self.pool)
+    def __init__(self, name: str, method: Encoding, model: nn.Module) -> None:
+        recipe = method.settings
+        items = count_items(len(method.task.train.rows), recipe.domain, recipe.ratio)
+        batch = recipe.batch // self.views
+        super().__init__(name, method, model, recipe.lr, batch, items, recipe.epochs, recipe.total_steps, method.changes_pool)
+        self.warm_up = recipe.warm_up
+
+    def count_images(self) -> int:
+        return min(self.batch, self.items) * self.views
+
+    def prepare_items(self, epoch: int) -> None:
+        if not hasattr(self, "labels") or self.method.changes_pool:
+            pool, encoder = self.method.build_pool(self.views, epoch), self.method.modules["encoder"]
+            self.labels, parts = pool.labels, [part for view in pool.views for part in view]
+            self.inputs = torch.cat(parts if self.method.changes_pool else keep_fixed_maps(encoder, parts))
+
+    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the first views, then the second views, [v n, ...], as images uint8 or as what fixed layers make of them; labels [n]."""
+        views = torch.arange(self.views, device=rows.device)[:, None] * len(self.labels)
+        return self.inputs[(rows + views).flatten()], self.labels[rows]

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables.data.augment import normalise_images
-from trainables.methods.classifier import measure_accuracy
-from trainables.methods.method import METHODS, Logs, Phase
+from trainables.methods.classifier import encode_images, measure_accuracy
+from trainables.methods.method import METHODS, Logs, MethodSettings, Phase
 from trainables.methods.sgd_training import Encoding, PoolPhase, Recipe
+from trainables.models.fixed_layers import get_learned_layers, keep_fixed_maps, pass_fixed_layers
 
 
 class SupervisedPhase(PoolPhase):
@@ -18,24 +18,26 @@ class SupervisedPhase(PoolPhase):
     method: "Supervised"
     views = 1
 
-    def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.pool.views[rows, 0], self.pool.labels[rows]
+    def begin_phase(self) -> None:
+        super().begin_phase()
+        (self.val,) = keep_fixed_maps(self.method.modules["encoder"], [self.method.task.val.pixels])
 
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
-        return functional.cross_entropy(self.model(normalise_images(inputs)).float(), labels), {}
+        scores = self.model(pass_fixed_layers(self.method.modules["encoder"], inputs))
+        return functional.cross_entropy(scores.float(), labels), {}
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
-        val = self.method.task.val
-        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}
+        modules = self.method.modules
+        scores = modules["classifier"](encode_images(modules["encoder"], self.val))
+        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(scores, self.method.task.val.labels)}
 
 
 @METHODS.register("supervised")
 class Supervised(Encoding):
     """Standard supervised learning, on children alone (c) or with equally many adults per pass (c+a)."""
 
-    Settings = Recipe
+    Settings: ClassVar[type[MethodSettings]] = Recipe
     phase_class: ClassVar[type[SupervisedPhase]] = SupervisedPhase
 
     def build_phases(self) -> list[Phase]:
-        model = nn.Sequential(self.modules["encoder"], self.modules["classifier"])
-        return [self.phase_class("fit", self, model, self.settings.epochs, self.settings.lr, self.settings.batch)]
+        return [self.phase_class("fit", self, nn.Sequential(get_learned_layers(self.modules["encoder"]), self.modules["classifier"]))]

@@ -144,6 +144,9 @@ class TransferPhase(DescentPhase):
             self.scale = torch.tensor(steps * method.shard.size / max(1, self.known), device=method.task.device)
         return steps
 
+    def count_images(self) -> int:
+        return self.method.settings.batch * (1 + self.method.unlabelled_too)
+
     def train_step(self, step: int) -> Logs:
         unlabelled = (*self.unlabelled[step], self.scale) if self.method.unlabelled_too else ()
         logs = self.update_parameters(*self.labelled[step], *unlabelled, *self.get_step_values(step))

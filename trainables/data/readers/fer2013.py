@@ -31,18 +31,21 @@ RELEASE = Release(
 
 @register_reader(
     "fer2013",
-    "FER2013's official csv: fer2013.csv or icml_face_data.csv; ages=FILE of row,age for populations",
-    options=("ages",),
+    "FER2013's official csv: fer2013.csv or icml_face_data.csv; ages=FILE of row,age for populations; part=train for the training images",
+    options=("ages", "part"),
     source="kaggle.com, Challenges in Representation Learning: Facial Expression Recognition",
     licence="competition data; the rights in the pictures (from the web) are unresolved",
     release=RELEASE,
 )
-def read_fer2013(path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None) -> FaceDataset:
+def read_fer2013(
+    path: str, *, size: int, colour: str, population: str | None = None, ages: Path | None = None, part: str | None = None
+) -> FaceDataset:
     """Read the official csv: `emotion,pixels,Usage` in fer2013.csv, `emotion, Usage, pixels` in icml_face_data.csv.
 
     A row is a record's 0-based position in the file, in error messages, in `metadata.source` and in the ages file. `ages` is a csv
     `row,age` (years) with one line per row. With it, "children" keeps ages <= 12 and "adults" keeps ages >= 25. Without it, "adults"
-    keeps everything (the study adults_as_augmentation uses FER2013 whole) and "children" is an error.
+    keeps everything (the study adults_as_augmentation uses FER2013 whole) and "children" is an error. `part` (train, val, test) keeps
+    one part of the official split.
 
     These images are dropped before a population is chosen, so that no two populations or splits share a picture:
     - constant images, because they contain no face;
@@ -70,6 +73,8 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     metadata = pd.DataFrame({"source": [f"{file.name} row {row}" for row in range(len(codes))], "usage": usages})
     metadata.insert(1, "split", metadata["usage"].map(SPLITS))
     title = TITLES[population]
+    if part is not None:
+        title, keep = f"{title}, part {part}", keep & select_part(metadata["split"], part, path)
     if ages is not None:
         metadata["age"] = years = _read_ages(Path(ages), len(codes))
         if population is not None:
@@ -77,7 +82,7 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
             keep &= chosen
             notes.append(f"{population}: {chosen.sum():,} of {len(codes):,} rows by {Path(ages).name}, {keep.sum():,} of them kept")
     elif population == "adults":
-        title = "FER2013, used whole as adults"
+        title = f"FER2013, {'used whole' if part is None else f'part {part}, used'} as adults"
         notes.append("adults: used whole, children among them, for want of an ages file")
     if not keep.any():
         raise DataError(f"{file}: no image is left of {len(codes):,} rows ({'; '.join(notes)})")
@@ -85,6 +90,13 @@ def read_fer2013(path: str, *, size: int, colour: str, population: str | None = 
     labels = np.array([classes.index(name) for name in CODES.values()])[codes[keep]]
     pictures, origin = resize_rows(file, key, images, keep, size, colour)
     return FaceDataset(pictures, labels, classes, metadata.loc[keep].reset_index(drop=True), title, tuple(notes), origin=origin)
+
+
+def select_part(splits: pd.Series, part: str, path: str) -> np.ndarray:
+    """Return a mask of the rows of one part of the official split. Raises DataError for a part that does not exist."""
+    if part not in SPLITS.values():
+        raise DataError(f"{path}: unknown part {part!r} (known: {', '.join(SPLITS.values())})")
+    return (splits == part).to_numpy()
 
 
 def read_rows(file: Path) -> tuple[np.ndarray, np.ndarray, list[str], str]:

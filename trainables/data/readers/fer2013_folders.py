@@ -1,6 +1,7 @@
 """FER2013 as folders of pictures, a form in circulation: train/angry/Training_1021836.jpg, test/angry/PublicTest_88305960.jpg."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from trainables.data.build_data_set import FoundPicture, build_data_set, describe_lacking
@@ -18,17 +19,18 @@ _USAGE = {name.lower(): split for name, split in fer2013.SPLITS.items()}
 
 @register_reader(
     "fer2013_folders",
-    f"FER2013 as folders of pictures: {EXAMPLE}, or train/angry/im0.png",
+    f"FER2013 as folders of pictures: {EXAMPLE}, or train/angry/im0.png; part=train for the training images",
+    options=("part",),
     source="as fer2013",
     licence="as fer2013",
     release=fer2013.RELEASE,
 )
-def read_fer2013_folders(path: str, *, size: int, colour: str, population: str | None = None) -> FaceDataset:
+def read_fer2013_folders(path: str, *, size: int, colour: str, population: str | None = None, part: str | None = None) -> FaceDataset:
     """Read the pictures in the class folders. The split is given by the start of the file name, or else by the folder.
 
     Copies and constant images are dropped as in the kind fer2013. The numbers in the names are not the csv's rows, so no ages can be
-    joined: "adults" means every image. Files named like X.jpg3.jpg, which come from someone's augmentation, are left out. Metadata:
-    `source`, `split`. Raises DataError with the file.
+    joined: "adults" means every image. `part` (train, val, test) keeps one part of the official split. Files named like X.jpg3.jpg,
+    which come from someone's augmentation, are left out. Metadata: `source`, `split`. Raises DataError with the file.
     """
     if population == "children":
         raise DataError(f"{path}: FER2013 in folders does not say who is a child; the kind fer2013 takes ages=FILE")
@@ -55,7 +57,12 @@ def read_fer2013_folders(path: str, *, size: int, colour: str, population: str |
     notes += ["adults: used whole, children among them: no ages are known"] if population else []
     faces = build_data_set(root, pictures, title="FER2013", size=size, colour=colour, classes=CLASSES, notes=notes)
     keep, dropped = fer2013.find_distinct(faces.images[:, 0], faces.labels, faces.metadata["split"].tolist())
+    title = faces.title
+    if part is not None:
+        title, keep = f"{title}, part {part}", keep & fer2013.select_part(faces.metadata["split"], part, path)
+        if not keep.any():
+            raise DataError(f"{root}: holds no picture of the part {part}")
     if keep.all():
-        return faces
+        return replace(faces, title=title)
     metadata = faces.metadata.loc[keep].reset_index(drop=True)
-    return FaceDataset(faces.images[keep], faces.labels[keep], faces.classes, metadata, faces.title, (*faces.notes, *dropped))
+    return FaceDataset(faces.images[keep], faces.labels[keep], faces.classes, metadata, title, (*faces.notes, *dropped))
