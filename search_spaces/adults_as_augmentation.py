@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from search_spaces.claims import FIRST, LAST, Claim, Published
+from search_spaces.claims import FIRST, LAST, Claim, Published, Reading
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -31,6 +31,8 @@ CLAIMS = (
     ),
     Claim("without labels the representation is poor: UC(c) is below SC(c)", {"method": "SC(c)"}, {"method": "UC(c)"}),
     Claim("UC(c+a) is below SC(c+a)", {"method": "SC(c+a)"}, {"method": "UC(c+a)"}),
+    Claim("UC(c) is below SL(c)", {"method": "SL(c)"}, {"method": "UC(c)"}),
+    Claim("UC(c+a) is below SL(c+a)", {"method": "SL(c+a)"}, {"method": "UC(c+a)"}),
     Claim("mixing adults in harms supervised learning", {"method": "SL(c)"}, {"method": "SL(c+a)"}),
     Claim("mixing adults in does nothing for SupCon", {"method": "SC(c+a)"}, {"method": "SC(c)"}, expect="equivalent"),
     Claim("a larger ratio helps", {"ratio": LAST}, {"ratio": FIRST}),
@@ -43,10 +45,72 @@ CLAIMS = (
     ),
     Claim("with diminishing returns: 1 to 5 gains more than 5 to 20", {"ratio": 5}, {"ratio": 20}, {"ratio": 1}, {"ratio": 5}),
     Claim(
-        "at 90 % SC(c)'s validation drops at large ratios",
-        {"method": "SC(c)", "split": 0.9, "ratio": 5},
-        {"method": "SC(c)", "split": 0.9, "ratio": 20},
-        on="validation",
+        "diminishing returns are weaker with adults as augmentations than without adults (section 5)",
+        {"method": "SC(c<-a)", "ratio": 20},
+        {"method": "SC(c)", "ratio": 20},
+        {"method": "SC(c<-a)", "ratio": 5},
+        {"method": "SC(c)", "ratio": 5},
+    ),
+    *(
+        Claim(
+            f"at 90 % {method}'s validation drops at large ratios",
+            {"method": method, "split": 0.9, "ratio": 5},
+            {"method": method, "split": 0.9, "ratio": 20},
+            on="validation",
+        )
+        for method in ("SC(c)", "SC(c+a)")
+    ),
+    Claim(
+        "the lead of adults as augmentations over SC(c) shrinks where training images are many",
+        {"method": "SC(c<-a)", "split": FIRST, "ratio": LAST},
+        {"method": "SC(c<-a)", "split": LAST, "ratio": LAST},
+        {"method": "SC(c)", "split": FIRST, "ratio": LAST},
+        {"method": "SC(c)", "split": LAST, "ratio": LAST},
+    ),
+    *(
+        Claim(
+            f"at split {row.condition['split']} adults as augmentations lead {row.runner_up} by 2 to 3 points",
+            {"method": row.best, "ratio": LAST, **row.condition},
+            {"method": row.runner_up, "ratio": LAST, **row.condition},
+            between=(0.02, 0.03),
+        )
+        for row in TABLE_1
+    ),
+)
+
+
+READINGS = (
+    Reading(
+        "augmentation.scale",
+        'Crops: the paper says "cropping of up to 20% of the image", after a recipe that crops to between 20 and 100 % of it.',
+        {"[0.8, 1.0]": "the words: a crop keeps 80 to 100 % of the image's area", "[0.2, 1.0]": "the recipe's"},
+    ),
+    Reading(
+        "budget",
+        "Length: the paper trains every method for 250 epochs; an epoch of c+a has twice as many steps as one of c<-a.",
+        {
+            "epochs": "the words: as many passes over each method's own pool",
+            "steps": "as many optimiser steps for every method, the milestones of the learning rate stretched with them",
+            "images": "as many augmented images for every method",
+        },
+    ),
+    Reading(
+        "pool",
+        "Augmentation ratio: the paper fixes the duration of training and varies the size of the training set by it.",
+        {"fixed": "the words: augmented once", "fresh": "augmented anew for each epoch"},
+    ),
+    Reading(
+        "partners",
+        'Adults: FER "is only used to supply random images of adults during training".',
+        {"once": "drawn once, of a piece with a fixed pool", "anew": "drawn anew for each epoch"},
+    ),
+    Reading(
+        "probe_pool",
+        "Linear layer: the paper trains it for 50 epochs and does not say on which crops.",
+        {
+            "fixed": "the first views of the pool, equally many for every method: the ratio is a fixed amount of data",
+            "fresh": "crops drawn anew for each epoch, equally many for every method, as in the cited recipe",
+        },
     ),
 )
 
@@ -89,6 +153,7 @@ def make_study(scale: Scale) -> Study:
         largest="ratio",
         published=TABLE_1,
         claims=CLAIMS,
+        readings=READINGS,
     )
     if scale == "paper":
         return paper

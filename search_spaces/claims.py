@@ -1,4 +1,4 @@
-"""Findings of a paper: the numbers that it printed, and its claims as contrasts that a report can test."""
+"""Findings of a paper: the numbers that it printed, its claims as contrasts that a report can test, and choices that it leaves open."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -21,7 +21,7 @@ Place = dict[str, Value | AxisEnd]
 
 @dataclass(frozen=True)
 class Claim:
-    """`a` does better than `b`, or equally well, under every combination of the axes that neither of them fixes.
+    """`a` does better than `b`, or equally well, or by so much, under every combination of the axes that neither of them fixes.
 
     If `a_from` is given, side a is the gain from there to `a`, replicate by replicate; side b likewise.
     """
@@ -33,10 +33,24 @@ class Claim:
     b_from: Place | None = None
     expect: Literal["better", "equivalent"] = "better"
     on: Literal["test", "validation"] = "test"
+    between: tuple[float, float] | None = None
+    """the claim is instead that a - b, a difference of shares, lies in this range; its interval is held against the range"""
 
     @property
     def places(self) -> list[Place]:
         return [place for place in (self.a, self.b, self.a_from, self.b_from) if place]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A choice that the paper's words leave open, and the setting that makes it. A report's methods state it."""
+
+    setting: str
+    """with dots for a nested one"""
+    says: str
+    """what the paper says, as a sentence"""
+    takes: dict[str, str]
+    """by the setting's value, as JSON without quotes: what it takes the words to mean"""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, get_args
 
-from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
+from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, Reading, ReportedScore
 from search_spaces.search_space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -72,6 +72,7 @@ class Study:
     """the arm with which the others are compared; without it, the best arm is compared with the runner-up"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
+    readings: tuple[Reading, ...] = ()
     own: tuple[str, ...] = ("faces",)
     """kinds of data sets that the paper used. A target of one of these kinds is split as in the paper. The setting `by` of any other
     target is `auto`, unless the user sets it."""

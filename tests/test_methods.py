@@ -185,7 +185,7 @@ def test_what_can_be_learnt_is_learnt_and_nothing_is_flagged(roles: Roles, tmp_p
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_probe_that_has_not_converged_is_flagged(roles: Roles, tmp_path: Path, seed: int) -> None:
-    for probe in ({"probe_lr": 1e-8}, {"probe_lr": 3e-4}, {"probe_epochs": 2}):
+    for probe in ({"probe_lr": 1e-8}, {"probe_lr": 1e-4}, {"probe_epochs": 2}):
         result = train_cell(cell(roles, "supcon", "c", seed, **LEARNT | {"epochs": 2} | probe), RunFolder(str(tmp_path)))
         assert any(flag.startswith("probe not converged") for flag in result["flags"]), probe
 

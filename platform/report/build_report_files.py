@@ -21,6 +21,7 @@ from platform.report.findings import Findings
 from platform.report.image_sampling import describe_image_sampling
 from platform.report.runs_table import Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
+from platform.report.training_amounts import list_training_amounts
 from trainables.data.spreadsheet_formulas import add_apostrophe
 
 
@@ -105,6 +106,8 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "notes": runs.notes,
         "not_done": page.list_unfinished_trainings(runs),
         "seconds": runs.total_seconds,
+        "trained": [amount._asdict() for amount in list_training_amounts(runs)],
+        "readings": runs.readings,
         "copies": describe_run_copies(runs),
         "split": describe_run_split(runs),
         "findings": wording.list_findings(runs, found.answers, found.winner, found.classes),

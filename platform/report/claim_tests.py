@@ -75,11 +75,15 @@ class ClaimAnswer(NamedTuple):
     def standing(self) -> str:
         """What the results mean for the claim: supported, contradicted, open, NOT_IN_GRID or NO_SCORES.
 
+        A claim that the difference lies in a range is supported by a 95 % interval inside it, and contradicted by one outside it.
         A claim of equivalence is supported wherever that is shown, also of a difference that is not 0. It is contradicted only by a
         difference whose interval lies beyond the margin: one that is not 0 may still be too small to matter.
         """
         if self.whole is None:
             return self.absent
+        if self.claim.between:
+            (low, high), (least, most) = self.claim.between, (self.whole.diff_low, self.whole.diff_high)
+            return "supported" if low <= least and most <= high else "contradicted" if most < low or least > high else "open"
         differs = self.whole.verdict in ("better", "worse")
         if self.claim.expect == "equivalent":
             if self.whole.is_equivalent:
@@ -133,7 +137,10 @@ def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace]) -> Claim
     parts = [compare_arms(runs, family, place.condition, (place.a, place.b), "two-sided", named) for place in places]
     a, b = name_claim_sides(places)
     sides = [(a, [place.a[1] for place in places]), (b, [place.b[1] for place in places])]
-    whole = compare_pooled(runs, "claims", {}, sides, named)
+    whole = compare_pooled(runs, "ranges" if claim.between else "claims", {}, sides, named)
+    if claim.between:  # held against its range by its interval alone, so it is no test of the family
+        note = "; ".join(filter(None, ("by its 95 % interval, not adjusted", whole.note)))
+        whole, parts = replace(whole, note=note, p=nan, p_equivalence=nan), []
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
     flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))
     return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0, flagged=flagged)

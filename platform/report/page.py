@@ -21,6 +21,7 @@ from platform.report.image_sampling import describe_image_sampling
 from platform.report.outliers import describe_outliers, describe_outside, find_score_span
 from platform.report.runs_table import Condition, Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
+from platform.report.training_amounts import list_training_amounts
 from platform.report.wording import Unit
 
 HERE = Path(__file__).parent
@@ -94,6 +95,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             unprinted=cross_dataset.list_conditions_not_run(runs),
             fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
+            amounts=list_training_amounts(runs),
             beside=beside,
         )
     )
@@ -117,6 +119,7 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             copies=" ".join(filter(None, (describe_run_split(runs), describe_run_copies(runs)))),
             by_class=bool(found.classes),
             average=wording.AVERAGE,
+            readings=" ".join(runs.readings),
         )
     )
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from platform.report.other_classes import describe_other_classes
+from platform.report.readings import describe_readings
 from platform.report.runs_table import Design, Runs
 from platform.report.sequential_plan import read_failures, read_plan
+from platform.report.training_amounts import IMAGES, STEPS
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest
@@ -85,7 +87,8 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
             f"{seeds.capitalize()} are added until each claim is decided, given up, or has {most} {seeds}: only the claims are tested."
         )
         _mark_repeated(rows, read_failures(folder))
-    return Runs(design, make_table(design, rows), notes, results, data, plan)
+    readings = describe_readings(study.readings, cells)
+    return Runs(design, make_table(design, rows), notes, results, data, readings, plan)
 
 
 def _mark_repeated(rows: list[dict[str, Any]], failed: set[str]) -> None:
@@ -119,9 +122,14 @@ def make_row(folder: RunFolder, cell: Cell, result: dict[str, Any] | None) -> di
     row: dict[str, Any] = {"key": cell.key, **cell.axes, "state": "done", "reason": "", "split_hash": ""}
     if result:
         counts = {f"n_{part}": sum(numbers) for part, numbers in result.get("counts", {}).items()}
+        trained = {
+            f"{kind}{phase}": numbers[name]
+            for phase, numbers in result.get("trained", {}).items()
+            for kind, name in ((STEPS, "steps"), (IMAGES, "images"))
+        }
         other = {"flags": "; ".join(result["flags"]), "seconds": result["seconds"]}
         selected = {name: result[name] for name in ("split_hash", "selected_epoch")}
-        return {**row, **selected, **result["metrics"], **counts, **other}
+        return {**row, **selected, **result["metrics"], **counts, **trained, **other}
     if error := folder.get_error(cell.key):
         return row | {"state": "failed", "reason": error["reason"]}
     epochs = len(folder.get_history(cell.key))

@@ -10,6 +10,7 @@ from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow
 from platform.report.descriptive_statistics import ChanceLevel, ConditionSummary
 from platform.report.runs_table import Runs, format_condition
+from platform.report.training_amounts import list_training_amounts
 from platform.report.wording import NONE, Unit, format_a12, format_probability
 
 
@@ -219,13 +220,19 @@ def build_completeness_table(runs: Runs, cells: list[ConditionSummary]) -> Table
     """Build the table of trainings done out of those planned."""
     table = Table(
         "completeness",
-        "Trainings done of those planned; f failed, m missing.",
+        "Trainings done of those planned (f failed, m missing), and how much one of them trains.",
         ["condition", *runs.arms],
         [False] + [True] * len(runs.arms),
     )
     for condition in runs.conditions:
         by_arm = {row.arm: row for row in cells if row.condition == condition}
         table.add_row(format_condition(condition) or "all", *(_format_counts(by_arm[arm]) for arm in runs.arms))
+    amounts = list_training_amounts(runs)
+    for phase in dict.fromkeys(amount.phase for amount in amounts):
+        by_name = {amount.arm: amount for amount in amounts if amount.phase == phase}
+        for what in ("steps", "images"):
+            entries = (getattr(by_name[arm], f"{what}_text") if arm in by_name else NONE for arm in runs.arms)
+            table.add_row(f"{'steps' if what == 'steps' else 'images seen'}, {phase}", *entries)
     return table
 
 

@@ -94,6 +94,8 @@ class Runs:
     results: list[dict[str, Any] | None] | None = None
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
     """by role: title, source, fingerprint and notes of a data set"""
+    readings: list[str] = field(default_factory=list)
+    """what was taken where the paper's words leave a choice, a sentence each"""
     plan: SequentialPlan | None = None
     """the plan of a grid whose seeds were added until its claims were decided; tests of a fixed number of seeds are then not valid"""
 

@@ -46,9 +46,12 @@ def make_plan(study: Study, cells: Sequence[Cell], most: int) -> SequentialPlan:
 
 
 def _plan_claim(runs: Runs, claim: Claim) -> list[PlannedClaim]:
-    """Return the claim with the grid's values, once for each measure of its conditions; nothing if the grid lacks a value."""
+    """Return the claim with the grid's values, once for each measure of its conditions.
+
+    Nothing if the grid lacks a value, or for a claim of a range: it is no test.
+    """
     conditions = list_claim_conditions(runs, claim)
-    if conditions is None:
+    if conditions is None or claim.between:
         return []
     a, b, a_from, b_from = (place and runs.resolve_place(place) for place in (claim.a, claim.b, claim.a_from, claim.b_from))
     resolved = replace(claim, a=a or {}, b=b or {}, a_from=a_from, b_from=b_from)

@@ -17,7 +17,7 @@ NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutra
 USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
-def read(file: Path, size: int = 48, colour: str = "grey", population: str | None = None, **options: Path) -> FaceDataset:
+def read(file: Path, size: int = 48, colour: str = "grey", population: str | None = None, **options: object) -> FaceDataset:
     return find_reader("fer2013").read(str(file), size=size, colour=colour, population=population, **options)
 
 
@@ -93,6 +93,16 @@ def test_without_ages_adults_are_everyone_and_children_an_error(file):
     assert any("used whole" in note for note in adults.notes)
     refused(r"fer2013\.csv: .*give ages=FILE", file, population="children")
     refused("unknown population 'teens'", file, population="teens")
+
+
+def test_one_part_of_the_official_split(file):
+    everyone, part = read(file), read(file, part="train")
+    wanted = everyone.metadata["split"] == "train"
+    assert wanted.any() and not wanted.all() and "part train" in part.title
+    assert rows(part) == [row for row, taken in zip(rows(everyone), wanted, strict=True) if taken]
+    assert np.array_equal(part.images, everyone.images[wanted.to_numpy()]) and part.fingerprint != everyone.fingerprint
+    assert "part train" in read(file, population="adults", part="train").title
+    refused(r"unknown part 'trian' \(known: train, val, test\)", file, part="trian")
 
 
 def test_ages_may_be_in_any_order(tmp_path, file):

@@ -143,6 +143,24 @@ def test_a_claim_of_equivalence_is_contradicted_only_beyond_the_margin() -> None
     assert standings == ["open", "contradicted"]
 
 
+def test_a_claimed_range_is_held_against_the_interval_and_is_no_test_of_the_family() -> None:
+    noise = 0.001 * np.array([1, -1, 0.5, -0.5, 1, -1])
+    level = 0.6 + 0.01 * np.arange(6)
+    claims = (
+        Claim("A leads B by 2 to 3 points", {"method": "A"}, {"method": "B"}, between=(0.02, 0.03)),
+        Claim("A beats B", {"method": "A"}, {"method": "B"}),
+    )
+    standings = {}
+    for shift in (0.025, 0.0, 0.05, 0.0205, -0.025):
+        ranged, plain = answer_claims(make_runs({"A": level + shift + noise, "B": level}, claims=claims, rope=0.01))
+        assert ranged.whole and plain.whole and plain.whole.m == 1 and ranged.whole.verdict == "not tested" and not ranged.parts
+        assert ranged.whole.diff == pytest.approx(plain.whole.diff) and ranged.whole.diff_low == plain.whole.diff_low
+        standings[shift] = ranged.standing
+    assert standings == {0.025: "supported", 0.0: "contradicted", 0.05: "contradicted", 0.0205: "open", -0.025: "contradicted"}
+    page = read_page(make_runs({"A": level + 0.025 + noise, "B": level}, claims=claims, rope=0.01))
+    assert "A leads B by 2 to 3 points" in page and "by its 95 % interval, not adjusted" in page
+
+
 def test_the_luckiest_runner_up_is_not_equivalent_by_luck() -> None:
     """Six arms are one margin below the best. The runner-up is the luckiest of them, so a test of it alone is wrong in .15."""
     rng, studies, wrong = np.random.default_rng(7), 300, 0
