@@ -4,6 +4,7 @@ import math
 import os
 import socket
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from importlib.metadata import version
@@ -33,6 +34,10 @@ Row = dict[str, Any]
 MANY = 100
 """Above this number of classes no counts and no confusion matrix are kept, because nobody reads them: classes may be persons."""
 Keep = Literal["none", "best", "all"]
+KEPT_TASKS = 4
+SMALL = 2**24
+"""pixels of all images of a task that is kept, of one channel: its memory does not matter"""
+_TASKS: OrderedDict[str, Task] = OrderedDict()
 PROGRESS = ("phase", "epoch", "step", "sums", "best", "last", "selected", "history", "trained", "flags")
 """what a checkpoint holds of a run beside modules, optimiser and random states"""
 
@@ -295,7 +300,10 @@ def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> Au
 
 
 def make_task(cell: Cell, device: torch.device) -> Task:
-    """Return the cell's images. Raises DataError if a data set has changed since the grid was made."""
+    """Return the cell's images. Raises DataError if a data set has changed since the grid was made.
+
+    The last small tasks are kept in the process, because many cells of a seed share one: all methods have the same split.
+    """
     kind = TASKS.find(cell.task)
     settings: Any = resolve_settings(kind.settings, cell.task_settings, f"task {cell.task}")
     faces: dict[str, FaceDataset] = {}
@@ -303,7 +311,16 @@ def make_task(cell: Cell, device: torch.device) -> Task:
         faces[role] = load_faces(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
             raise DataError(f"{data.source.to_text()}: changed since this grid was made; run the grid again to use the new content")
-    return guard_task(kind.build(settings, faces, cell.seed, device), settings.copies, cell.seed)
+    key = repr((cell.task, settings, cell.seed, device, cell.data))
+    if key in _TASKS:
+        _TASKS.move_to_end(key)
+        return _TASKS[key]
+    task = guard_task(kind.build(settings, faces, cell.seed, device), settings.copies, cell.seed)
+    if sum(len(known) for known in faces.values()) * settings.size**2 <= SMALL:
+        _TASKS[key] = task
+        while len(_TASKS) > KEPT_TASKS:
+            _TASKS.popitem(last=False)
+    return task
 
 
 def make_method(cell: Cell, task: Task, execution: ExecutionConfig = REFERENCE) -> Method:

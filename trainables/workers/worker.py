@@ -19,6 +19,10 @@ from trainables.storage.store import RunFolder
 from trainables.workers.watchdog import HANG_S, Watchdog
 from trainables.workers.worker_messages import Event, FailedEvent, Job
 
+ROW_S = 0.5
+"""Seconds between two epochs of a cell that are reported: a call of the dispatcher takes as long as some epochs. The curves of a finished
+cell are drawn from its history, and have all of them."""
+
 
 @dataclass
 class Worker:
@@ -75,8 +79,14 @@ class Worker:
         if get_requested_execution(cell) is None and self.choice is None:
             self.choice = self._choose_execution(cell)
 
+        sent = -ROW_S
+
         def report(row: dict[str, Any]) -> bool:
-            return not shard.is_first or self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
+            nonlocal sent
+            if not shard.is_first or time.monotonic() - sent < ROW_S:
+                return True
+            sent = time.monotonic()
+            return self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})
 
         keep: Keep = "best" if self.keep == "none" and cell.key in self.parents else self.keep
         for _ in iterate_training(cell, self.folder, report, context, self.checkpoint_s, self.halt, self.choice, keep, shard):
