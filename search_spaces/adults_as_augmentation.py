@@ -120,13 +120,14 @@ POCKET = {
     "per_class": 120,
     "batch": 64,
     "budget": "steps",
-    "steps": 200,
+    "steps": 240,
     "warm_up": 0.05,
     "temperature": 0.5,
     "hidden": 128,
     "projection": 64,
-    "probe_lr": 0.02,
-    "probe_steps": 400,
+    "probe_lr": 0.05,
+    "probe_batch": 256,
+    "probe_steps": 200,
 }
 """settings of the pocket scale, chosen by the mean validation accuracy of all methods on seeds that it does not use (see
 benchmarks/RESULTS.md)"""

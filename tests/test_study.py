@@ -97,6 +97,7 @@ def test_the_papers_settings() -> None:
         "partners": "once",
         "probe_pool": "fixed",
         "probe_steps": None,
+        "probe_batch": None,
     }
     expected |= {"encoder": "resnet18", "encoder_settings": {"stem": "cifar"}, "domain": "c<-a", "ratio": 20}
     assert {name: cell.method_settings[name] for name in expected} == expected

@@ -139,7 +139,7 @@ def describe_winner(row: Comparison, runs: Runs) -> str:
     """Return the result of the winner's comparison over all conditions, with its notes."""
     over = "Over all conditions: " if len(runs.conditions) > 1 else ""
     parts = [part for part in row.note.split("; ") if not part.startswith("over ") and "exploratory" not in part and "no test" not in part]
-    note = f" Note: {'; '.join(parts)}." if parts else ""
+    note = f" Note: {'; '.join(filter(None, parts))}." if any(parts) else ""
     return f"{over}{describe_comparison(row, runs)}{note}"
 
 

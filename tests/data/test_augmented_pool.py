@@ -1,15 +1,18 @@
 """The pool of augmented images: which images it holds, in which view, and how often."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainables.data import augmented_pool
 from trainables.data.augment import Augmentation
 from trainables.data.augmented_pool import Domain, Pool, PoolSettings, build_pool, count_items
 from trainables.data.dataset import DataError
-from trainables.data.task import Images
+from trainables.data.task import Images, Task
 
 NOTHING = Augmentation(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0)
 """leaves every image unchanged, so that its grey level identifies it"""
@@ -26,8 +29,12 @@ PARTNER = images([2, 1, 0, 0, 1, 2, 2, 1], first=100)
 LABELS = {level: label for each, first in ((TRAIN, 0), (PARTNER, 100)) for level, label in enumerate(each.labels.tolist(), first)}
 
 
+def task(train: Images, partner: Images | None) -> Task:
+    return Task(("x", "y", "z"), train, train, train, "", {}, {"adults": partner} if partner else {})
+
+
 def crafted(domain: Domain, passes: int = 3, views: int = 2, seed: int = 0, partner: Images | None = PARTNER) -> Pool:
-    return build_pool(TRAIN, partner, PoolSettings(domain, passes, NOTHING, seed), views)
+    return build_pool(task(TRAIN, partner), PoolSettings(domain, passes, NOTHING, seed), views)
 
 
 def levels(pool: Pool) -> np.ndarray:
@@ -68,16 +75,31 @@ def test_every_pass_draws_partners_afresh_and_from_all(domain: Domain) -> None:
 
 def test_fixed_targets_stay_while_partners_are_drawn_anew() -> None:
     epochs = [PoolSettings("c<-a", 3, Augmentation(), 5, partners_when=epoch) for epoch in (0, 1)]
-    first, second = (build_pool(TRAIN, PARTNER, settings, 2) for settings in epochs)
+    first, second = (build_pool(task(TRAIN, PARTNER), settings, 2) for settings in epochs)
     assert torch.equal(first.views[0][0], second.views[0][0]) and not torch.equal(first.views[1][0], second.views[1][0])
 
 
 def test_a_view_of_the_targets_is_the_same_in_every_domain() -> None:
     """So that its fixed maps are computed once, and methods are compared on the same crops."""
-    pools = [build_pool(TRAIN, PARTNER, PoolSettings(domain, 2, Augmentation(), 7), 2) for domain in ("c", "c+a", "c<-a")]
+    shared = task(TRAIN, PARTNER)
+    pools = [build_pool(shared, PoolSettings(domain, 2, Augmentation(), 7), 2) for domain in ("c", "c+a", "c<-a")]
     assert all(torch.equal(pool.views[0][0], pools[0].views[0][0]) for pool in pools)
     assert torch.equal(pools[0].views[1][0], pools[1].views[1][0])
-    assert torch.equal(build_pool(TRAIN, None, PoolSettings("c", 2, Augmentation(), 7), 1).views[0][0], pools[0].views[0][0])
+    alone = build_pool(task(TRAIN, None), PoolSettings("c", 2, Augmentation(), 7), 1)
+    assert torch.equal(alone.views[0][0], pools[0].views[0][0])
+
+
+def test_small_fixed_views_are_kept_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, settings = task(TRAIN, PARTNER), PoolSettings("c+a", 2, Augmentation(), 7)
+    first, again = (build_pool(shared, settings, 2) for _ in range(2))
+    assert all(one is other for of_view in zip(first.views, again.views, strict=True) for one, other in zip(*of_view, strict=True))
+    assert len(shared.kept_views) == 4
+    build_pool(shared, settings._replace(targets_when=0, partners_when=0), 2)
+    monkeypatch.setattr(augmented_pool, "KEPT", 0)
+    build_pool(shared, settings._replace(passes=3), 2)
+    assert len(shared.kept_views) == 4
+    other = build_pool(replace(shared, train=TRAIN.take_rows(np.arange(4))), settings, 1)
+    assert len(other) == 16
 
 
 def test_more_images_than_partners() -> None:
@@ -88,11 +110,11 @@ def test_more_images_than_partners() -> None:
 def test_every_view_of_every_pass_is_augmented_anew() -> None:
     noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 1, 16, 16), dtype=np.uint8))
     settings = PoolSettings("c", 3, Augmentation(), 0)
-    pool = build_pool(TRAIN._replace(pixels=noise), None, settings, 2)
+    pool = build_pool(task(TRAIN._replace(pixels=noise), None), settings, 2)
     views = torch.stack([parts[0].unflatten(0, (3, 6)) for parts in pool.views])  # [views, passes, images, ...]
     for image in range(6):
         assert len({view.numpy().tobytes() for view in views[:, :, image].flatten(0, 1)}) == 6
-    again = build_pool(TRAIN._replace(pixels=noise), None, settings, 2)
+    again = build_pool(task(TRAIN._replace(pixels=noise), None), settings, 2)
     assert all(torch.equal(*parts) for of_view in zip(pool.views, again.views, strict=True) for parts in zip(*of_view, strict=True))
 
 

@@ -1,5 +1,6 @@
 """Pool of augmented training images: r passes over the training set, augmented in advance (Virgolin et al. 2022, 3.2)."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from trainables.data.augment import Augmentation, augment_images, draw_parameters
 from trainables.data.dataset import DataError
 from trainables.data.device_pixels import to_tensor
-from trainables.data.task import Images
+from trainables.data.task import Images, Task
 from trainables.random_streams import make_generator
 
 Domain = Literal["c", "c+a", "c<-a"]
@@ -40,19 +41,24 @@ class PoolSettings(NamedTuple):
     """fixed, or the epoch for which the partner images are drawn and augmented"""
 
 
+KEPT = 2**24
+"""bytes of a view that is kept for other trainings on the same images"""
+
+
 def count_items(images: int, domain: Domain, passes: int) -> int:
     """Return the number of items of a pool made of so many target images."""
     return passes * images * (2 if domain == "c+a" else 1)
 
 
-def build_pool(train: Images, partner: Images | None, settings: PoolSettings, views: int) -> Pool:
+def build_pool(task: Task, settings: PoolSettings, views: int) -> Pool:
     """Augment `passes` passes over the training set. Every image is augmented anew in every view of every pass.
 
     Partner images are drawn anew in every pass: in c+a as many as targets, without replacement if there are enough; in c<-a one of the
     item's label, which is the item's second view. A view of the targets is the same in every domain, and whatever the number of views.
     """
-    domain, seed, when = settings.domain, settings.seed, settings.partners_when
-    targets = [augment_view(train, settings, view) for view in range(1 if domain == "c<-a" else views)]
+    domain, seed, when, train = settings.domain, settings.seed, settings.partners_when, task.train
+    partner = next(iter(task.partners.values()), None)
+    targets = [augment_view(task, settings, view) for view in range(1 if domain == "c<-a" else views)]
     labels = train.labels.repeat(settings.passes)
     if domain == "c":
         return Pool(tuple((view,) for view in targets), labels)
@@ -61,23 +67,29 @@ def build_pool(train: Images, partner: Images | None, settings: PoolSettings, vi
     rng, draw = make_generator(seed, "partners", domain, when), _draw_same_label if domain == "c<-a" else _draw_rows
     rows = torch.from_numpy(np.concatenate([draw(partner, train.labels.cpu().numpy(), rng) for _ in range(settings.passes)]))
     rows = rows.to(partner.labels.device)
-    drawn = [
-        _augment(partner.pixels[rows], settings.augmentation, make_generator(seed, "partners", domain, when, view))
-        for view in range(len(targets))
-    ]
+    names = [("partners", domain, when, view) for view in range(len(targets))]
+    drawn = [_augment(task, lambda: partner.pixels[rows], settings, name) for name in names]
     if domain == "c<-a":
         return Pool(((targets[0],), (drawn[0],)), labels)
     return Pool(tuple(zip(targets, drawn, strict=True)), torch.cat((labels, partner.labels[rows])))
 
 
-def augment_view(train: Images, settings: PoolSettings, view: int) -> torch.Tensor:
+def augment_view(task: Task, settings: PoolSettings, view: int) -> torch.Tensor:
     """Return one view of all passes over the target images, uint8 [passes n, c, s, s]."""
-    rng = make_generator(settings.seed, "pool", settings.targets_when, view)
-    return _augment(to_tensor(train.pixels).repeat(settings.passes, 1, 1, 1), settings.augmentation, rng)
+    pixels = task.train.pixels
+    return _augment(task, lambda: to_tensor(pixels).repeat(settings.passes, 1, 1, 1), settings, ("pool", settings.targets_when, view))
 
 
-def _augment(pixels: torch.Tensor, augmentation: Augmentation, rng: np.random.Generator) -> torch.Tensor:
-    return augment_images(pixels, draw_parameters(len(pixels), pixels.shape[-1], augmentation, rng))
+def _augment(task: Task, get_pixels: Callable[[], torch.Tensor], settings: PoolSettings, name: tuple[object, ...]) -> torch.Tensor:
+    """Return the images augmented by the random numbers of this name. Small fixed views are kept with the task: methods share them."""
+    key = (task.train.rows.tobytes(), settings.passes, settings.augmentation, settings.seed, name)
+    if (kept := task.kept_views.get(key)) is not None:
+        return kept
+    pixels, rng = get_pixels(), make_generator(settings.seed, *name)
+    view = augment_images(pixels, draw_parameters(len(pixels), pixels.shape[-1], settings.augmentation, rng))
+    if "fixed" in name and view.nbytes <= KEPT:
+        task.kept_views[key] = view
+    return view
 
 
 def _draw_rows(partner: Images, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

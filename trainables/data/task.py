@@ -145,6 +145,8 @@ class Task:
     """what a reader of a result must know of the split"""
     copies: dict[str, Any] = field(default_factory=dict)
     """what `copy_guard.guard_task` found: copies of images across the parts of the task"""
+    kept_views: dict[Any, torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """augmented views of the training images that several trainings use, by what they are made of"""
     scored: bool = False
     """whether results also hold the target's first score as `score`, so that tasks with several targets fit in one table"""
 

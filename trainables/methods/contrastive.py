@@ -33,6 +33,8 @@ class ContrastiveRecipe(Recipe):
     probe_pool: Literal["fixed", "fresh"] = "fixed"
     """images of the probe, equally many for every method: r passes over the target's training set. fixed: the first views of the pool
     (the paper's "as crafted": the ratio is a fixed amount of data); fresh: crops drawn anew for each of its epochs (the cited recipe)"""
+    probe_batch: int | None = Field(None, ge=1)
+    """images per step of the probe; none: `batch`"""
     probe_epochs: int = Field(50, ge=1)
     probe_steps: int | None = Field(None, ge=1)
     """optimiser steps of the probe, in place of `probe_epochs`"""
@@ -73,7 +75,8 @@ class LinearProbePhase(SGDPhase):
         recipe = method.settings
         items = len(method.task.train.rows) * recipe.ratio
         classifier, fresh = method.modules["classifier"], recipe.probe_pool == "fresh"
-        super().__init__("probe", method, classifier, recipe.probe_lr, recipe.batch, items, recipe.probe_epochs, recipe.probe_steps, fresh)
+        batch = recipe.probe_batch or recipe.batch
+        super().__init__("probe", method, classifier, recipe.probe_lr, batch, items, recipe.probe_epochs, recipe.probe_steps, fresh)
         self.contrast = contrast
 
     def begin_phase(self) -> None:
@@ -89,7 +92,7 @@ class LinearProbePhase(SGDPhase):
     def prepare_items(self, epoch: int) -> None:
         method, recipe = self.method, self.method.settings
         if recipe.probe_pool == "fresh":
-            crops = augment_view(method.task.train, method.describe_pool(epoch)._replace(targets_when=f"probe {epoch}"), 0)
+            crops = augment_view(method.task, method.describe_pool(epoch)._replace(targets_when=f"probe {epoch}"), 0)
             self._compute_features(crops, method.task.train.labels.repeat(recipe.ratio))
 
     def count_images(self) -> int:

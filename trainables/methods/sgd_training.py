@@ -102,8 +102,7 @@ class Encoding(Classifier):
         return PoolSettings(recipe.domain, recipe.ratio, recipe.augmentation, self.seed, when, partners_when)
 
     def build_pool(self, views: int, epoch: int) -> Pool:
-        partner = next(iter(self.task.partners.values()), None)
-        return build_pool(self.task.train, partner, self.describe_pool(epoch), views)
+        return build_pool(self.task, self.describe_pool(epoch), views)
 
     @property
     def changes_pool(self) -> bool:
