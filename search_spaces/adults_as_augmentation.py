@@ -120,7 +120,7 @@ POCKET = {
     "per_class": 120,
     "batch": 64,
     "budget": "steps",
-    "steps": 240,
+    "steps": 320,
     "warm_up": 0.05,
     "temperature": 0.5,
     "hidden": 128,
