@@ -48,15 +48,6 @@ def test_histograms_are_those_of_a_loop_over_pixels(size: int) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_lighting_changes_little() -> None:
-    """Half the contrast, and brighter: the histograms of strong edges hardly change."""
-    image = torch.zeros(1, 1, 48, 48)
-    image[..., 16:32, 8:40] = 0.8
-    fixed = OrientedGradients(48)
-    strong, weak = fixed(image), fixed(image * 0.5 + 0.3)
-    assert strong.max() > 0.3 and (strong - weak).abs().max() < 0.3 * strong.max()
-
-
 def test_an_encoder_is_its_fixed_and_its_learned_layers() -> None:
     torch.manual_seed(0)
     encoder = build_encoder("hog", channels=1, size=48).eval()

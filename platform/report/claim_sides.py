@@ -9,7 +9,7 @@ import numpy as np
 from platform.report.pooled_samples import pool_samples
 from platform.report.runs_table import Condition, Runs, Sample
 from platform.stats.float_ties import subtract_exactly
-from search_spaces.claims import Claim, Place
+from search_spaces.claims import FIRST, LAST, Claim, Place
 
 
 class ClaimPlace(NamedTuple):
@@ -21,9 +21,15 @@ class ClaimPlace(NamedTuple):
 
 
 def list_claim_conditions(runs: Runs, claim: Claim) -> list[Condition] | None:
-    """Return every combination of the axes that the claim does not fix. None if the grid lacks a value that it names."""
+    """Return every combination of the axes that the claim does not fix.
+
+    None if the grid lacks a value that it names, or has one value of an axis whose ends it compares.
+    """
     places = [runs.resolve_place(place) for place in claim.places]
-    if None in places:
+    compares_ends = any(
+        {FIRST, LAST} <= {place.get(axis) for place in claim.places} and len(values) < 2 for axis, values in runs.axes.items()
+    )
+    if None in places or compares_ends:
         return None
     fixed = {axis for place in places for axis in place or {}}
     free: dict[str, list[Any]] = {runs.design.compared: runs.arms, **runs.axes}

@@ -178,13 +178,14 @@ class Runs:
         )
 
     def resolve_place(self, place: dict[str, Any]) -> dict[str, Any] | None:
-        """Return a claim's place with FIRST and LAST replaced. None if this grid has no such value."""
+        """Return a claim's place with FIRST and LAST replaced: both are the one value of an axis that has one. None if there is no such
+        value."""
         axis_values: dict[str, Sequence[Any]] = {self.design.compared: self.arms, **self.axes}
         resolved = {}
         for axis, value in place.items():
             values = axis_values.get(axis, [])
             if value in (FIRST, LAST):
-                if len(values) < 2:
+                if not len(values):
                     return None
                 value = values[0 if value is FIRST else -1]
             if value not in values:

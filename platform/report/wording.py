@@ -193,6 +193,7 @@ def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
         return sentence
     remarks = "".join(f" {remark[0].upper()}{remark[1:]}." for remark in answer.remarks)
     numbers = describe_numbers(answer.whole, runs) if answer.looks is None else describe_last_look(answer, runs)
+    numbers += "; by its 95 % interval, not adjusted" if answer.claim.between else ""
     return f"{sentence} {answer.whole.a} against {answer.whole.b}: {numbers}.{remarks}"
 
 

@@ -20,7 +20,7 @@ from platform.report.contrasts import compute_contrasts
 from platform.report.findings import compute_findings
 from platform.report.runs_table import Design, Runs
 from platform.stats.power import compute_power, find_needed_replicates
-from search_spaces.claims import Claim, Contrast
+from search_spaces.claims import FIRST, LAST, Claim, Contrast
 from tests.report.pages import Page
 
 
@@ -159,6 +159,19 @@ def test_a_claimed_range_is_held_against_the_interval_and_is_no_test_of_the_fami
     assert standings == {0.025: "supported", 0.0: "contradicted", 0.05: "contradicted", 0.0205: "open", -0.025: "contradicted"}
     page = read_page(make_runs({"A": level + 0.025 + noise, "B": level}, claims=claims, rope=0.01))
     assert "A leads B by 2 to 3 points" in page and "by its 95 % interval, not adjusted" in page
+
+
+def test_the_one_value_of_an_axis_is_its_last_but_no_two_ends() -> None:
+    """With one ratio, "A beats B at the largest ratio" can be tested, and "a larger ratio helps" cannot."""
+    level = 0.6 + 0.01 * np.arange(6)
+    claims = (
+        Claim("A beats B at the last place", {"method": "A", "place": LAST}, {"method": "B", "place": LAST}),
+        Claim("the last place is better", {"place": LAST}, {"place": FIRST}),
+    )
+    scores = {"A": level + 0.05 + 0.001 * np.array([1, -1, 0.5, -0.5, 1, -1]), "B": level}
+    assert [answer.standing for answer in answer_claims(make_runs(scores, claims=claims))] == ["supported", "not in this grid"]
+    two = {arm: [values, values + 0.1] for arm, values in scores.items()}
+    assert [answer.standing for answer in answer_claims(make_runs(two, claims=claims))] == ["supported", "supported"]
 
 
 def test_the_luckiest_runner_up_is_not_equivalent_by_luck() -> None:
