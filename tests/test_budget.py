@@ -41,6 +41,16 @@ def test_a_budget_of_images_follows_the_batch(roles: Roles, tmp_path: Path) -> N
         assert result["trained"]["contrast"] == {"steps": steps, "images": steps * batch}
 
 
+def test_a_batch_larger_than_the_pool_is_the_pool(roles: Roles, tmp_path: Path) -> None:
+    """15 images: a step takes all of them, and none is empty."""
+    for name, settings in (("supervised", {"batch": 64}), ("supcon", {"batch": 16, "probe_batch": 256})):
+        result = train_cell(cell(roles, name, "c", ratio=1, **STEPS | settings), RunFolder(str(tmp_path / name)))
+        assert list(result["trained"].values())[-1] == (
+            {"steps": 37, "images": 37 * 15} if name == "supervised" else {"steps": 11, "images": 11 * 15}
+        )
+        assert result["metrics"]["train/loss"] < 2
+
+
 @pytest.mark.parametrize("name", ["supervised", "supcon"])
 def test_a_budget_passes_over_all_items_before_it_repeats_one(roles: Roles, name: str) -> None:
     """15 images a pass, twice: 30 items, in batches of 16 or 8 items."""
@@ -103,14 +113,26 @@ def test_partners_drawn_anew_change_the_pool_and_fixed_ones_do_not(roles: Roles)
         assert torch.equal(first.views[1][0], second.views[1][0]) is same
 
 
+def test_adults_drawn_once_are_the_same_adults_in_a_fresh_pool(roles: Roles) -> None:
+    """Their crops are drawn anew, like the children's."""
+    plain = {"scale": [1, 1], "ratio": [1, 1], "flip": 0, "jitter": 0}
+    for partners, same in (("once", True), ("anew", False)):
+        method: Any = built(cell(roles, "supcon", "c<-a", partners=partners, pool="fresh", augmentation=plain))
+        first, second = (method.build_pool(2, epoch).views[1][0] for epoch in (0, 1))
+        assert torch.equal(first, second) is same
+    augmented: Any = built(cell(roles, "supcon", "c<-a", pool="fresh"))
+    assert not torch.equal(*(augmented.build_pool(2, epoch).views[1][0] for epoch in (0, 1)))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"budget": "steps"}, "budget=steps needs a number: set steps=N as well"),
         ({"budget": "images"}, "budget=images needs a number: set images_seen=N as well"),
-        ({"steps": 10}, "steps=10 has no effect with budget=epochs: set budget=steps as well"),
+        ({"steps": 10}, "steps=10 has no effect with budget=epochs: set steps=null, or budget=steps"),
         ({"budget": "steps", "steps": 0}, "steps=0"),
         ({"budget": "images", "images_seen": 31}, "images_seen=31 leaves no step: a step takes batch=32 images"),
+        ({"milestones": [0.7, 1.2]}, "milestones=[0.7, 1.2]: shares of the training"),
         ({"augmentation": {"scale": [0.0, 1.0]}}, "scale=[0.0, 1.0]: two shares of the image area"),
         ({"augmentation": {"scale": [0.8, 1.2]}}, "scale=[0.8, 1.2]: two shares of the image area"),
         ({"augmentation": {"scale": [0.9, 0.2]}}, "the smaller one first"),

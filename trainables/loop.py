@@ -159,7 +159,7 @@ class Run:
             return False
         self.method.modules.load_state_dict(state["modules"])
         for name in (*PROGRESS, "optimizer", "seconds"):
-            setattr(self, name, state.get(name))
+            setattr(self, name, state.get(name, getattr(self, name)))
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda_rng"])

@@ -127,10 +127,11 @@ class GridTimes(NamedTuple):
         rows: list[tuple[str, ...]] = [(compared, head, "steps each", "images seen each", "time each")]
         for value in dict.fromkeys(cell.axes[compared] for cell in cells):
             points = [_get_combination(self.study, cell) for cell in cells if cell.axes[compared] == value]
-            steps, times = {self.sizes[point].total_steps for point in points}, {self.seconds[point] for point in points}
-            images = {self.sizes[point].total_images for point in points}
-            numbers = (_format_range(counts, "{:,}".format) for counts in (steps, images))
-            rows.append((str(value), str(len(points)), *numbers, _format_range(times, format_duration)))
+            by_phase = list(zip(*(self.sizes[point].phases for point in points), strict=True))
+            steps = " + ".join(_format_range({phase.total for phase in phases}, "{:,}".format) for phases in by_phase)
+            images = " + ".join(_format_range({phase.total * phase.images for phase in phases}, "{:,}".format) for phases in by_phase)
+            times = _format_range({self.seconds[point] for point in points}, format_duration)
+            rows.append((str(value), str(len(points)), steps, images, times))
         return format_table(rows)
 
 
@@ -312,7 +313,7 @@ def _thin_task(task: Task, images: int) -> Task:
         rows = np.linspace(0, len(every.rows) - 1, min(images, len(every.rows))).astype(np.int64)
         return Images(every.pixels[rows], every.labels[rows], every.rows[rows], None if every.values is None else every.values[rows])
 
-    return replace(task, train=some(task.train), val=some(task.val))
+    return replace(task, train=some(task.train), val=some(task.val), kept_views={})
 
 
 def _format_range(values: set[Any], text: Callable[[Any], str]) -> str:

@@ -27,7 +27,7 @@ from platform.stats.float_ties import measure_spread
 from platform.stats.sequential_tests import ClaimAtLook
 from search_spaces.claims import Claim
 
-NOT_IN_GRID, NO_SCORES = "not in this grid", "no comparable trainings"
+NOT_IN_GRID, NO_SCORES, NOT_TESTED = "not in this grid", "no comparable trainings", "not tested"
 SEQUENTIAL = "sequential sign flips"
 """name of the test"""
 
@@ -36,7 +36,7 @@ class ClaimAnswer(NamedTuple):
     """A claim, its comparison over all its conditions together, and its comparison under each condition.
 
     `whole` is None if the grid lacks a value that the claim names (NOT_IN_GRID), or has no scores for it, or none of a shared seed where it
-    names gains (NO_SCORES).
+    names gains (NO_SCORES), or if it claims a range and seeds were added until the claims were decided (NOT_TESTED).
     """
 
     claim: Claim
@@ -164,6 +164,8 @@ def _answer_planned_claims(runs: Runs, plan: SequentialPlan) -> list[ClaimAnswer
         looks = tuple(dict.fromkeys(states[number] for states in history))  # a decided claim keeps its last state
         answers.append(_answer_planned_claim(runs, plan, planned, looks))
     absent = [claim for claim in runs.design.claims if list_claim_conditions(runs, claim) is None]
+    ranges = [claim for claim in runs.design.claims if claim.between and claim not in absent]
+    answers += [ClaimAnswer(claim, None, [], NOT_TESTED) for claim in ranges]
     return [*answers, *(ClaimAnswer(claim, None, [], NOT_IN_GRID) for claim in absent)]
 
 

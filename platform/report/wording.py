@@ -6,7 +6,7 @@ from math import floor, isfinite, log10
 
 import numpy as np
 
-from platform.report.claim_tests import NO_SCORES, NOT_IN_GRID, ClaimAnswer
+from platform.report.claim_tests import NO_SCORES, NOT_IN_GRID, NOT_TESTED, ClaimAnswer
 from platform.report.classes import ClassRecalls
 from platform.report.comparisons import PAIRED, UNPAIRED, Comparison
 from platform.report.runs_table import Runs, format_condition
@@ -209,7 +209,7 @@ def describe_last_look(answer: ClaimAnswer, runs: Runs) -> str:
 def summarise_claims(answers: list[ClaimAnswer]) -> str:
     """Return how many of the paper's claims are supported, contradicted and open. Empty without claims."""
     counts = Counter("given up" if answer.is_given_up else answer.standing for answer in answers)
-    order = ("supported", "contradicted", "given up", "open", NO_SCORES, NOT_IN_GRID)
+    order = ("supported", "contradicted", "given up", "open", NOT_TESTED, NO_SCORES, NOT_IN_GRID)
     return f"The paper's claims: {', '.join(f'{counts[name]} {name}' for name in order if counts[name])}." if answers else ""
 
 

@@ -74,7 +74,7 @@ def test_every_pass_draws_partners_afresh_and_from_all(domain: Domain) -> None:
 
 
 def test_fixed_targets_stay_while_partners_are_drawn_anew() -> None:
-    epochs = [PoolSettings("c<-a", 3, Augmentation(), 5, partners_when=epoch) for epoch in (0, 1)]
+    epochs = [PoolSettings("c<-a", 3, Augmentation(), 5, partners_when=epoch, partners_augmented=epoch) for epoch in (0, 1)]
     first, second = (build_pool(task(TRAIN, PARTNER), settings, 2) for settings in epochs)
     assert torch.equal(first.views[0][0], second.views[0][0]) and not torch.equal(first.views[1][0], second.views[1][0])
 
@@ -89,15 +89,16 @@ def test_a_view_of_the_targets_is_the_same_in_every_domain() -> None:
     assert torch.equal(alone.views[0][0], pools[0].views[0][0])
 
 
-def test_small_fixed_views_are_kept_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixed_views_are_kept_up_to_a_limit_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     shared, settings = task(TRAIN, PARTNER), PoolSettings("c+a", 2, Augmentation(), 7)
     first, again = (build_pool(shared, settings, 2) for _ in range(2))
     assert all(one is other for of_view in zip(first.views, again.views, strict=True) for one, other in zip(*of_view, strict=True))
     assert len(shared.kept_views) == 4
-    build_pool(shared, settings._replace(targets_when=0, partners_when=0), 2)
-    monkeypatch.setattr(augmented_pool, "KEPT", 0)
-    build_pool(shared, settings._replace(passes=3), 2)
+    build_pool(shared, settings._replace(targets_when=0, partners_augmented=0), 2)
     assert len(shared.kept_views) == 4
+    monkeypatch.setattr(augmented_pool, "KEPT", 5 * 12 * 64)  # room for five views of 12 images
+    build_pool(shared, settings._replace(seed=8), 2)
+    assert len(shared.kept_views) == 5 and sum(view.nbytes for view in shared.kept_views.values()) <= augmented_pool.KEPT
     other = build_pool(replace(shared, train=TRAIN.take_rows(np.arange(4))), settings, 1)
     assert len(other) == 16
 

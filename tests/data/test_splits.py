@@ -33,8 +33,13 @@ def labelled(draw: st.DrawFn) -> np.ndarray:
 @given(labelled(), SHARES, SEEDS, st.sampled_from([None, 10, 15, 1000]))
 @settings(deadline=None)
 def test_by_image(labels: np.ndarray, share: float, seed: int, per_class: int | None) -> None:
+    least = int(sizes(labels, labels >= 0).min())
+    if per_class and per_class > least:
+        with pytest.raises(DataError, match=f"per_class={per_class} is more than the {least} images of class"):
+            balanced_split(labels, share, rng(seed), per_class=per_class)
+        per_class = least
     split = balanced_split(labels, share, rng(seed), per_class=per_class)
-    base = min(sizes(labels, labels >= 0).min(), per_class or 1000)
+    base = per_class or least
     train, val, test = (sizes(labels, rows) for rows in split)
     assert set(train) == {int((round(share * 100) * base + 50) // 100)}  # in integers, with halves rounded up
     assert np.abs(val - test).max() <= 1 and abs(val.sum() - test.sum()) <= 1

@@ -30,7 +30,7 @@ def counts(task: Task, part: str) -> list[int]:
     return torch.bincount(getattr(task, part).labels, minlength=len(task.classes)).tolist()
 
 
-@pytest.mark.parametrize(("settings", "each"), [({}, 13), ({"split": 0.9}, 23), ({"per_class": 10}, 5), ({"per_class": 1000}, 13)])
+@pytest.mark.parametrize(("settings", "each"), [({}, 13), ({"split": 0.9}, 23), ({"per_class": 10}, 5)])
 def test_training_is_balanced_and_the_rest_halved(settings: dict[str, Any], each: int) -> None:
     """Half of the smallest class's 25 images is 12.5, which rounds to 13."""
     task = built(**settings)

@@ -38,11 +38,13 @@ class PoolSettings(NamedTuple):
     targets_when: object = "fixed"
     """fixed, or the epoch for which the targets' images are augmented"""
     partners_when: object = "fixed"
-    """fixed, or the epoch for which the partner images are drawn and augmented"""
+    """fixed, or the epoch for which the partner images are drawn"""
+    partners_augmented: object = "fixed"
+    """fixed, or the epoch for which they are augmented"""
 
 
-KEPT = 2**24
-"""bytes of a view that is kept for other trainings on the same images"""
+KEPT = 2**27
+"""bytes of the views that are kept with a task for other trainings on the same images"""
 
 
 def count_items(images: int, domain: Domain, passes: int) -> int:
@@ -67,7 +69,7 @@ def build_pool(task: Task, settings: PoolSettings, views: int) -> Pool:
     rng, draw = make_generator(seed, "partners", domain, when), _draw_same_label if domain == "c<-a" else _draw_rows
     rows = torch.from_numpy(np.concatenate([draw(partner, train.labels.cpu().numpy(), rng) for _ in range(settings.passes)]))
     rows = rows.to(partner.labels.device)
-    names = [("partners", domain, when, view) for view in range(len(targets))]
+    names = [("partners", domain, when, settings.partners_augmented, view) for view in range(len(targets))]
     drawn = [_augment(task, lambda: partner.pixels[rows], settings, name) for name in names]
     if domain == "c<-a":
         return Pool(((targets[0],), (drawn[0],)), labels)
@@ -81,14 +83,16 @@ def augment_view(task: Task, settings: PoolSettings, view: int) -> torch.Tensor:
 
 
 def _augment(task: Task, get_pixels: Callable[[], torch.Tensor], settings: PoolSettings, name: tuple[object, ...]) -> torch.Tensor:
-    """Return the images augmented by the random numbers of this name. Small fixed views are kept with the task: methods share them."""
+    """Return the images augmented by the random numbers of this name. Fixed views are kept with the task: methods share them."""
     key = (task.train.rows.tobytes(), settings.passes, settings.augmentation, settings.seed, name)
     if (kept := task.kept_views.get(key)) is not None:
         return kept
     pixels, rng = get_pixels(), make_generator(settings.seed, *name)
     view = augment_images(pixels, draw_parameters(len(pixels), pixels.shape[-1], settings.augmentation, rng))
-    if "fixed" in name and view.nbytes <= KEPT:
+    if name[-2] == "fixed" and view.nbytes <= KEPT:
         task.kept_views[key] = view
+        while sum(kept_view.nbytes for kept_view in task.kept_views.values()) > KEPT:
+            task.kept_views.pop(next(iter(task.kept_views)))  # the oldest
     return view
 
 

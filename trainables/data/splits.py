@@ -45,15 +45,16 @@ def balanced_split(
 ) -> Split:
     """Split labelled rows into a balanced training set, a validation set and a test set (Virgolin et al. 2022, section 4).
 
-    Each class gives `share` x the smallest class's size to training. Halves are rounded up. `per_class` caps that size. The rest is
-    halved into validation and test, and each class's halves differ by at most one. Rows labelled -1 are in no part.
+    Each class gives `share` x the smallest class's size to training. Halves are rounded up. `per_class` stands in for that size. The
+    rest is halved into validation and test, and each class's halves differ by at most one. Rows labelled -1 are in no part.
 
     With `groups` (a subject for each row), no subject is in two parts. Whole subjects go to training until each class has its number.
     Their surplus images are in no part. The other subjects are halved as evenly as whole persons allow. If persons do not add up to the
     number while every class stays in both halves, training takes from each class the number that all classes reach.
 
-    `classes` names the classes. Without it, their number follows from the largest label. Raises DataError for a share outside (0, 1), a
-    class that would be empty in a part, a class with fewer than three subjects, and a row without a subject.
+    `classes` names the classes. Without it, their number follows from the largest label. Raises DataError for a share outside (0, 1),
+    `per_class` above the smallest class's size, a class that would be empty in a part, a class with fewer than three subjects, and a row
+    without a subject.
     """
     if not 0 < share < 1:
         raise DataError(f"the training share must lie between 0 and 1, not be {share}")
@@ -66,7 +67,10 @@ def balanced_split(
     sizes = np.bincount(labels[labels >= 0], minlength=len(names))
     if len(sizes) > len(names):
         raise DataError(f"label {len(sizes) - 1} has no name: the classes are {', '.join(names)}")
-    base = min(int(sizes.min()), per_class or len(labels))
+    smallest = int(sizes.argmin())
+    if per_class is not None and per_class > sizes[smallest]:
+        raise DataError(f"per_class={per_class} is more than the {sizes[smallest]:,} images of class {names[smallest]}; set it lower, or per_class=null for as many as there are")
+    base = per_class or int(sizes.min())
     quota = math.floor(Fraction(str(float(share))) * base + Fraction(1, 2))  # decimal arithmetic: .7 x 45 is 31.5, in binary it is less
     if groups is None:
         split = _split_images(labels, len(names), quota, rng)

@@ -96,7 +96,7 @@ class LinearProbePhase(SGDPhase):
             self._compute_features(crops, method.task.train.labels.repeat(recipe.ratio))
 
     def count_images(self) -> int:
-        return min(self.batch, self.items)
+        return self.batch
 
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features[rows], self.labels[rows]

@@ -20,7 +20,7 @@ from trainables.models.fixed_layers import keep_fixed_maps
 from trainables.random_streams import make_generator
 
 PARTS = 10
-"""epochs of a phase with a budget of steps"""
+"""the most epochs of a phase with a budget of steps"""
 
 
 class Recipe(MethodSettings):
@@ -36,8 +36,7 @@ class Recipe(MethodSettings):
     pool: Literal["fixed", "fresh"] = "fixed"
     """fixed: augmented once for all epochs; fresh: augmented anew for each epoch"""
     partners: Literal["once", "anew"] = "once"
-    """partner images (adults) are drawn once for all epochs, as suits a fixed pool, or anew for each epoch ("random images ... during
-    training")"""
+    """partner images (adults) are drawn once for all epochs, or anew for each epoch ("random images ... during training")"""
     augmentation: Augmentation = Augmentation()
     batch: int = Field(32, ge=2)
     """augmented images per step, all views counted"""
@@ -66,15 +65,12 @@ class Recipe(MethodSettings):
             if self.budget == budget and amount is None:
                 raise ValueError(f"budget={budget} needs a number: set {name}=N as well")
             if self.budget != budget and amount is not None:
-                raise ValueError(f"{name}={amount} has no effect with budget={self.budget}: set budget={budget} as well")
+                raise ValueError(f"{name}={amount} has no effect with budget={self.budget}: set {name}=null, or budget={budget}")
         if self.images_seen is not None and self.images_seen < self.batch:
             raise ValueError(f"images_seen={self.images_seen} leaves no step: a step takes batch={self.batch} images")
+        if not all(0 < share <= 1 for share in self.milestones):
+            raise ValueError(f"milestones={list(self.milestones)}: shares of the training, above 0 and at most 1")
         return self
-
-    @property
-    def total_steps(self) -> int | None:
-        """The optimiser steps of a training; None if its epochs determine them."""
-        return self.steps if self.images_seen is None else self.images_seen // self.batch
 
     def get_learning_rate(self, progress: float, lr: float) -> float:
         """Return the rate at a point of the training, from 0 (the first step) to 1 (its end)."""
@@ -98,8 +94,8 @@ class Encoding(Classifier):
     def describe_pool(self, epoch: int) -> PoolSettings:
         """Return what the pool of an epoch is made of. What is fixed is the same for all epochs."""
         recipe, when = self.settings, "fixed" if self.settings.pool == "fixed" else epoch
-        partners_when = epoch if recipe.partners == "anew" else when
-        return PoolSettings(recipe.domain, recipe.ratio, recipe.augmentation, self.seed, when, partners_when)
+        drawn, augmented = ("fixed", when) if recipe.partners == "once" else (epoch, epoch)
+        return PoolSettings(recipe.domain, recipe.ratio, recipe.augmentation, self.seed, when, drawn, augmented)
 
     def build_pool(self, views: int, epoch: int) -> Pool:
         return build_pool(self.task, self.describe_pool(epoch), views)
@@ -134,8 +130,9 @@ class SGDPhase(DescentPhase):
     ) -> None:
         """`items`: the number of items of a pass. `budget`: optimiser steps of the phase; none: those of `epochs` passes. `changes`:
         whether the items differ from epoch to epoch."""
-        self.name, self.method, self.model, self.lr, self.batch, self.items = name, method, model, lr, batch, items
-        self.steps_per_pass = max(1, items // batch)
+        self.name, self.method, self.model, self.lr, self.items = name, method, model, lr, items
+        self.batch = min(batch, items)
+        self.steps_per_pass = items // self.batch
         self.total_steps = budget or epochs * self.steps_per_pass
         self.steps_per_epoch = math.ceil(budget / PARTS) if budget and not changes else self.steps_per_pass
         self.epochs = math.ceil(self.total_steps / self.steps_per_epoch)
@@ -187,11 +184,12 @@ class PoolPhase(SGDPhase):
         recipe = method.settings
         items = count_items(len(method.task.train.rows), recipe.domain, recipe.ratio)
         batch = recipe.batch // self.views
-        super().__init__(name, method, model, recipe.lr, batch, items, recipe.epochs, recipe.total_steps, method.changes_pool)
+        steps = recipe.images_seen // (min(batch, items) * self.views) if recipe.images_seen else recipe.steps
+        super().__init__(name, method, model, recipe.lr, batch, items, recipe.epochs, steps, method.changes_pool)
         self.warm_up = recipe.warm_up
 
     def count_images(self) -> int:
-        return min(self.batch, self.items) * self.views
+        return self.batch * self.views
 
     def prepare_items(self, epoch: int) -> None:
         if not hasattr(self, "labels") or self.method.changes_pool:

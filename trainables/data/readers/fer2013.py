@@ -83,7 +83,7 @@ def read_fer2013(
             notes.append(f"{population}: {chosen.sum():,} of {len(codes):,} rows by {Path(ages).name}, {keep.sum():,} of them kept")
     elif population == "adults":
         title = f"FER2013, {'used whole' if part is None else f'part {part}, used'} as adults"
-        notes.append("adults: used whole, children among them, for want of an ages file")
+        notes.append(f"adults: {'used whole' if part is None else f'all of part {part}'}, children among them, for want of an ages file")
     if not keep.any():
         raise DataError(f"{file}: no image is left of {len(codes):,} rows ({'; '.join(notes)})")
     classes = tuple(name for name in CLASSES if name in CODES.values())
