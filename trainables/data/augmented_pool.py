@@ -69,7 +69,7 @@ def build_pool(task: Task, settings: PoolSettings, views: int) -> Pool:
     rng, draw = make_generator(seed, "partners", domain, when), _draw_same_label if domain == "c<-a" else _draw_rows
     rows = torch.from_numpy(np.concatenate([draw(partner, train.labels.cpu().numpy(), rng) for _ in range(settings.passes)]))
     rows = rows.to(partner.labels.device)
-    names = [("partners", domain, when, settings.partners_augmented, view) for view in range(len(targets))]
+    names = [("partners", domain, settings.partners_augmented, view) for view in range(len(targets))]
     drawn = [_augment(task, lambda: partner.pixels[rows], settings, name) for name in names]
     if domain == "c<-a":
         return Pool(((targets[0],), (drawn[0],)), labels)
