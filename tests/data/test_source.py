@@ -80,7 +80,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("", "is no data source; expected ROLE=KIND:PATH"),
-        ("children", r"is no data source; expected ROLE=KIND:PATH\[,ages=PATH\] with KIND one of .*cafe.*fer2013"),
+        ("children", r"is no data source; expected ROLE=KIND:PATH\[,OPTION=VALUE\] with KIND one of .*cafe.*fer2013"),
         ("children=", "is no data source"),
         ("=fer2013:/p", "'' is no role"),
         ("fer2013:/p/f.csv,ages=/p/a.csv", "'fer2013:/p/f.csv,ages' is no role"),
@@ -92,7 +92,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ("children=fer2013:/p/f.csv,", "'' is no OPTION=VALUE"),
         ("children=fer2013:/p/f.csv,ages=/a,ages=/b", "ages is given twice"),
         ("children=fer2013:/p/f.csv,path=/b", "path is given twice"),
-        ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, ages\)"),
+        ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, ages, part\)"),
         ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, crop, landmarks\)"),
         ("children=cafe:/p,population=teens", r"unknown population 'teens' \(known: children, adults\)"),
     ],
@@ -152,7 +152,7 @@ def test_read_goes_through_the_reader(csv):
     faces = source.read_faces(24, "rgb")
     assert faces.images.shape == (2, 3, 24, 24)
     assert faces.metadata["source"].tolist() == ["fer2013.csv row 0", "fer2013.csv row 2"]
-    with pytest.raises(DataError, match=r"fer2013 has no option 'votes' \(known: population, ages\)"):
+    with pytest.raises(DataError, match=r"fer2013 has no option 'votes' \(known: population, ages, part\)"):
         Source("fer2013", str(csv), options=(("votes", "/v.csv"),)).read_faces(24, "grey")
 
 

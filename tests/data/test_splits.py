@@ -54,12 +54,10 @@ def test_a_half_rounds_up_as_it_is_written() -> None:
 
 
 def test_at_the_studys_shares() -> None:
-    """Seven classes, the smallest with 103 images: the shares give 51.5, 72.1 and 92.7 training images per class. The cap of 120 per class
-    does not bind.
-    """
+    """Seven classes, the smallest with 103 images: the shares give 51.5, 72.1 and 92.7 training images per class."""
     labels = np.repeat(np.arange(7), [205, 191, 140, 215, 230, 108, 103])
     for share, count in ((0.5, 52), (0.7, 72), (0.9, 93)):
-        assert sizes(labels, balanced_split(labels, share, rng(), per_class=120).train).tolist() == [count] * 7
+        assert sizes(labels, balanced_split(labels, share, rng()).train).tolist() == [count] * 7
 
 
 @st.composite

@@ -69,7 +69,8 @@ def balanced_split(
         raise DataError(f"label {len(sizes) - 1} has no name: the classes are {', '.join(names)}")
     smallest = int(sizes.argmin())
     if per_class is not None and per_class > sizes[smallest]:
-        raise DataError(f"per_class={per_class} is more than the {sizes[smallest]:,} images of class {names[smallest]}; set it lower, or per_class=null for as many as there are")
+        has = f"the {sizes[smallest]:,} images of class {names[smallest]}"
+        raise DataError(f"per_class={per_class} is more than {has}; set it lower, or per_class=null for as many as there are")
     base = per_class or int(sizes.min())
     quota = math.floor(Fraction(str(float(share))) * base + Fraction(1, 2))  # decimal arithmetic: .7 x 45 is 31.5, in binary it is less
     if groups is None:
