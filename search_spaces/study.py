@@ -129,7 +129,7 @@ class Study:
             known_names.update(METHODS.find(arm.method).Settings.model_fields, TASKS.find(arm.task or self.task).settings.model_fields)
         if name.split(".")[0] not in known_names:
             raise make_unknown_error(f"setting of {self.name}", name, known_names - set(self.axes))
-        return replace(self, settings=self.settings | {name: value})
+        return replace(self, settings=_replace_budget(self.settings, name, value) | {name: value})
 
     def make_cells(self, data: dict[str, Data]) -> list[Cell]:
         """Return the cells, ordered by seed, then by dependency depth.
@@ -228,6 +228,18 @@ class Study:
             version=method.version,
             data={role: data[role] for role in roles},
         )
+
+
+AMOUNTS = {"epochs": "epochs", "steps": "steps", "images_seen": "images"}
+"""by the setting of an amount: the budget that it is of"""
+
+
+def _replace_budget(settings: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return a study's settings without the amount of its own budget where a user sets another budget, or the amount of another one."""
+    if "budget" not in settings or name not in ("budget", *AMOUNTS) or value is None:
+        return settings
+    budget = value if name == "budget" else AMOUNTS[name]
+    return {key: kept for key, kept in settings.items() if AMOUNTS.get(key, budget) == budget} | {"budget": budget}
 
 
 def list_classes(settings: dict[str, Any]) -> list[str]:

@@ -158,3 +158,27 @@ def test_equal_steps_are_refused_by_a_study_without_them() -> None:
 def test_the_papers_methods_state_one_version() -> None:
     """Their numbers changed together: no result of the former probe is reused."""
     assert {METHODS.find(name).version for name in ("supervised", "simclr", "supcon")} == {2}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ([("epochs", 20)], ("epochs", 20, None, None)),
+        ([("steps", 50)], ("steps", 250, 50, None)),
+        ([("images_seen", 6400)], ("images", 250, None, 6400)),
+        ([("budget", "epochs")], ("epochs", 250, None, None)),
+        ([("budget", "images"), ("images_seen", 6400)], ("images", 250, None, 6400)),
+        ([("images_seen", 6400), ("budget", "images")], ("images", 250, None, 6400)),
+        ([("budget", "steps")], ("steps", 250, 320, None)),
+        ([("epochs", 20), ("steps", 50)], ("steps", 250, 50, None)),
+    ],
+)
+def test_a_users_budget_replaces_the_scales(chosen: list[tuple[str, Any]], expected: tuple[Any, ...]) -> None:
+    """The pocket scale has a budget of steps. Whoever sets epochs means epochs."""
+    study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(1)
+    for name, value in chosen:
+        study = study.with_setting(name, value)
+    settings = study.make_cells(read_roles(study, []))[0].method_settings
+    assert settings["budget"] == expected[0] and (settings["steps"], settings["images_seen"]) == expected[2:]
+    if expected[0] == "epochs":
+        assert settings["epochs"] == expected[1]
