@@ -36,7 +36,7 @@ MANY = 100
 Keep = Literal["none", "best", "all"]
 KEPT_TASKS = 4
 SMALL = 2**24
-"""pixels of all images of a task that is kept, of one channel: its memory does not matter"""
+"""pixels of all images of a task that is kept: its memory does not matter"""
 _TASKS: OrderedDict[str, Task] = OrderedDict()
 PROGRESS = ("phase", "epoch", "step", "sums", "best", "last", "selected", "history", "trained", "flags")
 """what a checkpoint holds of a run beside modules, optimiser and random states"""
@@ -89,7 +89,7 @@ def iterate_training(
     device = get_device()
     if shard.is_first:
         folder.put_cell(cell)
-    task = make_task(cell, device)
+    task = _get_or_make_task(cell, device)
     choice = AutotuneResult(requested) if (requested := get_requested_execution(cell)) else choice or AutotuneResult(REFERENCE)
     execution = choice.execution if shard.size == 1 else replace(choice.execution, compiled=False, recorded=False)
     method = make_method(cell, task, execution)
@@ -300,10 +300,7 @@ def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> Au
 
 
 def make_task(cell: Cell, device: torch.device) -> Task:
-    """Return the cell's images. Raises DataError if a data set has changed since the grid was made.
-
-    The last small tasks are kept in the process, because many cells of a seed share one: all methods have the same split.
-    """
+    """Return the cell's images. Raises DataError if a data set has changed since the grid was made."""
     kind = TASKS.find(cell.task)
     settings: Any = resolve_settings(kind.settings, cell.task_settings, f"task {cell.task}")
     faces: dict[str, FaceDataset] = {}
@@ -311,12 +308,20 @@ def make_task(cell: Cell, device: torch.device) -> Task:
         faces[role] = load_faces(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
             raise DataError(f"{data.source.to_text()}: changed since this grid was made; run the grid again to use the new content")
-    key = repr((cell.task, settings, cell.seed, device, cell.data))
+    return guard_task(kind.build(settings, faces, cell.seed, device), settings.copies, cell.seed)
+
+
+def _get_or_make_task(cell: Cell, device: torch.device) -> Task:
+    """Return the cell's images. The last small tasks are kept in the process: many cells of a seed share one, as all methods have the same
+    split. Nothing may change them.
+    """
+    key = repr((cell.task, cell.task_settings, cell.seed, device, cell.data))
     if key in _TASKS:
         _TASKS.move_to_end(key)
         return _TASKS[key]
-    task = guard_task(kind.build(settings, faces, cell.seed, device), settings.copies, cell.seed)
-    if sum(len(known) for known in faces.values()) * settings.size**2 <= SMALL:
+    task = make_task(cell, device)
+    parts = (task.train, task.val, task.test, *task.partners.values(), *task.tests.values(), *filter(None, [task.gate]))
+    if sum(part.pixels.numel() for part in parts if isinstance(part.pixels, torch.Tensor)) <= SMALL:
         _TASKS[key] = task
         while len(_TASKS) > KEPT_TASKS:
             _TASKS.popitem(last=False)

@@ -53,7 +53,7 @@ def test_two_values_of_a_reading_are_both_stated(study: Study, finished: Run) ->
     _, cells = finished
     other = replace(cells[0], method_settings=cells[0].method_settings | {"partners": "anew"})
     (sentence,) = describe_readings([reading for reading in study.readings if reading.setting == "partners"], [cells[0], other])
-    assert sentence.endswith("partners = once (drawn once, of a piece with a fixed pool); partners = anew (drawn anew for each epoch).")
+    assert sentence.endswith("partners = once (drawn once for all epochs); partners = anew (drawn anew for each epoch).")
     (unknown,) = describe_readings([Reading("lr", "It says nothing.", {})], cells)
     assert unknown == "It says nothing. Taken: lr = 0.05."
     assert describe_readings([Reading("no_such", "It says nothing.", {})], cells) == []
