@@ -97,7 +97,7 @@ READINGS = (
     Reading(
         "pool",
         "Augmentation ratio: the paper fixes the duration of training and varies the size of the training set by it.",
-        {"fixed": "the words: augmented once", "fresh": "augmented anew for each epoch"},
+        {"fixed": "the words: all images are augmented before the training", "fresh": "the images are augmented again before every epoch"},
     ),
     Reading(
         "partners",

@@ -23,7 +23,7 @@ MOST = 1_000_000
 LARGEST = 1e300
 """the largest size of a score that is read: sums of much larger ones overflow"""
 REPLICATES = 2000
-"""the most seeds of a method under a condition; exact tests are made for trainings, of which nobody has more"""
+"""The maximum number of seeds of a method under a condition. The time and memory of the exact tests grow with it."""
 
 
 def read_table(

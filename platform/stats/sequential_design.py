@@ -12,7 +12,7 @@ from platform.stats.float_ties import ROUNDING
 from trainables.registry import BadRequest
 
 FEWEST_SEEDS, MOST_SEEDS = 6, 60
-"""with five differences no two-sided p is below .05; nobody trains more than 60 seeds to answer a question"""
+"""The two-sided p of five differences cannot be below .05. The time and memory of a look grow with the number of seeds."""
 LOOK_SHARES = (0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
 """looks over the greatest number of seeds: of 20 seeds they are at 6, 8, 10, 12, 15 and 20"""
 
