@@ -68,7 +68,7 @@ def test_counted_images_are_those_a_training_sees(tiny: Study, changes: dict[str
         trained = train_cell(cell, RunFolder(str(tmp_path)))["trained"]
         size = count_steps(cell, CPU)
         assert [phase.total for phase in size.phases] == [phase["steps"] for phase in trained.values()]
-        assert [phase.total * phase.images for phase in size.phases] == [phase["images"] for phase in trained.values()]
+        assert [phase.total_images for phase in size.phases] == [phase["images"] for phase in trained.values()]
         if "steps" in changes:
             assert [phase["steps"] for phase in trained.values()] == [23, 7][: len(trained)]
 
@@ -143,4 +143,4 @@ def test_seconds_add_up() -> None:
     by_hand = 1.0 + (40 * 0.5 + 40 * 0.25 + 18 * 0.1 + 2 * 5 * 0.01) + (5 * 2.0 + 3 * 0.3) + 12 * 0.02
     phases = (PhaseSize(2, 10, 18, items=40, images=32), PhaseSize(1, 3, 3, items=5, images=8))
     assert rates.estimate_seconds(Size(phases, val=5, test=7)) == pytest.approx(by_hand)
-    assert (Size(phases, 5, 7).total_steps, Size(phases, 5, 7).total_images) == (21, 18 * 32 + 3 * 8)
+    assert Size(phases, 5, 7).total_steps == 21 and [phase.total_images for phase in phases] == [18 * 32, 3 * 8]

@@ -28,3 +28,11 @@ def resolve_settings(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
         message = first.get("ctx", {}).get("error", first["msg"].lower())  # messages of our own validators are kept unchanged
         subject = f"setting {name}={first['input']!r} of {of}" if name else f"settings of {of}"  # no name: several fields
         raise BadRequest(f"{subject}: {message}") from None
+
+
+def get_nested_setting(settings: dict[str, Any], name: str) -> Any:
+    """Return the value that a name addresses in plain settings, such as `augmentation.scale`. Return None if there is no such value."""
+    value: Any = settings
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

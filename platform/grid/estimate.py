@@ -13,13 +13,13 @@ from collections import defaultdict
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from platform.terminal.progress import format_duration
+from platform.terminal.progress import format_duration, format_range
 from search_spaces.study import Study
 from trainables.autotune import AutotuneResult, choose_execution
 from trainables.cell import Cell, Value
@@ -48,10 +48,6 @@ class Size(NamedTuple):
     @property
     def total_steps(self) -> int:
         return sum(phase.total for phase in self.phases)
-
-    @property
-    def total_images(self) -> int:
-        return sum(phase.total * phase.images for phase in self.phases)
 
     @property
     def items(self) -> int:
@@ -128,9 +124,9 @@ class GridTimes(NamedTuple):
         for value in dict.fromkeys(cell.axes[compared] for cell in cells):
             points = [_get_combination(self.study, cell) for cell in cells if cell.axes[compared] == value]
             by_phase = list(zip(*(self.sizes[point].phases for point in points), strict=True))
-            steps = " + ".join(_format_range({phase.total for phase in phases}, "{:,}".format) for phases in by_phase)
-            images = " + ".join(_format_range({phase.total * phase.images for phase in phases}, "{:,}".format) for phases in by_phase)
-            times = _format_range({self.seconds[point] for point in points}, format_duration)
+            steps = " + ".join(format_range(phase.total for phase in phases) for phases in by_phase)
+            images = " + ".join(format_range(phase.total_images for phase in phases) for phases in by_phase)
+            times = format_range((self.seconds[point] for point in points), format_duration)
             rows.append((str(value), str(len(points)), steps, images, times))
         return format_table(rows)
 
@@ -314,11 +310,6 @@ def _thin_task(task: Task, images: int) -> Task:
         return Images(every.pixels[rows], every.labels[rows], every.rows[rows], None if every.values is None else every.values[rows])
 
     return replace(task, train=some(task.train), val=some(task.val), kept_views={})
-
-
-def _format_range(values: set[Any], text: Callable[[Any], str]) -> str:
-    low, high = text(min(values)), text(max(values))
-    return low if low == high else f"{low} to {high}"
 
 
 def format_table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -28,6 +28,8 @@ from platform.stats.sequential_tests import ClaimAtLook
 from search_spaces.claims import Claim
 
 NOT_IN_GRID, NO_SCORES, NOT_TESTED = "not in this grid", "no comparable trainings", "not tested"
+BY_INTERVAL = "by its 95 % interval, not adjusted"
+"""how a claimed range is answered"""
 SEQUENTIAL = "sequential sign flips"
 """name of the test"""
 
@@ -139,7 +141,7 @@ def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace]) -> Claim
     sides = [(a, [place.a[1] for place in places]), (b, [place.b[1] for place in places])]
     whole = compare_pooled(runs, "ranges" if claim.between else "claims", {}, sides, named)
     if claim.between:  # held against its range by its interval alone, so it is no test of the family
-        note = "; ".join(filter(None, ("by its 95 % interval, not adjusted", whole.note)))
+        note = "; ".join(filter(None, (BY_INTERVAL, whole.note)))
         whole, parts = replace(whole, note=note, p=nan, p_equivalence=nan), []
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
     flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))

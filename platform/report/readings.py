@@ -6,6 +6,7 @@ from typing import Any
 
 from search_spaces.claims import Reading
 from trainables.cell import Cell
+from trainables.settings import get_nested_setting
 
 
 def describe_readings(readings: Sequence[Reading], cells: Sequence[Cell]) -> list[str]:
@@ -24,11 +25,6 @@ def _explain(reading: Reading, text: str) -> str:
 
 
 def _find_setting(cell: Cell, name: str) -> Any:
-    """Return the value of a setting of the cell's method or task, with dots for nested ones; None if it has none."""
-    for settings in (cell.method_settings, cell.task_settings):
-        value: Any = settings
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            return value
-    return None
+    """Return the value of a setting of the cell's method, or else of its task. Return None if neither has the setting."""
+    value = get_nested_setting(cell.method_settings, name)
+    return get_nested_setting(cell.task_settings, name) if value is None else value

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from platform.report.runs_table import Runs
+from platform.terminal.progress import format_range
 
 STEPS, IMAGES = "steps/", "images/"
 """beginnings of the names of a run table's columns; a phase's name follows"""
@@ -19,11 +20,11 @@ class TrainingAmount(NamedTuple):
 
     @property
     def steps_text(self) -> str:
-        return _format_range(self.steps)
+        return format_range(self.steps)
 
     @property
     def images_text(self) -> str:
-        return _format_range(self.images)
+        return format_range(self.images)
 
 
 def list_training_amounts(runs: Runs) -> list[TrainingAmount]:
@@ -37,8 +38,3 @@ def list_training_amounts(runs: Runs) -> list[TrainingAmount]:
             if len(steps):
                 amounts.append(TrainingAmount(arm, phase, (int(steps.min()), int(steps.max())), (int(images.min()), int(images.max()))))
     return amounts
-
-
-def _format_range(counts: tuple[int, int]) -> str:
-    low, high = (f"{count:,}" for count in counts)
-    return low if low == high else f"{low} to {high}"

@@ -14,6 +14,7 @@ from search_spaces.search_space import OneOf, Search, TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
 from trainables.registry import BadRequest
+from trainables.settings import get_nested_setting
 from trainables.storage.store import RunFolder
 
 Hyperopt = Callable[..., Settings]
@@ -30,7 +31,7 @@ class ConditionSearch:
         self.steps = [cell for cell in cells if self.study.is_prerequisite(cell)]
         """prerequisites of the cells of every suggestion"""
         base_cells = [cell for cell in cells if not self.study.is_prerequisite(cell)]
-        self.text = {name: value for name in search.space if (value := _get_nested(base_cells[0].method_settings, name)) is not None}
+        self.text = {name: value for name in search.space if (value := get_nested_setting(base_cells[0].method_settings, name)) is not None}
         self._check_ranges()
         identity = json.dumps([[cell.key for cell in base_cells], {name: repr(limits) for name, limits in search.space.items()}])
         self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
@@ -147,10 +148,3 @@ def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]
         "tpe": TPE,
         "found": entries,
     }
-
-
-def _get_nested(settings: dict[str, Any], name: str) -> Any:
-    value: Any = settings
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value

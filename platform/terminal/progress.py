@@ -2,7 +2,8 @@
 
 import sys
 import time
-from typing import TextIO
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 from trainables.cell import Cell
 from trainables.workers.worker_messages import Event
@@ -86,6 +87,13 @@ def format_duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 129600 else f"{seconds / 86400:.1f} days"
+
+
+def format_range(values: Iterable[Any], format_value: Callable[[Any], str] = "{:,}".format) -> str:
+    """Return `100 to 400`, or `200` if the least and the greatest value read the same."""
+    values = list(values)
+    low, high = format_value(min(values)), format_value(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def format_count(number: int, noun: str, plural: str = "") -> str:

@@ -69,8 +69,8 @@ def build_pool(task: Task, settings: PoolSettings, views: int) -> Pool:
     rng, draw = make_generator(seed, "partners", domain, when), _draw_same_label if domain == "c<-a" else _draw_rows
     rows = torch.from_numpy(np.concatenate([draw(partner, train.labels.cpu().numpy(), rng) for _ in range(settings.passes)]))
     rows = rows.to(partner.labels.device)
-    names = [("partners", domain, settings.partners_augmented, view) for view in range(len(targets))]
-    drawn = [_augment(task, lambda: partner.pixels[rows], settings, name) for name in names]
+    source, augmented = ("partners", domain), settings.partners_augmented
+    drawn = [_augment(task, lambda: partner.pixels[rows], settings, source, augmented, view) for view in range(len(targets))]
     if domain == "c<-a":
         return Pool(((targets[0],), (drawn[0],)), labels)
     return Pool(tuple(zip(targets, drawn, strict=True)), torch.cat((labels, partner.labels[rows])))
@@ -79,21 +79,24 @@ def build_pool(task: Task, settings: PoolSettings, views: int) -> Pool:
 def augment_view(task: Task, settings: PoolSettings, view: int) -> torch.Tensor:
     """Return one view of all passes over the target images, uint8 [passes n, c, s, s]."""
     pixels = task.train.pixels
-    return _augment(task, lambda: to_tensor(pixels).repeat(settings.passes, 1, 1, 1), settings, ("pool", settings.targets_when, view))
+    return _augment(task, lambda: to_tensor(pixels).repeat(settings.passes, 1, 1, 1), settings, ("pool",), settings.targets_when, view)
 
 
-def _augment(task: Task, get_pixels: Callable[[], torch.Tensor], settings: PoolSettings, name: tuple[object, ...]) -> torch.Tensor:
-    """Return the images augmented by the random numbers of this name. Fixed views are kept with the task: methods share them."""
+def _augment(
+    task: Task, get_pixels: Callable[[], torch.Tensor], settings: PoolSettings, source: tuple[str, ...], when: object, view: int
+) -> torch.Tensor:
+    """Return a view of a source's images, augmented. A fixed view is kept with the task, because methods share it."""
+    name = (*source, when, view)
     key = (task.train.rows.tobytes(), settings.passes, settings.augmentation, settings.seed, name)
     if (kept := task.kept_views.get(key)) is not None:
         return kept
     pixels, rng = get_pixels(), make_generator(settings.seed, *name)
-    view = augment_images(pixels, draw_parameters(len(pixels), pixels.shape[-1], settings.augmentation, rng))
-    if name[-2] == "fixed" and view.nbytes <= KEPT:
-        task.kept_views[key] = view
+    augmented = augment_images(pixels, draw_parameters(len(pixels), pixels.shape[-1], settings.augmentation, rng))
+    if when == "fixed" and augmented.nbytes <= KEPT:
+        task.kept_views[key] = augmented
         while sum(kept_view.nbytes for kept_view in task.kept_views.values()) > KEPT:
             task.kept_views.pop(next(iter(task.kept_views)))  # the oldest
-    return view
+    return augmented
 
 
 def _draw_rows(partner: Images, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -27,9 +27,13 @@ class Classifier(Method):
         return nn.Linear(features, classes)
 
     def compute_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        (inputs,) = keep_fixed_maps(self.modules["encoder"], [pixels])
-        result: torch.Tensor = self.modules["classifier"](encode_images(self.modules["encoder"], inputs))
+        result: torch.Tensor = self.modules["classifier"](self.compute_features(pixels))
         return result
+
+    def compute_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return features float32 [n, d] of images (uint8 [n, c, s, s]) that are encoded repeatedly: outputs of fixed layers are kept."""
+        (inputs,) = keep_fixed_maps(self.modules["encoder"], [pixels])
+        return encode_images(self.modules["encoder"], inputs)
 
 
 class DescentPhase(Phase):

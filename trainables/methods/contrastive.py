@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from trainables.data.augmented_pool import augment_view
+from trainables.data.augmented_pool import augment_view, count_items
 from trainables.data.task import Task
 from trainables.losses import measure_feature_spread
 from trainables.methods.classifier import encode_images, measure_accuracy
@@ -31,8 +31,8 @@ class ContrastiveRecipe(Recipe):
     """width of the projection's hidden layer"""
     projection: int = Field(128, ge=2)
     probe_pool: Literal["fixed", "fresh"] = "fixed"
-    """images of the probe, equally many for every method: r passes over the target's training set. fixed: the first views of the pool
-    (the paper's "as crafted": the ratio is a fixed amount of data); fresh: crops drawn anew for each of its epochs (the cited recipe)"""
+    """the images that the probe trains on. Their number is the same for every method: r passes over the target's training set. fixed: the
+    first views of the pool; fresh: new random crops in every epoch of the probe (the cited recipe)"""
     probe_batch: int | None = Field(None, ge=1)
     """images per step of the probe; none: `batch`"""
     probe_epochs: int = Field(50, ge=1)
@@ -73,7 +73,7 @@ class LinearProbePhase(SGDPhase):
 
     def __init__(self, method: "Contrastive", contrast: ContrastivePhase) -> None:
         recipe = method.settings
-        items = len(method.task.train.rows) * recipe.ratio
+        items = count_items(len(method.task.train.rows), "c", recipe.ratio)
         classifier, fresh = method.modules["classifier"], recipe.probe_pool == "fresh"
         batch = recipe.probe_batch or recipe.batch
         super().__init__("probe", method, classifier, recipe.probe_lr, batch, items, recipe.probe_epochs, recipe.probe_steps, fresh)
@@ -84,7 +84,7 @@ class LinearProbePhase(SGDPhase):
         if self.method.settings.probe_pool == "fixed":
             self.contrast.prepare_items(0)
             self._compute_features(*self.contrast.get_first_views(self.items))
-        self.val = encode_images(self.method.modules["encoder"], self.method.task.val.pixels)
+        self.val = self.method.compute_features(self.method.task.val.pixels)
 
     def _compute_features(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
         self.features, self.labels = encode_images(self.method.modules["encoder"], inputs), labels
@@ -92,11 +92,8 @@ class LinearProbePhase(SGDPhase):
     def prepare_items(self, epoch: int) -> None:
         method, recipe = self.method, self.method.settings
         if recipe.probe_pool == "fresh":
-            crops = augment_view(method.task, method.describe_pool(epoch)._replace(targets_when=f"probe {epoch}"), 0)
+            crops = augment_view(method.task, method.make_pool_settings(epoch)._replace(targets_when=f"probe {epoch}"), 0)
             self._compute_features(crops, method.task.train.labels.repeat(recipe.ratio))
-
-    def count_images(self) -> int:
-        return self.batch
 
     def get_batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.features[rows], self.labels[rows]

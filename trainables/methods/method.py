@@ -42,6 +42,10 @@ class PhaseSize(NamedTuple):
     images: int
     """images of a step"""
 
+    @property
+    def total_images(self) -> int:
+        return self.total * self.images
+
 
 class Phase(ABC):
     """Part of a training: a number of epochs that train one module. The loop drives a phase; a phase reads neither a clock nor a file.

@@ -20,7 +20,7 @@ from trainables.models.fixed_layers import keep_fixed_maps
 from trainables.random_streams import make_generator
 
 PARTS = 10
-"""the most epochs of a phase with a budget of steps"""
+"""The maximum number of epochs of a phase with a budget of steps."""
 
 
 class Recipe(MethodSettings):
@@ -34,21 +34,22 @@ class Recipe(MethodSettings):
     ratio: int = Field(5, ge=1)
     """augmentation ratio: the number of passes over the training set that make up the pool"""
     pool: Literal["fixed", "fresh"] = "fixed"
-    """fixed: augmented once for all epochs; fresh: augmented anew for each epoch"""
+    """fixed: the images are augmented before the training; fresh: the images are augmented again before every epoch"""
     partners: Literal["once", "anew"] = "once"
-    """partner images (adults) are drawn once for all epochs, or anew for each epoch ("random images ... during training")"""
+    """once: the partner images (adults) are sampled before the training; anew: they are sampled again before every epoch ("random images
+    ... during training")"""
     augmentation: Augmentation = Augmentation()
     batch: int = Field(32, ge=2)
     """augmented images per step, all views counted"""
     budget: Literal["epochs", "steps", "images"] = "epochs"
-    """what every method gets equally much of. epochs: passes over its own pool (the paper), which are up to four times as many steps for
-    one method as for another; steps: optimiser steps; images: augmented images, all views counted. The milestones are shares of it"""
+    """the quantity that is equal for all methods. epochs: passes over a method's own pool, as in the paper; the number of steps then
+    differs by up to a factor of four between methods; steps: optimiser steps; images: augmented images, all views counted"""
     epochs: int = Field(250, ge=1)
-    """for budget=epochs"""
+    """the number of epochs if budget=epochs"""
     steps: int | None = Field(None, ge=1)
-    """for budget=steps"""
+    """the number of optimiser steps if budget=steps"""
     images_seen: int | None = Field(None, ge=1)
-    """for budget=images"""
+    """the number of augmented images if budget=images"""
     lr: float = Field(0.05, gt=0)
     warm_up: float = Field(0.0, ge=0, le=0.5)
     """share of the training in which the learning rate rises linearly from 0; the paper has none"""
@@ -59,7 +60,7 @@ class Recipe(MethodSettings):
     """shares of the training after which the learning rate falls to a tenth"""
 
     @model_validator(mode="after")
-    def _check_budget(self) -> "Recipe":
+    def _check_settings(self) -> "Recipe":
         for budget, name in (("steps", "steps"), ("images", "images_seen")):
             amount = getattr(self, name)
             if self.budget == budget and amount is None:
@@ -91,14 +92,14 @@ class Encoding(Classifier):
             raise DataError(f"{METHODS.find_name(type(self))}: {why}; choose {' or '.join(self.domains)}")
         super().__init__(settings, task, seed)
 
-    def describe_pool(self, epoch: int) -> PoolSettings:
+    def make_pool_settings(self, epoch: int) -> PoolSettings:
         """Return what the pool of an epoch is made of. What is fixed is the same for all epochs."""
         recipe, when = self.settings, "fixed" if self.settings.pool == "fixed" else epoch
         drawn, augmented = ("fixed", when) if recipe.partners == "once" else (epoch, epoch)
         return PoolSettings(recipe.domain, recipe.ratio, recipe.augmentation, self.seed, when, drawn, augmented)
 
     def build_pool(self, views: int, epoch: int) -> Pool:
-        return build_pool(self.task, self.describe_pool(epoch), views)
+        return build_pool(self.task, self.make_pool_settings(epoch), views)
 
     @property
     def changes_pool(self) -> bool:
@@ -107,13 +108,14 @@ class Encoding(Classifier):
 
 
 class SGDPhase(DescentPhase):
-    """SGD over shuffled items in full batches. Each pass over the items leaves over different ones at its end.
+    """SGD over shuffled items in full batches. The items that do not fill a batch are different ones in each pass.
 
-    Without a budget an epoch is a pass. A budget of steps is divided into PARTS epochs, so that every method is validated equally often;
-    but a pass remains an epoch where the items change.
+    Without a budget of steps, an epoch is one pass over the items. With a budget, the steps are divided into at most PARTS epochs, so that
+    all methods are validated equally often. If the items change between epochs, an epoch is one pass in any case.
     """
 
     method: Encoding
+    views: ClassVar[int] = 1
     warm_up: float = 0.0
 
     def __init__(
@@ -136,6 +138,9 @@ class SGDPhase(DescentPhase):
         self.total_steps = budget or epochs * self.steps_per_pass
         self.steps_per_epoch = math.ceil(budget / PARTS) if budget and not changes else self.steps_per_pass
         self.epochs = math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def count_images(self) -> int:
+        return self.batch * self.views
 
     def measure_size(self) -> PhaseSize:
         return PhaseSize(self.epochs, self.steps_per_epoch, self.total_steps, self.items, self.count_images())
@@ -178,8 +183,6 @@ class SGDPhase(DescentPhase):
 class PoolPhase(SGDPhase):
     """SGD over the pool itself, with `views` views of each item."""
 
-    views: ClassVar[int]
-
     def __init__(self, name: str, method: Encoding, model: nn.Module) -> None:
         recipe = method.settings
         items = count_items(len(method.task.train.rows), recipe.domain, recipe.ratio)
@@ -187,9 +190,6 @@ class PoolPhase(SGDPhase):
         steps = recipe.images_seen // (min(batch, items) * self.views) if recipe.images_seen else recipe.steps
         super().__init__(name, method, model, recipe.lr, batch, items, recipe.epochs, steps, method.changes_pool)
         self.warm_up = recipe.warm_up
-
-    def count_images(self) -> int:
-        return self.batch * self.views
 
     def prepare_items(self, epoch: int) -> None:
         if not hasattr(self, "labels") or self.method.changes_pool:

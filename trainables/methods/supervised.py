@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainables.methods.classifier import encode_images, measure_accuracy
+from trainables.methods.classifier import measure_accuracy
 from trainables.methods.method import METHODS, Logs, MethodSettings, Phase
 from trainables.methods.sgd_training import Encoding, PoolPhase, Recipe
-from trainables.models.fixed_layers import get_learned_layers, keep_fixed_maps, pass_fixed_layers
+from trainables.models.fixed_layers import get_learned_layers, pass_fixed_layers
 
 
 class SupervisedPhase(PoolPhase):
@@ -18,18 +18,13 @@ class SupervisedPhase(PoolPhase):
     method: "Supervised"
     views = 1
 
-    def begin_phase(self) -> None:
-        super().begin_phase()
-        (self.val,) = keep_fixed_maps(self.method.modules["encoder"], [self.method.task.val.pixels])
-
     def compute_loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         scores = self.model(pass_fixed_layers(self.method.modules["encoder"], inputs))
         return functional.cross_entropy(scores.float(), labels), {}
 
     def finish_epoch(self, epoch: int) -> dict[str, float]:
-        modules = self.method.modules
-        scores = modules["classifier"](encode_images(modules["encoder"], self.val))
-        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(scores, self.method.task.val.labels)}
+        val = self.method.task.val
+        return super().finish_epoch(epoch) | {"val/accuracy": measure_accuracy(self.method.compute_logits(val.pixels), val.labels)}
 
 
 @METHODS.register("supervised")
