@@ -119,6 +119,16 @@ def test_hue_and_saturation_do_nothing_to_grey() -> None:
     assert torch.equal(augment_images(images, parameters), augment_images(images, parameters._replace(factors=colourless)))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_autocast_changes_nothing(channels: int) -> None:
+    """A matrix of bf16 numbers would move pixels: it holds positions."""
+    images = pictures(20, channels, 48, 2)
+    parameters = draw_parameters(20, 48, STRONG, np.random.default_rng(2))
+    expected = augment_images(images, parameters)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment_images(images, parameters), expected)
+
+
 def test_an_empty_batch_stays_empty() -> None:
     assert augment_images(
         torch.empty(0, 1, 48, 48, dtype=torch.uint8), draw_parameters(0, 48, Augmentation(), np.random.default_rng(0))

@@ -114,7 +114,8 @@ def augment_images(images: Tensor, parameters: Parameters) -> Tensor:
     for start in range(0, len(images), step):
         chunk = slice(start, start + step)
         chunk_parameters = Parameters._make(parameter[chunk] for parameter in parameters)
-        augmented = _jitter_colours(_resample_images(images[chunk].float(), chunk_parameters), chunk_parameters)
+        with torch.autocast(images.device.type, enabled=False):  # bf16 has 8 bits, and the matrices hold positions in pixels
+            augmented = _jitter_colours(_resample_images(images[chunk].float(), chunk_parameters), chunk_parameters)
         out[chunk] = augmented.round_().to(torch.uint8)
     return out
 
