@@ -270,7 +270,7 @@ def list_ancestor_warnings(cell: Cell, folder: RunFolder, task: Task) -> list[st
             cell = Cell.from_json(folder.get_json("cells", cell.parent, "cell.json"))
         except (ValueError, KeyError, TypeError):
             return [*warnings, f"test images in the parent's training: unknown, because {cell.parent}/cell.json cannot be read"]
-        warnings += list_parent_warnings(task, make_task(cell, task.device))
+        warnings += list_parent_warnings(task, _get_or_make_task(cell, task.device))
     return list(dict.fromkeys(warnings))
 
 

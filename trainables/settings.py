@@ -26,7 +26,8 @@ def resolve_settings(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
         if first["type"] == "extra_forbidden":
             raise make_unknown_error(f"setting of {of}", name, kind.model_fields) from None
         message = first.get("ctx", {}).get("error", first["msg"].lower())  # messages of our own validators are kept unchanged
-        subject = f"setting {name}={first['input']!r} of {of}" if name else f"settings of {of}"  # no name: several fields
+        given = "" if isinstance(first["input"], dict) else f"={first['input']!r}"  # a group's message names the field and its value
+        subject = f"setting {name}{given} of {of}" if name else f"settings of {of}"  # no name: several fields
         raise BadRequest(f"{subject}: {message}") from None
 
 

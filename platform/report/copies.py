@@ -34,5 +34,6 @@ def describe_run_split(runs: Runs) -> str:
         if overlaps:
             worst = max(overlaps, key=lambda overlap: overlap["shared"] / overlap["known"])
             share = f"{worst['shared']:,} of {worst['known']:,} test images ({worst['shared'] / worst['known']:.0%})"
-            text += f" {'Up to ' if worst['shared'] else ''}{share} {verb} in training, too."
+            most = "In the split with the most, " if len({overlap["shared"] / overlap["known"] for overlap in overlaps}) > 1 else ""
+            text += f" {most}{share} {verb} in training, too."
     return text
