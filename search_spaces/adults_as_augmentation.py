@@ -1,8 +1,10 @@
 """Do adults, used as augmentations, teach a network children's expressions? (Virgolin, De Lorenzo, Alderliesten, Bosman 2022)"""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from search_spaces.claims import FIRST, LAST, Claim, Published, Reading
+from search_spaces.claims import FIRST, LAST, Claim, Place, Published, Reading
+from search_spaces.printed_numbers import PrintedNumber
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -21,6 +23,17 @@ TABLE_1 = (
     Published({"split": 0.7}, "SC(c<-a)", 75.8, "SC(c)", 73.3, 0.007),
     Published({"split": 0.9}, "SC(c<-a)", 77.0, "SL(c)", 74.9, 0.061),
 )
+
+
+def _list_table_1() -> Iterator[PrintedNumber]:
+    """Yield the numbers of table 1, which the paper has at its largest ratio."""
+    for row in TABLE_1:
+        name, place = f"{row.condition['split']:.0%}", Place({**row.condition, "ratio": LAST})
+        yield PrintedNumber("Table 1", name, "B. Acc.", row.best_score, row.best, place)
+        yield PrintedNumber("Table 1", name, "R.U. acc.", row.runner_up_score, row.runner_up, place)
+        if row.p is not None:
+            yield PrintedNumber("Table 1", name, "p-val.", row.p, row.best, place, against=row.runner_up, scale=1)
+
 
 OTHERS = ("SL(c)", "SL(c+a)", "UC(c)", "UC(c+a)", "SC(c)", "SC(c+a)")
 
@@ -153,6 +166,7 @@ def make_study(scale: Scale) -> Study:
         own=("faces", "cafe", "fer2013"),
         largest="ratio",
         published=TABLE_1,
+        printed=tuple(_list_table_1()),
         claims=CLAIMS,
         readings=READINGS,
     )

@@ -1,4 +1,4 @@
-"""Findings of a paper: the numbers that it printed, its claims as contrasts that a report can test, and choices that it leaves open."""
+"""Findings of a paper: its claims as contrasts that a report can test, its rankings, and choices that it leaves open."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -32,7 +32,8 @@ class Claim:
     a_from: Place | None = None
     b_from: Place | None = None
     expect: Literal["better", "equivalent"] = "better"
-    on: Literal["test", "validation"] = "test"
+    on: str = "test"
+    """the images: test, validation, or another test set of a result, such as own (the arm's own kind of data)"""
     between: tuple[float, float] | None = None
     """the claim is instead that a - b, a difference of shares, lies in this range; its interval is held against the range"""
 
@@ -54,18 +55,6 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class ReportedScore:
-    """One number of the paper: an arm's score under a condition, on its test images (`test`) or another test set of a result (`own`)."""
-
-    condition: dict[str, Value]
-    arm: str
-    score: float
-    on: str = "test"
-    note: str = ""
-    """what a reader must know about it"""
-
-
-@dataclass(frozen=True)
 class Confusion:
     """A confusion that the paper reports: a class, and the class for which it is mistaken."""
 
@@ -79,16 +68,6 @@ class Contrast:
 
     a: str
     b: str
-
-
-@dataclass(frozen=True)
-class PriorModel:
-    """A model of another paper, as the paper's table quotes it."""
-
-    name: str
-    condition: dict[str, Value]
-    score: float
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, get_args
 
-from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, Reading, ReportedScore
+from search_spaces.claims import Claim, Confusion, Contrast, Published, Reading
+from search_spaces.printed_numbers import PrintedNumber
 from search_spaces.search_space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -78,12 +79,10 @@ class Study:
     target is `auto`, unless the user sets it."""
     one_validation: bool = True
     """every arm is validated on the same images, so that validation may pick the winner; otherwise the report picks none by validation"""
-    printed: tuple[ReportedScore, ...] = ()
-    """scores of the paper that are no row of best and runner-up"""
+    printed: tuple[PrintedNumber, ...] = ()
+    """the numbers of the paper's tables; a report shows the measured ones beside them"""
     contrasts: tuple[Contrast, ...] = ()
     """pairs of arms that form one family of tests over all conditions"""
-    models: tuple[PriorModel, ...] = ()
-    """models of other papers, for comparison"""
     defaults: dict[tuple[str, ...], dict[tuple[Value, ...], dict[str, Any]]] = field(default_factory=dict)
     """by several axes together, and by their values: settings that apply there unless they are set elsewhere, such as the best head of
     each encoder on each data set"""

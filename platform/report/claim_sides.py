@@ -78,7 +78,7 @@ def name_claim_sides(places: Sequence[ClaimPlace]) -> tuple[str, str]:
 
 def _build_claim_side(runs: Runs, claim: Claim, to: Place, since: Place | None, free: Condition) -> tuple[str, Sample]:
     """Return the name and sample of a claim's side: its scores or, per replicate, the gain since another place."""
-    metric = runs.design.selector if claim.on == "validation" else None
+    metric = _find_metric(runs, claim)
     samples = [runs.get_sample(*resolve_point(runs, place, free), metric) for place in (to, since) if place]
     fixed, start = runs.resolve_place(to) or {}, runs.resolve_place(since or {}) or {}
     if since is None:
@@ -90,6 +90,13 @@ def _build_claim_side(runs: Runs, claim: Claim, to: Place, since: Place | None, 
     return f"gain at {_name_place(runs, moved)}", Sample(
         {rep: float(subtract_exactly(now.values[rep], before.values[rep])) for rep in shared}, splits
     )
+
+
+def _find_metric(runs: Runs, claim: Claim) -> str | None:
+    """Return the metric of a claim's images; None: the one that the study compares."""
+    if claim.on == "validation":
+        return runs.design.selector
+    return None if claim.on == "test" else f"{claim.on}/{runs.design.metric.partition('/')[2]}"
 
 
 def _name_place(runs: Runs, place: dict[str, Any]) -> str:

@@ -11,24 +11,17 @@ from platform.report.comparisons import Comparison, compare_arms, settle_family
 from platform.report.descriptive_statistics import list_results
 from platform.report.runs_table import Condition, Runs
 from platform.stats.significance import Interval, t_interval
-from search_spaces.claims import Contrast, ReportedScore
+from search_spaces.claims import Contrast
 
 
 @dataclass(frozen=True)
 class ContrastRow:
-    """One contrast at one condition: the measured comparison and the scores that the paper printed there."""
+    """One contrast at one condition: the comparison and both means."""
 
     contrast: Contrast
     comparison: Comparison
     a: Interval
     b: Interval
-    printed_a: ReportedScore | None
-    printed_b: ReportedScore | None
-
-    @property
-    def note(self) -> str:
-        """What a reader must know of the paper's scores."""
-        return "; ".join(dict.fromkeys(row.note for row in (self.printed_a, self.printed_b) if row and row.note))
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,7 @@ def compute_contrasts(runs: Runs) -> list[ContrastRow]:
     rows = []
     for (contrast, sides, _), comparison in zip(compared, adjusted, strict=True):
         a, b = (t_interval(sample.to_array()) for _, sample in sides)
-        printed = (_find_reported_score(runs, arm, comparison.condition) for arm in (contrast.a, contrast.b))
-        rows.append(ContrastRow(contrast, comparison, a, b, *printed))
+        rows.append(ContrastRow(contrast, comparison, a, b))
     return rows
 
 
@@ -71,8 +63,3 @@ def compute_training_costs(runs: Runs) -> list[TrainingCost]:
             if updated and len(scores):
                 rows.append(TrainingCost(arm, condition, float(np.mean(updated)), t_interval(scores)))
     return rows
-
-
-def _find_reported_score(runs: Runs, arm: str, condition: Condition) -> ReportedScore | None:
-    scores = (row for row in runs.design.printed if row.arm == arm and row.on == "test")
-    return next((row for row in scores if row.condition.items() <= condition.items()), None)

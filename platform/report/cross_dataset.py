@@ -1,4 +1,4 @@
-"""Cross-dataset evaluation: every arm's score on the test sets that it was measured on, beside the score that the paper printed."""
+"""Cross-dataset evaluation: every arm's score on the test sets that it was measured on."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,13 @@ from platform.stats.significance import Interval, t_interval
 
 @dataclass(frozen=True)
 class CrossDatasetScore:
-    """An arm's score on one test set at a condition: measured, printed, or both."""
+    """An arm's score on one test set at a condition, if it was measured there."""
 
     arm: str
     condition: Condition
     on: str
     """the test set: `test` is the study's own; `own` is that of the data set that the arm was trained on"""
     measured: Interval | None
-    printed: float | None
-    """as in the paper, in percent"""
 
 
 def compute_cross_dataset_scores(runs: Runs) -> list[CrossDatasetScore]:
@@ -32,26 +30,8 @@ def compute_cross_dataset_scores(runs: Runs) -> list[CrossDatasetScore]:
         for arm in runs.arms:
             for on in (*others, part):
                 values = runs.get_sample(arm, condition, f"{on}/{name}").to_array()
-                printed = [
-                    row.score
-                    for row in runs.design.printed
-                    if (row.arm, row.on) == (arm, on) and row.condition.items() <= condition.items()
-                ]
-                rows.append(
-                    CrossDatasetScore(arm, condition, on, t_interval(values) if len(values) else None, printed[0] if printed else None)
-                )
+                rows.append(CrossDatasetScore(arm, condition, on, t_interval(values) if len(values) else None))
     return rows
-
-
-def list_conditions_not_run(runs: Runs) -> list[tuple[Condition, list[tuple[str, str, float]]]]:
-    """Return what the paper printed for conditions that are not in this grid, as (arm, test set, score) by condition."""
-    conditions = []
-    for row in runs.design.printed:
-        if row.condition not in conditions and not any(row.condition.items() <= condition.items() for condition in runs.table_conditions):
-            conditions.append(row.condition)
-    return [
-        (condition, [(row.arm, row.on, row.score) for row in runs.design.printed if row.condition == condition]) for condition in conditions
-    ]
 
 
 def tabulate_cross_dataset(rows: list[CrossDatasetScore], compared: str) -> pd.DataFrame:
@@ -59,6 +39,6 @@ def tabulate_cross_dataset(rows: list[CrossDatasetScore], compared: str) -> pd.D
     records = []
     for row in rows:
         score = row.measured or Interval(np.nan, np.nan, np.nan, np.nan, 0)
-        numbers = {"mean": score.mean, "low": score.low, "high": score.high, "sd": score.sd, "n": score.n, "printed": row.printed}
+        numbers = {"mean": score.mean, "low": score.low, "high": score.high, "sd": score.sd, "n": score.n}
         records.append({compared: row.arm, **row.condition, "test set": row.on, **numbers})
     return pd.DataFrame(records)

@@ -84,8 +84,8 @@ def draw_page_panel(runs: Runs, cells: list[ConditionSummary], where: Condition,
     return _draw_small_figure(lambda axes: _plot_means(axes, runs, cells, where, part, without), size, box)
 
 
-def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
-    """Draw the paper's figure: rows are validation and test, columns are panels.
+def draw_means(runs: Runs, cells: list[ConditionSummary], without: Sequence[str] = ()) -> dict[str, bytes]:
+    """Draw the paper's figure: rows are validation and test, columns are panels. Arms in `without` are left out.
 
     The figure has mean lines with 95 % t-bands and bars of the standard deviation.
     """
@@ -95,7 +95,7 @@ def draw_means(runs: Runs, cells: list[ConditionSummary]) -> dict[str, bytes]:
         grid = figure.subplots(len(parts), len(runs.panels), sharey="row", squeeze=False)
         for row, part in zip(grid, parts, strict=True):
             for axes, where in zip(row, runs.panels, strict=True):
-                _plot_means(axes, runs, cells, where, part, [])
+                _plot_means(axes, runs, cells, where, part, without)
             row[0].set_ylabel(
                 spell_metric(runs.design.metric if part == "metric" else runs.design.selector or "")
                 + (", %" if runs.design.percent else "")
@@ -204,6 +204,36 @@ def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
     return _draw_whole_figure(draw, (1.9 * columns + 0.5, 1.8 * lines + 0.4)) if rows else {}
 
 
+def draw_parameters(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
+    """Draw the mean number of updated parameters of each arm, over conditions, in millions (Barros & Sciutti 2022, figure 4).
+
+    There is one panel for each value of `along`, such as each encoder.
+    """
+    points = [point for point in runs.points if any(_lies_at(runs, row, point) for row in rows)]
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(1, len(points), sharey=True, squeeze=False)[0]
+        for axes, point in zip(grid, points, strict=True):
+            for number, arm in enumerate(runs.arms):
+                counts = [row.updated / 1e6 for row in rows if row.arm == arm and _lies_at(runs, row, point)]
+                if counts:
+                    mean = float(np.mean(counts))
+                    axes.barh(number, mean, color=get_arm_colour(number), height=0.7)
+                    axes.text(mean, number, f" {mean:.3g}", va="center", fontsize=7)
+            axes.set_yticks(range(len(runs.arms)), runs.arms)
+            axes.set_ylim(len(runs.arms) - 0.5, -0.5)
+            axes.margins(x=0.18)
+            axes.grid(visible=False, axis="y")
+            axes.set_title(format_condition({runs.along: point}) if runs.along else "", fontsize=8)
+        figure.supxlabel("updated parameters, millions", fontsize=8.5)
+
+    return _draw_whole_figure(draw, (2.4 * len(points) + 0.8, 0.24 * len(runs.arms) + 0.6)) if points else {}
+
+
+def _lies_at(runs: Runs, row: TrainingCost, point: object) -> bool:
+    return not runs.along or row.condition[runs.along] == point
+
+
 def draw_confusions(rows: list[ClassRecalls], replicated: str) -> dict[str, bytes]:
     """Draw the confusion matrices of a condition in percent of each true class, at most four in a row.
 
@@ -250,7 +280,7 @@ def get_arm_colour(arm: int) -> str:
     return COLOURS[arm % len(COLOURS)]
 
 
-def _plot_means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: list[str]) -> None:
+def _plot_means(axes: Axes, runs: Runs, cells: list[ConditionSummary], where: Condition, part: str, without: Sequence[str]) -> None:
     """Plot means along the points, one line per arm. The band is the 95 % t-interval, the bar the standard deviation.
 
     Points are not joined if they are not numbers or if there is only one; the interval is then a thick bar. The vertical axis spans

@@ -18,6 +18,7 @@ from platform.report import (
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow, TrainingCost, compute_contrasts, compute_training_costs
 from platform.report.outliers import Outlier, find_outliers
+from platform.report.printed_numbers import PrintedBeside, compare_with_printed
 from platform.report.rank_overview import RankOverview, compute_rank_overview
 from platform.report.runs_table import Runs
 from trainables.storage.store import RunFolder
@@ -33,6 +34,7 @@ class Findings:
     winner: list[Comparison]
     overall: list[Comparison]
     published: list[Comparison]
+    printed: list[PrintedBeside]
     confirmatory: list[Comparison]
     reference: str | None
     against: list[Comparison]
@@ -57,6 +59,11 @@ class Findings:
     tied: dict[str, set[str]]
 
     @property
+    def shows_strong(self) -> bool:
+        """Whether figures are also drawn without the arms that are far below the others."""
+        return 0 < len(self.far_below) < len({row.arm for row in self.cells})
+
+    @property
     def wholes(self) -> list[Comparison]:
         """The claims' comparisons over all their conditions."""
         return [answer.whole for answer in self.answers if answer.whole]
@@ -69,6 +76,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
     answers, winner = claim_tests.test_claims(runs), comparison_families.compare_winner(runs)
     wholes = [answer.whole for answer in answers if answer.whole]
     pairs = comparison_families.compare_all_pairs(runs)
+    recalls = classes.compute_class_recalls(runs)
     explained, damaged = saliency_summary.read_saliency_summaries(run) if run else ([], [])
     findings = Findings(
         cells=cells,
@@ -77,6 +85,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         winner=winner,
         overall=comparison_families.compare_overall(runs, reference),
         published=comparison_families.compare_as_published(runs),
+        printed=compare_with_printed(runs, recalls),
         confirmatory=confirmatory,
         reference=reference,
         against=comparison_families.compare_with_reference(runs, reference),
@@ -88,7 +97,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         agreement=descriptive_statistics.measure_agreement(runs),
         power=descriptive_statistics.tabulate_power(runs, [*winner, *wholes, *(confirmatory if len(runs.conditions) > 1 else [])]),
         groups=subgroups.compute_subgroup_accuracies(runs, run) if run else [],
-        classes=classes.compute_class_recalls(runs),
+        classes=recalls,
         elsewhere=cross_dataset.compute_cross_dataset_scores(runs),
         confused=confusions.test_confusions(runs),
         fewer=class_subset_gain.compare_class_subsets(runs, run) if run else [],

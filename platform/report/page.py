@@ -10,7 +10,7 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from platform.report import classes, cross_dataset, figure_axes, figures, inline_svg, wording
+from platform.report import classes, figure_axes, figures, inline_svg, wording
 from platform.report.comparison_families import PAIRS, list_absent_arms, rank_arms
 from platform.report.comparisons import Comparison, mirror_comparison
 from platform.report.copies import describe_run_copies, describe_run_split
@@ -69,6 +69,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             claims_reach=_find_reach(runs, (row for answer in found.answers for row in (*answer.parts, answer.whole))),
             contrasts_reach=_find_reach(runs, (row.comparison for row in found.contrasts)),
             cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
+            parameter_figure=Markup(figures.strip_xml_head(drawn["parameters"]["svg"])) if drawn.get("parameters") else "",
             against_reach=_find_reach(runs, found.against),
             overall_reach=_find_reach(runs, found.overall),
             claims_summary=wording.summarise_claims(found.answers),
@@ -92,7 +93,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             images=classes.count_class_images,
             matrices=classes.select_drawn_matrices(runs, found.classes),
             matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
-            unprinted=cross_dataset.list_conditions_not_run(runs),
+            printed_tables=[(name, list(rows)) for name, rows in groupby(found.printed, key=lambda row: row.printed.table)],
             fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
             amounts=list_training_amounts(runs),
@@ -187,7 +188,7 @@ def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
         for metric, part in ((runs.design.selector, "selector"), (runs.design.metric, "metric"))
         if metric
     ]
-    exclusions: list[list[str]] = [[], found.far_below] if found.far_below and len(found.far_below) < len(runs.arms) else [[]]
+    exclusions: list[list[str]] = [[], found.far_below] if found.shows_strong else [[]]
     return [
         {
             "without": without,

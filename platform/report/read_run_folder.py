@@ -61,7 +61,6 @@ def make_design(study: Study) -> Design:
         confusions=study.confusions,
         fewer=study.fewer,
         contrasts=study.contrasts,
-        models=study.models,
         study=study.name,
         scale=study.scale,
     )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from platform.report import wording
 from platform.report.claim_tests import ClaimAnswer
 from platform.report.classes import ClassRecalls, count_class_images, merge_names
@@ -73,6 +75,27 @@ def build_readings_table(runs: Runs, published: list[Comparison], confirmatory: 
     return table
 
 
+def build_ranking_table(runs: Runs, published: list[Comparison]) -> Table:
+    """Build the table of best and runner-up in the paper's columns: what was measured, and what the paper printed for that condition."""
+    unit, d = Unit.from_runs(runs), runs.design
+    caption = (
+        f"Best and runner-up by mean {wording.spell_metric(d.metric)}{unit.sign}, and p of the one-sided exact Mann-Whitney test: measured "
+        "here, and printed in the paper of its own data."
+    )
+    table = Table(
+        "ranking", caption, ["condition", "of", "best", "score", "runner-up", "score", "p"], [False] * 3 + [True, False, True, True]
+    )
+    for condition in runs.table_conditions:
+        for row in (row for row in published if row.condition == condition):
+            scores = (unit.format_value(float(np.mean(runs.get_sample(arm, condition).to_array()))) for arm in (row.a, row.b))
+            best, runner_up = scores
+            table.add_row(format_condition(condition), "measured", row.a, best, row.b, runner_up, format_probability(row.p))
+        for printed in (printed for printed in d.published if printed.condition.items() <= condition.items()):
+            numbers = f"{printed.best_score:g}", printed.runner_up, f"{printed.runner_up_score:g}", format_probability(printed.p)
+            table.add_row(format_condition(condition), "printed", printed.best, *numbers)
+    return table
+
+
 def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[ChanceLevel], tied: dict[str, set[str]]) -> Table:
     """Build the table of means with standard deviations: one row per arm, one column per point.
 
@@ -117,18 +140,16 @@ def build_means_table(runs: Runs, cells: list[ConditionSummary], floors: list[Ch
 
 
 def build_contrasts_table(runs: Runs, rows: list[ContrastRow]) -> Table:
-    """Build the table of contrasts, with and without, at every condition, beside what the paper printed there."""
+    """Build the table of contrasts, with and without, at every condition."""
     unit = Unit.from_runs(runs)
     caption = (
-        f"With against without, {wording.spell_metric(runs.design.metric)}{unit.sign}: means, "
-        "in brackets what the paper printed of its own data. "
+        f"With against without, {wording.spell_metric(runs.design.metric)}{unit.sign}: means. "
         f"Difference{unit.sign.replace('%', 'points')} with 95 % interval, two-sided t test, Holm over the table of {len(rows)}."
     )
     head = ["condition", "with", "without", "with, mean", "without, mean", "n", "difference", "A12", "p", "with is"]
     table = Table("contrasts", caption, head, [False] * 3 + [True] * 6 + [False])
     for row in rows:
-        printed = (f" [{score.score:g}]" if score else "" for score in (row.printed_a, row.printed_b))
-        scores = (f"{unit.format_value(interval.mean)}{suffix}" for interval, suffix in zip((row.a, row.b), printed, strict=True))
+        scores = (unit.format_value(interval.mean) for interval in (row.a, row.b))
         comparison = row.comparison
         table.add_row(
             format_condition(comparison.condition),

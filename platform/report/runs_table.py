@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from platform.report.sequential_plan import SequentialPlan
-from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, PriorModel, Published, ReportedScore
+from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, Published
+from search_spaces.printed_numbers import PrintedNumber
 from trainables.cell import Value
 
 Condition = dict[str, Value]
@@ -47,12 +48,11 @@ class Design:
     """by condition, and by its value: what the metric measures there; conditions of different measures are not averaged"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
-    printed: tuple[ReportedScore, ...] = ()
+    printed: tuple[PrintedNumber, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     fewer: str | None = None
     """the condition whose values are numbers of classes; the fewer classes are among the more"""
     contrasts: tuple[Contrast, ...] = ()
-    models: tuple[PriorModel, ...] = ()
     study: str = ""
     scale: str = ""
 

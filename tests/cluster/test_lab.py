@@ -63,7 +63,7 @@ def test_a_grid_on_both_machines_survives_a_pulled_plug(cluster: Cluster) -> Non
     result: list[str] = []
 
     def grid() -> None:
-        line = f"cd ~/ferray && .venv/bin/{GRID} --seeds 4 --set epochs=30 --runs {SHARED}/runs"
+        line = f"cd ~/ferray && .venv/bin/{GRID} --seeds 4 --set epochs=200 --runs {SHARED}/runs"
         result.extend(map(str, cluster.typed(f".venv/bin/ray exec cluster.yaml '{line}'")))
 
     thread = threading.Thread(target=grid)

@@ -9,23 +9,17 @@ from fake_run import fake_run
 from scipy import stats
 
 from platform.stats import significance
-from search_spaces.claims import Contrast, PriorModel, ReportedScore
+from search_spaces.claims import Contrast
 from search_spaces.study import Study
 from tests.report.pages import Report, made
 from trainables.storage.store import RunFolder
 
 CONTRASTS = (Contrast("SC(c)", "SL(c)"), Contrast("UC(c)", "SL(c)"))
-PRINTED = (
-    ReportedScore({"split": 0.5}, "SC(c)", 70.7, note="a strange row"),
-    ReportedScore({"split": 0.5}, "SL(c)", 67.6),
-    ReportedScore({"split": 0.9}, "SC(c)", 77.0),
-    ReportedScore({"split": 0.9}, "SC(c)", 12.3, on="own"),
-)
 
 
 @pytest.fixture(scope="module")
 def contrasted(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, RunFolder, Study]:
-    variant = replace(study, contrasts=CONTRASTS, printed=PRINTED, models=(PriorModel("another", {"split": 0.5}, 61.5, "as quoted"),))
+    variant = replace(study, contrasts=CONTRASTS)
     folder, cells = fake_run(tmp_path_factory.mktemp("contrasts") / "run", variant)
     for cell in cells:
         result = folder.get_result(cell.key) or {}
@@ -47,19 +41,9 @@ def test_every_contrast_at_every_condition_is_one_family(contrasted: tuple[Repor
         assert row["p"] == pytest.approx(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue)
 
 
-def test_what_the_text_printed_stands_beside(contrasted: tuple[Report, RunFolder, Study]) -> None:
-    report, _, _ = contrasted
-    printed = report.data["contrasts"]
-    assert [row["a"] and row["a"]["score"] for row in printed] == [70.7, 70.7, 77.0, 77.0] + [None] * 4
-    assert [row["b"] and row["b"]["score"] for row in printed] == [67.6, 67.6, None, None] * 2
-    text = report.page.text
-    assert "With and without" in text and "[70.7]" in text and "printed: a strange row" in text
-    assert "another" in text and "61.5" in text and "as quoted" in text
-    assert "70.7" in report.text("tables", "contrasts.tex")
-
-
 def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None:
     report, folder, study = contrasted
+    assert "With and without" in report.page.text
     costs = report.data["costs"]
     assert len(costs) == 4 * 4 and {row["updated"] for row in costs} == {
         1000.0 * (1 + list(study.arms).index(arm)) for arm in study.axes["method"]
@@ -70,7 +54,7 @@ def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None
 
 def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:
     assert "With and without" not in whole.page.text and "Score against updated parameters" not in whole.page.text
-    assert whole.data["contrasts"] == whole.data["costs"] == [] and whole.rows("contrasts") == []
+    assert whole.data["costs"] == [] and whole.rows("contrasts") == []
 
 
 def test_results_without_classes_are_reported(study: Study, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Tests of the report sections of a study of training routes, against independent computations.
 
-The sections are other test sets beside the paper's scores, named confusions, and fewer classes.
+The sections are other test sets, named confusions, and fewer classes.
 """
 
 from dataclasses import replace
@@ -74,7 +74,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return made(folder, grid)
 
 
-def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Report) -> None:
+def test_every_arm_is_shown_on_both_test_sets(routes: Report) -> None:
     rows = routes.data["elsewhere"]
     assert {(row["arm"], row["on"]) for row in rows} == {
         (arm, on) for arm in ("adults(lab)", "transfer", "children") for on in ("own", "test")
@@ -82,8 +82,6 @@ def test_every_arm_is_shown_on_both_test_sets_with_the_printed_beside(routes: Re
     assert all(row["condition"]["classes"] == 7 for row in rows) and len(rows) == 2 * 6
     assert all(row["measured"]["mean"] == pytest.approx(0.9) for row in rows if row["on"] == "own")
     assert "Cross-dataset evaluation" in routes.page.text
-    for number in ("99.612", "25.415", "9.136", "85.759"):  # of networks that are not in this grid
-        assert number in routes.page.text
     assert routes.text("elsewhere.csv").count("\n") == 13
     claims = {claim["text"]: claim["standing"] for claim in routes.data["claims"]}
     assert claims["children only is above adults only"] == claims["transfer is above adults only"] == "supported"
