@@ -1,5 +1,6 @@
 """Tests of studies: pocket is the paper's grid made smaller, all cells are distinct, and a request is met or refused in one line."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -59,6 +60,17 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
     assert len(set(places)) == len(places), "a table has one number in each of its places"
     assert study.baseline is None or study.baseline in study.arms
     assert study.fewer is None or study.fewer in study.condition_axes
+
+
+@pytest.mark.parametrize("name", ["annealed_label_transfer", "children_cnn"])
+def test_the_paper_scale_has_seeds_enough_for_single_conditions(name: str) -> None:
+    """The smallest p of n sign flips is 2 / 2^n; the family has all comparisons of a winner that the scores could have selected."""
+    study = STUDIES.find(name)("paper")
+    largest = study.largest if study.largest and all(isinstance(value, int) for value in study.axes[study.largest]) else None
+    conditions = math.prod(len(values) for axis, values in study.condition_axes.items() if axis != largest)
+    family = conditions * (len(study.axes[study.compared]) - 1 if study.baseline else 1)
+    seeds = len(study.axes[study.replicated])
+    assert 2 / 2**seeds * family <= 0.05 < 2 / 2 ** (seeds - 1) * family
 
 
 @pytest.mark.parametrize("scale", ["pocket", "paper"])
