@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from search_spaces.claims import FIRST, LAST, Claim, Place, Published, Reading
-from search_spaces.printed_numbers import PrintedNumber
+from search_spaces.printed_numbers import PrintedNumber, PrintedTable
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -25,14 +25,14 @@ TABLE_1 = (
 )
 
 
-def _list_table_1() -> Iterator[PrintedNumber]:
+def _list_numbers_of_table_1() -> Iterator[PrintedNumber]:
     """Yield the numbers of table 1, which the paper has at its largest ratio."""
     for row in TABLE_1:
         name, place = f"{row.condition['split']:.0%}", Place({**row.condition, "ratio": LAST})
-        yield PrintedNumber("Table 1", name, "B. Acc.", row.best_score, row.best, place)
-        yield PrintedNumber("Table 1", name, "R.U. acc.", row.runner_up_score, row.runner_up, place)
+        yield PrintedNumber(name, "B. Acc.", row.best_score, row.best, place)
+        yield PrintedNumber(name, "R.U. acc.", row.runner_up_score, row.runner_up, place)
         if row.p is not None:
-            yield PrintedNumber("Table 1", name, "p-val.", row.p, row.best, place, against=row.runner_up, scale=1)
+            yield PrintedNumber(name, "p-val.", row.p, row.best, place, against=row.runner_up, scale=1)
 
 
 OTHERS = ("SL(c)", "SL(c+a)", "UC(c)", "UC(c+a)", "SC(c)", "SC(c+a)")
@@ -166,7 +166,7 @@ def make_study(scale: Scale) -> Study:
         own=("faces", "cafe", "fer2013"),
         largest="ratio",
         published=TABLE_1,
-        printed=tuple(_list_table_1()),
+        printed=(PrintedTable("Table 1", ("B. Acc.", "R.U. acc.", "p-val."), tuple(_list_numbers_of_table_1())),),
         claims=CLAIMS,
         readings=READINGS,
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Place, Published
-from search_spaces.printed_numbers import Header, PrintedNumber, list_table
+from search_spaces.printed_numbers import Header, PrintedNumber, make_table
 from search_spaces.search_space import OneOf, Real, Search
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
@@ -56,7 +56,7 @@ def _make_network(name: str, encoder: str) -> dict[str, Header]:
 _ALEXNET, _VGG = _make_network("AlexNet", "alexnet"), _make_network("VGG-16", "vgg16")
 _SUPERVISED = Header("AlexNet", "SL", {"encoder": "alexnet"})
 PRINTED = (
-    *list_table(
+    make_table(
         "Table 1a, RAF-DB",
         (Header("Avg. Acc.", metric=AVERAGE, condition={"scenario": "wild"}), Header("Acc.", condition={"scenario": "wild"})),
         (
@@ -74,7 +74,7 @@ PRINTED = (
             (_VGG["ALT"], (76.5, 84.5)),
         ),
     ),
-    *list_table(
+    make_table(
         "Table 1b, FER+ and FER2013",
         (Header("FER+", condition={"scenario": "webplus"}), Header("FER2013", condition={"scenario": "web"})),
         (
@@ -92,7 +92,7 @@ PRINTED = (
             (_VGG["ALT"], (85.2, 69.85)),
         ),
     ),
-    *list_table(
+    make_table(
         "Table 2, anxiety",
         tuple(
             Header(f"{name} {'superv' if arm == 'SL' else '+ ' + arm}", arm, {"encoder": encoder, "scenario": "anxiety"})
@@ -104,7 +104,7 @@ PRINTED = (
             (Header("Overall Recog."), (70.53, 73.5, 80.08, 75.87, 83.21, 84.55)),
         ),
     ),
-    *list_table(
+    make_table(
         "Table 3, CAFE",
         (
             Header("SVM-based", None),
@@ -123,7 +123,7 @@ PRINTED = (
 def _list_rankings() -> Iterator[Published]:
     """Yield best and runner-up of each scenario and network by printed accuracy."""
     rows: dict[tuple[Any, ...], list[PrintedNumber]] = {}
-    for number in PRINTED:
+    for number in (number for table in PRINTED for number in table.numbers):
         if number.arm and not number.metric:
             rows.setdefault((number.condition["scenario"], number.condition["encoder"]), []).append(number)
     for (scenario, encoder), numbers in rows.items():

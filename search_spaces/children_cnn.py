@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from search_spaces.claims import Claim, Confusion, Place
-from search_spaces.printed_numbers import Header, PrintedNumber, list_table
+from search_spaces.printed_numbers import Header, PrintedTable, make_table
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -32,27 +32,23 @@ ROLES = {
 
 _ARMS = {"CK+": "adults(lab)", "FER": "adults(web)", "Nova": "adults(game)"}
 """by the paper's name of the data"""
-_NOTE = "of another test set: 25.415 and the like are multiples of 1/602, this is not"
 
 
-def _list_network(name: str, encoder: str, *rows: tuple[float | None, ...]) -> tuple[PrintedNumber, ...]:
+def _make_network(name: str, encoder: str, *rows: tuple[float | None, ...]) -> PrintedTable:
     """Return a network's table: rows are the data that it was trained on, columns their own test images and children."""
     place: Place = {"encoder": encoder, "classes": 7, "colour": "grey", "augment": "affine"}
     columns = (*(Header(data, "", place, "own/accuracy") for data in _ARMS), Header("Children", "", place))
-    return list_table(name, columns, zip((Header(data, arm) for data, arm in _ARMS.items()), rows, strict=True))
+    return make_table(name, columns, zip((Header(data, arm) for data, arm in _ARMS.items()), rows, strict=True))
 
 
 PRINTED = (
-    *_list_network("RonNet", "ronnet", (99.612, None, None, 25.415), (None, 61.884, None, 23.754), (None, None, 83.534, 19.934)),
-    *_list_network("GoogLeNet", "googlenet", (99.225, None, None, 13.123), (None, 67.93, None, 25.415), (None, None, 84.342, 9.136)),
-    PrintedNumber(
+    _make_network("RonNet", "ronnet", (99.612, None, None, 25.415), (None, 61.884, None, 23.754), (None, None, 83.534, 19.934)),
+    _make_network("GoogLeNet", "googlenet", (99.225, None, None, 13.123), (None, 67.93, None, 25.415), (None, None, 84.342, 9.136)),
+    make_table(
         "Transfer learning",
-        "RonNet on CK+",
-        "Children",
-        85.759,
-        "transfer",
-        {"encoder": "ronnet", "classes": 7, "colour": "grey", "augment": "affine"},
-        note=_NOTE,
+        (Header("Children", "", {"encoder": "ronnet", "classes": 7, "colour": "grey", "augment": "affine"}),),
+        ((Header("RonNet on CK+", "transfer"), (85.759,)),),
+        notes={("RonNet on CK+", "Children"): "of another test set: 25.415 and the like are multiples of 1/602, this is not"},
     ),
 )
 """accuracy as printed. The paper's best network, trained on children only, has no printed number"""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Contrast
-from search_spaces.printed_numbers import Header, PrintedNumber, list_table
+from search_spaces.printed_numbers import Header, PrintedTable, make_table
 from search_spaces.search_space import OneOf, Real, Search, Whole
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
@@ -104,15 +104,15 @@ _ROWS = tuple(Header(f"{encoder} {regime}", regime, {"encoder": encoder}) for en
 """of table I"""
 
 
-def _list_part_of_table_1(data: str, *rows: tuple[float, float], scale: float = 100) -> tuple[PrintedNumber, ...]:
+def _make_part_of_table_1(data: str, *rows: tuple[float, float], scale: float = 100) -> PrintedTable:
     """Return a data set's part of table I: without and with CIAO, in its order of rows."""
     columns = (Header("without", "", {"data": data}), Header("with CIAO", "+CIAO", {"data": data}))
     notes = {("PK LC", "without"): "as printed; the paper's text says otherwise: LC alone would beat full training"}
-    return list_table(f"Table I, {data}", columns, zip(_ROWS, rows, strict=True), scale, notes if data == "JAFFE" else None)
+    return make_table(f"Table I, {data}", columns, zip(_ROWS, rows, strict=True), scale, notes if data == "JAFFE" else None)
 
 
 TABLE_1 = (
-    *list_table(
+    make_table(
         "Table I, AffectNet dimensional",
         tuple(
             Header(f"{name} {'with CIAO' if suffix else 'without'}", suffix, {"data": "AffectNet dimensional"}, f"test/ccc_{name}")
@@ -133,20 +133,20 @@ TABLE_1 = (
         ),
         scale=1,
     ),
-    *_list_part_of_table_1("AffectNet", (60.1, 65.7), (50.3, 63.4), (35.2, 62.9), (59.9, 63.6), (45.3, 60.2), (15.2, 59.9)),
-    *_list_part_of_table_1("FER2013", (72.5, 76.1), (63.2, 69.3), (55.3, 68.2), (70.1, 75.4), (59.2, 70.1), (28.2, 70.2)),
-    *_list_part_of_table_1("FER+", (91.7, 94.5), (83.5, 90.1), (72.3, 89.3), (88.9, 93.2), (81.1, 89.4), (69.3, 90.1)),
-    *_list_part_of_table_1("JAFFE", (92.1, 93.4), (73.4, 92.1), (69.3, 91.5), (83.3, 85.2), (92.1, 80.3), (27.8, 79.8)),
-    *_list_part_of_table_1("EmoReact", (0.7, 0.73), (0.6, 0.7), (0.58, 0.69), (0.74, 0.76), (0.63, 0.72), (0.26, 0.69), scale=1),
+    _make_part_of_table_1("AffectNet", (60.1, 65.7), (50.3, 63.4), (35.2, 62.9), (59.9, 63.6), (45.3, 60.2), (15.2, 59.9)),
+    _make_part_of_table_1("FER2013", (72.5, 76.1), (63.2, 69.3), (55.3, 68.2), (70.1, 75.4), (59.2, 70.1), (28.2, 70.2)),
+    _make_part_of_table_1("FER+", (91.7, 94.5), (83.5, 90.1), (72.3, 89.3), (88.9, 93.2), (81.1, 89.4), (69.3, 90.1)),
+    _make_part_of_table_1("JAFFE", (92.1, 93.4), (73.4, 92.1), (69.3, 91.5), (83.3, 85.2), (92.1, 80.3), (27.8, 79.8)),
+    _make_part_of_table_1("EmoReact", (0.7, 0.73), (0.6, 0.7), (0.58, 0.69), (0.74, 0.76), (0.63, 0.72), (0.26, 0.69), scale=1),
 )
 """with and without CIAO, in three regimes, for two encoders"""
 
 CONTRASTS = tuple(Contrast(f"{regime}+CIAO", regime) for regime in REGIMES)
 
 
-def _list_part_of_table_2(
+def _make_part_of_table_2(
     data: str, columns: tuple[Header, ...], own: dict[str, tuple[float, ...]], scale: float = 100, **others: tuple[float, ...]
-) -> tuple[PrintedNumber, ...]:
+) -> PrintedTable:
     """Return a data set's part of table II: other papers' models, then the paper's own."""
     heads = {
         "V CIAO": Header("V CIAO", "Full+CIAO", {"encoder": "VGG"}),
@@ -157,25 +157,25 @@ def _list_part_of_table_2(
     columns = tuple(replace(column, condition={"data": data}) for column in columns)
     rows = [(Header(name.replace("_", "-"), None), numbers) for name, numbers in others.items()]
     notes = {("V CIAO", "A"): "the paper's own table I has .49 here"}
-    return list_table(f"Table II, {data}", columns, [*rows, *((heads[name], numbers) for name, numbers in own.items())], scale, notes)
+    return make_table(f"Table II, {data}", columns, [*rows, *((heads[name], numbers) for name, numbers in own.items())], scale, notes)
 
 
 _ACCURACY = (Header("Acc"),)
 TABLE_2 = (
-    *_list_part_of_table_2(
+    _make_part_of_table_2(
         "AffectNet dimensional",
         (Header("A", metric="test/ccc_arousal"), Header("V", metric="test/ccc_valence")),
         {"V CIAO": (0.50, 0.60), "V DL CIAO": (0.47, 0.58)},
         1,
         **{"AlexNet": (0.34, 0.60), "MobileNet": (0.48, 0.57), "VGG+GAN": (0.54, 0.62)},
     ),
-    *_list_part_of_table_2("AffectNet", _ACCURACY, {"V CIAO": (65.7,), "V DL CIAO": (62.9,)}, PSR=(60.68,), RAN=(59.5,), ESR_9=(59.3,)),
-    *_list_part_of_table_2(
+    _make_part_of_table_2("AffectNet", _ACCURACY, {"V CIAO": (65.7,), "V DL CIAO": (62.9,)}, PSR=(60.68,), RAN=(59.5,), ESR_9=(59.3,)),
+    _make_part_of_table_2(
         "FER2013", _ACCURACY, {"V CIAO": (76.1,), "PK DL CIAO": (70.2,)}, ResMaskNet=(76.8,), Inception=(72.4,), DeepEmotion=(70.0,)
     ),
-    *_list_part_of_table_2("FER+", _ACCURACY, {"V CIAO": (94.5,), "PK DL CIAO": (90.1,)}, PSR=(89.75,), RAN=(89.16,), SENet=(88.8,)),
-    *_list_part_of_table_2("JAFFE", _ACCURACY, {"V CIAO": (93.4,), "V DL CIAO": (91.5,)}, DeepEmotion=(92.2,), SalientPatch=(91.8,)),
-    *_list_part_of_table_2("EmoReact", (Header("F1-Score"),), {"PK CIAO": (0.76,), "PK DL CIAO": (0.69,)}, 1, RBF_SVM=(0.69,), SVM=(0.66,)),
+    _make_part_of_table_2("FER+", _ACCURACY, {"V CIAO": (94.5,), "PK DL CIAO": (90.1,)}, PSR=(89.75,), RAN=(89.16,), SENet=(88.8,)),
+    _make_part_of_table_2("JAFFE", _ACCURACY, {"V CIAO": (93.4,), "V DL CIAO": (91.5,)}, DeepEmotion=(92.2,), SalientPatch=(91.8,)),
+    _make_part_of_table_2("EmoReact", (Header("F1-Score"),), {"PK CIAO": (0.76,), "PK DL CIAO": (0.69,)}, 1, RBF_SVM=(0.69,), SVM=(0.66,)),
 )
 """against models of other papers. The paper states 210 images of JAFFE; the release has 213"""
 

@@ -10,7 +10,6 @@ from search_spaces.claims import Place
 class PrintedNumber:
     """A number of one of the paper's tables, or of its text."""
 
-    table: str
     row: str
     column: str
     number: float
@@ -28,6 +27,15 @@ class PrintedNumber:
 
 
 @dataclass(frozen=True)
+class PrintedTable:
+    """A table of the paper. The rows are in the order of its numbers."""
+
+    name: str
+    columns: tuple[str, ...]
+    numbers: tuple[PrintedNumber, ...]
+
+
+@dataclass(frozen=True)
 class Header:
     """The name of a row or a column of a table, and what it says of the numbers there."""
 
@@ -38,17 +46,16 @@ class Header:
     metric: str = ""
 
 
-def list_table(
-    table: str,
+def make_table(
+    name: str,
     columns: tuple[Header, ...],
     rows: Iterable[tuple[Header, tuple[float | None, ...]]],
     scale: float = 100,
     notes: dict[tuple[str, str], str] | None = None,
-) -> tuple[PrintedNumber, ...]:
-    """Return the numbers of a table, row by row. None: the table has none there. `notes` are by the names of row and column."""
-    return tuple(
+) -> PrintedTable:
+    """Return a table from its rows. None: it has no number there. `notes` are by the names of row and column."""
+    all_numbers = tuple(
         PrintedNumber(
-            table,
             row.name,
             column.name,
             number,
@@ -62,3 +69,4 @@ def list_table(
         for column, number in zip(columns, numbers, strict=True)
         if number is not None
     )
+    return PrintedTable(name, tuple(column.name for column in columns), all_numbers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, get_args
 
 from search_spaces.claims import Claim, Confusion, Contrast, Published, Reading
-from search_spaces.printed_numbers import PrintedNumber
+from search_spaces.printed_numbers import PrintedTable
 from search_spaces.search_space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -79,8 +79,8 @@ class Study:
     target is `auto`, unless the user sets it."""
     one_validation: bool = True
     """every arm is validated on the same images, so that validation may pick the winner; otherwise the report picks none by validation"""
-    printed: tuple[PrintedNumber, ...] = ()
-    """the numbers of the paper's tables; a report shows the measured ones beside them"""
+    printed: tuple[PrintedTable, ...] = ()
+    """the paper's tables; a report shows the measured numbers beside theirs"""
     contrasts: tuple[Contrast, ...] = ()
     """pairs of arms that form one family of tests over all conditions"""
     defaults: dict[tuple[str, ...], dict[tuple[Value, ...], dict[str, Any]]] = field(default_factory=dict)

@@ -53,10 +53,10 @@ def test_what_a_study_says_of_its_text_names_its_own_values(make: Make) -> None:
     for row in study.published:
         assert {row.best, row.runner_up} <= set(study.arms)
         assert all(value in study.condition_axes[axis] for axis, value in row.condition.items())
-    for number in study.printed:
+    for number in (number for table in study.printed for number in table.numbers):
         assert number.arm is None or {number.arm, number.against or number.arm} <= set(study.axes[study.compared])
         assert all(value in (FIRST, LAST) or value in study.condition_axes[axis] for axis, value in number.condition.items())
-    places = [(number.table, number.row, number.column) for number in study.printed]
+    places = [(table.name, number.row, number.column) for table in study.printed for number in table.numbers]
     assert len(set(places)) == len(places), "a table has one number in each of its places"
     assert study.baseline is None or study.baseline in study.arms
     assert study.fewer is None or study.fewer in study.condition_axes

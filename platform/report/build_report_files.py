@@ -19,7 +19,7 @@ from platform.report.comparisons import Comparison
 from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.findings import Findings
 from platform.report.image_sampling import describe_image_sampling
-from platform.report.printed_numbers import build_printed_tables
+from platform.report.printed_numbers import arrange_table, build_printed_tables
 from platform.report.runs_table import Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
 from platform.report.training_amounts import list_training_amounts
@@ -30,7 +30,7 @@ def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
     """Return the figures by name, each in every format."""
     return {
         "means": figures.draw_means(runs, found.cells),
-        "means_without_weak": figures.draw_means(runs, found.cells, found.far_below) if found.shows_strong else {},
+        "means-without-weak": figures.draw_means(runs, found.cells, found.far_below) if found.shows_strong else {},
         "forest": figures.draw_forest(runs, found.against, found.reference or ""),
         "agreement": figures.draw_agreement(runs, found.cells),
         "costs": figures.draw_costs(runs, found.costs),
@@ -52,7 +52,7 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
         *([report_tables.build_claims_table(runs, found.answers)] if found.answers else []),
         *([report_tables.build_contrasts_table(runs, found.contrasts)] if found.contrasts and not runs.plan else []),
         *([report_tables.build_recall_table(runs, found.classes, found.cells)] if found.classes else []),
-        *build_printed_tables(found.printed),
+        *build_printed_tables(runs, found.printed),
         report_tables.build_completeness_table(runs, found.cells),
     ]
     comparisons, methods = list_comparisons(found), page.describe_methods(runs, found)
@@ -133,7 +133,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         ],
         "sequential": {"design": runs.plan.to_json(), "described": describe_sequential_run(runs)} if runs.plan else None,
         "costs": found.costs,
-        "printed": found.printed,
+        "printed": {table.name: arrange_table(table, found.printed) for table in d.printed},
         "pairwise": found.pairwise,
         "cells": found.cells,
         "floors": found.floors,
@@ -174,7 +174,7 @@ def render_markdown(runs: Runs, found: Findings, taken: list[report_tables.Table
     notes = [f"> {latex_and_markdown.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(findings) or "Nothing is compared."]
     for table in taken:
-        parts += [f"## {table.name.replace('_', ' ').capitalize()}", latex_and_markdown.render_markdown_table(table).rstrip()]
+        parts += [f"## {table.name.replace('-', ' ').capitalize()}", latex_and_markdown.render_markdown_table(table).rstrip()]
     return "\n\n".join([*parts, "## How it was computed", *map(latex_and_markdown.escape_markdown, methods)]) + "\n"
 
 

@@ -191,7 +191,8 @@ def draw_costs(runs: Runs, rows: list[TrainingCost]) -> dict[str, bytes]:
             axes.set_ylim(*span)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda number, _: _format_short(number))
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            decades = np.ptp(np.log10([row.updated for row in panel]))
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if decades < 1.5 else (1.0,)))  # else labels overlap
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_title(_format_heading(conditions, condition), fontsize=7)
         for axes in grid[len(conditions) :]:

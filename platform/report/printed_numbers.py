@@ -10,9 +10,9 @@ from platform.report.comparisons import compare_ranks
 from platform.report.pooled_samples import pool_samples
 from platform.report.report_tables import Table
 from platform.report.runs_table import Condition, Runs, format_condition
-from platform.report.wording import format_probability
+from platform.report.wording import Unit, format_probability
 from platform.stats.significance import Interval, t_interval
-from search_spaces.printed_numbers import PrintedNumber
+from search_spaces.printed_numbers import PrintedNumber, PrintedTable
 
 NOT_MEASURED, NO_SCORES = "not measured", "no scores"
 RECALL = "recall/"
@@ -32,14 +32,14 @@ class PrintedBeside:
 
     @property
     def measured_text(self) -> str:
-        """The measured number as a table has it, with as many decimals as a difference to the printed one needs."""
+        """The measured number as a table has it."""
         if self.p is not None:
             return format_probability(self.p)
         if self.measured is None:
             return self.absent
-        digits = 1 if self.printed.scale == 100 else 2
-        spread = f" ± {self.measured.sd:.{digits}f}" if isfinite(self.measured.sd) else ""
-        return f"{self.measured.mean:.{digits}f}{spread}".replace("-", "−")
+        unit = Unit(False, digits=1 if self.printed.scale == 100 else 2)  # the numbers are in the printed unit already
+        spread = f" ± {unit.format_value(self.measured.sd)}" if isfinite(self.measured.sd) else ""
+        return f"{unit.format_value(self.measured.mean)}{spread}"
 
     @property
     def description(self) -> str:
@@ -52,7 +52,7 @@ class PrintedBeside:
 
 def compare_with_printed(runs: Runs, recalls: list[ClassRecalls]) -> list[PrintedBeside]:
     """Return every number of the paper's tables with what was measured of the same arm, condition and metric."""
-    return [_measure_beside(runs, recalls, number) for number in runs.design.printed]
+    return [_measure_beside(runs, recalls, number) for table in runs.design.printed for number in table.numbers]
 
 
 def _measure_beside(runs: Runs, recalls: list[ClassRecalls], number: PrintedNumber) -> PrintedBeside:
@@ -86,23 +86,32 @@ def _find_recall(recalls: list[ClassRecalls], arm: str, condition: Condition, na
     return None
 
 
-def build_printed_tables(rows: list[PrintedBeside]) -> list[Table]:
+def arrange_table(table: PrintedTable, rows: list[PrintedBeside]) -> dict[str, list[PrintedBeside | None]]:
+    """Return a table's numbers by row, one for each of its columns; None where it has no number."""
+    beside = {id(row.printed): row for row in rows}
+    arranged: dict[str, list[PrintedBeside | None]] = {number.row: [None] * len(table.columns) for number in table.numbers}
+    for number in table.numbers:
+        arranged[number.row][table.columns.index(number.column)] = beside[id(number)]
+    return arranged
+
+
+def build_printed_tables(runs: Runs, rows: list[PrintedBeside]) -> list[Table]:
     """Build the paper's tables, with the measured number in a column of its own after each printed one."""
-    tables = []
-    for name in dict.fromkeys(row.printed.table for row in rows):
-        part = [row for row in rows if row.printed.table == name]
-        columns = list(dict.fromkeys(row.printed.column for row in part))
-        head = [name, *(text for column in columns for text in (f"{column}, printed", "measured"))]
-        n = sorted({row.measured.n for row in part if row.measured})
-        counted = f"mean ± standard deviation of {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} trainings" if n else "nothing of it yet"
-        where = {format_condition(condition) for row in part for condition in row.conditions}
-        caption = f"{name}: what the paper printed of its own data, and what was measured here ({counted})" + (
-            f", at {where.pop()}." if len(where) == 1 else "."
-        )
-        table = Table("printed_" + re.sub(r"\W+", "_", name.lower()).strip("_"), caption, head, [False] + [True] * (2 * len(columns)))
-        for title in dict.fromkeys(row.printed.row for row in part):
-            by_column = {row.printed.column: row for row in part if row.printed.row == title}
-            entries = ((f"{by_column[c].printed.number:g}", by_column[c].measured_text) if c in by_column else ("", "") for c in columns)
-            table.add_row(title, *(entry for pair in entries for entry in pair))
-        tables.append(table)
-    return tables
+    return [_build_printed_table(table, arrange_table(table, rows)) for table in runs.design.printed]
+
+
+def _build_printed_table(printed: PrintedTable, arranged: dict[str, list[PrintedBeside | None]]) -> Table:
+    cells = [cell for row in arranged.values() for cell in row if cell]
+    n = sorted({cell.measured.n for cell in cells if cell.measured})
+    counted = f"mean ± standard deviation of {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} trainings" if n else "nothing of it yet"
+    where = {format_condition(condition) for cell in cells for condition in cell.conditions}
+    caption = f"{printed.name}: what the paper printed of its own data, and what was measured here ({counted})" + (
+        f", at {where.pop()}." if len(where) == 1 else "."
+    )
+    head = [printed.name, *(text for column in printed.columns for text in (f"{column}, printed", "measured"))]
+    name = "printed-" + re.sub(r"\W+", "-", printed.name.lower()).strip("-")
+    table = Table(name, caption, head, [False] + [True] * (2 * len(printed.columns)))
+    for title, row in arranged.items():
+        entries = ((f"{cell.printed.number:g}", cell.measured_text) if cell else ("", "") for cell in row)
+        table.add_row(title, *(entry for pair in entries for entry in pair))
+    return table

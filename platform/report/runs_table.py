@@ -11,7 +11,7 @@ import pandas as pd
 
 from platform.report.sequential_plan import SequentialPlan
 from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, Published
-from search_spaces.printed_numbers import PrintedNumber
+from search_spaces.printed_numbers import PrintedTable
 from trainables.cell import Value
 
 Condition = dict[str, Value]
@@ -48,7 +48,7 @@ class Design:
     """by condition, and by its value: what the metric measures there; conditions of different measures are not averaged"""
     published: tuple[Published, ...] = ()
     claims: tuple[Claim, ...] = ()
-    printed: tuple[PrintedNumber, ...] = ()
+    printed: tuple[PrintedTable, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     fewer: str | None = None
     """the condition whose values are numbers of classes; the fewer classes are among the more"""

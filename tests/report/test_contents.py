@@ -44,7 +44,7 @@ def change(folder: RunFolder, cell: Cell, **what: Any) -> None:
 
 def test_every_file_is_there(whole: Report) -> None:
     files = {path.split("/report/")[1] for path in whole.folder.files.find(whole.folder.get_path("report"))}
-    tables = {f"tables/{name}.tex" for name in ("readings", "means", "claims", "recall", "completeness")}
+    tables = {f"tables/{name}.tex" for name in ("readings", "ranking", "printed-table-1", "means", "claims", "recall", "completeness")}
     figures = {f"figures/{name}.{kind}" for name in ("means", "forest", "agreement", "confusions") for kind in ("svg", "pdf")}
     tidy = {f"{name}.csv" for name in ("runs", "cells", "comparisons", "recall", "confusions")}
     data = {"runs.parquet", "report.json", "report.md", "index.html"} | tidy

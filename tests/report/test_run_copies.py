@@ -48,7 +48,7 @@ def test_the_worst_training_is_told(found: tuple[dict[str, Any] | None, ...], te
 def test_unit_and_overlap() -> None:
     split = {"unit": "image", "overlap": {"subject": {"known": 40, "shared": 10}, "sequence": {"known": 40, "shared": 0}}}
     assert describe_run_split(make_runs(make(), split=split)) == (
-        "Unit of the split: image. Up to 10 of 40 test images (25%) show a person who is in training, too. "
+        "Unit of the split: image. 10 of 40 test images (25%) show a person who is in training, too. "
         "0 of 40 test images (0%) are frames of a sequence that is in training, too."
     )
     assert describe_run_split(make_runs(make())) == ""
