@@ -14,7 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platform.report import class_subset_gain, classes, confusions, cross_dataset, figures, latex_and_markdown, page, report_tables, wording
+from platform.report import (
+    class_figures,
+    class_subset_gain,
+    classes,
+    confusions,
+    cost_figures,
+    cross_dataset,
+    figures,
+    latex_and_markdown,
+    page,
+    report_tables,
+    wording,
+)
+from platform.report.class_counts import count_classes
 from platform.report.comparisons import Comparison
 from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.findings import Findings
@@ -28,14 +41,16 @@ from trainables.data.spreadsheet_formulas import add_apostrophe
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
     """Return the figures by name, each in every format."""
+    matrices = classes.select_drawn_matrices(runs, found.classes)
     return {
         "means": figures.draw_means(runs, found.cells),
         "means-without-weak": figures.draw_means(runs, found.cells, found.far_below) if found.shows_strong else {},
         "forest": figures.draw_forest(runs, found.against, found.reference or ""),
         "agreement": figures.draw_agreement(runs, found.cells),
-        "costs": figures.draw_costs(runs, found.costs),
-        "parameters": figures.draw_parameters(runs, found.costs),
-        "confusions": figures.draw_confusions(classes.select_drawn_matrices(runs, found.classes), runs.design.replicated),
+        "costs": cost_figures.draw_costs(runs, found.costs),
+        "parameters": cost_figures.draw_parameters(runs, found.costs),
+        "confusions": class_figures.draw_confusions(matrices, runs.design.replicated),
+        "classes": class_figures.draw_class_counts(count_classes(runs, matrices[0].condition) if matrices else []),
     }
 
 

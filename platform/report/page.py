@@ -10,7 +10,7 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from platform.report import classes, figure_axes, figures, inline_svg, wording
+from platform.report import classes, figure_axes, figure_canvas, figures, inline_svg, wording
 from platform.report.comparison_families import PAIRS, list_absent_arms, rank_arms
 from platform.report.comparisons import Comparison, mirror_comparison
 from platform.report.copies import describe_run_copies, describe_run_split
@@ -69,8 +69,8 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             strip=_build_strips(runs, found),
             claims_reach=_find_reach(runs, (row for answer in found.answers for row in (*answer.parts, answer.whole))),
             contrasts_reach=_find_reach(runs, (row.comparison for row in found.contrasts)),
-            cost_figure=Markup(figures.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
-            parameter_figure=Markup(figures.strip_xml_head(drawn["parameters"]["svg"])) if drawn.get("parameters") else "",
+            cost_figure=Markup(figure_canvas.strip_xml_head(drawn["costs"]["svg"])) if drawn.get("costs") else "",
+            parameter_figure=Markup(figure_canvas.strip_xml_head(drawn["parameters"]["svg"])) if drawn.get("parameters") else "",
             against_reach=_find_reach(runs, found.against),
             overall_reach=_find_reach(runs, found.overall),
             claims_summary=wording.summarise_claims(found.answers),
@@ -88,11 +88,12 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             outside_line=describe_outside(found.outliers),
             critical_distance=render_critical_distance(found.ranks) if found.ranks else "",
             power_sizes=[unit.format_value(size) for size in SIZES] if d.percent else [f"{share:g} sd" for share in SPREADS],
-            agreement_figure=Markup(figures.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
+            agreement_figure=Markup(figure_canvas.strip_xml_head(drawn["agreement"]["svg"])) if drawn.get("agreement") else "",
             average=wording.AVERAGE,
             unread=wording.describe_unread_classes(runs, found.classes),
             images=classes.count_class_images,
             matrices=classes.select_drawn_matrices(runs, found.classes),
+            class_figure=Markup(figure_canvas.strip_xml_head(drawn["classes"]["svg"])) if drawn.get("classes") else "",
             matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
             printed_tables=[(table, arrange_table(table, found.printed)) for table in d.printed],
             fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
@@ -205,7 +206,7 @@ def _build_accuracy_figure(runs: Runs, found: Findings) -> list[dict[str, Any]]:
 def _build_strips(runs: Runs, found: Findings) -> Any:
     low, high = find_score_span(runs, found.outliers)
     return lambda arm, condition: inline_svg.render_dot_strip(
-        runs.get_sample(arm, condition).values.items(), low, high, figures.get_arm_colour(runs.arms.index(arm))
+        runs.get_sample(arm, condition).values.items(), low, high, figure_canvas.get_arm_colour(runs.arms.index(arm))
     )
 
 

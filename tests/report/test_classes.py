@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from platform.report import figures, inline_svg, report_tables
+from platform.report import class_figures, inline_svg, report_tables
 from platform.report.build_report_files import build_report_files
 from platform.report.classes import (
     adjust_recall_tests,
@@ -277,10 +277,10 @@ def test_as_data_what_is_not_known_is_empty() -> None:
 def test_the_figure_says_what_has_no_images() -> None:
     row = summarise_confusions("A$x$", {}, ["anger", "<b>", "fear"], np.array([[[3, 1, 0], [0, 0, 0], [0, 0, 1]]]), 1 / 3)
     for arms, lines in ((1, 1), (4, 1), (6, 2)):
-        text = figures.draw_confusions([row] * arms, "seed")["svg"].decode()
+        text = class_figures.draw_confusions([row] * arms, "seed")["svg"].decode()
         assert text.count("no images") == arms == text.count(">A$x$<") and "nan" not in text
         assert text.count(">anger<") == lines + min(arms, 4)
-    assert figures.draw_confusions([], "seed") == {}
+    assert class_figures.draw_confusions([], "seed") == {}
 
 
 @needs_browser

@@ -45,7 +45,7 @@ def change(folder: RunFolder, cell: Cell, **what: Any) -> None:
 def test_every_file_is_there(whole: Report) -> None:
     files = {path.split("/report/")[1] for path in whole.folder.files.find(whole.folder.get_path("report"))}
     tables = {f"tables/{name}.tex" for name in ("readings", "ranking", "printed-table-1", "means", "claims", "recall", "completeness")}
-    figures = {f"figures/{name}.{kind}" for name in ("means", "forest", "agreement", "confusions") for kind in ("svg", "pdf")}
+    figures = {f"figures/{name}.{kind}" for name in ("means", "forest", "agreement", "confusions", "classes") for kind in ("svg", "pdf")}
     tidy = {f"{name}.csv" for name in ("runs", "cells", "comparisons", "recall", "confusions")}
     data = {"runs.parquet", "report.json", "report.md", "index.html"} | tidy
     assert files == tables | figures | data
@@ -224,7 +224,7 @@ def test_a_baseline_is_everybodys_opponent(run: Run, study: Study) -> None:
 
 def test_what_is_far_below_is_left_out_of_the_second_row(run: Run, whole: Report) -> None:
     folder, cells = run
-    assert whole.data["far_below"] == [] and "Without" not in whole.page.text and whole.page.count("figure") == 1
+    assert whole.data["far_below"] == [] and "Without UC(c)" not in whole.page.text and whole.page.count("figure") == 2
     for cell in at(cells, method="UC(c)"):
         change(folder, cell, metrics=result(folder, cell)["metrics"] | {"test/accuracy": 0.2})
     written = made(folder)

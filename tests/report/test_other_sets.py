@@ -12,6 +12,8 @@ import pytest
 from fake_run import finish
 from scipy import stats
 
+from platform.report.class_counts import count_classes
+from platform.report.read_run_folder import read_folder
 from search_spaces.study import STUDIES, Study
 from tests.report.pages import Report, made
 from trainables import metrics
@@ -85,6 +87,23 @@ def test_every_arm_is_shown_on_both_test_sets(routes: Report) -> None:
     assert routes.text("elsewhere.csv").count("\n") == 13
     claims = {claim["text"]: claim["standing"] for claim in routes.data["claims"]}
     assert claims["children only is above adults only"] == claims["transfer is above adults only"] == "supported"
+
+
+def test_the_images_of_each_class_are_drawn_once_for_each_training_set(tmp_path: Path) -> None:
+    grid = study().narrow_axis("colour", ["grey"]).narrow_axis("classes", ["7"]).with_seeds(2)
+    cells = grid.make_cells({role: Data(Source("faces"), role, f"rendered faces, {role}") for role in grid.roles})
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.put_grid(grid.name, grid.scale, cells)
+    for cell in cells:
+        put(folder, cell)
+        train = [50 + int(cell.axes["seed"])] * 7 if cell.axes["method"] == "adults(lab)" else [7, 6, 5, 4, 3, 2, 1]
+        result = folder.get_result(cell.key) or {}
+        folder.put_result(cell.key, result | {"counts": {"train": train, "val": [2] * 7, "test": [3] * 7}})
+    adults, children = count_classes(runs := read_folder(folder, grid), runs.conditions[0])
+    assert (adults.arms, children.arms) == (["adults(lab)"], ["children", "transfer"])
+    assert adults.counts == {"train": [50.5] * 7, "val": [2] * 7, "test": [3] * 7} and children.counts["train"] == [7, 6, 5, 4, 3, 2, 1]
+    report = made(folder, grid, with_figures=True)
+    assert "Images of each class" in report.page.text and "children, transfer" in report.text("figures", "classes.svg")
 
 
 def confusions(report: Report, arm: str, colour: str) -> list[np.ndarray]:
