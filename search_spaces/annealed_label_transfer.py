@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from search_spaces.annealed_label_transfer_readings import READINGS
 from search_spaces.claims import Claim, Published
 from search_spaces.search_space import OneOf, Real, Search
 from search_spaces.study import STUDIES, Arm, Scale, Study
@@ -120,6 +121,7 @@ def make_study(scale: Scale) -> Study:
         baseline="SL",
         published=tuple(_make_ranking_claim(point, row) for point, row in TABLES.items()),
         claims=CLAIMS,
+        readings=READINGS,
         search=SEARCH,
     )
     if scale == "paper":
