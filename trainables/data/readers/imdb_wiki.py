@@ -23,8 +23,7 @@ FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "se
 
 @register_reader(
     "imdb_wiki",
-    "IMDB-WIKI: the folder imdb_crop or wiki_crop with imdb.mat or wiki.mat; score=1 is the least a face detector must have said;"
-    " years=1-10 keeps ages from 1 to 10",
+    "IMDB-WIKI: imdb_crop or wiki_crop with its .mat; score=1 is the least a face detector must have said; years=1-10 keeps these ages",
     ("score", "years"),
     source="data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki",
     licence="academic research",
