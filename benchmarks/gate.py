@@ -8,7 +8,7 @@ measures this bound in the gate's precision.
 import tempfile
 import time
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
@@ -54,9 +54,9 @@ def one_round(cell: Any, execution: ExecutionConfig) -> tuple[float, float, floa
     seconds: list[float] = []
     original = AnnealedLabelTransfer.compute_gate_loss
 
-    def timed(self: AnnealedLabelTransfer) -> torch.Tensor:
+    def timed(self: AnnealedLabelTransfer, reduction: Literal["mean", "sum"]) -> torch.Tensor:
         began = time.perf_counter()
-        loss = original(self)
+        loss = original(self, reduction)
         seconds.append(time.perf_counter() - began)
         return loss
 

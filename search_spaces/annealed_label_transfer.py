@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from search_spaces.annealed_label_transfer_readings import READINGS
 from search_spaces.claims import Claim, Place, Published
 from search_spaces.printed_numbers import Header, PrintedNumber, make_table
 from search_spaces.search_space import OneOf, Real, Search
@@ -197,6 +198,7 @@ def make_study(scale: Scale) -> Study:
         published=tuple(_list_rankings()),
         printed=PRINTED,
         claims=CLAIMS,
+        readings=READINGS,
         search=SEARCH,
     )
     if scale == "paper":

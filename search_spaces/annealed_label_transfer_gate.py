@@ -1,19 +1,20 @@
-"""Which part of annealed label transfer has the effect: the strictness of its gate, or the reading of its noise?"""
+"""Which part of annealed label transfer has the effect: the strictness of its gate, what the gate measures, or the reading of its noise?"""
 
 from dataclasses import replace
 
 from search_spaces.annealed_label_transfer import POCKET, ROLES, SCENARIOS
+from search_spaces.annealed_label_transfer_readings import READINGS
 from search_spaces.study import STUDIES, Arm, Scale, Study
 
 SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}) for slope in (0.75, 0.075, 0.0)}
-"""beta's slope: as printed, with which the gate hardly ever opens while the temperature is high; a tenth of it; 0, with which the gate
-accepts any step that lowers its loss"""
+"""beta's slope: as printed; a tenth of it; 0, with which the gate accepts any step that lowers its loss"""
 
 
 @STUDIES.register("annealed_label_transfer_gate")
 def make_study(scale: Scale) -> Study:
-    """Return the ablation of algorithm 1: beta's slope against the three readings of T xi, in every scenario; at pocket scale in the
-    first.
+    """Return the ablation of algorithm 1: beta's slope against the gate's loss, the running statistics and the noise, as each can be read.
+
+    Paper scale: every reading in every scenario. Pocket scale: the first scenario and the default reading of the noise.
     """
     paper = Study(
         name="annealed_label_transfer_gate",
@@ -23,6 +24,8 @@ def make_study(scale: Scale) -> Study:
         axes={
             "slope": tuple(SLOPES),
             "encoder": ("pocket", "resnet18", "alexnet", "vgg16"),
+            "gate_loss": ("sum", "mean"),
+            "statistics": ("kept", "moved"),
             "noise": ("scale", "literal", "logits"),
             "scenario": tuple(SCENARIOS),
             "seed": tuple(range(5)),
@@ -34,8 +37,9 @@ def make_study(scale: Scale) -> Study:
         compared="slope",
         largest="encoder",
         baseline="0.75",
+        readings=READINGS,
     )
     if scale == "paper":
         return paper
-    axes = paper.axes | {"encoder": ("pocket",), "scenario": ("wild",), "seed": tuple(range(3))}
+    axes = paper.axes | {"encoder": ("pocket",), "noise": ("scale",), "scenario": ("wild",), "seed": tuple(range(3))}
     return replace(paper, scale="pocket", axes=axes, settings={name: POCKET[name] for name in POCKET if name not in ("weight", "rates")})

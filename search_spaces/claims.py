@@ -52,6 +52,8 @@ class Reading:
     """what the paper says, as a sentence"""
     takes: dict[str, str]
     """by the setting's value, as JSON without quotes: what it takes the words to mean"""
+    of: str = ""
+    """the kind of data set whose option the setting is; empty: it is one of the method or the task"""
 
 
 @dataclass(frozen=True)

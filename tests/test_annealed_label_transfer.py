@@ -1,12 +1,17 @@
 """ALT: an undone step leaves no trace; conditions under which steps are kept; effect of the noise; cooling of the temperature."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from tests import tiny
@@ -22,6 +27,10 @@ CPU = torch.device("cpu")
 SETTINGS: dict[str, Any] = {"batch": 8, "epochs": 4, "lr": 0.02}
 NEVER = {"slope": 1e6, "cooling": 1.0}
 """settings of a gate that opens at no temperature above 0; with cooling 1 the temperature is above 0 in every epoch"""
+READINGS = [
+    {"gate_loss": gate_loss, "statistics": statistics, "noise": noise}
+    for gate_loss, statistics, noise in itertools.product(("mean", "sum"), ("kept", "moved"), ("scale", "literal", "logits"))
+]
 
 
 @pytest.fixture
@@ -52,9 +61,10 @@ def everything(phase: Any) -> list[bytes]:
     return bytes_of([tensor for module in modules for tensor in module.state_dict().values()] + momenta)
 
 
-def test_with_a_gate_that_never_opens_it_is_supervised_learning_to_the_bit(made) -> None:
+@pytest.mark.parametrize("reading", READINGS, ids=str)
+def test_with_a_gate_that_never_opens_it_is_supervised_learning_to_the_bit(made, reading: dict[str, str]) -> None:
     """Compares weights, running statistics and momentum after every step of the whole training."""
-    annealed, supervised = made(**NEVER), made("labelled")
+    annealed, supervised = made(**NEVER, **reading), made("labelled")
     phases = [method.build_phases()[0] for method in (annealed, supervised)]
     for phase in phases:
         phase.begin_phase()
@@ -70,31 +80,111 @@ def test_with_a_gate_that_never_opens_it_is_supervised_learning_to_the_bit(made)
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_an_attempt_that_breaks_the_network_leaves_nothing(made, monkeypatch: pytest.MonkeyPatch, broken: float) -> None:
+@pytest.mark.parametrize("reading", READINGS, ids=str)
+def test_an_attempt_that_breaks_the_network_leaves_nothing(
+    made, monkeypatch: pytest.MonkeyPatch, reading: dict[str, str], broken: float
+) -> None:
     """This holds even for a gate that keeps any step that lowers the loss."""
     supervised = begun(made("labelled"))
     supervised.train_step(0)
-    phase = begun(made(slope=0.0))
+    phase = begun(made(slope=0.0, **reading))
     monkeypatch.setattr(phase, "compute_noisy_loss", lambda scores, pseudo, *noise: scores.sum() * broken)
     assert phase.train_step(0)["gate/accepted"] == 0
     assert everything(phase) == everything(supervised)
 
 
-def test_a_step_that_helps_is_kept_whole(made, monkeypatch: pytest.MonkeyPatch) -> None:
+def take_labelled_step(phase: Any) -> None:
+    """Make the first half of a step by hand."""
+    images, labels = phase.labelled[0]
+    phase.descend(functional.cross_entropy(phase.method.compute_class_scores(images), labels), {})
+
+
+def take_pseudo_step(phase: Any) -> None:
+    """Make the second half of a step by hand. A constant that is added to the loss has no gradient."""
+    images, _ = phase.unlabelled[0]
+    scores, xi, noise = phase.method.compute_class_scores(images), phase.xi[0], phase.method.settings.noise
+    noisy_scores = scores + 0.2 * phase.method.reference * xi if noise == "logits" else scores
+    phase.descend(functional.cross_entropy(noisy_scores, scores.argmax(1)) * (1 + 0.2 * xi if noise == "scale" else 1), {})
+
+
+def give_back_statistics(phase: Any, before: dict[str, torch.Tensor]) -> None:
+    for name, buffer in phase.model.named_buffers():
+        buffer.copy_(before[name])
+
+
+def get_statistics(phase: Any) -> dict[str, torch.Tensor]:
+    return {name: buffer.clone() for name, buffer in phase.model.named_buffers()}
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=str)
+def test_a_step_that_helps_is_kept_whole(made, monkeypatch: pytest.MonkeyPatch, reading: dict[str, str]) -> None:
     """The result equals two steps of the same optimiser: one on the labelled batch, then one on the pseudo-labelled batch."""
-    method, twin = made(slope=0.0), made(slope=0.0)
+    method, twin = made(slope=0.0, **reading), made(slope=0.0, **reading)
     phase, twin_phase = begun(method), begun(twin)
-    losses = iter((2.0, 1.0))
-    monkeypatch.setattr(method, "compute_gate_loss", lambda: torch.tensor(next(losses)))
+    losses = iter((2.0, 1.0, 1.5))
+    monkeypatch.setattr(method, "compute_gate_loss", lambda reduction: torch.tensor(next(losses)))
     logs = phase.train_step(0)
     assert logs["gate/accepted"] == 1 and logs["gate/margin"] == 1
+    halves = (logs["gate/margin_weights"], logs["gate/margin_statistics"])
+    assert halves == ((1, 0) if reading["statistics"] == "kept" else (0.5, 0.5))
 
-    images, labels = twin_phase.labelled[0]
-    twin_phase.descend(functional.cross_entropy(twin.compute_class_scores(images), labels), {})
-    images, _ = twin_phase.unlabelled[0]
-    scores = twin.compute_class_scores(images)
-    twin_phase.descend(functional.cross_entropy(scores, scores.argmax(1)) * (1 + 0.2 * twin_phase.xi[0]), {})
+    take_labelled_step(twin_phase)
+    before = get_statistics(twin_phase)
+    take_pseudo_step(twin_phase)
+    if reading["statistics"] == "kept":
+        give_back_statistics(twin_phase, before)
     assert everything(phase) == everything(twin_phase)
+
+
+def compute_losses(method: AnnealedLabelTransfer) -> np.ndarray:
+    """Return the gate images' cross-entropies in double precision, by the definition."""
+    scores = method.compute_logits(method.gate.pixels).detach().double().numpy()
+    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    return -np.log(shares[np.arange(len(scores)), method.gate.labels.numpy()])
+
+
+@pytest.mark.parametrize("statistics", ["kept", "moved"])
+@hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lr=st.floats(0.005, 0.1), step=st.integers(0, 2))
+def test_the_sums_margin_is_as_many_mean_margins_as_the_gate_has_images(made, statistics: str, lr: float, step: int) -> None:
+    """Only the margin differs, and with it the share of kept steps. The temperature and beta are the same."""
+    phases = {name: begun(made(gate_loss=name, statistics=statistics, lr=lr, **NEVER)) for name in ("mean", "sum")}
+    logs = {name: phase.train_step(step) for name, phase in phases.items()}
+    summed, mean = phases["sum"], phases["mean"]
+    count = len(summed.method.gate.labels)
+    assert count > 1 and summed.temperature == mean.temperature and summed.beta == mean.beta
+    for name in ("gate/before", "gate/after", "gate/margin", "gate/margin_weights", "gate/margin_statistics"):
+        assert logs["sum"][name].item() == pytest.approx(count * logs["mean"][name].item(), rel=1e-4, abs=count * 1e-6), name
+    assert logs["sum"]["gate/before"].item() == pytest.approx(compute_losses(summed.method).sum(), rel=1e-5)  # every attempt was undone
+    assert logs["mean"]["gate/before"].item() == pytest.approx(compute_losses(mean.method).mean(), rel=1e-5)
+
+
+def test_the_halves_of_the_margin_are_what_weights_and_statistics_won(made) -> None:
+    """By hand: the gate's loss with the new weights and the old statistics lies between the two halves."""
+    phase, twin = begun(made(statistics="moved", gate_loss="sum")), begun(made(statistics="moved", gate_loss="sum"))
+    logs = phase.train_step(0)
+    take_labelled_step(twin)
+    first, before = compute_losses(twin.method).sum(), get_statistics(twin)
+    take_pseudo_step(twin)
+    last = compute_losses(twin.method).sum()
+    give_back_statistics(twin, before)
+    between = compute_losses(twin.method).sum()
+    expected = {"gate/margin": first - last, "gate/margin_weights": first - between, "gate/margin_statistics": between - last}
+    assert abs(expected["gate/margin_statistics"]) > 1e-3
+    assert {name: logs[name].item() for name in expected} == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("encoder", "statistics", "passes"), [("pocket", "kept", 2), ("pocket", "moved", 3), ("ronnet", "moved", 2)])
+def test_the_halves_cost_a_pass_only_where_statistics_move(
+    made, monkeypatch: pytest.MonkeyPatch, encoder: str, statistics: str, passes: int
+) -> None:
+    """RonNet has no batch normalisation."""
+    method = made(encoder=encoder, encoder_settings={"widths": (4, 4, 4)} if encoder == "ronnet" else {}, statistics=statistics)
+    phase, compute, calls = begun(method), method.compute_gate_loss, []
+    monkeypatch.setattr(method, "compute_gate_loss", lambda reduction: calls.append(reduction) or compute(reduction))
+    logs = phase.train_step(0)
+    assert calls == ["sum"] * passes
+    assert (logs["gate/margin_statistics"] == 0) == (passes == 2)
 
 
 @pytest.mark.parametrize(("margin", "kept"), [(0.031, True), (0.029, False), (0.0, False), (-1.0, False)])
@@ -104,7 +194,7 @@ def test_the_gate_opens_above_beta(made, monkeypatch: pytest.MonkeyPatch, margin
     method.modules["reference"].loss.fill_(0.2)
     phase = begun(method)
     losses = iter((1.0, 1.0 - margin))
-    monkeypatch.setattr(method, "compute_gate_loss", lambda: torch.tensor(next(losses)))
+    monkeypatch.setattr(method, "compute_gate_loss", lambda reduction: torch.tensor(next(losses)))
     assert phase.beta.item() == pytest.approx(0.03) and bool(phase.train_step(0)["gate/accepted"]) is kept
 
 
@@ -113,13 +203,13 @@ def test_without_temperature_the_gate_asks_that_the_loss_falls(made, monkeypatch
         method = made()
         phase = begun(method, epoch=3)
         losses = iter((before, after))
-        monkeypatch.setattr(method, "compute_gate_loss", lambda losses=losses: torch.tensor(next(losses)))
+        monkeypatch.setattr(method, "compute_gate_loss", lambda reduction, losses=losses: torch.tensor(next(losses)))
         assert phase.beta == 0 and phase.train_step(0)["gate/accepted"] == kept
 
 
 def test_the_temperature_cools_to_nothing_at_three_quarters(made) -> None:
     phase = begun(made(epochs=20))
-    reference = phase.method.reference.item()
+    reference = phase.method.reference.item()  # an image's, whatever the gate sums
     assert reference == pytest.approx(math.log(3), abs=0.2)
     temperatures = []
     for epoch in range(20):
@@ -139,7 +229,7 @@ def test_the_reference_is_measured_once(made) -> None:
     first = method.reference.item()
     phase.train_step(0)
     phase.begin_phase()
-    assert method.reference.item() == first and method.compute_gate_loss().item() != first
+    assert method.reference.item() == first and method.compute_gate_loss("mean").item() != first
     state = method.modules.state_dict()
     other = made()
     other.modules.load_state_dict(state)
@@ -206,10 +296,17 @@ def test_the_accuracy_of_pseudo_labels_is_over_the_epochs_known_images(made) -> 
 
 def test_a_gate_that_hardly_opened_is_flagged(made) -> None:
     phase = begun(made())
-    assert phase.list_warnings([{"gate/accepted": 0.0}, {"gate/accepted": 0.018}]) == [
+    first = {"gate/accepted": 0.0, "temperature": 0.4}
+    assert phase.list_warnings([first, {"gate/accepted": 0.018, "temperature": 0.0}]) == [
         "ALT did not act: it kept 0.90% of its attempted steps"
     ]
-    assert phase.list_warnings([{"gate/accepted": 0.0}, {"gate/accepted": 0.02}]) == []
+    assert phase.list_warnings([first, {"gate/accepted": 0.02, "temperature": 0.0}]) == []
+
+
+def test_the_hot_steps_are_those_with_a_temperature(made) -> None:
+    rows = [{"gate/accepted": share, "temperature": warmth} for share, warmth in ((0.1, 0.4), (0.3, 0.2), (0.8, 0.0))]
+    summary = begun(made()).summarise_phase(rows)
+    assert summary == {"gate/accepted": pytest.approx(0.4), "gate/accepted_hot": pytest.approx(0.2)}
 
 
 def test_its_course_and_its_flag_are_in_what_a_cell_leaves(roles: dict[str, Data], tmp_path: Any) -> None:
@@ -223,13 +320,17 @@ def test_its_course_and_its_flag_are_in_what_a_cell_leaves(roles: dict[str, Data
         "gate/before",
         "gate/after",
         "gate/margin",
+        "gate/margin_weights",
+        "gate/margin_statistics",
         "pool/accuracy",
         "pool/loss",
         "val/accuracy",
     }
     for row in folder.get_history(cell.key):
         assert expected <= row.keys()
-        assert row["gate/margin"] == pytest.approx(row["gate/before"] - row["gate/after"], abs=1e-5)
+        assert row["gate/margin"] == pytest.approx(row["gate/before"] - row["gate/after"], abs=1e-4)
+        assert row["gate/margin"] == row["gate/margin_weights"] and row["gate/margin_statistics"] == 0
+    assert result["metrics"]["gate/accepted"] == result["metrics"]["gate/accepted_hot"] == 0
 
 
 @pytest.mark.parametrize(
@@ -241,6 +342,8 @@ def test_its_course_and_its_flag_are_in_what_a_cell_leaves(roles: dict[str, Data
         ({"cooling": 0}, "setting cooling=0 of annealed_label_transfer: input should be greater than 0"),
         ({"slope": -1}, "setting slope=-1 of annealed_label_transfer: input should be greater than or equal to 0"),
         ({"noise": "loud"}, "setting noise='loud' of annealed_label_transfer: input should be 'scale', 'literal' or 'logits'"),
+        ({"gate_loss": "median"}, "setting gate_loss='median' of annealed_label_transfer: input should be 'mean' or 'sum'"),
+        ({"statistics": "lost"}, "setting statistics='lost' of annealed_label_transfer: input should be 'kept' or 'moved'"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_one_line(roles: dict[str, Data], settings: dict[str, Any], message: str) -> None:

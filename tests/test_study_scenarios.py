@@ -45,20 +45,25 @@ def test_the_papers_grid_and_settings() -> None:
         assert cell.method_settings["encoder"] == cell.axes["encoder"]
         assert (cell.task_settings["size"], cell.task_settings["test"], cell.task_settings["validation"]) == (224, 0.45, 0.1)
     annealed = next(cell for cell in paper if cell.axes["method"] == "ALT").method_settings
-    assert {name: annealed[name] for name in ("temperature", "cooling", "slope", "noise")} == {
-        "temperature": 0.2,
-        "cooling": 0.75,
-        "slope": 0.75,
-        "noise": "scale",
-    }
+    expected = {"temperature": 0.2, "cooling": 0.75, "slope": 0.75, "noise": "scale", "gate_loss": "sum", "statistics": "kept"}
+    assert {name: annealed[name] for name in expected} == expected
+
+
+def test_running_statistics_are_a_setting_of_every_strategy_with_unlabelled_images() -> None:
+    for cell in ALT("pocket").with_setting("statistics", "moved").make_cells(DATA):
+        expected = None if str(cell.axes["method"]).startswith("SL") else "moved"
+        assert cell.method_settings.get("statistics") == expected
 
 
 def test_the_ablation_sets_what_its_axes_say() -> None:
-    cells = STUDIES.find("annealed_label_transfer_gate")("pocket").make_cells(DATA)
-    assert len(cells) == 3 * 3 * 3
+    gate = STUDIES.find("annealed_label_transfer_gate")
+    assert len(gate("pocket").make_cells(DATA)) == 3 * 2 * 2 * 3
+    cells = gate("paper").narrow_axis("encoder", ["pocket"]).with_seeds(1).make_cells(DATA)
+    assert len(cells) == 3 * 2 * 2 * 3 * 6
     for cell in cells:
-        assert cell.method == "annealed_label_transfer"
-        assert cell.method_settings["slope"] == float(str(cell.axes["slope"])) and cell.method_settings["noise"] == cell.axes["noise"]
+        assert cell.method == "annealed_label_transfer" and cell.method_settings["slope"] == float(str(cell.axes["slope"]))
+        for name in ("gate_loss", "statistics", "noise"):
+            assert cell.method_settings[name] == cell.axes[name]
 
 
 def test_the_published_rows_are_the_tables_two_best() -> None:

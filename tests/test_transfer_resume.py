@@ -20,7 +20,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "labelled": {"with_gate": True},
     "pseudo_label": {},
     "pseudo_label_alrao": {"rates": (1e-4, 1e-1)},
-    "annealed_label_transfer": {"slope": 0.01, "noise": "logits"},
+    "annealed_label_transfer": {"slope": 0.1, "noise": "logits", "statistics": "moved"},
 }
 
 

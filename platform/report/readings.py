@@ -13,7 +13,7 @@ def describe_readings(readings: Sequence[Reading], cells: Sequence[Cell]) -> lis
     """Return a sentence for each reading that these cells have a setting for."""
     sentences = []
     for reading in readings:
-        values = [value for cell in cells if (value := _find_setting(cell, reading.setting)) is not None]
+        values = [value for cell in cells for value in _list_values(cell, reading)]
         if texts := list(dict.fromkeys(json.dumps(value).strip('"') for value in values)):
             taken = "; ".join(f"{reading.setting} = {text}{_explain(reading, text)}" for text in texts)
             sentences.append(f"{reading.says} Taken: {taken}.")
@@ -24,7 +24,10 @@ def _explain(reading: Reading, text: str) -> str:
     return f" ({reading.takes[text]})" if text in reading.takes else ""
 
 
-def _find_setting(cell: Cell, name: str) -> Any:
-    """Return the value of a setting of the cell's method, or else of its task. Return None if neither has the setting."""
-    value = get_nested_setting(cell.method_settings, name)
-    return get_nested_setting(cell.task_settings, name) if value is None else value
+def _list_values(cell: Cell, reading: Reading) -> list[Any]:
+    """Return the setting's value in the cell's method, or else in its task; of an option, its values in the cell's data sets, None where
+    it is not given."""
+    if reading.of:
+        return [dict(data.source.options).get(reading.setting) for data in cell.data.values() if data.source.kind == reading.of]
+    values = (get_nested_setting(settings, reading.setting) for settings in (cell.method_settings, cell.task_settings))
+    return [value for value in values if value is not None][:1]

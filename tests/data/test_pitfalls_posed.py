@@ -199,6 +199,30 @@ def test_imdb_wiki_tables_that_are_none(tmp_path):
     refused(tree, r"wiki\.mat: is no table of IMDB-WIKI")
 
 
+def test_imdb_wiki_keeps_a_range_of_ages(tmp_path):
+    """Both ends are included, and a population narrows it further: its children are 12 or younger."""
+    tree = TREES["imdb_wiki"](tmp_path)
+
+    def ages(**options: str) -> list[float]:
+        return sorted(tree.read(**options).metadata["age"])
+
+    assert ages() == [8, 8, 28] and ages(years="8-28") == [8, 8, 28]
+    assert ages(years="1-10") == ages(years="8-8") == ages(years="0-27") == [8, 8]
+    assert ages(years="9-100") == [28] == ages(years="1-100", population="adults")
+    faces = tree.read(years="1-10", population="children")
+    assert faces.title == "IMDB-WIKI (wiki), unlabelled, children, ages 1-10"
+    assert "children, ages 1-10: 2 images, by the age when they were taken" in faces.notes
+
+
+@pytest.mark.parametrize("years", ["10", "10-1", "-10", "1-", "a-b", "1-10-20", "1.5-3", " 1-10", "\u0661-\u0662", "1-1000"])
+def test_imdb_wiki_refuses_what_is_no_range_of_ages(tmp_path, years):
+    refused(TREES["imdb_wiki"](tmp_path), "is no range of ages, the lower one first, such as years=1-10", years=years)
+
+
+def test_imdb_wiki_without_an_image_of_these_ages_is_refused(tmp_path):
+    refused(TREES["imdb_wiki"](tmp_path), "no image", years="1-7")
+
+
 def test_folders_called_by_numbers_need_names(tmp_path):
     root = tmp_path / "copy"
     for code in range(3):

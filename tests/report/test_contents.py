@@ -111,6 +111,8 @@ def test_what_a_text_did_not_print_is_a_dash(name: str, tmp_path: Path) -> None:
     folder, _ = fake_run(tmp_path, study)
     written = made(folder, study, with_figures=True)
     assert not re.search(r"\b(None|nan|NaN|inf)\b", written.page.text), name
+    assert len(written.data["readings"]) == 11 or name != "annealed_label_transfer"
+    assert all(sentence in written.page.text for sentence in written.data["readings"])
 
 
 def test_other_data_carry_no_banner(tmp_path: Path, study: Study) -> None:

@@ -1,9 +1,11 @@
 """How long each method trains, and the choices that a paper leaves open, as a report states them."""
 
 import json
+import re
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from platform.report.build_report_files import build_report_files
 from platform.report.findings import compute_findings
@@ -11,9 +13,11 @@ from platform.report.readings import describe_readings
 from platform.report.runs_table import Design, Runs
 from platform.report.training_amounts import list_training_amounts
 from search_spaces.claims import Reading
-from search_spaces.study import STUDIES, Study
+from search_spaces.study import STUDIES, Scale, Study
 from tests.report.conftest import Run
 from tests.report.pages import Page, Report
+from trainables.cell import Data
+from trainables.data.source import Source
 
 
 def test_the_report_states_steps_and_images_of_each_method() -> None:
@@ -57,3 +61,51 @@ def test_two_values_of_a_reading_are_both_stated(study: Study, finished: Run) ->
     (unknown,) = describe_readings([Reading("lr", "It says nothing.", {})], cells)
     assert unknown == "It says nothing. Taken: lr = 0.05."
     assert describe_readings([Reading("no_such", "It says nothing.", {})], cells) == []
+
+
+ALT = STUDIES.find("annealed_label_transfer")
+ROLES = {role: Data(source, f"fingerprint of {role}", role) for role, source in ALT("pocket").roles.items()}
+
+
+@pytest.mark.parametrize("scale", ["pocket", "paper"])
+def test_every_choice_of_annealed_label_transfer_is_explained(scale: Scale) -> None:
+    """Each value that the study itself takes has an explanation. The ages are an option of a data set that it does not embed."""
+    study = ALT(scale)
+    sentences = dict(zip(EXPECTED, describe_readings(study.readings, study.make_cells(ROLES)), strict=True))
+    assert [reading.setting for reading in study.readings] == [*EXPECTED, "years"]
+    for setting, sentence in sentences.items():
+        assert re.search(rf"Taken: {re.escape(setting)} = [^;]+ \(.+\)\.$", sentence, re.DOTALL), sentence
+    assert "Taken: gate_loss = sum (summed over the gate's images" in sentences["gate_loss"]
+    weight, batch = ("1.0", "32") if scale == "pocket" else ("3.0", "64")
+    assert f"weight = {weight} (" in sentences["weight"] and f"batch = {batch} (" in sentences["batch"]
+    assert "momentum = 0.9" in sentences["momentum"] and "augmentation.flip = 0.5" in sentences["augmentation.flip"]
+
+
+EXPECTED = (
+    *("gate_loss", "statistics", "noise", "temperature", "weight", "rates", "momentum", "weight_decay", "batch"),
+    *("augmentation.flip", "augmentation.scale"),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        ((("years", "1-10"),), "years = 1-10 (the words; none is sorted out by eye)."),
+        ((("score", "2"), ("years", "0-5")), "years = 0-5."),
+        ((), "years = null (not given: all ages, or 12 or under with population=children)."),
+    ],
+)
+def test_the_option_of_a_data_set_is_a_choice_too(options: tuple[tuple[str, str], ...], taken: str) -> None:
+    study = ALT("pocket").narrow_axis("scenario", ["children"])
+    roles = ROLES | {"pool_children": replace(ROLES["pool_children"], source=Source("imdb_wiki", "/p/imdb_crop", options=options))}
+    (sentence,) = [text for text in describe_readings(study.readings, study.make_cells(roles)) if "IMDB-WIKI" in text]
+    assert sentence.endswith(f"Taken: {taken}")
+    others = ALT("pocket").narrow_axis("scenario", ["wild"]).make_cells(roles)
+    assert not any("IMDB-WIKI" in text for text in describe_readings(study.readings, others)), "it is not in this scenario"
+
+
+def test_both_gates_of_the_ablation_are_stated() -> None:
+    study = STUDIES.find("annealed_label_transfer_gate")("pocket")
+    sentences = describe_readings(study.readings, study.make_cells(ROLES))
+    assert "gate_loss = sum (" in sentences[0] and "; gate_loss = mean (" in sentences[0]
+    assert "statistics = kept (" in sentences[1] and "; statistics = moved (" in sentences[1]

@@ -9,18 +9,22 @@ from torch.nn import functional
 
 from trainables.data.task import Task
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe
+from trainables.methods.transfer import TransferMethod, TransferPhase, UnlabelledRecipe, keep_running_statistics, list_normalising_layers
 from trainables.random_streams import make_generator
 
 ACTED = 0.01
 """share of kept attempts below which ALT had no effect: it did what supervised learning does"""
 
 
-class AnnealedRecipe(TransferRecipe):
+class AnnealedRecipe(UnlabelledRecipe):
     """Settings of annealed label transfer; the defaults are the paper's."""
 
+    gate_loss: Literal["mean", "sum"] = "sum"
+    """L_v, the loss on the gate set that a step must lower by beta(T): summed over the gate's images, or their mean. T is in nats an image
+    in both, so that `sum` asks for beta(T) / n an image of n. The paper prints L_v without a sum or a mean; with the mean hardly any
+    step of this size can win beta(T) while T > 0"""
     temperature: float = Field(0.2, gt=0)
-    """T0 as a share of the main loss, taken as the supervised loss at initialisation, about ln C"""
+    """T0 as a share of the main loss, taken as the supervised loss at initialisation: the mean over the gate's images, about ln C"""
     cooling: float = Field(0.75, gt=0, le=1)
     """share of the epochs after which the temperature is 0"""
     slope: float = Field(0.75, ge=0)
@@ -34,7 +38,9 @@ class AnnealedRecipe(TransferRecipe):
 class AnnealedPhase(TransferPhase):
     """Each step descends on a labelled batch, then attempts a step on a pseudo-labelled batch.
 
-    It measures the gate's loss before and after the attempt, and keeps or undoes the attempt.
+    It measures the gate's loss before and after the attempt, and keeps or undoes the attempt. The history has the margin, and its two
+    halves: what the attempt's weights won, with the running statistics of before, and what its statistics won besides. If `statistics`
+    are kept, the second is 0. If they are moved, the halves cost one more pass over the gate set in each step.
     """
 
     method: "AnnealedLabelTransfer"
@@ -59,22 +65,40 @@ class AnnealedPhase(TransferPhase):
 
     def train_batch(self, *batch: torch.Tensor) -> Logs:
         images, labels, unlabelled_images, truth, scale, warmth, temperature, beta, xi = batch
-        shard = self.method.shard
         loss, _ = self.compute(type(self).compute_loss, images, labels)
         logs = self.descend(loss, {"train/loss": loss.detach()})
-        before = shard.average_tensor(self.method.compute_gate_loss())  # all shards must decide alike
+        before = self.measure_gate_loss()
 
         state = self.copy_state()
         saved = [tensor.clone() for tensor in state]
-        unlabelled_loss, pseudo = self.compute(type(self).compute_pseudo_loss, unlabelled_images, warmth, temperature, xi)
+        statistics = [tensor.clone() for tensor in self.model.buffers()] if self.moves_statistics else None
+        with keep_running_statistics(self.model, self.method.settings.statistics):
+            unlabelled_loss, pseudo = self.compute(type(self).compute_pseudo_loss, unlabelled_images, warmth, temperature, xi)
         attempt_logs = {"pool/loss": unlabelled_loss.detach(), **self.measure_pseudo_accuracy(pseudo, truth, scale)}
         logs |= self.descend(unlabelled_loss, attempt_logs)
-        margin = before - shard.average_tensor(self.method.compute_gate_loss())
+        margin = before - self.measure_gate_loss()
+        weights_margin = before - self.measure_gate_loss(statistics) if statistics else margin
         accepted = margin > beta  # also False if the attempt made the loss NaN
         for tensor, copy in zip(state, saved, strict=True):
             tensor.copy_(torch.where(accepted, tensor, copy))  # on the device, without synchronisation
 
-        return logs | {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
+        halves = {"gate/margin_weights": weights_margin, "gate/margin_statistics": margin - weights_margin}
+        gate_logs = {"gate/before": before, "gate/after": before - margin, "gate/margin": margin, "gate/accepted": accepted.float()}
+        return logs | gate_logs | halves
+
+    @property
+    def moves_statistics(self) -> bool:
+        """Whether an attempt changes what its gate measures beside the weights."""
+        return self.method.settings.statistics == "moved" and bool(list_normalising_layers(self.model))
+
+    def measure_gate_loss(self, statistics: list[torch.Tensor] | None = None) -> torch.Tensor:
+        """Return L_v as `gate_loss` says, with these buffers instead of the present ones. All shards get the same and decide alike."""
+        buffers = list(self.model.buffers()) if statistics else []
+        current = [buffer.clone() for buffer in buffers]
+        copy_tensors(statistics or [], buffers)
+        loss = self.method.shard.average_tensor(self.method.compute_gate_loss(self.method.settings.gate_loss))
+        copy_tensors(current, buffers)
+        return loss
 
     def compute_loss(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         return functional.cross_entropy(self.method.compute_class_scores(images), labels), {}
@@ -103,11 +127,18 @@ class AnnealedPhase(TransferPhase):
         return super().finish_epoch(epoch) | {"temperature": self.temperature.item(), "beta": self.beta.item()}
 
     def summarise_phase(self, rows: list[dict[str, Any]]) -> dict[str, float]:
-        return {"gate/accepted": sum(row["gate/accepted"] for row in rows) / len(rows)}
+        """Return the shares of kept attempts: of all, and of those while the temperature was above 0."""
+        hot = [row["gate/accepted"] for row in rows if row["temperature"] > 0]
+        return {"gate/accepted": sum(row["gate/accepted"] for row in rows) / len(rows), "gate/accepted_hot": sum(hot) / len(hot)}
 
     def list_warnings(self, rows: list[dict[str, Any]]) -> list[str]:
         share = self.summarise_phase(rows)["gate/accepted"]
         return [f"ALT did not act: it kept {share:.2%} of its attempted steps"] if share < ACTED else []
+
+
+def copy_tensors(sources: list[torch.Tensor], targets: list[torch.Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)
 
 
 class ReferenceNetwork(nn.Module):
@@ -126,6 +157,7 @@ class AnnealedLabelTransfer(TransferMethod):
 
     Settings = AnnealedRecipe
     settings: AnnealedRecipe
+    version = 2
 
     def __init__(self, settings: AnnealedRecipe, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)
@@ -141,10 +173,10 @@ class AnnealedLabelTransfer(TransferMethod):
 
     def measure_reference(self) -> None:
         if self.reference.isnan():
-            self.reference.copy_(self.compute_gate_loss())
+            self.reference.copy_(self.compute_gate_loss("mean"))
 
     @torch.no_grad()
-    def compute_gate_loss(self) -> torch.Tensor:
-        """Return the cross-entropy on the whole gate set, in evaluation mode and fp32: bf16 hides what a step changes in most weights."""
+    def compute_gate_loss(self, reduction: Literal["mean", "sum"]) -> torch.Tensor:
+        """Return the cross-entropy (nats) on the whole gate set, in evaluation mode and fp32: bf16 hides what most steps change."""
         with torch.autocast(self.task.device.type, enabled=False):
-            return functional.cross_entropy(self.compute_logits(self.gate.pixels), self.gate.labels)
+            return functional.cross_entropy(self.compute_logits(self.gate.pixels), self.gate.labels, reduction=reduction)

@@ -7,10 +7,10 @@ from pydantic import Field
 from torch.nn import functional
 
 from trainables.methods.method import METHODS, Logs, Phase
-from trainables.methods.transfer import TransferMethod, TransferPhase, TransferRecipe, keep_running_statistics
+from trainables.methods.transfer import TransferMethod, TransferPhase, UnlabelledRecipe, keep_running_statistics
 
 
-class PseudoLabelRecipe(TransferRecipe):
+class PseudoLabelRecipe(UnlabelledRecipe):
     """Settings of pseudo-labels; the paper does not state them, so the defaults are Lee's."""
 
     weight: float = Field(3.0, ge=0)
@@ -40,7 +40,7 @@ class RampPhase(TransferPhase):
     def compute_loss(self, *batch: torch.Tensor) -> tuple[torch.Tensor, Logs]:
         images, labels, unlabelled_images, truth, scale, weight = batch
         loss = functional.cross_entropy(self.method.compute_class_scores(images), labels)
-        with keep_running_statistics(self.method.modules):
+        with keep_running_statistics(self.method.modules, self.method.settings.statistics):
             scores = self.method.compute_class_scores(unlabelled_images)
         pseudo = scores.detach().argmax(1)
         unlabelled_loss = functional.cross_entropy(scores, pseudo)

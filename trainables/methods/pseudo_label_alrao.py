@@ -121,7 +121,7 @@ class AlraoRampPhase(RampPhase):
         images, labels, unlabelled_images, truth, scale, weight = batch
         encoder, head = self.method.modules["encoder"], self.method.head
         features = encoder(images).float()
-        with keep_running_statistics(encoder):
+        with keep_running_statistics(encoder, self.method.settings.statistics):
             unlabelled_features = encoder(unlabelled_images).float()
         averaged = head(unlabelled_features)
         pseudo = averaged.detach().argmax(1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from trainables.execution.cuda_graph import set_learning_rate
 from trainables.methods.classifier import Classifier, DescentPhase, measure_accuracy
 from trainables.methods.method import Logs, MethodSettings
 from trainables.random_streams import make_generator
+
+Statistics = Literal["kept", "moved"]
 
 
 class TransferRecipe(MethodSettings):
@@ -40,6 +42,15 @@ class TransferRecipe(MethodSettings):
 
     def get_learning_rate(self, epoch: int) -> float:
         return self.lr * 0.1 ** sum(epoch >= round(share * self.epochs) for share in self.milestones)
+
+
+class UnlabelledRecipe(TransferRecipe):
+    """Settings of every transfer method that trains on unlabelled images, too."""
+
+    statistics: Statistics = "kept"
+    """whether an unlabelled batch moves the running statistics of batch normalisation, with which a network is evaluated. kept: they are
+    those of the labelled batches alone, as in published code of pseudo-labels (USB). moved: both kinds of batches move them, as a
+    network in training mode does by itself. Not stated in the paper"""
 
 
 class Batches:
@@ -97,21 +108,26 @@ class TransferMethod(Classifier):
         return result
 
 
-@contextmanager
-def keep_running_statistics(network: nn.Module) -> Iterator[None]:
-    """Normalise batches by their own statistics inside the context; the running statistics, which evaluation uses, do not change.
-
-    Statistics of another domain would not suit the images used for selection and test (USB's published pseudo-label code does the same).
-    """
+def list_normalising_layers(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Return the batch normalisations that have running statistics."""
     layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
+    return [layer for layer in layers if layer.track_running_stats]
+
+
+@contextmanager
+def keep_running_statistics(network: nn.Module, statistics: Statistics) -> Iterator[None]:
+    """Normalise batches by their own statistics inside the context; the running statistics do not change, unless they are to be moved.
+
+    The layers' `momentum` of 0 would not do: it counts the batch, and makes running statistics of a batch that overflowed NaN.
+    """
+    layers = list_normalising_layers(network) if statistics == "kept" else []
     try:
         for layer in layers:
-            layer.momentum = 0.0
+            layer.track_running_stats = False
         yield
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 class TransferPhase(DescentPhase):

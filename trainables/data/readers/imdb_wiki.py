@@ -1,6 +1,7 @@
 """IMDB-WIKI (Rothe, Timofte & Van Gool 2015): 523,051 faces of celebrities with their ages in the photographs; no expressions."""
 
 import math
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "se
 
 @register_reader(
     "imdb_wiki",
-    "IMDB-WIKI: the folder imdb_crop or wiki_crop with imdb.mat or wiki.mat; score=1 is the least a face detector must have said",
-    ("score",),
+    "IMDB-WIKI: imdb_crop or wiki_crop with its .mat; score=1 is the least a face detector must have said; years=1-10 keeps these ages",
+    ("score", "years"),
     source="data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki",
     licence="academic research",
 )
-def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> FaceDataset:
+def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1", years: str = "") -> FaceDataset:
     """Read the cropped images with one face, an age from 0 to 100 and a detector score of at least `score`. They are unlabelled.
 
     The age is that in the middle of the year in which the photograph was taken. "children" are 12 or younger, "adults" 18 or older.
+    `years` keeps the ages from its first number to its second, both included.
     Metadata: `source`, `subject` (the celebrity), `sex`, `age`. Raises DataError with the file and the row of its table.
     """
     try:
@@ -39,6 +41,7 @@ def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None 
         minimum = math.nan
     if math.isnan(minimum):
         raise DataError(f"{path}: score={score!r} is no number")
+    youngest, oldest = _parse_years(years, path)
     root = find_root(path, "imdb.mat or wiki.mat with its folders of images", "imdb.mat", "wiki.mat")
     name = "imdb" if (root / "imdb.mat").is_file() else "wiki"
     columns = _read_mat_fields(root / f"{name}.mat", name)
@@ -62,13 +65,22 @@ def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None 
             continue
         file = resolve_within(_get_text(columns["full_path"][row]), where)
         metadata = {"subject": _get_text(columns["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
-        if population is None or (age <= CHILD if population == "children" else age >= ADULT):
+        if youngest <= age <= oldest and (population is None or (age <= CHILD if population == "children" else age >= ADULT)):
             pictures.append(FoundPicture(file, None, metadata))
     notes = [f"left out: {count:,} images that {reason}" for reason, count in dropped.items() if count]
-    if population:
-        notes.append(f"{population}: {len(pictures):,} images, by the age when they were taken")
-    title = ", ".join(filter(None, (f"IMDB-WIKI ({name}), unlabelled", population)))
+    shown = ", ".join(filter(None, (population, years and f"ages {years}")))
+    if shown:
+        notes.append(f"{shown}: {len(pictures):,} images, by the age when they were taken")
+    title = ", ".join(filter(None, (f"IMDB-WIKI ({name}), unlabelled", shown)))
     return build_data_set(root, pictures, title=title, size=size, colour=colour, classes=(), notes=notes)
+
+
+def _parse_years(years: str, path: str) -> tuple[int, int]:
+    """Return the lowest and the highest age that `years` names, such as 1-10; all ages if it is empty."""
+    match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", years or f"0-{OLDEST}", re.ASCII)
+    if not match or int(match[1]) > int(match[2]):
+        raise DataError(f"{path}: years={years!r} is no range of ages, the lower one first, such as years=1-10")
+    return int(match[1]), int(match[2])
 
 
 def _read_mat_fields(file: Path, name: str) -> dict[str, np.ndarray]:
