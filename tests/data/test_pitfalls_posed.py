@@ -1,6 +1,7 @@
 """Pitfalls of posed sets, of clips and of plain folders, with the names that really occur: read correctly, or refused."""
 
 import pytest
+import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,6 +190,33 @@ def test_vggface2_takes_a_number_of_each_and_other_folders(tmp_path):
         and faces.title == "subjects of lab, unlabelled"
         and faces.labels.tolist() == [-1, -1]
     )
+
+
+@pytest.mark.parametrize(("oldest", "count"), [(None, 3), ("10", 3), ("8", 2), ("7.5", 0)])
+def test_children_of_imdb_wiki_are_as_old_as_the_option_says(tmp_path, oldest, count):
+    tree = TREES["imdb_wiki"](tmp_path)
+    mat = scipy.io.loadmat(tree.path / "wiki.mat")
+    mat["wiki"][0, 0]["photo_taken"][0, 0] = 1990  # the man was 9
+    scipy.io.savemat(tree.path / "wiki.mat", {"wiki": mat["wiki"]})
+    options = {} if oldest is None else {"oldest": oldest}
+    if not count:
+        return refused(tree, "no image is left", population="children", **options)
+    faces = tree.read(population="children", **options)
+    assert sorted(faces.metadata["age"]) == [8, 8, 9][:count]
+    assert faces.title == "IMDB-WIKI (wiki), unlabelled, children" + (f" of {oldest} or under" if oldest else "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"oldest": "18", "population": "children"}, "oldest '18' is not a number from 0 to 17"),
+        ({"oldest": "ten", "population": "children"}, "oldest 'ten' is not a number"),
+        ({"oldest": "10"}, "oldest=10 says how old children may be; add population=children"),
+        ({"oldest": "10", "population": "adults"}, "add population=children"),
+    ],
+)
+def test_an_age_that_fits_nothing_is_refused(tmp_path, options, message):
+    refused(TREES["imdb_wiki"](tmp_path), message, **options)
 
 
 def test_imdb_wiki_tables_that_are_none(tmp_path):

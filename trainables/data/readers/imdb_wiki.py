@@ -10,7 +10,7 @@ import scipy.io
 
 from trainables.data.build_data_set import FoundPicture, build_data_set
 from trainables.data.dataset import DataError, FaceDataset, register_reader
-from trainables.data.files import find_root, resolve_within
+from trainables.data.files import find_root, parse_number, resolve_within
 from trainables.registry import join_lines
 
 CHILD, ADULT = 12, 18
@@ -22,15 +22,18 @@ FIELDS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "se
 
 @register_reader(
     "imdb_wiki",
-    "IMDB-WIKI: the folder imdb_crop or wiki_crop with imdb.mat or wiki.mat; score=1 is the least a face detector must have said",
-    ("score",),
+    "IMDB-WIKI: imdb_crop or wiki_crop with imdb.mat or wiki.mat; score=1, the least of the face detector; oldest=12, a child's age",
+    ("score", "oldest"),
     source="data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki",
     licence="academic research",
 )
-def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None = None, score: str = "1") -> FaceDataset:
+def read_imdb_wiki(
+    path: str, *, size: int, colour: str, population: str | None = None, score: str = "1", oldest: str | None = None
+) -> FaceDataset:
     """Read the cropped images with one face, an age from 0 to 100 and a detector score of at least `score`. They are unlabelled.
 
-    The age is that in the middle of the year in which the photograph was taken. "children" are 12 or younger, "adults" 18 or older.
+    The age is that in the middle of the year in which the photograph was taken. "children" are `oldest` years old or younger (default 12;
+    10 in Florea et al. 2019, section 4.3), "adults" 18 or older.
     Metadata: `source`, `subject` (the celebrity), `sex`, `age`. Raises DataError with the file and the row of its table.
     """
     try:
@@ -39,6 +42,9 @@ def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None 
         minimum = math.nan
     if math.isnan(minimum):
         raise DataError(f"{path}: score={score!r} is no number")
+    if oldest is not None and population != "children":
+        raise DataError(f"{path}: oldest={oldest} says how old children may be; add population=children")
+    child = CHILD if oldest is None else parse_number(oldest, path, "oldest", 0, ADULT - 1)
     root = find_root(path, "imdb.mat or wiki.mat with its folders of images", "imdb.mat", "wiki.mat")
     name = "imdb" if (root / "imdb.mat").is_file() else "wiki"
     columns = _read_mat_fields(root / f"{name}.mat", name)
@@ -62,12 +68,13 @@ def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None 
             continue
         file = resolve_within(_get_text(columns["full_path"][row]), where)
         metadata = {"subject": _get_text(columns["name"][row]) or file, "sex": {0.0: "F", 1.0: "M"}.get(sex), "age": float(age)}
-        if population is None or (age <= CHILD if population == "children" else age >= ADULT):
+        if population is None or (age <= child if population == "children" else age >= ADULT):
             pictures.append(FoundPicture(file, None, metadata))
     notes = [f"left out: {count:,} images that {reason}" for reason, count in dropped.items() if count]
     if population:
         notes.append(f"{population}: {len(pictures):,} images, by the age when they were taken")
-    title = ", ".join(filter(None, (f"IMDB-WIKI ({name}), unlabelled", population)))
+    who = population and population + f" of {child:g} or under" * (oldest is not None)
+    title = ", ".join(filter(None, (f"IMDB-WIKI ({name}), unlabelled", who)))
     return build_data_set(root, pictures, title=title, size=size, colour=colour, classes=(), notes=notes)
 
 
