@@ -85,23 +85,27 @@ class Votes(Label):
     """A distribution over classes, as raters gave it. The label is the class with the most votes (FER+, Barsoum et al. 2016)."""
 
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        """Return images that have a label. A tie goes to the data set's own label if it is tied, else to the first tied class."""
+        """Return images that have a label and whose majority is one of the classes.
+
+        Others are left out, such as a face of contempt where the task has seven classes, and not taught as the runner-up of their votes. A
+        tie goes to the data set's own label if it is tied, else to the first tied class of the task.
+        """
         columns = [f"{VOTES}{name}" for name in classes]
         _require_columns(faces, columns)
-        votes = faces.metadata[_list_columns(faces, VOTES)].to_numpy(float)
+        voted = [*columns, *(name for name in _list_columns(faces, VOTES) if name not in columns)]
+        votes = faces.metadata[voted].to_numpy(float)
         if (empty := np.flatnonzero((faces.labels >= 0) & ~(votes.sum(1) > 0))).size:
             raise DataError(f"{_name_row(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
         if (invalid := np.flatnonzero(~(np.isfinite(votes).all(1) & (votes >= 0).all(1)))).size:
             raise DataError(f"{_name_row(faces, invalid[0])}: votes must be numbers of 0 or more")
-        class_votes = faces.metadata[columns].to_numpy(float)
-        keep = (faces.labels >= 0) & (class_votes.sum(1) > 0)
-        faces, class_votes = faces.take_rows(keep), class_votes[keep]
-        own = np.array([classes.index(name) if name in classes else -1 for name in faces.classes])[faces.labels]
-        top = class_votes == class_votes.max(1, keepdims=True)
+        own = np.array([voted.index(f"{VOTES}{name}") if f"{VOTES}{name}" in voted else -1 for name in (*faces.classes, "")])[faces.labels]
+        top = votes == votes.max(1, keepdims=True)
         own_is_top = (own >= 0) & top[np.arange(len(own)), own]
-        labels = np.where(own_is_top, own, top.argmax(1)).astype(np.int64)
+        majority = np.where(own_is_top, own, top.argmax(1)).astype(np.int64)
+        keep = (faces.labels >= 0) & (majority < len(classes))
+        class_votes = votes[keep, : len(classes)]
         values = (class_votes / class_votes.sum(1, keepdims=True)).astype(np.float32)
-        return Answers(replace(faces, labels=labels, classes=classes), classes, values)
+        return Answers(replace(faces.take_rows(keep), labels=majority[keep], classes=classes), classes, values)
 
     def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         return functional.cross_entropy(outputs, _require_values(values))
