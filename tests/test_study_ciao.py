@@ -17,7 +17,7 @@ def roles(study: Study) -> dict[str, Data]:
 
 @pytest.mark.parametrize(("scale", "seeds"), [("paper", 30), ("pocket", 3)])
 def test_the_grid(scale: str, seeds: int) -> None:
-    """Six networks, two encoders, six data sets, two of them in two ways. Two prerequisites are trained once each, first, never compared."""
+    """Six networks, two encoders, six data sets, two in two ways. Two prerequisites are trained once each, first, never compared."""
     study = STUDIES.find("ciao")(scale)
     cells = study.make_cells(roles(study))
     parents = [cell for cell in cells if study.is_prerequisite(cell)]
