@@ -1,6 +1,7 @@
 """The options of a command that describe a study: its axis values, its settings, its data."""
 
 import sys
+from dataclasses import replace
 from typing import Any, cast
 
 import yaml
@@ -77,22 +78,21 @@ def _describe_other_scale(name: str, scale: str, axis: str) -> str:
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
     """Read the data of the roles that the grid uses: of all sources that the options name for a role, else of the study's own.
 
-    A fault in the data is found here, before anything starts. Raises BadRequest for a role that an option names and no training uses. A
-    file of roles may name such a role, as it may serve several grids: that is a note.
+    A fault in the data is found here, before anything starts. Raises BadRequest for a role that an option names and that the study does not
+    use with these settings. If it is --only that leaves the role out, or if a file of roles names it, which may serve several grids, that is
+    a note.
     """
-    unread = {role: Data(source, "", "") for role, source in study.roles.items()}
-    in_cells = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
-    used = [role for role in study.roles if role in in_cells]
+    used = _list_used_roles(study)
     named: dict[str, list[Source]] = {}
     for option in options:
         for role, given in parse_roles(option).items():
             if role not in study.roles:
                 raise make_unknown_error(f"role of {study.name}", role, study.roles)
             if role not in used:
-                unused = f"no training of this grid uses the role {role}; roles in use: {', '.join(used)}"
-                if not is_role_file(option):
-                    raise BadRequest(f"--data {option}: {unused}")
-                print(make_printable(f"{option}: {unused}"), file=sys.stderr)
+                unused = f"--data {option}: no training of this grid uses the role {role}; roles in use: {', '.join(used)}"
+                if not is_role_file(option) and role not in _list_used_roles(_undo_only(study)):
+                    raise BadRequest(unused)
+                print(make_printable(unused), file=sys.stderr)
             named.setdefault(role, []).extend(given)
     sources = study.roles | {role: join_parts(parts) for role, parts in named.items()}
     task_settings: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
@@ -109,6 +109,18 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
         present = tuple(name for code, name in enumerate(faces.classes) if (faces.labels == code).any())
         data[role] = Data(source, faces.fingerprint, faces.title, faces.notes, present)
     return data
+
+
+def _list_used_roles(study: Study) -> list[str]:
+    """Return the roles whose data some training uses."""
+    unread = {role: Data(source, "", "") for role, source in study.roles.items()}
+    in_cells = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
+    return [role for role in study.roles if role in in_cells]
+
+
+def _undo_only(study: Study) -> Study:
+    """Return the study with all values of its axes, and its settings as they are."""
+    return replace(study, axes=STUDIES.find(study.name)(study.scale).axes) if study.name in STUDIES.import_all() else study
 
 
 def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:

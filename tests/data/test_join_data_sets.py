@@ -68,7 +68,7 @@ def read(*sources: str, size: int = 32, colour: str = "rgb") -> FaceDataset:
 
 def test_a_union_is_all_images_with_what_each_set_knows_of_them(children: dict[str, str]) -> None:
     union, parts = read(*children.values()), {kind: read(source) for kind, source in children.items()}
-    assert union.title == "CAFE, children of 2 to 8 and DDCF, children of 6 to 16 and RaFD, children"
+    assert union.title == "CAFE, children of 2 to 8 (42 images) and DDCF, children of 6 to 16 (42 images) and RaFD, children (42 images)"
     assert union.notes[:3] == tuple(f"{faces.title}: {len(faces)} images" for faces in parts.values())
     assert sum(map(len, parts.values())) == len(union) == 3 * 42
     assert set(union.classes) == {name for faces in parts.values() for name in faces.classes}
@@ -107,6 +107,12 @@ def test_persons_are_those_of_their_data_set(titles: list[str]) -> None:
     union = join_data_sets(sets, [faces.name for faces in sets])
     assert union.metadata["subject"].nunique() == 5 * len({title.partition(",")[0] for title in titles})
     assert Counter(union.metadata["data_set"]) == Counter(name for faces in sets for name in [faces.name] * len(faces))
+
+
+def test_a_union_in_a_union_keeps_its_names() -> None:
+    one, two, three = (renamed(tiny.faces(COUNTS, seed=seed, subjects=5), title) for seed, title in enumerate(("A", "B", "C")))
+    nested, flat = join_data_sets([join_data_sets([one, two], ["A", "B"]), three], ["A", "C"]), join_data_sets([one, two, three], "ABC")
+    assert nested.fingerprint == flat.fingerprint
 
 
 def test_folders_of_one_name_at_two_places_are_two_data_sets(tmp_path: Path) -> None:
@@ -275,15 +281,14 @@ def test_a_grid_takes_a_role_named_several_times(tmp_path: Path, children: dict[
 
 
 def test_a_role_that_no_training_uses_is_no_silence(tmp_path: Path, children: dict[str, str]) -> None:
-    code, said = run_grid(tmp_path, *POCKET, "--data", f"children={children['cafe']}", "--data", "web=faces:adults/wild")
-    assert code == 2 and said.splitlines()[-1] == (
-        "--data web=faces:adults/wild: no training of this grid uses the role web; roles in use: children"
-    )
+    unused = "no training of this grid uses the role"
     code, said = run_grid(tmp_path, "--dry-run", "--seeds", "1", "--set", "partner=null", "--data", "adults=faces")
-    assert code == 2 and "no training of this grid uses the role adults; roles in use: children" in said
+    assert code == 2 and said.splitlines()[-1] == f"--data adults=faces: {unused} adults; roles in use: children"
+    code, said = run_grid(tmp_path, *POCKET, "--data", f"children={children['cafe']}", "--data", "web=fer2013:/nowhere")  # --only: a note
+    assert code == 0 and f"--data web=fer2013:/nowhere: {unused} web; roles in use: children" in said
     (tmp_path / "data.yaml").write_text(f"children: {children['cafe']}\nweb: fer2013:/nowhere\n")  # a file may serve several grids
     code, said = run_grid(tmp_path, *POCKET, "--data", str(tmp_path / "data.yaml"))
-    assert code == 0 and f"{tmp_path}/data.yaml: no training of this grid uses the role web; roles in use: children" in said
+    assert code == 0 and f"--data {tmp_path}/data.yaml: {unused} web; roles in use: children" in said
     code, said = run_grid(tmp_path, *POCKET, "--data", "children_2=faces")
     assert code == 2 and "unknown role of children_cnn 'children_2'; did you mean children?" in said
 

@@ -27,7 +27,8 @@ def join_data_sets(sets: Sequence[FaceDataset], names: Sequence[str]) -> FaceDat
     """Return the images of these data sets, one after another, as a data set. `names` tells whose persons are whose.
 
     Persons of equal names in data sets of equal names are one person; all others are different persons. The metadata have the further
-    column `data_set`. The classes are those of all sets. Each set has its own split, if it has one. One set is returned as it is.
+    column `data_set`; a union among the sets keeps its own. The classes are those of all sets. Each set has its own split, if it has one.
+    One set is returned as it is.
     """
     if len(sets) == 1:
         return sets[0]
@@ -46,8 +47,8 @@ def join_data_sets(sets: Sequence[FaceDataset], names: Sequence[str]) -> FaceDat
 def join_sources(sets: Sequence[FaceDataset], where: Sequence[str]) -> FaceDataset:
     """Return the union of the data sets that were read from `where`, in an order that does not depend on the given one.
 
-    The notes state the number of images of each set. Raises DataError for sets that cannot be one: of the same images, rendered faces and
-    photographs, or sets without a kind of answer in common.
+    Title and notes state the number of images of each set. Raises DataError for sets that cannot be one: of the same images, rendered faces
+    and photographs, or sets without a kind of answer in common.
     """
     found: dict[str, str] = {}
     for faces, place in zip(sets, where, strict=True):
@@ -62,7 +63,7 @@ def join_sources(sets: Sequence[FaceDataset], where: Sequence[str]) -> FaceDatas
     joined = join_data_sets([sets[number] for number in order], _name_sets([sets[number] for number in order], [where[k] for k in order]))
     notes = [f"{faces.title}: {len(faces):,} images" for faces in sets]
     notes += [type(note)(f"{faces.title}: {note}") for faces in sets for note in faces.notes]
-    return replace(joined, title=" and ".join(dict.fromkeys(faces.title for faces in sets)), notes=tuple(notes))
+    return replace(joined, title=" and ".join(f"{faces.title} ({len(faces):,} images)" for faces in sets), notes=tuple(notes))
 
 
 def check_colours(role: str, faces: FaceDataset) -> None:
@@ -111,6 +112,8 @@ def _name_persons(metadata: pd.DataFrame, name: str, votes: Sequence[str]) -> pd
     """Return the metadata with the set's name, alone and before persons, and with 0 votes for classes that its raters could not choose."""
     if any(column in metadata for column in votes):
         metadata = metadata.assign(**{column: 0 for column in votes if column not in metadata})
+    if DATA_SET in metadata:  # a union itself
+        return metadata
     columns = {
         column: metadata[column].map(lambda value: value if pd.isna(value) else f"{name}: {value}").astype(object)
         for column in PERSONAL
