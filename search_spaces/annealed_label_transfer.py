@@ -38,7 +38,7 @@ ROLES = {
     "children": Source("faces", "children"),  # CAFE
     "pool": Source("faces", "unlabelled", "adults"),  # from MegaFace
     "pool_lab": Source("faces", "clips"),  # LIRIS: videos of older children
-    "pool_children": Source("faces", "unlabelled", "children"),  # children from IMDB-WIKI
+    "pool_children": Source("faces", "unlabelled", "children"),  # children of IMDB-WIKI, of 10 or under: oldest=10
 }
 
 TABLES: dict[tuple[str, str], dict[str, float]] = {

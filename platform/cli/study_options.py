@@ -79,8 +79,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
     """Read the data of the roles that the grid uses: of all sources that the options name for a role, else of the study's own.
 
     A fault in the data is found here, before anything starts. Raises BadRequest for a role that an option names and that the study does not
-    use with these settings. If it is --only that leaves the role out, or if a file of roles names it, which may serve several grids, that is
-    a note.
+    use with these settings. If --only leaves the role out, or a file of roles names it, which may serve several grids, that is a note.
     """
     used = _list_used_roles(study)
     named: dict[str, list[Source]] = {}

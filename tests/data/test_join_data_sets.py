@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from platform.cli.application import make_application
 from platform.cli.study_options import narrow_study, read_roles
 from platform.grid import __main__ as grid
+from platform.report.read_run_folder import read_folder
 from tests import tiny
 from tests.data import layouts
 from tests.data.tree import portrait, save
@@ -27,8 +28,9 @@ from trainables.data.join_data_sets import join_data_sets, join_sources
 from trainables.data.prediction_targets import TARGETS
 from trainables.data.source import Source, SourceUnion, join_parts, parse_role
 from trainables.data.splits import group_by_official
-from trainables.data.task import TASKS
+from trainables.data.task import TASKS, describe_groups
 from trainables.settings import resolve_settings
+from trainables.storage.store import RunFolder
 
 SEVEN = tuple(name for name in CLASSES if name != "contempt")
 COUNTS = {"anger": 30, "fear": 30, "happiness": 30}
@@ -124,12 +126,16 @@ def test_folders_of_one_name_at_two_places_are_two_data_sets(tmp_path: Path) -> 
     assert sorted(set(union.metadata["subject"])) == ["images of faces (2): p1", "images of faces: p1"]
 
 
-def test_a_cell_with_several_sources_survives_json() -> None:
+def test_a_cell_with_several_sources_survives_json_and_its_report_names_them(tmp_path: Path) -> None:
     union = SourceUnion((Source("cafe", "/c", "children"), Source("rafd", "/r", "children", (("angle", "090"),))))
     cell = tiny.cell({"children": Data(union, "print", "A and B", ("note",)), "adults": Data(Source("faces"), "other", "C")})
     assert Cell.from_json(json.loads(json.dumps(cell.to_json()))) == cell
     assert union.list_files() == ["/c", "/r"] and union.population == "children"
     assert union.to_text() == "cafe:/c,population=children and rafd:/r,population=children,angle=090"
+    folder = RunFolder(str(tmp_path / "run"))
+    folder.put_grid(cell.study, cell.scale, [cell])
+    shown = read_folder(folder).data["children"]
+    assert (shown["source"], shown["title"], shown["notes"]) == (union.to_text(), "A and B", ("note",))
     assert cell.task_settings["by"] == "auto"  # no paper's set is split image by image without being asked to
 
 
@@ -148,7 +154,9 @@ def test_a_split_of_a_union_keeps_persons_together_and_takes_of_every_class(seed
     task = build("populations", {"children": union}, seed, classes=tuple(COUNTS), test_share=0.2, validation=0.2)
     parts = [set(part.groups["subject"]) for part in (task.train, task.val, task.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 36
-    assert set(task.metadata["data_set"]) <= {"set 0", "set 1", "set 2"}
+    assert set(task.metadata["data_set"]) <= {"set 0", "set 1", "set 2"} and task.unit == "subject"
+    nameless = join(renamed(tiny.faces(COUNTS, seed=4), "nameless"), union)
+    assert describe_groups(nameless.metadata) == "subject (image, where none is known)"
     counts = np.bincount(task.test.labels.numpy())
     assert (counts > 9).all() and (counts < 27).all()  # a fifth of 90, as nearly as persons allow
 

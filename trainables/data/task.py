@@ -110,10 +110,17 @@ def join_groups(parts: Sequence[Mapping[str, np.ndarray]], sizes: Sequence[int])
     return {unit: np.concatenate([part.get(unit, np.full(size, None)) for part, size in zip(parts, sizes, strict=True)]) for unit in units}
 
 
+def describe_groups(metadata: pd.DataFrame) -> str:
+    """Return what `name_groups` keeps together, with a remark if it is unknown of some images, as those of a set without persons."""
+    groups, unit = name_groups(metadata)
+    alone = unit != "image" and any(str(group).startswith("image ") for group in groups)
+    return f"{unit} (image, where none is known)" if alone else unit
+
+
 def describe_unit(metadata: pd.DataFrame) -> str:
     """Return the unit of a split that is the official one where a data set has one, and keeps persons or sequences together elsewhere."""
     official = metadata["split"].notna().to_numpy() if "split" in metadata else np.zeros(len(metadata), bool)
-    _, unit = name_groups(metadata[~official])
+    unit = describe_groups(metadata[~official])
     return "official split" if official.all() else f"official split where there is one, else {unit}" if official.any() else unit
 
 

@@ -12,7 +12,7 @@ from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
 from trainables.data.prediction_targets import TARGETS, list_clips
 from trainables.data.splits import group_by_official, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_groups, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -93,7 +93,8 @@ def _assign_parts(
 ) -> tuple[np.ndarray, str]:
     """Return the part of each image or clip, and the unit of the split."""
     rng = make_generator(seed, "split")
-    persons, unit = name_groups(metadata)
+    persons, _ = name_groups(metadata)
+    unit = describe_groups(metadata)
     part = np.full(len(metadata), -1)
     groups = [np.arange(len(metadata))]
     if settings.by == "official":
