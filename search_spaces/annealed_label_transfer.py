@@ -41,7 +41,7 @@ ROLES = {
     "children": Source("faces", "children"),  # CAFE
     "pool": Source("faces", "unlabelled", "adults"),  # from MegaFace
     "pool_lab": Source("faces", "clips"),  # LIRIS: videos of older children
-    "pool_children": Source("faces", "unlabelled", "children"),  # children from IMDB-WIKI
+    "pool_children": Source("faces", "unlabelled", "children"),  # children of IMDB-WIKI: years=1-10
 }
 
 AVERAGE = "test/balanced_accuracy"

@@ -19,15 +19,11 @@ ARMS = {
     "children": Arm("from_scratch"),
 }
 
-CHILDREN = Source("faces", population="children")
 ROLES = {
     "lab": Source("faces", "adults/posed"),  # in the paper: CK+
     "web": Source("faces", "adults/wild"),  # FER2013
     "game": Source("faces", "adults/game"),  # NovaEmotions
-    "children": CHILDREN,  # one of ENIC, CAFE, DDCF and RaFD; the others have the roles below, with --set "test=[children, children_2]"
-    "children_2": CHILDREN,
-    "children_3": CHILDREN,
-    "children_4": CHILDREN,
+    "children": Source("faces", population="children"),  # the union of ENIC, CAFE, DDCF and RaFD's children
 }
 
 _ARMS = {"CK+": "adults(lab)", "FER": "adults(web)", "Nova": "adults(game)"}

@@ -6,18 +6,19 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
-from trainables.data.source import Source
+from trainables.data.source import Source, SourceUnion, restore_source
 
 Value = str | int | float | bool | None
-PERSON_METADATA = ("subject", "sex", "age", "ethnicity", "mouth_open")
-"""What a result keeps of the persons on the test images, if a data set knows it. Reports break results down by it."""
+PERSON_METADATA = ("subject", "sex", "age", "ethnicity", "mouth_open", "data_set")
+"""What a result keeps of the persons on the test images, if a data set knows it, and the data set where a role has several. Reports break
+results down by it."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The data set in one role of a study: its source, and its content when the grid was made."""
+    """The data set in one role of a study, or the union of several: its source, and its content when the grid was made."""
 
-    source: Source
+    source: Source | SourceUnion
     fingerprint: str
     title: str
     notes: tuple[str, ...] = ()
@@ -78,9 +79,8 @@ class Cell:
         arguments = {name: value for name, value in content.items() if name not in ("key", "name", "digest")}
         arguments["data"] = {}
         for role, data in content["data"].items():
-            source = Source(**data["source"] | {"options": tuple(map(tuple, data["source"]["options"]))})
             lists = {name: tuple(data.get(name, ())) for name in ("notes", "classes")}
-            arguments["data"][role] = Data(source, data["fingerprint"], data["title"], **lists)
+            arguments["data"][role] = Data(restore_source(data["source"]), data["fingerprint"], data["title"], **lists)
         return cls(**arguments)
 
 

@@ -19,6 +19,7 @@ from trainables.autotune import AutotuneResult, choose_execution, get_device_kin
 from trainables.cell import Cell
 from trainables.data.copy_guard import guard_task, list_copy_warnings, list_parent_warnings, measure_overlap
 from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.join_data_sets import check_colours
 from trainables.data.prediction_targets import TARGETS
 from trainables.data.source import load_faces
 from trainables.data.task import TASKS, Images, Task
@@ -308,7 +309,11 @@ def make_task(cell: Cell, device: torch.device) -> Task:
         faces[role] = load_faces(data.source, settings.size, settings.colour)
         if faces[role].fingerprint != data.fingerprint:
             raise DataError(f"{data.source.to_text()}: changed since this grid was made; run the grid again to use the new content")
-    return guard_task(kind.build(settings, faces, cell.seed, device), settings.copies, cell.seed)
+    task = kind.build(settings, faces, cell.seed, device)
+    if task.channels > 1:
+        for role, dataset in faces.items():
+            check_colours(role, dataset)
+    return guard_task(task, settings.copies, cell.seed)
 
 
 def _get_or_make_task(cell: Cell, device: torch.device) -> Task:

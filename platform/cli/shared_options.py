@@ -4,7 +4,7 @@ import typer
 
 SCALE = typer.Option(help="pocket: minutes on two cores; paper: the paper's settings and data")
 SETTINGS = typer.Option("--set", metavar="KEY=VALUE", help="override a setting, e.g. epochs=20")
-DATA = typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data of a role, e.g. children=fer2013:PATH")
+DATA = typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data of a role, e.g. children=fer2013:PATH; a role named again has both")
 SLOTS = typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")
 GPU = typer.Option(min=0, help="share of a GPU for each slot")
 

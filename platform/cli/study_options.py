@@ -1,6 +1,7 @@
 """The options of a command that describe a study: its axis values, its settings, its data."""
 
 import sys
+from dataclasses import replace
 from typing import Any, cast
 
 import yaml
@@ -9,7 +10,8 @@ from platform.stats.sequential_design import check_most_seeds
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES, Scale, Study
 from trainables.cell import Data
-from trainables.data.source import load_faces, parse_roles
+from trainables.data.dataset import DataError
+from trainables.data.source import Source, is_role_file, join_parts, load_faces, parse_roles
 from trainables.data.task import TASKS
 from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
@@ -74,31 +76,50 @@ def _describe_other_scale(name: str, scale: str, axis: str) -> str:
 
 
 def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
-    """Read the data of the roles that the grid needs and of those that the options name.
+    """Read the data of the roles that the grid uses: of all sources that the options name for a role, else of the study's own.
 
-    A fault in the data is found here, before anything starts.
+    A fault in the data is found here, before anything starts. Raises BadRequest for a role that an option names and that the study does not
+    use with these settings. If --only leaves the role out, or a file of roles names it, which may serve several grids, that is a note.
     """
-    sources = dict(study.roles)
-    unread = {role: Data(source, "", "") for role, source in sources.items()}
-    needed = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
+    used = _list_used_roles(study)
+    named: dict[str, list[Source]] = {}
     for option in options:
-        for role, source in parse_roles(option).items():
+        for role, given in parse_roles(option).items():
             if role not in study.roles:
                 raise make_unknown_error(f"role of {study.name}", role, study.roles)
-            sources[role] = source
-            needed.add(role)
+            if role not in used:
+                unused = f"--data {option}: no training of this grid uses the role {role}; roles in use: {', '.join(used)}"
+                if not is_role_file(option) and role not in _list_used_roles(_undo_only(study)):
+                    raise BadRequest(unused)
+                print(make_printable(unused), file=sys.stderr)
+            named.setdefault(role, []).extend(given)
+    sources = study.roles | {role: join_parts(parts) for role, parts in named.items()}
     task_settings: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
     task: Any = resolve_settings(TASKS.find(study.task).settings, task_settings, f"task {study.task}")
     data = {}
-    for role, source in sources.items():
-        if role not in needed:
-            continue
-        faces = load_faces(source, task.size, task.colour)
+    for role in used:
+        source = sources[role]
+        try:
+            faces = load_faces(source, task.size, task.colour)
+        except DataError as error:
+            raise DataError(f"{role}: {error}") from None
         for note in faces.notes:
             print(make_printable(f"{role}: {note}"), file=sys.stderr)
         present = tuple(name for code, name in enumerate(faces.classes) if (faces.labels == code).any())
         data[role] = Data(source, faces.fingerprint, faces.title, faces.notes, present)
     return data
+
+
+def _list_used_roles(study: Study) -> list[str]:
+    """Return the roles whose data some training uses."""
+    unread = {role: Data(source, "", "") for role, source in study.roles.items()}
+    in_cells = {role for cell in study.with_seeds(1).make_cells(unread) for role in cell.data}
+    return [role for role in study.roles if role in in_cells]
+
+
+def _undo_only(study: Study) -> Study:
+    """Return the study with all values of its axes, and its settings as they are."""
+    return replace(study, axes=STUDIES.find(study.name)(study.scale).axes) if study.name in STUDIES.import_all() else study
 
 
 def parse_pair(option: str, text: str, form: str) -> tuple[str, str]:

@@ -217,7 +217,7 @@ def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
         yield DoctorFinding(f"{kind}: {reader.summary}")
     for text in ["children=faces", *asked]:
         try:
-            for role, source in parse_roles(text).items():
+            for role, source in [(role, source) for role, given in parse_roles(text).items() for source in given]:
                 faces = source.read_faces(48, "grey")
                 notes = "".join(f"; {note}" for note in faces.notes)
                 yield DoctorFinding(
@@ -261,7 +261,7 @@ def check_cluster(file: str, runs: str, data: list[str]) -> Iterator[tuple[str, 
     from trainables.registry import BadRequest
 
     try:
-        role_sources = [parse_roles(text) for text in data]
-        yield from check_machines(file, runs, [path for roles in role_sources for source in roles.values() for path in source.list_files()])
+        sources = [source for text in data for given in parse_roles(text).values() for source in given]
+        yield from check_machines(file, runs, [path for source in sources for path in source.list_files()])
     except BadRequest as error:
         yield "Request", [DoctorFinding(str(error), bad=True)]

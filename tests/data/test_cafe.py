@@ -14,6 +14,7 @@ from tests.data import layouts
 from trainables.data.dataset import DataError, FaceDataset, find_reader
 from trainables.data.decode import crop_square
 from trainables.data.readers.cafe import _NAME, _parse_name
+from trainables.data.source import Source
 
 PHOTOGRAPHS = {
     "6280/9977-angry_F-AA-01.jpg": ("anger", "F-AA-01", False),
@@ -70,6 +71,39 @@ def test_images_are_the_decoded_files_cut_and_resized(root, colour):
     for image, source in zip(faces.images, faces.metadata["source"], strict=True):
         decoded = cv2.cvtColor(cv2.imread(str(root / source)), cv2.COLOR_BGR2RGB)
         np.testing.assert_array_equal(image, crop_square(decoded, 24, colour))
+
+
+@pytest.mark.parametrize(("offset", "top"), [("0", 0), (".3", 3), ("0.5", 5), ("1", 10)])
+def test_the_square_of_a_portrait_is_cut_where_the_offset_says(root, offset, top):
+    file = "sessions/6401/10541-happy_F-EA-14.jpg"
+    Image.fromarray(picture(4, 60, 50)).save(root / file, quality=100, subsampling=0)
+    faces = Source("cafe", str(root), options=(("offset", offset),)).read_faces(50, "rgb")
+    decoded = cv2.cvtColor(cv2.imread(str(root / file)), cv2.COLOR_BGR2RGB)
+    image = faces.images[faces.metadata["source"].tolist().index(file)]
+    np.testing.assert_array_equal(image, decoded[top : top + 50].transpose(2, 0, 1))
+
+
+def test_the_default_offset_is_the_centre_and_does_not_move_a_landscape(root):
+    for name, (height, width) in {"6401/1-sad_F-EA-14.jpg": (61, 50), "6401/2-sad_F-EA-14.jpg": (50, 61)}.items():
+        Image.fromarray(picture(4, height, width)).save(root / "sessions" / name)
+    centred, top = (Source("cafe", str(root), options=(("offset", offset),)).read_faces(24, "grey") for offset in ("0.5", "0"))
+    assert centred.fingerprint == read(root, 24).fingerprint
+    portrait, landscape = (centred.metadata["source"].tolist().index(f"sessions/6401/{k}-sad_F-EA-14.jpg") for k in (1, 2))
+    assert not np.array_equal(top.images[portrait], centred.images[portrait])
+    assert np.array_equal(top.images[landscape], centred.images[landscape])
+
+
+@pytest.mark.parametrize("offset", ["-0.1", "1.01", "nan", "top", ""])
+def test_an_offset_outside_its_range_is_refused(root, offset):
+    with pytest.raises(DataError, match=rf"offset '{offset}' is not a number from 0 to 1"):
+        find_reader("cafe").read(str(root), size=24, colour="grey", offset=offset)
+
+
+@pytest.mark.parametrize("other", [{"crop": "haar"}, {"landmarks": Path("/boxes.csv")}])
+def test_an_offset_where_another_box_is_cut_is_refused(root, other):
+    (name,) = other
+    with pytest.raises(DataError, match=f"offset=0.2 is of the whole photograph's square, and {name} cuts another"):
+        find_reader("cafe").read(str(root), size=24, colour="grey", offset="0.2", **other)
 
 
 def test_a_large_photograph_is_the_same_decoded_small(tmp_path):

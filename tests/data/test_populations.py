@@ -80,12 +80,20 @@ def _rest() -> dict[str, Any]:
 
 
 def test_a_union_counts_each_set_once_and_keeps_namesakes_apart() -> None:
-    faces = roles(more=tiny.faces(COUNTS, seed=2, subjects=30), again=roles()["children"])
+    faces = roles(more=renamed(tiny.faces(COUNTS, seed=2, subjects=30), "more faces, children"), again=roles()["children"])
     single, union, repeated = (built(faces, test=test) for test in (("children",), ("children", "more"), ("children", "again")))
     sizes = [sum(len(part.rows) for part in (task.train, task.val, task.test)) for task in (single, union, repeated)]
     assert sizes[1] == 2 * sizes[0] and sizes[2] == sizes[0]
-    assert {name[:3] for name in set(union.metadata["subject"])} == {"0: ", "1: "}
+    assert {name.partition(": ")[0] for name in union.metadata["subject"]} == {"tiny faces", "more faces"}
     assert max(union.test.rows.max(), union.train.rows.max()) >= len(faces["children"])
+
+
+@given(st.integers(0, 1000))
+def test_a_person_of_a_set_in_two_roles_is_one_person(seed: int) -> None:
+    faces = roles(turned=renamed(tiny.faces(COUNTS, seed=2, subjects=30), "tiny faces, angle 45"))
+    task = built(faces, seed, test=("children", "turned"))
+    parts = [set(part.groups["subject"]) for part in (task.train, task.val, task.test)]
+    assert len(set.union(*parts)) == 30 == sum(map(len, parts))
 
 
 def test_an_official_split_is_kept() -> None:

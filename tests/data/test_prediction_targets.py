@@ -1,5 +1,6 @@
 """Prediction targets other than one label: reading from the metadata, scoring of outputs, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from tests import tiny
+from tests.data.trees import TREES
 from trainables import metrics
 from trainables.data.dataset import CLASSES, DataError, FaceDataset, find_reader
 from trainables.data.prediction_targets import TARGETS, list_clips
@@ -35,9 +37,42 @@ def test_votes_are_shares_and_the_label_is_their_majority() -> None:
 
 
 def test_votes_for_other_classes_do_not_count() -> None:
-    answers = TARGETS["votes"].read_answers(voted([0, 1, 2], [(1, 3, 6), (0, 0, 9), (2, 0, 3)]), ("anger", "fear"))
-    assert answers.faces.labels.tolist() == [1, 0]
-    np.testing.assert_allclose(answers.values, [[0.25, 0.75], [1, 0]])
+    answers = TARGETS["votes"].read_answers(voted([0, 1, 1], [(3, 1, 2), (0, 0, 9), (2, 3, 0)]), ("anger", "fear"))
+    assert answers.faces.labels.tolist() == [0, 1] and answers.faces.metadata.index.tolist() == [0, 2]
+    np.testing.assert_allclose(answers.values, [[0.75, 0.25], [0.4, 0.6]])
+
+
+def test_a_face_whose_majority_is_no_class_of_the_task_is_left_out_and_not_relabelled() -> None:
+    votes = [(1, 3, 6), (4, 0, 5), (5, 0, 5), (5, 0, 5), (6, 0, 4)]
+    labels = [2, 0, 2, 1, 2]  # happiness stands for contempt; the third is tied and its own label is happiness, the fourth is neither
+    answers = TARGETS["votes"].read_answers(voted(labels, votes), ("anger", "fear"))
+    assert answers.faces.metadata.index.tolist() == [3, 4] and answers.faces.labels.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("seven", [True, False])
+def test_seven_classes_of_ferplus_have_no_face_of_contempt(tmp_path: Path, seven: bool) -> None:
+    faces = TREES["ferplus"](tmp_path).read()
+    classes = tuple(name for name in CLASSES if name != "contempt" or not seven)
+    answers = TARGETS["votes"].read_answers(faces, classes)
+    labels = dict(zip(answers.faces.metadata["source"], [classes[label] for label in answers.faces.labels], strict=True))
+    own = dict(zip(faces.metadata["source"], [faces.classes[label] for label in faces.labels], strict=True))
+    assert labels == {name: label for name, label in own.items() if label in classes} and len(own) - len(labels) == seven
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=8, max_size=8).filter(any), min_size=1, max_size=12), st.data())
+def test_the_label_is_always_one_of_those_with_most_votes(votes: list[list[int]], data: st.DataObject) -> None:
+    own = data.draw(st.lists(st.integers(0, 7), min_size=len(votes), max_size=len(votes)))
+    columns = {f"votes_{name}": [row[k] for row in votes] for k, name in enumerate(CLASSES)}
+    classes = tuple(data.draw(st.lists(st.sampled_from(CLASSES), min_size=1, unique=True)))
+    answers = TARGETS["votes"].read_answers(faces(own, CLASSES, **columns), classes)
+    labels = dict(zip(answers.faces.metadata.index, answers.faces.labels, strict=True))
+    for row, counts in enumerate(votes):
+        most = {name for name, count in zip(CLASSES, counts, strict=True) if count == max(counts)}
+        if row in labels:
+            assert classes[labels[row]] in most
+        else:
+            assert not most <= set(classes)
+    np.testing.assert_allclose(answers.values.sum(1), np.ones(len(labels)), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

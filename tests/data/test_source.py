@@ -45,7 +45,9 @@ def test_yaml_holds_any_path(tmp_path_factory, source):
         {"population": source.population} if source.population else {}
     )
     file.write_text(yaml.safe_dump({"pool": entry}), encoding="utf-8")
-    assert parse_role_file(file) == {"pool": source}
+    assert parse_role_file(file) == {"pool": (source,)}
+    file.write_text(yaml.safe_dump({"pool": [entry, source.to_text(), entry]}), encoding="utf-8")
+    assert parse_role_file(file) == {"pool": (source,) * 3}
 
 
 def test_the_documented_form():
@@ -72,8 +74,8 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "sources.yaml").write_text("pool: fer2013:f.csv,ages=ages.csv\nother: {kind: cafe, path: ../cafe}\n")
     sources = parse_role_file("lab/sources.yaml")
-    assert sources["pool"] == Source("fer2013", str(tmp_path / "lab" / "f.csv"), None, (("ages", str(tmp_path / "lab" / "ages.csv")),))
-    assert sources["other"] == Source("cafe", str(tmp_path / "cafe"))
+    assert sources["pool"] == (Source("fer2013", str(tmp_path / "lab" / "f.csv"), None, (("ages", str(tmp_path / "lab" / "ages.csv")),)),)
+    assert sources["other"] == (Source("cafe", str(tmp_path / "cafe")),)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ("children=fer2013:/p/f.csv,ages=/a,ages=/b", "ages is given twice"),
         ("children=fer2013:/p/f.csv,path=/b", "path is given twice"),
         ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, ages, part\)"),
-        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, crop, landmarks\)"),
+        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, crop, landmarks, offset\)"),
         ("children=cafe:/p,population=teens", r"unknown population 'teens' \(known: children, adults\)"),
     ],
 )
@@ -112,6 +114,10 @@ def test_a_malformed_source_says_what_is_expected(text, message):
         ("children: [unclosed\n", "cannot be read as YAML .*line 2"),
         ("children: fer2013:/a\nchildren: cafe:/b\n", "names a role twice"),
         ("children: 5\n", "children: 5 is neither KIND:PATH nor a mapping"),
+        ("children: []\n", "children: the list of its sources is empty"),
+        ("children: [cafe:/a, 5]\n", "children: 5 is neither KIND:PATH nor a mapping"),
+        ("children: [[cafe:/a]]\n", r"children: \['cafe:/a'\] is neither KIND:PATH nor a mapping"),
+        ("children: [cafe:/a, cafee:/b]\n", "did you mean cafe"),
         ("children: {path: /p}\n", "children: names no kind of data set"),
         ("children: {kind: fer2013, path: [/p]}\n", r"path is \['/p'\], which is no text"),
         ("children: {kind: fer2013, path: yes}\n", "path is True, which is no text"),

@@ -105,7 +105,7 @@ ODD_YAML = [
 def test_roles_in_yaml(place: Path, content: bytes) -> None:
     (file := place / "roles.yaml").write_bytes(content)
     roles = outcome(lambda: parse_role_file(file))
-    assert roles is None or all(isinstance(source, Source) for source in roles.values())
+    assert roles is None or all(isinstance(source, Source) for sources in roles.values() for source in sources)
 
 
 STUDY = STUDIES.find("annealed_label_transfer")("pocket")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from trainables.data import decoded_cache
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release
-from trainables.data.decode import CROPS, Box, DecodeOptions, Item
+from trainables.data.decode import CENTRE, CROPS, Box, DecodeOptions, Item
 from trainables.data.files import describe_skipped, list_files, parse_number, read_columns
 from trainables.data.landmarks import assign_boxes
 
@@ -87,11 +87,12 @@ def build_data_set(
 
 
 def decode_pictures(
-    root: Path, items: Sequence[Item], size: int, colour: str, crop: str = "", landmarks: Path | None = None
+    root: Path, items: Sequence[Item], size: int, colour: str, crop: str = "", landmarks: Path | None = None, offset: float = CENTRE
 ) -> tuple[decoded_cache.DecodedRows, set[int]]:
     """Return the items' pictures, and the indices of the items in which `crop` detected no face.
 
-    `crop` is one of CROPS. `landmarks` is a file of boxes or eyes to use instead (`landmarks.assign_boxes`).
+    `crop` is one of CROPS. `landmarks` is a file of boxes or eyes to use instead (`landmarks.assign_boxes`). Without them, pictures are cut
+    to a square at `offset` (`decode.crop_square`).
     """
     if crop not in CROPS:
         raise DataError(f"crop={crop}: no such way to cut faces out (known: {', '.join(CROPS[1:])}; or landmarks=FILE)")
@@ -109,7 +110,7 @@ def decode_pictures(
         return decoded_cache.DecodedRows(rows.values, face_rows[rows.kept], dict(sorted(failed.items())), rows.key), faceless
     if landmarks:
         items = assign_boxes(landmarks, items)
-    return decoded_cache.decode_rows(root, items, DecodeOptions(size, colour)), set()
+    return decoded_cache.decode_rows(root, items, DecodeOptions(size, colour, offset=offset)), set()
 
 
 def _describe_left_out(root: Path, items: Sequence[Item], rows: decoded_cache.DecodedRows, faceless: set[int]) -> list[str]:

@@ -15,13 +15,16 @@ from trainables.data.decode import DataError
 from trainables.data.memory_map import select_images
 from trainables.registry import Registry
 
-__all__ = ["AFFECT", "CLASSES", "SHOWN", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
+__all__ = ["AFFECT", "CLASSES", "DATA_SET", "SHOWN", "VOTES", "DataError", "Doubt", "Example", "FaceDataset", "Reader", "Release"]
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """Canonical class names. A data set's `classes` are those that it has, in this order, then its own extra classes."""
 
 VOTES, SHOWN, AFFECT = "votes_", "emoreact_", ("valence", "arousal")
 """Metadata that hold answers besides the label: raters' votes by class, several labels at once by name, and two numbers."""
+
+DATA_SET = "data_set"
+"""Metadata of a union of several data sets: the name of the set that an image is of."""
 
 
 class Doubt(str):
@@ -54,6 +57,8 @@ class FaceDataset:
     - `emoreact_LABEL`: 1 if the label holds, else 0; any number of them per row; NaN where not rated;
     - `clip` (the clip's name or number) and `frame` (0 or more): the row is a frame of a clip. Metadata and label are the clip's.
     - `exemplar`: 1, 2, ...: the number of the picture among a person's pictures of one expression (JAFFE).
+
+    A union of data sets (`join_data_sets`) also has `data_set`, and its subjects, sequences and clips begin with that name.
     """
 
     images: np.ndarray
@@ -81,6 +86,11 @@ class FaceDataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def name(self) -> str:
+        """The title without population and other choices: a person may be in the roles of children and of adults of one set."""
+        return self.title.partition(",")[0]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -134,7 +144,11 @@ class FaceDataset:
         )
 
     def select_classes(self, classes: tuple[str, ...]) -> "FaceDataset":
-        """Return the images of these classes, with labels that index them. Raises DataError for an unknown class."""
+        """Return the images of these classes, with labels that index them.
+
+        Raises DataError for an unknown class, and for a set of a union that has no labels.
+        """
+        require_of_each_set(self.metadata, self.labels >= 0, "labels")
         if missing := [name for name in classes if name not in self.classes]:
             raise DataError(f"{self.title}: has no class {', '.join(missing)}; it has {', '.join(self.classes)}")
         code = np.full(len(self.classes) + 1, -1)
@@ -143,6 +157,21 @@ class FaceDataset:
         labels = code[self.labels]
         keep = labels >= 0
         return replace(self.take_rows(keep), labels=labels[keep], classes=tuple(classes))
+
+
+def list_sets(metadata: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the rows of each data set of a union by its name, in the order of first images; empty if the images are of one data set."""
+    if DATA_SET not in metadata:
+        return {}
+    codes, names = pd.factorize(metadata[DATA_SET])
+    return {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
+
+
+def require_of_each_set(metadata: pd.DataFrame, known: np.ndarray, what: str) -> None:
+    """Raise DataError if some data set of a union has no image of which it is known (bool [n])."""
+    for name, rows in list_sets(metadata).items():
+        if not known[rows].any():
+            raise DataError(f"{name}: has no {what}, which other data sets of its role have; leave it out of the role")
 
 
 def name_groups(metadata: pd.DataFrame, units: Sequence[str] = ("sequence", "subject")) -> tuple[np.ndarray, str]:

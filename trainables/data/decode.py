@@ -27,6 +27,7 @@ DETECT = 640
 """Pixels of the longer side of a picture in which faces are detected."""
 CROPS = ("", "haar")
 """Ways to cut out a face: none (the picture is already cropped), and the Viola-Jones cascade that OpenCV 4 ships."""
+CENTRE = 0.5
 MARGIN = 0.1
 """Fraction of a detected face's side that is added on each side, because the cascade's box ends at chin and brows."""
 
@@ -55,6 +56,8 @@ class DecodeOptions(NamedTuple):
     colour: str = "grey"
     """ "grey" or "rgb" """
     crop: str = ""
+    offset: float = CENTRE
+    """share of a portrait photograph's spare height that is cut off above the square"""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,16 +68,20 @@ class DecodeOptions(NamedTuple):
         return np.dtype(np.uint8 if self.size else np.float32)
 
 
-def crop_square(image: np.ndarray, size: int, colour: str) -> np.ndarray:
-    """Cut a picture (uint8 [h, w] or [h, w, 3] RGB) to a central square and resize it to uint8 [channels, size, size].
+def crop_square(image: np.ndarray, size: int, colour: str, offset: float = CENTRE) -> np.ndarray:
+    """Cut a picture (uint8 [h, w] or [h, w, 3] RGB) to a square and resize it to uint8 [channels, size, size].
 
-    The square of a mirrored picture is the mirrored square: where no square is in the middle, one side is a pixel longer before the picture
-    is resized.
+    The square is central. `offset` moves that of a portrait picture: 0 is the top of the picture, 1 its bottom. The square of a mirrored
+    picture is the mirrored square: where no square is in the middle, one side is a pixel longer before the picture is resized.
     """
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    image = image[top : height - top, left : width - left]
+    if offset == CENTRE:
+        image = image[top : height - top, left : width - left]
+    else:
+        top = round(offset * (height - side))
+        image = image[top : top + side, left : width - left]
     if colour == "grey" and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if colour == "rgb" and image.ndim == 2:
@@ -195,7 +202,7 @@ def decode_items(root: Path, items: list[Item], how: DecodeOptions) -> Iterator[
             else:
                 image = decode_picture(file, how.size or DETECT, item.box)
             if how.size:
-                yield crop_square(image, how.size, how.colour)
+                yield crop_square(image, how.size, how.colour, how.offset)
             else:
                 yield np.array(_unscale_box(find_face(image), image, file, item), np.float32)
         except DataError as error:

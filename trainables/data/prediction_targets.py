@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables import metrics
-from trainables.data.dataset import AFFECT, SHOWN, VOTES, DataError, FaceDataset
+from trainables.data.dataset import AFFECT, DATA_SET, SHOWN, VOTES, DataError, FaceDataset, require_of_each_set
 
 BINS = 10
 """Number of bins of the valence and the arousal axis, for losses that ask which images are alike (study ciao)."""
@@ -85,23 +85,28 @@ class Votes(Label):
     """A distribution over classes, as raters gave it. The label is the class with the most votes (FER+, Barsoum et al. 2016)."""
 
     def read_answers(self, faces: FaceDataset, classes: tuple[str, ...]) -> Answers:
-        """Return images that have a label. A tie goes to the data set's own label if it is tied, else to the first tied class."""
+        """Return images that have a label and whose majority is one of the classes.
+
+        Others are left out, such as a face of contempt where the task has seven classes, and not taught as the runner-up of their votes. A
+        tie goes to the data set's own label if it is tied, else to the first tied class of the task.
+        """
         columns = [f"{VOTES}{name}" for name in classes]
         _require_columns(faces, columns)
-        votes = faces.metadata[_list_columns(faces, VOTES)].to_numpy(float)
+        voted = [*columns, *(name for name in _list_columns(faces, VOTES) if name not in columns)]
+        votes = faces.metadata[voted].to_numpy(float)
+        require_of_each_set(faces.metadata, ~np.isnan(votes).any(1), f"votes for all of {', '.join(classes)}")
         if (empty := np.flatnonzero((faces.labels >= 0) & ~(votes.sum(1) > 0))).size:
             raise DataError(f"{_name_row(faces, empty[0])}: has no votes at all; nothing to learn from ({empty.size} such images)")
         if (invalid := np.flatnonzero(~(np.isfinite(votes).all(1) & (votes >= 0).all(1)))).size:
             raise DataError(f"{_name_row(faces, invalid[0])}: votes must be numbers of 0 or more")
-        class_votes = faces.metadata[columns].to_numpy(float)
-        keep = (faces.labels >= 0) & (class_votes.sum(1) > 0)
-        faces, class_votes = faces.take_rows(keep), class_votes[keep]
-        own = np.array([classes.index(name) if name in classes else -1 for name in faces.classes])[faces.labels]
-        top = class_votes == class_votes.max(1, keepdims=True)
+        own = np.array([voted.index(f"{VOTES}{name}") if f"{VOTES}{name}" in voted else -1 for name in (*faces.classes, "")])[faces.labels]
+        top = votes == votes.max(1, keepdims=True)
         own_is_top = (own >= 0) & top[np.arange(len(own)), own]
-        labels = np.where(own_is_top, own, top.argmax(1)).astype(np.int64)
+        majority = np.where(own_is_top, own, top.argmax(1)).astype(np.int64)
+        keep = (faces.labels >= 0) & (majority < len(classes))
+        class_votes = votes[keep, : len(classes)]
         values = (class_votes / class_votes.sum(1, keepdims=True)).astype(np.float32)
-        return Answers(replace(faces, labels=labels, classes=classes), classes, values)
+        return Answers(replace(faces.take_rows(keep), labels=majority[keep], classes=classes), classes, values)
 
     def compute_loss(self, outputs: Tensor, labels: Tensor, values: Tensor | None) -> Tensor:
         return functional.cross_entropy(outputs, _require_values(values))
@@ -117,6 +122,7 @@ class Affect(Target):
         _require_columns(faces, AFFECT)
         values = faces.metadata[list(AFFECT)].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
+        require_of_each_set(faces.metadata, keep, "valence and arousal")
         faces, values = faces.take_rows(keep), values[keep]
         if (outside := np.flatnonzero((np.abs(values) > 1).any(1))).size:
             description = ", ".join(f"{name} {value:g}" for name, value in zip(AFFECT, values[outside[0]], strict=True))
@@ -149,6 +155,7 @@ class Labels(Target):
             raise DataError(f"{faces.title}: knows no labels {SHOWN}...; this target needs a data set with several labels an image")
         values = faces.metadata[columns].to_numpy(np.float32, na_value=np.nan)
         keep = ~np.isnan(values).any(1)
+        require_of_each_set(faces.metadata, keep, "several labels an image")
         faces, values = faces.take_rows(keep), values[keep]
         if (invalid := np.flatnonzero(((values != 0) & (values != 1)).any(1))).size:
             raise DataError(f"{_name_row(faces, invalid[0])}: a label is neither 0 nor 1 ({invalid.size} such images)")
@@ -205,7 +212,8 @@ def _require_columns(faces: FaceDataset, columns: list[str] | tuple[str, ...]) -
 
 def _name_row(faces: FaceDataset, row: int) -> str:
     name = str(faces.metadata["source"].iat[row]) if "source" in faces.metadata else f"row {faces.metadata.index[row]}"
-    return f"{faces.title}, {name}"
+    title = str(faces.metadata[DATA_SET].iat[row]) if DATA_SET in faces.metadata else faces.title
+    return f"{title}, {name}"
 
 
 def _require_values(values: Tensor | None) -> Tensor:

@@ -1,15 +1,17 @@
-"""The data source of a role, as the user names it: ROLE=KIND:PATH[,OPTION=VALUE]."""
+"""The data sources of a role, as the user names them: ROLE=KIND:PATH[,OPTION=VALUE], once or several times."""
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
 
 from trainables.data.dataset import DataError, FaceDataset, Reader, find_reader, readers
+from trainables.data.join_data_sets import join_sources
 from trainables.registry import BadRequest, describe_os_error, join_lines
 
 POPULATIONS = ("children", "adults")
@@ -57,8 +59,50 @@ class Source:
         return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.metadata else faces
 
 
+@dataclass(frozen=True)
+class SourceUnion:
+    """Several data sources of one role. Their faces are one data set, whatever their order."""
+
+    parts: tuple[Source, ...]
+
+    @property
+    def kind(self) -> str:
+        return " and ".join(part.kind for part in self.parts)
+
+    @property
+    def population(self) -> str | None:
+        """That of all parts, or None."""
+        return self.parts[0].population if len({part.population for part in self.parts}) == 1 else None
+
+    def to_text(self) -> str:
+        return " and ".join(part.to_text() for part in self.parts)
+
+    def list_files(self) -> list[str]:
+        return [file for part in self.parts for file in part.list_files()]
+
+    def read_faces(self, size: int, colour: str) -> FaceDataset:
+        """Read the union of all parts. Raises DataError for what a reader refuses, and for sets that cannot be one (`join_sources`)."""
+        return join_sources([part.read_faces(size, colour) for part in self.parts], [part.to_text() for part in self.parts])
+
+
+def join_parts(sources: Sequence[Source]) -> Source | SourceUnion:
+    """Return the source of a role that has these, one or more."""
+    return sources[0] if len(sources) == 1 else SourceUnion(tuple(sources))
+
+
+def restore_source(content: dict[str, Any]) -> Source | SourceUnion:
+    """Return the source that `dataclasses.asdict` has made plain containers of, also after JSON."""
+    if "parts" in content:
+        return SourceUnion(tuple(_restore_part(part) for part in content["parts"]))
+    return _restore_part(content)
+
+
+def _restore_part(content: dict[str, Any]) -> Source:
+    return Source(**content | {"options": tuple(map(tuple, content["options"]))})
+
+
 @lru_cache(maxsize=4)
-def load_faces(source: Source, size: int, colour: str) -> FaceDataset:
+def load_faces(source: Source | SourceUnion, size: int, colour: str) -> FaceDataset:
     """Return `source.read_faces`, cached in the process, so that a warm worker reads each set once. Later file changes are not seen."""
     return source.read_faces(size, colour)
 
@@ -75,10 +119,11 @@ def parse_role(text: str) -> tuple[str, Source]:
     return _check_role(role, text), _parse_spec(role.strip(), spec, text, Path.cwd())
 
 
-def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
+def parse_role_file(path: str | os.PathLike[str]) -> dict[str, tuple[Source, ...]]:
     """Return a YAML file's sources by role: `ROLE: KIND:PATH[,OPTION=VALUE]`, or `ROLE: {kind: KIND, path: PATH, OPTION: VALUE}`.
 
-    Relative paths start at the file's own folder. In the second form, commas and equal signs need no escape.
+    A list of these is a role's several sources. Relative paths start at the file's own folder. In the second form, commas and equal signs
+    need no escape.
     """
     file = Path(path)
     try:
@@ -92,23 +137,38 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, Source]:
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")
     if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last of a repeated role
-        raise DataError(f"{file}: names a role twice; each of {', '.join(map(str, entries))} may stand once")
+        raise DataError(f"{file}: names a role twice; each of {', '.join(map(str, entries))} may stand once, with a list of its sources")
     sources = {}
     for role, entry in entries.items():
         where = f"{file}, {role}"
         name = _check_role(str(role), where)
-        if isinstance(entry, dict):
-            sources[name] = _build_source(name, {str(key): value for key, value in entry.items()}, where, file.absolute().parent)
-        elif isinstance(entry, str):
-            sources[name] = _parse_spec(name, entry, where, file.absolute().parent)
-        else:
-            raise DataError(f"{where}: {entry!r} is neither KIND:PATH nor a mapping with kind and path")
+        listed = entry if isinstance(entry, list) else [entry]
+        if not listed:
+            raise DataError(f"{where}: the list of its sources is empty")
+        sources[name] = tuple(_parse_entry(name, part, where, file.absolute().parent) for part in listed)
     return sources
 
 
-def parse_roles(option: str) -> dict[str, Source]:
+def is_role_file(option: str) -> bool:
+    """Return whether an option --data names a YAML file of roles."""
+    return option.endswith((".yaml", ".yml"))
+
+
+def parse_roles(option: str) -> dict[str, tuple[Source, ...]]:
     """Return the sources of an option --data by role: of one ROLE=KIND:PATH, or of a YAML file of roles."""
-    return parse_role_file(option) if option.endswith((".yaml", ".yml")) else dict([parse_role(option)])
+    if is_role_file(option):
+        return parse_role_file(option)
+    role, source = parse_role(option)
+    return {role: (source,)}
+
+
+def _parse_entry(role: str, entry: object, where: str, folder: Path) -> Source:
+    """Return the Source of a YAML file's entry."""
+    if isinstance(entry, dict):
+        return _build_source(role, {str(key): value for key, value in entry.items()}, where, folder)
+    if isinstance(entry, str):
+        return _parse_spec(role, entry, where, folder)
+    raise DataError(f"{where}: {entry!r} is neither KIND:PATH nor a mapping with kind and path")
 
 
 def _parse_spec(role: str, spec: str, where: str, folder: Path) -> Source:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.data.dataset import DataError
+from trainables.data.dataset import DataError, list_sets
 from trainables.data.stratified_group_split import split_groups
 
 TRAIN, VAL, TEST = range(3)
@@ -21,6 +21,18 @@ class Split(NamedTuple):
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+
+
+def group_by_official(metadata: pd.DataFrame) -> list[np.ndarray]:
+    """Return the rows that are split together: of a union, those of the data sets that lack the same parts of an official split.
+
+    A set that has official parts keeps them, and one that has none gives all parts its share. Rows are in ascending order.
+    """
+    groups: dict[frozenset[str], list[np.ndarray]] = {}
+    for rows in (list_sets(metadata) or {"": np.arange(len(metadata))}).values():
+        official = set(metadata["split"].iloc[rows]) if "split" in metadata else set()
+        groups.setdefault(frozenset(official & {"val", "test"}), []).append(rows)
+    return [np.sort(np.concatenate(rows)) for rows in groups.values()]
 
 
 def hash_split(split: Iterable[np.ndarray], fingerprint: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import FaceDataset, name_groups
+from trainables.data.dataset import DATA_SET, FaceDataset, name_groups
 from trainables.data.device_pixels import Pixels, load_pixels, to_tensor
 from trainables.data.memory_map import select_images
 from trainables.data.prediction_targets import TARGETS
@@ -94,11 +94,11 @@ class Images(NamedTuple):
 def list_groups(faces: FaceDataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the images' persons and sequences, where they are known, as `Images.groups`.
 
-    Names begin with the data set's, without its population: a person may be in the roles of children and of adults.
+    Names begin with the data set's (`FaceDataset.name`), as those of a union do already.
     """
-    prefix = faces.title.partition(",")[0]
+    prefix = "" if DATA_SET in faces.metadata else f"{faces.name}: "
     return {
-        unit: np.array([None if pd.isna(name) else f"{prefix}: {name}" for name in faces.metadata[unit].iloc[rows]], object)
+        unit: np.array([None if pd.isna(name) else f"{prefix}{name}" for name in faces.metadata[unit].iloc[rows]], object)
         for unit in ("subject", "sequence")
         if unit in faces.metadata
     }
@@ -110,10 +110,17 @@ def join_groups(parts: Sequence[Mapping[str, np.ndarray]], sizes: Sequence[int])
     return {unit: np.concatenate([part.get(unit, np.full(size, None)) for part, size in zip(parts, sizes, strict=True)]) for unit in units}
 
 
+def describe_groups(metadata: pd.DataFrame) -> str:
+    """Return what `name_groups` keeps together, with a remark if it is unknown of some images, as those of a set without persons."""
+    groups, unit = name_groups(metadata)
+    alone = unit != "image" and any(str(group).startswith("image ") for group in groups)
+    return f"{unit} (image, where none is known)" if alone else unit
+
+
 def describe_unit(metadata: pd.DataFrame) -> str:
     """Return the unit of a split that is the official one where a data set has one, and keeps persons or sequences together elsewhere."""
     official = metadata["split"].notna().to_numpy() if "split" in metadata else np.zeros(len(metadata), bool)
-    _, unit = name_groups(metadata[~official])
+    unit = describe_groups(metadata[~official])
     return "official split" if official.all() else f"official split where there is one, else {unit}" if official.any() else unit
 
 

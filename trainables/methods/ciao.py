@@ -66,6 +66,7 @@ class CIAO(Method):
 
     Settings = CIAOSettings
     settings: CIAOSettings
+    version = 2
 
     def __init__(self, settings: CIAOSettings, task: Task, seed: int) -> None:
         super().__init__(settings, task, seed)

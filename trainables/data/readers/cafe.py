@@ -8,8 +8,8 @@ import pandas as pd
 
 from trainables.data.build_data_set import decode_pictures
 from trainables.data.dataset import CLASSES, DataError, Doubt, FaceDataset, Release, register_reader
-from trainables.data.decode import Item
-from trainables.data.files import list_files
+from trainables.data.decode import CENTRE, Item
+from trainables.data.files import list_files, parse_number
 
 RELEASE = Release(images=1_192, subjects=154)
 EMOTIONS = {
@@ -30,15 +30,25 @@ _TOKEN = re.compile(rf"({'|'.join(EMOTIONS)})(open|[a-z]*tongue[a-z]*)?")
 @register_reader(
     "cafe",
     "CAFE as Databrary hands it out: sessions/SESSION/ASSET-EMOTION_SEX-ETHNICITY-NUMBER.jpg",
-    ("crop", "landmarks"),
+    ("crop", "landmarks", "offset"),
     source="databrary.org/volume/30, to authorised investigators",
     licence="research by authorised investigators; no redistribution",
     release=RELEASE,
 )
 def read_cafe(
-    path: str, *, size: int, colour: str, population: str | None = None, crop: str = "", landmarks: Path | None = None
+    path: str,
+    *,
+    size: int,
+    colour: str,
+    population: str | None = None,
+    crop: str = "",
+    landmarks: Path | None = None,
+    offset: str = str(CENTRE),
 ) -> FaceDataset:
     """Read `sessions/` in the given folder or in its one subfolder that has it. Images are cut to 1:1 and resized by `crop_square`.
+
+    `offset` is the share of a portrait photograph's spare height that is cut off above the square, from 0 (the square is at the top) to 1.
+    The default is the centre. Virgolin et al. 2022 (section 3.1) cut to 1:1 and do not say where.
 
     Sex, ethnicity and number identify a child, and a session belongs to one child. A session with two children is therefore an error: a
     file is misnamed or misplaced, and a split by person would put a child on both sides. A child with two sessions is kept as one
@@ -53,6 +63,9 @@ def read_cafe(
     """
     if population not in (None, "children"):
         raise DataError(f"{path}: CAFE has no population {population!r}: it has only children, of 2 to 8 years")
+    above = parse_number(offset, path, "offset", 0, 1)
+    if above != CENTRE and (crop or landmarks):
+        raise DataError(f"{path}: offset={offset} is of the whole photograph's square, and {'crop' if crop else 'landmarks'} cuts another")
     sessions = _find_sessions(Path(path))
     files = [sessions / file for file in list_files(sessions)]
     named = [(file, name) for file in files if file.parent.parent == sessions and (name := _NAME.fullmatch(file.stem))]
@@ -70,7 +83,7 @@ def read_cafe(
         present = f"{len(named):,} photographs of {metadata['subject'].nunique()} children"
         notes.append(Doubt(f"{present}, where the release has {RELEASE.images:,} of {RELEASE.subjects}"))
     rows, faceless = decode_pictures(
-        sessions, [Item(file.relative_to(sessions).as_posix()) for file, _ in named], size, colour, crop, landmarks
+        sessions, [Item(file.relative_to(sessions).as_posix()) for file, _ in named], size, colour, crop, landmarks, above
     )
     for row, reason in rows.failed.items():  # every photograph of the release is readable, so this copy is damaged
         if row not in faceless:

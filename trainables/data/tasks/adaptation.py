@@ -10,9 +10,9 @@ from pydantic import Field
 
 from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
 from trainables.data.prediction_targets import TARGETS, list_clips
-from trainables.data.splits import hash_split
+from trainables.data.splits import group_by_official, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_groups, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -93,18 +93,26 @@ def _assign_parts(
 ) -> tuple[np.ndarray, str]:
     """Return the part of each image or clip, and the unit of the split."""
     rng = make_generator(seed, "split")
-    persons, unit = name_groups(metadata)
+    persons, _ = name_groups(metadata)
+    unit = describe_groups(metadata)
     part = np.full(len(metadata), -1)
+    groups = [np.arange(len(metadata))]
     if settings.by == "official":
+        groups = group_by_official(metadata)
         official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
-        val, test = official == "val", official == "test"
-        if test.any() or val.any():
-            part[test if test.any() else val] = TEST
-            if test.any():
-                part[val] = VAL
-        else:
-            part[split_groups(labels, persons, (1 - settings.test, settings.test), rng) == 1] = TEST
-        unit = "official split" if test.any() or val.any() else unit
+        drawn = 0
+        for rows in groups:
+            val, test = rows[official[rows] == "val"], rows[official[rows] == "test"]
+            if len(test) or len(val):
+                part[test if len(test) else val] = TEST
+                if len(test):
+                    part[val] = VAL
+            else:
+                drawn += 1
+                part[rows[split_groups(labels[rows], persons[rows], (1 - settings.test, settings.test), rng) == 1]] = TEST
+        unit = "official split" if not drawn else unit if drawn == len(groups) else f"official split where there is one, else {unit}"
+    elif "subject" in metadata and (unknown := int(metadata["subject"].isna().sum())):
+        raise DataError(f"{title}: {unknown:,} images have no subject, which by={settings.by} goes by; use by=official")
     elif "subject" not in metadata:
         raise DataError(f"{title}: knows no subjects, so by={settings.by} has none to leave out; use by=official")
     elif settings.by == "exemplar":
@@ -114,8 +122,10 @@ def _assign_parts(
         subjects = sorted(set(persons))
         part[persons == subjects[seed % len(subjects)]] = TEST
         unit = "subject"
-    if not (part == VAL).any():
-        free = part < 0
+    for rows in groups:
+        if (part[rows] == VAL).any():
+            continue
+        free = rows[part[rows] < 0]
         part[free] = split_groups(labels[free], persons[free], (1 - settings.validation, settings.validation), rng)
     return np.where(part < 0, TRAIN, part), unit
 
@@ -125,9 +135,11 @@ def _number_exemplars(labels: np.ndarray, metadata: pd.DataFrame) -> np.ndarray:
 
     If the data set does not number them, their order does.
     """
-    if "exemplar" in metadata:
-        return metadata["exemplar"].to_numpy(int)
-    return pd.Series(1, index=range(len(labels))).groupby([metadata["subject"].to_numpy(object), labels]).cumsum().to_numpy()
+    counted = pd.Series(1, index=range(len(labels))).groupby([metadata["subject"].to_numpy(object), labels]).cumsum().to_numpy()
+    if "exemplar" not in metadata:
+        return counted
+    numbered = metadata["exemplar"].to_numpy(float, na_value=np.nan)
+    return np.where(np.isnan(numbered), counted, numbered)
 
 
 def fit_classes(settings: AdaptationTaskSettings, classes: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

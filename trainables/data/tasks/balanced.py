@@ -39,6 +39,10 @@ class BalancedTaskSettings(TaskSettings):
     colour: Literal["grey", "rgb"] = "grey"
 
 
+def list_roles(settings: BalancedTaskSettings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (settings.target, settings.partner))))
+
+
 def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
     """Split the target role's faces. A seed's split is the same for every method."""
     for role in filter(None, (settings.target, settings.partner)):
@@ -105,4 +109,4 @@ def fit_classes(settings: BalancedTaskSettings, classes: Mapping[str, tuple[str,
     return keep_shared_classes(settings, [classes[role] for role in (settings.target, settings.partner) if role and role in classes])
 
 
-TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task, fit=fit_classes))
+TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task, list_roles, fit_classes))

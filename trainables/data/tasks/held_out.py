@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, FaceDataset, name_groups
+from trainables.data.dataset import DataError, FaceDataset, name_groups, require_of_each_set
 from trainables.data.splits import Split, fold_split, hash_split, left_out_split, official_split
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
@@ -31,6 +31,10 @@ class HeldOutTaskSettings(TaskSettings):
     size: int = Field(48, ge=8)
     """pixels a side"""
     colour: Literal["grey", "rgb"] = "grey"
+
+
+def list_roles(settings: HeldOutTaskSettings) -> tuple[str, ...]:
+    return (settings.target,)
 
 
 def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], seed: int, device: torch.device) -> Task:
@@ -58,6 +62,8 @@ def _cut_split(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.n
     column = "split" if settings.by == "official" else "exemplar"
     if settings.by in ("official", "exemplar") and column not in metadata:
         raise DataError(f"{target.title}: has no {'official split' if column == 'split' else 'exemplars'}; use by=fold or by=subject")
+    if settings.by in ("official", "exemplar"):
+        require_of_each_set(metadata, metadata[column].notna().to_numpy(), "official split" if column == "split" else "exemplars")
     try:
         if settings.by == "official":
             return official_split(labels, metadata["split"].to_numpy(object), persons, share, make_generator(seed, "split"))
@@ -75,4 +81,4 @@ def fit_classes(settings: HeldOutTaskSettings, classes: Mapping[str, tuple[str, 
     return keep_shared_classes(settings, [classes[settings.target]] if settings.target in classes else [])
 
 
-TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task, fit=fit_classes))
+TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task, list_roles, fit_classes))

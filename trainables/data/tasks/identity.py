@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from trainables.data.dataset import DataError, FaceDataset
+from trainables.data.dataset import DataError, FaceDataset, require_of_each_set
 from trainables.data.splits import hash_split
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings
 from trainables.random_streams import make_generator
@@ -46,6 +46,7 @@ def build_task(settings: IdentityTaskSettings, faces: dict[str, FaceDataset], se
         dataset = faces[role]
         if "subject" not in dataset.metadata:
             raise DataError(f"{dataset.title}: knows no subjects, so nobody can be told apart; name a data set that does for role {role}")
+        require_of_each_set(dataset.metadata, dataset.metadata["subject"].notna().to_numpy(), "subjects")
         identified = dataset.take_rows(dataset.metadata["subject"].notna().to_numpy())
         parts.append(identified)
         # The title makes a name that is in two sets two persons.

@@ -1,6 +1,7 @@
 """Training on faces of one population, and test on its own test images and on one test split of another (Goghberg et al. 2019)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 from pydantic import Field
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import DataError, FaceDataset, name_groups
+from trainables.data.dataset import DataError, FaceDataset, name_groups, require_of_each_set
 from trainables.data.device_pixels import to_tensor
-from trainables.data.memory_map import join_images, select_images
-from trainables.data.splits import Split, hash_split
+from trainables.data.join_data_sets import join_data_sets
+from trainables.data.splits import Split, group_by_official, hash_split
 from trainables.data.stratified_group_split import split_groups
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_unit, get_known_metadata, keep_shared_classes
 from trainables.random_streams import make_generator
@@ -29,7 +30,7 @@ class PopulationsTaskSettings(TaskSettings):
     train: tuple[str, ...] = ()
     """roles whose union is used for training and selection; none: those of `test`"""
     test: tuple[str, ...] = ("children",)
-    """roles whose union's test part is the test set of every arm, such as the paper's four sets of children"""
+    """roles whose union's test part is the test set of every arm; a role itself may have several data sets, as the paper's children"""
     classes: tuple[str, ...] = SEVEN
     """classes of the task; the split does not depend on them: with fewer classes, only the other classes' images are missing"""
     grey: bool = False
@@ -95,37 +96,32 @@ def _check_settings(settings: PopulationsTaskSettings, faces: dict[str, FaceData
 
 
 def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDataset:
-    """Concatenate the labelled images of these roles, each data set once.
+    """Return the labelled images of these roles, each data set once.
 
     The metadata index counts the rows of the whole data sets.
     """
     datasets = list({faces[role].fingerprint: faces[role] for role in names}.values())
-    classes = tuple(dict.fromkeys(name for dataset in datasets for name in dataset.classes))
-    parts, labels, metadata, start = [], [], [], 0
-    for number, dataset in enumerate(datasets):
-        rows = np.flatnonzero(dataset.labels >= 0)
-        parts.append((dataset, rows))
-        labels.append(np.array([classes.index(name) for name in dataset.classes])[dataset.labels[rows]])
-        table = dataset.metadata[[name for name in (*PERSON_METADATA, "sequence", "split") if name in dataset.metadata]].iloc[rows]
-        if "subject" in table and len(datasets) > 1:
-            table = table.assign(subject=table["subject"].map(lambda name, number=number: name if pd.isna(name) else f"{number}: {name}"))
-        metadata.append(table.set_axis(table.index + start))
-        start += len(dataset)
-    title = " and ".join(dataset.title for dataset in datasets)
-    images = join_images([select_images(dataset.images, rows) for dataset, rows in parts])
-    return FaceDataset(images, np.concatenate(labels), classes, pd.concat(metadata), title, parts=tuple(parts))
+    union = join_data_sets(datasets, [dataset.name for dataset in datasets])
+    require_of_each_set(union.metadata, union.labels >= 0, "labels")
+    labelled = union.take_rows(np.flatnonzero(union.labels >= 0))
+    return replace(
+        labelled,
+        metadata=labelled.metadata[[name for name in (*PERSON_METADATA, "sequence", "split") if name in labelled.metadata]],
+        title=" and ".join(dataset.title for dataset in datasets),
+    )
 
 
 def _split_rows(faces: FaceDataset, settings: PopulationsTaskSettings, rng: np.random.Generator) -> Split:
-    """Return the split of the union's rows: the official one. Parts that it lacks are drawn from its training images."""
+    """Return the split of the union's rows: the official one. Parts that a data set lacks are drawn from its training images."""
     count = len(faces)
     official = faces.metadata["split"].to_numpy(object) if "split" in faces.metadata else np.full(count, None)
     persons, _ = name_groups(faces.metadata)
     val, test = official == "val", official == "test"
     part = np.where(test, 2, np.where(val, 1, 0))
-    shares = (0.0 if val.any() else settings.validation, 0.0 if test.any() else settings.test_share)
-    free = ~(val | test)
-    part[free] = split_groups(faces.labels[free], persons[free], (1 - sum(shares), *shares), rng)
+    for rows in group_by_official(faces.metadata):
+        shares = (0.0 if val[rows].any() else settings.validation, 0.0 if test[rows].any() else settings.test_share)
+        free = rows[~(val | test)[rows]]
+        part[free] = split_groups(faces.labels[free], persons[free], (1 - sum(shares), *shares), rng)
     return Split(*(np.flatnonzero(part == code) for code in range(3)))
 
 

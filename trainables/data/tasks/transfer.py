@@ -12,7 +12,7 @@ from trainables.cell import PERSON_METADATA
 from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
 from trainables.data.device_pixels import load_pixels, to_tensor
 from trainables.data.memory_map import join_images
-from trainables.data.splits import hash_split
+from trainables.data.splits import group_by_official, hash_split
 from trainables.data.stratified_group_split import split_groups
 from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_unit, get_known_metadata, join_groups, list_groups
 from trainables.random_streams import make_generator
@@ -67,8 +67,10 @@ def build_task(settings: TransferTaskSettings, faces: dict[str, FaceDataset], se
     part = np.full(len(labelled), TRAIN)
     for number in np.unique(source):  # two roles may use one data set, whose persons are assigned once
         rows = np.flatnonzero(source == number)
-        metadata = labelled.metadata.iloc[rows]
-        part[rows] = _assign_parts(labelled.labels[rows], metadata, settings, make_generator(seed, "split", number))
+        rng = make_generator(seed, "split", number)
+        for group in group_by_official(labelled.metadata.iloc[rows]):
+            chosen = rows[group]
+            part[chosen] = _assign_parts(labelled.labels[chosen], labelled.metadata.iloc[chosen], settings, rng)
     _check_parts(labelled, part, settings)
     train, gate, val, test = (np.flatnonzero(part == code) for code in range(4))
     tested, unlabelled, split_roles = labelled, None, settings.labelled
@@ -137,7 +139,7 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
 
 
 def _assign_parts(labels: np.ndarray, metadata: pd.DataFrame, settings: TransferTaskSettings, rng: np.random.Generator) -> np.ndarray:
-    """Return the part of each image of one data set by its official split. Parts that it lacks are drawn from its training images."""
+    """Return the part of each image of data sets by their official split. Parts that they lack are drawn from training."""
     official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
     persons, _ = name_groups(metadata)
     part = np.full(len(metadata), TEST)
@@ -156,9 +158,10 @@ def _count_rows(roles: Iterable[str], faces: dict[str, FaceDataset]) -> int:
 def _draw_target_rows(target: FaceDataset, settings: TransferTaskSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of the target's images that are tested on, and the other rows."""
     official = target.metadata["split"].to_numpy(object) == "test" if "split" in target.metadata else np.zeros(len(target), bool)
-    part = np.where(official, 1, 0)
-    if not official.any():
-        part = split_groups(target.labels, name_groups(target.metadata)[0], (1 - settings.test, settings.test), rng)
+    part, persons = np.where(official, 1, 0), name_groups(target.metadata)[0]
+    for rows in group_by_official(target.metadata):
+        if not official[rows].any():
+            part[rows] = split_groups(target.labels[rows], persons[rows], (1 - settings.test, settings.test), rng)
     for number, name in enumerate(target.classes):
         if (target.labels == number).any() and not (part[target.labels == number] == 1).any():
             raise DataError(f"{target.title}: class {name} has {(target.labels == number).sum()} images, and none is in the test part")
