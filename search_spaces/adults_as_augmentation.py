@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from search_spaces.claims import FIRST, LAST, Claim, Published, Reading
+from search_spaces.pictures import Pictures
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -155,6 +156,7 @@ def make_study(scale: Scale) -> Study:
         published=TABLE_1,
         claims=CLAIMS,
         readings=READINGS,
+        pictures=Pictures(arms=("SC(c<-a)", "SC(c)"), condition={"split": 0.7, "ratio": 5}, images=3),  # figure 4
     )
     if scale == "paper":
         return paper

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Confusion, Published, ReportedScore
+from search_spaces.pictures import Pictures
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -62,6 +63,14 @@ CLAIMS = (
     Claim("flips and affine transforms help", {"augment": "affine"}, {"augment": "none"}),
 )
 
+PICTURES = Pictures(
+    how="saliency",
+    of="predicted",
+    arms=("transfer",),
+    condition={"encoder": "ronnet", "classes": 7, "colour": "rgb", "augment": "affine"},
+)
+"""the paper's network, in colour: the paper shows "gradients across RGB channels" and their maximum"""
+
 
 @STUDIES.register("children_cnn")
 def make_study(scale: Scale) -> Study:
@@ -97,6 +106,7 @@ def make_study(scale: Scale) -> Study:
         printed=PRINTED,
         confusions=(Confusion("fear", "surprise"), Confusion("disgust", "anger")),
         fewer="classes",
+        pictures=PICTURES,
     )
     if scale == "paper":
         return paper

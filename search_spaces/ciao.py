@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Contrast, PriorModel, ReportedScore
+from search_spaces.pictures import Pictures
 from search_spaces.search_space import OneOf, Real, Search, Whole
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
@@ -207,6 +208,7 @@ def make_study(scale: Scale) -> Study:
         contrasts=CONTRASTS,
         search=SEARCH,
         models=TABLE_2,
+        pictures=Pictures(how="gradcam++", layer="last", condition={"encoder": "VGG"}, columns="data"),  # figure 3
     )
     if scale == "paper":
         return paper

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, get_args
 
 from search_spaces.claims import Claim, Confusion, Contrast, PriorModel, Published, Reading, ReportedScore
+from search_spaces.pictures import Pictures
 from search_spaces.search_space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
@@ -95,6 +96,8 @@ class Study:
     """the confusions that the paper names: do a class's errors fall there more often than elsewhere?"""
     fewer: str | None = None
     """the condition whose values are numbers of classes, the fewer a subset of the more: is leaving some out a gain?"""
+    pictures: Pictures = Pictures()
+    """what `python -m platform.explain` draws"""
 
     @property
     def condition_axes(self) -> dict[str, tuple[Value, ...]]:
