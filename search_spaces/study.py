@@ -96,7 +96,7 @@ class Study:
     """the confusions that the paper names: do a class's errors fall there more often than elsewhere?"""
     fewer: str | None = None
     """the condition whose values are numbers of classes, the fewer a subset of the more: is leaving some out a gain?"""
-    pictures: Pictures = Pictures()
+    pictures: Pictures = field(default_factory=Pictures)
     """what `python -m platform.explain` draws"""
 
     @property

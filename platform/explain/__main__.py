@@ -23,7 +23,8 @@ def main(
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="your own pictures of faces instead of test images")] = None,
     layer: Annotated[
-        str | None, typer.Option(metavar="L", help="layer of the maps; last: the last convolution; default: the study's, or the last of 6 x 6 pixels")
+        str | None,
+        typer.Option(metavar="L", help="layer of the maps; last: the last convolution; default: the study's"),
     ] = None,
     how: Annotated[str | None, typer.Option(metavar="|".join(KINDS), help="kind of map; default: the study's")] = None,
     of: Annotated[

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from platform.explain import own_pictures, sheet_layout
 from platform.explain.draw_test_images import map_items

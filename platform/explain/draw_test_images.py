@@ -3,7 +3,7 @@
 import torch
 
 from platform.explain import face_regions, select_inputs, sheet_layout
-from platform.explain.explained_outputs import describe_truth, has_classes, list_outputs, name_map
+from platform.explain.explained_outputs import has_classes, list_outputs, name_map
 from platform.explain.load_networks import LoadedNetwork, load_networks
 from platform.explain.mean_maps import MapFunction, measure_maps
 from platform.explain.request import Request, clear_folder, name_folder, prepare_maps, publish_sheets
@@ -24,7 +24,7 @@ def draw_sheets(request: Request, cells: list[Cell]) -> tuple[str, str]:
     networks = [load_networks(cell, study.compared, study.replicated, folder) for cell in cells]
     look, layer_text = prepare_maps(networks, request)
     task = networks[0].task
-    sets = select_inputs.load_whole_sets(cells, task)
+    sets = select_inputs.load_whole_sets(_add_parents(cells, request), task)
     faces = select_inputs.choose_faces(networks, sets, request.count, of)
     items = [(number, output) for number, face in enumerate(faces) for output in list_outputs(task, face.truth, of)]
     found = map_items(networks, faces, items, look)
@@ -38,7 +38,7 @@ def draw_sheets(request: Request, cells: list[Cell]) -> tuple[str, str]:
         name = f"{number + 1:02d}-{name_map(task, faces[number].truth, output)}"
         sheets[f"sheet-{name}"] = lay_out_grids([grid], notes)
         if how == "saliency" and number < len(task.classes) and faces[number].pixels.ndim == 4:
-            sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(faces[number], output, networks)
+            sheets[f"steps-{name}"] = sheet_layout.lay_out_saliency(faces[number], output, networks, notes)
     shares, likeness = face_regions.summarise_energy(energies), face_regions.summarise_likeness(energies)
     parts = ["explain", *name_folder(request)]
     clear_folder(folder, parts)
@@ -92,9 +92,7 @@ def draw_columns(request: Request, cells: list[Cell], axis: str) -> tuple[str, s
     return publish_sheets(request, sheets, parts, layer=layer, rendered=are_rendered(cells), shares=[], likeness={}), layer
 
 
-def map_items(
-    networks: list[LoadedNetwork], faces: list[ChosenImage], items: list[Item], look: MapFunction
-) -> dict[Item, list[ImageMap]]:
+def map_items(networks: list[LoadedNetwork], faces: list[ChosenImage], items: list[Item], look: MapFunction) -> dict[Item, list[ImageMap]]:
     """Return each network's map of each item, in the order of the networks."""
     pixels = torch.cat([face.pixels for face in faces])
     found: dict[Item, list[ImageMap]] = {item: [] for item in items}
@@ -105,6 +103,13 @@ def map_items(
         for item, output, each in zip(items, outputs, maps, strict=True):
             found[item].append(ImageMap(loaded, each, predictions[item[0]], output))
     return found
+
+
+def _add_parents(cells: list[Cell], request: Request) -> list[Cell]:
+    """Return the cells and their parents in the grid: a network that was first trained on adults is shown with these adults."""
+    known = {cell.key: cell for cell in request.folder.get_cells()}
+    parents = [known[cell.parent] for cell in cells if cell.parent in known]
+    return [*cells, *(parent for parent in parents if not request.study.is_prerequisite(parent))]
 
 
 def are_rendered(cells: list[Cell]) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from platform.report.map_kinds import MapKind
+from search_spaces.pictures import MapKind
 from trainables.data.augment import normalise_images
 
 BATCH = 256
@@ -30,9 +30,7 @@ def compute_maps(
     """
     compute_batch = _make_saliency(network) if how == "saliency" else _make_cams(network, layer, how)
     items = _count_items(pixels, batch)
-    parts = [
-        compute_batch(normalise_images(images), some) for images, some in zip(pixels.split(items), outputs.split(items), strict=True)
-    ]
+    parts = [compute_batch(normalise_images(images), some) for images, some in zip(pixels.split(items), outputs.split(items), strict=True)]
     return np.concatenate(parts).astype(np.float32)
 
 

@@ -69,9 +69,9 @@ def measure_maps(
             batches.setdefault(main_population, []).append(found)
             masks = make_region_masks(metadata, found.pixels.shape[-1])
             if masks is not None and found.untrained is not None:
-                region_shares = [compute_energy_shares(maps, masks) for maps in (found.maps, found.untrained)]
+                trained, untrained = (compute_energy_shares(maps, masks) for maps in (found.maps, found.untrained))
                 alike = correlate_maps(found.maps, found.untrained)
-                energies.append(MapEnergy(arm, loaded.replicate, found.answers, *region_shares, masks.mean((2, 3)), alike))
+                energies.append(MapEnergy(arm, loaded.replicate, found.answers, trained, untrained, masks.mean((2, 3)), alike))
             if adults is not None and main_population != "adults":
                 adult_set, pixels, labels = adults
                 shown = map_images(loaded, pixels, [Truth(label) for label in labels.tolist()], look, of)

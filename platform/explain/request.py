@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +15,17 @@ from platform.explain.mean_maps import MapFunction
 from platform.explain.select_cells import Condition, Narrowed
 from platform.explain.sheets import Sheet
 from platform.report.build_report_files import to_json_value
-from platform.report.map_kinds import MapKind, get_folder_name
+from platform.report.map_kinds import get_folder_name
 from platform.report.read_run_folder import read_cells
 from platform.report.write_report import write_report
 from platform.tensorboard import board_writer
-from search_spaces.pictures import ExplainedClass
+from search_spaces.pictures import ExplainedClass, MapKind
 from search_spaces.study import STUDIES, Study
 from trainables.storage.store import RunFolder
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True)
+class Request:
     """What is drawn of a run."""
 
     folder: RunFolder

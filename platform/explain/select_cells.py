@@ -72,11 +72,10 @@ def choose_cells(folder: RunFolder, study: Study, only: Sequence[str], together:
 def _choose_value(values: list[Value], wanted: Value | None) -> Value:
     """Return the wanted value, or the nearest number (of two the smaller); else the largest number, or the first value."""
     if wanted in values:
-        return wanted  # type: ignore[return-value]
+        return wanted
     if not all(type(value) in (int, float) for value in values):
         return values[0]
     numbers: Any = values
     if type(wanted) in (int, float):
         return min(numbers, key=lambda value: (round(abs(value - wanted), 9), value))  # type: ignore[no-any-return]
     return max(numbers)  # type: ignore[no-any-return]
-

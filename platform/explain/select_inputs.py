@@ -1,6 +1,7 @@
 """Selection of test images, with their metadata, and of the adults beside them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,11 @@ class RoleImages:
     population: str
     """children, adults, or empty if unknown"""
 
+    @cached_property
+    def hashes(self) -> list[bytes]:
+        """`hash_images` of the images, computed once: every training's test images are looked up here."""
+        return hash_images(self.pixels)
+
 
 def load_whole_sets(cells: list[Cell], task: Task) -> list[RoleImages]:
     """Return the data sets of these cells, in the size and the colours of their task."""
@@ -63,9 +69,7 @@ def load_whole_sets(cells: list[Cell], task: Task) -> list[RoleImages]:
 
 def find_metadata(images: torch.Tensor, sets: list[RoleImages]) -> tuple[pd.DataFrame, list[str]]:
     """Return the metadata of each image and the population of its data set; images are matched by content."""
-    locations = {
-        digest: (number, row) for number, role_images in enumerate(sets) for row, digest in enumerate(hash_images(role_images.pixels))
-    }
+    locations = {digest: (number, row) for number, role_images in enumerate(sets) for row, digest in enumerate(role_images.hashes)}
     matches = [locations.get(digest) for digest in hash_images(images)]
     rows = [sets[match[0]].faces.metadata.iloc[match[1]] if match else pd.Series(dtype=object) for match in matches]
     return pd.DataFrame(rows).reset_index(drop=True), [sets[match[0]].population if match else "" for match in matches]

@@ -13,8 +13,8 @@ from platform.explain.mean_maps import MeanMap
 from platform.explain.select_inputs import ChosenImage
 from platform.explain.sheets import NEUTRAL, RIGHT, WRONG, Sheet, render_face, render_heat_map, render_overlay
 from platform.explain.tile_grid import Name, Tile, TileGrid, lay_out_grids
-from platform.report.map_kinds import TITLES, MapKind
-from search_spaces.pictures import ExplainedClass
+from platform.report.map_kinds import TITLES
+from search_spaces.pictures import ExplainedClass, MapKind
 from trainables.cell import Value
 from trainables.data.task import Task
 
@@ -117,18 +117,18 @@ def lay_out_means(rows: list[MeanMap], task: Task, how: MapKind, of: ExplainedCl
         for column in np.flatnonzero(counts):
             picture = render_overlay(_stretch_contrast(images[column]), maps[column] / max(float(maps[column].max()), 1e-9), how)
             grid.tiles[number, int(column)] = Tile(picture, f"{counts[column]:,} maps")
-    notes = [f"Mean {TITLES[how]} over images and trainings, each to its own maximum, over the mean face with its contrast stretched."]
+    notes = [f"{TITLES[how]}: the mean over images and trainings, to its own maximum, over the mean face, whose contrast is stretched."]
     return lay_out_grids([grid], notes)
 
 
-def lay_out_saliency(shown: ChosenImage, output: int | None, networks: list[LoadedNetwork]) -> Sheet:
+def lay_out_saliency(shown: ChosenImage, output: int | None, networks: list[LoadedNetwork], notes: list[str]) -> Sheet:
     """Lay out saliency for each arm's first replicate: the image, |gradient| per channel, their maximum, and the maximum over the image.
 
     The output None is each network's predicted class.
     """
     arms, _ = _order_networks(networks)
     channels = ("red", "green", "blue") if shown.pixels.shape[1] == 3 else ("grey",)
-    columns: list[Name] = [("image",), *(("|gradient|,", name) for name in channels), ("maximum",), ("overlay",)]
+    columns: list[Name] = [("image",), *((f"|gradient|, {name}",) for name in channels), ("maximum",), ("overlay",)]
     title = f"Saliency step by step, {explained_outputs.describe_truth(networks[0].task, shown.truth, output)}"
     grid = TileGrid(title, [(arm,) for arm in arms], columns)
     for row, arm in enumerate(arms):
@@ -141,7 +141,7 @@ def lay_out_saliency(shown: ChosenImage, output: int | None, networks: list[Load
         last = make_tile(shown, face, largest, ImageMap(loaded, largest, prediction, explained), "saliency")
         tiles = [Tile(render_face(face)), *(Tile(render_heat_map(gradient)) for gradient in (*gradients, largest)), last]
         grid.tiles |= {(row, column): tile for column, tile in enumerate(tiles)}
-    return lay_out_grids([grid], [])
+    return lay_out_grids([grid], notes)
 
 
 def _stretch_contrast(image: torch.Tensor) -> np.ndarray:

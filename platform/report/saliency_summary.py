@@ -124,8 +124,8 @@ def _read_explain_file(folder: RunFolder, place: str) -> dict[str, Any] | None:
 
 
 def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
-    names = [name for name in said["sheets"] if name.startswith("sheet-")]
-    names = [*[name for name in said["sheets"] if name == "figure"], *[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
+    figure, sheets, steps = ([name for name in said["sheets"] if name.startswith(start)] for start in ("figure", "sheet-", "steps-"))
+    names = [*figure, *steps[:1], *sheets]
     pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _make_data_uri(folder, place, name))}
     averages = pictures.pop("averages", "")
     metadata = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
