@@ -102,7 +102,7 @@ def render_overlay(pixels: np.ndarray, found: np.ndarray, how: MapKind, side: in
     grey = render_face(pixels, side).astype(np.float32).mean(2, keepdims=True)
     level = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)[:, :, None]
     if how == "saliency":
-        colours, weight = matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0]), np.asarray(0.9 * level**0.8)
+        colours, weight = matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0]), np.asarray(0.85 * level)
     else:
         colours, weight = matplotlib.colormaps["jet"](level[:, :, 0]), np.asarray(0.5)
     result: np.ndarray = np.clip((1 - weight) * grey + weight * 255 * colours[:, :, :3], 0, 255).astype(np.uint8)

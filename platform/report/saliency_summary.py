@@ -98,7 +98,8 @@ def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], l
             content = _read_explain_file(folder, subfolder)
         except (ValueError, RecursionError, OSError) as error:
             path = folder.get_path("explain", subfolder, "explain.json")
-            damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with --how {how}")
+            options = f"--how {how}" + ("" if subfolder == get_folder_name(how) else " and that call's other options")
+            damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with {options}")
             continue
         if content is not None:
             summaries.append(_build_summary(folder, subfolder, content))
@@ -107,8 +108,11 @@ def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], l
 
 def _list_places(folder: RunFolder, subfolder: str) -> list[str]:
     """Return the folders below RUN/explain with one kind of map: that of the study's own pictures, then those of other requests."""
-    root = folder.get_path("explain", subfolder)
-    found = {path.rpartition("/explain/")[2].rpartition("/")[0] for path in folder.files.find(root) if path.endswith("/explain.json")}
+    try:
+        files = folder.files.find(folder.get_path("explain", subfolder))
+    except OSError:  # whoever reads the file says why
+        files = []
+    found = {path.rpartition("/explain/")[2].rpartition("/")[0] for path in files if path.endswith("/explain.json")}
     return sorted(found | {subfolder})
 
 
