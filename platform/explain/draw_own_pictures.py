@@ -42,7 +42,7 @@ def draw_pictures(request: Request, cells: list[Cell], images: Path) -> tuple[st
         of: ExplainedClass = "predicted" if output is None else "true"
         notes = sheet_layout.describe_maps(has_classes(task), not has_classes(task), how, of, layer_text)
         sheets[name] = lay_out_grids([sheet_layout.make_image_grid(faces[number], output, maps, how, study.replicated)], notes)
-    parts = ["explain", "pictures", *name_folder(request, f"images-{images.resolve()}")]
+    parts = ["explain", "pictures", *name_folder(request, images)]
     clear_folder(folder, parts)
     save_sheets(sheets, folder, parts)
     answers = [(loaded.arm, loaded.replicate, loaded.predict(pixels)) for loaded in networks]

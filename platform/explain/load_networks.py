@@ -37,7 +37,7 @@ class LoadedNetwork:
     network: nn.Module
     """float images [n, c, s, s], or clips [n, frames, c, s, s] if the task has clips, to outputs, with the selected epoch's parameters"""
     untrained: nn.Module
-    """the same before its first training step: its maps show what does not depend on the weights"""
+    """the same with random initial parameters, not its parent's: its maps show what does not depend on the weights"""
     seen: set[bytes] = field(repr=False)
     """`hash_images` of its training and validation images"""
 

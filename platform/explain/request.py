@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,15 +51,17 @@ def find_study(folder: RunFolder) -> Study:
     return STUDIES.find(cell.study)(cell.scale)  # type: ignore[arg-type]
 
 
-def name_folder(request: Request, *further: str) -> list[str]:
-    """Return the folder of the pictures below the run folder, by what the user asked for: only the same request has the same folder."""
+def name_folder(request: Request, images: Path | None = None) -> list[str]:
+    """Return the folder of the pictures below RUN/explain, by what the user asked for: only the same request has the same folder."""
     study, default = request.study, request.study.pictures
     parts = [f"{axis}-{'-'.join(map(str, request.narrowed[axis]))}" for axis in study.axes if axis in request.narrowed]
     parts += [f"class-{request.of}"] if request.of != default.of else []
     parts += [f"layer-{request.layer}"] if request.how != "saliency" and request.layer != default.layer else []
-    text = "-".join((*parts, *further))
+    parts += [f"images-{images.resolve().name}"] if images else []
+    text = "-".join(parts)
+    digest = hashlib.sha256(f"{text} {images.resolve() if images else ''}".encode()).hexdigest()[:6]
     readable = re.sub(r"[^\w.]+", "-", text.replace("+", "p")).strip("-")[:60]
-    return [get_folder_name(request.how), *([f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"] if text else [])]
+    return [get_folder_name(request.how), *([f"{readable}-{digest}"] if text else [])]
 
 
 def prepare_maps(networks: list[LoadedNetwork], request: Request) -> tuple[MapFunction, str]:

@@ -73,11 +73,12 @@ class Sheet:
                     f'<rect x="{x - 1:.0f}" y="{y - 1:.0f}" width="{TILE + 2}" height="{TILE + 2}" fill="none" stroke="{border}" '
                     f'stroke-width="3"{dashes}/>'
                 )
-        ends = {"l": "start", "m": "middle", "r": "end"}
+        ends = {"l": "start", "m": "middle", "r": "end"}  # the length keeps texts apart in a viewer with a wider font
         for x, y, text, size, colour, anchor in self._texts:
+            length = f'textLength="{measure_text(text, size):.1f}" lengthAdjust="spacingAndGlyphs"'
             parts.append(
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{ends[anchor]}" '
-                f'dominant-baseline="central">{escape(text)}</text>'
+                f'dominant-baseline="central" {length}>{escape(text)}</text>'
             )
         return "\n".join([*parts, "</svg>\n"]).encode()
 
