@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from search_spaces.claims import FIRST, LAST, Claim, Place, Published, Reading
+from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import PrintedNumber, PrintedTable
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
@@ -169,6 +170,7 @@ def make_study(scale: Scale) -> Study:
         printed=(PrintedTable("Table 1", ("B. Acc.", "R.U. acc.", "p-val."), tuple(_list_numbers_of_table_1())),),
         claims=CLAIMS,
         readings=READINGS,
+        pictures=Pictures(arms=("SC(c<-a)", "SC(c)"), condition={"split": 0.7, "ratio": 5}, images=3),  # figure 4
     )
     if scale == "paper":
         return paper

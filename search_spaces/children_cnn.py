@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from search_spaces.claims import Claim, Confusion, Place
+from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import Header, PrintedTable, make_table
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
@@ -32,7 +33,7 @@ _ARMS = {"CK+": "adults(lab)", "FER": "adults(web)", "Nova": "adults(game)"}
 
 def _make_network(name: str, encoder: str, *rows: tuple[float | None, ...]) -> PrintedTable:
     """Return a network's table: rows are the data that it was trained on, columns their own test images and children."""
-    place: Place = {"encoder": encoder, "classes": 7, "colour": "grey", "augment": "affine"}
+    place: Place = {"encoder": encoder, "classes": 7, "colour": "rgb", "augment": "affine"}
     columns = (*(Header(data, "", place, "own/accuracy") for data in _ARMS), Header("Children", "", place))
     return make_table(name, columns, zip((Header(data, arm) for data, arm in _ARMS.items()), rows, strict=True))
 
@@ -42,7 +43,7 @@ PRINTED = (
     _make_network("GoogLeNet", "googlenet", (99.225, None, None, 13.123), (None, 67.93, None, 25.415), (None, None, 84.342, 9.136)),
     make_table(
         "Transfer learning",
-        (Header("Children", "", {"encoder": "ronnet", "classes": 7, "colour": "grey", "augment": "affine"}),),
+        (Header("Children", "", {"encoder": "ronnet", "classes": 7, "colour": "rgb", "augment": "affine"}),),
         ((Header("RonNet on CK+", "transfer"), (85.759,)),),
         notes={("RonNet on CK+", "Children"): "of another test set: 25.415 and the like are multiples of 1/602, this is not"},
     ),
@@ -66,6 +67,14 @@ CLAIMS = (
     Claim("colour changes nothing", {"colour": "grey"}, {"colour": "rgb"}, expect="equivalent"),
     Claim("flips and affine transforms help", {"augment": "affine"}, {"augment": "none"}),
 )
+
+PICTURES = Pictures(
+    how="saliency",
+    of="predicted",
+    arms=("transfer",),
+    condition={"encoder": "ronnet", "classes": 7, "colour": "rgb", "augment": "affine"},
+)
+"""the paper's network, in colour: the paper shows "gradients across RGB channels" and their maximum"""
 
 
 SEEDS = 9
@@ -106,6 +115,7 @@ def make_study(scale: Scale) -> Study:
         printed=PRINTED,
         confusions=(Confusion("fear", "surprise"), Confusion("disgust", "anger")),
         fewer="classes",
+        pictures=PICTURES,
     )
     if scale == "paper":
         return paper

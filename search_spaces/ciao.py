@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from search_spaces.claims import Claim, Contrast
+from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import Header, PrintedTable, make_table
 from search_spaces.search_space import OneOf, Real, Search, Whole
 from search_spaces.study import STUDIES, Arm, Scale, Study
@@ -237,6 +238,7 @@ def make_study(scale: Scale) -> Study:
         printed=TABLE_1 + TABLE_2,
         contrasts=CONTRASTS,
         search=SEARCH,
+        pictures=Pictures(how="gradcam++", layer="last", condition={"encoder": "VGG"}, columns="data"),  # figure 3
     )
     if scale == "paper":
         return paper

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, get_args
 
 from search_spaces.claims import Claim, Confusion, Contrast, Published, Reading
+from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import PrintedTable
 from search_spaces.search_space import Search, TunedSettings
 from trainables.cell import Cell, Data, Value
@@ -94,6 +95,8 @@ class Study:
     """the confusions that the paper names: do a class's errors fall there more often than elsewhere?"""
     fewer: str | None = None
     """the condition whose values are numbers of classes, the fewer a subset of the more: is leaving some out a gain?"""
+    pictures: Pictures = field(default_factory=Pictures)
+    """what `python -m platform.explain` draws"""
 
     @property
     def condition_axes(self) -> dict[str, tuple[Value, ...]]:

@@ -1,4 +1,8 @@
-"""Shares of a map on eyes, brows and mouth, for right and for wrong answers, and the same shares of an untrained network's map."""
+"""Shares of a map on eyes, brows and mouth, for right and for wrong answers, and the same shares of an untrained network's map.
+
+The maps of valence and of arousal have shares of their own, because an answer there is more or less near, not right or wrong. A frame of
+a clip counts as an image.
+"""
 
 from dataclasses import dataclass
 
@@ -20,8 +24,8 @@ class MapEnergy:
 
     arm: str
     replicate: Value
-    right: np.ndarray
-    """bool [n]"""
+    answers: np.ndarray
+    """str [n]: right, wrong, or the name of an output that is neither, such as valence"""
     shares: np.ndarray
     untrained: np.ndarray
     area: np.ndarray
@@ -36,7 +40,7 @@ class EnergyShare:
 
     arm: str
     answer: str
-    """right or wrong"""
+    """see `MapEnergy`"""
     region: str
     images: float
     """mean number in a replicate's test set"""
@@ -78,8 +82,9 @@ def summarise_energy(looked: list[MapEnergy]) -> list[EnergyShare]:
     """Return the energy shares of each arm, answer and region. Intervals are over replicates: a replicate is the mean over its images."""
     rows = []
     for arm in dict.fromkeys(energy.arm for energy in looked):
-        for answer, is_right in (("right", True), ("wrong", False)):
-            selected = [(energy, energy.right == is_right) for energy in looked if energy.arm == arm]
+        known = dict.fromkeys(answer for energy in looked for answer in energy.answers.tolist() if energy.arm == arm)
+        for answer in sorted(known):
+            selected = [(energy, energy.answers == answer) for energy in looked if energy.arm == arm]
             selected = [(energy, mask) for energy, mask in selected if np.isfinite(energy.shares[mask]).any()]
             for number, region in enumerate(REGIONS if selected else ()):
                 trained = _compute_interval([energy.shares[mask, number] for energy, mask in selected])

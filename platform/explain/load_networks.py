@@ -4,11 +4,14 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from platform.explain.maps import compute_scores
 from trainables.cell import Cell, Value
 from trainables.data.augment import normalise_images
+from trainables.data.prediction_targets import TARGETS
 from trainables.data.task import Task
 from trainables.loop import make_method, make_task
 from trainables.models.fixed_layers import get_fixed_layers
@@ -18,6 +21,10 @@ from trainables.storage.store import RunFolder
 CPU = torch.device("cpu")
 COARSEST = 6
 """minimum side of a map in pixels: a smaller map cannot tell an eye from a brow"""
+LAST = "last"
+"""the name that stands for the last convolution's map"""
+HASHED = 1024
+"""images that are read at once where a data set is too large to be held"""
 
 
 @dataclass(frozen=True)
@@ -28,21 +35,23 @@ class LoadedNetwork:
     replicate: Value
     task: Task
     network: nn.Module
-    """float images [n, c, s, s] to class scores, with the selected epoch's parameters"""
+    """float images [n, c, s, s], or clips [n, frames, c, s, s] if the task has clips, to outputs, with the selected epoch's parameters"""
     untrained: nn.Module
-    """the same before its first training step: its maps show what does not depend on the weights"""
+    """the same with random initial parameters, not its parent's: its maps show what does not depend on the weights"""
     seen: set[bytes] = field(repr=False)
     """`hash_images` of its training and validation images"""
 
+    def predict(self, pixels: torch.Tensor) -> np.ndarray:
+        """Return predictions float32 [n, outputs] of images or clips, as the task's target defines them."""
+        return TARGETS[self.task.target].compute_predictions(compute_scores(self.network, pixels)).numpy()
+
 
 def load_networks(cell: Cell, compared: str, replicated: str, folder: RunFolder) -> LoadedNetwork:
-    """Load a cell's networks. BadRequest if the cell has kept no parameters, or classifies clips."""
+    """Load a cell's networks. BadRequest if the cell has kept no parameters."""
     state = folder.get_checkpoint(cell.key)
     if not state or "modules" not in state or "phase" in state:
         raise BadRequest(f"{cell.name} has kept no parameters")
     task = make_task(cell, CPU)
-    if task.test.pixels.ndim != 4:
-        raise BadRequest(f"{cell.name} classifies clips, for which there are no maps; exclude it with --only")
     trained, untrained = make_method(cell, task), make_method(cell, task)
     trained.modules.load_state_dict(state["modules"])
     seen = {digest for images in (task.train, task.val) for digest in hash_images(images.pixels)}
@@ -57,17 +66,17 @@ def load_networks(cell: Cell, compared: str, replicated: str, folder: RunFolder)
 
 
 def hash_images(pixels: torch.Tensor) -> list[bytes]:
-    """Return hashes of the images' bytes, which identify an image across data sets, splits and rows."""
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels.numpy()]
+    """Return hashes of the images' or clips' bytes, which identify them across data sets, splits and rows."""
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for images in pixels.split(HASHED) for image in images.numpy()]
 
 
 def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> tuple[str, nn.Module, int]:
-    """Return the name of the layer from which a map is taken, the layer, and the side of its map. `image` [1, c, s, s] is passed
-    through the network.
+    """Return the name of the layer from which a map is taken, the layer, and the side of its map. `image` [1, c, s, s], or a clip, is
+    passed through the network.
 
-    If `wanted` is None, this is the end of the last stage of convolutions (or fixed first layers) whose maps have a side of COARSEST or
-    more; if there is none, of the stage with the finest maps. BadRequest for a name that is no layer with a map, and for a network
-    without convolutions.
+    LAST is the end of the last stage of convolutions (or fixed first layers), after its activation, and its mask if there is one. If
+    `wanted` is None, this is the end of the last stage whose maps have a side of COARSEST or more; if there is none, of the stage with
+    the finest maps. BadRequest for a name that is no layer with a map, and for a network without convolutions.
     """
     outputs: dict[str, tuple[nn.Module, int]] = {}
     hooks = []
@@ -84,7 +93,7 @@ def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> t
     for hook in hooks:
         hook.remove()
     names = {name.removeprefix("encoder."): name for name in outputs if name}
-    if wanted is not None:
+    if wanted not in (None, LAST):
         if wanted.removeprefix("encoder.") not in names:
             raise make_unknown_error("layer", wanted, names)
         name = names[wanted.removeprefix("encoder.")]
@@ -93,7 +102,7 @@ def find_layer(network: nn.Module, image: torch.Tensor, wanted: str | None) -> t
     sides = [side for module, side in outputs.values() if isinstance(module, nn.Conv2d) or module is fixed]
     if not sides:
         raise BadRequest("this network has no convolutions, which Grad-CAM needs; use --how saliency")
-    fine_sides = [side for side in sides if side >= COARSEST] or [max(sides)]
+    fine_sides = sides if wanted == LAST else [side for side in sides if side >= COARSEST] or [max(sides)]
     name = [name for name, (_, side) in outputs.items() if side == fine_sides[-1]][-1]
     return (name, *outputs[name])
 

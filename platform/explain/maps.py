@@ -1,74 +1,88 @@
 """Maps of what a network looks at, computed in batches: Grad-CAM and Grad-CAM++ by the pytorch-grad-cam library, saliency by autograd."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from platform.report.map_kinds import MapKind
+from search_spaces.pictures import MapKind
 from trainables.data.augment import normalise_images
 
-Find = Callable[[nn.Module, torch.Tensor, torch.Tensor | None], tuple[np.ndarray, torch.Tensor]]
-"""(network, float images, classes) -> (maps, scores) of a batch"""
+BATCH = 256
+"""images, or frames of clips, that are passed through a network at once"""
+Find = Callable[[torch.Tensor, torch.Tensor], np.ndarray]
+"""(float images or clips, outputs) -> maps of a batch"""
 
 
-class SaliencyMaps(NamedTuple):
-    """Maps and predictions of n images."""
-
-    maps: np.ndarray
-    """float32 [n, s, s], 0 to 1; 0 everywhere if nothing supports the class"""
-    probabilities: np.ndarray
-    """float32 [n, classes]"""
+def compute_scores(network: nn.Module, pixels: torch.Tensor, batch: int = BATCH) -> torch.Tensor:
+    """Return a network's outputs float32 [n, k] for images uint8 [n, c, s, s] or clips [n, frames, c, s, s]."""
+    with torch.no_grad():
+        return torch.cat([network(normalise_images(images)) for images in pixels.split(_count_items(pixels, batch))]).float()
 
 
 def compute_maps(
-    network: nn.Module, layer: nn.Module, pixels: torch.Tensor, classes: torch.Tensor | None, how: MapKind, batch: int = 256
-) -> SaliencyMaps:
-    """Return maps of images uint8 [n, c, s, s], for the given class of each (int64 [n]) or for the predicted class."""
-    compute_batch = _compute_saliency if how == "saliency" else _compute_cams(network, layer, how)
-    parts = [compute_batch(network, normalise_images(images), targets) for images, targets in _split_batches(pixels, classes, batch)]
-    probabilities = np.concatenate([scores.detach().softmax(1).numpy() for _, scores in parts])
-    return SaliencyMaps(np.concatenate([batch_maps for batch_maps, _ in parts]).astype(np.float32), probabilities.astype(np.float32))
+    network: nn.Module, layer: nn.Module, pixels: torch.Tensor, outputs: torch.Tensor, how: MapKind, batch: int = BATCH
+) -> np.ndarray:
+    """Return maps float32 [n, s, s] of images uint8 [n, c, s, s], or [n, frames, s, s] of clips, for the given output of each (int64 [n]).
+
+    Each map, of each frame, is scaled to 0 to 1 by itself; it is 0 everywhere if nothing there raises the output.
+    """
+    compute_batch = _make_saliency(network) if how == "saliency" else _make_cams(network, layer, how)
+    items = _count_items(pixels, batch)
+    parts = [compute_batch(normalise_images(images), some) for images, some in zip(pixels.split(items), outputs.split(items), strict=True)]
+    return np.concatenate(parts).astype(np.float32)
 
 
-def compute_gradients(network: nn.Module, pixels: torch.Tensor, classes: torch.Tensor) -> np.ndarray:
-    """Return |d score / d pixel| of the given class: float32 [n, c, s, s]."""
-    return _backpropagate_scores(network, normalise_images(pixels), classes)[0].numpy()
+def compute_gradients(network: nn.Module, pixels: torch.Tensor, outputs: torch.Tensor) -> np.ndarray:
+    """Return |d output / d pixel| of the given output of each image or clip: float32 of the shape of `pixels`."""
+    return _backpropagate_outputs(network, normalise_images(pixels), outputs).numpy()
 
 
-def _split_batches(pixels: torch.Tensor, classes: torch.Tensor | None, batch: int) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-    targets = classes.split(batch) if classes is not None else [None] * -(-len(pixels) // batch)
-    return list(zip(pixels.split(batch), targets, strict=True))
+def _count_items(pixels: torch.Tensor, batch: int) -> int:
+    """Return how many images or clips have `batch` images or frames."""
+    return max(1, batch // int(np.prod(pixels.shape[1:-3])))
 
 
-def _compute_cams(network: nn.Module, layer: nn.Module, how: MapKind) -> Find:
+class _FlatClips(nn.Module):
+    """A network of clips as one of their frames, one clip after another: pytorch-grad-cam takes five dimensions for a volume's."""
+
+    def __init__(self, network: nn.Module, frames: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network, self.frames = network, frames
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.network(images.unflatten(0, (-1, *self.frames)))
+        return result
+
+
+def _make_cams(network: nn.Module, layer: nn.Module, how: MapKind) -> Find:
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus  # slow imports, needed only here
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     cam_class = GradCAM if how == "gradcam" else GradCAMPlusPlus
 
-    def find(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
-        cam = cam_class(network, [layer])
+    def find(images: torch.Tensor, outputs: torch.Tensor) -> np.ndarray:
+        frames = images.shape[1:-3]
+        cam = cam_class(_FlatClips(network, tuple(frames)) if frames else network, [layer])
         try:
-            maps = cam(images.requires_grad_(), None if wanted is None else [ClassifierOutputTarget(target) for target in wanted.tolist()])
-            return maps, cam.outputs
+            maps: np.ndarray = cam(images.flatten(0, -4).requires_grad_(), [ClassifierOutputTarget(output) for output in outputs.tolist()])
+            return maps.reshape(len(images), *frames, *maps.shape[-2:])
         finally:
             cam.activations_and_grads.release()
 
     return find
 
 
-def _compute_saliency(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor | None) -> tuple[np.ndarray, torch.Tensor]:
-    gradients, scores = _backpropagate_scores(network, images, wanted)
-    largest = gradients.amax(1)
-    return (largest / largest.amax((1, 2), keepdim=True).clamp(min=1e-12)).numpy(), scores
+def _make_saliency(network: nn.Module) -> Find:
+    def find(images: torch.Tensor, outputs: torch.Tensor) -> np.ndarray:
+        largest = _backpropagate_outputs(network, images, outputs).amax(-3)
+        return (largest / largest.amax((-2, -1), keepdim=True).clamp(min=1e-12)).numpy()
+
+    return find
 
 
-def _backpropagate_scores(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+def _backpropagate_outputs(network: nn.Module, images: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     images = images.requires_grad_()
-    scores = network(images)
-    wanted = scores.argmax(1) if wanted is None else wanted
-    (gradients,) = torch.autograd.grad(scores.gather(1, wanted[:, None]).sum(), images)
-    return gradients.abs(), scores
+    (gradients,) = torch.autograd.grad(network(images).gather(1, outputs[:, None]).sum(), images)
+    return gradients.abs()

@@ -8,9 +8,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from platform.explain.explained_outputs import has_classes, name_answer
 from trainables.data.dataset import DataError
 from trainables.data.decode import crop_square, decode_picture
 from trainables.data.files import COMMON, SUFFIXES
+from trainables.data.task import Task
 from trainables.registry import BadRequest, join_lines
 
 SMALLEST, LONGEST = 24, 1.6
@@ -46,22 +48,21 @@ def find_true_class(name: str, classes: tuple[str, ...]) -> str:
 
 
 def tabulate_predictions(
-    names: list[str], said: Sequence[tuple[str, object, np.ndarray]], classes: tuple[str, ...], compared: str, replicated: str
+    names: list[str], said: Sequence[tuple[str, object, np.ndarray]], task: Task, compared: str, replicated: str
 ) -> pd.DataFrame:
-    """Return one row per picture, arm and replicate, and per arm's mean. `said` holds (arm, replicate, probabilities [n, classes])."""
+    """Return one row per picture, arm and replicate, and per arm's mean. `said` holds (arm, replicate, predictions [n, outputs]).
+
+    Columns of probabilities are named p_CLASS; those of valence and arousal have their names.
+    """
     rows = []
     for arm in dict.fromkeys(arm for arm, _, _ in said):
         predictions = [(label, array) for owner, label, array in said if owner == arm]
-        for replicate, probabilities in [*predictions, ("mean", np.mean([array for _, array in predictions], axis=0))]:
-            for name, row_probabilities in zip(names, probabilities, strict=True):
-                row = {
-                    "picture": name,
-                    "true": find_true_class(name, classes),
-                    compared: arm,
-                    replicated: replicate,
-                    "answer": classes[int(row_probabilities.argmax())],
-                }
-                rows.append(row | {f"p_{label}": round(float(p), 4) for label, p in zip(classes, row_probabilities, strict=True)})
+        for replicate, arrays in [*predictions, ("mean", np.mean([array for _, array in predictions], axis=0))]:
+            for name, prediction in zip(names, arrays, strict=True):
+                true = find_true_class(name, task.classes) if has_classes(task) else ""
+                row = {"picture": name, "true": true, compared: arm, replicated: replicate, "answer": name_answer(task, prediction)}
+                prefix = "p_" if has_classes(task) else ""
+                rows.append(row | {f"{prefix}{label}": round(float(p), 4) for label, p in zip(task.classes, prediction, strict=True)})
     return pd.DataFrame(rows).sort_values("picture", kind="stable")
 
 

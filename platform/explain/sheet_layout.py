@@ -1,127 +1,156 @@
-"""Layout of the sheets: one image with arms as rows and seeds as columns, mean maps class by class, and saliency step by step."""
+"""The sheets: one image's maps, several images' maps, mean maps, saliency step by step, and data sets beside each other."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 import torch
 
+from platform.explain import explained_outputs
 from platform.explain.load_networks import LoadedNetwork
-from platform.explain.maps import SaliencyMaps, compute_gradients
+from platform.explain.maps import compute_gradients
 from platform.explain.mean_maps import MeanMap
 from platform.explain.select_inputs import ChosenImage
-from platform.explain.sheets import (
-    GAP,
-    LINE,
-    NEUTRAL,
-    RIGHT,
-    SOFT,
-    TILE,
-    WRONG,
-    Sheet,
-    measure_text,
-    render_face,
-    render_heat_map,
-    render_overlay,
-)
+from platform.explain.sheets import NEUTRAL, RIGHT, WRONG, Sheet, render_face, render_heat_map, render_overlay
+from platform.explain.tile_grid import Name, Tile, TileGrid, lay_out_grids
 from platform.report.map_kinds import TITLES
+from search_spaces.pictures import ExplainedClass, MapKind
 from trainables.cell import Value
+from trainables.data.task import Task
 
-TOP = 3.4 * LINE
-"""y of the first row of pictures"""
-
-
-def lay_out_image(
-    shown: ChosenImage,
-    number: int,
-    networks: list[LoadedNetwork],
-    found: list[SaliencyMaps],
-    classes: tuple[str, ...],
-    how: str,
-    replicated: str,
-) -> Sheet:
-    """Lay out maps of one image, the `number`th of each of `found`. Rows are arms, columns replicates. A true label below 0 is unknown."""
-    arms, replicates = _order_networks(networks)
-    left = max(measure_text(arm) for arm in arms) + 2 * GAP
-    maps_left = left + TILE + 3 * GAP
-    sheet = Sheet()
-    true = classes[shown.label] if shown.label >= 0 else "not known"
-    sheet.add_text(GAP, 0.9 * LINE, f"true class: {true}", 13)
-    sheet.add_text(GAP + measure_text(f"true class: {true}", 13) + 2 * GAP, 0.9 * LINE, shown.said, 10, SOFT)
-    for row, arm in enumerate(arms):
-        y = TOP + row * (TILE + LINE + GAP)
-        sheet.add_text(left - GAP, y + TILE / 2, arm, anchor="r")
-        if row == 0:
-            sheet.add_tile(left, y, render_face(shown.pixels[0].numpy()))
-        for loaded, maps in zip(networks, found, strict=True):
-            if loaded.arm != arm:
-                continue
-            x = maps_left + replicates.index(loaded.replicate) * (TILE + GAP)
-            answer, probability = int(maps.probabilities[number].argmax()), float(maps.probabilities[number].max())
-            border = NEUTRAL if shown.label < 0 else RIGHT if answer == shown.label else WRONG
-            sheet.add_tile(x, y, render_overlay(shown.pixels[0].numpy(), maps.maps[number]), border, dashed=shown.print_ in loaded.seen)
-            sheet.add_text(x + TILE / 2, y + TILE + 0.6 * LINE, f"{classes[answer]} {100 * probability:.0f} %", 9, border, "m")
-    for column, replicate in enumerate(replicates):
-        sheet.add_text(maps_left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, f"{replicated} {replicate}", 10, SOFT, "m")
-    bottom = TOP + len(arms) * (TILE + LINE + GAP)
-    target = "the true class" if shown.label >= 0 else "the predicted class"
-    sheet.add_text(
-        GAP,
-        bottom + 0.5 * LINE,
-        f"{TITLES[how]} of {target}. Green: correct, red: wrong. Dashed: in this training's training or validation set.",
-        9,
-        SOFT,
-    )
-    return sheet
+BORDERS = {explained_outputs.RIGHT: RIGHT, explained_outputs.WRONG: WRONG}
 
 
-def lay_out_means(rows: list[MeanMap], classes: tuple[str, ...], how: str) -> Sheet:
-    """Lay out mean maps over mean faces. Rows are arms and the populations of their images, columns are classes."""
-    left = max(max(measure_text(row.arm), measure_text(row.whom, 9)) for row in rows) + 2 * GAP
-    sheet = Sheet()
-    sheet.add_text(GAP, 0.9 * LINE, f"Mean maps of each class ({TITLES[how]})", 13)
-    for column, name in enumerate(classes):
-        sheet.add_text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, anchor="m")
-    y, previous_arm = TOP, ""
-    for arm, whom, images, maps, counts in rows:
-        y += GAP if previous_arm and arm != previous_arm else 0
-        if arm != previous_arm:
-            sheet.add_text(left - GAP, y + TILE / 2 - 0.6 * LINE, arm, anchor="r")
-        previous_arm = arm
-        sheet.add_text(left - GAP, y + TILE / 2 + 0.5 * LINE, whom, 9, SOFT, "r")
-        for column in range(len(classes)):
-            if counts[column]:
-                mean = images[column].round().clamp(0, 255).to(torch.uint8).numpy()
-                sheet.add_tile(left + column * (TILE + GAP), y, render_overlay(mean, maps[column] / max(float(maps[column].max()), 1e-9)))
-        y += TILE + GAP
-    sheet.add_text(
-        GAP,
-        y + 0.5 * LINE,
-        f"Mean {TITLES[how]} of the true class over mean face, over images and trainings, each map to its own maximum.",
-        9,
-        SOFT,
-    )
-    return sheet
+class ImageMap(NamedTuple):
+    """A network's map of one image or clip, and its prediction."""
+
+    loaded: LoadedNetwork
+    map: np.ndarray
+    """float [s, s]; of a clip [frames, s, s]"""
+    prediction: np.ndarray
+    """[outputs]"""
+    output: int
+    """the output that is explained"""
 
 
-def lay_out_saliency(shown: ChosenImage, networks: list[LoadedNetwork], classes: tuple[str, ...]) -> Sheet:
-    """Lay out saliency for each arm's first replicate: the image, |gradient| per channel, their maximum, and the maximum over the image."""
+class TileColumn(NamedTuple):
+    """A column of the sheet of several data sets: one image, and each arm's map of it."""
+
+    name: Name
+    image: Tile
+    arms: dict[str, Tile]
+
+
+def make_image_grid(shown: ChosenImage, output: int | None, found: list[ImageMap], how: MapKind, replicated: str) -> TileGrid:
+    """Return maps of one image: rows are arms, columns replicates. Of a clip, with the first replicate: columns are its frames."""
+    task = found[0].loaded.task
+    arms, replicates = _order_networks([each.loaded for each in found])
+    title = explained_outputs.describe_truth(task, shown.truth, output)
+    if shown.pixels.ndim == 5:
+        frames = shown.pixels[0].numpy()
+        columns: list[Name] = [(f"frame {number + 1}",) for number in range(len(frames))]
+        said = ", ".join(filter(None, (shown.said, f"{replicated} {replicates[0]}")))
+        grid = TileGrid(title, [("clip",), *((arm,) for arm in arms)], columns, said=said)
+        for column, frame in enumerate(frames):
+            grid.tiles[0, column] = Tile(render_face(frame))
+            for each in found:
+                if each.loaded.replicate == replicates[0]:
+                    tile = make_tile(shown, frame, each.map[column], each, how)
+                    text = "" if column else tile.text  # the prediction is the clip's, not a frame's
+                    grid.tiles[arms.index(each.loaded.arm) + 1, column] = replace(tile, text=text)
+        return grid
+    columns = [(), *((f"{replicated} {replicate}",) for replicate in replicates)]
+    grid = TileGrid(title, [(arm,) for arm in arms], columns, {(0, 0): Tile(render_face(shown.pixels[0].numpy()))}, shown.said, apart=True)
+    for each in found:
+        place = arms.index(each.loaded.arm), replicates.index(each.loaded.replicate) + 1
+        grid.tiles[place] = make_tile(shown, shown.pixels[0].numpy(), each.map, each, how)
+    return grid
+
+
+def make_tile_column(value: Value, shown: ChosenImage, output: int | None, found: list[ImageMap], how: MapKind) -> TileColumn:
+    """Return the column of a data set, named by the axis' value, with one image. Of a clip, its middle frame is shown."""
+    middle = shown.pixels.shape[1] // 2 if shown.pixels.ndim == 5 else None
+    face = (shown.pixels[0] if middle is None else shown.pixels[0, middle]).numpy()
+    tiles = {each.loaded.arm: make_tile(shown, face, each.map if middle is None else each.map[middle], each, how) for each in found}
+    task = found[0].loaded.task
+    describe = explained_outputs.name_map if explained_outputs.has_classes(task) else explained_outputs.describe_truth
+    return TileColumn((str(value), describe(task, shown.truth, output)), Tile(render_face(face)), tiles)
+
+
+def make_column_grid(columns: list[TileColumn], how: MapKind, said: str) -> TileGrid:
+    """Return the maps of one image of each data set: rows are arms, columns data sets."""
+    arms = list(dict.fromkeys(arm for column in columns for arm in column.arms))
+    grid = TileGrid(f"{TITLES[how]} of one test image of each data set", [("image",), *((arm,) for arm in arms)], [], said=said)
+    for number, (name, image, tiles) in enumerate(columns):
+        grid.columns.append(name)
+        grid.tiles[0, number] = image
+        grid.tiles |= {(arms.index(arm) + 1, number): tile for arm, tile in tiles.items()}
+    return grid
+
+
+def make_tile(shown: ChosenImage, face: np.ndarray, found: np.ndarray, each: ImageMap, how: MapKind) -> Tile:
+    """Return a map float [s, s] over its image uint8 [c, s, s], with the network's answer."""
+    task = each.loaded.task
+    border = BORDERS.get(explained_outputs.judge_answer(task, shown.truth, each.prediction, each.output), NEUTRAL)
+    text = explained_outputs.describe_prediction(task, each.prediction, each.output)
+    return Tile(render_overlay(face, found, how), text, border, shown.print_ in each.loaded.seen)
+
+
+def describe_maps(classes: bool, values: bool, how: MapKind, of: ExplainedClass, layer: str) -> list[str]:
+    """Return the notes below maps of images. `classes`: some explain classes or labels; `values`: some explain valence and arousal."""
+    place = f", from layer {layer}" if layer else ""
+    lines = [f"{TITLES[how]} of the {of} class{place}."] if classes else []
+    if values:
+        lines.append(f"{TITLES[how]} of valence and of arousal{place}. Above: the true value, below: the predicted one.")
+    if how == "saliency":
+        lines.append("Bright: pixels with which the output changes most.")
+    else:
+        lines.append("Red: what raises the output most; blue: least, or not at all. Each map has its own scale.")
+    return [*lines, f"{'Green: correct, red: wrong. ' if classes else ''}Dashed: in this training's training or validation set."]
+
+
+def lay_out_means(rows: list[MeanMap], task: Task, how: MapKind, of: ExplainedClass) -> Sheet:
+    """Lay out mean maps over mean faces. Rows are arms and the populations of their images, columns are classes or other outputs."""
+    whose = f"of the {of} class" if explained_outputs.has_classes(task) else "of each output"
+    grid = TileGrid(f"Mean maps {whose} ({TITLES[how]})", [(row.arm, row.whom) for row in rows], [(name,) for name in task.classes])
+    for number, (_, _, images, maps, counts) in enumerate(rows):
+        for column in np.flatnonzero(counts):
+            picture = render_overlay(_stretch_contrast(images[column]), maps[column] / max(float(maps[column].max()), 1e-9), how)
+            grid.tiles[number, int(column)] = Tile(picture, f"{counts[column]:,} maps")
+    notes = [f"{TITLES[how]}: the mean over images and trainings, to its own maximum, over the mean face, whose contrast is stretched."]
+    if any((row.counts == 0).any() for row in rows):
+        notes.append(f"Empty: no image is {'predicted as' if of == 'predicted' else 'of'} this class.")
+    return lay_out_grids([grid], notes)
+
+
+def lay_out_saliency(shown: ChosenImage, output: int | None, networks: list[LoadedNetwork], notes: list[str]) -> Sheet:
+    """Lay out saliency for each arm's first replicate: the image, |gradient| per channel, their maximum, and the maximum over the image.
+
+    The output None is each network's predicted class.
+    """
     arms, _ = _order_networks(networks)
-    left = max(measure_text(arm) for arm in arms) + 2 * GAP
     channels = ("red", "green", "blue") if shown.pixels.shape[1] == 3 else ("grey",)
-    sheet = Sheet()
-    sheet.add_text(GAP, 0.9 * LINE, f"Saliency step by step, true class: {classes[shown.label]}", 13)
-    for column, name in enumerate(("image", *(f"|gradient|, {name}" for name in channels), "maximum", "overlay")):
-        sheet.add_text(left + column * (TILE + GAP) + TILE / 2, TOP - 0.7 * LINE, name, 10, SOFT, "m")
+    columns: list[Name] = [("image",), *((f"|gradient|, {name}",) for name in channels), ("maximum",), ("overlay",)]
+    title = f"Saliency step by step, {explained_outputs.describe_truth(networks[0].task, shown.truth, output)}"
+    grid = TileGrid(title, [(arm,) for arm in arms], columns)
     for row, arm in enumerate(arms):
         loaded = next(network for network in networks if network.arm == arm)
-        y = TOP + row * (TILE + GAP)
-        gradients = compute_gradients(loaded.network, shown.pixels, torch.tensor([shown.label]))[0]
+        prediction = loaded.predict(shown.pixels)[0]
+        explained = int(prediction.argmax()) if output is None else output
+        gradients = compute_gradients(loaded.network, shown.pixels, torch.tensor([explained]))[0]
         gradients = gradients / max(float(gradients.max()), 1e-12)
-        largest = gradients.max(0)
-        image = shown.pixels[0].numpy()
-        sheet.add_text(left - GAP, y + TILE / 2, arm, anchor="r")
-        for column, picture in enumerate(
-            (render_face(image), *map(render_heat_map, gradients), render_heat_map(largest), render_overlay(image, largest))
-        ):
-            sheet.add_tile(left + column * (TILE + GAP), y, picture)
-    return sheet
+        largest, face = gradients.max(0), shown.pixels[0].numpy()
+        last = make_tile(shown, face, largest, ImageMap(loaded, largest, prediction, explained), "saliency")
+        tiles = [Tile(render_face(face)), *(Tile(render_heat_map(gradient)) for gradient in (*gradients, largest)), last]
+        grid.tiles |= {(row, column): tile for column, tile in enumerate(tiles)}
+    return lay_out_grids([grid], notes)
+
+
+def _stretch_contrast(image: torch.Tensor) -> np.ndarray:
+    """Return a mean image float [c, s, s] as uint8 that uses all levels: under a map's colours its own few levels would be lost."""
+    low, high = float(image.min()), float(image.max())
+    stretched: np.ndarray = (255 * (image - low) / max(high - low, 1e-9)).round().to(torch.uint8).numpy()
+    return stretched
 
 
 def _order_networks(networks: list[LoadedNetwork]) -> tuple[list[str], list[Value]]:

@@ -10,6 +10,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from search_spaces.pictures import MapKind
+
 TILE, GAP, LINE = 88, 8, 15
 """in pixels: side of a picture, gap between pictures, height of a line of text"""
 SHARP = 2
@@ -71,11 +73,12 @@ class Sheet:
                     f'<rect x="{x - 1:.0f}" y="{y - 1:.0f}" width="{TILE + 2}" height="{TILE + 2}" fill="none" stroke="{border}" '
                     f'stroke-width="3"{dashes}/>'
                 )
-        ends = {"l": "start", "m": "middle", "r": "end"}
+        ends = {"l": "start", "m": "middle", "r": "end"}  # the length keeps texts apart in a viewer with a wider font
         for x, y, text, size, colour, anchor in self._texts:
+            length = f'textLength="{measure_text(text, size):.1f}" lengthAdjust="spacingAndGlyphs"'
             parts.append(
                 f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{ends[anchor]}" '
-                f'dominant-baseline="central">{escape(text)}</text>'
+                f'dominant-baseline="central" {length}>{escape(text)}</text>'
             )
         return "\n".join([*parts, "</svg>\n"]).encode()
 
@@ -91,13 +94,19 @@ def render_face(pixels: np.ndarray, side: int = TILE) -> np.ndarray:
     return np.asarray(large, np.uint8)
 
 
-def render_overlay(pixels: np.ndarray, found: np.ndarray, side: int = TILE) -> np.ndarray:
-    """Draw a map float [s, s], 0 to 1, over its image uint8 [c, s, s]: the face stays grey at low values and glows at high ones."""
+def render_overlay(pixels: np.ndarray, found: np.ndarray, how: MapKind, side: int = TILE) -> np.ndarray:
+    """Draw a map float [s, s], 0 to 1, over its image uint8 [c, s, s], which turns grey.
+
+    Grad-CAM: from blue (0) to red (1), in equal parts with the face, as pytorch-grad-cam draws it (Virgolin et al. 2022, figure 4).
+    Saliency, which is 0 at most pixels: the face glows at high values.
+    """
     grey = render_face(pixels, side).astype(np.float32).mean(2, keepdims=True)
     level = np.clip(cv2.resize(found.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)[:, :, None]
-    glow = 255 * matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0])[:, :, :3]
-    weight = 0.8 * level**1.3
-    result: np.ndarray = np.clip((1 - weight) * grey + weight * glow, 0, 255).astype(np.uint8)
+    if how == "saliency":
+        colours, weight = matplotlib.colormaps["inferno"](0.3 + 0.65 * level[:, :, 0]), np.asarray(0.85 * level)
+    else:
+        colours, weight = matplotlib.colormaps["jet"](level[:, :, 0]), np.asarray(0.5)
+    result: np.ndarray = np.clip((1 - weight) * grey + weight * 255 * colours[:, :, :3], 0, 255).astype(np.uint8)
     return result
 
 

@@ -19,6 +19,7 @@ from platform.report.descriptive_statistics import list_results
 from platform.report.runs_table import Condition, Runs
 from platform.stats.power import FEWEST
 from platform.stats.significance import Interval, adjust_holm, t_interval
+from search_spaces.pictures import choose_value
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,15 @@ def adjust_recall_tests(rows: list[ClassRecalls]) -> list[ClassRecalls]:
 def select_drawn_matrices(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
     """Return every arm at the one condition that matrices are drawn for.
 
-    It is the last of the table's conditions that has matrices, or else the last condition that has any.
+    It is the one of the paper's pictures, or the nearest that has matrices. Of a paper without pictures it is the last of the table's
+    conditions that has matrices, or else the last condition that has any.
     """
     available = [row.condition for row in rows]
+    if runs.design.pictured:
+        for axis in runs.axes if rows else ():
+            value = choose_value([condition[axis] for condition in available], runs.design.pictured.get(axis))
+            available = [condition for condition in available if condition[axis] == value]
+        return [row for row in rows if row.condition in available[:1]]
     condition = next((c for c in (*reversed(runs.table_conditions), *reversed(runs.conditions)) if c in available), None)
     return [row for row in rows if row.condition == condition]
 

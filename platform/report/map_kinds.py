@@ -1,8 +1,9 @@
 """The kinds of saliency maps, their titles, and the folders of a run folder that hold them."""
 
-from typing import Literal, get_args
+from typing import get_args
 
-MapKind = Literal["gradcam", "gradcam++", "saliency"]
+from search_spaces.pictures import MapKind
+
 KINDS: tuple[MapKind, ...] = get_args(MapKind)
 TITLES: dict[str, str] = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "saliency": "Saliency"}
 

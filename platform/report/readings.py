@@ -6,6 +6,7 @@ from typing import Any
 
 from search_spaces.claims import Reading
 from trainables.cell import Cell
+from trainables.data.source import list_parts
 from trainables.settings import get_nested_setting
 
 
@@ -28,6 +29,7 @@ def _list_values(cell: Cell, reading: Reading) -> list[Any]:
     """Return the setting's value in the cell's method, or else in its task; of an option, its values in the cell's data sets, None where
     it is not given."""
     if reading.of:
-        return [dict(data.source.options).get(reading.setting) for data in cell.data.values() if data.source.kind == reading.of]
+        parts = [part for data in cell.data.values() for part in list_parts(data.source)]
+        return [dict(part.options).get(reading.setting) for part in parts if part.kind == reading.of]
     values = (get_nested_setting(settings, reading.setting) for settings in (cell.method_settings, cell.task_settings))
     return [value for value in values if value is not None][:1]

@@ -53,6 +53,8 @@ class Design:
     fewer: str | None = None
     """the condition whose values are numbers of classes; the fewer classes are among the more"""
     contrasts: tuple[Contrast, ...] = ()
+    pictured: dict[str, Value] = field(default_factory=dict)
+    """values of conditions at which the paper shows its network; matrices are drawn there"""
     study: str = ""
     scale: str = ""
 

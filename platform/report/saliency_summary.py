@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,6 +19,8 @@ class SaliencySummary:
     """One kind of map."""
 
     how: str
+    of: str
+    """the class whose maps these are: true or predicted"""
     layer: str
     condition: dict[str, Any]
     notes: list[str]
@@ -69,11 +71,12 @@ class ExplainFile(ExplainModel):
     """One explain.json."""
 
     how: str
+    of: Literal["true", "predicted"] = "true"
     layer: str
     condition: dict[str, Value]
     notes: list[str]
     rendered: bool
-    sheets: list[Annotated[str, Field(pattern="^(averages$|sheet-|steps-)", max_length=200)]]
+    sheets: list[Annotated[str, Field(pattern="^(averages$|figure$|sheet-|steps-)", max_length=200)]]
     shares: list[EnergyShareModel]
     likeness: dict[str, IntervalModel]
 
@@ -90,16 +93,27 @@ def read_saliency_summaries(folder: RunFolder) -> tuple[list[SaliencySummary], l
     A damaged file is left out.
     """
     summaries, damaged = [], []
-    for subfolder, how in ((get_folder_name(kind), kind) for kind in KINDS):
+    for subfolder, how in ((place, kind) for kind in KINDS for place in _list_places(folder, get_folder_name(kind))):
         try:
             content = _read_explain_file(folder, subfolder)
         except (ValueError, RecursionError, OSError) as error:
             path = folder.get_path("explain", subfolder, "explain.json")
-            damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with --how {how}")
+            options = f"--how {how}" + ("" if subfolder == get_folder_name(how) else " and that call's other options")
+            damaged.append(f"{path} is damaged: {_describe_error(error)}; run python -m platform.explain again with {options}")
             continue
         if content is not None:
             summaries.append(_build_summary(folder, subfolder, content))
     return summaries, damaged
+
+
+def _list_places(folder: RunFolder, subfolder: str) -> list[str]:
+    """Return the folders below RUN/explain with one kind of map: that of the study's own pictures, then those of other requests."""
+    try:
+        files = folder.files.find(folder.get_path("explain", subfolder))
+    except OSError:  # whoever reads the file says why
+        files = []
+    found = {path.rpartition("/explain/")[2].rpartition("/")[0] for path in files if path.endswith("/explain.json")}
+    return sorted(found | {subfolder})
 
 
 def _read_explain_file(folder: RunFolder, place: str) -> dict[str, Any] | None:
@@ -114,12 +128,12 @@ def _read_explain_file(folder: RunFolder, place: str) -> dict[str, Any] | None:
 
 
 def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> SaliencySummary:
-    names = [name for name in said["sheets"] if name.startswith("sheet-")]
-    names = [*[name for name in said["sheets"] if name.startswith("steps-")][:1], *names]
+    figure, sheets, steps = ([name for name in said["sheets"] if name.startswith(start)] for start in ("figure", "sheet-", "steps-"))
+    names = [*figure, *steps[:1], *sheets]
     pictures = {name: picture for name in ["averages", *names[:SHOWN]] if (picture := _make_data_uri(folder, place, name))}
     averages = pictures.pop("averages", "")
     metadata = {name: said[name] for name in ("how", "layer", "condition", "notes", "rendered", "shares", "likeness")}
-    return SaliencySummary(**metadata, averages=averages, sheets=pictures, more=len(names) - len(pictures))
+    return SaliencySummary(**metadata, of=said.get("of", "true"), averages=averages, sheets=pictures, more=len(names) - len(pictures))
 
 
 def _make_data_uri(folder: RunFolder, place: str, name: str) -> str:

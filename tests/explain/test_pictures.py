@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from platform.explain.own_pictures import find_true_class, read_pictures, tabulate_predictions
+from tests.test_ciao import task
 from trainables.registry import BadRequest
 
 RNG = np.random.default_rng(0)
@@ -85,9 +86,22 @@ def test_no_folder_of_pictures_is_one_line(make: str, tmp_path: Path) -> None:
 
 
 def test_predictions_are_a_row_a_training_and_the_mean() -> None:
-    shares = [np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.3, 0.7], [0.2, 0.8]])]
-    table = tabulate_predictions(["fear/a.png", "b.png"], [("SL", 0, shares[0]), ("SL", 1, shares[1])], ("anger", "fear"), "method", "seed")
-    assert list(table) == ["picture", "true", "method", "seed", "answer", "p_anger", "p_fear"] and len(table) == 6
+    shares = [np.array([[0.9, 0.1, 0.0], [0.4, 0.6, 0.0]]), np.array([[0.3, 0.7, 0.0], [0.2, 0.8, 0.0]])]
+    table = tabulate_predictions(["fear/a.png", "b.png"], [("SL", 0, shares[0]), ("SL", 1, shares[1])], task(), "method", "seed")
+    assert list(table) == ["picture", "true", "method", "seed", "answer", "p_anger", "p_fear", "p_happiness"] and len(table) == 6
     mean = table[(table["seed"] == "mean") & (table["picture"] == "fear/a.png")].iloc[0]
     assert mean["answer"] == "anger" and mean["p_anger"] == 0.6 and mean["true"] == "fear"
     assert set(table[table["picture"] == "b.png"]["answer"]) == {"fear"}
+
+
+def test_values_are_no_probabilities_and_no_answer() -> None:
+    values = np.array([[0.25, -0.5]])
+    table = tabulate_predictions(["fear/a.png"], [("DL", 0, values)], task(target="affect"), "network", "seed")
+    assert list(table) == ["picture", "true", "network", "seed", "answer", "valence", "arousal"]
+    assert table.iloc[0].tolist() == ["fear/a.png", "", "DL", 0, "", 0.25, -0.5]
+
+
+def test_several_labels_are_all_named() -> None:
+    both, none = np.array([[0.5, 0.9]]), np.array([[0.1, 0.2]])
+    table = tabulate_predictions(["b/a.png"], [("DL", 0, both), ("LC", 0, none)], task(target="labels"), "network", "seed")
+    assert table["answer"].tolist() == ["a, b", "a, b", "none", "none"] and set(table["true"]) == {"b"} and "p_b" in table

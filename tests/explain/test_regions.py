@@ -79,8 +79,10 @@ def test_likeness_is_a_rank_correlation() -> None:
 
 
 def test_maps_that_are_empty_say_nothing() -> None:
-    shares, right = np.full((3, 4), 0.25), np.array([True, True, False])
-    empty = np.where(right[:, None], np.nan, shares)  # the untrained network has no map of any image that is classified correctly
+    shares, right = np.full((3, 4), 0.25), np.array(["right", "right", "wrong"])
+    empty = np.where(
+        right[:, None] == "right", np.nan, shares
+    )  # the untrained network has no map of any image that is classified correctly
     energies = [
         MapEnergy("a", 0, right, shares, empty, shares, np.full(3, np.nan)),
         MapEnergy("a", 1, right, shares, shares, shares, np.zeros(3)),
@@ -99,7 +101,8 @@ def test_numbers_are_means_over_trainings_of_right_and_wrong() -> None:
         shares, untrained, area = (rng.dirichlet((1, 1, 1, 1), 10) for _ in range(3))
         right = np.arange(10) < (7 if replicate else 0)  # one training has no correct answer
         shares[8] = np.nan
-        energies.append(MapEnergy("a", replicate, right, shares, untrained, area, rng.random(10)))
+        answers = np.where(right, "right", "wrong")
+        energies.append(MapEnergy("a", replicate, answers, shares, untrained, area, rng.random(10)))
     rows = {(row.answer, row.region): row for row in summarise_energy(energies)}
     assert set(rows) == {(answer, region) for answer in ("right", "wrong") for region in REGIONS}
     mouths = [energy.shares[:7, 2].mean() for energy in energies[1:]]
@@ -110,3 +113,11 @@ def test_numbers_are_means_over_trainings_of_right_and_wrong() -> None:
     assert rows["wrong", "eyes"].trained.n == 4
     assert summarise_likeness(energies)["a"].mean == pytest.approx(np.mean([energy.alike.mean() for energy in energies]))
     assert tabulate_shares(summarise_energy(energies)).shape == (8, 12)
+
+
+def test_outputs_that_are_neither_right_nor_wrong_have_shares_of_their_own() -> None:
+    rng = np.random.default_rng(3)
+    shares, answers = rng.dirichlet((1, 1, 1, 1), 6), np.array(["valence", "arousal"] * 3)
+    rows = {(row.answer, row.region): row for row in summarise_energy([MapEnergy("a", 0, answers, shares, shares, shares, np.zeros(6))])}
+    assert {answer for answer, _ in rows} == {"valence", "arousal"}
+    assert rows["valence", "eyes"].trained.mean == pytest.approx(shares[::2, 0].mean()) and rows["arousal", "eyes"].images == 3

@@ -54,14 +54,26 @@ def test_a_long_name_is_not_cut_off() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_an_overlay_glows_where_the_map_is_high_and_is_the_face_elsewhere(channels: int) -> None:
+def test_an_overlay_goes_from_blue_to_red(channels: int) -> None:
+    """Figure 4 of Virgolin et al.: the redder a pixel, as opposed to blue, the more it raises the class."""
+    pixels = np.full((channels, 48, 48), 120, np.uint8)
+    ramp = np.tile(np.linspace(0, 1, 48, dtype=np.float32), (48, 1))
+    shown = render_overlay(pixels, ramp, "gradcam").astype(int)
+    red_less_blue = shown[TILE // 2, :, 0] - shown[TILE // 2, :, 2]
+    assert red_less_blue[0] < -50 and red_less_blue[-1] > 50 and abs(red_less_blue[TILE // 2]) < 20
+    assert np.array_equal(shown, render_overlay(pixels, ramp, "gradcam++"))
+    assert render_face(pixels).shape == shown.shape == (TILE, TILE, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_saliency_glows_where_it_is_high_and_is_the_face_elsewhere(channels: int) -> None:
     pixels = np.full((channels, 48, 48), 120, np.uint8)
     heat_map = np.zeros((48, 48), np.float32)
     heat_map[8:16, 30:40] = 1
-    shown = render_overlay(pixels, heat_map).astype(int)
+    shown = render_overlay(pixels, heat_map, "saliency").astype(int)
     spread = shown.max(2) - shown.min(2)
     assert spread[22, 64] > 60 and spread[60, 20] == 0 and abs(shown[60, 20, 0] - 120) <= 1
-    assert render_face(pixels).shape == render_heat_map(heat_map).shape == shown.shape == (TILE, TILE, 3)
+    assert render_heat_map(heat_map).shape == shown.shape == (TILE, TILE, 3)
     assert render_heat_map(heat_map)[22, 64].sum() > render_heat_map(heat_map)[60, 20].sum()
 
 

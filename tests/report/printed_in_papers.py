@@ -213,7 +213,7 @@ def list_annealed_label_transfer() -> list[Typed]:
 
 def list_children_cnn() -> list[Typed]:
     arms = {"CK+": "adults(lab)", "FER": "adults(web)", "Nova": "adults(game)"}
-    place = {"classes": 7, "colour": "grey", "augment": "affine"}
+    place = {"classes": 7, "colour": "rgb", "augment": "affine"}
     rows = [Typed("Transfer learning", "RonNet on CK+", "Children", 85.759, "transfer", {**place, "encoder": "ronnet"}, "test/accuracy")]
     for table, text in (("RonNet", RONNET), ("GoogLeNet", GOOGLENET)):
         for row, numbers in read_lines(text):

@@ -125,6 +125,23 @@ def test_each_kind_of_map_is_read_by_itself(run: Run) -> None:
     run.folder.remove("explain", "saliency", "explain.json")
 
 
+def test_requests_of_one_kind_stand_side_by_side(run: Run) -> None:
+    run.explain()
+    run.explain("gradcam/split-0.5-0a1b2c", condition={"split": 0.5}, of="predicted")
+    summaries, lines = read_saliency_summaries(run.folder)
+    assert lines == [] and [(summary.condition, summary.of) for summary in summaries] == [
+        ({"split": 0.9}, "true"),
+        ({"split": 0.5}, "predicted"),
+    ]
+    assert all(summary.averages and list(summary.sheets) == ["sheet-01-fear"] for summary in summaries)
+    other = Path(run.folder.get_path("explain", "gradcam", "split-0.5-0a1b2c", "explain.json"))
+    other.write_bytes(b"{")
+    summaries, (line,) = read_saliency_summaries(run.folder)
+    assert [summary.condition for summary in summaries] == [{"split": 0.9}]
+    assert line.startswith(f"{other} is damaged: ") and line.endswith(" again with --how gradcam and that call's other options")
+    other.unlink()
+
+
 def by_command(run: Run) -> None:
     report.main(run.folder.root)
 

@@ -90,6 +90,11 @@ def join_parts(sources: Sequence[Source]) -> Source | SourceUnion:
     return sources[0] if len(sources) == 1 else SourceUnion(tuple(sources))
 
 
+def list_parts(source: Source | SourceUnion) -> tuple[Source, ...]:
+    """Return the single sources of a role's source."""
+    return source.parts if isinstance(source, SourceUnion) else (source,)
+
+
 def restore_source(content: dict[str, Any]) -> Source | SourceUnion:
     """Return the source that `dataclasses.asdict` has made plain containers of, also after JSON."""
     if "parts" in content:

@@ -203,16 +203,21 @@ class CIAO(Method):
 
 
 class Network(nn.Module):
-    """Encoder, mask if there is one, and decision layer as one module: float images [n, c, s, s] to outputs [n, k]."""
+    """Encoder, mask if there is one, and decision layer as one module: float images [n, c, s, s], or clips [n, frames, c, s, s], to
+    outputs [n, k].
+
+    The output of `last_map` is the last convolution's map of each image or frame, after its ReLU and masked if there is a mask.
+    """
 
     def __init__(self, encoder: Convolutional, mask: Inhibition | None, head: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.mask, self.head = encoder, mask, head
+        self.encoder, self.mask, self.last_map, self.head = encoder, mask, nn.Identity(), head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        trunk_output = self.encoder.compute_trunk(images)
+        trunk_output = self.encoder.compute_trunk(images.flatten(0, -4))
         u = self.encoder.compute_last_map(trunk_output)
-        result: torch.Tensor = self.head(u if self.mask is None else self.mask(u, self.encoder.get_last_input(trunk_output)))
+        maps = self.last_map(u if self.mask is None else self.mask(u, self.encoder.get_last_input(trunk_output)))
+        result: torch.Tensor = self.head(_pool_frames(maps.unflatten(0, (len(images), *images.shape[1:-3]))))
         return result
 
 

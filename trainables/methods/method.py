@@ -123,7 +123,8 @@ class Method(ABC):
         raise BadRequest(f"{type(self).__name__} cannot start from a parent; give it an `inherit_parameters`")
 
     def build_network(self) -> nn.Module:
-        """Return a module that maps normalised float images to class scores and propagates gradients, for saliency maps."""
+        """Return a module that maps normalised float images, or clips if the task has clips, to the outputs that `compute_logits` returns
+        and propagates gradients, for saliency maps."""
         return nn.Sequential(OrderedDict(encoder=self.modules["encoder"], classifier=self.modules["classifier"]))
 
     def describe_training(self) -> dict[str, Any]:
