@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from platform.explain.sheets import RIGHT, SHARP, TILE, WRONG, Sheet, render_face, render_heat_map, render_overlay
+from platform.explain.sheets import RIGHT, SHARP, TILE, WRONG, Sheet, measure_text, render_face, render_heat_map, render_overlay
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -33,7 +33,9 @@ def test_both_forms_show_pictures_borders_and_names() -> None:
     share = {text: float((edge == colour(text)).all(1).mean()) for (_, text), edge in edges.items()}
     assert share[RIGHT] == 1 and 0.4 < share[WRONG] < 0.8
     tree = ElementTree.fromstring(sheet.render_svg())
-    assert [element.text for element in tree.iter(f"{SVG}text")] == ['SC(c<-a) & "co"']
+    (text,) = tree.iter(f"{SVG}text")
+    assert text.text == 'SC(c<-a) & "co"'
+    assert float(text.get("textLength", "nan")) == pytest.approx(measure_text('SC(c<-a) & "co"'), abs=0.05)  # in any viewer's font
     frames = list(tree.iter(f"{SVG}rect"))
     assert [frame.get("stroke") for frame in frames] == [RIGHT, WRONG] and [bool(f.get("stroke-dasharray")) for f in frames] == [
         False,
