@@ -109,7 +109,7 @@ def test_every_kind_can_be_checked(name, tmp_path):
         (("check", "rafdb:/nowhere"), "/nowhere: no such folder"),
         (("check", "rafbd:/nowhere"), "did you mean raf"),
         (("check", "rafdb:/nowhere,crop=haar"), "rafdb has no option 'crop'"),
-        (("check", ""), "is no data source"),
+        (("check", ""), "is not a data source"),
         (("check", "rafdb:/nowhere", "--size", "2"), "--size"),
         (("check",), "KIND:PATH"),
     ],

@@ -136,7 +136,7 @@ def test_a_failed_training_is_not_repeated(tmp_path: Path) -> None:
     assert (poor.decision, poor.look - poor.n) == ("better", 2)
     assert states["good is no better than its twin"].n == states["good is no better than its twin"].look
     Path(again.folder.get_path("failed.json")).write_text("{}")
-    with pytest.raises(BadRequest, match=r"failed\.json: is no list of failed trainings"):
+    with pytest.raises(BadRequest, match=r"failed\.json: is not a list of failed trainings"):
         fake_blocks.begin(path, of)
 
 

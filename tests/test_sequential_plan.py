@@ -88,7 +88,7 @@ def test_another_rule_is_a_change() -> None:
 def test_a_damaged_design_is_one_line(content: str, tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path))
     (tmp_path / "sequential.json").write_text(content)
-    with pytest.raises(BadRequest, match=r"sequential\.json: is no design"):
+    with pytest.raises(BadRequest, match=r"sequential\.json: is not a design"):
         read_plan(folder)
 
 

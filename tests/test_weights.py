@@ -144,7 +144,7 @@ def test_a_truncated_file_is_one_line(tmp_path: Path, suffix: str, share: float)
         (lambda state: {"a": torch.zeros(2)}, r"holds 0 convolutions, and the encoder has 4"),
         (
             lambda state: state | {"convolutions.1.bias": torch.full((8,), torch.nan)},
-            r"\.1\.bias holds values that are no numbers",
+            r"\.1\.bias holds values that are not numbers",
         ),
         (lambda state: {"a": 1}, "holds no state dict"),
     ],

@@ -29,7 +29,7 @@ def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, sett
     if scale not in SCALES:
         raise make_unknown_error("scale", scale, SCALES)
     if settings and "=" not in settings[-1] and name not in STUDIES.import_all():
-        raise BadRequest(f"{name!r} is no study; did you mean --set {settings[-1]}={name}?")
+        raise BadRequest(f"{name!r} is not a study; did you mean --set {settings[-1]}={name}?")
     study: Study = STUDIES.find(name)(cast(Scale, scale))
     if seeds is not None:
         study = study.with_seeds(seeds)

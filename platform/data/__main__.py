@@ -65,7 +65,7 @@ def table(
         if root.is_dir() and all((root / name).is_file() for name in written["file"]):
             print(f"read it back by table:FILE,root={shlex.quote(parsed.path)}", file=sys.stderr)
         else:
-            print("this table cannot be read back: the pictures of this data set are no files of its folder", file=sys.stderr)
+            print("this table cannot be read back: the pictures of this data set are not files of its folder", file=sys.stderr)
 
 
 def print_findings(found: list[DataFinding]) -> int:

@@ -110,7 +110,7 @@ def read_cells(folder: RunFolder) -> list[Cell]:
         cells = folder.get_shown_cells()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadRequest(
-            f"{folder.get_path('grid.json')}: is no grid ({error}); the same python -m platform.grid writes it again"
+            f"{folder.get_path('grid.json')}: is not a grid ({error}); the same python -m platform.grid writes it again"
         ) from None
     if not cells:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")

@@ -88,7 +88,7 @@ def read_plan(folder: RunFolder) -> SequentialPlan | None:
         content = folder.get_json(FILE, signed=True)
         return None if content is None else SequentialPlan.from_json(content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadRequest(f"{folder.get_path(FILE)}: is no design ({error}); restore it, or {SEEDS_AGAIN}") from None
+        raise BadRequest(f"{folder.get_path(FILE)}: is not a design ({error}); restore it, or {SEEDS_AGAIN}") from None
 
 
 def check_plan(folder: RunFolder, plan: SequentialPlan) -> bool:
@@ -113,7 +113,9 @@ def read_failures(folder: RunFolder) -> set[str]:
     try:
         return set((folder.get_json(FAILURES, signed=True) or {"keys": []})["keys"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadRequest(f"{folder.get_path(FAILURES)}: is no list of failed trainings ({error}); restore it, or {SEEDS_AGAIN}") from None
+        raise BadRequest(
+            f"{folder.get_path(FAILURES)}: is not a list of failed trainings ({error}); restore it, or {SEEDS_AGAIN}"
+        ) from None
 
 
 def put_failures(folder: RunFolder, keys: set[str]) -> None:

@@ -160,7 +160,7 @@ def test_two_children_in_one_session_are_refused(root):
 @pytest.mark.parametrize("token", ["contempt", "happyish", "openhappy", "tongue", "afraid"])
 def test_an_unknown_expression_is_refused(root, token):
     Image.fromarray(picture(1)).save(root / "sessions" / "6401" / f"1-{token}_F-EA-14.jpg")
-    refused(rf"1-{token}_F-EA-14\.jpg: '{token}' is no expression of CAFE \(known: angry, disgust", root)
+    refused(rf"1-{token}_F-EA-14\.jpg: '{token}' is not an expression of CAFE \(known: angry, disgust", root)
 
 
 @pytest.mark.parametrize("keep", [0, 20, 600])

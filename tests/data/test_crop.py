@@ -88,7 +88,7 @@ def test_boxes_and_eyes_of_a_file(folder, tmp_path):
     [
         ("file,x,y,width,height\n0.png,1,1,9,9\n", "4 of 5 images have no line; the first: 1.png"),
         ("file,x,y,width,height\n0.png,1,1,9,wide\n", "line 2: coordinate 'wide' is not a number"),
-        ("file,x,y,width,height\n../0.png,1,1,9,9\n", "line 2: .* is no file within"),
+        ("file,x,y,width,height\n../0.png,1,1,9,9\n", "line 2: .* is not a file within"),
         ("file,x,y,width,height\n0.png,1,1,9,9\n0.png,1,1,9,9\n", "line 3: 0.png is given a second time"),
         ("file,left_x,left_y,right_x,right_y\n0.png,5,5,5,5\n", "line 2: both eyes are in one place"),
         ("file,nose\n0.png,1\n", "expected the columns file,x,y,width,height"),

@@ -34,7 +34,7 @@ def test_ckplus_official_tree(tmp_path):
     tree = TREES["ckplus"](tmp_path)
     assert any(note.startswith("7 of 8 sequences are labelled") for note in tree.read().notes)
     assert len(tree.read(peak="9")) == 7 * 4
-    refused(tree, "peak='0' is no number of frames", peak="0")
+    refused(tree, "peak='0' is not a number of frames", peak="0")
     write(tree.path / "Emotion/S001/001/S001_001_00000004_emotion.txt", "9.0\n")
     refused(tree, r"S001_001_00000004_emotion\.txt: '9\.0' is not one code from 0 to 7")
     write(tree.path / "Emotion/S001/001/S001_001_00000004_emotion.txt", "1.0\n")
@@ -109,7 +109,7 @@ def test_nimh_names(sex, number, letter, gaze, shot):
 def test_liris_unknown_words_are_refused(tmp_path):
     tree = TREES["liris_cse"](tmp_path)
     (tree.path / "videos_208/S8_suprise.mp4").rename(tree.path / "videos_208/S8_bored.mp4")
-    refused(tree, r"S8_bored\.mp4: 'bored' is no expression of LIRIS-CSE")
+    refused(tree, r"S8_bored\.mp4: 'bored' is not an expression of LIRIS-CSE")
 
 
 def test_liris_participants_from_a_spreadsheet(tmp_path):
@@ -194,9 +194,9 @@ def test_vggface2_takes_a_number_of_each_and_other_folders(tmp_path):
 def test_imdb_wiki_tables_that_are_none(tmp_path):
     tree = TREES["imdb_wiki"](tmp_path)
     assert len(tree.read(score="2")) == 2
-    refused(tree, "score='high' is no number", score="high")
+    refused(tree, "score='high' is not a number", score="high")
     (tree.path / "wiki.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
-    refused(tree, r"wiki\.mat: is no table of IMDB-WIKI")
+    refused(tree, r"wiki\.mat: is not a table of IMDB-WIKI")
 
 
 def test_imdb_wiki_keeps_a_range_of_ages(tmp_path):
@@ -216,7 +216,7 @@ def test_imdb_wiki_keeps_a_range_of_ages(tmp_path):
 
 @pytest.mark.parametrize("years", ["10", "10-1", "-10", "1-", "a-b", "1-10-20", "1.5-3", " 1-10", "\u0661-\u0662", "1-1000"])
 def test_imdb_wiki_refuses_what_is_no_range_of_ages(tmp_path, years):
-    refused(TREES["imdb_wiki"](tmp_path), "is no range of ages, the lower one first, such as years=1-10", years=years)
+    refused(TREES["imdb_wiki"](tmp_path), "is not a range of ages, the lower one first, such as years=1-10", years=years)
 
 
 def test_imdb_wiki_without_an_image_of_these_ages_is_refused(tmp_path):
@@ -228,7 +228,7 @@ def test_folders_called_by_numbers_need_names(tmp_path):
     for code in range(3):
         save(root / str(code) / "a.png", portrait("neutral", code))
     read = find_reader("folders").read
-    with pytest.raises(DataError, match="the folder '0' is no class by its name"):
+    with pytest.raises(DataError, match="the folder '0' is not a class by its name"):
         read(str(root), size=32, colour="grey")
     write(tmp_path / "names.csv", "folder,label\n0,Angry\n1,contempt\n2,-\n")
     faces = read(str(root), size=32, colour="grey", labels=tmp_path / "names.csv")

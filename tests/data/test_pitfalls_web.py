@@ -22,9 +22,9 @@ from trainables.data.readers import ferplus
     [
         ("train_00001.jpg 1", "train_00001.jpg 11", r"line 1: 'train_00001.jpg 11' is of the compound set"),
         ("train_00001.jpg 1", "train_0001.jpg 1", "line 1: .* is of the compound set"),
-        ("train_00001.jpg 1", "train_00001.jpg 0", "line 1: 'train_00001.jpg 0' is no name and code from 1 to 7"),
-        ("train_00001.jpg 1", "train_00001.jpg happy", "line 1: .* is no name and code"),
-        ("train_00001.jpg 1", "../train_00001.jpg", "line 1: .* is no name and code"),
+        ("train_00001.jpg 1", "train_00001.jpg 0", "line 1: 'train_00001.jpg 0' is not a name and code from 1 to 7"),
+        ("train_00001.jpg 1", "train_00001.jpg happy", "line 1: .* is not a name and code"),
+        ("train_00001.jpg 1", "../train_00001.jpg", "line 1: .* is not a name and code"),
         ("test_0001.jpg 1", "train_00001.jpg 2", "line 2: train_00001.jpg is listed a second time"),
         ("train_00001.jpg 1", "im1.jpg 1", "line 1: .* is not named like"),
     ],
@@ -44,7 +44,7 @@ def test_rafdb_folders_are_codes_from_1(tmp_path):
     official = TREES["rafdb"](tmp_path / "other").read()
     assert [faces.classes[label] for label in faces.labels] == [official.classes[label] for label in official.labels]
     save(root / "train/0/train_00009_aligned.jpg", portrait("anger", 1))
-    with pytest.raises(DataError, match="the folder '0' is no code from 1 to 7"):
+    with pytest.raises(DataError, match="the folder '0' is not a code from 1 to 7"):
         find_reader("rafdb").read(str(root), size=32, colour="grey")
 
 
@@ -183,9 +183,9 @@ def test_ferplus_copies_are_dropped_unless_kept(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("../fer0000000.png", r"label\.csv, line 1: '\.\./fer0000000\.png' is no file within the data set's folder"),
-        ("/etc/passwd", "line 1: '/etc/passwd' is no file within"),
-        ("C:\\\\faces\\\\fer0000000.png", "is no file within"),
+        ("../fer0000000.png", r"label\.csv, line 1: '\.\./fer0000000\.png' is not a file within the data set's folder"),
+        ("/etc/passwd", "line 1: '/etc/passwd' is not a file within"),
+        ("C:\\\\faces\\\\fer0000000.png", "is not a file within"),
     ],
 )
 def test_a_path_outside_the_folder_is_refused(tmp_path, text, message):
@@ -204,7 +204,7 @@ def test_a_path_outside_the_folder_is_refused(tmp_path, text, message):
         (",0,0.0,0.0\n", ",0,1.5,0.0\n", r"line 2: valence '1\.5' is not a number from -2 to 1"),
         (",0,0.0,0.0\n", ",0,-1.5,0.0\n", r"line 2: valence -1\.5 is neither from -1 to 1 nor -2"),
         (",0,0.0,0.0\n", ",0,x,0.0\n", "line 2: valence 'x' is not a number"),
-        ("0train/", "../../0train/", r"line 2: '\.\./\.\./0train.* is no file within"),
+        ("0train/", "../../0train/", r"line 2: '\.\./\.\./0train.* is not a file within"),
         ("0,0,64,64", "0,0,64", "line 2: 8 columns, not 9 or more"),
         ("0,0,64,64", "0,0,wide,64", "line 2: box 'wide' is not a number"),
         ("expression", "label", "expected the columns subDirectory_filePath"),

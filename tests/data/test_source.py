@@ -81,11 +81,11 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no data source; expected ROLE=KIND:PATH"),
-        ("children", r"is no data source; expected ROLE=KIND:PATH\[,OPTION=VALUE\] with KIND one of .*cafe.*fer2013"),
-        ("children=", "is no data source"),
-        ("=fer2013:/p", "'' is no role"),
-        ("fer2013:/p/f.csv,ages=/p/a.csv", "'fer2013:/p/f.csv,ages' is no role"),
+        ("", "is not a data source; expected ROLE=KIND:PATH"),
+        ("children", r"is not a data source; expected ROLE=KIND:PATH\[,OPTION=VALUE\] with KIND one of .*cafe.*fer2013"),
+        ("children=", "is not a data source"),
+        ("=fer2013:/p", "'' is not a role"),
+        ("fer2013:/p/f.csv,ages=/p/a.csv", "'fer2013:/p/f.csv,ages' is not a role"),
         ("children=:/p/f.csv", "names no kind of data set"),
         ("children=fer2012:/p/f.csv", r"'fer2012'; did you mean fer2013\? \(known: .*cafe.*\); expected ROLE="),
         ("children=/p/f.csv", "unknown kind of data set '/p/f.csv'"),
@@ -119,11 +119,11 @@ def test_a_malformed_source_says_what_is_expected(text, message):
         ("children: [[cafe:/a]]\n", r"children: \['cafe:/a'\] is neither KIND:PATH nor a mapping"),
         ("children: [cafe:/a, cafee:/b]\n", "did you mean cafe"),
         ("children: {path: /p}\n", "children: names no kind of data set"),
-        ("children: {kind: fer2013, path: [/p]}\n", r"path is \['/p'\], which is no text"),
-        ("children: {kind: fer2013, path: yes}\n", "path is True, which is no text"),
+        ("children: {kind: fer2013, path: [/p]}\n", r"path is \['/p'\], which is not text"),
+        ("children: {kind: fer2013, path: yes}\n", "path is True, which is not text"),
         ("children: {kind: fer2013, path: /p, age: /a}\n", "fer2013 has no option 'age'"),
         ("children: {kind: cafee, path: /p}\n", "did you mean cafe"),
-        ("'a b': cafe:/p\n", "'a b' is no role"),
+        ("'a b': cafe:/p\n", "'a b' is not a role"),
     ],
 )
 def test_a_malformed_file_is_named(tmp_path, content, message):

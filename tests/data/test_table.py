@@ -116,7 +116,7 @@ def test_an_archive_does_not_write_outside(tmp_path: Path) -> None:
     path = write(tmp_path, "file,label\n../evil.png,fear\n")
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as out:
         out.writestr("../evil.png", "x")
-    with pytest.raises(DataError, match="is no file within the data set's folder"):
+    with pytest.raises(DataError, match="is not a file within the data set's folder"):
         read(path, root=str(tmp_path / "evil.zip"))
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(DataError, match=r"broken\.zip: cannot be unpacked \("):
@@ -168,7 +168,7 @@ def test_numbers_are_named_by_a_file(tmp_path: Path) -> None:
     path = write(tmp_path, "file,label\n" + "".join(f"{file},{number % 2}\n" for number, (file, _) in enumerate(ROWS)))
     (tmp_path / "names.csv").write_text("value,label\n0,Angry\n1,fear\n")
     assert set(get_labels(read(path, labels=str(tmp_path / "names.csv"))).values()) == {"anger", "fear"}
-    with pytest.raises(DataError, match=r"labels\.csv: row 2, column label: '0' is no word, and numbers mean .* give labels=FILE"):
+    with pytest.raises(DataError, match=r"labels\.csv: row 2, column label: '0' is not a word, and numbers mean .* give labels=FILE"):
         read(path)
     (tmp_path / "half.csv").write_text("value,label\n0,Angry\n")
     with pytest.raises(DataError, match=r"half\.csv: has no line for the label '1' of "):
@@ -289,10 +289,10 @@ BAD: dict[str, tuple[str, str]] = {
     "no file column": ("who,label\na,b\n", "no column file; did you mean label\\? file=COLUMN names the column of the files"),
     "most are missing": ("file,label\nnowhere.png,fear\n", r"row 2: 1 of 1 files are not in .*; the first: nowhere.png; give root=FOLDER"),
     "two labels": ("file,label\npictures/0.png,sad\npictures/0.png,fear\n", "rows 2 and 3: pictures/0.png has the labels sadness and fear"),
-    "leads out": ("file,label\n../../etc/passwd,fear\n", "row 2: '../../etc/passwd' is no file within"),
+    "leads out": ("file,label\n../../etc/passwd,fear\n", "row 2: '../../etc/passwd' is not a file within"),
     "an age": ("file,label,age\npictures/0.png,fear,old\n", "row 2: age 'old' is not a number from 0 to 130"),
     "a sex": ("file,label,sex\npictures/0.png,fear,x\n", r"row 2, column sex: 'x' is no sex \(known: f, female"),
-    "no word": ("file,label\npictures/0.png,!!\n", "row 2, column label: '!!' is no word"),
+    "no word": ("file,label\npictures/0.png,!!\n", "row 2, column label: '!!' is not a word"),
     "a split": ("file,label,split\npictures/0.png,fear,later\n", "row 2, column split: 'later' is no split"),
     "half a split": ("file,label,split\npictures/0.png,fear,\npictures/1.png,fear,test\n", "row 2, column split: is empty"),
     "half a box": ("file,label,left,top,width,height\npictures/0.png,fear,1,,3,4\n", "row 2, column left: has no whole box"),
@@ -301,7 +301,7 @@ BAD: dict[str, tuple[str, str]] = {
     "nothing": ("", "is empty"),
     "a header alone": ("file,label\n", "has a header and no row"),
     "one name twice": ("file,file\na,b\n", "two columns are called file"),
-    "no text": ("\x00\x01", "is no text"),
+    "no text": ("\x00\x01", "is not text"),
 }
 
 

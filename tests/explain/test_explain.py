@@ -146,7 +146,9 @@ def test_a_run_without_parameters_or_no_run_is_one_line(run: RunFolder, tmp_path
     for content in (b"", b"[1]", (run.get("grid.json") or b"").replace(b"SC(c)", b"SM(c)", 1)):
         damaged.put(content, "grid.json")
         result = explain(damaged)
-        assert result.exit_code == 2 and f"{damaged.get_path('grid.json')}: is no grid" in result.output and result.output.count("\n") == 1
+        assert (
+            result.exit_code == 2 and f"{damaged.get_path('grid.json')}: is not a grid" in result.output and result.output.count("\n") == 1
+        )
 
 
 def test_a_run_that_kept_no_parameters_is_one_line(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_boards_runs_stay_in_its_folder(tmp_path: Path) -> None:
 )
 def test_a_name_in_a_table_leads_nowhere_else(name: str) -> None:
     """Links in a data set's folder are followed, because its owner made them. Names in its tables are not trusted."""
-    with pytest.raises(DataError, match="is no file within the data set"):
+    with pytest.raises(DataError, match="is not a file within the data set"):
         resolve_within(name, "labels.csv, line 2")
 
 

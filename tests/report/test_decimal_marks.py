@@ -33,7 +33,7 @@ HEAD = "method;seed;ratio;test;seconds\n"
         ("A;1.000;1;0,5;1\nA;2.000;1;0,6;1\n", "row 2, column seed: '1.000' may mean 1000,"),
         ("A;0;1;1.234;1.000,5\n", "row 2, column test: '1.234' may mean 1234, because column seconds has '1.000,5';"),
         ("A;0;1;1.234;1.000.500\n", "row 2, column test: '1.234' may mean 1234, because column seconds has '1.000.500';"),
-        ("A;0;1;1.234.567;0,5\n", "row 2, column test: '1.234.567' is no number"),
+        ("A;0;1;1.234.567;0,5\n", "row 2, column test: '1.234.567' is not a number"),
     ],
 )
 def test_an_open_decimal_mark_is_refused(tmp_path: Path, rows: str, says: str) -> None:

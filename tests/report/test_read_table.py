@@ -65,8 +65,8 @@ def test_text_that_is_not_utf8_is_read_with_a_note(tmp_path):
         ("\n \n", "is empty"),
         ("method,seed,test\n", "has a header and no row"),
         ("method,seed,test\n,,\n\n", "has a header and no row"),
-        (b"\x7fELF\x02\x01\x01\x00\x00\xff\xfe", "is no text"),
-        (PLAIN.encode("utf-16-le"), "is no text"),
+        (b"\x7fELF\x02\x01\x01\x00\x00\xff\xfe", "is not text"),
+        (PLAIN.encode("utf-16-le"), "is not text"),
         (b"\xff\xfea", "has a UTF-16 byte order mark"),
         ("method,seed,test,seed\nA,0,1,2\n", "row 1: two columns are called seed"),
         ("Method,seed,test\nA,0,1\n", "no column method; did you mean Method?"),
@@ -74,19 +74,19 @@ def test_text_that_is_not_utf8_is_read_with_a_note(tmp_path):
         ("method,sed,test\nA,0,1\n", "no column seed; did you mean sed?"),
         ("method,seed,tset\nA,0,1\n", "no column test; did you mean tset?"),
         ("method,seed,f1\nA,0,1\n", "name the column of the numbers: --metric NAME (columns: method, seed, f1)"),
-        ("method,seed,test\nA,0,.5\nA,1,oops\n", "row 3, column test: 'oops' is no number"),
-        ('method,seed,test\nA,0,.5\nA,1,"0,5"\n', "row 3, column test: '0,5' is no number"),
-        ("method,seed,test\nA,0,.5\nA,1,85%\n", "row 3, column test: '85%' is no number"),
-        ("method,seed,test\nA,0,.5\nA,1,1_0\n", "row 3, column test: '1_0' is no number"),
-        (f"method,seed,test\n{'x' * 200_000},0,.5\nA,1,{'y' * 99}\n", f"row 3, column test: '{'y' * 60}' is no number"),
+        ("method,seed,test\nA,0,.5\nA,1,oops\n", "row 3, column test: 'oops' is not a number"),
+        ('method,seed,test\nA,0,.5\nA,1,"0,5"\n', "row 3, column test: '0,5' is not a number"),
+        ("method,seed,test\nA,0,.5\nA,1,85%\n", "row 3, column test: '85%' is not a number"),
+        ("method,seed,test\nA,0,.5\nA,1,1_0\n", "row 3, column test: '1_0' is not a number"),
+        (f"method,seed,test\n{'x' * 200_000},0,.5\nA,1,{'y' * 99}\n", f"row 3, column test: '{'y' * 60}' is not a number"),
         (f'method,seed,test\nA,"0,1\n{200_000 * "x"}\n', "row 2 has 2 fields, the header 3"),
         ("sep=;\nmethod;seed;test\nA;0;1\n", "row 2 has 3 fields, the header 2"),
         ("some text\nand more\n", "no column method"),
-        ("method;seed;test\nA;0;1.234,5\n", "row 2, column test: '1.234,5' is no number"),
-        ("method,seed,test\nA,0,.5\nA,1,True\n", "row 3, column test: 'True' is no number"),
+        ("method;seed;test\nA;0;1.234,5\n", "row 2, column test: '1.234,5' is not a number"),
+        ("method,seed,test\nA,0,.5\nA,1,True\n", "row 3, column test: 'True' is not a number"),
         ("method,seed,test\nA,0,True\nA,1,False\nB,0,\n", "column test holds true and false"),
         ("method,seed,test\nA,0,\nA,1,nan\n", "column test holds no number"),
-        ("method,seed,test,val\nA,0,1,x\n", "row 2, column val: 'x' is no number"),
+        ("method,seed,test,val\nA,0,1,x\n", "row 2, column val: 'x' is not a number"),
         ("method,seed,test\n,0,1\n", "row 2, column method: is empty"),
         ("method,seed,test\nA,0,1\nA, ,1\n", "row 3, column seed: is empty"),
         ("method,seed,test\nA,0,1\nA,nan,1\n", "row 3, column seed: is nan among numbers"),
@@ -297,7 +297,7 @@ def test_parquet_of_many_types(tmp_path):
     frame.assign(test=[True, False, True, False]).to_parquet(file)
     refused(str(file), "column test holds true and false")
     frame.assign(test=["1", "2", "x", "4"]).to_parquet(file)
-    refused(str(file), "row 4, column test: 'x' is no number")
+    refused(str(file), "row 4, column test: 'x' is not a number")
     frame.assign(seed=pd.array([0, None, 0, 1], dtype="Int64")).to_parquet(file)
     refused(str(file), "row 3, column seed: is empty")
     frame.iloc[:0].to_parquet(file)

@@ -21,7 +21,7 @@ from tests.report.tables import refused, written
         ("method,seed,test,n_test\nA,0,1,-5\n", "row 2, column n_test: is -5;"),
         ("method,seed,test,n_train\nA,0,1,0.8\n", "row 2, column n_train: is 0.8;"),
         ("method,seed,test,n_train\nA,0,1,1e999\n", "row 2, column n_train: is inf;"),
-        ("method,seed,test,n_train\nA,0,1,many\n", "row 2, column n_train: 'many' is no number"),
+        ("method,seed,test,n_train\nA,0,1,many\n", "row 2, column n_train: 'many' is not a number"),
     ],
 )
 def test_sizes_that_cannot_be_are_named(tmp_path: Path, content: str, says: str) -> None:
@@ -56,7 +56,7 @@ def test_counts_are_kept_and_may_be_conditions(tmp_path: Path) -> None:
 
 
 def test_counts_that_are_conditions_are_counts_and_those_of_a_failed_training_are_not_read(tmp_path: Path) -> None:
-    for value, says in (("0", "is 0;"), ("few", "'few' is no number")):
+    for value, says in (("0", "is 0;"), ("few", "'few' is not a number")):
         refused(written(tmp_path, f"method,seed,test,n_train\nA,0,1,{value}\n"), f"row 2, column n_train: {says}", conditions=["n_train"])
     runs = read_table(written(tmp_path, "method,seed,test,n_test\nA,0,1,10\nA,1,,0\nA,2,1,\n"))
     assert runs.table["state"].tolist() == ["done", "failed", "done"]

@@ -177,7 +177,7 @@ def list_clip_frames(root: Path, file: str, emotion: str | None, metadata: dict[
     The clip is a file, or a folder of its frames as pictures, in the natural order of their names.
     """
     if not frames.isdecimal() or not int(frames):
-        raise DataError(f"{root}: frames={frames!r} is no number of frames, 1 or more")
+        raise DataError(f"{root}: frames={frames!r} is not a number of frames, 1 or more")
     count = int(frames)
     if (root / file).is_dir():
         paths = sorted(

@@ -109,7 +109,7 @@ def _check_file(file: Path | str) -> tuple[str, str]:
             status = os.stat(file)
     except (OSError, ValueError) as error:
         return "", getattr(error, "strerror", None) or str(error)
-    return f"{status.st_size} {status.st_mtime_ns}", "" if stat.S_ISREG(status.st_mode) else "is no file"
+    return f"{status.st_size} {status.st_mtime_ns}", "" if stat.S_ISREG(status.st_mode) else "is not a file"
 
 
 def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) -> tuple[np.ndarray, dict[str, Any]]:

@@ -175,7 +175,7 @@ def resolve_within(name: str, where: str) -> str:
         return name
     path = PurePosixPath(name.strip().replace("\\", "/"))
     if not path.parts or path.is_absolute() or PureWindowsPath(path).drive or ".." in path.parts or "\0" in name:
-        raise DataError(f"{where}: {name[:80]!r} is no file within the data set's folder".replace("\0", "\\0"))
+        raise DataError(f"{where}: {name[:80]!r} is not a file within the data set's folder".replace("\0", "\\0"))
     return path.as_posix()
 
 
@@ -184,7 +184,7 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
     try:
         content = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{file}: is no text in UTF-8; is it the file it is named as?") from None
+        raise DataError(f"{file}: is not text in UTF-8; is it the file it is named as?") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
     return [(number, line.strip()) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
@@ -218,7 +218,7 @@ def read_columns(file: Path, columns: Sequence[str], header: bool | None = True,
                     raise DataError(f"{file}, line {reader.line_num}: {len(record)} columns, not {expected}; is the line cut off?")
                 yield reader.line_num, [record[column].strip() for column in order]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: is no table of comma-separated text ({error})") from None
+        raise DataError(f"{file}: is not a table of comma-separated text ({error})") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
 

@@ -120,7 +120,7 @@ def parse_role(text: str) -> tuple[str, Source]:
     """
     role, separator, spec = text.partition("=")
     if not separator or not spec.strip():
-        raise DataError(f"{text!r} is no data source; {_describe_form()}")
+        raise DataError(f"{text!r} is not a data source; {_describe_form()}")
     return _check_role(role, text), _parse_spec(role.strip(), spec, text, Path.cwd())
 
 
@@ -196,7 +196,7 @@ def _build_source(role: str, fields: dict[str, object], where: str, folder: Path
     """Return the Source of these fields, checked against the reader of their kind."""
     for name, value in fields.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise DataError(f"{where}: {name} is {value!r}, which is no text")
+            raise DataError(f"{where}: {name} is {value!r}, which is not text")
         if "\0" in str(value):  # invalid in a file name
             raise DataError(f"{where}: {name} holds a null character".replace("\0", "\\0"))
     values = {name: str(value) for name, value in fields.items()}
@@ -241,7 +241,7 @@ def _escape_commas(part: str) -> str:
 
 def _check_role(role: str, where: str) -> str:
     if not re.fullmatch(r"\w[\w-]*", role.strip()):
-        raise DataError(f"{where!r}: {role!r} is no role; {_describe_form()}")
+        raise DataError(f"{where!r}: {role!r} is not a role; {_describe_form()}")
     return role.strip()
 
 

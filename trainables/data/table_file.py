@@ -118,7 +118,9 @@ class TableFile:
             raise self.make_error(f"column {name} holds true and false, not numbers; name the column of the numbers: --metric NAME")
         bad = rest.index[~rest.isin([*NOTHING, "none"])]
         if len(bad):
-            says = f"{str(self.frame[name][bad[0]])[:60]!r} is no number; write one like 0.85, or leave it empty where the training failed"
+            says = (
+                f"{str(self.frame[name][bad[0]])[:60]!r} is not a number; write one like 0.85, or leave it empty where the training failed"
+            )
             raise self.make_cell_error(bad[0], name, says)
         self._check_decimal_mark(name, written[is_number])
         numbers = np.full(len(text), np.nan)
@@ -237,7 +239,7 @@ def _decode_file(path: str) -> tuple[bytes, str]:
     data = Path(path).read_bytes()
     is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     if not is_utf16 and re.search(rb"[\x00-\x08\x0e-\x1f]", data[:100_000]):
-        raise BadRequest(f"{path}: is no text; save the table as .csv (UTF-8), .tsv or .parquet")
+        raise BadRequest(f"{path}: is not text; save the table as .csv (UTF-8), .tsv or .parquet")
     for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             text = data.decode(encoding)

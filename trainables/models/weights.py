@@ -98,7 +98,7 @@ def fill_encoder(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> No
         if value.shape != expected[name].shape:
             raise BadRequest(f"{path}: {name} has shape {tuple(value.shape)}, and the encoder's has {tuple(expected[name].shape)}")
         if value.is_floating_point() and not value.isfinite().all():
-            raise BadRequest(f"{path}: {name} holds values that are no numbers")
+            raise BadRequest(f"{path}: {name} holds values that are not numbers")
     encoder.load_state_dict(parameters)
 
 

@@ -112,7 +112,7 @@ def _parse_name(file: Path, name: re.Match[str]) -> dict[str, str | bool | None]
     token, sex, ethnicity, number = name.groups()
     match = _TOKEN.fullmatch(token.lower())
     if match is None:
-        raise DataError(f"{file}: {token!r} is no expression of CAFE (known: {', '.join(EMOTIONS)}, each alone or with open or tongue)")
+        raise DataError(f"{file}: {token!r} is not an expression of CAFE (known: {', '.join(EMOTIONS)}, each alone or with open or tongue)")
     emotion, mouth = match.groups()
     return {
         "source": "/".join(file.parts[-3:]),

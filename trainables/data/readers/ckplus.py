@@ -50,7 +50,7 @@ def read_ckplus(
     """
     require_population(path, population, "adults", "adults of 18 to 50")
     if not peak.isdecimal() or not int(peak):
-        raise DataError(f"{path}: peak={peak!r} is no number of frames, 1 or more")
+        raise DataError(f"{path}: peak={peak!r} is not a number of frames, 1 or more")
     root = find_root(path, f"CK+'s {IMAGES[0]} and {LABELS[0]}, or CK+48's folders", *IMAGES, "CK+48", "contempt")
     images = find_folder(root, *IMAGES)
     small = not images

@@ -118,7 +118,7 @@ def _find_class(name: str, renamed: dict[str, str], root: Path, labels: Path | N
         return NAMES[key]
     if not any(letter.isalpha() for letter in key):
         raise DataError(
-            f"{root}: the folder {name!r} is no class by its name, and numbers mean another one in every copy; give labels=FILE"
+            f"{root}: the folder {name!r} is not a class by its name, and numbers mean another one in every copy; give labels=FILE"
         )
     return re.sub(r"\W+", "_", key)
 

@@ -40,7 +40,7 @@ def read_imdb_wiki(path: str, *, size: int, colour: str, population: str | None 
     except ValueError:
         minimum = math.nan
     if math.isnan(minimum):
-        raise DataError(f"{path}: score={score!r} is no number")
+        raise DataError(f"{path}: score={score!r} is not a number")
     youngest, oldest = _parse_years(years, path)
     root = find_root(path, "imdb.mat or wiki.mat with its folders of images", "imdb.mat", "wiki.mat")
     name = "imdb" if (root / "imdb.mat").is_file() else "wiki"
@@ -79,7 +79,7 @@ def _parse_years(years: str, path: str) -> tuple[int, int]:
     """Return the lowest and the highest age that `years` names, such as 1-10; all ages if it is empty."""
     match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", years or f"0-{OLDEST}", re.ASCII)
     if not match or int(match[1]) > int(match[2]):
-        raise DataError(f"{path}: years={years!r} is no range of ages, the lower one first, such as years=1-10")
+        raise DataError(f"{path}: years={years!r} is not a range of ages, the lower one first, such as years=1-10")
     return int(match[1]), int(match[2])
 
 
@@ -89,7 +89,7 @@ def _read_mat_fields(file: Path, name: str) -> dict[str, np.ndarray]:
         struct = scipy.io.loadmat(file)[name][0, 0]
         rows = {field: np.asarray(struct[field]).ravel() for field in FIELDS}
     except (OSError, KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
-        raise DataError(f"{file}: is no table of IMDB-WIKI in Matlab's format ({join_lines(error, 80)})") from None
+        raise DataError(f"{file}: is not a table of IMDB-WIKI in Matlab's format ({join_lines(error, 80)})") from None
     if len({len(values) for values in rows.values()}) > 1:
         raise DataError(f"{file}: its fields have different lengths; the file is damaged")
     return rows
@@ -108,7 +108,7 @@ def _get_number(cell: Any, where: str, field: str) -> float:
     try:
         return float(np.asarray(cell).flat[0])
     except (IndexError, ValueError, TypeError):
-        raise DataError(f"{where}: {field} is no number") from None
+        raise DataError(f"{where}: {field} is not a number") from None
 
 
 def _compute_age(born: float, taken: float) -> float:

@@ -89,5 +89,5 @@ def _find_block(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
             yield fields[-1].upper(), {f"rating_{name}": value for name, value in zip(RATED.values(), values, strict=True)}
         elif not set(text) <= set("-=_ \t"):
             if fields[0].isdecimal():
-                raise DataError(f"{file}, line {line}: {text[:60]!r} is no line of a number, {len(RATED)} ratings and a picture")
+                raise DataError(f"{file}, line {line}: {text[:60]!r} is not a line of a number, {len(RATED)} ratings and a picture")
             return

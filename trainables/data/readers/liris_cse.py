@@ -65,7 +65,7 @@ def read_liris_cse(
             continue
         words = [token.lower() for token in tokens if not token.isdecimal() and token.lower() not in REMARKS]
         if not words or any(word not in TOKENS for word in words):
-            raise DataError(f"{root / file}: {'_'.join(tokens)!r} is no expression of LIRIS-CSE (known: {', '.join(TOKENS)})")
+            raise DataError(f"{root / file}: {'_'.join(tokens)!r} is not an expression of LIRIS-CSE (known: {', '.join(TOKENS)})")
         emotions = [TOKENS[word] for word in words]
         metadata: dict[str, Any] = {"subject": subject.upper(), "second": emotions[1] if len(emotions) > 1 else None, "clip": stem}
         pictures += list_clip_frames(root, file, emotions[0], metadata | participants.get(subject.upper(), {}), frames)
@@ -105,5 +105,5 @@ def _read_participants(root: Path) -> dict[str, dict[str, Any]]:
         if match and sex[:1].upper() in ("F", "M") and re.fullmatch(r"\d{1,2}(\.\d+)?", age):
             participants[f"S{match[1]}"] = {"sex": sex[0].upper(), "age": float(age)}
         elif any((name, sex, age)):
-            raise DataError(f"{file}, row {line}: {name!r}, {sex!r}, {age!r} are no number, sex and age of a child")
+            raise DataError(f"{file}, row {line}: {name!r}, {sex!r}, {age!r} are not the number, sex and age of a child")
     return participants

@@ -72,7 +72,7 @@ def _read_official(root: Path) -> tuple[list[FoundPicture], list[str]]:
         name, _, code = line.partition(" ")
         stem = Path(name).stem.lower()
         if not code.strip().isdecimal() or int(code) not in range(1, 12):
-            raise DataError(f"{where}: {line[:60]!r} is no name and code from 1 to 7")
+            raise DataError(f"{where}: {line[:60]!r} is not a name and code from 1 to 7")
         if int(code) > 7 or _COMPOUND.fullmatch(stem):
             raise DataError(f"{where}: {line[:60]!r} is of the compound set, whose codes mean other classes; name the folder basic")
         if not (match := _NAME.fullmatch(stem)):
@@ -97,7 +97,7 @@ def _read_folders(root: Path) -> tuple[list[FoundPicture], list[str]]:
             unnamed.append(file)
             continue
         if not parts[1].isdecimal() or int(parts[1]) not in CODES:
-            raise DataError(f"{root / file}: the folder {parts[1]!r} is no code from 1 to 7")
+            raise DataError(f"{root / file}: the folder {parts[1]!r} is not a code from 1 to 7")
         if match[1].split("_")[0].lower() != ("test" if split == "test" else "train"):  # validation images are named train_...
             contradictions.append((file, "its name says the other part"))
         pictures.append(FoundPicture(file, CODES[int(parts[1])], {"split": split}))
@@ -113,7 +113,7 @@ def _read_attributes(file: Path) -> dict[str, str | None]:
         return {"sex": None, "ethnicity": None, "age_group": None}
     codes = [line for _, line in read_lines(file)][-3:]
     if len(codes) < 3 or codes[0] not in SEX or codes[1] not in ETHNICITY or codes[2] not in map(str, range(len(GROUPS))):
-        raise DataError(f"{file}: its last three lines are {', '.join(codes)[:40]!r}, which are no codes of sex, ethnicity and age")
+        raise DataError(f"{file}: its last three lines are {', '.join(codes)[:40]!r}, which are not codes of sex, ethnicity and age")
     return {"sex": SEX[codes[0]], "ethnicity": ETHNICITY[codes[1]], "age_group": GROUPS[int(codes[2])]}
 
 

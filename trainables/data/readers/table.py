@@ -256,7 +256,7 @@ def _read_labels(table: TableFile, column: str, file: Path | None) -> tuple[list
             name = value
             if not any(letter.isalpha() for letter in value):
                 record = table.frame.index[given.index(value)]
-                says = f"{value!r} is no word, and numbers mean another class in every set; give labels=FILE, a csv value,label"
+                says = f"{value!r} is not a word, and numbers mean another class in every set; give labels=FILE, a csv value,label"
                 raise table.make_cell_error(record, column, says)
         known[value] = None if not name or name == "-" else NAMES.get(name.lower(), re.sub(r"\W+", "_", name.lower()).strip("_"))
     counts = Counter(given)

@@ -28,7 +28,7 @@ def read_vggface2(
     identity_meta.csv is present. `population` is not verified. Raises DataError with the folder.
     """
     if each and (not each.isdecimal() or not int(each)):
-        raise DataError(f"{path}: each={each!r} is no number of images, 1 or more")
+        raise DataError(f"{path}: each={each!r} is not a number of images, 1 or more")
     root = require_folder(path, f"folders of subjects like {EXAMPLE}")
     sexes = _read_sexes(root)
     pictures, unnamed = [], []
