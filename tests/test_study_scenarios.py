@@ -38,7 +38,7 @@ def test_a_cell_holds_the_data_its_scenario_names_and_no_others() -> None:
 
 def test_the_papers_grid_and_settings() -> None:
     paper = ALT("paper").make_cells(DATA)
-    assert len(paper) == 5 * 4 * 6 * 5
+    assert len(paper) == 5 * 4 * 6 * 12
     expected = {"lr": 1e-3, "epochs": 150, "weight_decay": 5e-4, "milestones": [1 / 3, 2 / 3]}
     for cell in paper:
         assert {name: cell.method_settings[name] for name in expected} == expected

@@ -27,7 +27,8 @@ from tensorboard.plugins.hparams import metadata
 
 from platform.tensorboard.board_writer import Board, draw_confusion_png
 from search_spaces.study import STUDIES, Arm, Study
-from trainables.cell import Cell
+from trainables.cell import Cell, Data
+from trainables.data.source import Source
 from trainables.storage.store import RunFolder
 
 
@@ -261,7 +262,7 @@ def test_elsewhere_there_is_a_note_and_no_board(study: Study, caplog: pytest.Log
     folder = RunFolder("memory://board")
     with caplog.at_level(logging.WARNING):
         board = Board(folder, study)
-        (cell, *_) = study.make_cells({})
+        (cell, *_) = study.make_cells({role: Data(Source("faces"), role, role) for role in study.roles})
         board.add_epoch(cell, {"step": 0, "train/loss": 1.0})
         board.finish_cell(cell)
         board.complete_runs([cell])

@@ -162,7 +162,7 @@ def adjust_recall_tests(rows: list[ClassRecalls]) -> list[ClassRecalls]:
 def select_drawn_matrices(runs: Runs, rows: list[ClassRecalls]) -> list[ClassRecalls]:
     """Return every arm at the one condition that matrices are drawn for.
 
-    It is the one of the paper's pictures, or the nearest that has matrices. Of a paper without pictures it is the last of the table's
+    It is the one of the paper's matrix, or the nearest that has matrices. For a paper without one it is the last of the table's
     conditions that has matrices, or else the last condition that has any.
     """
     available = [row.condition for row in rows]

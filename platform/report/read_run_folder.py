@@ -61,7 +61,7 @@ def make_design(study: Study) -> Design:
         confusions=study.confusions,
         fewer=study.fewer,
         contrasts=study.contrasts,
-        pictured=study.pictures.condition,
+        pictured=study.pictures.condition if study.confusions else {},
         study=study.name,
         scale=study.scale,
     )

@@ -54,7 +54,7 @@ class Design:
     """the condition whose values are numbers of classes; the fewer classes are among the more"""
     contrasts: tuple[Contrast, ...] = ()
     pictured: dict[str, Value] = field(default_factory=dict)
-    """values of conditions at which the paper shows its network; matrices are drawn there"""
+    """values of conditions at which the paper shows its confusion matrix; ours are drawn there"""
     study: str = ""
     scale: str = ""
 

@@ -181,7 +181,7 @@ def test_result_and_report_state_unit_and_overlap(tmp_path: Path) -> None:
     )
     _, folder = train_folder(tmp_path, "image")
     text = describe_run_split(read_folder(folder))
-    assert text.startswith("Unit of the split: image. Up to ")
+    assert text.startswith("Unit of the split: image. ")
     assert re.search(r"[1-9]\d* of \d+ test images \(\d+%\) show a person who is in training, too\.$", text)
 
 

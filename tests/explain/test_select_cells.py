@@ -81,7 +81,7 @@ def test_columns_stay_open_unless_one_is_named(tmp_path: Path) -> None:
     study = STUDIES.find("ciao")("pocket").with_seeds(1)
     folder = with_parameters(fake_run(tmp_path / "run", study)[0])
     cells, condition, _, _ = choose_cells(folder, study, [], together=True)
-    assert condition == {"encoder": "VGG"} and {cell.axes["data"] for cell in cells} == set(study.axes["data"]) and len(cells) == 6 * 7
+    assert condition == {"encoder": "VGG"} and {cell.axes["data"] for cell in cells} == set(study.axes["data"]) and len(cells) == 6 * 8
     cells, condition, _, _ = choose_cells(folder, study, ["data=FER+"], together=True)
     assert condition == {"encoder": "VGG", "data": "FER+"} and len(cells) == 6
     assert choose_cells(folder, study, [], together=False)[1]["data"] == study.axes["data"][0]  # for pictures of the user's own

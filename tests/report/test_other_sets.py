@@ -3,6 +3,7 @@
 The sections are other test sets, named confusions, and fewer classes.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from fake_run import finish
 from scipy import stats
 
 from platform.report.class_counts import count_classes
+from platform.report.classes import compute_class_recalls, select_drawn_matrices
 from platform.report.read_run_folder import read_folder
+from platform.report.runs_table import Runs
 from search_spaces.study import STUDIES, Study
 from tests.report.pages import Report, made
 from trainables import metrics
@@ -87,6 +90,19 @@ def test_every_arm_is_shown_on_both_test_sets(routes: Report) -> None:
     assert routes.text("elsewhere.csv").count("\n") == 13
     claims = {claim["text"]: claim["standing"] for claim in routes.data["claims"]}
     assert claims["children only is above adults only"] == claims["transfer is above adults only"] == "supported"
+
+
+def test_matrices_are_those_of_the_network_whose_matrix_the_paper_shows(routes: Report) -> None:
+    """RonNet, in colour, is not the last condition: the paper's setting wins, and the run's first network where RonNet lacks."""
+    assert "Class by class, at encoder = pocket, classes = 7, colour = rgb, augment = affine" in routes.page.text
+    runs = replace_conditions(routes, {"encoder": "pocket", "classes": 7, "colour": "grey", "augment": "affine"})
+    (condition,) = {json.dumps(row.condition) for row in select_drawn_matrices(runs, compute_class_recalls(runs))}
+    assert json.loads(condition)["colour"] == "grey"
+
+
+def replace_conditions(report: Report, pictured: dict[str, Any]) -> Runs:
+    runs = read_folder(report.folder, study())
+    return replace(runs, design=replace(runs.design, pictured=pictured))
 
 
 def test_the_images_of_each_class_are_drawn_once_for_each_training_set(tmp_path: Path) -> None:
