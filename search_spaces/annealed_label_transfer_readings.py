@@ -7,9 +7,10 @@ READINGS = (
         "gate_loss",
         "Gate: a step is kept if L_v - L_v2 > beta(T); algorithm 1 prints L_v, the loss on the validation set, without a sum or a mean.",
         {
-            "sum": "summed over the gate's images: on the embedded faces steps are kept while T > 0, and more of them as T falls, as the"
-            " paper describes; the default was chosen by this share, not by test scores (benchmarks/RESULTS.md)",
-            "mean": "the mean over the gate's images: on the embedded faces next to no step is kept while T > 0",
+            "sum": "summed over the gate's images. In a measurement on the embedded faces (rate .06, statistics kept, one seed) 15 to 26 %"
+            " of the steps were kept while T > 0, more of them late than early; at the printed rate of .001 none was. The default was"
+            " chosen by this share, not by test scores (benchmarks/RESULTS.md)",
+            "mean": "the mean over the gate's images. In the same measurement next to no step was kept while T > 0",
         },
     ),
     Reading(

@@ -12,7 +12,8 @@ class PrintedNumber:
 
     row: str
     column: str
-    number: float
+    text: str
+    """as printed"""
     arm: str | None
     """None: it was not measured with one of the study's arms, as in other papers' results"""
     condition: Place = field(default_factory=dict)
@@ -24,6 +25,10 @@ class PrintedNumber:
     """the printed unit: 100 for percent, 1 for plain numbers"""
     note: str = ""
     """what a reader must know of it"""
+
+    @property
+    def number(self) -> float:
+        return float(self.text)
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,24 @@ class Header:
 def make_table(
     name: str,
     columns: tuple[Header, ...],
-    rows: Iterable[tuple[Header, tuple[float | None, ...]]],
+    rows: Iterable[tuple[Header, str]],
     scale: float = 100,
     notes: dict[tuple[str, str], str] | None = None,
 ) -> PrintedTable:
-    """Return a table from its rows. None: it has no number there. `notes` are by the names of row and column."""
+    """Return a table from its rows of numbers as printed. -: it has none there. `notes` are by the names of row and column."""
     all_numbers = tuple(
         PrintedNumber(
             row.name,
             column.name,
-            number,
+            text,
             None if row.arm is None or column.arm is None else row.arm + column.arm,
             {**row.condition, **column.condition},
             row.metric or column.metric,
             scale=scale,
             note=(notes or {}).get((row.name, column.name), ""),
         )
-        for row, numbers in rows
-        for column, number in zip(columns, numbers, strict=True)
-        if number is not None
+        for row, texts in rows
+        for column, text in zip(columns, texts.split(), strict=True)
+        if text != "-"
     )
     return PrintedTable(name, tuple(column.name for column in columns), all_numbers)

@@ -42,11 +42,16 @@ def choose_cells(folder: RunFolder, study: Study, only: Sequence[str], together:
         raise BadRequest(f"{folder.uri}: no run here (grid.json is missing or names no cell); python -m platform.grid makes one")
     cells, narrowed = narrow_cells(cells, study, only)
     condition: Condition = {}
+    unshown: list[str] = []
     for axis in study.condition_axes:
         values = list(dict.fromkeys(cell.axes[axis] for cell in cells))
         if together and axis == pictures.columns and len(values) > 1:
             continue
         condition[axis] = choose_value(values, pictures.condition.get(axis))
+        if len(narrowed.get(axis, ())) > 1:
+            unshown.append(
+                f"of --only {axis}={','.join(map(str, narrowed[axis]))} only {condition[axis]} is drawn: name one value at a time"
+            )
         cells = [cell for cell in cells if cell.axes[axis] == condition[axis]]
     if study.compared not in narrowed:
         pictured = [cell for arm in pictures.arms for cell in cells if cell.axes[study.compared] == arm]
@@ -60,7 +65,7 @@ def choose_cells(folder: RunFolder, study: Study, only: Sequence[str], together:
             "train them in another folder (python -m platform.grid --runs DIR) with --keep best"
         )
     missing = len(cells) - len(ready)
-    notes = [f"{missing} of {len(cells)} trainings are not finished or have kept no parameters: left out"] if missing else []
+    notes = [*unshown, *([f"{missing} of {len(cells)} trainings are not finished or have kept no parameters: left out"] if missing else [])]
     present = {cell.axes[study.replicated] for cell in ready}
     if len(present) > REPLICATES and study.replicated not in narrowed:
         first = [value for value in dict.fromkeys(cell.axes[study.replicated] for cell in cells) if value in present][:REPLICATES]

@@ -116,7 +116,7 @@ def lay_out_means(rows: list[MeanMap], task: Task, how: MapKind, of: ExplainedCl
     for number, (_, _, images, maps, counts) in enumerate(rows):
         for column in np.flatnonzero(counts):
             picture = render_overlay(_stretch_contrast(images[column]), maps[column] / max(float(maps[column].max()), 1e-9), how)
-            grid.tiles[number, int(column)] = Tile(picture, f"{counts[column]:,} maps")
+            grid.tiles[number, int(column)] = Tile(picture, f"{counts[column]:,} map{'s' if counts[column] != 1 else ''}")
     notes = [f"{TITLES[how]}: the mean over images and trainings, to its own maximum, over the mean face, whose contrast is stretched."]
     if any((row.counts == 0).any() for row in rows):
         notes.append(f"Empty: no image is {'predicted as' if of == 'predicted' else 'of'} this class.")

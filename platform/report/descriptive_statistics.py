@@ -119,8 +119,13 @@ def list_results(runs: Runs, condition: Condition, arm: str | None = None) -> li
 
 
 def find_weak_arms(runs: Runs, rows: list[ConditionSummary], bottom: list[ChanceLevel]) -> list[str]:
-    """Return the arms whose mean reaches half of the best arm's lead over chance at no condition."""
+    """Return the arms whose mean reaches half of the best arm's lead over chance at no condition. None if some condition has no known
+    chance level.
+    """
     strong: set[str] = set()
+    known = [floor.condition for floor in bottom]
+    if any(row.metric and row.condition not in known for row in rows):
+        return []
     for floor in bottom:
         means = {row.arm: row.metric.mean for row in rows if row.condition == floor.condition and row.metric}
         threshold = (max(means.values(), default=0) + floor.chance) / 2

@@ -23,7 +23,7 @@ def describe_image_sampling(runs: Runs) -> str:
     half = 100 * 1.96 * (typical * (1 - typical) / n) ** 0.5
     seed, arm = runs.design.replicated, runs.design.compared
     return (
-        f"Inference is over {seed}s. The choice of {n:.0f} test images alone, a typical test set here, moves an accuracy by "
+        f"The choice of {n:.0f} test images alone, a typical test set here, moves an accuracy by "
         f"± {half:.1f} points (95 %, binomial), and a difference between {arm}s on the same images by less. The intervals contain this "
         f"only as far as {seed}s differ in their test images."
     )

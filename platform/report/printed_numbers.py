@@ -14,7 +14,7 @@ from platform.report.wording import Unit, format_probability
 from platform.stats.significance import Interval, t_interval
 from search_spaces.printed_numbers import PrintedNumber, PrintedTable
 
-NOT_MEASURED, NO_SCORES = "not measured", "no scores"
+NOT_MEASURED, NO_SCORES, NOT_TESTED = "not measured", "no scores", "not tested"
 RECALL = "recall/"
 
 
@@ -28,7 +28,7 @@ class PrintedBeside:
     measured: Interval | None = None
     p: float | None = None
     absent: str = ""
-    """why nothing stands beside it: NOT_MEASURED, NOT_IN_GRID or NO_SCORES"""
+    """why nothing stands beside it: NOT_MEASURED, NOT_IN_GRID, NO_SCORES or, of a p, NOT_TESTED"""
 
     @property
     def measured_text(self) -> str:
@@ -67,7 +67,7 @@ def _measure_beside(runs: Runs, recalls: list[ClassRecalls], number: PrintedNumb
         sides = [(arm, runs.get_sample(arm, conditions[0])) for arm in arms]
         p = compare_ranks(runs, "printed", conditions[0], sides, "named by the paper").p
         known = isfinite(p) and not runs.plan  # seeds that were added until claims were decided allow no such test
-        return PrintedBeside(number, conditions, p=p if known else None, absent="" if known else NO_SCORES)
+        return PrintedBeside(number, conditions, p=p if known else None, absent="" if known else NOT_TESTED)
     if number.metric.startswith(RECALL):
         interval = _find_recall(recalls, number.arm, conditions[0], number.metric.removeprefix(RECALL))
     else:
@@ -97,21 +97,27 @@ def arrange_table(table: PrintedTable, rows: list[PrintedBeside]) -> dict[str, l
 
 def build_printed_tables(runs: Runs, rows: list[PrintedBeside]) -> list[Table]:
     """Build the paper's tables, with the measured number in a column of its own after each printed one."""
-    return [_build_printed_table(table, arrange_table(table, rows)) for table in runs.design.printed]
+    return [_build_printed_table(table, arrange_table(table, rows), runs.design.replicated) for table in runs.design.printed]
 
 
-def _build_printed_table(printed: PrintedTable, arranged: dict[str, list[PrintedBeside | None]]) -> Table:
+def _build_printed_table(printed: PrintedTable, arranged: dict[str, list[PrintedBeside | None]], replicated: str) -> Table:
     cells = [cell for row in arranged.values() for cell in row if cell]
     n = sorted({cell.measured.n for cell in cells if cell.measured})
-    counted = f"mean ± standard deviation of {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} trainings" if n else "nothing of it yet"
+    spread = "mean ± standard deviation" if n and n[-1] > 1 else "mean"
+    counted = f"{spread}, {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} {replicated}s" if n else "nothing of it yet"
     where = {format_condition(condition) for cell in cells for condition in cell.conditions}
-    caption = f"{printed.name}: what the paper printed of its own data, and what was measured here ({counted})" + (
+    caption = f"{printed.name}: what the paper printed, and what was measured here ({counted})" + (
         f", at {where.pop()}." if len(where) == 1 else "."
     )
     head = [printed.name, *(text for column in printed.columns for text in (f"{column}, printed", "measured"))]
-    name = "printed-" + re.sub(r"\W+", "-", printed.name.lower()).strip("-")
+    name = "printed-" + re.sub(r"\W+", "-", printed.name.lower().replace("+", "plus")).strip("-")
     table = Table(name, caption, head, [False] + [True] * (2 * len(printed.columns)))
     for title, row in arranged.items():
-        entries = ((f"{cell.printed.number:g}", cell.measured_text) if cell else ("", "") for cell in row)
+        named = len({cell.printed.arm for cell in row if cell and cell.measured}) > 1  # else the row says whose numbers they are
+        entries = ((cell.printed.text, _describe_measured(cell, named)) if cell else ("", "") for cell in row)
         table.add_row(title, *(entry for pair in entries for entry in pair))
     return table
+
+
+def _describe_measured(cell: PrintedBeside, named: bool) -> str:
+    return f"{cell.measured_text} ({cell.printed.arm})" if named and cell.measured else cell.measured_text

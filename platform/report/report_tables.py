@@ -80,7 +80,7 @@ def build_ranking_table(runs: Runs, published: list[Comparison]) -> Table:
     unit, d = Unit.from_runs(runs), runs.design
     caption = (
         f"Best and runner-up by mean {wording.spell_metric(d.metric)}{unit.sign}, and p of the one-sided exact Mann-Whitney test: measured "
-        "here, and printed in the paper of its own data."
+        f"here, and printed in the paper{f' at its own largest {runs.along}' if runs.at_largest else ''}."
     )
     table = Table(
         "ranking", caption, ["condition", "of", "best", "score", "runner-up", "score", "p"], [False] * 3 + [True, False, True, True]

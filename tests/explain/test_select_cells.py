@@ -77,6 +77,16 @@ def test_more_replicates_than_fit_are_left_out_and_said(tmp_path: Path) -> None:
     assert {cell.axes["seed"] for cell in cells} == {2, 11} and not notes
 
 
+def test_of_several_values_one_is_drawn_and_a_note_says_so(tmp_path: Path) -> None:
+    study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(1)
+    folder, cells = fake_run(tmp_path / "run", study)
+    for cell in cells:
+        folder.put_checkpoint(cell.key, {"modules": {}})
+    chosen, condition, _, notes = choose_cells(folder, study, ["split=0.5,0.9"], together=False)
+    assert condition["split"] == 0.5 and {cell.axes["split"] for cell in chosen} == {0.5}
+    assert notes == ["of --only split=0.5,0.9 only 0.5 is drawn: name one value at a time"]
+
+
 def test_columns_stay_open_unless_one_is_named(tmp_path: Path) -> None:
     study = STUDIES.find("ciao")("pocket").with_seeds(1)
     folder = with_parameters(fake_run(tmp_path / "run", study)[0])

@@ -8,6 +8,8 @@ import pytest
 from fake_run import fake_run
 from scipy import stats
 
+from platform.report.descriptive_statistics import compute_chance_levels, find_weak_arms, summarise_conditions
+from platform.report.read_run_folder import read_folder
 from platform.stats import significance
 from search_spaces.claims import Contrast
 from search_spaces.study import Study
@@ -50,6 +52,16 @@ def test_what_a_score_costs(contrasted: tuple[Report, RunFolder, Study]) -> None
     }
     assert "Score against updated parameters" in report.page.text and "figures/costs.svg" in report.page.text
     assert folder.get("report", "figures", "costs.pdf")
+
+
+def test_no_arm_is_called_weak_where_a_condition_has_no_chance_level(contrasted: tuple[Report, RunFolder, Study]) -> None:
+    """An F1 or a correlation has none, so an arm that is far below elsewhere may be the best one there."""
+    _, folder, study = contrasted
+    runs = read_folder(folder, study)
+    cells, floors = summarise_conditions(runs), compute_chance_levels(runs)
+    low = [replace(row, metric=row.metric._replace(mean=0.15)) if row.arm == "UC(c)" and row.metric else row for row in cells]
+    assert find_weak_arms(runs, low, floors) == ["UC(c)"]
+    assert find_weak_arms(runs, low, floors[1:]) == []
 
 
 def test_a_study_without_contrasts_says_nothing_of_them(whole: Report) -> None:

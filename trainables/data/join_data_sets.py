@@ -73,7 +73,8 @@ def check_colours(role: str, faces: FaceDataset) -> None:
         sample = faces.images[rows[np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).round().astype(int)]].astype(np.int16)
         grey[bool((sample.max(axis=1) - sample.min(axis=1)).max() <= TINGE)] = name
     if len(grey) > 1:
-        raise DataError(f"role {role}: {grey[True]} is grey and {grey[False]} is in colour; choose colour=grey, or sets of one kind")
+        advice = "train on grey images (--set colour=grey, or --only colour=grey where colour is an axis), or name sets of one kind"
+        raise DataError(f"role {role}: {grey[True]} is grey and {grey[False]} is in colour; {advice}")
 
 
 def _check_answers(sets: Sequence[FaceDataset], where: Sequence[str]) -> None:
@@ -111,7 +112,8 @@ def _name_sets(sets: Sequence[FaceDataset], where: Sequence[str]) -> list[str]:
 def _name_persons(metadata: pd.DataFrame, name: str, votes: Sequence[str]) -> pd.DataFrame:
     """Return the metadata with the set's name, alone and before persons, and with 0 votes for classes that its raters could not choose."""
     if any(column in metadata for column in votes):
-        metadata = metadata.assign(**{column: 0 for column in votes if column not in metadata})
+        absent = [column for column in dict.fromkeys(votes) if column not in metadata]
+        metadata = pd.concat([metadata, pd.DataFrame(0, index=metadata.index, columns=absent)], axis=1)
     if DATA_SET in metadata:  # a union itself
         return metadata
     columns = {
