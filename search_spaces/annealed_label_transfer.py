@@ -7,7 +7,7 @@ from typing import Any
 from search_spaces.annealed_label_transfer_readings import READINGS
 from search_spaces.claims import Claim, Place, Published
 from search_spaces.printed_numbers import Header, PrintedNumber, make_table
-from search_spaces.search_space import OneOf, Real, Search
+from search_spaces.search_space import Choice, Fixed, OneOf, Real, Search
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -151,16 +151,19 @@ SEEDS = 12
 conditions and four arms that could win against SL (2 / 2^12 x 96 = .047). The paper has one training of each network"""
 
 
+_SUM_OR_MEAN = OneOf(("sum", "mean"))
 SEARCH = Search(
     arm="ALT",
     space={
+        "lr": Real(1e-4, 0.5, log=True),
+        "margin": Choice({"none": {"slope": Fixed(0.0)}, "annealed": {"slope": Real(1e-4, 2, log=True), "gate_loss": _SUM_OR_MEAN}}, False),
         "temperature": Real(0.01, 1, log=True),
         "cooling": Real(0.5, 1),
-        "slope": Real(0, 2),
         "noise": OneOf(("scale", "literal", "logits")),
     },
 )
-"""the paper's own values, .2, .75, .75, lie within; the paper states neither how they were found nor what else was tried"""
+"""The paper's own values, .2, .75, .75, lie within; the paper states neither how they were found nor what else was tried. Without a
+margin, sum and mean of the gate's loss decide alike"""
 
 POCKET: dict[str, Any] = {
     **{"size": 48, "colour": "grey", "validation": 0.2, "extra_images": 300},

@@ -1,4 +1,4 @@
-"""Search spaces: a range for each setting of one arm, and the settings that a search found."""
+"""Search spaces: a tree of ranges and choices for the settings of one arm, and the settings that a search found."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,9 @@ class Real:
 
 @dataclass(frozen=True)
 class Whole:
-    """An integer from low to high, both included."""
+    """An integer from low to high, both included: all equally likely, or log-uniform (the logarithm of a real number from low - .5 to
+    high + .5 is uniform, and the number is rounded).
+    """
 
     low: int
     high: int
@@ -38,6 +40,27 @@ Range = Real | Whole | OneOf
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """One value, for a setting that an option fixes. It is no parameter of the search."""
+
+    value: Value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options, all equally likely. The parameters of an option exist only in suggestions that chose it."""
+
+    options: "dict[Value, Space]"
+    setting: bool = True
+    """true: the choice has the name of a setting, and the options are its values; false: the name appears only in the record"""
+
+
+Space = dict[str, Range | Fixed | Choice]
+"""By name; dots address nested settings, and a number the element of a list: `head.units.2` is the second of `head.units`. A parameter
+may be in several options, with the same range in each. `space_tree.py` reads it"""
+
+
+@dataclass(frozen=True)
 class Search:
     """What a search of a study tunes, once under each of the study's conditions, and for how long.
 
@@ -46,8 +69,8 @@ class Search:
 
     arm: str
     """value of the compared axis whose settings are searched"""
-    space: dict[str, Range]
-    """by setting of the arm's method; dots address nested settings"""
+    space: Space
+    """of settings of the arm's method"""
     searcher: str = "optuna"
     trials: int = 20
     """suggestions under each condition"""

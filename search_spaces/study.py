@@ -9,6 +9,7 @@ from search_spaces.claims import Claim, Confusion, Contrast, Published, Reading
 from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import PrintedTable
 from search_spaces.search_space import Search, TunedSettings
+from search_spaces.space_tree import join_elements
 from trainables.cell import Cell, Data, Value
 from trainables.data.source import Source
 from trainables.registry import BadRequest, Registry, make_unknown_error
@@ -201,7 +202,7 @@ class Study:
                         raise make_unknown_error(
                             f"setting of method {arm.method}, searched for {tuned.arm}:", name, method.Settings.model_fields
                         )
-                chosen |= tuned.settings
+                chosen |= join_elements(tuned.settings)
         task_values, method_values = _pick_fields(chosen, task_type.model_fields), _pick_fields(chosen, method.Settings.model_fields)
         for axis, settings in axis_settings.items():
             if unused := [name for name in settings if name.split(".")[0] not in (*task_values, *method_values)]:

@@ -215,6 +215,9 @@ def test_a_batch_of_which_no_two_labels_agree_trains_on_the_decision_loss() -> N
             r"head: layers of .*10,000,000 - 10,000,000 - 3 units train in .* GB, and .* GB are free",
         ),
         ({"head": {"units": 0}}, "units 1 or more"),
+        ({"head": {"units": [8, 0], "layers": 2}}, "units 1 or more"),
+        ({"head": {"units": [8, 4]}}, "2 units for 1 layers; give one number, or one for each layer"),
+        ({"head": {"units": [8, "many"], "layers": 2}}, r"setting head\.units"),
         ({"head": {"activation": "sine"}}, "setting head.activation='sine' of ciao"),
     ],
 )
@@ -222,6 +225,12 @@ def test_what_does_not_fit_is_one_line(settings: dict[str, Any], message: str) -
     with pytest.raises(BadRequest, match=message) as caught:
         method(**settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("units", "widths"), [(8, [8, 8, 3]), ([8, 5], [8, 5, 3])])
+def test_each_layer_has_units_of_its_own(units: Any, widths: list[int]) -> None:
+    head = method(head={"units": units, "layers": 2}).modules["head"]
+    assert [layer.out_features for layer in head.children() if isinstance(layer, torch.nn.Linear)] == widths
 
 
 @pytest.fixture

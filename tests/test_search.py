@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from tests.running import Process
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 
-SETTINGS = {"epochs": 10, "lr": 0.2, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
-"""with these settings the searched hyperparameters affect the score of so small a training"""
+SETTINGS = {"epochs": 10, "lr": 0.004, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
+"""with these settings the searched hyperparameters affect the score of so small a training; the learning rate is too low, so that a search
+finds a better one"""
 SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
 TRIALS = 4
 SEARCH = ["--trials", str(TRIALS), "--seeds", "2", "--fresh", "2", "--slots", "1"]
@@ -87,7 +89,8 @@ def test_a_killed_search_goes_on_to_its_end(searched: tuple[Path, RunFolder, str
     assert before <= folder.list_done()
     for study in studies(folder).values():
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * TRIALS
-        assert study.trials[0].params == {"temperature": 0.2, "cooling": 0.75, "slope": 0.75, "noise": "scale"}
+        published = {"temperature": 0.2, "cooling": 0.75, "slope": 0.75, "noise": "scale", "gate_loss": "sum", "lr": SETTINGS["lr"]}
+        assert study.trials[0].params == published | {"margin": "annealed"}
         for trial in study.trials:
             assert len(trial.user_attrs["scores"]) == 2 and trial.value == pytest.approx(sum(trial.user_attrs["scores"]) / 2)
     assert len(folder.list_done()) == 2 * TRIALS * 2, "a seed was trained under two keys, or not at all"
@@ -99,12 +102,13 @@ def test_the_scores_are_those_of_the_images_that_select(searched: tuple[Path, Ru
     scores: dict[Any, list[float]] = {}
     for key in folder.list_done():
         cell = json.loads(folder.get("cells", key, "cell.json") or b"")
-        tried = cell["axes"]["scenario"], *(cell["method_settings"][name] for name in ("temperature", "cooling", "slope", "noise"))
+        tried = cell["axes"]["scenario"], *(cell["method_settings"][name] for name in ("temperature", "cooling", "slope", "noise", "lr"))
         scores.setdefault(tried, []).append(folder.get_result(key)["metrics"]["val/accuracy"])  # type: ignore[index]
     for name, study in studies(folder).items():
         scenario = name.split("scenario=")[1].split("/")[0]
         for trial in study.trials:
-            trial_scores = scores[scenario, *(trial.params[name] for name in ("temperature", "cooling", "slope", "noise"))]
+            params = {"slope": 0.0} | trial.params
+            trial_scores = scores[scenario, *(params[name] for name in ("temperature", "cooling", "slope", "noise", "lr"))]
             assert sorted(trial_scores) == sorted(trial.user_attrs["scores"])
 
 
@@ -112,9 +116,12 @@ def test_best_json_pictures_and_the_lines(searched: tuple[Path, RunFolder, str, 
     _, folder, output, _ = searched
     best = folder.get_json("best.json")
     assert {entry["condition"]["scenario"] for entry in best["found"]} == {"wild", "web"}
+    assert best["searcher"]["name"] == "optuna" and best["searcher"]["version"] == version("optuna")
+    assert best["searcher"]["settings"] == {"n_startup_trials": 10, "multivariate": True, "group": True, "constant_liar": True}
     for entry in best["found"]:
         (study,) = (study for name, study in studies(folder).items() if f"scenario={entry['condition']['scenario']}" in name)
-        assert entry["settings"] == study.best_trial.params and entry["mean"] == study.best_value >= entry["text"]["mean"]
+        settings = {name: value for name, value in study.best_trial.params.items() if name != "margin"}
+        assert entry["settings"] == {"slope": 0.0} | settings and entry["mean"] == study.best_value >= entry["text"]["mean"]
     for condition in ("encoder=pocket,scenario=wild", "encoder=pocket,scenario=web"):
         drawn = {path.name for path in Path(folder.get_path("figures", condition)).iterdir()}
         assert {"history.svg", "parallel.png"} <= drawn
@@ -182,7 +189,7 @@ def test_a_grid_uses_what_was_found(
 
 def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray: SharedRay, small: list[str], tmp_path: Path) -> None:
     code, output = run(
-        shared_ray, tmp_path, *small, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "lr=1e30"
+        shared_ray, tmp_path, *small, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "weight_decay=1e30"
     )
     folder = RunFolder(str(tmp_path / "annealed_label_transfer-pocket-search"))
     (study,) = studies(folder).values()
@@ -205,6 +212,19 @@ def test_a_bad_request_is_one_line_before_anything_starts(tmp_path: Path, option
     outcome = CliRunner().invoke(make_application(search.main), ["annealed_label_transfer", "--runs", str(tmp_path), *options])
     assert outcome.exit_code == 2 and said in outcome.output.splitlines()[-1], outcome.output
     assert "Traceback" not in outcome.output and not list(tmp_path.rglob("result.json"))
+
+
+def test_the_record_of_an_earlier_version_is_refused_before_anything_starts(small: list[str], tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path / "annealed_label_transfer-pocket-search"))
+    folder.make_folder(folder.uri)
+    storage = JournalStorage(JournalFileBackend(folder.get_path("search.journal")))
+    study = optuna.create_study(storage=storage, study_name="encoder=pocket/scenario=wild#0123abcd", direction="maximize")
+    study.ask({"slope": optuna.distributions.FloatDistribution(0, 2)})
+    options = ["annealed_label_transfer", "--runs", str(tmp_path), *small, *SEARCH]
+    outcome = CliRunner().invoke(make_application(search.main), options)
+    last = outcome.output.splitlines()[-1]
+    assert outcome.exit_code == 2 and "Traceback" not in outcome.output, outcome.output
+    assert "search.journal" in last and "flat search space of an earlier version; move the file away to begin anew" in last
 
 
 def test_a_study_without_a_search_names_those_that_have_one() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from search_spaces.ciao import HEADS
 from search_spaces.search_space import TunedSettings
+from search_spaces.space_tree import list_settings
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Data, Value
 from trainables.registry import BadRequest
@@ -57,14 +58,16 @@ def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     assert set(HEADS) == {(data, encoder) for data in study.axes["data"] for encoder in study.axes["encoder"]}
     assert study.search is not None and study.search.arm in study.axes["network"]
     point: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
-    found = {"head.layers": 3, "head.units": 256, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16}
-    assert found.keys() <= study.search.space.keys()
+    units = {"head.units.1": 256, "head.units.2": 64, "head.units.3": 100}
+    found = {"head.layers": 3, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16} | units
+    assert found.keys() <= set(list_settings(study.search.space))
     tuned = replace(study.with_seeds(1), found=(TunedSettings(study.search.arm, point, found),))
     (cell,) = [
         cell for cell in tuned.make_cells(roles(study)) if cell.axes["network"] == study.search.arm and point.items() <= cell.axes.items()
     ]
     head = cell.method_settings["head"]
-    assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, 256, False, 0.5) and cell.method_settings["batch"] == 16
+    assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, [256, 64, 100], False, 0.5)
+    assert cell.method_settings["batch"] == 16
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,14 @@ def resolve_settings(kind: type[Kind], values: dict[str, Any], of: str) -> Kind:
 
 
 def get_nested_setting(settings: dict[str, Any], name: str) -> Any:
-    """Return the value that a name addresses in plain settings, such as `augmentation.scale`. Return None if there is no such value."""
+    """Return the value that a name addresses in plain settings, such as `augmentation.scale`. Return None if there is no such value.
+
+    A number addresses an element of a list, from 1. Where one value stands for all elements, each element has it.
+    """
     value: Any = settings
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        if part.isdecimal() and isinstance(value, list | tuple):
+            value = value[int(part) - 1] if 0 < int(part) <= len(value) else None
+        elif not part.isdecimal() or isinstance(value, dict):
+            value = value.get(part) if isinstance(value, dict) else None
     return value

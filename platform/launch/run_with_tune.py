@@ -25,8 +25,7 @@ from ray.tune.search import Searcher
 from platform.launch import ray_internals
 from platform.launch.trials import ACTORS, BLOCK_TRIALS, BlockQueue, Trial, encode_trial, group_packs, group_trials
 from platform.launch.worker_pool import WorkerPool, count_slots
-from search_spaces.search_space import STARTUP, Range, Real, Whole
-from trainables.cell import Cell, Value
+from trainables.cell import Cell
 from trainables.execution.interleave import PACK
 from trainables.loop import Keep
 from trainables.registry import join_lines
@@ -93,30 +92,6 @@ class SuggestionSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         pass
-
-
-def suggest_by_hyperopt(space: dict[str, Range], past: list[tuple[dict[str, Value], float]], seed: int) -> dict[str, Value]:
-    """Return the next suggestion of hyperopt's TPE. A fresh HyperOptSearch is told the past parameters and scores, in order.
-
-    The space is flat: HyperOptSearch misinterprets values of nested spaces.
-    """
-    from ray.tune.search.hyperopt import HyperOptSearch
-
-    domains = HyperOptSearch.convert_search_space({name: _make_domain(search_range) for name, search_range in space.items()})
-    known = [dict(settings) for settings, _ in past] or None
-    searcher = HyperOptSearch(domains, "score", "max", points_to_evaluate=known, n_initial_points=STARTUP, random_state_seed=seed)
-    for number, (_, score) in enumerate(past):
-        searcher.suggest(str(number))
-        searcher.on_trial_complete(str(number), {"score": score})
-    return dict(searcher.suggest("next"))
-
-
-def _make_domain(each: Range) -> Any:
-    if isinstance(each, Real):
-        return (tune.loguniform if each.log else tune.uniform)(each.low, each.high)
-    if isinstance(each, Whole):
-        return (tune.lograndint if each.log else tune.randint)(each.low, each.high + 1)
-    return tune.choice(list(each.values))
 
 
 class _TunePlan(NamedTuple):

@@ -3,21 +3,21 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from platform.search.search_record import PUBLISHED, TPE, Journal, SearchRecord, Settings
-from search_spaces.search_space import OneOf, Search, TunedSettings
+from platform.search.search_record import PUBLISHED, Journal, SearchRecord
+from platform.search.searchers import SEARCHERS
+from search_spaces.search_space import Search, TunedSettings
+from search_spaces.space_tree import Parameters, check_space, describe_space, find_parameters, list_ends, list_settings, make_settings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data, Value
 from trainables.registry import BadRequest
 from trainables.settings import get_nested_setting
 from trainables.storage.store import RunFolder
-
-Hyperopt = Callable[..., Settings]
 
 
 class ConditionSearch:
@@ -31,46 +31,47 @@ class ConditionSearch:
         self.steps = [cell for cell in cells if self.study.is_prerequisite(cell)]
         """prerequisites of the cells of every suggestion"""
         base_cells = [cell for cell in cells if not self.study.is_prerequisite(cell)]
-        self.text = {name: value for name in search.space if (value := get_nested_setting(base_cells[0].method_settings, name)) is not None}
+        published = base_cells[0].method_settings
+        self.published = find_parameters(search.space, published)
+        """the parameters of the paper's settings; None: the space does not contain them"""
+        self.text = {name: value for name in list_settings(search.space) if (value := get_nested_setting(published, name)) is not None}
+        if self.published is not None:
+            self.text = make_settings(search.space, self.published)
         self._check_ranges()
-        identity = json.dumps([[cell.key for cell in base_cells], {name: repr(limits) for name, limits in search.space.items()}])
+        identity = json.dumps([[cell.key for cell in base_cells], describe_space(search.space)])
         self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
         self.name = f"{self.where}#{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
         """contains a hash of settings, data and seeds, so that suggestions made for other ones are not reused"""
         self.record: SearchRecord
 
-    def make_cells(self, settings: Settings) -> list[Cell]:
+    def make_cells(self, parameters: Parameters) -> list[Cell]:
         """Return the cells of a suggestion, one per seed of the search."""
-        study = replace(self.study, found=(TunedSettings(self.search.arm, self.condition, dict(settings)),))
+        study = replace(self.study, found=(self._make_tuned_settings(parameters),))
         return [cell for cell in study.make_cells(self.data) if not study.is_prerequisite(cell)]
 
     def _check_ranges(self) -> None:
         """Make cells at both ends of the ranges, so that an end that the method rejects is reported before anything starts."""
-        for end in (0, -1):
-            ends = {
-                name: limits.values[end] if isinstance(limits, OneOf) else (limits.low, limits.high)[end]
-                for name, limits in self.search.space.items()
-            }
+        for ends in list_ends(self.search.space):
             self.make_cells(ends)
+
+    def _make_tuned_settings(self, parameters: Parameters) -> TunedSettings:
+        return TunedSettings(self.search.arm, self.condition, make_settings(self.search.space, parameters))
 
     def get_best_settings(self) -> TunedSettings | None:
         best = self.record.best_trial
-        return TunedSettings(self.search.arm, self.condition, dict(best.params)) if best else None
+        return self._make_tuned_settings(best.params) if best else None
 
 
 class SearchDriver:
     """All searches. A trial is one suggestion in training: suggestions are asked for and completed by trial."""
 
-    def __init__(
-        self, condition_searches: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int, hyperopt: Hyperopt
-    ) -> None:
+    def __init__(self, condition_searches: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int) -> None:
         self.searches, self.folder, self.trials = condition_searches, folder, trials
         self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda condition_search, trial, cells: None
         """called with each suggestion that has ended, and its cells"""
         for condition_search in condition_searches:
-            condition_search.record = SearchRecord(
-                journal, condition_search.name, condition_search.search, searcher, condition_search.text, hyperopt
-            )
+            space = condition_search.search.space
+            condition_search.record = SearchRecord(journal, condition_search.name, space, searcher, condition_search.published)
         self._open: dict[str, tuple[ConditionSearch, int, list[Cell]]] = {}
 
     @property
@@ -82,8 +83,8 @@ class SearchDriver:
         condition_search = min(self.searches, key=lambda condition_search: condition_search.record.started_trials)
         if (suggested := condition_search.record.ask(self.trials)) is None:
             return None
-        number, settings = suggested
-        cells = condition_search.make_cells(settings)
+        number, parameters = suggested
+        cells = condition_search.make_cells(parameters)
         self._open[trial] = condition_search, number, cells
         return cells
 
@@ -112,6 +113,7 @@ def make_condition_searches(study: Study, search: Search, data: dict[str, Data])
     """Return one search for each combination of the study's conditions."""
     if search.arm not in study.axes[study.compared]:
         raise BadRequest(f"{study.name} searches {search.arm}: --only {study.compared}=... must include it")
+    check_space(search.space)
     conditions = [dict(zip(study.condition_axes, values, strict=True)) for values in product(*study.condition_axes.values())]
     return [ConditionSearch(study, search, condition, data) for condition in conditions]
 
@@ -120,7 +122,8 @@ def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]
     """Return what `--use` reads: by condition, the settings with the highest mean, and the result of the paper's settings."""
     entries = []
     for condition_search in search_driver.searches:
-        if (best := condition_search.record.best_trial) is None:
+        best, best_settings = condition_search.record.best_trial, condition_search.get_best_settings()
+        if best is None or best_settings is None:
             continue
         paper_trial = next(
             (trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") in PUBLISHED), None
@@ -129,7 +132,7 @@ def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]
             {
                 "arm": condition_search.search.arm,
                 "condition": condition_search.condition,
-                "settings": best.params,
+                "settings": best_settings.settings,
                 "mean": best.value,
                 "sd": best.user_attrs["sd"],
                 "suggestion": best.number,
@@ -139,12 +142,12 @@ def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]
                 "failed": len(condition_search.record.failed_trials),
             }
         )
-    space = {name: {"kind": type(limits).__name__} | asdict(limits) for name, limits in search_driver.searches[0].search.space.items()}
+    search = search_driver.searches[0].search
     return {
         "study": study.name,
         "scale": study.scale,
-        "objective": f"mean val/{study.metric} over seeds 0 to {search_driver.searches[0].search.seeds - 1}",
-        "space": space,
-        "tpe": TPE,
+        "objective": f"mean val/{study.metric} over seeds 0 to {search.seeds - 1}",
+        "space": describe_space(search.space),
+        "searcher": {"name": search.searcher} | SEARCHERS[search.searcher].describe(),
         "found": entries,
     }

@@ -27,8 +27,9 @@ def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str,
         return
     makers: dict[str, Callable[[], Axes]] = {
         "history": lambda: drawn.plot_optimization_history(record.study, target_name=score),
-        "parallel": lambda: drawn.plot_parallel_coordinate(record.study, target_name=score),
     }
+    if shared := list_shared_parameters(record):
+        makers["parallel"] = lambda: drawn.plot_parallel_coordinate(record.study, params=shared, target_name=score)
     if len({trial.value for trial in record.finished_trials}) > 1:  # with equal scores no setting has an importance
         makers["importance"] = lambda: drawn.plot_param_importances(record.study, target_name=score, evaluator=make_evaluator())
     for name, make in makers.items():
@@ -38,6 +39,12 @@ def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str,
             for extension in ("png", "svg"):
                 yield f"{name}.{extension}", _render_figure(figure, extension)
             matplotlib.pyplot.close(figure)
+
+
+def list_shared_parameters(record: SearchRecord) -> list[str]:
+    """Return the parameters that every finished suggestion has. Parallel coordinates and importance have these alone."""
+    first, *others = (trial.params for trial in record.finished_trials)
+    return [name for name in first if all(name in parameters for parameters in others)]
 
 
 def compute_importances(record: SearchRecord) -> dict[str, float]:

@@ -30,7 +30,7 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
     searches = make_condition_searches(study, search, data)
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
-        search_driver = SearchDriver(searches, folder, journal, search.searcher, search.trials, call_hyperopt)
+        search_driver = SearchDriver(searches, folder, journal, search.searcher, search.trials)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)
         folder.verify_owner()
@@ -46,12 +46,6 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
         compare_found(study, new_settings, data, RunFolder(folder.get_path("fresh")), how) if search.fresh and new_settings else 0
     )
     return int(bool(failed or comparison_code or len(best_settings) < len(searches)))
-
-
-def call_hyperopt(*given: Any) -> dict[str, Any]:
-    from platform.launch.run_with_tune import suggest_by_hyperopt
-
-    return suggest_by_hyperopt(*given)
 
 
 def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: dict[str, Any]) -> None:

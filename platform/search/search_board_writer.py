@@ -11,6 +11,7 @@ from platform.search.driver import ConditionSearch, SearchDriver
 from platform.tensorboard.board_writer import Row, average_replicates
 from platform.tensorboard.event_file import encode_curves, encode_experiment, encode_run_end, encode_run_start, write_run
 from search_spaces.search_space import OneOf
+from search_spaces.space_tree import list_parameters
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 
@@ -24,7 +25,7 @@ def draw_table(folder: RunFolder, search_driver: SearchDriver) -> None:
         axis: tuple(dict.fromkeys(condition_search.condition[axis] for condition_search in search_driver.searches))
         for axis in search_driver.searches[0].condition
     }
-    searched = {name: limits.values if isinstance(limits, OneOf) else () for name, limits in search.space.items()}
+    searched = {name: limits.values if isinstance(limits, OneOf) else () for name, limits in list_parameters(search.space).items()}
     write_run(Path(folder.make_folder(folder.get_path("tb"))), encode_experiment(f"search of {search.arm}", axes | searched, SCORES))
 
 

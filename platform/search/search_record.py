@@ -8,36 +8,27 @@ the file.
 import json
 import math
 import os
-import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.search_space import STARTUP, OneOf, Range, Real, Search, Whole
-from trainables.cell import Value
+from platform.search.searchers import SEARCHERS, PastSuggestion, suggest_parameters
+from search_spaces.search_space import Space
+from search_spaces.space_tree import Parameters, describe_space
 from trainables.random_streams import make_torch_seed
 from trainables.registry import BadRequest, make_unknown_error
 
-Settings = dict[str, Value]
 PUBLISHED = ("the paper", "the text")
 """How a journal marks the suggestion of the study's own settings; the second is what older journals say."""
-TPE = {"n_startup_trials": STARTUP, "multivariate": True, "constant_liar": True}
-"""arguments of Optuna's sampler; those in which its releases 4 and 5 differ are explicit"""
-SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "optuna": lambda seed: optuna.samplers.TPESampler(seed=seed, **TPE),  # type: ignore[arg-type]
-    "hyperopt": lambda seed: optuna.samplers.RandomSampler(seed=seed),  # never samples: hyperopt's suggestions are enqueued
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-}
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+SPACE = "space"
+"""attribute of an Optuna study: the space of its suggestions, as JSON"""
 
 
 class Journal(JournalStorage):
@@ -45,6 +36,7 @@ class Journal(JournalStorage):
 
     def __init__(self, path: str, verify: Callable[[], None] = lambda: None) -> None:
         """`verify` is called before every write. It raises if the file no longer belongs to this driver."""
+        self.path = path
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         _cut_partial_line(path)
         try:
@@ -87,46 +79,50 @@ def _cut_partial_line(path: str) -> None:
 
 
 class SearchRecord:
-    """One search: its suggestions in order. The next one depends only on those before it and on the search's name."""
+    """One search: its suggestions in order. The next one depends only on those before it, on which of them are running, and on the
+    search's name.
+    """
 
-    def __init__(
-        self,
-        journal: Journal,
-        name: str,
-        search: Search,
-        searcher: str,
-        text: Settings,
-        hyperopt: Callable[[dict[str, Range], list[tuple[Settings, float]], int], Settings],
-    ) -> None:
-        """`text` is the first suggestion: the study's own settings, if the space contains them. `hyperopt` makes hyperopt's suggestions."""
-        if searcher not in SAMPLERS:
-            raise make_unknown_error("searcher", searcher, SAMPLERS)
-        self.name, self.search, self.searcher, self.hyperopt = name, search, searcher, hyperopt
-        self.distributions = {setting: _make_distribution(limits) for setting, limits in search.space.items()}
+    def __init__(self, journal: Journal, name: str, space: Space, searcher: str, published: Parameters | None) -> None:
+        """`published` is the first suggestion: the parameters of the study's own settings, or None if the space does not contain them.
+
+        BadRequest if the journal holds suggestions of the same condition that were drawn from another space.
+        """
+        if searcher not in SEARCHERS:
+            raise make_unknown_error("searcher", searcher, SEARCHERS)
+        self.name, self.space, self.searcher = name, space, searcher
+        description = json.loads(json.dumps(describe_space(space)))
+        _require_same_space(journal, name, description)
         self.study = optuna.create_study(storage=journal, study_name=name, direction="maximize", load_if_exists=True)
+        if SPACE not in self.study.user_attrs:
+            self.study.set_user_attr(SPACE, description)
         for trial in self._list_trials(TrialState.RUNNING):  # of a killed search: to be resumed
             journal.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        if not self.study.trials and all(
-            setting in text and _contains_value(limits, text[setting]) for setting, limits in search.space.items()
-        ):
-            self.study.enqueue_trial({setting: text[setting] for setting in search.space}, user_attrs={"searcher": PUBLISHED[0]})
+        if not self.study.trials and published is not None:
+            self.study.enqueue_trial(published, user_attrs={"searcher": PUBLISHED[0]})
         self._asked: dict[int, optuna.Trial] = {}
 
-    def ask(self, trials: int) -> tuple[int, Settings] | None:
-        """Return the next suggestion's number and settings, or None if `trials` suggestions have been made."""
+    def ask(self, trials: int) -> tuple[int, Parameters] | None:
+        """Return the next suggestion's number and parameters, or None if `trials` suggestions have been made."""
         waiting, started = self._list_trials(TrialState.WAITING), self.started_trials
         if started >= trials:
             return None
-        seed = make_torch_seed(started, f"search {self.name}") % 2**31
-        if not waiting and self.searcher == "hyperopt":
-            results = [(trial.params, float(trial.value or 0)) for trial in self.finished_trials]
-            self.study.enqueue_trial(self.hyperopt(self.search.space, results, seed))
-        self.study.sampler = SAMPLERS[self.searcher](seed)
-        trial = self.study.ask(self.distributions)
         if not waiting:
-            trial.set_user_attr("searcher", self.searcher if self.searcher == "random" else f"{self.searcher} {version(self.searcher)}")
+            searcher = SEARCHERS[self.searcher]
+            seed = make_torch_seed(started, f"search {self.name}") % 2**31
+            parameters = searcher.suggest(self.space, self._list_past(), seed)
+            name = self.searcher if self.searcher == "random" else f"{self.searcher} {searcher.describe()['version']}"
+            self.study.enqueue_trial(parameters, user_attrs={"searcher": name})
+        trial = self.study.ask()
+        suggest_parameters(trial, self.space)  # the values are those enqueued, or those of before a kill
         self._asked[trial.number] = trial
         return trial.number, trial.params
+
+    def _list_past(self) -> list[PastSuggestion]:
+        return [
+            PastSuggestion(trial.params, trial.value if trial.state == TrialState.COMPLETE else None, trial.state == TrialState.RUNNING)
+            for trial in self.study.get_trials(deepcopy=False)
+        ]
 
     def tell(self, number: int, scores: list[float], reason: str = "") -> None:
         """Record a suggestion's scores, one per seed. With a reason, without scores, or with a score that is not finite, it has failed."""
@@ -167,15 +163,14 @@ class SearchRecord:
         return self.study.get_trials(deepcopy=False, states=(state,))
 
 
-def _make_distribution(each: Range) -> BaseDistribution:
-    if isinstance(each, Real):
-        return FloatDistribution(each.low, each.high, log=each.log)
-    if isinstance(each, Whole):
-        return IntDistribution(each.low, each.high, log=each.log)
-    return CategoricalDistribution(each.values)
-
-
-def _contains_value(each: Range, value: Value) -> bool:
-    if isinstance(each, OneOf):
-        return value in each.values
-    return isinstance(value, int | float) and not isinstance(value, bool) and each.low <= value <= each.high
+def _require_same_space(journal: Journal, name: str, description: dict[str, Any]) -> None:
+    """Raise BadRequest if suggestions of this condition in the journal were drawn from another space, such as a flat one of before."""
+    where = name.rpartition("#")[0]
+    for study in journal.get_all_studies():
+        if study.study_name.rpartition("#")[0] != where or study.user_attrs.get(SPACE) == description:
+            continue
+        if journal.get_n_trials(study._study_id):
+            of = "another search space" if SPACE in study.user_attrs else "the flat search space of an earlier version"
+            raise BadRequest(
+                f"{journal.path}: the suggestions of {study.study_name} were drawn from {of}; move the file away to begin anew"
+            )

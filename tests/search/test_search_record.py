@@ -1,6 +1,7 @@
 """The record of a search: its content after a kill, a bad score or with another searcher, and that Optuna alone can read it."""
 
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,23 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from platform.launch.run_lock import lock_run
-from platform.launch.run_with_tune import suggest_by_hyperopt
+from platform.search.figures import compute_importances, draw_search_figures
 from platform.search.search_record import Journal, SearchRecord
-from search_spaces.search_space import STARTUP, OneOf, Real, Search, Whole
+from search_spaces.search_space import STARTUP, Choice, OneOf, Real, Space, Whole
+from search_spaces.space_tree import find_parameters
 from tests.forking import ForkServer
 from trainables.registry import BadRequest
 from trainables.storage.lock_holder import FolderLost
 from trainables.storage.store import RunFolder
 
-SPACE: dict[str, Any] = {"rate": Real(1e-3, 1, log=True), "share": Real(-1, 1), "depth": Whole(1, 4), "how": OneOf(("a", "b", None))}
-SEARCH = Search("arm", SPACE)
+SPACE: Space = {"rate": Real(1e-3, 1, log=True), "share": Real(-1, 1), "depth": Whole(1, 4), "how": OneOf(("a", "b", None))}
 TEXT = {"rate": 0.1, "share": 0.0, "depth": 2, "how": "b"}
 
 
 def record(
-    journal: Journal, searcher: str = "optuna", name: str = "here", text: dict[str, Any] = TEXT, search: Search = SEARCH
+    journal: Journal, searcher: str = "optuna", name: str = "here", text: dict[str, Any] = TEXT, space: Space = SPACE
 ) -> SearchRecord:
-    return SearchRecord(journal, name, search, searcher, text, suggest_by_hyperopt)
+    return SearchRecord(journal, name, space, searcher, find_parameters(space, text))
 
 
 def score(params: dict[str, Any]) -> float:
@@ -79,11 +80,15 @@ def test_a_search_goes_on_as_if_it_had_not_stopped(tmp_path: Path, searcher: str
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
 def test_tpe_learns(tmp_path: Path, searcher: str) -> None:
-    """The suggestions of the model are nearer to the optimum than those of its random start."""
+    """Over six searches, the suggestions of the model are nearer to the optimum than uniform ones, whose mean distance is .545.
+
+    Twelve searches of 40 suggestions: .38 by hyperopt (.40 by its own `fmin`), .23 by Optuna.
+    """
     journal = Journal(str(tmp_path / "journal"))
-    suggestions = go_on(record(journal, searcher, text={}), 40)
-    distances = [abs(params["share"] - 0.3) for params in suggestions]
-    assert sum(distances[25:]) / 15 < 0.6 * sum(distances[:STARTUP]) / STARTUP
+    searches = [go_on(record(journal, searcher, name=f"{number}#1", text={}), 40) for number in range(6)]
+    first = [abs(params["share"] - 0.3) for suggestions in searches for params in suggestions[:STARTUP]]
+    last = [abs(params["share"] - 0.3) for suggestions in searches for params in suggestions[25:]]
+    assert sum(last) / len(last) < 0.46 and sum(last) / len(last) < 0.8 * sum(first) / len(first)
 
 
 def test_a_score_that_is_no_number_or_a_reason_fails_the_suggestion(journal: Journal) -> None:
@@ -116,6 +121,7 @@ def test_what_was_in_training_waits_and_comes_first_again(journal: Journal) -> N
 
 KILLED = """
 import os, signal, sys
+from platform.search.figures import compute_importances, draw_search_figures
 from platform.search.search_record import Journal
 from tests.search.test_search_record import record, score
 journal = Journal(sys.argv[1])
@@ -147,6 +153,50 @@ def test_killed_in_the_middle_of_a_line(fork_server: ForkServer, tmp_path: Path)
     search_record.release_running()
     states = [trial.state for trial in read_by_optuna(path).trials]
     assert TrialState.RUNNING not in states and states.count(TrialState.COMPLETE) == 7
+
+
+def test_the_record_of_another_space_is_refused_in_one_line(journal: Journal, tmp_path: Path) -> None:
+    go_on(record(journal, name="here#1"), 3)
+    with pytest.raises(BadRequest, match=r"search\.journal: the suggestions of here#1 were drawn from another search space") as caught:
+        record(journal, name="here#2", space=SPACE | {"depth": Whole(1, 5)})
+    assert "\n" not in str(caught.value)
+    assert record(journal, name="elsewhere#2", space={"share": Real(0, 1)}).started_trials == 0
+    # a search that was killed before its first suggestion holds nothing that could be mixed up
+    record(journal, name="early#1", space=SPACE | {"depth": Whole(1, 5)}, text={})
+    assert record(journal, name="early#2").started_trials == 0
+
+
+def test_the_record_of_a_flat_space_is_refused_in_one_line(journal: Journal) -> None:
+    """An earlier version recorded suggestions without their space."""
+    study = optuna.create_study(storage=journal, study_name="here#1")
+    study.ask({"rate": optuna.distributions.FloatDistribution(0, 1)})
+    with pytest.raises(BadRequest, match="the flat search space of an earlier version; move the file away to begin anew") as caught:
+        record(journal, name="here#2")
+    assert "\n" not in str(caught.value)
+
+
+CONDITIONAL: Space = {"how": Choice({"a": {"share": Real(-1, 1)}, "b": {"depth": Whole(1, 3)}}), "rate": Real(1e-3, 1, log=True)}
+
+
+@pytest.mark.parametrize("searcher", ["optuna", "hyperopt", "random"])
+def test_parameters_of_other_options_are_in_no_record_and_no_importance(journal: Journal, searcher: str) -> None:
+    """Five suggestions run at any time, and the search stops once; the rest is as with one suggestion at a time."""
+    each, running = record(journal, searcher, text={}, space=CONDITIONAL), []
+    for number in range(30):
+        if number == 17:
+            each.release_running()
+            running, each = [], record(journal, searcher, text={}, space=CONDITIONAL)
+        running.append(each.ask(99) or pytest.fail("no suggestion"))
+        if len(running) == 5:
+            done, params = running.pop(0)
+            each.tell(done, [params.get("share", 0.1 * params.get("depth", 0)) - params["rate"]], "lost" if done % 7 == 3 else "")  # type: ignore[operator, arg-type]
+    states = Counter(trial.state for trial in each.study.trials)
+    assert states[TrialState.FAIL] >= 3 and states[TrialState.COMPLETE] >= 15
+    for trial in each.study.trials:
+        assert trial.params.keys() == {"how", "rate", "share" if trial.params["how"] == "a" else "depth"}
+    assert {trial.params["how"] for trial in each.study.trials} == {"a", "b"}
+    assert compute_importances(each).keys() == {"how", "rate"}
+    assert {"parallel.png", "importance.svg"} <= dict(draw_search_figures(each, "score")).keys()
 
 
 def test_other_settings_are_another_search(journal: Journal) -> None:

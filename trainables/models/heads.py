@@ -39,8 +39,8 @@ class Decision:
     """max-pool the map 2x2 before it is flattened"""
     layers: int = 1
     """number of dense layers; 0: linear on the map"""
-    units: int = 64
-    """units of each dense layer"""
+    units: int | tuple[int, ...] = 64
+    """units of each dense layer, or a list with those of each; a search calls them units.1, units.2 ..."""
     dropout: float = 0.5
     """dropout after each dense layer"""
     activation: Literal["relu", "elu", "tanh"] = "relu"
@@ -50,13 +50,16 @@ class Decision:
 
         BadRequest for an invalid description, and for weights that need more memory than is free.
         """
-        if self.layers < 0 or self.units < 1 or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
+        units_by_layer = (self.units,) * self.layers if isinstance(self.units, int) else self.units
+        if len(units_by_layer) != max(self.layers, 0):
+            raise BadRequest(f"head: {self}: {len(units_by_layer)} units for {self.layers} layers; give one number, or one for each layer")
+        if self.layers < 0 or min(units_by_layer, default=1) < 1 or not 0 <= self.dropout < 1 or self.activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise BadRequest(f"head: {self}: layers must be 0 or more, units 1 or more, dropout in [0, 1), activation one of {known}")
         channels, height, width = shape
         pooled = self.pool and min(height, width) > 1
         features = channels * (height // 2) * (width // 2) if pooled else channels * height * width
-        widths = (features, *[self.units] * self.layers, outputs)
+        widths = (features, *units_by_layer, outputs)
         weights = sum(inputs * units for inputs, units in pairwise(widths))
         if (need := COPIES * 4 * weights) > (free := free_memory()):
             sizes = " - ".join(f"{units:,}" for units in widths)
