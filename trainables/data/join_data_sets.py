@@ -60,10 +60,13 @@ def join_sources(sets: Sequence[FaceDataset], where: Sequence[str]) -> FaceDatas
         raise DataError(f"{rendered[0]}: rendered faces and photographs in one role; leave out one of them")
     _check_answers(sets, where)
     order = sorted(range(len(sets)), key=lambda number: sets[number].fingerprint)
-    joined = join_data_sets([sets[number] for number in order], _name_sets([sets[number] for number in order], [where[k] for k in order]))
-    notes = [f"{faces.title}: {len(faces):,} images" for faces in sets]
-    notes += [type(note)(f"{faces.title}: {note}") for faces in sets for note in faces.notes]
-    return replace(joined, title=" and ".join(f"{faces.title} ({len(faces):,} images)" for faces in sets), notes=tuple(notes))
+    names = dict(zip(order, _name_sets([sets[number] for number in order], [where[number] for number in order]), strict=True))
+    joined = join_data_sets([sets[number] for number in order], list(names.values()))
+    titles = [faces.title + names[number].removeprefix(faces.name) for number, faces in enumerate(sets)]  # " (2)", if two have one name
+    notes = [f"{title}: {len(faces):,} images" for title, faces in zip(titles, sets, strict=True)]
+    notes += [type(note)(f"{title}: {note}") for title, faces in zip(titles, sets, strict=True) for note in faces.notes]
+    title = " and ".join(f"{title} ({len(faces):,} images)" for title, faces in zip(titles, sets, strict=True))
+    return replace(joined, title=title, notes=tuple(notes))
 
 
 def check_colours(role: str, faces: FaceDataset) -> None:
