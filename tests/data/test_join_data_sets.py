@@ -124,7 +124,7 @@ def test_folders_of_one_name_at_two_places_are_two_data_sets(tmp_path: Path) -> 
     options = ",subject=(p[0-9])_"
     union = read(*(f"folders:{tmp_path / place / 'faces'}{options}" for place in ("a", "b")))
     assert sorted(set(union.metadata["subject"])) == ["images of faces (2): p1", "images of faces: p1"]
-    assert sorted(union.title.split(" and ")) == ["images of faces (2) (7 images)", "images of faces (7 images)"]
+    assert sorted(union.title.split(" and ")) == ["images of faces, children (2) (7 images)", "images of faces, children (7 images)"]
 
 
 def test_a_cell_with_several_sources_survives_json_and_its_report_names_them(tmp_path: Path) -> None:
