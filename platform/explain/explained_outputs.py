@@ -7,10 +7,11 @@ import numpy as np
 from search_spaces.pictures import ExplainedClass
 from trainables.data.prediction_targets import TARGETS
 from trainables.data.task import Task
+from trainables.registry import BadRequest
 
 RIGHT, WRONG = "right", "wrong"
 SHOWN = 0.5
-"""probability from which a network says that an image shows one of several labels"""
+"""probability from which a network says that an image shows one of several labels; a true label is 0 or 1"""
 
 
 class Truth(NamedTuple):
@@ -31,7 +32,7 @@ def list_outputs(task: Task, truth: Truth, of: ExplainedClass) -> list[int | Non
     """Return the outputs whose maps are drawn for an image; None: the output that a network predicts (the most probable one).
 
     Of a class: the true or the predicted one. Of several labels: each that the image shows, or the most probable one. Of valence and
-    arousal: both, whatever `of` says.
+    arousal: both; `of` has no effect.
     """
     if not has_classes(task):
         return list(range(len(task.classes)))
@@ -39,7 +40,7 @@ def list_outputs(task: Task, truth: Truth, of: ExplainedClass) -> list[int | Non
         return [None]
     if TARGETS[task.target].one_class:
         return [truth.label]
-    return [] if truth.values is None else [int(output) for output in np.flatnonzero(truth.values > 0.5)]
+    return [] if truth.values is None else [int(output) for output in np.flatnonzero(truth.values > SHOWN)]
 
 
 def judge_answer(task: Task, truth: Truth, prediction: np.ndarray, output: int) -> str:
@@ -51,7 +52,7 @@ def judge_answer(task: Task, truth: Truth, prediction: np.ndarray, output: int) 
         return task.classes[output]
     if TARGETS[task.target].one_class:
         return "" if truth.label < 0 else RIGHT if int(prediction.argmax()) == truth.label else WRONG
-    return "" if truth.values is None else RIGHT if bool(prediction[output] >= SHOWN) == bool(truth.values[output] > 0.5) else WRONG
+    return "" if truth.values is None else RIGHT if bool(prediction[output] >= SHOWN) == bool(truth.values[output] > SHOWN) else WRONG
 
 
 def describe_prediction(task: Task, prediction: np.ndarray, output: int) -> str:
@@ -68,18 +69,22 @@ def name_answer(task: Task, prediction: np.ndarray) -> str:
         return ""
     if TARGETS[task.target].one_class:
         return task.classes[int(prediction.argmax())]
-    return ", ".join(name for name, p in zip(task.classes, prediction, strict=True) if p >= SHOWN) or "none"
+    return _list_names(task, prediction >= SHOWN)
+
+
+def _list_names(task: Task, shown: np.ndarray) -> str:
+    return ", ".join(name for name, each in zip(task.classes, shown, strict=True) if each) or "none"
 
 
 def describe_truth(task: Task, truth: Truth, output: int | None) -> str:
     """Return the title of an image's maps."""
-    if truth.values is not None and not has_classes(task):
-        return f"{task.classes[output or 0]}: {truth.values[output or 0]:+.2f}"
-    if truth.values is not None and not TARGETS[task.target].one_class:
-        shown = ", ".join(name for name, value in zip(task.classes, truth.values, strict=True) if value > 0.5) or "none"
-        return (f"map of {task.classes[output]}; " if output is not None else "") + f"true labels: {shown}"
     if not has_classes(task):
-        return task.classes[output or 0]
+        name = task.classes[output or 0]
+        return name if truth.values is None else f"{name}: {truth.values[output or 0]:+.2f}"
+    if truth.values is not None and not TARGETS[task.target].one_class:
+        return (
+            f"map of {task.classes[output]}; " if output is not None else ""
+        ) + f"true labels: {_list_names(task, truth.values > SHOWN)}"
     return f"true class: {task.classes[truth.label] if truth.label >= 0 else 'not known'}"
 
 
@@ -88,6 +93,10 @@ def name_map(task: Task, truth: Truth, output: int | None) -> str:
     if output is not None:
         return task.classes[output]
     return task.classes[truth.label] if TARGETS[task.target].one_class and truth.label >= 0 else "predicted"
+
+
+def make_no_map_error() -> BadRequest:
+    return BadRequest("none of the test images shows a label, so there is no map of one; use --class predicted")
 
 
 def list_truths(images: Any) -> list[Truth]:

@@ -6,13 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from platform.explain.explained_outputs import Truth, judge_answer, list_outputs, list_truths
+from platform.explain.explained_outputs import Truth, judge_answer, list_outputs, list_truths, make_no_map_error
 from platform.explain.face_regions import MapEnergy, compute_energy_shares, correlate_maps, make_region_masks
 from platform.explain.load_networks import LoadedNetwork
 from platform.explain.select_inputs import RoleImages, find_metadata, select_adults
 from search_spaces.pictures import ExplainedClass
 from trainables.random_streams import make_generator
-from trainables.registry import BadRequest
 
 MOST = 128
 """maximum number of test images, or clips, of a training"""
@@ -92,7 +91,7 @@ def map_images(
     task, predictions = loaded.task, loaded.predict(pixels)
     pairs = [(row, output) for row, truth in enumerate(truths) for output in list_outputs(task, truth, of)]
     if not pairs:
-        raise BadRequest("none of the test images shows a label, so there is no map of one; use --class predicted")
+        raise make_no_map_error()
     rows = np.array([row for row, _ in pairs], int)
     outputs = np.array([predictions[row].argmax() if output is None else output for row, output in pairs], int)
     answers = [judge_answer(task, truths[row], predictions[row], output) for row, output in zip(rows, outputs, strict=True)]

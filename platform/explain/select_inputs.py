@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from platform.explain.explained_outputs import Truth, list_outputs, list_truths
+from platform.explain.explained_outputs import Truth, list_outputs, list_truths, make_no_map_error
 from platform.explain.load_networks import CPU, HASHED, LoadedNetwork, hash_images
 from search_spaces.pictures import ExplainedClass
 from trainables.cell import Cell, Data
@@ -19,7 +19,6 @@ from trainables.data.source import load_faces
 from trainables.data.task import Task
 from trainables.data.tasks.populations import convert_to_grey
 from trainables.random_streams import make_generator
-from trainables.registry import BadRequest
 
 GROWN_UP = 18
 
@@ -91,8 +90,9 @@ def select_adults(sets: list[RoleImages], task: Task, each: int) -> tuple[RoleIm
 
 
 def choose_faces(networks: list[LoadedNetwork], sets: list[RoleImages], count: int, of: ExplainedClass) -> list[ChosenImage]:
-    """Choose `count` test images or clips of which there is a map, the classes in turn: those in most replicates' test sets first, then
-    in a reproducible random order. A clip is described by its first frame's metadata.
+    """Return `count` test images or clips that have a map, in turn from each class.
+
+    The images of the most replicates' test sets come first, others in a reproducible random order. A clip has its first frame's metadata.
     """
     counts: dict[bytes, int] = {}
     examples: dict[bytes, tuple[torch.Tensor, Truth]] = {}
@@ -104,7 +104,7 @@ def choose_faces(networks: list[LoadedNetwork], sets: list[RoleImages], count: i
                 if digest not in examples:
                     examples[digest] = test.pixels[row : row + 1], truth
     if not examples:
-        raise BadRequest("none of the test images shows a label, so there is no map of one; use --class predicted")
+        raise make_no_map_error()
     order = make_generator(0, "explain", "faces").permutation(len(examples))
     ranked = sorted(zip(order.tolist(), examples, strict=True), key=lambda item: (-counts[item[1]], item[0]))
     class_counts: dict[int, int] = {}
