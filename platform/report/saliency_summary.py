@@ -110,7 +110,7 @@ def _list_places(folder: RunFolder, subfolder: str) -> list[str]:
     """Return the folders below RUN/explain with one kind of map: that of the study's own pictures, then those of other requests."""
     try:
         files = folder.files.find(folder.get_path("explain", subfolder))
-    except OSError:  # whoever reads the file says why
+    except OSError:  # _read_explain_file reports the error
         files = []
     found = {path.rpartition("/explain/")[2].rpartition("/")[0] for path in files if path.endswith("/explain.json")}
     return sorted(found | {subfolder})

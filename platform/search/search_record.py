@@ -164,7 +164,7 @@ class SearchRecord:
 
 
 def _require_same_space(journal: Journal, name: str, description: dict[str, Any]) -> None:
-    """Raise BadRequest if suggestions of this condition in the journal were drawn from another space, such as a flat one of before."""
+    """Raise BadRequest if the journal has suggestions of this condition from another space, such as an earlier version's flat one."""
     where = name.rpartition("#")[0]
     for study in journal.get_all_studies():
         if study.study_name.rpartition("#")[0] != where or study.user_attrs.get(SPACE) == description:

@@ -1,4 +1,4 @@
-"""Searchers: the next suggestion, made from those before it. Every call begins anew with the whole past, so a search can be resumed.
+"""Searchers: functions that return the next suggestion. Each call builds the sampler from all earlier ones, so a search can be resumed.
 
 Optuna takes a conditional space define-by-run, hyperopt as nested `hp.choice`. Both use only the libraries' own API.
 """
