@@ -32,7 +32,7 @@ from platform.report.comparisons import Comparison
 from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.findings import Findings
 from platform.report.image_sampling import describe_image_sampling
-from platform.report.printed_numbers import arrange_table, build_printed_tables
+from platform.report.printed_numbers import build_printed_tables
 from platform.report.runs_table import Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
 from platform.report.training_amounts import list_training_amounts
@@ -148,7 +148,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         ],
         "sequential": {"design": runs.plan.to_json(), "described": describe_sequential_run(runs)} if runs.plan else None,
         "costs": found.costs,
-        "printed": {table.name: arrange_table(table, found.printed) for table in d.printed},
+        "printed": found.printed,
         "pairwise": found.pairwise,
         "cells": found.cells,
         "floors": found.floors,

@@ -119,8 +119,9 @@ def list_results(runs: Runs, condition: Condition, arm: str | None = None) -> li
 
 
 def find_weak_arms(runs: Runs, rows: list[ConditionSummary], bottom: list[ChanceLevel]) -> list[str]:
-    """Return the arms whose mean reaches half of the best arm's lead over chance at no condition. None if some condition has no known
-    chance level.
+    """Return the arms whose mean reaches half of the best arm's lead over chance at no condition.
+
+    The list is empty if the chance level of some condition is unknown.
     """
     strong: set[str] = set()
     known = [floor.condition for floor in bottom]

@@ -11,6 +11,7 @@ from platform.report import (
     confusions,
     cross_dataset,
     descriptive_statistics,
+    printed_numbers,
     read_run_folder,
     saliency_summary,
     subgroups,
@@ -18,7 +19,6 @@ from platform.report import (
 from platform.report.comparisons import Comparison
 from platform.report.contrasts import ContrastRow, TrainingCost, compute_contrasts, compute_training_costs
 from platform.report.outliers import Outlier, find_outliers
-from platform.report.printed_numbers import PrintedBeside, compare_with_printed
 from platform.report.rank_overview import RankOverview, compute_rank_overview
 from platform.report.runs_table import Runs
 from trainables.storage.store import RunFolder
@@ -34,7 +34,7 @@ class Findings:
     winner: list[Comparison]
     overall: list[Comparison]
     published: list[Comparison]
-    printed: list[PrintedBeside]
+    printed: dict[str, printed_numbers.Rows]
     confirmatory: list[Comparison]
     reference: str | None
     against: list[Comparison]
@@ -85,7 +85,7 @@ def compute_findings(runs: Runs, run: RunFolder | None = None) -> Findings:
         winner=winner,
         overall=comparison_families.compare_overall(runs, reference),
         published=comparison_families.compare_as_published(runs),
-        printed=compare_with_printed(runs, recalls),
+        printed=printed_numbers.compare_with_printed(runs, recalls),
         confirmatory=confirmatory,
         reference=reference,
         against=comparison_families.compare_with_reference(runs, reference),

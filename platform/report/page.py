@@ -19,7 +19,6 @@ from platform.report.descriptive_statistics import SIZES, SPREADS
 from platform.report.findings import Findings
 from platform.report.image_sampling import describe_image_sampling
 from platform.report.outliers import describe_outliers, describe_outside, find_score_span
-from platform.report.printed_numbers import arrange_table
 from platform.report.runs_table import Condition, Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
 from platform.report.training_amounts import list_training_amounts
@@ -95,7 +94,6 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             matrices=classes.select_drawn_matrices(runs, found.classes),
             class_figure=Markup(figure_canvas.strip_xml_head(drawn["classes"]["svg"])) if drawn.get("classes") else "",
             matrix=lambda row: inline_svg.render_confusion_matrix(row, f"{d.replicated}s"),
-            printed_tables=[(table, arrange_table(table, found.printed)) for table in d.printed],
             fewer_panels=[(panel, list(rows)) for panel, rows in groupby(found.fewer, key=lambda row: row.panel)],
             methods=methods,
             amounts=list_training_amounts(runs),

@@ -50,9 +50,19 @@ class PrintedBeside:
         return f"{self.printed.arm}{rival}" + (f", n = {self.measured.n}" if self.measured else "")
 
 
-def compare_with_printed(runs: Runs, recalls: list[ClassRecalls]) -> list[PrintedBeside]:
-    """Return every number of the paper's tables with what was measured of the same arm, condition and metric."""
-    return [_measure_beside(runs, recalls, number) for table in runs.design.printed for number in table.numbers]
+Rows = dict[str, list[PrintedBeside | None]]
+"""a table's numbers by row, one for each of its columns; None where it has no number"""
+
+
+def compare_with_printed(runs: Runs, recalls: list[ClassRecalls]) -> dict[str, Rows]:
+    """Return the paper's tables by name: every number with what was measured of the same arm, condition and metric."""
+    tables = {}
+    for table in runs.design.printed:
+        rows: Rows = {number.row: [None] * len(table.columns) for number in table.numbers}
+        for number in table.numbers:
+            rows[number.row][table.columns.index(number.column)] = _measure_beside(runs, recalls, number)
+        tables[table.name] = rows
+    return tables
 
 
 def _measure_beside(runs: Runs, recalls: list[ClassRecalls], number: PrintedNumber) -> PrintedBeside:
@@ -86,22 +96,13 @@ def _find_recall(recalls: list[ClassRecalls], arm: str, condition: Condition, na
     return None
 
 
-def arrange_table(table: PrintedTable, rows: list[PrintedBeside]) -> dict[str, list[PrintedBeside | None]]:
-    """Return a table's numbers by row, one for each of its columns; None where it has no number."""
-    beside = {id(row.printed): row for row in rows}
-    arranged: dict[str, list[PrintedBeside | None]] = {number.row: [None] * len(table.columns) for number in table.numbers}
-    for number in table.numbers:
-        arranged[number.row][table.columns.index(number.column)] = beside[id(number)]
-    return arranged
-
-
-def build_printed_tables(runs: Runs, rows: list[PrintedBeside]) -> list[Table]:
+def build_printed_tables(runs: Runs, tables: dict[str, Rows]) -> list[Table]:
     """Build the paper's tables, with the measured number in a column of its own after each printed one."""
-    return [_build_printed_table(table, arrange_table(table, rows), runs.design.replicated) for table in runs.design.printed]
+    return [_build_printed_table(table, tables[table.name], runs.design.replicated) for table in runs.design.printed]
 
 
-def _build_printed_table(printed: PrintedTable, arranged: dict[str, list[PrintedBeside | None]], replicated: str) -> Table:
-    cells = [cell for row in arranged.values() for cell in row if cell]
+def _build_printed_table(printed: PrintedTable, rows: Rows, replicated: str) -> Table:
+    cells = [cell for row in rows.values() for cell in row if cell]
     n = sorted({cell.measured.n for cell in cells if cell.measured})
     spread = "mean ± standard deviation" if n and n[-1] > 1 else "mean"
     counted = f"{spread}, {n[0] if n[0] == n[-1] else f'{n[0]} to {n[-1]}'} {replicated}s" if n else "nothing of it yet"
@@ -112,7 +113,7 @@ def _build_printed_table(printed: PrintedTable, arranged: dict[str, list[Printed
     head = [printed.name, *(text for column in printed.columns for text in (f"{column}, printed", "measured"))]
     name = "printed-" + re.sub(r"\W+", "-", printed.name.lower().replace("+", "plus")).strip("-")
     table = Table(name, caption, head, [False] + [True] * (2 * len(printed.columns)))
-    for title, row in arranged.items():
+    for title, row in rows.items():
         named = len({cell.printed.arm for cell in row if cell and cell.measured}) > 1  # else the row says whose numbers they are
         entries = ((cell.printed.text, _describe_measured(cell, named)) if cell else ("", "") for cell in row)
         table.add_row(title, *(entry for pair in entries for entry in pair))

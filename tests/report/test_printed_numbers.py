@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from search_spaces.study import STUDIES
+from search_spaces.study import STUDIES, Study
 from tests.report import printed_in_papers as papers
 from tests.report.pages import Report, made
 from trainables.cell import Cell, Data
@@ -71,11 +71,15 @@ def write_run(path: Path, name: str) -> tuple[RunFolder, list[dict[str, Any]]]:
     study = STUDIES.find(name)("paper")
     if "encoder" in study.axes:
         study = study.narrow_axis("encoder", [value for value in map(str, study.axes["encoder"]) if value not in NOT_SHOWN])
+    return write_grid(path, study)
+
+
+def write_grid(path: Path, study: Study) -> tuple[RunFolder, list[dict[str, Any]]]:
+    """Write a study's grid with random scores. Return the folder and every result."""
     cells = study.make_cells({role: Data(Source("faces"), role, f"made up, {role}") for role in study.roles})
     folder = RunFolder(str(path))
     folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
-    results = [write_result(folder, cell) for cell in cells if not study.is_prerequisite(cell)]
-    return folder, results
+    return folder, [write_result(folder, cell) for cell in cells if not study.is_prerequisite(cell)]
 
 
 def write_result(folder: RunFolder, cell: Cell) -> dict[str, Any]:
@@ -179,21 +183,13 @@ def test_the_papers_p_values_stand_beside_those_of_the_same_test(get_run: Callab
 
 def test_another_ratio_than_the_papers_is_not_set_beside_its_numbers(tmp_path: Path) -> None:
     study = STUDIES.find("adults_as_augmentation")("pocket").narrow_axis("split", ["0.5"]).with_seeds(2)
-    cells = study.make_cells({role: Data(Source("faces"), role, f"made up, {role}") for role in study.roles})
-    folder = RunFolder(str(tmp_path / "run"))
-    folder.put_grid(study.name, study.scale, cells)
-    for cell in cells:
-        write_result(folder, cell)
+    folder, _ = write_grid(tmp_path / "run", study)
     _, rows = Tables(made(folder).text("index.html")).find("Table 1")
     assert [cell[0] for cell in rows["50%"][2::2]] == ["not in this grid"] * 3
 
 
 def test_a_grid_without_a_paper_condition_says_so(tmp_path: Path) -> None:
     study = STUDIES.find("annealed_label_transfer")("pocket").narrow_axis("scenario", ["wild"])
-    cells = study.make_cells({role: Data(Source("faces"), role, f"made up, {role}") for role in study.roles})
-    folder = RunFolder(str(tmp_path / "run"))
-    folder.put_grid(study.name, study.scale, cells)
-    for cell in cells:
-        write_result(folder, cell)
+    folder, _ = write_grid(tmp_path / "run", study)
     _, rows = Tables(made(folder).text("index.html")).find("Table 1a, RAF-DB")
     assert rows["AlexNet + ALT"][2] == ["not in this grid", "ALT"] and rows["FSN"][2] == ["not measured"]
