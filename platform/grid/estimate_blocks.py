@@ -44,7 +44,7 @@ def estimate_blocks(
     rows: list[tuple[str, ...]] = [("claims", "trainings", "time")]
     rows.append((f"all given up at {looks[0]} {plan.replicated}s", str(len(least)), format_duration(times.sum_seconds(least))))
     for effect, name in ((EFFECT, f"expected, all differences {EFFECT:g} standard deviations"), (0.0, "expected, no differences")):
-        grids = [blocks.select_cells(seeds) for seeds in simulate_seeds(plan, effect)]
+        grids = simulate_grids(blocks, effect)
         number, seconds = fmean(map(len, grids)), fmean(map(times.sum_seconds, grids))
         rows.append((name, f"{number:.0f}", format_duration(seconds)))
     rows.append((f"some open up to {plan.design.most} {plan.replicated}s", str(len(most)), format_duration(times.sum_seconds(most))))
@@ -71,6 +71,17 @@ def list_claims(study: Study, plan: SequentialPlan) -> list[str]:
     tested = [planned.claim.text for planned in plan.claims]
     absent = [claim.text for claim in study.claims if not any(text.startswith(claim.text) for text in tested)]
     return [f"claims: {'; '.join(tested)}", *([f"not in this grid: {'; '.join(absent)}"] if absent else [])]
+
+
+def describe_expected(blocks: BlockCells) -> str:
+    """Return the expected and the greatest number of trainings, as the first line of a grid has them."""
+    expected, none = (round(fmean(map(len, simulate_grids(blocks, effect)))) for effect in (EFFECT, 0.0))
+    return f"expected: {expected} trainings if all differences are {EFFECT:g} standard deviations, {none} if there are none"
+
+
+def simulate_grids(blocks: BlockCells, effect: float) -> list[list[Cell]]:
+    """Return the cells of each of SIMULATED grids whose claims have this standardised difference."""
+    return [blocks.select_cells(seeds) for seeds in simulate_seeds(blocks.plan, effect)]
 
 
 def simulate_seeds(plan: SequentialPlan, effect: float) -> list[list[int]]:
