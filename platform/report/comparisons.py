@@ -59,7 +59,7 @@ class Comparison:
     diff: float
     diff_low: float
     diff_high: float
-    """95 % interval, not adjusted: it excludes 0 if and only if p <= 0.05"""
+    """95 % interval, not adjusted: it excludes 0 if and only if p <= 0.05. That of a claimed range holds for all such ranges together."""
     sd: float
     """standard deviation of the differences if paired, else pooled"""
     mde: float
@@ -94,12 +94,19 @@ Sides = Iterable[tuple[str, Sample]]
 
 
 def compare_arms(
-    runs: Runs, family: str, condition: Condition, sides: Sides, alternative: s.Alternative, selected_by: str, companions: bool = True
+    runs: Runs,
+    family: str,
+    condition: Condition,
+    sides: Sides,
+    alternative: s.Alternative,
+    selected_by: str,
+    companions: bool = True,
+    level: float = 1 - ALPHA,
 ) -> Comparison:
     """Return one comparison with its raw p.
 
     It is paired if both sides know their data splits and share them; it then uses the shared replicates only. `companions` adds what is
-    shown beside the test: permutation tests of the same pair and the correlation.
+    shown beside the test: permutation tests of the same pair and the correlation. `level` is that of the difference's interval.
     """
     (name_a, all_a), (name_b, all_b) = sides
     (x, y, paired), notes = match_samples(all_a, all_b), []
@@ -112,9 +119,9 @@ def compare_arms(
     if not (len(x) and len(y)):
         return Comparison(**base | {"note": "; ".join([*notes, "nothing to compare"])})
     up, down = runs.sign * x, runs.sign * y
-    difference = s.mean_difference(x, y, paired)
+    difference = s.mean_difference(x, y, paired, level)
     if paired and len(x) >= FEWEST and difference.error == 0 != difference.mean:
-        base["paired"], difference = False, s.mean_difference(x, y)
+        base["paired"], difference = False, s.mean_difference(x, y, level=level)
         notes.append("the paired differences do not vary: compared as unpaired")
     base |= _test_difference(runs, difference, alternative, base["paired"])
     base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(up, down), strict=True))
@@ -140,6 +147,7 @@ def compare_pooled(
     condition: Condition,
     sides: Sequence[tuple[str, Sequence[Sample]]],
     selected_by: str,
+    level: float = 1 - ALPHA,
 ) -> Comparison:
     """Compare two sides over several conditions, each side with its samples by condition. The conditions have equal weight.
 
@@ -149,13 +157,13 @@ def compare_pooled(
     (name_a, samples_a), (name_b, samples_b) = sides
     if not (have_own_replicates(samples_a) or have_own_replicates(samples_b)):
         pooled = [(name, pool_samples(samples)) for name, samples in sides]
-        row = compare_arms(runs, family, condition, pooled, "two-sided", selected_by)
+        row = compare_arms(runs, family, condition, pooled, "two-sided", selected_by, level=level)
         incomplete = max(count_incomplete(samples) for _, samples in sides)
         over = f"over {len(samples_a)} conditions" if len(samples_a) > 1 else ""
         left_out = f"{incomplete} {runs.design.replicated}s without all {len(samples_a)} conditions left out" if incomplete else ""
         return replace(row, note="; ".join(filter(None, (over, left_out, row.note))))
     matched = [match_samples(a, b) for a, b in zip(samples_a, samples_b, strict=True)]
-    difference = s.average_differences([s.mean_difference(x, y, paired) for x, y, paired in matched])
+    difference = s.average_differences([s.mean_difference(x, y, paired) for x, y, paired in matched], level)
     base = _make_blank(family, condition, name_a, name_b, "two-sided", selected_by)
     base |= {"n_a": sum(len(x) for x, _, _ in matched), "n_b": sum(len(y) for _, y, _ in matched)}
     base |= {

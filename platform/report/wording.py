@@ -6,7 +6,7 @@ from math import floor, isfinite, log10
 
 import numpy as np
 
-from platform.report.claim_tests import BY_INTERVAL, NO_SCORES, NOT_IN_GRID, NOT_TESTED, ClaimAnswer
+from platform.report.claim_tests import NO_SCORES, NOT_IN_GRID, NOT_TESTED, ClaimAnswer
 from platform.report.classes import ClassRecalls
 from platform.report.comparisons import PAIRED, UNPAIRED, Comparison
 from platform.report.runs_table import Runs, format_condition
@@ -193,7 +193,6 @@ def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
         return sentence
     remarks = "".join(f" {remark[0].upper()}{remark[1:]}." for remark in answer.remarks)
     numbers = describe_numbers(answer.whole, runs) if answer.looks is None else describe_last_look(answer, runs)
-    numbers += f"; {BY_INTERVAL}" if answer.claim.between else ""
     return f"{sentence} {answer.whole.a} against {answer.whole.b}: {numbers}.{remarks}"
 
 
