@@ -5,7 +5,7 @@ Where seeds were added until the claims were decided, the sequential test takes 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from platform.report.sequential_claims import follow_claims
 from platform.report.sequential_plan import PlannedClaim, SequentialPlan
 from platform.stats.float_ties import measure_spread
 from platform.stats.sequential_tests import ClaimAtLook
+from platform.stats.significance import adjust_holm
 from search_spaces.claims import Claim
 
 NOT_IN_GRID, NO_SCORES, NOT_TESTED = "not in this grid", "no comparable trainings", "not tested"
@@ -43,8 +44,8 @@ class ClaimAnswer(NamedTuple):
     whole: Comparison | None
     parts: list[Comparison]
     absent: str = ""
-    margin: float = 0.0
-    """a difference up to which two arms count as equivalent"""
+    p_beyond: float = nan
+    """of a claim of equivalence: p that the difference lies beyond the margin, adjusted by Holm's method over such claims"""
     looks: tuple[ClaimAtLook, ...] | None = None
     """what each look found until the claim was decided, if seeds were added until then. `whole` holds the last look's test, estimate and
     interval."""
@@ -87,7 +88,7 @@ class ClaimAnswer(NamedTuple):
 
         A claim that the difference lies in a range is supported by an interval inside it, and contradicted by one outside it.
         A claim of equivalence is supported wherever that is shown, also of a difference that is not 0. It is contradicted only by a
-        difference whose interval lies beyond the margin: one that is not 0 may still be too small to matter.
+        difference that is shown to lie beyond the margin: one that is not 0 may still be too small to matter.
         """
         if self.whole is None:
             return self.absent
@@ -99,7 +100,7 @@ class ClaimAnswer(NamedTuple):
             if self.whole.is_equivalent:
                 return "supported"
             # a look calls a claim of equivalence better or worse only where the difference lies beyond the margin
-            beyond = self.looks is not None or min(abs(self.whole.diff_low), abs(self.whole.diff_high)) > self.margin
+            beyond = self.looks is not None or self.p_beyond <= ALPHA
             return "contradicted" if differs and beyond else "open"
         if self.whole.verdict == "better":
             return "supported"
@@ -132,7 +133,21 @@ def test_claims(runs: Runs) -> list[ClaimAnswer]:
         else:
             answers.append(ClaimAnswer(claim, None, [], NO_SCORES if every else NOT_IN_GRID))
     settled = iter(settle_family([answer.whole for answer in answers if answer.whole]))
-    return [answer._replace(whole=next(settled)) if answer.whole else answer for answer in answers]
+    beyond = adjust_holm([_compute_beyond_p(answer) for answer in answers]).tolist()
+    return [
+        answer._replace(whole=next(settled), p_beyond=p) if answer.whole else answer for answer, p in zip(answers, beyond, strict=True)
+    ]
+
+
+def _compute_beyond_p(answer: ClaimAnswer) -> float:
+    """Return p of the t tests that a difference which is claimed to be none lies above or below the margin; NaN for other claims.
+
+    That of one side is the posterior probability of the opposite, because the prior is flat.
+    """
+    row = answer.whole
+    if row is None or answer.claim.expect != "equivalent" or isnan(row.p) or isnan(row.probably_better):
+        return nan
+    return min(1.0, 2 * (1 - max(row.probably_worse, row.probably_better)))
 
 
 def _find_scored_places(runs: Runs, claim: Claim) -> list[tuple[Claim, list[ClaimPlace], int]]:
@@ -162,7 +177,7 @@ def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace], ranges: 
         whole, parts = replace(whole, **dict.fromkeys(("p", "p_flip", "p_rank", "p_equivalence"), nan)), []
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
     flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))
-    return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0, flagged=flagged, ranges=ranges)
+    return ClaimAnswer(claim, whole, settle_family(parts), flagged=flagged, ranges=ranges)
 
 
 def _count_flagged(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> tuple[int, int]:
@@ -207,7 +222,7 @@ def _answer_planned_claim(runs: Runs, plan: SequentialPlan, planned: PlannedClai
         fields |= {"p_equivalence_adj": last.p_equivalence if spread > 0 else nan, "verdict": last.decision if decided else "inconclusive"}
     note = "; ".join(filter(None, (planned.claim.text, f"over {len(places)} conditions" if len(places) > 1 else "")))
     whole = replace(answer.whole, **fields | {"note": note})
-    return answer._replace(whole=whole, margin=plan.design.margin or 0.0, looks=looks)
+    return answer._replace(whole=whole, looks=looks)
 
 
 def _keep_seeds(place: ClaimPlace, seeds: int) -> ClaimPlace:

@@ -193,7 +193,16 @@ def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
         return sentence
     remarks = "".join(f" {remark[0].upper()}{remark[1:]}." for remark in answer.remarks)
     numbers = describe_numbers(answer.whole, runs) if answer.looks is None else describe_last_look(answer, runs)
+    numbers += f"; {equality}" if (equality := describe_equality(answer)) else ""
     return f"{sentence} {answer.whole.a} against {answer.whole.b}: {numbers}.{remarks}"
+
+
+def describe_equality(answer: ClaimAnswer) -> str:
+    """Return both p of a claim of equivalence that a fixed number of seeds has tested, as a phrase. Empty for other claims."""
+    if answer.whole is None or not isfinite(answer.p_beyond):
+        return ""
+    equal, beyond = map(format_probability, (answer.whole.p_equivalence_adj, answer.p_beyond))
+    return f"adjusted p of equivalence {equal}, of a difference beyond the margin {beyond}"
 
 
 def describe_last_look(answer: ClaimAnswer, runs: Runs) -> str:

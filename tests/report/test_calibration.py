@@ -133,9 +133,9 @@ def test_false_equivalences_and_contradictions_are_counted() -> None:
     assert is_false_equivalence(row, 0.01) and is_false_equivalence(row, -0.02) and not is_false_equivalence(row, 0.009)
     assert not is_false_equivalence(make_row("inconclusive"), 0.02)
     same = Claim("the same", {"method": "a"}, {"method": "b"}, expect="equivalent")
-    beyond = ClaimAnswer(same, replace(make_row("better"), diff_low=0.011, diff_high=0.02), [], margin=0.01)
+    beyond = ClaimAnswer(same, make_row("better"), [], p_beyond=0.04)
     assert is_false_contradiction(beyond, 0.008) and not is_false_contradiction(beyond, 0.012)
-    within = ClaimAnswer(same, replace(make_row("better"), diff_low=0.009, diff_high=0.02), [], margin=0.01)
+    within = ClaimAnswer(same, make_row("better"), [], p_beyond=0.06)
     assert not is_false_contradiction(within, 0.008)  # it is open, because the difference may be too small to matter
     assert not is_false_contradiction(ClaimAnswer(same, row, []), 0.008)
     assert is_false_contradiction(ClaimAnswer(replace(same, expect="better"), make_row("worse"), []), 0.02)
@@ -153,8 +153,7 @@ def test_false_ranges_are_counted() -> None:
 
 
 def make_row(verdict: str) -> Comparison:
-    fields = dict.fromkeys(Comparison.__dataclass_fields__, np.nan) | {"condition": {}, "a": "a", "b": "b", "verdict": verdict}
-    return Comparison(**fields)  # type: ignore[arg-type]
+    return Comparison("claims", {}, "a", "b", "named beforehand", verdict=verdict)
 
 
 def test_candidates_against_their_oracles() -> None:

@@ -146,6 +146,25 @@ def test_a_claim_of_equivalence_is_contradicted_only_beyond_the_margin() -> None
     assert standings == ["open", "contradicted"]
 
 
+def test_contradicted_equivalences_are_a_family() -> None:
+    """Four true differences of just the margin, which are not 0: one is called larger in .10 of studies where nothing is adjusted."""
+    rng, studies, wrong = np.random.default_rng(31), 400, 0
+    claims = tuple(Claim(f"{arm} is equal", {"method": arm}, {"method": "X"}, expect="equivalent") for arm in "ABCD")
+    for _ in range(studies):
+        scores = {arm: rng.normal(0.01, 0.001, 8) for arm in "ABCD"} | {"X": rng.normal(0, 1e-9, 8)}
+        answers = answer_claims(make_runs(scores, claims=claims, rope=0.01))
+        wrong += any(answer.standing == "contradicted" for answer in answers)
+    assert wrong / studies <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
+    raw = []
+    for arm in "ABCD":
+        d = scores[arm] - scores["X"]
+        sides = stats.ttest_1samp(d, 0.01, alternative="greater").pvalue, stats.ttest_1samp(d, -0.01, alternative="less").pvalue
+        raw.append(min(1, 2 * min(sides)))
+    assert [answer.p_beyond for answer in answers] == pytest.approx(multipletests(raw, method="holm")[1])
+    page = read_page(make_runs(scores, claims=claims, rope=0.01))
+    assert f"of a difference beyond the margin {wording.format_probability(answers[0].p_beyond)}" in page
+
+
 def test_a_claimed_range_is_held_against_the_interval_and_is_no_test_of_the_family() -> None:
     noise = 0.001 * np.array([1, -1, 0.5, -0.5, 1, -1])
     level = 0.6 + 0.01 * np.arange(6)
