@@ -381,5 +381,5 @@ def test_a_table_of_a_set_holds_no_formula_and_reads_back(tmp_path: Path) -> Non
     assert {"'=fear/-p0_0.png", "'@calm/-p1_1.png", "'-p0"} <= {*cells} and not [cell for cell in cells if cell.startswith(("=", "@", "-"))]
     (tmp_path / "labels.csv").write_text(result.stdout)
     again = read(tmp_path / "labels.csv", root=str(tmp_path / "set"))
-    assert get_labels(again) == {10 * (number + 1): ("_fear", "_calm")[number % 2] for number in range(8)}
+    assert get_labels(again) == {10 * (number + 1): ("fear", "calm")[number % 2] for number in range(8)}
     assert set(again.metadata["subject"]) == {f"-p{number}" for number in range(4)}
