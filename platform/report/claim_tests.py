@@ -134,9 +134,7 @@ def test_claims(runs: Runs) -> list[ClaimAnswer]:
             answers.append(ClaimAnswer(claim, None, [], NO_SCORES if every else NOT_IN_GRID))
     settled = iter(settle_family([answer.whole for answer in answers if answer.whole]))
     beyond = adjust_holm([_compute_beyond_p(answer) for answer in answers]).tolist()
-    return [
-        answer._replace(whole=next(settled), p_beyond=p) if answer.whole else answer for answer, p in zip(answers, beyond, strict=True)
-    ]
+    return [answer._replace(whole=next(settled), p_beyond=p) if answer.whole else answer for answer, p in zip(answers, beyond, strict=True)]
 
 
 def _compute_beyond_p(answer: ClaimAnswer) -> float:
