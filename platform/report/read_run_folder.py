@@ -11,6 +11,7 @@ from platform.report.other_classes import describe_other_classes
 from platform.report.readings import describe_readings
 from platform.report.runs_table import Design, Runs
 from platform.report.sequential_plan import read_failures, read_plan
+from platform.report.settings_summary import summarise_settings
 from platform.report.training_amounts import IMAGES, STEPS
 from platform.report.tuning import TUNED, describe_tuning, is_tuned, read_tuned
 from search_spaces.study import STUDIES, Study
@@ -91,7 +92,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
         )
         _mark_repeated(rows, read_failures(folder))
     readings = describe_readings(study.readings, cells)
-    runs = Runs(design, make_table(design, rows), notes, results, data, readings, plan)
+    runs = Runs(design, make_table(design, rows), notes, results, data, readings, summarise_settings(study, cells), plan)
     notes += describe_tuning(runs)
     return runs
 
