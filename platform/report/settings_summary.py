@@ -1,12 +1,13 @@
 """Every setting of a run's tasks and methods, and those that differ from the paper's."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell, Data
 from trainables.registry import BadRequest
+from trainables.setting_texts import list_settings
 
 Values = dict[str, dict[str, None]]
 """by arm: the texts of a setting's values, in order of appearance"""
@@ -78,13 +79,6 @@ def summarise_settings(study: Study, cells: Sequence[Cell]) -> SettingsSummary:
     )
 
 
-def list_settings(cell: Cell, left_out: Container[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield name and text of a training's settings, nested ones with dots, without those whose first name is left out."""
-    for name, value in _flatten({**cell.task_settings, **cell.method_settings}):
-        if name.split(".")[0] not in left_out:
-            yield name, _format_value(value)
-
-
 def _name_axis_settings(study: Study) -> set[str]:
     """Return the settings that the axes stand for: every table of a report has them as conditions."""
     return set(study.axes) | {name for meanings in study.meanings.values() for settings in meanings.values() for name in settings}
@@ -105,24 +99,6 @@ def _make_paper_cells(study: Study) -> list[Cell]:
     except BadRequest:
         return []
     return [cell for cell in cells if not paper.is_prerequisite(cell)]
-
-
-def _flatten(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return f"({', '.join(_format_value(each) for each in value)})"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return str(value) if value or value == 0 else "none"
 
 
 def _describe_values(values: Values) -> str:
