@@ -361,14 +361,14 @@ class RunFolder:
 
         On an object store every file is complete by itself.
         """
-        keys = self._list_cells_with("result.json")
+        keys = self.list_cells_with("result.json")
         return {key for key in keys if self.has_whole_result(key)} if self.local else keys
 
     def list_kept(self) -> set[str]:
         """Return the keys of all cells that have a checkpoint."""
-        return self._list_cells_with("checkpoint.pt")
+        return self.list_cells_with("checkpoint.pt")
 
-    def _list_cells_with(self, name: str) -> set[str]:
+    def list_cells_with(self, name: str) -> set[str]:
         cells = self.get_path("cells")
         if self.local:
             with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
