@@ -4,6 +4,7 @@ import contextlib
 import sys
 from typing import Any
 
+from platform.grid.estimate_blocks import describe_expected
 from platform.grid.run import Listen, draw_results, train_on_ray
 from platform.grid.seed_blocks import BlockCells, SeedBlocks, describe_aim
 from platform.launch.output_redirection import redirect_output
@@ -27,10 +28,11 @@ def run_until_decided(study: Study, cells: list[Cell], folder: RunFolder, plan: 
         todo = blocks.advance()
         if todo:
             head = f"{study.name}, {study.scale} scale, {describe_aim(plan)}"
-            print(f"{head}: {len(todo)} of at most {len(cells)} trainings to do up to the next look -> {folder.uri}", file=sys.stderr)
+            print(f"{head}: {len(todo)} of at most {blocks.cells.most} trainings to do up to the next look -> {folder.uri}", file=sys.stderr)
+            print(describe_expected(blocks.cells), file=sys.stderr)
             with redirect_output(folder) as stream, contextlib.closing(Progress(cells, 0, stream)) as progress:
                 train_blocks(study, blocks, todo, progress, how)
-        print(f"{blocks.describe_look()}; {len(blocks.wanted)} of at most {len(cells)} trainings", file=sys.stderr)
+        print(f"{blocks.describe_look()}; {len(blocks.wanted)} of at most {blocks.cells.most} trainings", file=sys.stderr)
         folder.verify_owner()  # a local folder checks this before every write
         draw_results(study, blocks.wanted, folder)
         return int(not {cell.key for cell in blocks.wanted} <= folder.list_done())
@@ -40,6 +42,7 @@ def train_blocks(study: Study, blocks: SeedBlocks, first: list[Cell], progress: 
     """Train the first block and all that follow on one Ray. Raises Fatal or OSError where the run cannot continue."""
     block: list[Cell] | None = None
     progress.total, progress.done, progress.failed = len(blocks.wanted), blocks.count_ended("done"), blocks.count_ended("failed")
+    progress.most = blocks.cells.most
 
     def ask() -> list[Cell] | None:
         nonlocal block

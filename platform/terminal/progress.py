@@ -15,6 +15,8 @@ class Progress:
     def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr, total: int | None = None) -> None:
         """`total` is given where `add_cells` adds more cells later."""
         self.stream, self.total, self.done, self.failed = stream, total or len(cells), done, 0
+        self.most = 0
+        """the greatest number of cells, where the total grows by decisions; 0 where it does not"""
         self.names: dict[str, str] = {}
         self.add_cells(cells)
         self.began = time.monotonic()
@@ -61,7 +63,8 @@ class Progress:
 
     def _draw_line(self) -> None:
         total = self.total - len(self._dropped - self._ended)
-        text = f"{self.done}/{total} trainings done, {self.failed} failed"
+        at_most = f" (at most {self.most})" if self.most else ""
+        text = f"{self.done}/{total} trainings done{at_most}, {self.failed} failed"
         if self._ended and self.first is not None:
             pace = (time.monotonic() - self.first) / len(self._ended)
             remaining = total - self.done - self.failed
