@@ -161,7 +161,9 @@ def test_the_greatest_number_of_trainings_has_no_arm_that_is_in_no_claim() -> No
     cells = fake_blocks.make_cells(of)
     blocks = BlockCells(of, cells, make_plan(of, cells, 20))
     assert blocks.most == 20 * (2 + 2 + 1) < len(cells) == 20 * 4 * 2
-    expected = re.fullmatch(r"expected: about (\d+) trainings in all if all differences are 1.2 standard deviations", describe_expected(blocks))
+    expected = re.fullmatch(
+        r"expected: about (\d+) trainings in all if all differences are 1.2 standard deviations", describe_expected(blocks)
+    )
     assert expected and 30 <= int(expected[1]) <= blocks.most
 
 

@@ -28,7 +28,9 @@ def run_until_decided(study: Study, cells: list[Cell], folder: RunFolder, plan: 
         todo = blocks.advance()
         if todo:
             head = f"{study.name}, {study.scale} scale, {describe_aim(plan)}"
-            print(f"{head}: {len(todo)} of at most {blocks.cells.most} trainings to do up to the next look -> {folder.uri}", file=sys.stderr)
+            print(
+                f"{head}: {len(todo)} of at most {blocks.cells.most} trainings to do up to the next look -> {folder.uri}", file=sys.stderr
+            )
             print(describe_expected(blocks.cells), file=sys.stderr)
             with redirect_output(folder) as stream, contextlib.closing(Progress(cells, 0, stream)) as progress:
                 train_blocks(study, blocks, todo, progress, how)

@@ -68,7 +68,7 @@ def test_numbers_of_a_csv_are_untouched() -> None:
     plain = numbers.drop(columns="d").rename(columns={"=a": "a", "-c": "c"}).replace("=x", "x")
     assert encode_csv(plain) == plain.to_csv(index=False, lineterminator="\n").encode()  # as pandas writes it
     infinite = pd.DataFrame({"a": [-np.inf, -1e-300, np.nan, np.inf, 0.1 + 0.2]})  # "-inf" would be computed
-    assert encode_csv(infinite) == b"a\n'-inf\n-1e-300\n\"\"\ninf\n0.30000000000000004\n"
+    assert encode_csv(infinite) == b'a\n\'-inf\n-1e-300\n""\ninf\n0.30000000000000004\n'
 
 
 NAMES = ["=1+1", "+x", "-y", "@z", "'=quoted", "ordinary", "[x]"]

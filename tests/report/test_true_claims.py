@@ -127,7 +127,11 @@ def test_a_shown_equivalence_supports_a_claim_of_equivalence() -> None:
     scores = {"A": 0.602945 + 0.0013 * noise + 0.01 * np.arange(5), "B": 0.6 + 0.01 * np.arange(5)}
     claims = tuple(Claim(text, {"method": "A"}, {"method": "B"}, expect=text) for text in ("equivalent", "better"))  # type: ignore[arg-type]
     equal, better = answer_claims(make_runs(scores, claims=claims, rope=0.01))
-    assert equal.whole and [round(100 * end, 2) for end in (equal.whole.diff, equal.whole.diff_low, equal.whole.diff_high)] == [0.29, 0.24, 0.35]
+    assert equal.whole and [round(100 * end, 2) for end in (equal.whole.diff, equal.whole.diff_low, equal.whole.diff_high)] == [
+        0.29,
+        0.24,
+        0.35,
+    ]
     assert equal.whole and equal.whole.verdict == "better" and equal.whole.is_equivalent and equal.standing == "supported"
     assert better.standing == "supported" and "too small to matter" in better.note
     (nothing,) = answer_claims(make_runs({"A": scores["A"] + 0.1, "B": scores["B"]}, claims=claims[:1], rope=0.01))
@@ -375,7 +379,9 @@ def test_intervals_over_conditions_cover(correlation: float) -> None:
     for _ in range(studies):
         effects = {arm: number * 0.3 for number, arm in enumerate("ABCD")}
         shares = correlation**0.5, (1 - correlation) ** 0.5
-        scores = {arm: effect + shares[0] * rng.normal(0, 1, (1, 5)) + shares[1] * rng.normal(0, 1, (4, 5)) for arm, effect in effects.items()}
+        scores = {
+            arm: effect + shares[0] * rng.normal(0, 1, (1, 5)) + shares[1] * rng.normal(0, 1, (4, 5)) for arm, effect in effects.items()
+        }
         for row in compare_overall(make_runs(scores, baseline="A"), "A"):
             hits += row.diff_low <= effects[row.a] <= row.diff_high
             total += 1
