@@ -1,4 +1,4 @@
-"""Check a copy of a data set, or list the kinds of data sets that can be read."""
+"""Check a copy of a data set, write it as a table, or list the kinds."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Check what is installed, found and reachable. Report what would fail and how to fix it."""
+"""Check what is installed and found, and say how to fix the rest."""
 
 import sys
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Run a study's grid: expand it, skip finished cells, train the rest on warm Ray Train workers, write TensorBoard files and the report."""
+"""Run a study's grid: train what is missing, write curves and report."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command

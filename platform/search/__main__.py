@@ -1,4 +1,4 @@
-"""Search a study's settings by TPE through Ray Tune, one search per condition, and compare the best settings with the paper's."""
+"""Search a study's settings, and compare the best with the paper's."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command

@@ -1,6 +1,5 @@
 """Run a search: train the suggestions, store the best settings, compare them with the paper's."""
 
-import contextlib
 import os
 import shlex
 import sys
@@ -9,19 +8,20 @@ from typing import Any
 from platform.grid.run import run_grid
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
-from platform.launch.output_redirection import redirect_output
+from platform.launch.event_counts import EventCounts
 from platform.launch.run_lock import lock_run
+from platform.launch.run_progress import show_progress
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.search.search_record import PUBLISHED
-from platform.terminal.progress import Progress, format_count
+from platform.terminal.progress import format_count
 from search_spaces.search_space import TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data
 from trainables.storage.store import RunFolder
 
 
-def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Search, store the best settings, compare them with the paper's; return the exit code."""
+def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any], command: str = "") -> int:
+    """Search, store the best settings, compare them with the paper's; return the exit code. `command` is the text of command.yaml."""
     from platform.search.driver import SearchDriver, build_best_json, make_condition_searches
     from platform.search.search_record import Journal
 
@@ -31,8 +31,12 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
         search_driver = SearchDriver(searches, folder, journal, search.searcher, search.trials)
+        folder.put_command(command)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)
+        else:
+            made = format_count(search.trials, "suggestion")
+            print(f"{study.name}, {study.scale} scale: nothing to search, {made} for each condition are made -> {folder.uri}", file=sys.stderr)
         folder.verify_owner()
         folder.put_json(build_best_json(study, search_driver), "best.json")
         draw_results(study, search_driver, folder)
@@ -62,14 +66,12 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
     suggestions = f"{format_count(left, 'suggestion')} of {format_count(search.seeds, 'seed')}"
     summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}, {suggestions} to make"
     print(f"{summary} -> {folder.uri}", file=sys.stderr)
-    with (
-        redirect_output(folder) as stream,
-        contextlib.closing(Progress(prerequisites, 0, stream, len(prerequisites) + left * search.seeds)) as progress,
-    ):
+    counts = EventCounts(study.compared, prerequisites, len(prerequisites) + left * search.seeds)
+    with show_progress(folder, counts, lambda: describe_searches(study, search_driver)) as progress:
 
         def ask(trial: str) -> list[Cell] | None:
             cells: list[Cell] | None = search_driver.suggest_cells(trial)
-            progress.add_cells(cells or [])
+            counts.add_cells(cells or [])
             return cells
 
         def ended(*suggestion: Any) -> None:
@@ -78,11 +80,11 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
         search_driver.ended = ended
         draw_table(folder, search_driver)
         try:
-            with start_ray(stream) as wait_for_ray:
+            with start_ray(progress.stream) as wait_for_ray:
                 from platform.launch import run_with_tune
 
                 wait_for_ray()
-                options: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
+                options: dict[str, Any] = {"tick": progress.tick, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
                 if prerequisites:
                     run_with_tune.run_cells(prerequisites, folder, progress.handle_event, **options)
                 run_with_tune.run_suggestions(
@@ -90,6 +92,22 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
                 )
         finally:
             search_driver.release_all()
+
+
+def describe_searches(study: Study, search_driver: Any) -> dict[str, Any]:
+    """Return what `status` shows of a search: the suggestions of each condition and the best score so far."""
+    records = [(condition_search.where, condition_search.record) for condition_search in search_driver.searches]
+    searches = [
+        {
+            "condition": where,
+            "started": record.started_trials,
+            "finished": len(record.finished_trials),
+            "failed": len(record.failed_trials),
+            "best": record.best_trial.value if record.best_trial else None,
+        }
+        for where, record in records
+    ]
+    return {"study": study.name, "scale": study.scale, "suggestions": search_driver.trials, "searches": searches}
 
 
 def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:

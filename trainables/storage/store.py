@@ -12,6 +12,8 @@
                   last-words.txt        during training: what its worker logs when it dies of a fault
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/execution/KIND.json             the fastest execution configuration on a kind of device
+    RUN/command.yaml                    the options of the command that made the grid, for --config
+    RUN/progress.json                   what the command is doing: counts, the trainings that run, their last scores, the pace
     RUN/drawn.json                      by condition, the state of what its curves were drawn from
     RUN/reported.txt                    what the report was made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
@@ -33,16 +35,18 @@ import struct
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import fsspec
 import numpy as np
 
-from trainables.cell import Cell
 from trainables.registry import BadRequest
 from trainables.storage.lock_holder import FolderLost, require_owner
+
+if TYPE_CHECKING:
+    from trainables.cell import Cell  # at run time only where cells are read: it imports pandas, for which `status` has no time
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -212,21 +216,28 @@ class RunFolder:
         return content if isinstance(content, dict) else None
 
     # the grid
-    def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
+    def put_command(self, text: str) -> None:
+        """Write the options of the command that makes the grid, unless they stand there already; empty: none are written."""
+        if text and self.get("command.yaml") != text.encode():
+            self.put(text.encode(), "command.yaml")
+
+    def put_grid(self, study: str, scale: str, cells: "Iterable[Cell]", steps: Iterable[str] = ()) -> None:
         """Write the grid. `steps` are the keys of the prerequisites, which are trained only because other cells start from them."""
         content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
         self.put_json(content, "grid.json")
 
-    def get_cells(self) -> list[Cell]:
+    def get_cells(self) -> "list[Cell]":
         """Return all cells of the run, in order; empty if there is no grid."""
         return self._read_cells()[0]
 
-    def get_shown_cells(self) -> list[Cell]:
+    def get_shown_cells(self) -> "list[Cell]":
         """Return the grid's cells without the prerequisites."""
         cells, steps = self._read_cells()
         return [cell for cell in cells if cell.key not in steps]
 
-    def _read_cells(self) -> tuple[list[Cell], set[str]]:
+    def _read_cells(self) -> "tuple[list[Cell], set[str]]":
+        from trainables.cell import Cell
+
         shared: dict[str, dict[str, Any]] = {}
 
         def one(found: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +263,20 @@ class RunFolder:
         return content and {names.get(name, name): value for name, value in content.items() if name != "device"}
 
     # a cell's files
-    def put_cell(self, cell: Cell) -> None:
+    def get_names(self) -> tuple[str, str, dict[str, str]]:
+        """Return study, scale, and the names of all cells by key, in order. Nothing is verified: it is for a quick look.
+
+        Raises FileNotFoundError if there is no grid, and ValueError if it cannot be read.
+        """
+        if (content := self.get("grid.json")) is None:
+            raise FileNotFoundError(errno.ENOENT, "no grid", self.get_path("grid.json"))
+        try:
+            grid = json.loads(content)
+            return grid["study"], grid["scale"], {cell["key"]: cell["name"] for cell in grid["cells"]}
+        except (LookupError, TypeError, RecursionError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+
+    def put_cell(self, cell: "Cell") -> None:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
 
     def put_checkpoint(self, key: str, content: Any) -> None:
@@ -364,19 +388,44 @@ class RunFolder:
         keys = self._list_cells_with("result.json")
         return {key for key in keys if self.has_whole_result(key)} if self.local else keys
 
+    def list_results(self) -> set[str]:
+        """Return the keys of all cells that have a result file, which is not read."""
+        return self._list_cells_with("result.json")
+
+    def list_states(self) -> dict[str, str]:
+        """Return the state of every cell that was ever begun, by key: done, failed, or begun. Only the existence of files counts.
+
+        A failed cell that was begun again is begun.
+        """
+        done = self.list_results()
+        states = dict.fromkeys(done, "done")
+        for key in self._list_cells_with("cell.json", without=done):
+            error_time = self.get_time("cells", key, "error.json")
+            states[key] = "failed" if error_time and error_time >= self.get_time("cells", key, "cell.json") else "begun"
+        if not self.local:
+            states |= dict.fromkeys(self._list_cells_with("error.json", without=done), "failed")
+        return states
+
+    def get_time(self, *parts: str) -> float:
+        """Return when a file on a disk was last written, by the clock of its file system; 0 if it is missing or on an object store."""
+        try:
+            return os.stat(self.get_path(*parts)).st_mtime if self.local else 0.0
+        except FileNotFoundError:
+            return 0.0
+
     def list_kept(self) -> set[str]:
         """Return the keys of all cells that have a checkpoint."""
         return self._list_cells_with("checkpoint.pt")
 
-    def _list_cells_with(self, name: str) -> set[str]:
+    def _list_cells_with(self, name: str, without: Collection[str] = ()) -> set[str]:
         cells = self.get_path("cells")
         if self.local:
             with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
-                return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
+                return {folder.name for folder in folders if folder.name not in without and os.path.exists(f"{folder.path}/{name}")}
             return set()
         with contextlib.suppress(FileNotFoundError), self._name_errors(cells):
             files = self.files.find(cells)  # one request lists a thousand files; folder by folder would take one request per cell
-            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
+            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}.difference(without)
         return set()
 
 
