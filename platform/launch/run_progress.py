@@ -65,7 +65,7 @@ def show_progress(folder: RunFolder, counts: EventCounts, describe: Callable[[],
 def read_progress(folder: RunFolder) -> dict[str, Any]:
     """Return the record of the last command that trained here; empty if there is none, or if it is damaged."""
     try:
-        content = folder.get_json(PROGRESS)
+        content = folder.get_json(PROGRESS, signed=True)
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -271,7 +271,7 @@ class RunFolder:
         if (content := self.get("grid.json")) is None:
             raise FileNotFoundError(errno.ENOENT, "no grid", self.get_path("grid.json"))
         try:
-            grid = json.loads(content)
+            grid = json.loads(content)  # UnicodeDecodeError is a ValueError, too
             return grid["study"], grid["scale"], {cell["key"]: cell["name"] for cell in grid["cells"]}
         except (LookupError, TypeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
