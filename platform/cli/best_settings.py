@@ -26,7 +26,7 @@ def read_best_file(file: str, study: Study) -> tuple[TunedSettings, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise BadRequest(f"{file}: is not the best.json of a search ({type(error).__name__}: {error})") from None
     if study_name != study.name:
-        raise BadRequest(f"{file}: was found for {study_name}, not for {study.name}; python -m platform.search {study.name} makes one")
+        raise BadRequest(f"{file}: was found for {study_name}, not for {study.name}; ferray search {study.name} makes one")
     matching = tuple(entry for entry in entries if entry.arm in study.axes[study.compared] and _is_within_study(entry, study))
     if not matching:
         raise BadRequest(

@@ -28,7 +28,7 @@ def main(
     ] = False,
     max_seeds: Annotated[int | None, typer.Option(metavar="N", help="with --until-decided: the most seeds, 6 to 60; default: 20")] = None,
     set_: Annotated[list[str] | None, SETTINGS] = None,
-    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that python -m platform.search found")] = None,
+    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that ferray search found")] = None,
     data: Annotated[list[str] | None, DATA] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders, or an fsspec URI")] = "runs",
     slots: Annotated[int | None, SLOTS] = None,

@@ -40,7 +40,7 @@ class ProgressDisplay:
         from rich.table import Table
         from rich.text import Text
 
-        self._live.console.width = os.get_terminal_size(self.stream.fileno()).columns  # standard error itself is redirected
+        self._live.console.width = os.get_terminal_size(self.stream.fileno()).columns or 80  # standard error itself is redirected
         line = Table.grid(padding=(0, 1))
         line.add_row(ProgressBar(total=1.0, completed=share, width=20), Text(text, overflow="ellipsis", no_wrap=True))
         below = [Text(make_printable(facts), style="dim", overflow="ellipsis", no_wrap=True)] if facts else []
