@@ -1,7 +1,6 @@
 """`python -m platform`: print the platform string, as the standard library does, then the commands of this package."""
 
 import contextlib
-import sys
 
 import platform
 from platform.cli.commands import list_commands

@@ -42,7 +42,9 @@ def test_events_are_counted(cells: list[Cell]) -> None:
     assert counts.count_event({"kind": "note", "text": "a machine joined"}) == "a machine joined"
     record = counts.to_json()
     assert (record["done"], record["failed"], record["running"]) == (2, 1, [])
-    assert record["scores"] == {cells[0].axes["method"]: {"trainings": 1, "mean": 0.5}}, "that of the selected epoch, the best of the last phase"
+    assert record["scores"] == {cells[0].axes["method"]: {"trainings": 1, "mean": 0.5}}, (
+        "that of the selected epoch, the best of the last phase"
+    )
     assert counts.describe_scores() == f"mean validation score: {cells[0].axes['method']} 50.0"
     assert counts.describe().startswith("2/4 trainings done, 1 failed, ") and counts.describe().endswith(" left")
 

@@ -48,7 +48,9 @@ def ask(runs: Path, *options: str) -> list[dict[str, Any]]:
 def test_a_grid_is_seen_running_killed_resumed_and_done(shared_ray: SharedRay, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     command = shared_ray.start("platform.grid", *GRID, "--runs", str(runs))
-    running = command.wait_for(lambda: (status := in_state(runs, "running")) and any("epoch" in entry for entry in status.running) and status)
+    running = command.wait_for(
+        lambda: (status := in_state(runs, "running")) and any("epoch" in entry for entry in status.running) and status
+    )
     assert running.total == 4 and not running.failed and f"process {command.pid} " in running.driver
     entry = next(entry for entry in running.running if "epoch" in entry)
     assert entry["name"].startswith(("SL(c)/", "SC(c)/")) and entry["epoch"] >= 1 and entry["phase"] in ("fit", "pretrain", "probe")
@@ -215,4 +217,3 @@ def test_ten_thousand_cells_are_read_in_a_second(tmp_path: Path) -> None:
         assert code == 0 and "9,990 of 10,000 trainings done, 10 waiting" in said
         used.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     assert min(used) < 1, used
-

@@ -22,7 +22,7 @@ _own_process = False
 
 
 def run_command(main: Callable[..., None], kind: type[Command] = Command) -> NoReturn:
-    """Run this process's command line, of a command of this kind, and end the process with the command's exit code. Nothing is printed afterwards."""
+    """Run this process's command line, of a command of this kind, and end the process with its exit code. Nothing is printed afterwards."""
     global _own_process
     _own_process = True
     open_descriptors()

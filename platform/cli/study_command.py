@@ -3,10 +3,15 @@
 from typing import Any
 
 from platform.cli.application import Command
-from platform.cli.study_help import describe_studies, describe_study
+from platform.cli.study_help import describe_studies, describe_study, list_studies
 
 WORDS = "words"
 """entry of a context's `meta`: the words of the command line"""
+
+
+def complete_study(incomplete: str) -> list[tuple[str, str]]:
+    """Return the studies, with their questions, for the shell's completion."""
+    return [(name, question) for name, question in list_studies().items() if name.startswith(incomplete)]
 
 
 class StudyCommand(Command):

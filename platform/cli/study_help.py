@@ -118,4 +118,6 @@ def _count_points(study: Any) -> int:
 
 def _wrap(text: str, indent: int = 0) -> list[str]:
     width = min(120, shutil.get_terminal_size().columns)
-    return textwrap.wrap(text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + 4 if indent else 0), break_on_hyphens=False)
+    return textwrap.wrap(
+        text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + 4 if indent else 0), break_on_hyphens=False
+    )

@@ -113,7 +113,9 @@ def check_extras(extras: dict[str, list[str]]) -> Iterator[DoctorFinding]:
         names = [Requirement(text).name for text in requirements]
         missing = [name for name in names if not _is_installed(name)]
         if missing:
-            yield DoctorFinding(f"extra [{extra}]: {', '.join(missing)} not installed; needed only for what the extra is for", checked=False)
+            yield DoctorFinding(
+                f"extra [{extra}]: {', '.join(missing)} not installed; needed only for what the extra is for", checked=False
+            )
         else:
             yield DoctorFinding(f"extra [{extra}]: {', '.join(names)}")
 

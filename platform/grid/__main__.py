@@ -13,12 +13,14 @@ import typer
 from platform.cli.command import exit_on_error, run_command
 from platform.cli.config_file import describe_command, make_config_option
 from platform.cli.shared_options import DATA, GPU, ONLY, SCALE, SETTINGS, SLOTS, list_options
-from platform.cli.study_command import StudyCommand
+from platform.cli.study_command import StudyCommand, complete_study
 
 
 def main(
     context: typer.Context,
-    study: Annotated[str, typer.Argument(help="a study: the name of a file in search_spaces/")] = "adults_as_augmentation",
+    study: Annotated[
+        str, typer.Argument(help="a study: the name of a file in search_spaces/", autocompletion=complete_study)
+    ] = "adults_as_augmentation",
     scale: Annotated[str, SCALE] = "pocket",
     config: Annotated[str | None, make_config_option("grid")] = None,
     only: Annotated[list[str] | None, ONLY] = None,

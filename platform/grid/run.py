@@ -82,7 +82,12 @@ def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Run
 
 
 def train_on_ray(
-    study: Study, cells: list[Cell], folder: RunFolder, progress: RunProgress, train: Callable[[Any, Listen, dict[str, Any]], None], how: Any
+    study: Study,
+    cells: list[Cell],
+    folder: RunFolder,
+    progress: RunProgress,
+    train: Callable[[Any, Listen, dict[str, Any]], None],
+    how: Any,
 ) -> None:
     """Start Ray and call `train` with the module run_with_tune, what to call with each event, and options to which `how` is added.
 

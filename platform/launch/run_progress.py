@@ -41,7 +41,7 @@ class RunProgress:
     def close(self) -> None:
         self._draw()
         self._display.close()
-        with contextlib.suppress(OSError, FolderLost):  # whatever ended the command has its own line
+        with contextlib.suppress(FolderLost):  # whatever ended the command has its own line
             self._write(ended=True)
 
     def _draw(self) -> None:
@@ -52,7 +52,8 @@ class RunProgress:
     def _write(self, ended: bool) -> None:
         self._written = time.monotonic()
         record = {"claim": self.folder.owner, "time": time.time(), "ended": ended, **self.counts.to_json(), **self._describe()}
-        self.folder.put_json(record, PROGRESS)
+        with contextlib.suppress(OSError):  # a full disk is met by the results, and a store that does not answer may do so again
+            self.folder.put_json(record, PROGRESS)
 
 
 @contextlib.contextmanager

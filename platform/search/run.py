@@ -36,7 +36,9 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
             train_suggestions(study, search_driver, folder, how)
         else:
             made = format_count(search.trials, "suggestion")
-            print(f"{study.name}, {study.scale} scale: nothing to search, {made} for each condition are made -> {folder.uri}", file=sys.stderr)
+            print(
+                f"{study.name}, {study.scale} scale: nothing to search, {made} for each condition are made -> {folder.uri}", file=sys.stderr
+            )
         folder.verify_owner()
         folder.put_json(build_best_json(study, search_driver), "best.json")
         draw_results(study, search_driver, folder)

@@ -34,7 +34,9 @@ def format_short(status: RunStatus) -> str:
 
 
 def _count_trainings(status: RunStatus) -> str:
-    return f"{status.done:,} of {format_count(status.total, 'training')} done" + (f", {len(status.failed):,} failed" if status.failed else "")
+    return f"{status.done:,} of {format_count(status.total, 'training')} done" + (
+        f", {len(status.failed):,} failed" if status.failed else ""
+    )
 
 
 def _list_lines(status: RunStatus) -> Iterator[str]:
@@ -53,7 +55,8 @@ def _list_lines(status: RunStatus) -> Iterator[str]:
     for search in status.searches:
         best = f", best {100 * search['best']:.1f}" if search["best"] is not None else ""
         failed = f", {search['failed']} failed" if search["failed"] else ""
-        yield f"search {search['condition']}: {search['finished']} of {format_count(status.suggestions, 'suggestion')} finished{failed}{best}"
+        finished = f"{search['finished']} of {format_count(status.suggestions, 'suggestion')} finished"
+        yield f"search {search['condition']}: {finished}{failed}{best}"
     yield from _list_some("running", [_describe_running(entry) for entry in status.running])
     yield from _list_some("interrupted; they resume from their checkpoints", status.interrupted)
     yield from _list_some("failed", [f"{entry['name']}: {entry['reason']}" for entry in status.failed])

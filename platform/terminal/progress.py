@@ -1,4 +1,4 @@
-"""Lines that show progress: redrawn in place on a terminal, printed at intervals elsewhere. Also how numbers and names are written in lines."""
+"""Lines that show progress: redrawn in place on a terminal, printed at intervals elsewhere; and how lines write numbers and names."""
 
 import os
 import time
