@@ -41,9 +41,9 @@ MODULES = {
     "pyyaml": ("yaml",),
     "fsspec": ("fsspec",),
 }
-"""The distributions that the commands need, each with its modules that must import. Those that import PyTorch come first."""
-WITH_TORCH = 3
-"""modules that import PyTorch, which takes as long as all others"""
+"""The distributions that the commands need, each with its modules that must import."""
+FIRST = 3
+"""modules that one process imports, while another one imports the rest"""
 
 PROBE = """
 import importlib, json, sys
@@ -274,7 +274,7 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
     Torch and Ray take seconds to import. Two processes import them meanwhile, so that a crash is only a finding.
     """
     names = [name for modules in MODULES.values() for name in modules]
-    groups = names[:WITH_TORCH], names[WITH_TORCH:]
+    groups = names[:FIRST], names[FIRST:]
     probes = [
         subprocess.Popen([sys.executable, "-c", PROBE, *group], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for group in groups

@@ -67,8 +67,8 @@ def read_status(folder: RunFolder) -> RunStatus:
     """the record of the command that holds or last held the folder"""
     alive = is_driver_alive(driver, own)
     states = folder.list_states()
-    if not names:
-        names = {key: key for key in states}
+    if not names:  # a search, which has no grid
+        names = {key: _read_name(folder, key) for key, state in states.items() if state != "done"}
     known = {entry["key"]: entry for entry in own.get("running", [])} if alive else {}
     begun = [key for key in names if states.get(key) == "begun"]
     begun_s = folder.get_time(DRIVER)
@@ -129,6 +129,13 @@ def _describe_running(folder: RunFolder, key: str, name: str, known: dict[str, A
         score = last.get("val/score", last.get("val/accuracy"))
         return {"key": key, "name": name, "phase": last["phase"], "epoch": last["epoch"] + 1, "score": score}
     return {"key": key, "name": name}
+
+
+def _read_name(folder: RunFolder, key: str) -> str:
+    try:
+        return str(folder.get_json("cells", key, "cell.json")["name"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return key
 
 
 def _describe_failure(folder: RunFolder, key: str, name: str) -> dict[str, Any]:
