@@ -22,7 +22,7 @@ NAMES = ("study", "scale", "only", "seeds", "set_", "data", "runs", "until_decid
 
 def main(
     context: typer.Context,
-    study: str = "first",
+    study: Annotated[str, typer.Argument()] = "first",
     scale: Annotated[str, SCALE] = "pocket",
     config: Annotated[str | None, make_config_option("grid")] = None,
     only: Annotated[list[str] | None, ONLY] = None,

@@ -96,7 +96,7 @@ def test_a_python_without_the_packages_is_one_line_that_says_what_to_type(comman
 
 @pytest.mark.parametrize("version", ["3.8", "3.9"])
 def test_an_old_python_gets_the_same_line(version: str) -> None:
-    python = shutil.which(f"python{version}") or next(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")), None)
+    python = next(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")), None) or shutil.which(f"python{version}")
     if python is None:
         pytest.skip(f"no Python {version} here")
     done = subprocess.run([python, "-m", "platform.grid"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)

@@ -1,5 +1,6 @@
 """What --help says of a study: everything that the study declares, and settings as the classes themselves declare them."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -24,16 +25,17 @@ def flatten(prefix: str, value: Any) -> dict[str, Any]:
 def check(documented: list[SettingDoc], model: type[BaseModel]) -> None:
     """Compare what was read from the source with the class that Python made of it."""
     found = {doc.name: doc for doc in documented}
+    names = {name: value for parent in model.__mro__ for name, value in vars(sys.modules[parent.__module__]).items()}
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if hasattr(default, "__dict__") and not isinstance(default, type):
             expected = flatten(name, default)
-            assert {nested: eval(found.pop(nested).default) for nested in expected} == expected
+            assert {nested: eval(found.pop(nested).default, names) for nested in expected} == expected
             continue
         doc = found.pop(name)
         assert doc.text == " ".join((field.description or "").split())
         if default is not PydanticUndefined:
-            assert eval(doc.default) == default, name
+            assert eval(doc.default, names) == default, name
     assert not found
 
 

@@ -20,6 +20,8 @@ import typer
 FILE = "config_file"
 """entry of a context's `meta`: the file that gave its defaults"""
 HEAD = "# The options of the command that made this run folder. To make it again: ferray {command} --config FILE\n"
+COMMAND = "command.yaml"
+"""in a run folder: the options of the command that made it"""
 ALWAYS = ("study", "scale", "runs")
 """options that a run folder's file states even if they are the defaults, which may change"""
 NEVER = ("config", "dry-run", "help")
@@ -126,6 +128,12 @@ def _from_words(name: str, value: Any) -> Any:
     if name in ("runs", "use") and "://" not in value:
         return os.path.abspath(os.path.expanduser(value))
     return list(value) if isinstance(value, tuple | list) else value
+
+
+def keep_command(folder: Any, text: str) -> None:
+    """Write the options of a command to its run folder, unless they stand there already; empty: none are written."""
+    if text and folder.get(COMMAND) != text.encode():
+        folder.put(text.encode(), COMMAND)
 
 
 def add_configured(context: typer.Context, parameter: typer.CallbackParam, value: list[str] | None) -> list[str] | None:

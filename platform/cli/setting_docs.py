@@ -1,6 +1,7 @@
 """Settings of tasks and methods with defaults and help texts, read from their source files: importing them would import PyTorch."""
 
 import ast
+import copy
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -57,9 +58,8 @@ def _find_class(file: Path, name: str) -> tuple[Path, ast.ClassDef] | None:
     for node in _parse(file).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return file, node
-        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            source = ROOT.joinpath(*(node.module or "").split(".")).with_suffix(".py")
-            return _find_class(source, name) if source.exists() else None
+        if source := _find_source(node, name):
+            return _find_class(source, name)
     return None
 
 
@@ -98,22 +98,53 @@ def _list_fields(file: Path, settings: ast.ClassDef) -> list[SettingDoc]:
 
 def _find_default(value: ast.expr | None) -> ast.expr | None:
     """Return the default in `= value`, in `= Field(value, ...)` or in `= Field(default_factory=type)`; None if there is none."""
-    if isinstance(value, ast.Call) and ast.unparse(value.func) == "Field":
-        factory = next((word.value for word in value.keywords if word.arg == "default_factory"), None)
-        if factory:
-            return ast.Call(factory, [], [])
-        return value.args[0] if value.args else None
-    return value
+    if not (isinstance(value, ast.Call) and ast.unparse(value.func) == "Field"):
+        return value
+    words = {word.arg: word.value for word in value.keywords}
+    if "default_factory" in words:
+        return ast.Call(words["default_factory"], [], [])
+    return value.args[0] if value.args else words.get("default")
 
 
 def _write_default(file: Path, value: ast.expr | None) -> str:
+    """Return a default as text, with the values of literal constants in place of their names."""
     if value is None:
         return ""
-    if isinstance(value, ast.Name):  # a constant of the file
-        for node in _parse(file).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == value.id:
-                return ast.unparse(node.value)
-    return {"dict()": "{}", "tuple()": "()"}.get(text := ast.unparse(value), text)
+
+    class Constants(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            value = _find_constant(file, node.id)
+            return value if value and _is_literal(value) else node
+
+    return {"dict()": "{}", "tuple()": "()"}.get(text := ast.unparse(Constants().visit(copy.deepcopy(value))), text)
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _find_constant(file: Path, name: str) -> ast.expr | None:
+    """Return the value of a constant that a file defines or imports from another file of `trainables`."""
+    for node in _parse(file).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return node.value
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name:
+            return node.value
+        if source := _find_source(node, name):
+            return _find_constant(source, name)
+    return None
+
+
+def _find_source(node: ast.stmt, name: str) -> Path | None:
+    """Return the file of `trainables` that a statement imports a name from."""
+    if not (isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names)):
+        return None
+    source = ROOT.joinpath(*(node.module or "").split(".")).with_suffix(".py")
+    return source if source.exists() else None
 
 
 def _read_text(node: ast.stmt | None) -> str:

@@ -67,7 +67,7 @@ def main(
         cells = narrowed.make_cells(read_roles(narrowed, data or []))
         plan = make_plan(narrowed, cells, most) if most else None
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
-        unfinished = dry_run or not {cell.key for cell in cells} <= folder.list_results()
+        unfinished = dry_run or not {cell.key for cell in cells} <= folder.list_cells_with("result.json")
         copies = check_buildable(narrowed, cells) if unfinished else []
         if dry_run:
             if plan:

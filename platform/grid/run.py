@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from platform.cli.config_file import keep_command
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
 from platform.launch.event_counts import EventCounts
@@ -60,7 +61,7 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
     """
     with lock_run(folder):
         refuse_plan(folder)
-        folder.put_command(command)
+        keep_command(folder, command)
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
         head = f"{study.name}, {study.scale} scale"

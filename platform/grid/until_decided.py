@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from platform.cli.config_file import keep_command
 from platform.grid.run import Listen, draw_results, train_on_ray
 from platform.grid.seed_blocks import BlockCells, SeedBlocks, describe_aim
 from platform.launch.event_counts import EventCounts
@@ -24,7 +25,7 @@ def run_until_decided(
     """
     with lock_run(folder):
         fix_plan(folder, plan)
-        folder.put_command(command)
+        keep_command(folder, command)
         blocks = SeedBlocks(BlockCells(study, cells, plan), folder)
         todo = blocks.advance()
         head = f"{study.name}, {study.scale} scale, {describe_aim(plan)}"

@@ -19,17 +19,22 @@ class EventCounts:
         """`compared` is the axis by whose values scores are averaged. `done` and `failed` have ended in earlier commands."""
         self.compared, self.total, self.done, self.failed = compared, total, done, failed
         self._cells: dict[str, tuple[str, str]] = {}
+        self._scores: dict[str, list[float]] = {}
+        """by value of the compared axis, in the order of the cells"""
+        self._lock = threading.RLock()
         self.add_cells(cells)
         self.began = time.monotonic()
         self.first: float | None = None
         """time of the first event of an epoch; the time before it is start-up, not training"""
         self._ended: set[str] = set()
         self._running: dict[str, dict[str, Any]] = {}
-        self._scores: dict[str, list[float]] = {}
-        self._lock = threading.Lock()
 
     def add_cells(self, cells: "Iterable[Cell]") -> None:
-        self._cells |= {cell.key: (cell.name, str(cell.axes.get(self.compared, ""))) for cell in cells}
+        with self._lock:
+            for cell in cells:
+                arm = str(cell.axes.get(self.compared, ""))
+                self._cells[cell.key] = cell.name, arm
+                self._scores.setdefault(arm, [])
 
     def count_event(self, event: Event) -> str:
         """Count one event. Return the line that it is worth; empty if none."""
@@ -66,7 +71,7 @@ class EventCounts:
             return f"failed: {name}: {event['reason']}"
         self.done += 1
         if state.get("best") is not None:  # the score by which the epoch was selected
-            self._scores.setdefault(arm, []).append(state["best"])
+            self._scores[arm].append(state["best"])
         return ""
 
     @property
@@ -85,7 +90,8 @@ class EventCounts:
 
     def describe_scores(self) -> str:
         """Return the mean validation score of the trainings that this command has finished, by value of the compared axis."""
-        return describe_scores(self._average_scores())
+        with self._lock:
+            return describe_scores(self._average_scores())
 
     def to_json(self) -> dict[str, Any]:
         with self._lock:
@@ -103,7 +109,7 @@ class EventCounts:
         return max(0, self.total - self.done - self.failed)
 
     def _average_scores(self) -> dict[str, dict[str, Any]]:
-        return {arm: {"trainings": len(scores), "mean": sum(scores) / len(scores)} for arm, scores in sorted(self._scores.items())}
+        return {arm: {"trainings": len(scores), "mean": sum(scores) / len(scores)} for arm, scores in self._scores.items() if scores}
 
 
 def describe_scores(scores: dict[str, dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ import shlex
 import sys
 from typing import Any
 
+from platform.cli.config_file import keep_command
 from platform.grid.run import run_grid
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
@@ -31,7 +32,7 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
         search_driver = SearchDriver(searches, folder, journal, search.searcher, search.trials)
-        folder.put_command(command)
+        keep_command(folder, command)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)
         else:

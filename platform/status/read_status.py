@@ -6,6 +6,7 @@ from typing import Any
 
 from platform.launch.driver_record import DEAD_S, Driver, describe_driver, is_alive, is_here, read_driver
 from platform.launch.run_progress import PROGRESS, read_progress
+from platform.status.cell_states import list_states, read_names
 from trainables.registry import BadRequest
 from trainables.storage.lock_holder import DRIVER
 from trainables.storage.store import RunFolder
@@ -54,19 +55,17 @@ class RunStatus:
 def read_status(folder: RunFolder) -> RunStatus:
     """Return the status of a run folder. Raises BadRequest if the folder is none."""
     record, driver = read_progress(folder), read_driver(folder)
-    try:
-        study, scale, names = folder.get_names()
+    if grid := read_names(folder):
+        study, scale, names = grid
         total = len(names)
-    except FileNotFoundError:
-        if "searches" not in record:
-            raise BadRequest(f"{folder.uri}: is no run folder: it has neither grid.json nor a search's {PROGRESS}") from None
+    elif "searches" in record:
         study, scale, names, total = record["study"], record["scale"], {}, record["total"]
-    except ValueError as error:
-        raise BadRequest(f"{folder.uri}/grid.json: is damaged ({error}); run the grid again to write it") from None
+    else:
+        raise BadRequest(f"{folder.uri}: is no run folder: it has neither grid.json nor a search's {PROGRESS}")
     own = record if record.get("claim") == driver.get("claim") else {}
     """the record of the command that holds or last held the folder"""
     alive = is_driver_alive(driver, own)
-    states = folder.list_states()
+    states = list_states(folder)
     if not names:  # a search, which has no grid
         names = {key: _read_name(folder, key) for key, state in states.items() if state != "done"}
     known = {entry["key"]: entry for entry in own.get("running", [])} if alive else {}

@@ -12,10 +12,8 @@
                   last-words.txt        during training: what its worker logs when it dies of a fault
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/execution/KIND.json             the fastest execution configuration on a kind of device
-    RUN/command.yaml                    the options of the command that made the grid, for --config
-    RUN/progress.json                   what the command is doing: counts, the trainings that run, their last scores, the pace
-    RUN/drawn.json                      by condition, the state of what its curves were drawn from
-    RUN/reported.txt                    what the report was made from
+    RUN/command.yaml, progress.json     the options of the command that made the grid; counts, running trainings and pace of the last one
+    RUN/drawn.json, reported.txt        the state of what the curves of each condition, and the report, were made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
 RUN is a local folder or an fsspec URI. Every file is written atomically: to a temporary file that is flushed to disk and renamed, or on
@@ -32,18 +30,18 @@ import os
 import pickle
 import re
 import struct
-import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
 
 from trainables.registry import BadRequest
 from trainables.storage.lock_holder import FolderLost, require_owner
+from trainables.storage.temporary_file import open_temporary
 
 if TYPE_CHECKING:
     from trainables.cell import Cell  # at run time only where cells are read: it imports pandas, for which `status` has no time
@@ -108,7 +106,7 @@ class RunFolder:
         folder = self.make_folder(os.path.dirname(path))
         temporary = ""
         try:
-            file, temporary = _open_temporary(path)
+            file, temporary = open_temporary(path)
             with file:
                 file.write(content)
                 file.flush()
@@ -166,6 +164,13 @@ class RunFolder:
         except FileNotFoundError:
             return None
 
+    def get_time(self, *parts: str) -> float:
+        """Return when a file on a disk was last written, by the clock of its file system; 0 if it is missing or on an object store."""
+        try:
+            return os.stat(self.get_path(*parts)).st_mtime if self.local else 0.0
+        except FileNotFoundError:
+            return 0.0
+
     def remove(self, *parts: str) -> None:
         if self.local:
             self.verify_owner()
@@ -216,11 +221,6 @@ class RunFolder:
         return content if isinstance(content, dict) else None
 
     # the grid
-    def put_command(self, text: str) -> None:
-        """Write the options of the command that makes the grid, unless they stand there already; empty: none are written."""
-        if text and self.get("command.yaml") != text.encode():
-            self.put(text.encode(), "command.yaml")
-
     def put_grid(self, study: str, scale: str, cells: "Iterable[Cell]", steps: Iterable[str] = ()) -> None:
         """Write the grid. `steps` are the keys of the prerequisites, which are trained only because other cells start from them."""
         content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
@@ -263,19 +263,6 @@ class RunFolder:
         return content and {names.get(name, name): value for name, value in content.items() if name != "device"}
 
     # a cell's files
-    def get_names(self) -> tuple[str, str, dict[str, str]]:
-        """Return study, scale, and the names of all cells by key, in order. Nothing is verified: it is for a quick look.
-
-        Raises FileNotFoundError if there is no grid, and ValueError if it cannot be read.
-        """
-        if (content := self.get("grid.json")) is None:
-            raise FileNotFoundError(errno.ENOENT, "no grid", self.get_path("grid.json"))
-        try:
-            grid = json.loads(content)  # UnicodeDecodeError is a ValueError, too
-            return grid["study"], grid["scale"], {cell["key"]: cell["name"] for cell in grid["cells"]}
-        except (LookupError, TypeError, RecursionError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from None
-
     def put_cell(self, cell: "Cell") -> None:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
 
@@ -377,7 +364,7 @@ class RunFolder:
         return self.get_path("cells", key, "last-words.txt")
 
     def get_crash_log(self, key: str) -> list[str]:
-        """Return up to 40 lines that a cell's worker logged when it died; empty if there are none."""
+        """Return up to 40 lines that a cell's worker logged when it died."""
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def list_done(self) -> set[str]:
@@ -385,47 +372,23 @@ class RunFolder:
 
         On an object store every file is complete by itself.
         """
-        keys = self._list_cells_with("result.json")
+        keys = self.list_cells_with("result.json")
         return {key for key in keys if self.has_whole_result(key)} if self.local else keys
-
-    def list_results(self) -> set[str]:
-        """Return the keys of all cells that have a result file, which is not read."""
-        return self._list_cells_with("result.json")
-
-    def list_states(self) -> dict[str, str]:
-        """Return the state of every cell that was ever begun, by key: done, failed, or begun. Only the existence of files counts.
-
-        A failed cell that was begun again is begun.
-        """
-        done = self.list_results()
-        states = dict.fromkeys(done, "done")
-        for key in self._list_cells_with("cell.json", without=done):
-            error_time = self.get_time("cells", key, "error.json")
-            states[key] = "failed" if error_time and error_time >= self.get_time("cells", key, "cell.json") else "begun"
-        if not self.local:
-            states |= dict.fromkeys(self._list_cells_with("error.json", without=done), "failed")
-        return states
-
-    def get_time(self, *parts: str) -> float:
-        """Return when a file on a disk was last written, by the clock of its file system; 0 if it is missing or on an object store."""
-        try:
-            return os.stat(self.get_path(*parts)).st_mtime if self.local else 0.0
-        except FileNotFoundError:
-            return 0.0
 
     def list_kept(self) -> set[str]:
         """Return the keys of all cells that have a checkpoint."""
-        return self._list_cells_with("checkpoint.pt")
+        return self.list_cells_with("checkpoint.pt")
 
-    def _list_cells_with(self, name: str, without: Collection[str] = ()) -> set[str]:
+    def list_cells_with(self, name: str) -> set[str]:
+        """Return the keys of all cells that have this file, which is not read."""
         cells = self.get_path("cells")
         if self.local:
             with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
-                return {folder.name for folder in folders if folder.name not in without and os.path.exists(f"{folder.path}/{name}")}
+                return {folder.name for folder in folders if os.path.exists(f"{folder.path}/{name}")}
             return set()
         with contextlib.suppress(FileNotFoundError), self._name_errors(cells):
             files = self.files.find(cells)  # one request lists a thousand files; folder by folder would take one request per cell
-            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}.difference(without)
+            return {path.split("/")[-2] for path in files if path.endswith(f"/{name}")}
         return set()
 
 
@@ -435,15 +398,3 @@ def _compute_digest(content: bytes) -> str:
 
 def _make_file_name(kind: str) -> str:
     return re.sub(r"\W+", "-", kind).strip("-").lower() + ".json"
-
-
-def _open_temporary(path: str) -> tuple[BinaryIO, str]:
-    """Open a new file beside `path`, and return it with its name. It is locked until it is closed or its writer dies."""
-    while True:
-        name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
-        file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-        with contextlib.suppress(OSError):  # on a file system without locks `remove_leftovers` removes nothing
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return file, name
-        file.close()  # `remove_leftovers` removed it between open and lock
