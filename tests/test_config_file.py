@@ -1,6 +1,7 @@
 """Options as a file: it says what the command line would say, the command line wins, and a command's own file makes it again."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,9 +84,8 @@ def test_its_own_file_makes_a_command_again(settings: dict[str, Any], seeds: int
     words += [part for key, setting in settings.items() for part in ("--set", f"{key}={json.dumps(setting)}")]
     words += [part for axis, values in axes.items() for part in ("--only", f"{axis}={','.join(values)}")]
     first = run(*words)
-    with CliRunner().isolated_filesystem():
-        Path("command.yaml").write_text(first["file"])
-        again = run("--config", "command.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        again = run("--config", write(Path(folder, "command.yaml"), first["file"]))
     assert again["file"] == first["file"]
     for name in ("study", "scale", "seeds", "until_decided", "runs"):
         assert again["values"][name] == first["values"][name]

@@ -9,9 +9,13 @@ if __name__ == "__main__":  # must come first: with the checkout ahead of the st
     sys.modules.pop("platform", None)
 
 import runpy
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from platform.terminal.environment import ROOT, require_environment
+
+
+ON_RAY = ("grid", "search")
+"""commands that start Ray's workers, which look for `trainables` in the current folder first"""
 
 
 def main() -> NoReturn:
@@ -21,7 +25,8 @@ def main() -> NoReturn:
 
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in list_commands():
-        require_own_modules()
+        if name in ON_RAY:
+            require_own_modules()
         # Ray puts the folder of argv[0] on its workers' path, where they find `trainables`; usage lines show its last part
         sys.argv[:2] = [f"{ROOT}/ferray {name}"]
         runpy.run_module(f"platform.{name}", run_name="__main__")
@@ -34,11 +39,8 @@ def main() -> NoReturn:
 
 
 def require_own_modules(name: str = "trainables") -> None:
-    """End the process with one line where the current folder has another `trainables`, such as another checkout's.
-
-    Ray's workers look into the current folder first, and would train with that one.
-    """
-    here: Any = os.path.realpath(os.getcwd())
+    """End the process with one line where the current folder has another `trainables`, such as another checkout's."""
+    here = os.path.realpath(os.getcwd())
     if here != os.path.realpath(ROOT) and os.path.isdir(os.path.join(here, name)):
         print(f"{here} has a folder {name} of its own, which workers would take for that of {ROOT}: go to another folder", file=sys.stderr)
         raise SystemExit(2)
