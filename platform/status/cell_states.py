@@ -11,10 +11,11 @@ def read_names(folder: RunFolder) -> tuple[str, str, dict[str, str]] | None:
 
     Raises BadRequest if it cannot be read.
     """
-    content = folder.get("grid.json")
+    if (content := folder.get("grid.json")) is None:
+        return None
     try:
-        grid = None if content is None else json.loads(content)
-        return grid and (grid["study"], grid["scale"], {cell["key"]: cell["name"] for cell in grid["cells"]})
+        grid = json.loads(content)
+        return grid["study"], grid["scale"], {cell["key"]: cell["name"] for cell in grid["cells"]}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BadRequest(f"{folder.uri}/grid.json: is damaged ({reason}); run the grid again to write it") from None
