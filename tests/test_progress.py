@@ -49,6 +49,17 @@ def test_events_are_counted(cells: list[Cell]) -> None:
     assert counts.describe().startswith("2/4 trainings done, 1 failed, ") and counts.describe().endswith(" left")
 
 
+def test_trainings_that_a_search_stops_for_good_are_no_longer_counted_on(cells: list[Cell]) -> None:
+    counts = EventCounts("method", cells, total=4)
+    counts.count_event(row(cells[0], 0, 0.5))
+    counts.count_event({"kind": "done", "key": cells[1].key})
+    counts.drop_cells([cells[0].key, cells[1].key])
+    record = counts.to_json()
+    assert (record["total"], record["done"], record["running"]) == (3, 1, []), "one had ended before"
+    counts.count_event(row(cells[0], 1, 0.5))
+    assert counts.to_json()["running"] == [] and counts.share == pytest.approx(1 / 3)
+
+
 def test_late_epochs_of_an_ended_training_do_not_make_it_run_again(cells: list[Cell]) -> None:
     counts = EventCounts("method", cells, total=4)
     counts.count_event({"kind": "done", "key": cells[0].key})

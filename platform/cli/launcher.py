@@ -13,7 +13,6 @@ from typing import NoReturn
 
 from platform.terminal.environment import ROOT, require_environment
 
-
 ON_RAY = ("grid", "search")
 """commands that start Ray's workers, which look for `trainables` in the current folder first"""
 

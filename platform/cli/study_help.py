@@ -41,8 +41,8 @@ def describe_study(name: str) -> str:
     lines += ["Roles of data (--data ROLE=KIND:PATH):", *_describe_roles(paper), ""]
     lines += ["Settings (--set KEY=VALUE), with their values at pocket scale and, if it differs, at paper scale:"]
     lines += [*_describe_settings(pocket, paper, documented), ""]
-    if paper.search:
-        lines += [*_describe_search(paper.search), ""]
+    if paper.searches:
+        lines += [*(line for search in paper.searches for line in _describe_search(search)), ""]
     return "\n".join([*lines, *_describe_size(pocket, paper)])
 
 

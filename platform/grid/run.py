@@ -18,6 +18,7 @@ from platform.launch.run_progress import RunProgress, show_progress
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.other_classes import describe_other_classes
 from platform.report.sequential_plan import refuse_plan
+from platform.report.tuning import write_tuned
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
 from trainables.cell import Cell
@@ -62,6 +63,7 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
     with lock_run(folder):
         refuse_plan(folder)
         keep_command(folder, command)
+        write_tuned(folder, study.found)
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
         head = f"{study.name}, {study.scale} scale"

@@ -27,6 +27,7 @@ class EventCounts:
         self.first: float | None = None
         """time of the first event of an epoch; the time before it is start-up, not training"""
         self._ended: set[str] = set()
+        self._dropped: set[str] = set()
         self._running: dict[str, dict[str, Any]] = {}
 
     def add_cells(self, cells: "Iterable[Cell]") -> None:
@@ -35,6 +36,13 @@ class EventCounts:
                 arm = str(cell.axes.get(self.compared, ""))
                 self._cells[cell.key] = cell.name, arm
                 self._scores.setdefault(arm, [])
+
+    def drop_cells(self, keys: Iterable[str]) -> None:
+        """Count no longer on the cells that have not ended: they were stopped for good."""
+        with self._lock:
+            self._dropped.update(keys)
+            for key in self._dropped:
+                self._running.pop(key, None)
 
     def count_event(self, event: Event) -> str:
         """Count one event. Return the line that it is worth; empty if none."""
@@ -56,7 +64,7 @@ class EventCounts:
             return line
 
     def _count_epoch(self, key: str, row: dict[str, Any]) -> None:
-        if key in self._ended:
+        if key in self._ended or key in self._dropped:
             return
         score = row.get("val/score", row.get("val/accuracy"))
         before = self._running.get(key, {"since": time.time(), "phase": row["phase"], "best": None})
@@ -79,9 +87,14 @@ class EventCounts:
         """Seconds per training, of all slots together, since the first epoch; None before a training has ended."""
         return (time.monotonic() - self.first) / len(self._ended) if self._ended and self.first is not None else None
 
+    @property
+    def share(self) -> float:
+        """The share of the trainings that have ended."""
+        return (self.done + self.failed) / max(1, self._count_all())
+
     def describe(self) -> str:
         """Return the counts, the pace and the time to go as one line."""
-        text, pace, left = f"{self.done}/{self.total} trainings done, {self.failed} failed", self.pace_s, self._count_left()
+        text, pace, left = f"{self.done}/{self._count_all()} trainings done, {self.failed} failed", self.pace_s, self._count_left()
         if pace is not None:
             text += f", {pace:.2f} s per training" + (f", {format_duration(pace * left)} left" if left else "")
         elif self.first is None:
@@ -97,7 +110,7 @@ class EventCounts:
         with self._lock:
             running = [{"key": key, "name": self._cells[key][0], **state} for key, state in self._running.items()]
             return {
-                "total": self.total,
+                "total": self._count_all(),
                 "done": self.done,
                 "failed": self.failed,
                 "pace_s": self.pace_s,
@@ -106,7 +119,10 @@ class EventCounts:
             }
 
     def _count_left(self) -> int:
-        return max(0, self.total - self.done - self.failed)
+        return max(0, self._count_all() - self.done - self.failed)
+
+    def _count_all(self) -> int:
+        return self.total - len(self._dropped - self._ended)
 
     def _average_scores(self) -> dict[str, dict[str, Any]]:
         return {arm: {"trainings": len(scores), "mean": sum(scores) / len(scores)} for arm, scores in self._scores.items() if scores}

@@ -45,9 +45,7 @@ class RunProgress:
             self._write(ended=True)
 
     def _draw(self) -> None:
-        counts = self.counts
-        share = (counts.done + counts.failed) / max(1, counts.total)
-        self._display.draw(share, counts.describe(), counts.describe_scores())
+        self._display.draw(self.counts.share, self.counts.describe(), self.counts.describe_scores())
 
     def _write(self, ended: bool) -> None:
         self._written = time.monotonic()

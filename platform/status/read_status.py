@@ -43,9 +43,7 @@ class RunStatus:
     seen_s: float | None
     """seconds since the driver last wrote its progress"""
     searches: list[dict[str, Any]] = field(default_factory=list)
-    """of a search: by condition, the suggestions started, finished and failed, and the best score"""
-    suggestions: int = 0
-    """of a search: the suggestions of each condition"""
+    """of a search: by arm and condition, the suggestions to make, started, finished and failed, and the best score"""
 
     @property
     def alive(self) -> bool:
@@ -88,13 +86,12 @@ def read_status(folder: RunFolder) -> RunStatus:
         done=done,
         failed=failed,
         running=running,
-        interrupted=[names[key] for key in begun if key not in active],
+        interrupted=[names[key] for key in begun if key not in active] if left > 0 else [],  # a search stops some for good
         pace_s=pace,
         left_s=pace * left if pace is not None and left > 0 else None,
         scores=record.get("scores", {}),
         seen_s=max(0.0, time.time() - record["time"]) if record else None,
         searches=record.get("searches", []),
-        suggestions=record.get("suggestions", 0),
     )
 
 

@@ -55,7 +55,7 @@ def _list_lines(status: RunStatus) -> Iterator[str]:
     for search in status.searches:
         best = f", best {100 * search['best']:.1f}" if search["best"] is not None else ""
         failed = f", {search['failed']} failed" if search["failed"] else ""
-        finished = f"{search['finished']} of {format_count(status.suggestions, 'suggestion')} finished"
+        finished = f"{search['finished']} of {format_count(search['suggestions'], 'suggestion')} finished"
         yield f"search {search['condition']}: {finished}{failed}{best}"
     yield from _list_some("running", [_describe_running(entry) for entry in status.running])
     yield from _list_some("interrupted; they resume from their checkpoints", status.interrupted)
