@@ -58,7 +58,8 @@ def _describe_axes(pocket: Any, paper: Any, documented: dict[str, SettingDoc]) -
             meaning = "the axis that is compared"
         yield from _wrap(f"{axis}: {text}" + (f" ({meaning})" if meaning else ""), 2)
         if axis == paper.compared:
-            yield from (line for value in values for line in _wrap(f"{value}: {paper.arms[str(value)].text or '?'}", 4))
+            texts = {value: paper.arms[str(value)].text for value in values}
+            yield from (line for value, text in texts.items() for line in _wrap(f"{value}: {text}" if text else str(value), 4))
             parents = [arm for arm in paper.arms if arm not in values]
             yield from (line for arm in parents for line in _wrap(f"{arm}, from which others start: {paper.arms[arm].text}", 4))
 
