@@ -23,6 +23,7 @@ from platform.report.pooled_samples import group_by_measure
 from platform.report.runs_table import Runs, Sample
 from platform.report.sequential_claims import follow_claims
 from platform.report.sequential_plan import PlannedClaim, SequentialPlan
+from platform.report.tuning import UNEQUAL, count_tuned
 from platform.stats.float_ties import measure_spread
 from platform.stats.sequential_tests import ClaimAtLook
 from platform.stats.significance import adjust_holm
@@ -51,6 +52,8 @@ class ClaimAnswer(NamedTuple):
     interval."""
     flagged: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
     """of sides a and b: the trainings with warnings, and all"""
+    tuned: tuple[set[bool], set[bool]] = (set(), set())
+    """of sides a and b: whether their trainings' settings were found by a search"""
     left_out: tuple[int, int] = (0, 0)
     """the conditions in which a side has no score, and all of the claim's"""
     ranges: int = 1
@@ -68,7 +71,7 @@ class ClaimAnswer(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """Phrases that qualify the result: the interval that answers a claimed range, conditions left out, trainings with warnings, and
+        """Phrases that qualify the result: the interval that answers a claimed range, conditions left out, warnings, unequal tuning, and
         conditions in which the difference has the other sign.
         """
         if self.whole is None:
@@ -80,7 +83,9 @@ class ClaimAnswer(NamedTuple):
         other = sum(part.diff * self.whole.diff < 0 for part in self.parts)
         reversed_at = [f"the difference has the other sign in {other} of {len(self.parts)} conditions"] if other else []
         counts = ", ".join(f"{name} {flagged} of {done}" for name, (flagged, done) in zip("ab", self.flagged, strict=True) if flagged)
-        return [*interval, *incomplete, *([f"trainings with warnings: {counts}"] if counts else []), *reversed_at]
+        is_unequal = self.tuned[0] != self.tuned[1] and UNEQUAL not in self.whole.note
+        unequal = [f"{UNEQUAL}: only one side's settings were searched"] if is_unequal else []
+        return [*interval, *incomplete, *([f"trainings with warnings: {counts}"] if counts else []), *unequal, *reversed_at]
 
     @property
     def standing(self) -> str:
@@ -172,19 +177,25 @@ def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace], ranges: 
     level = 1 - ALPHA / (ranges if claim.between else 1)
     whole = compare_pooled(runs, "ranges" if claim.between else "claims", {}, sides, named, level)
     if claim.between:  # held against its range by its interval alone, so it is no test of the family
-        whole, parts = replace(whole, **dict.fromkeys(("p", "p_flip", "p_rank", "p_equivalence"), nan)), []
+        unknown: dict[str, Any] = dict.fromkeys(("p", "p_flip", "p_rank", "p_equivalence"), nan)
+        whole, parts = replace(whole, **unknown), []
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
-    flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))
-    return ClaimAnswer(claim, whole, settle_family(parts), flagged=flagged, ranges=ranges)
+    side_rows = [_list_rows(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from))]
+    flagged, (a_tuned, b_tuned) = tuple(_count_flagged(runs, rows) for rows in side_rows), (count_tuned(runs, rows) for rows in side_rows)
+    return ClaimAnswer(claim, whole, settle_family(parts), flagged=flagged, tuned=(a_tuned, b_tuned), ranges=ranges)
 
 
-def _count_flagged(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> tuple[int, int]:
-    """Return how many of a side's trainings have warnings, and how many trainings it has."""
+def _list_rows(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> list[int]:
+    """Return the rows of the trainings of a claim's side."""
+    points = (resolve_point(runs, end, place.condition) for end in ends if end for place in places)
+    return sorted({row for point in points for row in runs.find_done_rows(*point)})
+
+
+def _count_flagged(runs: Runs, rows: list[int]) -> tuple[int, int]:
+    """Return how many of these trainings have warnings, and how many trainings there are."""
     if "flags" not in runs.table:
         return 0, 0
-    points = (resolve_point(runs, end, place.condition) for end in ends if end for place in places)
-    rows = {row for point in points for row in runs.find_done_rows(*point)}
-    flags = runs.table["flags"].iloc[sorted(rows)]
+    flags = runs.table["flags"].iloc[rows]
     return int((flags.fillna("").astype(str) != "").sum()), len(rows)
 
 
