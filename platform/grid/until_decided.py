@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from platform.cli.config_file import keep_command
+from platform.grid.estimate_blocks import describe_expected
 from platform.grid.run import Listen, draw_results, train_on_ray
 from platform.grid.seed_blocks import BlockCells, SeedBlocks, describe_aim
 from platform.launch.event_counts import EventCounts
@@ -30,13 +31,17 @@ def run_until_decided(
         todo = blocks.advance()
         head = f"{study.name}, {study.scale} scale, {describe_aim(plan)}"
         if todo:
-            print(f"{head}: {len(todo)} of at most {len(cells)} trainings to do up to the next look -> {folder.uri}", file=sys.stderr)
+            print(
+                f"{head}: {len(todo)} of at most {blocks.cells.most} trainings to do up to the next look -> {folder.uri}", file=sys.stderr
+            )
+            print(describe_expected(blocks.cells), file=sys.stderr)
             counts = EventCounts(study.compared, cells, len(blocks.wanted), blocks.count_ended("done"), blocks.count_ended("failed"))
+            counts.most = blocks.cells.most
             with show_progress(folder, counts) as progress:
                 train_blocks(study, blocks, todo, progress, how)
         else:
             print(f"{head}: nothing to do -> {folder.uri}", file=sys.stderr)
-        print(f"{blocks.describe_look()}; {len(blocks.wanted)} of at most {len(cells)} trainings", file=sys.stderr)
+        print(f"{blocks.describe_look()}; {len(blocks.wanted)} of at most {blocks.cells.most} trainings", file=sys.stderr)
         folder.verify_owner()  # a local folder checks this before every write
         draw_results(study, blocks.wanted, folder)
         return int(not {cell.key for cell in blocks.wanted} <= folder.list_done())

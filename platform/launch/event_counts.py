@@ -18,6 +18,8 @@ class EventCounts:
     def __init__(self, compared: str, cells: "Iterable[Cell]", total: int, done: int = 0, failed: int = 0) -> None:
         """`compared` is the axis by whose values scores are averaged. `done` and `failed` have ended in earlier commands."""
         self.compared, self.total, self.done, self.failed = compared, total, done, failed
+        self.most = 0
+        """the greatest number of cells, where the total grows by decisions; 0 where it does not"""
         self._cells: dict[str, tuple[str, str]] = {}
         self._scores: dict[str, list[float]] = {}
         """by value of the compared axis, in the order of the cells"""
@@ -94,7 +96,9 @@ class EventCounts:
 
     def describe(self) -> str:
         """Return the counts, the pace and the time to go as one line."""
-        text, pace, left = f"{self.done}/{self._count_all()} trainings done, {self.failed} failed", self.pace_s, self._count_left()
+        at_most = f" (at most {self.most})" if self.most else ""
+        text = f"{self.done}/{self._count_all()} trainings done{at_most}, {self.failed} failed"
+        pace, left = self.pace_s, self._count_left()
         if pace is not None:
             text += f", {pace:.2f} s per training" + (f", {format_duration(pace * left)} left" if left else "")
         elif self.first is None:

@@ -149,7 +149,7 @@ def describe_best(record: Any) -> str:
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
     importances = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
     return f"{100 * best.value:.1f} by suggestion {best.number} of {record.started_trials}: {settings}" + (
-        f" (importance: {importances})" if importances else ""
+        f" (importance over the {format_count(len(record.finished_trials), 'finished suggestion')}: {importances})" if importances else ""
     )
 
 
