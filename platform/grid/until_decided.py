@@ -31,12 +31,10 @@ def run_until_decided(
         todo = blocks.advance()
         head = f"{study.name}, {study.scale} scale, {describe_aim(plan)}"
         if todo:
-            print(
-                f"{head}: {len(todo)} of at most {blocks.cells.most} trainings to do up to the next look -> {folder.uri}", file=sys.stderr
-            )
+            most = blocks.cells.most
+            print(f"{head}: {len(todo)} of at most {most} trainings to do up to the next look -> {folder.uri}", file=sys.stderr)
             print(describe_expected(blocks.cells), file=sys.stderr)
-            counts = EventCounts(study.compared, cells, len(blocks.wanted), blocks.count_ended("done"), blocks.count_ended("failed"))
-            counts.most = blocks.cells.most
+            counts = EventCounts(study.compared, cells, len(blocks.wanted), blocks.count_ended("done"), blocks.count_ended("failed"), most)
             with show_progress(folder, counts) as progress:
                 train_blocks(study, blocks, todo, progress, how)
         else:

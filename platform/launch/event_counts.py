@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class EventCounts:
     """Counts of a command's trainings. Tune's thread counts the events, and the main thread reads the counts."""
 
-    def __init__(self, compared: str, cells: "Iterable[Cell]", total: int, done: int = 0, failed: int = 0) -> None:
-        """`compared` is the axis by whose values scores are averaged. `done` and `failed` have ended in earlier commands."""
-        self.compared, self.total, self.done, self.failed = compared, total, done, failed
-        self.most = 0
-        """the greatest number of cells, where the total grows by decisions; 0 where it does not"""
+    def __init__(self, compared: str, cells: "Iterable[Cell]", total: int, done: int = 0, failed: int = 0, most: int = 0) -> None:
+        """`compared` is the axis by whose values scores are averaged. `done` and `failed` have ended in earlier commands.
+
+        `most` is the greatest number of trainings, where the total grows by decisions; 0 where it does not.
+        """
+        self.compared, self.total, self.done, self.failed, self.most = compared, total, done, failed, most
         self._cells: dict[str, tuple[str, str]] = {}
         self._scores: dict[str, list[float]] = {}
         """by value of the compared axis, in the order of the cells"""

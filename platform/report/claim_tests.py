@@ -52,15 +52,12 @@ class ClaimAnswer(NamedTuple):
     interval."""
     flagged: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
     """of sides a and b: the trainings with warnings, and all"""
-<<<<<<< HEAD
     tuned: tuple[set[bool], set[bool]] = (set(), set())
     """of sides a and b: whether their trainings' settings were found by a search"""
-=======
     left_out: tuple[int, int] = (0, 0)
     """the conditions in which a side has no score, and all of the claim's"""
     ranges: int = 1
     """the number of claims that a difference lies in a range: their intervals hold together"""
->>>>>>> hA
 
     @property
     def note(self) -> str:
@@ -74,13 +71,9 @@ class ClaimAnswer(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-<<<<<<< HEAD
-        """Phrases that qualify the result: warnings, unequal tuning, and conditions in which the difference has the other sign."""
-=======
-        """Phrases that qualify the result: the interval that answers a claimed range, conditions left out, trainings with warnings, and
+        """Phrases that qualify the result: the interval that answers a claimed range, conditions left out, warnings, unequal tuning, and
         conditions in which the difference has the other sign.
         """
->>>>>>> hA
         if self.whole is None:
             return []
         together = f", which holds for the {self.ranges} claimed ranges together" if self.ranges > 1 else ""
@@ -90,13 +83,9 @@ class ClaimAnswer(NamedTuple):
         other = sum(part.diff * self.whole.diff < 0 for part in self.parts)
         reversed_at = [f"the difference has the other sign in {other} of {len(self.parts)} conditions"] if other else []
         counts = ", ".join(f"{name} {flagged} of {done}" for name, (flagged, done) in zip("ab", self.flagged, strict=True) if flagged)
-<<<<<<< HEAD
         is_unequal = self.tuned[0] != self.tuned[1] and UNEQUAL not in self.whole.note
         unequal = [f"{UNEQUAL}: only one side's settings were searched"] if is_unequal else []
-        return [*([f"trainings with warnings: {counts}"] if counts else []), *unequal, *reversed_at]
-=======
-        return [*interval, *incomplete, *([f"trainings with warnings: {counts}"] if counts else []), *reversed_at]
->>>>>>> hA
+        return [*interval, *incomplete, *([f"trainings with warnings: {counts}"] if counts else []), *unequal, *reversed_at]
 
     @property
     def standing(self) -> str:
@@ -150,9 +139,7 @@ def test_claims(runs: Runs) -> list[ClaimAnswer]:
             answers.append(ClaimAnswer(claim, None, [], NO_SCORES if every else NOT_IN_GRID))
     settled = iter(settle_family([answer.whole for answer in answers if answer.whole]))
     beyond = adjust_holm([_compute_beyond_p(answer) for answer in answers]).tolist()
-    return [
-        answer._replace(whole=next(settled), p_beyond=p) if answer.whole else answer for answer, p in zip(answers, beyond, strict=True)
-    ]
+    return [answer._replace(whole=next(settled), p_beyond=p) if answer.whole else answer for answer, p in zip(answers, beyond, strict=True)]
 
 
 def _compute_beyond_p(answer: ClaimAnswer) -> float:
@@ -190,16 +177,12 @@ def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace], ranges: 
     level = 1 - ALPHA / (ranges if claim.between else 1)
     whole = compare_pooled(runs, "ranges" if claim.between else "claims", {}, sides, named, level)
     if claim.between:  # held against its range by its interval alone, so it is no test of the family
-        whole, parts = replace(whole, **dict.fromkeys(("p", "p_flip", "p_rank", "p_equivalence"), nan)), []
+        unknown: dict[str, Any] = dict.fromkeys(("p", "p_flip", "p_rank", "p_equivalence"), nan)
+        whole, parts = replace(whole, **unknown), []
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
-<<<<<<< HEAD
     side_rows = [_list_rows(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from))]
     flagged, (a_tuned, b_tuned) = tuple(_count_flagged(runs, rows) for rows in side_rows), (count_tuned(runs, rows) for rows in side_rows)
-    return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0, flagged=flagged, tuned=(a_tuned, b_tuned))
-=======
-    flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))
-    return ClaimAnswer(claim, whole, settle_family(parts), flagged=flagged, ranges=ranges)
->>>>>>> hA
+    return ClaimAnswer(claim, whole, settle_family(parts), flagged=flagged, tuned=(a_tuned, b_tuned), ranges=ranges)
 
 
 def _list_rows(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> list[int]:

@@ -115,15 +115,10 @@ def compare_arms(
         notes.append(f"{unmatched} without a partner left out")
     elif not paired and any(all_a.splits.values()) and any(all_b.splits.values()):
         notes.append("no shared data splits: unpaired")
-<<<<<<< HEAD
     if unequal := note_unequal_tuning(runs, name_a, name_b, condition):
         notes.append(unequal)
-    base = _make_blank(family, condition, name_a, name_b, alternative, selected_by)
-    base |= {"n_a": len(x), "n_b": len(y), "paired": paired}
-=======
     base: dict[str, Any] = {"family": family, "condition": condition, "a": name_a, "b": name_b, "selected_by": selected_by}
     base |= {"n_a": len(x), "n_b": len(y), "paired": paired, "alternative": alternative}
->>>>>>> hA
     if not (len(x) and len(y)):
         return Comparison(**base | {"note": "; ".join([*notes, "nothing to compare"])})
     up, down = runs.sign * x, runs.sign * y
