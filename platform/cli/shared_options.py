@@ -7,6 +7,7 @@ SETTINGS = typer.Option("--set", metavar="KEY=VALUE", help="override a setting, 
 DATA = typer.Option(metavar="ROLE=KIND:PATH | FILE.yaml", help="data of a role, e.g. children=fer2013:PATH; a role named again has both")
 SLOTS = typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")
 GPU = typer.Option(min=0, help="share of a GPU for each slot")
+LOG = typer.Option(metavar="mlflow=URI|wandb=offline", help="also log every finished training there; may be given twice")
 
 
 def list_options(context: typer.Context) -> list[str]:

@@ -2,8 +2,10 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from platform.experiment_logs.write_logs import OpenLog
 from platform.grid.run import Listen, draw_results, train_on_ray
 from platform.grid.seed_blocks import BlockCells, SeedBlocks, describe_aim
 from platform.launch.output_redirection import redirect_output
@@ -15,10 +17,12 @@ from trainables.cell import Cell
 from trainables.storage.store import RunFolder
 
 
-def run_until_decided(study: Study, cells: list[Cell], folder: RunFolder, plan: SequentialPlan, how: dict[str, Any]) -> int:
+def run_until_decided(
+    study: Study, cells: list[Cell], folder: RunFolder, plan: SequentialPlan, how: dict[str, Any], logs: Sequence[OpenLog] = ()
+) -> int:
     """Train blocks of seeds until every claim is decided, given up, or at the most seeds; write the results; return the exit code.
 
-    `cells` are those of all seeds up to the most. `how` holds the options of `run_with_tune.run_blocks`. Raises BadRequest if the folder
+    `cells` are those of all seeds up to the most. `how` holds the options of `run_with_tune.run_blocks`, `logs` what --log names. Raises BadRequest if the folder
     has another plan, or a grid of a fixed number of seeds.
     """
     with lock_run(folder):
@@ -32,7 +36,7 @@ def run_until_decided(study: Study, cells: list[Cell], folder: RunFolder, plan: 
                 train_blocks(study, blocks, todo, progress, how)
         print(f"{blocks.describe_look()}; {len(blocks.wanted)} of at most {len(cells)} trainings", file=sys.stderr)
         folder.verify_owner()  # a local folder checks this before every write
-        draw_results(study, blocks.wanted, folder)
+        draw_results(study, blocks.wanted, folder, logs)
         return int(not {cell.key for cell in blocks.wanted} <= folder.list_done())
 
 

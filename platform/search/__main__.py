@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.cli.shared_options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.shared_options import DATA, GPU, LOG, SCALE, SETTINGS, SLOTS, list_options
 
 
 def main(
@@ -28,11 +28,13 @@ def main(
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders; a local one")] = "runs",
     slots: Annotated[int | None, SLOTS] = None,
     gpu: Annotated[float | None, GPU] = None,
+    log: Annotated[list[str] | None, LOG] = None,
 ) -> None:
     """Search. The same command resumes it; --trials extends it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
         from platform.cli.study_options import narrow_study, read_roles
+        from platform.experiment_logs.write_logs import parse_logs
         from platform.grid.run import check_buildable
         from platform.search.run import search_study
         from search_spaces.study import STUDIES
@@ -51,8 +53,9 @@ def main(
             raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
         role_data = read_roles(narrowed, data or [])
         check_buildable(narrowed, narrowed.with_seeds(1).make_cells(role_data))
+        logs = parse_logs(log or [], folder)
     with exit_on_error(folder.uri, resumable=True):
-        exit_code = search_study(narrowed, role_data, folder, {"slots": slots, "gpu": gpu})
+        exit_code = search_study(narrowed, role_data, folder, {"slots": slots, "gpu": gpu}, logs)
     raise typer.Exit(exit_code)
 
 

@@ -4,8 +4,10 @@ import contextlib
 import os
 import shlex
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+from platform.experiment_logs.write_logs import OpenLog, write_logs
 from platform.grid.run import run_grid
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
@@ -19,9 +21,12 @@ from search_spaces.study import Study
 from trainables.cell import Cell, Data
 from trainables.storage.store import RunFolder
 
+if TYPE_CHECKING:
+    from platform.experiment_logs.finished_training import FinishedTraining
 
-def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Search, store the best settings, compare them with the paper's; return the exit code."""
+
+def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any], logs: Sequence[OpenLog] = ()) -> int:
+    """Search, store the best settings, compare them with the paper's; return the exit code. `logs` is what --log names."""
     from platform.search.driver import SearchDriver, build_best_json, make_condition_searches
     from platform.search.search_record import Journal
 
@@ -36,6 +41,7 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
         folder.verify_owner()
         folder.put_json(build_best_json(study, search_driver), "best.json")
         draw_results(study, search_driver, folder)
+        write_logs(logs, folder, lambda: _read_suggestions(study, search_driver, folder))
         failed = sum(len(condition_search.record.failed_trials) for condition_search in searches)
         best_settings = [(condition_search, best) for condition_search in searches if (best := condition_search.get_best_settings())]
         new_settings = [settings for condition_search, settings in best_settings if settings.settings != condition_search.text]
@@ -43,7 +49,7 @@ def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: di
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.get_path('cells')} says why", file=sys.stderr)
         return 1
     comparison_code = (
-        compare_found(study, new_settings, data, RunFolder(folder.get_path("fresh")), how) if search.fresh and new_settings else 0
+        compare_found(study, new_settings, data, RunFolder(folder.get_path("fresh")), how, logs) if search.fresh and new_settings else 0
     )
     return int(bool(failed or comparison_code or len(best_settings) < len(searches)))
 
@@ -119,7 +125,21 @@ def describe_best(record: Any) -> str:
     )
 
 
-def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+def _read_suggestions(study: Study, search_driver: Any, folder: RunFolder) -> "Iterator[FinishedTraining]":
+    """Yield the finished trainings of all suggestions, each named after its suggestion's run in TensorBoard and its seed."""
+    from platform.experiment_logs.finished_training import read_trainings
+
+    for condition_search in search_driver.searches:
+        for trial in condition_search.record.finished_trials:
+            cells = condition_search.make_cells(trial.params)
+            place = f"{condition_search.where}/{trial.number:04d}"
+            names = {cell.key: f"{place}/{study.replicated}={cell.axes[study.replicated]}" for cell in cells}
+            yield from read_trainings(study, cells, folder, names)
+
+
+def compare_found(
+    study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any], logs: Sequence[OpenLog]
+) -> int:
     """Train the found and the paper's settings on seeds that no search has used, and report on them; return the exit code."""
     from platform.search.found_against_published import make_comparison_study
 
@@ -131,4 +151,4 @@ def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data
         for cell in comparison.make_cells(data)
         if comparison.is_prerequisite(cell) or any(settings.applies_to(settings.arm, cell.axes) for settings in found)
     ]
-    return run_grid(comparison, cells, folder, how)
+    return run_grid(comparison, cells, folder, how, logs)

@@ -163,11 +163,21 @@ class Board:
         return history, result
 
     def _get_run_path(self, cell: Cell) -> Path:
-        return Path(self.folder.get_path("tb", make_safe_path(f"step/{cell.name}" if self.study.is_prerequisite(cell) else cell.name)))
+        return Path(self.folder.get_path("tb", name_run(self.study, cell)))
 
     def _begin_run(self, cell: Cell, row: Row) -> bytes:
         """Return the head of a cell's file, and its row in the HParams table; a prerequisite has no row."""
         return encode_file_head(row.get("time", 0)) if self.study.is_prerequisite(cell) else encode_run_start(cell.axes, row)
+
+
+def name_run(study: Study, cell: Cell) -> str:
+    """Return the name of a cell's run, which is also its path below `tb`."""
+    return make_safe_path(f"step/{cell.name}" if study.is_prerequisite(cell) else cell.name)
+
+
+def name_final_scores(metrics: Row) -> dict[str, str]:
+    """Return the tag of each metric that the end of a run shows: those of the test, and those that its selected epoch was validated by."""
+    return {metric: metric if metric.startswith("test/") else f"selected/{metric}" for metric in metrics if metric.startswith(("test/", "val/"))}
 
 
 def make_safe_path(name: str) -> str:
@@ -207,8 +217,8 @@ def average_replicates(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]
 
 def _encode_end(row: Row, result: Row, counted: bool) -> bytes:
     """Encode test metrics and the selected epoch's validation metrics, at the last epoch's step."""
-    names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
-    values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
+    names = name_final_scores(result["metrics"])
+    values = [Summary.Value(tag=name, simple_value=result["metrics"][metric]) for metric, name in names.items()]
     if "confusion" in result:
         picture, width, height = draw_confusion_png(np.array(result["confusion"]), result["classes"])
         image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)
