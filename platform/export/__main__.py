@@ -30,7 +30,7 @@ def main(
         if to not in FORMATS:
             raise make_unknown_error("--to", to, FORMATS)
         folder = RunFolder(run)
-        exported = export_training(folder, training, to, RunFolder(out or folder.get_path("export") if folder.local else f"{run}/export"))
+        exported = export_training(folder, training, to, RunFolder(out or f"{folder.uri}/export"))
     for line in exported.notes:
         print(line, file=sys.stderr)
     print(f"{exported.path}\n{exported.card_path}")
