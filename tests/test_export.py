@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_onnx_is_valid_and_describes_itself(run: RunFolder, tmp_path: Path) -> N
     assert {role: data["fingerprint"] for role, data in description["data"].items()} == {
         role: data.fingerprint for role, data in cell.data.items()
     }
-    assert description["provenance"]["packages"]["torch"] == torch.__version__
+    assert description["provenance"]["packages"]["torch"] == version("torch")
     assert replace(make_described_cell(description), data=cell.data) == cell
     text = json.dumps(description)
     assert str(tmp_path.parent) not in text and "host" not in description["provenance"] and run.root not in text
@@ -137,10 +138,11 @@ def test_the_card_has_scores_with_intervals_data_and_warnings(run: RunFolder, tm
 
 def test_best_has_the_highest_validation_score(run: RunFolder, tmp_path: Path) -> None:
     result = export(run, "best", "--to", "state_dict", "--out", str(tmp_path))
-    scores = {cell: run.get_result(cell.key)["metrics"]["val/accuracy"] for cell in run.get_cells()[:4]}  # type: ignore[index]
-    best = max(scores, key=scores.__getitem__)
+    cells = {cell.key: cell for cell in run.get_cells()[:4]}
+    scores = {key: run.get_result(key)["metrics"]["val/accuracy"] for key in cells}  # type: ignore[index]
+    best = cells[max(scores, key=scores.__getitem__)]
     assert result.exit_code == 0 and (tmp_path / f"{best.key}.pt").exists()
-    assert f"{best.name} has the highest val/accuracy, {scores[best]:.4f}, of 4 trainings" in result.stderr
+    assert f"{best.name} has the highest val/accuracy, {scores[best.key]:.4f}, of 4 trainings" in result.stderr
 
 
 def test_a_training_is_found_by_name_and_by_the_beginning_of_its_key(run: RunFolder, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ float32 [n, outputs]; it normalises the pictures itself. Its description is JSON
 
 import io
 import json
+import pickle
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def read_model(path: str | Path) -> Model:
         return _read_pt2(content) if extra else _read_state_dict(content)
     except BadRequest:
         raise
+    except pickle.UnpicklingError:
+        raise _make_unknown_file_error(path, "it holds pickled objects, which could run code") from None
     except UNREADABLE as error:
         raise _make_unknown_file_error(path, join_lines(error)) from None
 
