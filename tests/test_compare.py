@@ -39,7 +39,7 @@ def read_report(result: Result) -> tuple[dict[str, Any], pd.DataFrame]:
     assert result.exit_code == 0, result.output
     page = Path(result.stdout.strip())
     assert page.name == "index.html" and "<html" in page.read_text()
-    return json.loads((page.parent / "report.json").read_text()), pd.read_csv(page.parent / "runs.csv", float_precision="round_trip")
+    return json.loads((page.parent / "report.json").read_text()), pd.read_csv(page.parent / "runs.csv")
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,14 @@ def test_folders_are_compared_paired_by_split(pair: tuple[Path, Path], tmp_path:
     assert report["compared"] == "run" and report["axes"]["run"] == ["a", "b"] and report["baseline"] == "a"
     assert set(report["axes"]) == {"run", "method", "split", "ratio", "seed"} and len(table) == 2 * 2 * 2 * 2 * 4
     assert report["claims"] == [] and report["published"] == []
-    rows = [row for row in report["comparisons"] if {row["a"], row["b"]} == {"a", "b"}]
-    assert rows and all(row["paired"] for row in rows)
+    rows = [row for row in report["comparisons"] if {row["a"], row["b"]} == {"a", "b"} and row["family"] != "published"]
+    assert rows and all(row["paired"] for row in rows)  # the published analysis is a Mann-Whitney test, which pairs nothing
     whole = next(row for row in rows if not row["condition"] and row["test"])
     means = table.groupby(["run", "seed"])["test/accuracy"].mean()
     expected = stats.ttest_rel(means[whole["a"]], means[whole["b"]])  # the unit is a seed, averaged over the conditions
-    assert math.isclose(whole["p"], expected.pvalue, rel_tol=1e-9) and math.isclose(whole["diff"], (means[whole["a"]] - means[whole["b"]]).mean())
+    assert math.isclose(whole["p"], expected.pvalue, rel_tol=1e-9) and math.isclose(
+        whole["diff"], (means[whole["a"]] - means[whole["b"]]).mean()
+    )
     assert any("a and b differ in" in note and "lr (0.05, 0.01)" in note and "precision (auto, bf16)" in note for note in report["notes"])
 
 
@@ -76,8 +78,8 @@ def test_every_row_is_that_of_its_folder(pair: tuple[Path, Path], tmp_path: Path
         folder = RunFolder(str(place))
         rows = table[table["run"] == name]
         assert rows["key"].tolist() == [cell.key for cell in folder.get_cells()]
-        for key, score in zip(rows["key"], rows["test/accuracy"], strict=True):
-            assert score == folder.get_result(key)["metrics"]["test/accuracy"]  # type: ignore[index]
+        scores = [folder.get_result(key)["metrics"]["test/accuracy"] for key in rows["key"]]  # type: ignore[index]
+        assert rows["test/accuracy"].tolist() == pytest.approx(scores, abs=1e-15)
 
 
 def test_a_setting_is_compared_and_what_else_differs_is_said(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_unfinished_trainings_are_missing_and_three_folders_are_compared(pair: t
     folder.put_error(cells[1].key, {"reason": "the loss is nan"})
     folder.remove("cells", cells[1].key, "result.json")
     report, table = read_report(compare(*pair, folder.root, "--out", tmp_path / "out"))
-    assert report["runs"] == {"done": 3 * 32 // 1 - 2, "failed": 1, "missing": 1} and set(table["run"]) == set(report["axes"]["run"])
+    assert report["runs"] == {"done": 3 * 32 - 2, "failed": 1, "missing": 1} and set(table["run"]) == set(report["axes"]["run"])
     assert len(report["axes"]["run"]) == 3
 
 
@@ -166,9 +168,7 @@ def test_runs_of_other_data_without_a_common_seed_are_refused(pair: tuple[Path, 
     def make(place: Path, fingerprint: str = "another") -> None:
         study = make_study()
         folder, cells = fake_run(place, replace(study, axes=study.axes | {"seed": (7, 8, 9)}))
-        changed = [
-            replace(cell, data=cell.data | {"children": replace(cell.data["children"], fingerprint=fingerprint)}) for cell in cells
-        ]
+        changed = [replace(cell, data=cell.data | {"children": replace(cell.data["children"], fingerprint=fingerprint)}) for cell in cells]
         folder.put_grid(study.name, study.scale, changed)
         for cell in changed:
             finish(folder, study, cell)
@@ -183,7 +183,7 @@ def test_runs_of_other_data_without_a_common_seed_are_refused(pair: tuple[Path, 
     ("options", "message"),
     [
         (("--by", "lrr"), "unknown setting of adults_as_augmentation 'lrr'; did you mean lr?"),
-        (("--by", "momentum"), "--by momentum: it has one value in all of these runs; they differ in lr, precision"),
+        (("--by", "momentum"), "--by momentum: it has one value in all of these runs; they differ in precision, lr"),
         (("--by", "seed"), "--by seed: it tells repetitions apart"),
         (("--by", "method", "--condition"), "--by method: it is what the study compares"),
     ],

@@ -70,9 +70,7 @@ def _read_parts(folders: list[RunFolder]) -> tuple[Study, list[RunPart]]:
         if name != studies[0]:
             raise BadRequest(f"{folders[0].uri} is a run of {studies[0]} and {folder.uri} one of {name}: one report is of one study")
     study: Study = STUDIES.find(studies[0])(cells[0][0].scale)  # type: ignore[arg-type]
-    parts = [
-        RunPart(name, folder, part, read_folder(folder, study)) for name, folder, part in zip(names, folders, cells, strict=True)
-    ]
+    parts = [RunPart(name, folder, part, read_folder(folder, study)) for name, folder, part in zip(names, folders, cells, strict=True)]
     metric = parts[0].runs.design.metric
     for part in parts:
         done = part.runs.table[part.runs.table["state"] == "done"]
@@ -95,9 +93,7 @@ def _check_test_images(a: RunPart, b: RunPart, by: str | None) -> None:
     if not other and shared:
         return
     differing = {
-        role
-        for role, data in a.cells[0].data.items()
-        if role in b.cells[0].data and data.fingerprint != b.cells[0].data[role].fingerprint
+        role for role, data in a.cells[0].data.items() if role in b.cells[0].data and data.fingerprint != b.cells[0].data[role].fingerprint
     }
     if not other and not differing:
         return
@@ -157,7 +153,9 @@ def _select_rows(table: pd.DataFrame, design: Design, axis: str, owners: list[Ru
             continue
         if cells[first].key != cells[row].key:
             differing = describe_differences(list_differences([cells[first]], [cells[row]], axis))
-            both = f"{owners[first].folder.uri} and {owners[row].folder.uri} both have {cells[row].name} with {axis}={table[axis].iloc[row]}"
+            both = (
+                f"{owners[first].folder.uri} and {owners[row].folder.uri} both have {cells[row].name} with {axis}={table[axis].iloc[row]}"
+            )
             raise BadRequest(f"{both}, and differ in {differing or 'their data'}: compare by that, or compare the folders without --by")
         if table["state"].iloc[row] == "done" and table["state"].iloc[first] != "done":
             keep[keep.index(first)] = places[place] = row
@@ -176,7 +174,9 @@ def _describe_parts(parts: list[RunPart], by: str | None) -> list[str]:
         if by and besides:
             notes.append(f"warning: besides {by}, {names} differ in {describe_differences(besides)}; all of it is compared together")
         elif not by:
-            notes.append(f"{names} differ in {describe_differences(found) or 'no setting, version or data of the trainings that both have'}")
+            notes.append(
+                f"{names} differ in {describe_differences(found) or 'no setting, version or data of the trainings that both have'}"
+            )
     for part in parts:
         if part.runs.plan:
             notes.append(f"warning: {part.name} added seeds until its claims were decided; tests here take the number of seeds as fixed")

@@ -40,13 +40,25 @@ def read_trainings(
 
 def describe_finished(cell: Cell, name: str, history: list[Row], result: Row) -> FinishedTraining:
     provenance = result["provenance"]
-    tags = {"key": cell.key, "study": cell.study, "scale": cell.scale, "split_hash": result["split_hash"], "flags": "; ".join(result["flags"])}
+    tags = {
+        "key": cell.key,
+        "study": cell.study,
+        "scale": cell.scale,
+        "split_hash": result["split_hash"],
+        "flags": "; ".join(result["flags"]),
+    }
     tags |= {f"data.{role}": f"{data.title} ({data.fingerprint})" for role, data in cell.data.items()}
     tags |= {fact: str(provenance[fact]) for fact in ("commit", "precision") if fact in provenance}
     return FinishedTraining(
         key=cell.key,
         name=name,
-        parameters={**_flatten(cell.task_settings), **_flatten(cell.method_settings), "method": cell.method, "task": cell.task, **cell.axes},
+        parameters={
+            **_flatten(cell.task_settings),
+            **_flatten(cell.method_settings),
+            "method": cell.method,
+            "task": cell.task,
+            **cell.axes,
+        },
         curves=[(int(row["step"]), float(row.get("time", 0)), _pick_numbers(row)) for row in history],
         scores=_pick_numbers({label: result["metrics"][metric] for metric, label in name_final_scores(result["metrics"]).items()}),
         tags=tags,

@@ -50,7 +50,13 @@ def judge_answer(task: Task, truth: Truth, prediction: np.ndarray, output: int) 
         return task.classes[output]
     if TARGETS[task.target].one_class:
         return "" if truth.label < 0 else RIGHT if int(prediction.argmax()) == truth.label else WRONG
-    return "" if truth.values is None else RIGHT if bool(prediction[output] >= SHOWN_FROM) == bool(truth.values[output] > SHOWN_FROM) else WRONG
+    return (
+        ""
+        if truth.values is None
+        else RIGHT
+        if bool(prediction[output] >= SHOWN_FROM) == bool(truth.values[output] > SHOWN_FROM)
+        else WRONG
+    )
 
 
 def describe_prediction(task: Task, prediction: np.ndarray, output: int) -> str:

@@ -177,7 +177,9 @@ def name_run(study: Study, cell: Cell) -> str:
 
 def name_final_scores(metrics: Row) -> dict[str, str]:
     """Return the tag of each metric that the end of a run shows: those of the test, and those that its selected epoch was validated by."""
-    return {metric: metric if metric.startswith("test/") else f"selected/{metric}" for metric in metrics if metric.startswith(("test/", "val/"))}
+    return {
+        metric: metric if metric.startswith("test/") else f"selected/{metric}" for metric in metrics if metric.startswith(("test/", "val/"))
+    }
 
 
 def make_safe_path(name: str) -> str:
