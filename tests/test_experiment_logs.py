@@ -1,4 +1,4 @@
-"""Finished trainings in MLflow (a database and a server) and Weights & Biases (offline): what is written, once each, and what is refused."""
+"""Finished trainings in MLflow (a database, a server) and Weights & Biases (offline): what is written, once each, what is refused."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from fake_run import fake_run, finish
+from fake_run import fake_run
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from typer.testing import CliRunner
@@ -81,7 +81,7 @@ def database(tmp_path: Path) -> str:
 
 
 def test_a_database_of_mlflow_holds_every_training_once(run: Run, database: str, capsys: pytest.CaptureFixture[str]) -> None:
-    study, folder, cells = run
+    _, folder, cells = run
     result = folder.get_result(cells[0].key) or {}
     folder.remove("cells", cells[0].key, "result.json")
     log(run, f"mlflow={database}")

@@ -77,7 +77,7 @@ def _read_parts(folders: list[RunFolder]) -> tuple[Study, list[RunPart]]:
         if not len(done):
             raise BadRequest(f"{part.folder.uri}: none of its {len(part.cells)} trainings is done; python -m platform.grid trains them")
         if not done[metric].notna().any():
-            held = ", ".join(name for name in done if str(name).startswith("test/") and done[name].notna().any())
+            held = ", ".join(str(name) for name in done if str(name).startswith("test/") and done[name].notna().any())
             raise BadRequest(f"{part.folder.uri}: its results hold no {metric}, which is compared; they hold {held or 'no test score'}")
     return study, parts
 

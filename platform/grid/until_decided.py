@@ -22,8 +22,8 @@ def run_until_decided(
 ) -> int:
     """Train blocks of seeds until every claim is decided, given up, or at the most seeds; write the results; return the exit code.
 
-    `cells` are those of all seeds up to the most. `how` holds the options of `run_with_tune.run_blocks`, `logs` what --log names. Raises BadRequest if the folder
-    has another plan, or a grid of a fixed number of seeds.
+    `cells` are those of all seeds up to the most. `how` holds the options of `run_with_tune.run_blocks`, `logs` what --log names. Raises
+    BadRequest if the folder has another plan, or a grid of a fixed number of seeds.
     """
     with lock_run(folder):
         fix_plan(folder, plan)
