@@ -6,7 +6,8 @@ from typing import Any
 from search_spaces.claims import Claim, Contrast, Reading
 from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import Header, PrintedTable, make_table
-from search_spaces.search_space import Choice, OneOf, Real, Search, Whole
+from search_spaces.search_space import Choice, OneOf, Real, Search, Space, Whole
+from search_spaces.space_tree import count_trials
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -17,15 +18,33 @@ PRETRAINING = "persons"
 """the data set of pre-training; it uses the persons' identities and no affect label"""
 
 _IDENTITY: dict[str, Any] = {"epochs": 100, "lr": 0.01, "momentum": 0.9, "batch": 64}  # override the networks' settings
+_TRAINED = {
+    "DL": "decision layer alone: the encoder stays as pre-trained",
+    "LC": "last convolution and decision layer",
+    "Full": "full training: encoder and decision layer",
+}
+_MASK = ", with CIAO: an inhibitory mask on the last convolution's maps, trained by a contrastive loss"
 ARMS = {
     **{
-        f"{regime}{'+CIAO' * mask}": Arm("ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}")
+        f"{regime}{'+CIAO' * mask}": Arm(
+            "ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}", text=_TRAINED[regime] + _MASK * mask
+        )
         for regime in REGIMES
         for mask in (False, True)
     },
-    "pre-trained VGG": Arm("identity", _IDENTITY, fixed={"seed": 0, "data": PRETRAINING}, task="identity"),
+    "pre-trained VGG": Arm(
+        "identity",
+        _IDENTITY,
+        fixed={"seed": 0, "data": PRETRAINING},
+        task="identity",
+        text="a VGG network taught to tell persons apart; no affect label is used",
+    ),
     "pre-trained PK": Arm(
-        "adversarial_autoencoder", {"epochs": 50, "lr": 2e-4, "batch": 49}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"
+        "adversarial_autoencoder",
+        {"epochs": 50, "lr": 2e-4, "batch": 49},
+        fixed={"seed": 0, "data": PRETRAINING},
+        task="identity",
+        text="the encoder of an adversarial autoencoder of faces; no affect label is used",
     ),
 }
 """six networks, and the two trainings from which they start; `--set weights=FILE` on one encoder loads that file instead of training"""
@@ -49,12 +68,20 @@ MEASURES = {"affect": "concordance correlation", "labels": "F1", "label": "accur
 """by target: what `score` is"""
 
 ROLES = {
-    "affectnet": Source("faces", "adults/wild"),  # in the paper: AffectNet, categories as well as valence and arousal
+    "affectnet": Source("faces", "adults/wild"),
     "fer2013": Source("faces", "adults/game"),
-    "ferplus": Source("faces", "adults/game"),  # the same images with ten raters' votes
+    "ferplus": Source("faces", "adults/game"),
     "jaffe": Source("faces", "adults/posed"),
     "emoreact": Source("faces", "clips"),
-    "persons": Source("faces", "unlabelled"),  # VGGFace2
+    "persons": Source("faces", "unlabelled"),
+}
+PAPER_DATA = {
+    "affectnet": "AffectNet, categories as well as valence and arousal",
+    "fer2013": "FER2013",
+    "ferplus": "FER+: the images of FER2013 with ten raters' votes",
+    "jaffe": "JAFFE",
+    "emoreact": "EmoReact",
+    "persons": "VGGFace2",
 }
 
 
@@ -85,23 +112,26 @@ HEADS |= {("JAFFE by person", encoder): HEADS["JAFFE", encoder] for encoder in (
 HEADS |= {("FER+ 8 classes", encoder): HEADS["FER+", encoder] for encoder in ("VGG", "PK")}
 
 _UNITS = {f"head.units.{layer}": Whole(64, 1024, log=True) for layer in (1, 2, 3)}
+_SPACE: Space = {
+    "head.pool": OneOf((True, False)),
+    "head.layers": Choice({layers: dict(list(_UNITS.items())[:layers]) for layers in (1, 2, 3)}),
+    "head.dropout": Real(0.0, 0.7),
+    "head.activation": OneOf(("relu", "elu", "tanh")),
+    "optimizer": Choice({"SGD": {"momentum": Real(0.0, 0.9), "nesterov": OneOf((True, False))}, "Adam": {}}),
+    "lr": Real(1e-4, 0.5, log=True),
+    "temperature": Real(0.05, 0.5),
+    "batch": Whole(16, 512, log=True),
+}
 SEARCH = Search(
     arm="DL+CIAO",
-    space={
-        "head.pool": OneOf((True, False)),
-        "head.layers": Choice({layers: dict(list(_UNITS.items())[:layers]) for layers in (1, 2, 3)}),
-        "head.dropout": Real(0.0, 0.7),
-        "head.activation": OneOf(("relu", "elu", "tanh")),
-        "optimizer": Choice({"SGD": {"momentum": Real(0.0, 0.9), "nesterov": OneOf((True, False))}, "Adam": {}}),
-        "lr": Real(1e-4, 0.5, log=True),
-        "temperature": Real(0.05, 0.5),
-        "batch": Whole(16, 512, log=True),
-    },
+    space=_SPACE,
+    shared=tuple(name for name in ARMS if name != "DL+CIAO" and not name.startswith("pre-trained")),
     searcher="hyperopt",
-    trials=24,
+    trials=count_trials(_SPACE),
 )
-"""run for each data set and encoder. The space is ours: the paper does not print its own (the authors' published code has that of a
-related model). The published heads have one layer, AffectNet's one more for each axis"""
+"""run for each data set and encoder; all six networks use the head found, since the paper has one head for them. The space is ours: the
+paper does not print its own (the authors' published code has that of a related model). The published heads have one layer, AffectNet's
+one more for each axis"""
 
 _ROWS = tuple(Header(f"{encoder} {regime}", regime, {"encoder": encoder}) for encoder in ("VGG", "PK") for regime in ("Full", "LC", "DL"))
 """of table I"""
@@ -258,6 +288,8 @@ def make_study(scale: Scale) -> Study:
         arms=ARMS,
         task="adaptation",
         roles=ROLES,
+        paper_data=PAPER_DATA,
+        minutes=6,
         meanings={"encoder": {"VGG": {"encoder": "vgg_face"}, "PK": {"encoder": "pk"}}, "data": DATA},
         defaults={("data", "encoder"): HEADS},
         compared="network",
@@ -267,7 +299,7 @@ def make_study(scale: Scale) -> Study:
         readings=READINGS,
         printed=TABLE_1 + TABLE_2,
         contrasts=CONTRASTS,
-        search=SEARCH,
+        searches=(SEARCH,),
         pictures=Pictures(how="gradcam++", layer="last", condition={"encoder": "VGG"}, columns="data"),  # figure 3
     )
     if scale == "paper":

@@ -23,6 +23,7 @@ from platform.experiment_logs.project_name import name_project
 from platform.experiment_logs.write_logs import parse_logs, write_logs
 from platform.grid import __main__ as grid
 from platform.grid.run import run_grid
+from platform.tensorboard.board_writer import Board
 from search_spaces.study import STUDIES, Study
 from tests.running import start
 from trainables.cell import Cell
@@ -42,7 +43,7 @@ def run(tmp_path: Path) -> Run:
 
 def log(run: Run, *options: str) -> None:
     study, folder, cells = run
-    write_logs(parse_logs(options, folder), folder, lambda: read_trainings(study, cells, folder))
+    write_logs(parse_logs(options, folder), folder, lambda: read_trainings(cells, folder, Board(folder, study).name_run))
 
 
 def list_runs(uri: str, name: str = "adults-pocket") -> dict[str, Any]:
@@ -224,15 +225,15 @@ def test_offline_runs_hold_every_training_once(run: Run) -> None:
 def test_the_grid_writes_the_logs_of_a_finished_run(run: Run, database: str, tmp_path: Path) -> None:
     study, folder, cells = run
     logs = parse_logs([f"mlflow={database}", "wandb=offline"], folder)
-    assert run_grid(study, cells, folder, {}, logs) == 0
-    assert run_grid(study, cells, folder, {}, logs) == 0
+    assert run_grid(study, cells, folder, {}, logs=logs) == 0
+    assert run_grid(study, cells, folder, {}, logs=logs) == 0
     check_mlflow(run, database)
     check_wandb(run)
 
 
 def test_names_are_those_of_tensorboard(run: Run, database: str) -> None:
     study, folder, cells = run
-    assert run_grid(study, cells, folder, {}, parse_logs([f"mlflow={database}"], folder)) == 0
+    assert run_grid(study, cells, folder, {}, logs=parse_logs([f"mlflow={database}"], folder)) == 0
     names = {str(path.parent.relative_to(folder.get_path("tb"))) for path in Path(folder.get_path("tb")).rglob("events.*")}
     assert set(list_runs(database)) <= names
 

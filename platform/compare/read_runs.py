@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from platform.compare.differences import describe_differences, flatten_settings, get_place, list_differences
+from platform.compare.differences import describe_differences, get_place, list_differences
 from platform.compare.folder_names import name_folders
 from platform.report.read_run_folder import read_cells, read_folder
 from platform.report.runs_table import Design, Runs
+from platform.report.tuning import TUNED
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest, make_unknown_error
+from trainables.setting_texts import flatten_settings
 from trainables.storage.store import RunFolder
 
 RUN = "run"
@@ -46,6 +48,8 @@ def read_runs(folders: list[RunFolder], by: str | None, as_condition: bool) -> R
         raise BadRequest(f"--by {by}: it has one value in all of these runs{rest}")
     frames = [part.runs.table.assign(**{axis: column}) for part, column in zip(parts, columns, strict=True)]
     table = pd.concat(frames, ignore_index=True)
+    if TUNED in table:  # only runs of found settings have this column
+        table[TUNED] = table[TUNED].eq(True)
     results = [result for part in parts for result in part.runs.results or []]
     owners = [part for part in parts for _ in part.cells]
     design = _make_design(parts[0].runs.design, axis, as_condition, study, parts)
@@ -112,7 +116,7 @@ def _get_column(part: RunPart, study: Study, axis: str, by: str | None) -> list[
         raise BadRequest(f"--by {by}: it tells repetitions apart, which are not compared")
     if by in study.axes:
         return [cell.axes[by] for cell in part.cells]
-    settings = [flatten_settings(cell) for cell in part.cells]
+    settings = [dict(flatten_settings({**cell.task_settings, **cell.method_settings})) for cell in part.cells]
     if not any(by in each for each in settings):
         raise make_unknown_error(f"setting of {study.name}", by, {*study.axes, *(name for each in settings for name in each)})
     return [None if (value := each.get(by)) is None else value if isinstance(value, str | int | float) else str(value) for each in settings]

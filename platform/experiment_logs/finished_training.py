@@ -1,14 +1,14 @@
 """A finished training as other programs keep it: parameters, curves, final scores and tags, under TensorBoard's names."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from platform.tensorboard.board_writer import name_final_scores, name_run
+from platform.tensorboard.board_writer import name_final_scores
 from platform.tensorboard.event_file import NOT_CURVES
-from search_spaces.study import Study
 from trainables.cell import Cell, Value
+from trainables.setting_texts import flatten_settings
 from trainables.storage.store import RunFolder
 
 Row = dict[str, Any]
@@ -28,14 +28,11 @@ class FinishedTraining:
     tags: dict[str, str]
 
 
-def read_trainings(
-    study: Study, cells: Iterable[Cell], folder: RunFolder, names: Mapping[str, str] | None = None
-) -> Iterator[FinishedTraining]:
-    """Yield the trainings that have a result, in order. `names` gives the names, by key, of those whose name is not their place's."""
+def read_trainings(cells: Iterable[Cell], folder: RunFolder, name: Callable[[Cell], str]) -> Iterator[FinishedTraining]:
+    """Yield the trainings that have a result, in order. `name` returns the name of a training's run in TensorBoard."""
     for cell in cells:
         if result := folder.get_result(cell.key):
-            name = (names or {}).get(cell.key) or name_run(study, cell)
-            yield describe_finished(cell, name, folder.get_history(cell.key), result)
+            yield describe_finished(cell, name(cell), folder.get_history(cell.key), result)
 
 
 def describe_finished(cell: Cell, name: str, history: list[Row], result: Row) -> FinishedTraining:
@@ -52,13 +49,7 @@ def describe_finished(cell: Cell, name: str, history: list[Row], result: Row) ->
     return FinishedTraining(
         key=cell.key,
         name=name,
-        parameters={
-            **_flatten(cell.task_settings),
-            **_flatten(cell.method_settings),
-            "method": cell.method,
-            "task": cell.task,
-            **cell.axes,
-        },
+        parameters=_list_parameters(cell) | {"method": cell.method, "task": cell.task} | cell.axes,
         curves=[(int(row["step"]), float(row.get("time", 0)), _pick_numbers(row)) for row in history],
         scores=_pick_numbers({label: result["metrics"][metric] for metric, label in name_final_scores(result["metrics"]).items()}),
         tags=tags,
@@ -73,12 +64,7 @@ def _pick_numbers(row: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Return settings by their full names, such as `augmentation.flip`; lists as JSON."""
-    flat: dict[str, Value] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value if isinstance(value, str | int | float | None) else json.dumps(value)
-    return flat
+def _list_parameters(cell: Cell) -> dict[str, Value]:
+    """Return the settings by their full names, such as `augmentation.flip`; lists as JSON."""
+    settings = flatten_settings({**cell.task_settings, **cell.method_settings})
+    return {name: value if isinstance(value, str | int | float | None) else json.dumps(value) for name, value in settings}
