@@ -172,8 +172,10 @@ def _read_suggestions(study: Study, search_driver: Any, folder: RunFolder) -> "I
     for condition_search in search_driver.searches:
         for trial in condition_search.record.finished_trials:
             cells = condition_search.make_cells(trial.params)
-            place = f"{condition_search.where}/{trial.number:04d}"
-            yield from read_trainings(cells, folder, lambda cell, place=place: f"{place}/{study.replicated}={cell.axes[study.replicated]}")
+            names = {
+                cell.key: f"{condition_search.where}/{trial.number:04d}/{study.replicated}={cell.axes[study.replicated]}" for cell in cells
+            }
+            yield from read_trainings(cells, folder, lambda cell, names=names: names[cell.key])  # type: ignore[misc]
 
 
 def compare_found(
