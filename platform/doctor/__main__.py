@@ -1,5 +1,10 @@
 """Check what is installed, found and reachable. Report what would fail and how to fix it."""
 
+if __name__ == "__main__":  # must come first: the imports below take a second
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
+
 import sys
 from typing import Annotated
 
