@@ -53,13 +53,13 @@ dev: .venv/installed-dev
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements-dev.txt
 	touch $@
 
-# requirements-dev.txt holds the versions of requirements.txt, and what only the tests need
-COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
-UPGRADE ?= --upgrade
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 pins: venv
 	$(COMPILE) --extra weights --extra cloud --output-file requirements.txt
 	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	sed -i '1i # Every version that running needs, with the hashes of its files, made by `make pins` from pyproject.toml.' requirements.txt
+	sed -i '1i # The versions of requirements.txt, and what only the tests need, made by `make pins` from pyproject.toml.' requirements-dev.txt
 
 audit: venv
 	$(BIN)/uv tool run pip-audit==2.10.1 --disable-pip --require-hashes --requirement requirements-dev.txt

@@ -29,6 +29,9 @@ import numpy as np
 from platform.terminal.progress import make_printable
 from trainables.registry import BadRequest
 
+PICTURES = ("png", "jpg", "tif", "gif", "webp", "bmp", "ppm", "tga", "jp2", "avif")
+FORMATS = (*(f".{kind}" for kind in PICTURES), ".mp4", ".pt", ".pth", ".safetensors", ".npz", ".h5", ".checkpoint")
+FORMATS += (".zip", ".tar.gz", ".xlsx", ".csv", ".parquet", ".yaml")
 PEAK_MIB = 700
 """Memory that a format may take beyond its libraries: one picture of the largest size that is decoded."""
 Read = Callable[[Path], Any]
@@ -119,7 +122,7 @@ def make_samples() -> dict[str, tuple[bytes, Read]]:
             save(lambda buffer, kind=kind: picture.save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(kind, kind.upper()))),
             read_picture,
         )
-        for kind in ("png", "jpg", "tif", "gif", "webp", "bmp", "ppm", "tga", "jp2", "avif")
+        for kind in PICTURES
     }
     return samples | {
         ".mp4": (save_clip(), lambda file: decode_frames(file, 3)),
@@ -211,7 +214,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    formats = [name if name.startswith(".") else f".{name}" for name in asked.formats] or list(make_samples())
+    formats = [name if name.startswith(".") else f".{name}" for name in asked.formats] or FORMATS
     if asked.here:
         print(json.dumps(_measure_here(formats[0], asked.count)))
         return

@@ -26,7 +26,6 @@ from trainables.registry import BadRequest
 from trainables.storage.bounded_archives import read_npz
 from trainables.storage.store import RunFolder
 
-FORMATS = list(hostile.make_samples())
 QUICK = 150
 
 
@@ -43,7 +42,11 @@ def little_memory() -> object:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < hostile.PEAK_MIB
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_has_a_sample() -> None:
+    assert set(hostile.make_samples()) == set(hostile.FORMATS)
+
+
+@pytest.mark.parametrize("suffix", hostile.FORMATS)
 def test_some_mutations(suffix: str) -> None:
     outcomes = Counter()
     for outcome, text in hostile.read_mutations(suffix, QUICK):
@@ -53,7 +56,7 @@ def test_some_mutations(suffix: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", hostile.FORMATS)
 def test_5000_mutations(suffix: str) -> None:
     measured = hostile.measure_format(suffix, 5000)
     assert not measured["faults"] and set(measured["outcomes"]) <= {"read", "refused"} and measured["mib"] < hostile.PEAK_MIB, measured

@@ -178,7 +178,9 @@ class RunFolder(WholeFiles):
         Older runs lack these. Nothing in the file is pickled.
         """
         path = self.get_path("cells", key)
-        content, _ = self.get_described(f"cells/{key}", PREDICTIONS)
+        content, described = self.get_described(f"cells/{key}", PREDICTIONS)
+        if content and not described:
+            self.say_unsigned("cells", key, PREDICTIONS)
         if content is None and not self.files.exists(f"{path}/{PREDICTIONS}"):
             raise FileNotFoundError(f"{path}/{PREDICTIONS}: no predictions; run the grid again to make them")
         try:

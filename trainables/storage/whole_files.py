@@ -205,8 +205,12 @@ class WholeFiles:
         Raises ValueError if the file is not JSON, was changed after it was written, or is another place's, and with `signed` if it has no
         digest.
         """
-        text = self.get(*parts)
-        return None if text is None else signed_files.parse_signed(text, "/".join(parts), signed, hook)
+        if (text := self.get(*parts)) is None:
+            return None
+        content = signed_files.parse_signed(text, "/".join(parts), signed, hook)
+        if isinstance(content, dict) and b'"digest"' not in text:
+            self.say_unsigned(*parts)
+        return content
 
     def get_object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
         """Read a dict from JSON. One that is not what was written there is None, and a line says so."""
@@ -264,9 +268,9 @@ class WholeFiles:
         self._say_once(f"{self.get_path(*parts)}: {' '.join(str(error).split())[:200]}; it is not used", self.get_path(*parts))
 
     def say_unsigned(self, *parts: str) -> None:
-        """Say once for all files of a name that one has no digest."""
+        """Say once for all files of a suffix that one has no digest."""
         text = f"{self.get_path(*parts)} has no digest, because an older version wrote it: it is read as it is, and so are others like it"
-        self._say_once(text, parts[-1])
+        self._say_once(text, parts[-1].rpartition(".")[2])
 
     def _say_once(self, text: str, subject: str) -> None:
         if subject not in self._said:
