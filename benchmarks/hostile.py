@@ -119,7 +119,7 @@ def make_samples() -> dict[str, tuple[bytes, Read]]:
 
     samples: dict[str, tuple[bytes, Read]] = {
         f".{kind}": (
-            save(lambda buffer, kind=kind: picture.save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(kind, kind.upper()))),
+            save(lambda buffer, kind=kind: picture.save(buffer, {"jpg": "JPEG", "tif": "TIFF", "jp2": "JPEG2000"}.get(kind, kind.upper()))),
             read_picture,
         )
         for kind in PICTURES

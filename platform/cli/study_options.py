@@ -42,7 +42,7 @@ def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, sett
         key, value = parse_pair("--set", option, "KEY=VALUE")
         if key in options and key not in study.axes:
             raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
-        study = study.with_setting(key, parse_yaml(value, f"--set {option}"))
+        study = study.with_setting(key, parse_yaml(value, f"--set {option[:80]}"))
     return study
 
 

@@ -140,7 +140,7 @@ def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) ->
     """
     folder = get_cache_folder().absolute()
     base = folder / key
-    if (entry := _read_entry(base)) is None:
+    if (entry := _read_entry(base, say=False)) is None:
         if folder.resolve().is_relative_to(root.resolve()):
             raise DataError(f"FERRAY_CACHE={folder} lies in the data set's own folder {root}; set it to another place")
         try:
@@ -158,8 +158,8 @@ def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) ->
     return np.memmap(base.with_suffix(".bytes"), entry["dtype"], mode, shape=shape), entry
 
 
-def _read_entry(base: Path) -> dict[str, Any] | None:
-    """Return the entry of a key. None if the array is missing, or not as it was written (damaged, or changed by others)."""
+def _read_entry(base: Path, say: bool = True) -> dict[str, Any] | None:
+    """Return the entry of a key. None if the array is missing, or not as it was written (damaged, or changed by others), with a line."""
     file, array = base.with_suffix(".json"), base.with_suffix(".bytes")
     try:
         entry: dict[str, Any] = signed_files.parse_signed(file.read_bytes(), file.name, signed=True)
@@ -169,7 +169,8 @@ def _read_entry(base: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        print(f"{file}: {join_lines(error)}; its pictures are decoded again", file=sys.stderr)
+        if say:
+            print(f"{file}: {join_lines(error)}; its pictures are decoded again", file=sys.stderr)
         return None
 
 

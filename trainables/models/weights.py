@@ -166,25 +166,25 @@ def _read_h5(path: str, content: bytes) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     total = 0
 
-    def visit(name: str, thing: Any) -> None:
+    def visit(name: str, thing: Any) -> str | None:
         nonlocal total
         if not isinstance(thing, h5py.Dataset):
-            return
+            return None
         if thing.external or thing.is_virtual:
-            raise ValueError(f"{name} lies in another file, which is not read")
+            return f"{name} lies in another file, which is not read"
         total += thing.nbytes
         if total > limit_expansion(len(content)):
-            raise ValueError(f"its arrays would take more than {total / 2**20:,.0f} MiB, which a file of this size cannot hold")
+            return f"its arrays would take more than {total / 2**20:,.0f} MiB, which a file of this size cannot hold"
         if thing.dtype.kind == "f":
             tensors[name] = torch.from_numpy(thing[()])
+        return None
 
-    def visit_link(name: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            raise ValueError(f"{name} is a link to another file, which is not read")
+    def visit_link(name: str, link: Any) -> str | None:
+        return f"{name} is a link to another file, which is not read" if isinstance(link, h5py.ExternalLink) else None
 
     with h5py.File(io.BytesIO(content), "r") as file:
-        file.visititems_links(visit_link)
-        file.visititems(visit)
+        if fault := file.visititems_links(visit_link) or file.visititems(visit):  # what these return ends the visit
+            raise ValueError(fault)
     return tensors
 
 
