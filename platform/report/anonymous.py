@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from platform.report.runs_table import Runs
+from platform.report.settings_summary import SettingsSummary
 from trainables.data.source import Source, SourceUnion, list_parts
 
 PATH = re.compile(r"(?<![^\s'\"(\[{<=:,;|])(?:[A-Za-z][A-Za-z0-9+.-]*:/|~)?/(?:[^\s/'\"()\[\]{}<>:;,|]+/)+[^\s/'\"()\[\]{}<>:;,|]*")
@@ -27,7 +28,9 @@ def anonymise(runs: Runs, places: Iterable[str] = ()) -> Runs:
             table[column] = table[column].map(lambda text: hide(text) if isinstance(text, str) else text)
     data = {role: entry | {"notes": tuple(map(hide, entry.get("notes", ())))} for role, entry in runs.data.items()}
     results = None if runs.results is None else _hide_in_results(runs.results, hide)
-    return replace(runs, table=table, data=data, results=results, notes=list(map(hide, runs.notes)))
+    settings = SettingsSummary([replace(row, here=hide(row.here), paper=row.paper and hide(row.paper)) for row in runs.settings.rows])
+    texts = {"notes": list(map(hide, runs.notes)), "readings": list(map(hide, runs.readings)), "settings": settings}
+    return replace(runs, table=table, data=data, results=results, **texts)
 
 
 def name_source(source: Source | SourceUnion) -> str:
