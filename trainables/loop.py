@@ -196,7 +196,7 @@ class Run:
         arrays = {"label": task.test.labels.cpu().numpy(), TARGETS[task.target].kept: predictions}
         if task.test.values is not None:
             arrays["values"] = task.test.values.cpu().numpy()
-        files = {
+        files: dict[str, bytes | memoryview] = {
             "history": encode_history(self.history),
             "predictions": encode_predictions(index=task.test.rows, **arrays, **task.metadata),
         }

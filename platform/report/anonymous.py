@@ -29,8 +29,8 @@ def anonymise(runs: Runs, places: Iterable[str] = ()) -> Runs:
     data = {role: entry | {"notes": tuple(map(hide, entry.get("notes", ())))} for role, entry in runs.data.items()}
     results = None if runs.results is None else _hide_in_results(runs.results, hide)
     settings = SettingsSummary([replace(row, here=hide(row.here), paper=row.paper and hide(row.paper)) for row in runs.settings.rows])
-    texts = {"notes": list(map(hide, runs.notes)), "readings": list(map(hide, runs.readings)), "settings": settings}
-    return replace(runs, table=table, data=data, results=results, **texts)
+    notes, readings = list(map(hide, runs.notes)), list(map(hide, runs.readings))
+    return replace(runs, table=table, data=data, results=results, notes=notes, readings=readings, settings=settings)
 
 
 def name_source(source: Source | SourceUnion) -> str:
