@@ -91,7 +91,8 @@ def remove_dead_sessions(place: Path, kept: int = KEPT) -> None:
                     if session.stat().st_mtime >= begun:
                         (session / MARK).touch()
                 record.unlink()
-    dead = sorted(mark.parent for mark in place.glob(f"session_*/{MARK}") if not _is_driver_alive(mark.parent.name))
+    # without `session_latest`, which is a link to one of them
+    dead = sorted(mark.parent for mark in place.glob(f"session_[0-9]*/{MARK}") if not _is_driver_alive(mark.parent.name))
     for session in dead[: max(0, len(dead) - kept)]:
         close_session(str(session))
 
