@@ -1,4 +1,9 @@
-"""Check a copy of a data set, or list the kinds of data sets that can be read."""
+"""Check a copy of a data set, write it as a table, or list the kinds."""
+
+if __name__ == "__main__":  # must come first: without the environment it is one line
+    from platform.terminal.environment import require_environment
+
+    require_environment()
 
 if __name__ == "__main__":  # must come first: the imports below take seconds
     from platform.terminal.interrupt import end_on_interrupt

@@ -141,6 +141,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
                 **asdict(answer.claim),
                 "verdict": answer.whole.verdict if answer.whole else None,
                 "standing": answer.standing,
+                "p_beyond": answer.p_beyond,
                 "note": answer.note,
                 "remarks": answer.remarks,
                 "reason": answer.reason,

@@ -13,8 +13,8 @@
                   last-words.txt        during training: what its worker logs when it dies of a fault
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/execution/KIND.json             the fastest execution configuration on a kind of device
-    RUN/drawn.json                      by condition, the state of what its curves were drawn from
-    RUN/reported.txt                    what the report was made from
+    RUN/command.yaml, progress.json     the options of the command that made the grid; counts, running trainings and pace of the last one
+    RUN/drawn.json, reported.txt        the state of what the curves of each condition, and the report, were made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
     RUN/explain/                        drawn faces, for their owner alone
@@ -33,14 +33,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from trainables.cell import Cell
 from trainables.storage import signed_files
 from trainables.storage.bounded_archives import check_expansion, read_npz
 from trainables.storage.whole_files import WholeFiles
+
+if TYPE_CHECKING:
+    from trainables.cell import Cell  # at run time only where cells are read: it imports pandas, for which `status` has no time
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -55,21 +57,23 @@ class RunFolder(WholeFiles):
     """The files of one run."""
 
     # the grid
-    def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
+    def put_grid(self, study: str, scale: str, cells: "Iterable[Cell]", steps: Iterable[str] = ()) -> None:
         """Write the grid. `steps` are the keys of the prerequisites, which are trained only because other cells start from them."""
         content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
         self.put_json(content, "grid.json")
 
-    def get_cells(self) -> list[Cell]:
+    def get_cells(self) -> "list[Cell]":
         """Return all cells of the run, in order; empty if there is no grid."""
         return self._read_cells()[0]
 
-    def get_shown_cells(self) -> list[Cell]:
+    def get_shown_cells(self) -> "list[Cell]":
         """Return the grid's cells without the prerequisites."""
         cells, steps = self._read_cells()
         return [cell for cell in cells if cell.key not in steps]
 
-    def _read_cells(self) -> tuple[list[Cell], set[str]]:
+    def _read_cells(self) -> "tuple[list[Cell], set[str]]":
+        from trainables.cell import Cell
+
         shared: dict[str, dict[str, Any]] = {}
 
         def one(found: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +107,7 @@ class RunFolder(WholeFiles):
         return None
 
     # a cell's files
-    def put_cell(self, cell: Cell) -> None:
+    def put_cell(self, cell: "Cell") -> None:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
 
     def put_files(self, key: str, **contents: bytes | memoryview) -> None:
@@ -248,14 +252,15 @@ class RunFolder(WholeFiles):
 
         On an object store every file is complete by itself.
         """
-        keys = self._list_cells_with("result.json")
+        keys = self.list_cells_with("result.json")
         return {key for key in keys if self.has_whole_result(key)} if self.local else keys
 
     def list_kept(self) -> set[str]:
         """Return the keys of all cells that have a checkpoint."""
-        return self._list_cells_with(CHECKPOINT)
+        return self.list_cells_with(CHECKPOINT)
 
-    def _list_cells_with(self, name: str) -> set[str]:
+    def list_cells_with(self, name: str) -> set[str]:
+        """Return the keys of all cells that have this file, which is not read."""
         cells = self.get_path("cells")
         if self.local:
             with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:

@@ -9,10 +9,9 @@ import fcntl
 import json
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import fsspec
 
@@ -20,6 +19,7 @@ from trainables.registry import BadRequest
 from trainables.storage import signed_files
 from trainables.storage.lock_holder import FolderLost, require_owner
 from trainables.storage.private_folder import OTHERS
+from trainables.storage.temporary_file import open_temporary
 
 INDENTED = 1_000_000
 """JSON of more characters is written as one line."""
@@ -86,7 +86,7 @@ class WholeFiles:
         folder = self.make_folder(os.path.dirname(path))
         temporary = ""
         try:
-            file, temporary = _open_temporary(path, 0o600 if self._is_private(path) else 0o666)
+            file, temporary = open_temporary(path, 0o600 if self._is_private(path) else 0o666)
             with file:
                 file.write(content)
                 file.flush()
@@ -168,6 +168,13 @@ class WholeFiles:
                 return result
         except FileNotFoundError:
             return None
+
+    def get_time(self, *parts: str) -> float:
+        """Return when a file on a disk was last written, by the clock of its file system; 0 if it is missing or on an object store."""
+        try:
+            return os.stat(self.get_path(*parts)).st_mtime if self.local else 0.0
+        except FileNotFoundError:
+            return 0.0
 
     def remove(self, *parts: str) -> None:
         if self.local:
@@ -280,15 +287,3 @@ class WholeFiles:
 
 def _print_line(text: str) -> None:
     print("".join(letter if letter.isprintable() else "?" for letter in text), file=sys.stderr, flush=True)
-
-
-def _open_temporary(path: str, mode: int) -> tuple[BinaryIO, str]:
-    """Open a new file beside `path`, and return it with its name. It is locked until it is closed or its writer dies."""
-    while True:
-        name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
-        file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
-        with contextlib.suppress(OSError):  # on a file system without locks `remove_leftovers` removes nothing
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return file, name
-        file.close()  # `remove_leftovers` removed it between open and lock
