@@ -51,8 +51,8 @@ def test_a_command_that_is_interrupted_while_it_imports(name: str, tmp_path: Pat
 
 def test_the_first_lines_of_a_command_set_it_up() -> None:
     """Before them only Python itself has started, which no program can change."""
-    for name in COMMANDS:
-        text = Path(__file__).parents[1].joinpath("platform", name, "__main__.py").read_text()
+    for file in Path(__file__).parents[1].glob("platform/*/__main__.py"):
+        text = file.read_text()
         first = text.partition('"""\n\n')[2]
         assert (
             first.startswith('if __name__ == "__main__":')
