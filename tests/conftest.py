@@ -31,6 +31,7 @@ OWN_RAY = (
     "tests/faults/test_faults.py",
     "tests/test_cluster.py",
     "tests/test_name.py",
+    "tests/test_offline.py",
     "tests/test_from_anywhere.py",
 )
 """These start their own Rays."""

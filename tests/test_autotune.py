@@ -124,5 +124,4 @@ def test_a_run_folder_from_before_keeps_its_execution_configuration(tmp_path: Pa
     folder, choice = RunFolder(str(tmp_path)), AutotuneResult(ExecutionConfig("bf16"))
     content = choice.to_json()
     folder.put_json({"device": "a cpu", "arithmetic": content.pop("execution"), **content}, "arithmetic", "a-cpu.json")
-    stored = folder.get_choice("a cpu")
-    assert stored is not None and AutotuneResult.from_json(stored) == choice
+    assert folder.get_choice("a cpu", AutotuneResult.from_json) == choice

@@ -238,12 +238,23 @@ def test_what_does_not_fit_is_one_line(roles: Roles, tmp_path: Path, change: dic
 def test_the_checkpoint_is_written_when_it_is_due(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock advances 1 s per reading. At 2 s between checkpoints there are several, at 10^9 s only the last with the selected epoch."""
     clock = iter(range(10**9))
-    monkeypatch.setattr(loop.time, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
     counts = []
     for seconds in (2.0, 1e9):
         puts: list[str] = []
         with monkeypatch.context() as patch:
-            patch.setattr(RunFolder, "put_checkpoint", lambda folder, key, state, puts=puts: puts.append(key))
+            patch.setattr(RunFolder, "put_files", lambda folder, key, puts=puts, **contents: puts.append(key))
             train_cell(tiny.cell(roles), RunFolder(str(tmp_path / str(seconds))), checkpoint_s=seconds)
         counts.append(len(puts))
     assert counts[0] > counts[1] == 1
+
+
+def test_a_clock_that_is_set_back_changes_nothing(roles: Roles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It used to give negative seconds, and no more checkpoints."""
+    clock = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr("time.time", lambda: float(next(clock)))
+    puts: list[str] = []
+    put = RunFolder.put_files
+    monkeypatch.setattr(RunFolder, "put_files", lambda folder, key, **contents: puts.append(key) or put(folder, key, **contents))
+    result = train_cell(tiny.cell(roles), RunFolder(str(tmp_path)), checkpoint_s=0.0)
+    assert result["seconds"] > 0 and len(puts) > 2

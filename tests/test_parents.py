@@ -4,6 +4,7 @@ Parents are trained first, children start from exactly their parameters, reports
 fails its children.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from platform.report.read_run_folder import read_folder
 from platform.tensorboard.board_writer import Board
 from search_spaces.study import Arm, Study
 from tests import tiny
+from tests.faults.test_integrity import harm
 from tests.test_dispatcher import DONE, OneByOne, run, started
 from trainables.cell import Cell, Data
 from trainables.loop import Stopped, train_cell
@@ -204,6 +206,32 @@ def test_a_parent_that_kept_nothing_is_trained_again_for_new_children(roles: Rol
     assert list_cells_to_train([base, child], folder) == [child]
     train_cell(child, folder, keep="none")
     assert list_cells_to_train([base, child], folder) == []
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "emptied", "swapped"])
+def test_a_harmed_parent_is_trained_again(roles: Roles, tmp_path: Path, how: str) -> None:
+    """A swapped one used to change its children's numbers under their keys, and a flipped bit made them fail at every run."""
+    cells = study().make_cells(roles)
+    base, other = (cell for cell in cells if cell.axes["method"] == "base")
+    child = next(cell for cell in cells if cell.parent == base.key)
+    folder, said = RunFolder(str(tmp_path)), []
+    folder.say = said.append
+    for cell in (base, other, child):
+        train_cell(cell, folder)
+    expected = [folder.get_result(cell.key)["metrics"] for cell in (base, child)]  # type: ignore[index]
+    folder.remove("cells", child.key, "result.json")
+    folder.remove("cells", child.key, "checkpoint.pt")
+    file = Path(folder.get_path("cells", base.key, "checkpoint.pt"))
+    times = os.stat(file)
+    harm(folder, f"cells/{base.key}/checkpoint.pt", how, f"cells/{other.key}/checkpoint.pt")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(BadRequest, match=rf"^its parent {base.key} kept no parameters to start from; run the grid again$"):
+        train_cell(child, folder)
+    todo = list_cells_to_train([base, child], folder)
+    assert todo == [base, child] and said == [line for line in said if line.startswith(f"{file}: ")] != []
+    for cell in todo:
+        train_cell(cell, folder)
+    assert [folder.get_result(cell.key)["metrics"] for cell in (base, child)] == expected  # type: ignore[index]
 
 
 def test_steps_are_neither_arms_nor_missing(roles: Roles, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The choice is made once, with the first cell trained there. It holds for all cel
 their execution configuration.
 """
 
+import json
 import re
 import sys
 import time
@@ -14,6 +15,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from trainables.execution.config import REFERENCE, ExecutionConfig, format_error, is_compiler_error
 from trainables.methods.method import Method, Phase
@@ -44,7 +46,11 @@ class AutotuneResult:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "AutotuneResult":
-        return cls(**content | {"execution": ExecutionConfig(**content["execution"])})
+        """Return the choice that `to_json` made plain containers of, also after JSON. Raises ValueError for what is not one."""
+        choice: AutotuneResult = TypeAdapter(cls).validate_json(json.dumps(content), strict=True)
+        if asdict(choice.execution) != content["execution"] or not set(content) <= set(asdict(choice)):
+            raise ValueError("it has other names than a choice")  # else a default would stand for a name that is spelt differently
+        return choice
 
 
 def get_device_kind(device: torch.device) -> str:

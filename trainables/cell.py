@@ -76,7 +76,7 @@ class Cell:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Cell":
-        arguments = {name: value for name, value in content.items() if name not in ("key", "name", "digest")}
+        arguments = {name: value for name, value in content.items() if name not in ("key", "name", "about", "digest")}
         arguments["data"] = {}
         for role, data in content["data"].items():
             lists = {name: tuple(data.get(name, ())) for name in ("notes", "classes")}

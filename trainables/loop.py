@@ -29,7 +29,7 @@ from trainables.methods.method import METHODS, Method, Phase
 from trainables.random_streams import make_torch_seed
 from trainables.registry import BadRequest
 from trainables.settings import resolve_settings
-from trainables.storage.store import RunFolder
+from trainables.storage.store import RunFolder, encode_checkpoint, encode_history, encode_predictions
 
 Row = dict[str, Any]
 MANY = 100
@@ -86,7 +86,7 @@ def iterate_training(
     epoch's as well (all). `shard` is this process's shard if several processes train the cell; only the first shard writes.
     Raises Diverged, Stopped, or BadRequest for settings or data that do not fit.
     """
-    start = time.time()
+    start = time.monotonic()
     device = get_device()
     if shard.is_first:
         folder.put_cell(cell)
@@ -128,7 +128,7 @@ def iterate_training(
         "split_hash": task.split_hash,
         "execution": choice.to_json(),
         "provenance": collect_provenance(device, execution) | (context or {}),
-        "seconds": round(run.seconds + time.time() - start, 3),
+        "seconds": round(run.seconds + time.monotonic() - start, 3),
     }
     if shard.is_first:
         run.write_result(task, predictions, result)
@@ -151,7 +151,7 @@ class Run:
         """by phase: optimiser steps made, and images seen in them"""
         self.flags: list[str] = []
         self.seconds = 0.0
-        self._began = self._saved = time.time()
+        self._began = self._saved = time.monotonic()
 
     def resume(self) -> bool:
         """Load the checkpoint to resume from, if there is one. Return whether there was one."""
@@ -169,22 +169,21 @@ class Run:
     def save_checkpoint(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Write the history, then the checkpoint, so that no checkpoint is ahead of the history. Only the first shard writes."""
         if not self.method.shard.is_first:
-            self._saved = time.time()
+            self._saved = time.monotonic()
             return
-        self.folder.put_history(self.cell.key, self.history)
         state = {name: getattr(self, name) for name in PROGRESS}
         state |= {
             "modules": self.method.modules.state_dict(),
             "optimizer": optimizer.state_dict() if optimizer else None,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-            "seconds": self.seconds + time.time() - self._began,
+            "seconds": self.seconds + time.monotonic() - self._began,
         }
-        self.folder.put_checkpoint(self.cell.key, state)
-        self._saved = time.time()
+        self.folder.put_files(self.cell.key, history=encode_history(self.history), checkpoint=encode_checkpoint(self.cell.key, state))
+        self._saved = time.monotonic()
 
     def is_save_due(self) -> bool:
-        return time.time() - self._saved >= self.checkpoint_s
+        return time.monotonic() - self._saved >= self.checkpoint_s
 
     def next_phase(self) -> None:
         self.phase, self.epoch, self.step, self.sums, self.best, self.optimizer = self.phase + 1, 0, 0, {}, None, None
@@ -194,13 +193,17 @@ class Run:
     def write_result(self, task: Task, predictions: np.ndarray, result: dict[str, Any]) -> None:
         """Write the files that are kept of the cell, the result last."""
         key = self.cell.key
-        self.folder.put_history(key, self.history)
         arrays = {"label": task.test.labels.cpu().numpy(), TARGETS[task.target].kept: predictions}
         if task.test.values is not None:
             arrays["values"] = task.test.values.cpu().numpy()
-        self.folder.put_predictions(key, index=task.test.rows, **arrays, **task.metadata)
+        files: dict[str, bytes | memoryview] = {
+            "history": encode_history(self.history),
+            "predictions": encode_predictions(index=task.test.rows, **arrays, **task.metadata),
+        }
         if self.keep != "none":
-            self.folder.put_checkpoint(key, {"modules": self.method.modules.state_dict()} | ({"last": self.last} if self.last else {}))
+            state = {"modules": self.method.modules.state_dict()} | ({"last": self.last} if self.last else {})
+            files["checkpoint"] = encode_checkpoint(key, state)
+        self.folder.put_files(key, **files)
         self.folder.put_result(key, result)
         if self.keep == "none":
             self.folder.remove("cells", key, "checkpoint.pt")  # only after the result is written: until then a restart resumes from it
@@ -257,7 +260,7 @@ def _train_phase(phase: Phase, run: Run, report: Callable[[Row], bool]) -> Gener
 def load_parent(parent: str, folder: RunFolder) -> dict[str, torch.Tensor]:
     """Return the parameters that a finished parent kept. Raises BadRequest if there are none."""
     state = folder.get_checkpoint(parent)
-    if folder.get_result(parent) is None or not state:
+    if folder.get_result(parent) is None or not state or "phase" in state:
         raise BadRequest(f"its parent {parent} kept no parameters to start from; run the grid again")
     result: dict[str, torch.Tensor] = state["modules"]
     return result
@@ -292,8 +295,8 @@ def get_or_choose_execution(cell: Cell, folder: RunFolder, cells: int = 1) -> Au
     """
     device = get_device()
     kind = get_device_kind(device)
-    if stored := folder.get_choice(kind):
-        return AutotuneResult.from_json(stored)
+    if stored := folder.get_choice(kind, AutotuneResult.from_json):
+        return stored
     task = make_task(cell, device)
     choice = choose_execution(lambda execution: make_method(cell, task, execution), device, cells)
     folder.put_choice(kind, choice.to_json())

@@ -65,15 +65,14 @@ def read_config(file: str, command: str, context: typer.Context) -> dict[str, An
 
 
 def _load_yaml(file: str) -> dict[str, Any]:
-    import yaml
-
+    from trainables.plain_yaml import parse_yaml
     from trainables.registry import BadRequest, describe_os_error, join_lines
 
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        content = parse_yaml(Path(file).read_text(encoding="utf-8"), file)
     except OSError as error:
         raise BadRequest(f"{file}: {describe_os_error(error)}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except UnicodeDecodeError as error:
         raise BadRequest(f"{file}: cannot be read as YAML ({join_lines(error)})") from None
     if not isinstance(content, dict):
         raise BadRequest(f"{file}: holds no options; expected lines such as seeds: 3")
@@ -111,12 +110,12 @@ def describe_command(context: typer.Context, command: str) -> str:
 
 
 def _from_words(name: str, value: Any) -> Any:
-    import yaml
+    from trainables.plain_yaml import parse_yaml
 
     if name == "only":
         return {axis: values.split(",") for axis, _, values in (word.partition("=") for word in value)}
     if name == "set":
-        return {key: yaml.safe_load(setting) for key, _, setting in (word.partition("=") for word in value)}
+        return {key: parse_yaml(setting, f"--set {key}") for key, _, setting in (word.partition("=") for word in value)}
     if name == "data":
         from trainables.data.source import parse_roles
 

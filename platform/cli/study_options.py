@@ -6,8 +6,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
 
-import yaml
-
 from platform.stats.sequential_design import check_most_seeds
 from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES, Scale, Study
@@ -15,6 +13,7 @@ from trainables.cell import Data
 from trainables.data.dataset import DataError
 from trainables.data.source import Source, is_role_file, join_parts, load_faces, parse_roles, set_fixed_test
 from trainables.data.task import TASKS
+from trainables.plain_yaml import parse_yaml
 from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
 
@@ -45,7 +44,7 @@ def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, sett
         key, value = parse_pair("--set", option, "KEY=VALUE")
         if key in options and key not in study.axes:
             raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
-        study = study.with_setting(key, yaml.safe_load(value))
+        study = study.with_setting(key, parse_yaml(value, f"--set {option[:80]}"))
         if unused := study.describe_unused_setting(key):
             print(make_printable(unused), file=sys.stderr)
     return study

@@ -16,6 +16,7 @@ from platform.terminal.progress import format_count
 from trainables.data import decoded_cache, duplicates
 from trainables.data.dataset import DataError, Doubt, FaceDataset, find_reader
 from trainables.data.source import Source
+from trainables.storage.private_folder import choose_private, make_private, open_private
 
 SHOWN, COLUMNS, CELL = 80, 16, 64
 """images on a contact sheet, images in a row, and pixels of an image's side"""
@@ -43,7 +44,7 @@ def check_data_set(source: Source, size: int, sheets: Path | None) -> Iterator[D
     yield from find_copies(faces, "the same to the last bit", duplicates.find_identical(faces.images))
     yield from find_copies(faces, "the same to the last bit if one is mirrored", duplicates.find_mirrored(faces.images, faces.hashes))
     yield from find_copies(faces, "nearly the same", duplicates.find_near(faces.images, faces.hashes))
-    folder = sheets or decoded_cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
+    folder = choose_private(sheets) if sheets else decoded_cache.get_cache_folder() / "sheets" / f"{source.kind}-{faces.fingerprint}"
     yield DataFinding(f"contact sheets: {folder}")
     draw_sheets(faces, folder)
     if dict(source.options).get("crop"):
@@ -103,7 +104,7 @@ def describe_sizes(source: Source, faces: FaceDataset) -> Iterator[DataFinding]:
         file = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if file is None:
             return
-        with suppress(OSError), Image.open(file) as picture:
+        with suppress(Exception), Image.open(file) as picture:  # decoders may raise any exception for a damaged file
             sizes[f"{picture.width}x{picture.height}"] += 1
             animated += getattr(picture, "n_frames", 1) > 1
     if sizes:
@@ -148,7 +149,7 @@ def _have_different_values(metadata: pd.DataFrame, name: str, rows: np.ndarray) 
 
 def draw_sheets(faces: FaceDataset, place: Path) -> None:
     """Draw a contact sheet of each class from evenly spaced images of the class."""
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(place)
     for code, name in ((-1, "unlabelled"), *enumerate(faces.classes)):
         rows = np.flatnonzero(faces.labels == code)
         if len(rows):
@@ -162,7 +163,8 @@ def save_sheet(images: np.ndarray, file: Path) -> None:
     for number, image in enumerate(images):
         y, x = number // COLUMNS * CELL, number % COLUMNS * CELL
         sheet[y : y + CELL, x : x + CELL] = cv2.resize(image.transpose(1, 2, 0), (CELL, CELL), interpolation=cv2.INTER_AREA)
-    Image.fromarray(sheet).save(file)
+    with open_private(file, "wb") as out:
+        Image.fromarray(sheet).save(out, "PNG")
 
 
 def draw_rejected(source: Source, faces: FaceDataset, size: int, place: Path) -> Iterator[DataFinding]:

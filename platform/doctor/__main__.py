@@ -1,6 +1,9 @@
 """Check what is installed and found, and say how to fix the rest."""
 
 if __name__ == "__main__":  # must come first: without the environment it is one line
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.environment import require_environment
 
     require_environment()

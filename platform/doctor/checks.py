@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import fsspec
 from packaging.requirements import Requirement
 
 from platform.doctor.finding import GIB, DoctorFinding
+from platform.launch.ray_token import is_token_open
+from trainables.storage.private_folder import OTHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
@@ -68,14 +71,17 @@ if "torch" in sys.argv and "torch" in sys.modules:
 
 START_RAY = """
 import logging, ray
-ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+from platform.launch.ray_internals import keep_dashboard_offline
+with keep_dashboard_offline():
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 print(ray.get(ray.remote(lambda: "a task ran").remote()))
 """
 
 
 def parse_pins(text: str) -> dict[str, str]:
-    """Return package -> version for the lines of a requirements file that apply to this interpreter."""
-    pins = (Requirement(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    """Return package -> version for the lines of a requirements file that apply to this interpreter. Its hashes are left out."""
+    lines = (line.partition(" --hash=")[0].strip() for line in text.replace("\\\n", " ").splitlines())
+    pins = (Requirement(line) for line in lines if line and not line.startswith("#"))
     return {pin.name: str(pin.specifier).removeprefix("==") for pin in pins if not pin.marker or pin.marker.evaluate()}
 
 
@@ -222,6 +228,8 @@ def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[D
     elif has_token:
         hint = "" if mode else "; `ray start --head` by hand will want it from its workers too"
         yield DoctorFinding(f"token {'in RAY_AUTH_TOKEN' if 'RAY_AUTH_TOKEN' in environment else token}{hint}")
+        if is_token_open(token):
+            yield DoctorFinding(f"others can read {token}", f"chmod 600 {token}; a grid does so when it starts")
         if token.exists() and not os.access(token, os.R_OK):
             yield DoctorFinding(f"{token} cannot be read", "correct its owner and mode, or export RAY_AUTH_MODE=disabled", bad=True)
     elif mode == "token" and address:
@@ -236,11 +244,24 @@ def check_ray_environment(environment: dict[str, str], home: Path) -> Iterator[D
 def check_local_ray() -> DoctorFinding:
     """Start a Ray with one CPU, run one task, stop it."""
     environment = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as for a grid: Ray listens only on 127.0.0.1
+    environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # and writes no token to the home folder
     result = subprocess.run([sys.executable, "-c", START_RAY], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
     if result.returncode == 0:
         return DoctorFinding("a local Ray started, ran a task and stopped")
     last = (result.stderr.strip().splitlines() or [f"exit {result.returncode}"])[-1]
     return DoctorFinding(f"a local Ray did not start: {last}", "its logs: /tmp/ray/session_latest/logs", bad=True)
+
+
+def check_cache() -> DoctorFinding:
+    """Check that only this user can read what is decoded."""
+    from trainables.data.decoded_cache import get_cache_folder
+
+    folder = get_cache_folder()
+    if folder.exists() and folder.stat().st_mode & OTHERS:
+        return DoctorFinding(
+            f"others can read the decoded pictures in {folder}", f"chmod 700 {folder}, or FERRAY_CACHE elsewhere", bad=True
+        )
+    return DoctorFinding(f"decoded pictures are kept in {folder}, for you alone")
 
 
 def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
@@ -282,7 +303,7 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
     yield "Machine", list(check_machine(runs))
     yield "Ray", list(check_ray_environment(dict(os.environ), Path.home()))
     try:
-        yield "Data", list(check_data_sets(data))
+        yield "Data", [*check_data_sets(data), check_cache()]
     except ImportError as error:
         yield "Data", [DoctorFinding(f"the readers do not import: {error}", "see Packages below", bad=True)]
     lines = "".join(probe.communicate()[0] for probe in probes).splitlines()

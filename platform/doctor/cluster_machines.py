@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from platform.doctor.finding import GIB, DoctorFinding
+from platform.launch.ray_token import find_token_file, is_token_open
 from trainables.registry import BadRequest, describe_os_error, join_lines
 
 ANSWER_S = 40
@@ -161,7 +162,14 @@ def run_remote(machine: Machine, script: str, auth: dict[str, Any], via: Machine
 
 
 def _build_ssh_command(auth: dict[str, Any]) -> list[str]:
-    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=10", "BatchMode=yes", "IdentitiesOnly=yes")
+    known = os.path.expanduser("~/.ssh/known_hosts")  # a machine's key is noted at the first call, and a changed one is refused
+    options = (
+        "StrictHostKeyChecking=accept-new",
+        f"UserKnownHostsFile={known}",
+        "ConnectTimeout=10",
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+    )
     key = os.path.expanduser(auth.get("ssh_private_key", "~/.ssh/id_rsa"))
     return ["ssh", "-i", key, *(part for option in options for part in ("-o", option))]
 
@@ -178,8 +186,8 @@ def check_this_machine(config: dict[str, Any]) -> Iterator[DoctorFinding]:
         yield DoctorFinding(f"the key {key} has a passphrase, which Ray cannot type", "make one without: ssh-keygen -N ''", bad=True)
     else:
         yield DoctorFinding(f"key {key}")
-    token = Path(os.path.expanduser("~/.ray/auth_token"))
-    if token.exists() and token.stat().st_mode & 0o077:
+    token = find_token_file()
+    if is_token_open(token):
         yield DoctorFinding(f"others can read {token}", f"chmod 600 {token}", bad=True)
     for source in (config.get("file_mounts") or {}).values():
         if not Path(source).expanduser().exists():
@@ -191,6 +199,7 @@ def check_machine(machine: Machine, runs: str, bucket: bool) -> Iterator[DoctorF
     """Report the faults of one machine by itself."""
     if machine.error:
         mend = {
+            "Host key verification failed": f"its ssh key has changed; if you know why: ssh-keygen -R {machine.address}",
             "Permission denied": "its user has no such key: ssh-copy-id, or another ssh_user or ssh_private_key",
             "not asked": "see the head",
         }

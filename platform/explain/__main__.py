@@ -1,6 +1,9 @@
 """Draw saliency maps of a run's networks, and measure where they look."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()

@@ -48,7 +48,7 @@ def draw_pictures(request: Request, cells: list[Cell], images: Path) -> tuple[st
     save_sheets(sheets, folder, parts)
     answers = [(loaded.arm, loaded.replicate, loaded.predict(pixels)) for loaded in networks]
     table = own_pictures.tabulate_predictions(names, answers, task, study.compared, study.replicated)
-    folder.put(encode_csv(table), *parts, "predictions.csv")
+    folder.put_described("/".join(parts), {"predictions.csv": encode_csv(table)})
     return folder.get_path(*parts), layer_text
 
 

@@ -44,7 +44,7 @@ def draw_sheets(request: Request, cells: list[Cell]) -> tuple[str, str]:
     parts = ["explain", *name_folder(request)]
     clear_folder(folder, parts)
     if shares:
-        folder.put(encode_csv(face_regions.tabulate_shares(shares)), *parts, "regions.csv")
+        folder.put_described("/".join(parts), {"regions.csv": encode_csv(face_regions.tabulate_shares(shares))})
         print(format_shares(shares, likeness))
     else:
         request.notes.append("the data sets have no boxes of face regions: no shares of map energy")

@@ -71,7 +71,7 @@ def _check_picture(file: Path) -> None:
     try:
         with Image.open(file) as picture:
             width, height = picture.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders may raise any exception for a damaged file
         raise DataError(f"{file}: cannot be read as an image ({join_lines(error)})") from None
     if min(width, height) < SMALLEST or max(width, height) > LONGEST * min(width, height):
         raise DataError(f"{file}: {width} x {height} pixels are not a cropped face; crop it to the face, {SMALLEST} pixels a side or more")

@@ -90,9 +90,10 @@ def clear_folder(folder: RunFolder, parts: Sequence[str]) -> None:
 
 
 def save_sheets(sheets: dict[str, Sheet], folder: RunFolder, parts: Sequence[str]) -> None:
-    for name, sheet in sheets.items():
-        folder.put(sheet.render_png(), *parts, f"{name}.png")
-        folder.put(sheet.render_svg(), *parts, f"{name}.svg")
+    pictures = {
+        f"{name}.{kind}": draw() for name, sheet in sheets.items() for kind, draw in (("png", sheet.render_png), ("svg", sheet.render_svg))
+    }
+    folder.put_described("/".join(parts), pictures)
 
 
 def publish_sheets(request: Request, sheets: dict[str, Sheet], parts: Sequence[str], **summary: Any) -> str:

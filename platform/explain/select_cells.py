@@ -56,7 +56,7 @@ def choose_cells(folder: RunFolder, study: Study, only: Sequence[str], together:
     if study.compared not in narrowed:
         pictured = [cell for arm in pictures.arms for cell in cells if cell.axes[study.compared] == arm]
         cells = pictured or cells
-    ready = [cell for cell in cells if cell.key in done & with_parameters]
+    ready = [cell for cell in cells if cell.key in done & with_parameters and folder.has_parameters(cell.key)]
     if not ready:
         if not done & {cell.key for cell in cells}:
             raise BadRequest(f"{folder.uri}: of {len(cells)} trainings asked for none is finished; python -m platform.grid trains them")

@@ -1,6 +1,9 @@
 """Run a study's grid: train what is missing, write curves and report."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
@@ -81,8 +84,8 @@ def main(
             from platform.grid.estimate import estimate_grid
             from trainables.autotune import AutotuneResult, get_device_kind
 
-            stored = folder.get_choice(get_device_kind(get_device()))
-            setup = (folder.list_done(), slots, pack, AutotuneResult.from_json(stored) if stored else None)
+            stored = folder.get_choice(get_device_kind(get_device()), AutotuneResult.from_json)
+            setup = (folder.list_done(), slots, pack, stored)
             if plan:
                 from platform.grid.estimate_blocks import estimate_blocks
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from platform.launch.driver_record import get_process_start
-from platform.launch.ray_sessions import close_session, find_session_root, open_session, remove_dead_sessions
+from platform.launch.ray_sessions import announce_session, close_session, find_session_root, open_session, remove_dead_sessions
+from platform.launch.ray_token import close_token
 from platform.terminal.console import print_last
 from platform.terminal.supervisor import GOES_ON, ONCE_S, exit_process, report_lost
 from trainables.registry import join_lines
@@ -27,6 +28,7 @@ os.environ.update(
     RAY_TRAIN_METRICS_ENABLED="0",
     RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S="90",  # Ray's default of ten minutes is too long for a worker that is out of memory
     RAY_USAGE_STATS_ENABLED="0",  # no data leave the site
+    RAY_USAGE_STATS_REPORT_URL="http://127.0.0.1:9/",  # Ray would report once that it reports nothing; nobody listens on this port
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # board_writer.py writes TensorBoard, the workers write the results
     TUNE_GLOBAL_CHECKPOINT_S="600",  # Tune's own state is never restored
     TUNE_WARN_THRESHOLD_S="60",
@@ -75,6 +77,8 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
         # no dashboard: it starts a dozen processes, for which ray.init waits; to get one, start Ray by hand and set RAY_ADDRESS
         options = {"include_dashboard": False, "_temp_dir": str(find_session_root())}
         remove_dead_sessions(Path(options["_temp_dir"]))
+        announce_session(Path(options["_temp_dir"]))
+    close_token()
 
     import ray  # imported here, because a grid with nothing to do imports this file too
 
@@ -84,7 +88,11 @@ def start_ray(stream: TextIO | None = None) -> Iterator[Callable[[], None]]:
     reasons: list[str] = []
 
     def connect() -> None:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+        from platform.launch.ray_internals import keep_dashboard_offline
+
+        with keep_dashboard_offline() if address == "local" else contextlib.nullcontext():
+            ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **options)
+        close_token()
 
     def live() -> None:
         session = ""

@@ -5,7 +5,9 @@ FERRAY_PUBLIC_RAY=1 treats every private part as missing. The numbers of a grid 
 
 import importlib
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -34,6 +36,36 @@ def get_node() -> Any:
     the user removes them.
     """
     return find_part("ray._private.worker", "_global_node")
+
+
+@contextmanager
+def keep_dashboard_offline() -> Iterator[None]:
+    """Start Ray inside, and its dashboard's process makes no request to a cloud.
+
+    Even without a dashboard that process asks, by http and DNS, in which cloud it runs, unless its home folder says which cluster.yaml made
+    the machine. So it gets a home folder, in the session's folder, that says so. Without the private part it asks.
+    """
+    services = "ray._private.services"
+    start = find_part(services, "start_ray_process")
+    if start is None:
+        yield
+        return
+
+    def start_offline(command: list[str], process_type: str, *given: Any, **options: Any) -> Any:
+        session = next((text.partition("=")[2] for text in command if text.startswith("--session-dir=")), "")
+        if process_type == "dashboard" and session:
+            home = Path(session, "dashboard-home")
+            home.mkdir(exist_ok=True)
+            (home / "ray_bootstrap_config.yaml").write_text("{}\n")
+            options["env_updates"] = (options.get("env_updates") or {}) | {"HOME": str(home)}
+        return start(command, process_type, *given, **options)
+
+    module = importlib.import_module(services)
+    module.start_ray_process = start_offline  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        module.start_ray_process = start  # type: ignore[attr-defined]
 
 
 def get_autoscaler_limits() -> dict[str, float]:

@@ -14,6 +14,8 @@ SOCKET_LENGTH = 107
 LONGEST = SOCKET_LENGTH - NAME_LENGTH - len("/ray")
 MARK = "ferray"
 """name of a file that marks a session folder as ours"""
+BEFORE_S = 5.0
+"""seconds by which a file system's times may differ from each other"""
 KEPT = 3
 """number of session folders of dead drivers that are kept: their logs may hold the reason"""
 
@@ -39,10 +41,16 @@ def find_session_root() -> Path:
     raise OSError(errno.EACCES, reason, given or tempfile.gettempdir())
 
 
+def announce_session(place: Path) -> None:
+    """Record that this process is about to start a Ray: a command that is killed meanwhile leaves a session folder without our mark."""
+    (place / f"{MARK}.{os.getpid()}").touch()
+
+
 def open_session() -> str:
     """Mark and return the session folder of the Ray that this process has just started. Return "" for a joined Ray."""
     if session := get_own_session():
         Path(session, MARK).touch()
+        Path(session).with_name(f"{MARK}.{os.getpid()}").unlink(missing_ok=True)
     return session
 
 
@@ -70,14 +78,27 @@ def close_session(session: str) -> None:
 
 
 def remove_dead_sessions(place: Path, kept: int = KEPT) -> None:
-    """Remove those of our session folders whose driver is dead, except the `kept` newest."""
-    dead = sorted(mark.parent for mark in place.glob(f"session_*/{MARK}") if not _is_driver_alive(mark.parent.name))
+    """Remove those of our session folders whose driver is dead, except the `kept` newest.
+
+    They include those of drivers that were killed while their Ray started. Linux gives a dead driver's number to another process, so a
+    folder is one of these only if it is newer than the record.
+    """
+    for record in place.glob(f"{MARK}.*"):
+        with contextlib.suppress(OSError):  # another command removes it as well
+            if not _is_driver_alive(record.suffix[1:]):
+                begun = record.stat().st_mtime - BEFORE_S
+                for session in place.glob(f"session_*_{record.suffix[1:]}"):
+                    if session.stat().st_mtime >= begun:
+                        (session / MARK).touch()
+                record.unlink()
+    # without `session_latest`, which is a link to one of them
+    dead = sorted(mark.parent for mark in place.glob(f"session_[0-9]*/{MARK}") if not _is_driver_alive(mark.parent.name))
     for session in dead[: max(0, len(dead) - kept)]:
         close_session(str(session))
 
 
 def _is_driver_alive(session: str) -> bool:
-    """Return whether the process that started a session is alive. The session's name ends in its pid."""
+    """Return whether the process that started a session is alive. Its pid is the end of the session's name."""
     pid = session.rpartition("_")[2]
     try:
         os.kill(int(pid), 0)

@@ -1,6 +1,9 @@
 """Write the report of a run folder or of any table of results."""
 
 if __name__ == "__main__":  # comes first: it forks, which must happen before some imports start threads
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
@@ -24,10 +27,14 @@ def main(
     condition: Annotated[str, typer.Option(metavar="COLUMN,COLUMN", help="The table's columns that define conditions.")] = "",
     higher_is_better: Annotated[bool, typer.Option("--higher-is-better/--lower-is-better", help="Direction of the metric.")] = True,
     rope: Annotated[float | None, typer.Option(metavar="X", help="Equivalence margin, in the metric's unit.")] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous/--no-anonymous", help="Leave out, or show, where files lie and what machines are called.")
+    ] = True,
 ) -> None:
     """Write a report and print its path. Exit with code 2 and one line if there is nothing to report on."""
     with exit_on_error(out or run or "runs"):
         # imported here, so that --help and usage errors do not wait for large imports
+        from platform.report.anonymous import anonymise
         from platform.report.build_report_files import build_report_files
         from platform.report.findings import compute_findings
         from platform.report.read_results_table import read_table
@@ -40,15 +47,15 @@ def main(
         if table is None:
             if out or condition or metric != "test" or not higher_is_better:
                 raise BadRequest("--out, --metric, --condition and --lower-is-better need --table FILE; a run has those of its study")
-            print(write_report(RunFolder(run or find_only_run()), baseline=baseline, rope=rope))
+            print(write_report(RunFolder(run or find_only_run()), baseline=baseline, rope=rope, anonymous=anonymous))
             return
         if run is not None or out is None:
             raise BadRequest("--table FILE needs --out DIR for its report" + (", and no RUN" if run else ""))
         conditions = [name.strip() for name in condition.split(",") if name.strip()]
         runs = read_table(table, metric, conditions, baseline, higher_is_better, rope)
+        runs = anonymise(runs) if anonymous else runs
         folder = RunFolder(out)
-        for name, data in build_report_files(runs, compute_findings(runs)).items():
-            folder.put(data, name)
+        folder.put_described("", build_report_files(runs, compute_findings(runs)), replace=True)
         print(os.path.join(out, "index.html"))
 
 

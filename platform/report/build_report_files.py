@@ -37,6 +37,7 @@ from platform.report.runs_table import Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
 from platform.report.training_amounts import list_training_amounts
 from trainables.data.spreadsheet_formulas import encode_csv
+from trainables.storage.signed_files import FILES
 
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
@@ -95,7 +96,7 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
             files[f"{name}.csv"] = encode_csv(make(rows, runs.design.compared))
     files |= {f"tables/{table.name}.tex": _encode_text(latex_and_markdown.render_latex_table(table)) for table in paper_tables}
     files |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
-    return files | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(files)))}
+    return files | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted([*files, FILES])))}
 
 
 def list_comparisons(found: Findings) -> list[Comparison]:

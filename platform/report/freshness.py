@@ -19,7 +19,7 @@ def is_current(folder: RunFolder, drawn: str) -> bool:
     `drawn` describes all results, as `Board.complete_runs` returns it. It is empty if something is unfinished or the folder is not on a
     disk; nothing is current then.
     """
-    return bool(drawn) and folder.get(MARK) == _hash_state(folder, drawn)
+    return bool(drawn) and folder.get(MARK) == _hash_state(folder, drawn) and folder.is_described_whole("report")
 
 
 def mark_report_current(folder: RunFolder, drawn: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from platform.report.anonymous import anonymise, name_source
 from platform.report.other_classes import describe_other_classes
 from platform.report.other_trainings import describe_other_trainings
 from platform.report.readings import describe_readings
@@ -70,8 +71,11 @@ def make_design(study: Study) -> Design:
     )
 
 
-def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
-    """Read the state and result of every cell of a run's grid.json. The study is found by its name unless it is given."""
+def read_folder(folder: RunFolder, study: Study | None = None, anonymous: bool = False) -> Runs:
+    """Read the state and result of every cell of a run's grid.json. The study is found by its name unless it is given.
+
+    With `anonymous` nothing tells where files lie and what machines are called.
+    """
     cells = read_cells(folder)
     study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
     rows, results = [], []
@@ -84,6 +88,8 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
         results.append(result and _keep_needed_result(result, cache))
     sources = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(sources[role]) | {"source": sources[role].source.to_text()} for role in study.roles if role in sources}
+    if anonymous:
+        data = {role: entry | {"source": name_source(sources[role].source)} for role, entry in data.items()}
     plan = read_plan(folder)
     design, notes = make_design(study), describe_other_classes(study, cells)
     if plan:
@@ -95,7 +101,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     readings = describe_readings(study.readings, cells)
     runs = Runs(design, make_table(design, rows), notes, results, data, readings, summarise_settings(study, cells), plan)
     notes += [*describe_tuning(runs), *filter(None, [describe_other_trainings(folder, cells)])]
-    return runs
+    return anonymise(runs, [folder.root, *(file for data in sources.values() for file in data.source.list_files())]) if anonymous else runs
 
 
 def _mark_repeated(rows: list[dict[str, Any]], failed: set[str]) -> None:

@@ -137,7 +137,9 @@ def _build_summary(folder: RunFolder, place: str, said: dict[str, Any]) -> Salie
 
 
 def _make_data_uri(folder: RunFolder, place: str, name: str) -> str:
-    content = folder.get("explain", place, f"{name}.svg")
+    content, described = folder.get_described(f"explain/{place}", f"{name}.svg")
+    if content and not described:
+        folder.say_unsigned("explain", *place.split("/"), f"{name}.svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" if content else ""
 
 

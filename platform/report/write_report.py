@@ -15,21 +15,23 @@ from trainables.registry import BadRequest, make_unknown_error
 from trainables.storage.store import RunFolder
 
 
-def write_report(folder: RunFolder, study: Study | None = None, baseline: str | None = None, rope: float | None = None) -> str:
+def write_report(
+    folder: RunFolder, study: Study | None = None, baseline: str | None = None, rope: float | None = None, anonymous: bool = True
+) -> str:
     """Write RUN/report and return the path of its page. Raises BadRequest if there is no run to report on.
 
-    `baseline` and `rope` replace the study's own. Damaged files that can be left out are, each with a line on standard error.
+    `baseline` and `rope` replace the study's own. Damaged files that can be left out are, each with a line on standard error. An
+    `anonymous` report tells neither paths nor names of machines.
     """
     unmark_report(folder)
-    runs = read_folder(folder, study)
+    runs = read_folder(folder, study, anonymous)
     if baseline is not None and baseline not in runs.arms:
         raise make_unknown_error(runs.design.compared, baseline, runs.arms)
     if rope is not None and runs.plan:
         raise BadRequest(f"--rope {rope:g}: the margin of {folder.uri} was fixed before its first training (sequential.json)")
     runs.design = replace(runs.design, baseline=baseline or runs.design.baseline, rope=rope or runs.design.rope)
     findings = compute_findings(runs, folder)
-    for name, data in build_report_files(runs, findings).items():
-        folder.put(data, "report", name)
+    folder.put_described("report", build_report_files(runs, findings), replace=True)
     for line in findings.damaged:
         print(make_printable(line), file=sys.stderr)
     return folder.get_path("report", "index.html")

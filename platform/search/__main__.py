@@ -1,6 +1,9 @@
 """Search a study's settings, and compare the best with the paper's."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()

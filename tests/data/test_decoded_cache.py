@@ -1,5 +1,6 @@
 """Cache of decoded images: the same pixels however they were decoded, kept until a file changes, and never incomplete."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -138,7 +139,7 @@ def test_fingerprints_are_those_of_the_pixels_wherever_they_come_from(tmp_path, 
         plain = FaceDataset(np.array(faces.images), faces.labels, faces.classes, faces.metadata, faces.title)
         assert faces.origin and not plain.origin
         assert faces.fingerprint == plain.fingerprint
-        assert faces.fingerprint in {file.read_text().split()[0] for file in own_cache.glob("*.text")}
+        assert faces.fingerprint in {json.loads(file.read_text())["text"] for file in own_cache.glob("*.text")}
 
 
 def test_known_fingerprints(tmp_path):
@@ -168,7 +169,8 @@ def test_a_second_process_maps_what_the_first_decoded(tmp_path, own_cache):
 def test_what_is_kept_says_of_what(tmp_path, own_cache):
     decoded_cache.decode_rows(tmp_path / "set", pictures(tmp_path / "set", 2), DecodeOptions(4, "rgb"))
     info = json.loads(next(own_cache.glob("*.json")).read_text())
-    assert info.pop("state").startswith("96 ")
+    assert info.pop("content") == f"96 {hashlib.sha256(next(own_cache.glob('*.bytes')).read_bytes()).hexdigest()}"
+    assert info.pop("about")["place"] == next(own_cache.glob("*.json")).name and info.pop("digest")
     assert info == {"shape": [2, 3, 4, 4], "dtype": "|u1", "root": str(tmp_path / "set"), "failed": []}
 
 
@@ -265,3 +267,40 @@ def test_a_cache_folder_that_cannot_be_written_is_replaced(tmp_path, monkeypatch
     assert decoded_cache.get_cache_folder() == folder
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{tmp_path / 'file'}/.cache/ferray cannot be written; decoded images are kept in {folder}")
+
+
+def change_in_place(file: Path) -> None:
+    """Change a byte of a file. Its size and its modification time stay."""
+    times = os.stat(file)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_bytes_that_changed_under_the_same_time_are_decoded_again(tmp_path, own_cache, monkeypatch, capsys, large):
+    """They used to train other data under the same keys. What the disk says of a large file tells it, without reading it."""
+    if large:
+        monkeypatch.setattr(memory_map, "LARGE", 10)
+    items = pictures(tmp_path / "set", 3)
+    whole = np.array(decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values)
+    change_in_place(next(own_cache.glob("*.bytes")))
+    assert np.array_equal(decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4)).values, whole)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("was changed after it was written; its pictures are decoded again")
+    decoded_cache.decode_rows(tmp_path / "set", items, DecodeOptions(4))
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["json", "text"])
+def test_another_sets_entry_is_not_believed(tmp_path, own_cache, ending):
+    trees = {name: TREES[name](tmp_path) for name in ("cafe", "jaffe")}
+    whole = {name: (np.array(tree.read().images), tree.read().fingerprint) for name, tree in trees.items()}
+    first, second = sorted(own_cache.glob(f"*.{ending}"))
+    content = first.read_bytes(), second.read_bytes()
+    first.write_bytes(content[1])
+    second.write_bytes(content[0])
+    for name, tree in trees.items():
+        faces = tree.read()
+        assert np.array_equal(faces.images, whole[name][0]) and faces.fingerprint == whole[name][1]

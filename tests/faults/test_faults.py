@@ -86,7 +86,7 @@ def test_a_full_disk_and_spoilt_files_change_no_number(ordeal: Ordeal, small_dis
     for name in BETWEEN:
         assert KINDS[name].inflict(ordeal, random.Random(name)), f"{name} found nothing to harm"
     intact = read_results(ordeal)
-    assert 1 <= len(done) - len(intact) <= 3, "three of these harm a finished cell"
+    assert 1 <= len(done) - len(intact) <= 4, "four of these harm a finished cell"
     ordeal.compare_with_alone(tmp_path / "alone", seeds=2)
     assert not find_lost(intact, ordeal)
     sessions_left = set(Path(tempfile.gettempdir(), "ray").glob(f"session_*_{ordeal.driver}")) - older

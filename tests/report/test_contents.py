@@ -47,7 +47,7 @@ def test_every_file_is_there(whole: Report) -> None:
     tables = {f"tables/{name}.tex" for name in ("readings", "ranking", "printed-table-1", "means", "claims", "recall", "completeness")}
     figures = {f"figures/{name}.{kind}" for name in ("means", "forest", "agreement", "confusions", "classes") for kind in ("svg", "pdf")}
     tidy = {f"{name}.csv" for name in ("runs", "cells", "comparisons", "recall", "confusions")}
-    data = {"runs.parquet", "report.json", "report.md", "index.html"} | tidy
+    data = {"runs.parquet", "report.json", "report.md", "index.html", "files.json"} | tidy
     assert files == tables | figures | data
     assert all(name in whole.page.text for name in files - {"index.html"})
 

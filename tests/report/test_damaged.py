@@ -47,8 +47,7 @@ class Run:
 
     def explain(self, place: str = "gradcam", **said: Any) -> bytes:
         """Write the file as `python -m platform.explain` does, with these changes. Return its bytes."""
-        for name in ("averages", "sheet-01-fear"):
-            self.folder.put(b"<svg/>", "explain", place, f"{name}.svg")
+        self.folder.put_described(f"explain/{place}", {f"{name}.svg": b"<svg/>" for name in ("averages", "sheet-01-fear")})
         self.folder.put_json(SAID | said, "explain", place, "explain.json")
         return Path(self.folder.get_path("explain", place, "explain.json")).read_bytes()
 

@@ -27,9 +27,17 @@ DETECT = 640
 """Pixels of the longer side of a picture in which faces are detected."""
 CROPS = ("", "haar")
 """Ways to cut out a face: none (the picture is already cropped), and the Viola-Jones cascade that OpenCV 4 ships."""
+PIXELS = 50_000_000
+"""Pixels of a picture or frame that are decoded at most, some 600 MB at a time: a small file may claim any number."""
+PROGRAMS = ("EPS", "WMF")
+"""Formats that Pillow gives to another program. Their content may bear any name."""
 CENTRE = 0.5
 MARGIN = 0.1
 """Fraction of a detected face's side that is added on each side, because the cascade's box ends at chin and brows."""
+
+os.environ.setdefault(
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file|format_whitelist;mov,mp4,avi,matroska,webm,mpeg,mpegts,mpegvideo,asf"
+)  # a clip may be a list of addresses, which FFmpeg would open; read by OpenCV when it opens a clip
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the upright picture."""
@@ -91,6 +99,12 @@ def crop_square(image: np.ndarray, size: int, colour: str, offset: float = CENTR
     return image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
+def check_pixels(width: int, height: int) -> None:
+    """Raise ValueError for a picture that is too large to be decoded."""
+    if width * height > PIXELS:
+        raise ValueError(f"its {width} x {height} pixels are more than {PIXELS // 10**6} million; save it smaller")
+
+
 def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
     """Return a file's upright picture, or the square about `box` in it: uint8 [h, w, 3] RGB, or [h, w] if the file is grey.
 
@@ -101,7 +115,10 @@ def decode_picture(file: Path, size: int, box: Box | None = None) -> np.ndarray:
         with Image.open(file) as picture:
             full_side = max(picture.size)
             zoom = max(1.0, full_side / max(box[2], box[3], 1)) if box else 1.0  # a small face needs a larger picture
+            if picture.format in PROGRAMS:
+                raise ValueError(f"it is {picture.format}, which another program would have to draw")
             picture.draft("RGB", (int(4 * size * zoom),) * 2)  # JPEG only: 10 megapixels decode ten times faster at 1/8
+            check_pixels(*picture.size)
             if picture.mode == "L":
                 picture.load()
             image = _to_bytes(ImageOps.exif_transpose(picture) if picture.getexif().get(TURNED, 1) != 1 else picture)
@@ -165,7 +182,12 @@ def decode_frames(file: Path, of: int) -> list[np.ndarray]:
 
     Raises DataError for a clip without frames.
     """
-    total = int(cv2.VideoCapture(str(file)).get(cv2.CAP_PROP_FRAME_COUNT))
+    clip = cv2.VideoCapture(str(file))
+    total = int(clip.get(cv2.CAP_PROP_FRAME_COUNT))
+    try:
+        check_pixels(int(clip.get(cv2.CAP_PROP_FRAME_WIDTH)), int(clip.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    except ValueError as error:
+        raise DataError(f"{file}: {error}") from None
     for _ in range(2):  # a clip's header may be wrong about its length; the second round uses the count of the first
         indices = np.linspace(0, max(total, 1) - 1, of).round().astype(int)
         clip, count, frames = cv2.VideoCapture(str(file)), 0, {}

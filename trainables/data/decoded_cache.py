@@ -1,6 +1,7 @@
 """Cache of decoded data sets, as plain files that every process of a machine maps into its memory.
 
 It is in FERRAY_CACHE (default ~/.cache/ferray), never in a data set's folder. Only its owner can read it. It may be deleted at any time.
+Every file says what it is (storage/signed_files.py). One that is not what was written is made anew, with a line.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import stat
 import subprocess
@@ -27,7 +29,9 @@ import PIL
 
 from trainables.data import decode, memory_map
 from trainables.data.decode import DataError, DecodeOptions, Item
-from trainables.storage.private_folder import make_private_folder
+from trainables.registry import join_lines
+from trainables.storage import signed_files
+from trainables.storage.private_folder import OTHERS, choose_private, make_private, make_private_folder, open_private
 
 FORMAT = 1
 """Version of the file format. It is raised when the meaning of the files changes."""
@@ -50,16 +54,32 @@ class DecodedRows(NamedTuple):
 
 
 def get_cache_folder() -> Path:
-    """Return FERRAY_CACHE, else `ferray` in the user's cache folder, else, where that cannot be written, a private temporary folder."""
+    """Return FERRAY_CACHE, else `ferray` in the user's cache folder, else, where that cannot be written, a private temporary folder.
+
+    If others can read FERRAY_CACHE, it is a private folder in it: whoever made it may want that it stays open.
+    """
     if given := os.environ.get("FERRAY_CACHE"):
-        return Path(given)
+        folder = choose_private(Path(given))
+        if folder != Path(given):
+            _close_old_files(Path(given))
+        return folder
     return _find_writable(Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ferray"))
+
+
+@cache
+def _close_old_files(folder: Path) -> None:
+    """Close to others what an earlier version kept in a folder that they can read. Only files and folders of ours are touched."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            ours = re.fullmatch(r"[0-9a-f]{32}\S*\.(bytes|json|text)|unpacked|sheets", path.name) and not path.is_symlink()
+            if ours and path.stat().st_uid == os.getuid() and path.stat().st_mode & OTHERS:
+                path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 @cache
 def _find_writable(folder: Path) -> Path:
     with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     with contextlib.suppress(OSError):
@@ -120,7 +140,7 @@ def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) ->
     """
     folder = get_cache_folder().absolute()
     base = folder / key
-    if (entry := _read_entry(base)) is None:
+    if (entry := _read_entry(base, say=False)) is None:
         if folder.resolve().is_relative_to(root.resolve()):
             raise DataError(f"FERRAY_CACHE={folder} lies in the data set's own folder {root}; set it to another place")
         try:
@@ -138,13 +158,32 @@ def get_or_make(key: str, make: Callable[[Path], dict[str, Any]], root: Path) ->
     return np.memmap(base.with_suffix(".bytes"), entry["dtype"], mode, shape=shape), entry
 
 
-def _read_entry(base: Path) -> dict[str, Any] | None:
-    """Return the entry of a key. None if the array is missing, or not as it was written (truncated, or changed by others)."""
+def _read_entry(base: Path, say: bool = True) -> dict[str, Any] | None:
+    """Return the entry of a key. None if the array is missing, or not as it was written (damaged, or changed by others), with a line."""
+    file, array = base.with_suffix(".json"), base.with_suffix(".bytes")
     try:
-        entry: dict[str, Any] = json.loads(base.with_suffix(".json").read_bytes())
-        return entry if entry["state"] == get_file_state(base.with_suffix(".bytes")) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        entry: dict[str, Any] = signed_files.parse_signed(file.read_bytes(), file.name, signed=True)
+        if entry["content"] != _describe_array(array):
+            raise signed_files.UnfitFile(f"{array.name} was changed after it was written")
+        return entry
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        if say:
+            print(f"{file}: {join_lines(error)}; its pictures are decoded again", file=sys.stderr)
+        return None
+
+
+def _describe_array(file: Path) -> str:
+    """Return what changes when the array does: a digest, or of a large one, which would take too long, what the disk says of it.
+
+    The time of the last change of a file's state (ctime) cannot be set back, as that of its content can.
+    """
+    status = file.stat()
+    if status.st_size > memory_map.LARGE:
+        return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    with open(file, "rb") as stream:
+        return f"{status.st_size} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def _write_entry(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -157,12 +196,17 @@ def _write_entry(base: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str
         with open(partial, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(partial, base.with_suffix(".bytes"))
-        entry["state"] = get_file_state(base.with_suffix(".bytes"))
-        partial.write_text(json.dumps(entry))
-        os.replace(partial, base.with_suffix(".json"))
+        entry["content"] = _describe_array(base.with_suffix(".bytes"))
+        _write_signed(base.with_suffix(".json"), entry, partial)
         return entry
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _write_signed(file: Path, content: dict[str, Any], partial: Path) -> None:
+    with open_private(partial, "w") as out:
+        json.dump(signed_files.sign_content(content, file.name), out)
+    os.replace(partial, file)
 
 
 @contextlib.contextmanager
@@ -170,15 +214,14 @@ def _lock_decoding(place: Path) -> Iterator[None]:
     """Let one process of a machine decode at a time. It uses all cores, and what two processes need is made once."""
     import fcntl
 
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(place / "lock", "a") as lock:
+    with open_private(make_private(place) / "lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def allocate_file(file: Path, size: int) -> None:
     """Create a file of `size` allocated bytes, so that a full disk raises an error now and causes no crash later."""
-    with open(file, "wb") as out:
+    with open_private(file, "wb") as out:
         try:
             os.posix_fallocate(out.fileno(), 0, size)
         except (AttributeError, OSError) as error:
@@ -197,7 +240,7 @@ def _decode_into(root: Path, items: list[Item], how: DecodeOptions, file: Path) 
         if failed:
             _close_gaps(file, [row for row in range(len(items)) if row not in failed], len(items), row_bytes)
     else:
-        file.touch()
+        open_private(file, "wb").close()
     shape = (len(items) - len(failed), *how.shape)
     return {"shape": shape, "dtype": how.dtype.str, "root": str(root), "failed": sorted(failed.items())}
 
@@ -218,7 +261,9 @@ def _decode_in_parallel(root: Path, items: list[Item], how: DecodeOptions, file:
         try:
             for _ in range(helpers):
                 pipe = subprocess.PIPE
-                process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, cwd=repo, pass_fds=[queue.fileno()])
+                process = subprocess.Popen(
+                    command, stdin=pipe, stdout=pipe, env=environment, cwd=repo, pass_fds=[queue.fileno()], process_group=0
+                )  # in a group of its own, which Ctrl-C does not reach: this process ends it
                 processes.append(process)
                 assert process.stdin is not None
                 process.stdin.write(job)
@@ -262,18 +307,10 @@ def _count_cores() -> int:
 def get_or_make_text(key: str, make: Callable[[], str]) -> str:
     """Return a short text of this key, made once on this machine. It is made anew if the cache cannot be written or was changed."""
     file = get_cache_folder() / f"{key}.text"
-    with contextlib.suppress(OSError, ValueError):
-        text, check = file.read_text().split()
-        if check == _digest_text(text):
-            return text
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        return str(signed_files.parse_signed(file.read_bytes(), file.name, signed=True)["text"])
     text = make()
     with contextlib.suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}")
-        partial.write_text(f"{text} {_digest_text(text)}")
-        os.replace(partial, file)
+        make_private(file.parent)
+        _write_signed(file, {"text": text}, file.with_suffix(f".{os.getpid()}"))
     return text
-
-
-def _digest_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

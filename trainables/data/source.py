@@ -13,6 +13,7 @@ import yaml
 from trainables.data.dataset import DataError, FaceDataset, Reader, find_reader, readers
 from trainables.data.fixed_test import fix_test_part
 from trainables.data.join_data_sets import join_sources
+from trainables.plain_yaml import parse_yaml
 from trainables.registry import BadRequest, describe_os_error, join_lines
 
 POPULATIONS = ("children", "adults")
@@ -144,14 +145,17 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, tuple[Source, ...
     file = Path(path)
     try:
         content = file.read_text(encoding="utf-8")
-        roots = yaml.compose(content, yaml.SafeLoader)
-        entries = yaml.safe_load(content)
     except OSError as error:
         raise DataError(f"{file}: {describe_os_error(error)}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{file}: cannot be read as YAML ({join_lines(error)})") from None
+    try:
+        entries = parse_yaml(content, str(file))
+    except BadRequest as error:
+        raise DataError(str(error)) from None
     if not isinstance(entries, dict) or not entries:
         raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")
+    roots = yaml.compose(content, yaml.SafeLoader)
     if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last of a repeated role
         raise DataError(f"{file}: names a role twice; each of {', '.join(map(str, entries))} may stand once, with a list of its sources")
     return parse_role_entries(entries, file, file.absolute().parent)

@@ -1,13 +1,11 @@
 """Unpack an archive, or the pictures in a parquet table, into the cache once, so that they are decoded as files are."""
 
 import hashlib
-import lzma
 import os
 import shutil
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,13 @@ from trainables.data.decode import DataError
 from trainables.data.decoded_cache import get_cache_folder
 from trainables.data.files import is_junk, resolve_within
 from trainables.registry import describe_os_error, join_lines
+from trainables.storage.private_folder import make_private, open_private
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+EXPANSION = 100
+"""How many times its own size an archive may expand to. Pictures hardly compress, and tables of pixels to a tenth."""
+ALWAYS = 2**30
+"""Bytes that a small archive may always expand to."""
 
 
 def unpack_archive(file: Path) -> Path:
@@ -29,15 +32,15 @@ def unpack_archive(file: Path) -> Path:
                 _check_space(file, folder, sum(member.file_size for member in members))
                 for member in members:
                     if target := _find_target(folder, member.filename, file):
-                        with archive.open(member) as source, open(target, "wb") as out:
+                        with archive.open(member) as source, open_private(target, "wb") as out:
                             shutil.copyfileobj(source, out)
         else:
             with tarfile.open(file) as bundle:
-                entries = [entry for entry in bundle if entry.isfile()]
+                entries = list(_list_entries(bundle, file))
                 _check_space(file, folder, sum(entry.size for entry in entries))
                 for entry in entries:
                     if (target := _find_target(folder, entry.name, file)) and (content := bundle.extractfile(entry)):
-                        with content, open(target, "wb") as out:
+                        with content, open_private(target, "wb") as out:
                             shutil.copyfileobj(content, out)
                 _check_end(bundle)
 
@@ -48,7 +51,11 @@ def unpack_archive(file: Path) -> Path:
         raise DataError(
             f"{file}: cannot be unpacked to {get_cache_folder()} ({reason}); is it whole, and can FERRAY_CACHE be written?"
         ) from None
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
+    except DataError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive may raise any exception
         raise DataError(f"{file}: cannot be unpacked ({join_lines(error)})") from None
 
 
@@ -60,7 +67,8 @@ def unpack_pictures(file: Path, column: str, pictures: Iterable[Any]) -> Path:
             content = value.get("bytes") if isinstance(value, dict) else value
             if not isinstance(content, bytes):
                 raise DataError(f"{file}, row {row + 2}, column {column}: holds no picture, but {type(content).__name__}")
-            (folder / str(row)).write_bytes(content)
+            with open_private(folder / str(row), "wb") as out:
+                out.write(content)
 
     try:
         return _make_once(file, column, unpack)
@@ -75,7 +83,7 @@ def _make_once(file: Path, what: str, make: Callable[[Path], None]) -> Path:
     folder = get_cache_folder() / "unpacked" / key
     if not folder.is_dir():
         partial = folder.with_name(f"{key}.{os.getpid()}.partial")
-        partial.mkdir(mode=0o700, parents=True)
+        make_private(partial)
         try:
             make(partial)
             os.rename(partial, folder)
@@ -87,7 +95,25 @@ def _make_once(file: Path, what: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def _list_entries(bundle: tarfile.TarFile, file: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the files of a tar archive. Raises DataError as soon as they take more than an archive of this size may expand to."""
+    total = 0
+    for entry in bundle:  # a compressed stream is expanded up to the entry
+        total += entry.size + tarfile.BLOCKSIZE
+        _check_expansion(file, total)
+        if entry.isfile():
+            yield entry
+
+
+def _check_expansion(file: Path, size: int) -> None:
+    if size > max(ALWAYS, EXPANSION * file.stat().st_size):
+        raise DataError(
+            f"{file}: would expand to more than {size / 2**30:.1f} GiB, {EXPANSION} times its size; unpack it yourself, if you trust it"
+        )
+
+
 def _check_space(file: Path, folder: Path, size: int) -> None:
+    _check_expansion(file, size)
     if size > shutil.disk_usage(folder).free:
         raise DataError(f"{file}: its files need {size / 2**30:.1f} GiB in {folder.parent}; set FERRAY_CACHE to a larger disk")
 
@@ -111,5 +137,5 @@ def _find_target(folder: Path, name: str, file: Path) -> Path | None:
     if any(is_junk(part) for part in inside.split("/")):
         return None
     target = folder / inside
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(target.parent)
     return target

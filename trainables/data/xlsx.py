@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from trainables.data.decode import DataError
+from trainables.storage.bounded_archives import read_member
 
 _SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 LARGEST = 2**24
@@ -20,19 +21,19 @@ def read_sheet(file: Path) -> list[list[str]]:
             sheet = min((name for name in parts if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", name)), key=lambda name: (len(name), name))
             if max(part.file_size for name, part in parts.items() if name in (sheet, "xl/sharedStrings.xml")) > LARGEST:
                 raise DataError(f"{file}: its sheet is larger than a table of facts can be")
-            shared = book.read("xl/sharedStrings.xml") if "xl/sharedStrings.xml" in parts else b""
+            shared = read_member(book, parts["xl/sharedStrings.xml"]) if "xl/sharedStrings.xml" in parts else b""
             texts = ["".join(element.itertext()) for element in ElementTree.fromstring(shared)] if shared else []
             rows = []
-            for row in ElementTree.fromstring(book.read(sheet)).iter(f"{_SPACE}row"):
+            for row in ElementTree.fromstring(read_member(book, parts[sheet])).iter(f"{_SPACE}row"):
                 values: dict[int, str] = {}
                 for index, cell in enumerate(row.iter(f"{_SPACE}c")):
                     text = "".join(cell.itertext())
                     values[_parse_column(cell.get("r", ""), index)] = texts[int(text)] if cell.get("t") == "s" else text
                 rows.append([values.get(column, "").strip() for column in range(max(values, default=-1) + 1)])
             return rows
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-        if isinstance(error, DataError):
-            raise
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # a damaged archive may raise any exception
         raise DataError(f"{file}: cannot be read as a spreadsheet ({error})") from None
 
 

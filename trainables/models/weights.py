@@ -11,12 +11,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
 from trainables.registry import BadRequest
+from trainables.storage.bounded_archives import check_expansion, limit_expansion, read_npz
 
 PREFIXES = ("", "encoder.", "module.", "model.", "backbone.")
 _SAFE = {
@@ -64,22 +64,17 @@ def read_arrays(path: str, content: bytes) -> dict[str, Tensor]:
         if suffix == ".safetensors":
             return _read_safetensors(content)
         if suffix == ".npz":
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+            return {name: torch.from_numpy(array) for name, array in read_npz(content).items()}
         if suffix in (".h5", ".hdf5", ".keras"):
             return _read_h5(path, content)
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return _load_state_dict(path, content)
     except pickle.UnpicklingError:
         reason = "refused: it contains pickled objects, and loading them could run arbitrary code"
         raise BadRequest(f"{path}: {reason}. Save it anew: torch.save(model.state_dict(), FILE)") from None
-    except (OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
+    except BadRequest:
+        raise
+    except Exception as error:  # the libraries may raise any exception for a damaged file; of memory, for a header that claims too much
         raise BadRequest(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:200] or type(error).__name__})") from None
-    for wrapper in ("state_dict", "model", "modules"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadRequest(f"{path}: holds no state dict (tensors by name)")
-    return state
 
 
 def fill_encoder(encoder: nn.Module, arrays: dict[str, Tensor], path: str) -> None:
@@ -143,13 +138,19 @@ def _read_safetensors(content: bytes) -> dict[str, Tensor]:
     if length > len(content) - 8:
         raise ValueError("cut off within its header")
     header = json.loads(content[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a JSON object")
     body = bytearray(content[8 + length :])
     tensors: dict[str, Tensor] = {}
+    taken = 0
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         start, end = entry["data_offsets"]
         dtype = _SAFE[entry["dtype"]]
+        taken += end - start
+        if taken > len(body):
+            raise ValueError("its tensors overlap")
         if not 0 <= start <= end <= len(body) or math.prod(entry["shape"]) * dtype.itemsize != end - start:
             raise ValueError(f"{name}: cut off")
         flat = torch.frombuffer(body[start:end], dtype=dtype) if end > start else torch.empty(0, dtype=dtype)
@@ -163,11 +164,41 @@ def _read_h5(path: str, content: bytes) -> dict[str, Tensor]:
     except ImportError:
         raise BadRequest(f"{path}: reading it needs h5py (pip install 'ferray[weights]'), or save its arrays as .npz") from None
     tensors: dict[str, Tensor] = {}
+    total = 0
 
-    def visit(name: str, thing: Any) -> None:
-        if isinstance(thing, h5py.Dataset) and thing.dtype.kind == "f":
+    def visit(name: str, thing: Any) -> str | None:
+        nonlocal total
+        if not isinstance(thing, h5py.Dataset):
+            return None
+        if thing.external or thing.is_virtual:
+            return f"{name} lies in another file, which is not read"
+        total += thing.nbytes
+        if total > limit_expansion(len(content)):
+            return f"its arrays would take more than {total / 2**20:,.0f} MiB, which a file of this size cannot hold"
+        if thing.dtype.kind == "f":
             tensors[name] = torch.from_numpy(thing[()])
+        return None
+
+    def visit_link(name: str, link: Any) -> str | None:
+        return f"{name} is a link to another file, which is not read" if isinstance(link, h5py.ExternalLink) else None
 
     with h5py.File(io.BytesIO(content), "r") as file:
-        file.visititems(visit)
+        if fault := file.visititems_links(visit_link) or file.visititems(visit):  # what these return ends the visit
+            raise ValueError(fault)
     return tensors
+
+
+def _load_state_dict(path: str, content: bytes) -> dict[str, Tensor]:
+    """Return the tensors by name that torch.save wrote. Neither its archive nor its tensors may claim more than it can hold."""
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            check_expansion(archive, len(content))
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    for wrapper in ("state_dict", "model", "modules"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) and value.layout is torch.strided for value in state.values()):
+        raise BadRequest(f"{path}: holds no state dict (tensors by name)")
+    if sum(value.nbytes for value in state.values()) > limit_expansion(len(content)):
+        raise ValueError("its tensors are larger than a file of this size can hold")
+    return state

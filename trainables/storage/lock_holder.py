@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trainables.registry import BadRequest
 
 if TYPE_CHECKING:
-    from trainables.storage.store import RunFolder
+    from trainables.storage.whole_files import WholeFiles
 
 DRIVER = "driver.json"
 """In the run folder: the record of the command that holds it. Its `claim` is that command's ID."""
@@ -19,7 +19,7 @@ class FolderLost(BadRequest):
     """A run folder was moved, deleted, or taken over by another command. Nothing more may be written at its path."""
 
 
-def require_owner(folder: "RunFolder") -> None:
+def require_owner(folder: "WholeFiles") -> None:
     """Raise FolderLost unless the folder's record holds the ID of the folder's owner. Without an owner nothing is checked."""
     if not folder.owner:
         return
@@ -34,7 +34,7 @@ def require_owner(folder: "RunFolder") -> None:
         time.sleep(0.1)
 
 
-def _read_owner(folder: "RunFolder") -> str:
+def _read_owner(folder: "WholeFiles") -> str:
     """Return the ID in the record; empty if the record is missing or is being written."""
     try:
         content = folder.get_json(DRIVER)

@@ -7,6 +7,7 @@
                   checkpoint.pt         during training: the state to resume from; afterwards: the parameters that are kept
                   history.jsonl         one line per epoch
                   predictions.npz       test set: index, label, probabilities, metadata such as subject and age
+                  files.json            the digests of these three, written before them
                   result.json           written last: it exists only if all other files do
                   error.json            why the cell failed
                   last-words.txt        during training: what its worker logs when it dies of a fault
@@ -16,14 +17,13 @@
     RUN/drawn.json, reported.txt        the state of what the curves of each condition, and the report, were made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
-RUN is a local folder or an fsspec URI. Every file is written atomically: to a temporary file that is flushed to disk and renamed, or on
-an object store in one put.
+    RUN/explain/                        drawn faces, for their owner alone
+
+RUN is a local folder or an fsspec URI. Every file is written atomically, and says what it is (whole_files.py, signed_files.py): only event
+files of TensorBoard, logs, marks and last words do not.
 """
 
 import contextlib
-import errno
-import fcntl
-import hashlib
 import io
 import json
 import os
@@ -32,16 +32,14 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import fsspec
 import numpy as np
 
-from trainables.registry import BadRequest
-from trainables.storage.lock_holder import FolderLost, require_owner
-from trainables.storage.temporary_file import open_temporary
+from trainables.storage import signed_files
+from trainables.storage.bounded_archives import check_expansion, read_npz
+from trainables.storage.whole_files import WholeFiles
 
 if TYPE_CHECKING:
     from trainables.cell import Cell  # at run time only where cells are read: it imports pandas, for which `status` has no time
@@ -49,176 +47,14 @@ if TYPE_CHECKING:
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
 """Exceptions that readers of archives raise for corrupted bytes."""
-INDENTED = 1_000_000
-"""JSON of more characters is written as one line."""
-BESIDE = ("history.jsonl", "predictions.npz")
+HISTORY, PREDICTIONS, CHECKPOINT = "history.jsonl", "predictions.npz", "checkpoint.pt"
+BESIDE = (HISTORY, PREDICTIONS, signed_files.FILES)
 """Files whose digests the result holds."""
+Choice = TypeVar("Choice")
 
 
-class RunFolder:
-    """The files of one run. The folder is made on first use."""
-
-    def __init__(self, uri: str, owner: str = "") -> None:
-        """Raises BadRequest for an address that fsspec cannot read, or whose package is missing.
-
-        `owner` is the ID of the command that holds the folder. With it, a write raises FolderLost if another command holds the folder. On
-        a disk every write is checked. On an object store, where the check is a request, only results and errors are checked.
-        """
-        options = {"use_listings_cache": False} if "://" in str(uri) else {}  # others write here, too
-        try:
-            self.files, self.root = fsspec.core.url_to_fs(os.path.expanduser(str(uri)), **options)
-        except (ValueError, ImportError) as error:
-            raise BadRequest(f"{uri}: {error}") from None
-        self.local = "file" in (self.files.protocol if isinstance(self.files.protocol, tuple) else (self.files.protocol,))
-        self.uri = self.root if self.local else self.files.unstrip_protocol(self.root)
-        self.set_owner(owner)
-
-    def set_owner(self, owner: str, verify: Callable[[], None] | None = None) -> None:
-        """Set the owner. `verify` is the owner's own check, which replaces reading the folder's record."""
-        self.owner = owner
-        self._verify = verify
-
-    def verify_owner(self) -> None:
-        """Raise FolderLost if the folder no longer belongs to its owner."""
-        if self._verify:
-            self._verify()
-        else:
-            require_owner(self)
-
-    def get_path(self, *parts: str) -> str:
-        return "/".join((self.root, *parts))
-
-    # whole files
-    def put(self, content: bytes, *parts: str) -> None:
-        """Write a file so that it is complete or absent, whatever process dies."""
-        path = self.get_path(*parts)
-        if not self.local:
-            with self._name_errors(path):
-                self.files.pipe_file(path, content)
-            return
-        try:
-            self._put_on_disk(content, path)
-        except (FileNotFoundError, NotADirectoryError):
-            self.verify_owner()  # the folder may have disappeared between the check and the write
-            raise
-
-    def _put_on_disk(self, content: bytes, path: str) -> None:
-        folder = self.make_folder(os.path.dirname(path))
-        temporary = ""
-        try:
-            file, temporary = open_temporary(path)
-            with file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(temporary, path)
-        except BaseException as error:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(temporary)
-            if isinstance(error, OSError):
-                raise OSError(error.errno, error.strerror, path) from None
-            raise
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)  # the rename itself must survive a power cut
-        finally:
-            os.close(descriptor)
-
-    def make_folder(self, path: str) -> str:
-        """Make a folder of the run on this disk if it is missing, and return its path. A run folder that has an owner is not itself made
-        again.
-        """
-        self.verify_owner()
-        if self.owner:
-            self._make_below(path)
-        else:
-            os.makedirs(path, exist_ok=True)
-        return path
-
-    def _make_below(self, path: str) -> None:
-        if path == self.root:
-            return
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            if os.path.dirname(path) == self.root:
-                raise FolderLost(f"{self.uri} was moved or deleted; nothing more is written there") from None
-            self._make_below(os.path.dirname(path))
-            self._make_below(path)
-
-    def remove_leftovers(self) -> None:
-        """Remove temporary files of killed writers. A live writer, even an orphan of a killed driver, holds a lock and keeps its file."""
-        for path in Path(self.root).rglob("*.aside") if self.local else ():
-            with contextlib.suppress(OSError), path.open("rb") as file:  # locked, already removed, or a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-
-    def get(self, *parts: str) -> bytes | None:
-        path = self.get_path(*parts)
-        try:
-            with self._name_errors(path):
-                result: bytes | None = self.files.cat_file(path)
-                return result
-        except FileNotFoundError:
-            return None
-
-    def get_time(self, *parts: str) -> float:
-        """Return when a file on a disk was last written, by the clock of its file system; 0 if it is missing or on an object store."""
-        try:
-            return os.stat(self.get_path(*parts)).st_mtime if self.local else 0.0
-        except FileNotFoundError:
-            return 0.0
-
-    def remove(self, *parts: str) -> None:
-        if self.local:
-            self.verify_owner()
-        path = self.get_path(*parts)
-        with contextlib.suppress(FileNotFoundError), self._name_errors(path):
-            if self.files.exists(path):
-                self.files.rm_file(path)
-
-    @contextlib.contextmanager
-    def _name_errors(self, path: str) -> Iterator[None]:
-        """Convert errors of an object store's driver to OSErrors that name the path."""
-        try:
-            yield
-        except OSError as error:
-            if self.local or error.filename:
-                raise
-            number = errno.ENOENT if isinstance(error, FileNotFoundError) else error.errno or errno.EIO
-            raise type(error)(number, error.strerror or str(error), self.files.unstrip_protocol(path)) from None
-        except Exception as error:
-            raise OSError(errno.EIO, f"{type(error).__name__}: {error}", self.files.unstrip_protocol(path)) from None
-
-    def put_json(self, content: Any, *parts: str) -> None:
-        """Write JSON. A dict is written with its digest, so that a later change is detected."""
-        text = json.dumps(content)
-        if isinstance(content, dict):
-            content = content | {"digest": _compute_digest(text.encode())}
-        large = len(text) > INDENTED  # indenting ten thousand cells takes seconds and a hundred MB
-        self.put((json.dumps(content, indent=None if large else 1) + "\n").encode(), *parts)
-
-    def get_json(self, *parts: str, signed: bool = False, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-        """Read JSON. `hook` is the `object_hook` of json.loads.
-
-        Raises ValueError if the file is not JSON or was changed after it was written, and with `signed` if it has no digest.
-        """
-        text = self.get(*parts)
-        content = None if text is None else json.loads(text, object_hook=hook)
-        if isinstance(content, dict):
-            digest = content.pop("digest", None)
-            if (signed or digest is not None) and digest != _compute_digest(json.dumps(content).encode()):
-                raise ValueError("it was changed after it was written")
-        return content
-
-    def _get_object(self, *parts: str, signed: bool = False) -> dict[str, Any] | None:
-        try:
-            content = self.get_json(*parts, signed=signed)
-        except (ValueError, RecursionError):
-            return None
-        return content if isinstance(content, dict) else None
+class RunFolder(WholeFiles):
+    """The files of one run."""
 
     # the grid
     def put_grid(self, study: str, scale: str, cells: "Iterable[Cell]", steps: Iterable[str] = ()) -> None:
@@ -257,58 +93,87 @@ class RunFolder:
     def put_choice(self, kind: str, choice: dict[str, Any]) -> None:
         self.put_json({"device": kind} | choice, "execution", _make_file_name(kind))
 
-    def get_choice(self, kind: str) -> dict[str, Any] | None:
-        content = self._get_object("execution", _make_file_name(kind)) or self._get_object("arithmetic", _make_file_name(kind))
+    def get_choice(self, kind: str, parse: Callable[[dict[str, Any]], Choice]) -> Choice | None:
+        """Return what `parse` makes of the choice for a kind of device. None without one, and if `parse` refuses it, which a line says."""
         names = {"arithmetic": "execution"}  # the folder and the key of run folders before 0.1.0
-        return content and {names.get(name, name): value for name, value in content.items() if name != "device"}
+        for folder in ("execution", "arithmetic"):
+            if content := self.get_object(folder, _make_file_name(kind)):
+                try:
+                    if content.pop("device", kind) != kind:
+                        raise ValueError("it is another device's")
+                    return parse({names.get(name, name): value for name, value in content.items()})
+                except (ValueError, TypeError, LookupError) as error:
+                    self.say_unfit(error, folder, _make_file_name(kind))
+        return None
 
     # a cell's files
     def put_cell(self, cell: "Cell") -> None:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
 
-    def put_checkpoint(self, key: str, content: Any) -> None:
-        import torch  # the driver reads only results, and starts faster without
+    def put_files(self, key: str, **contents: bytes | memoryview) -> None:
+        """Write files of a training, in this order: `history`, `predictions`, `checkpoint`, as the functions `encode_...` make them."""
+        names = {"history": HISTORY, "predictions": PREDICTIONS, "checkpoint": CHECKPOINT}
+        self.put_described(f"cells/{key}", {names[name]: content for name, content in contents.items()})
 
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        self.put(buffer.getvalue(), "cells", key, "checkpoint.pt")
+    def put_checkpoint(self, key: str, state: dict[str, Any]) -> None:
+        self.put_files(key, checkpoint=encode_checkpoint(key, state))
 
     def get_checkpoint(self, key: str) -> Any:
-        """Return the last checkpoint on the CPU, or None. Only tensors and plain containers are ever unpickled.
+        """Return the last checkpoint on the CPU. Only tensors and plain containers are ever unpickled.
 
-        The checkpoint of a finished cell holds `modules`, the parameters of the selected epoch, and `last`, those of the last epoch, if
-        kept.
+        None if there is none, and if it is damaged or another training's, which a line says. The checkpoint of a finished cell holds
+        `modules`, the parameters of the selected epoch, and `last`, those of the last epoch, if kept.
         """
         import torch
 
-        content = self.get("cells", key, "checkpoint.pt")
+        place = f"cells/{key}"
+        content, described = self.get_described(place, CHECKPOINT)
         if content is None:
             return None
         try:
-            with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch does not verify the checksums
-                if parts.testzip():
-                    return None
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except SPOILT:  # corrupted: the training starts from the beginning
+            if not described:
+                with zipfile.ZipFile(io.BytesIO(content)) as parts:  # PyTorch does not verify the checksums
+                    check_expansion(parts, len(content))
+                    if parts.testzip():
+                        raise ValueError("it is damaged")
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            if (about := state.pop(signed_files.ABOUT, None)) is not None:
+                signed_files.check_about(about, f"{place}/{CHECKPOINT}")
+                if not described:
+                    raise ValueError("files.json, which has its digest, is missing")
+        except SPOILT as error:
+            self.say_unfit(error, "cells", key, CHECKPOINT)
             return None
+        if not described:
+            self.say_unsigned("cells", key, CHECKPOINT)
+        return state
+
+    def has_parameters(self, key: str) -> bool:
+        """Return whether a finished cell has kept its parameters, and they are as it wrote them."""
+        state = self.get_checkpoint(key)
+        return bool(state) and "modules" in state and "phase" not in state
 
     def put_history(self, key: str, rows: list[dict[str, Any]]) -> None:
-        self.put("".join(json.dumps(row) + "\n" for row in rows).encode(), "cells", key, "history.jsonl")
+        self.put_files(key, history=encode_history(rows))
 
     def get_history(self, key: str) -> list[dict[str, Any]]:
         """Return one row per epoch: phase, epoch, step (counted over all phases), metrics. It is empty before the first checkpoint."""
+        content, described = self.get_described(f"cells/{key}", HISTORY)
+        if content and not described:
+            self.say_unsigned("cells", key, HISTORY)
         rows = []
-        for line in (self.get("cells", key, "history.jsonl") or b"").splitlines():
+        for line in (content or b"").splitlines():
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # corrupted from here on
+                row = json.loads(line)
+            except ValueError:
                 break
+            if not described and not _is_row(row):  # corrupted from here on
+                break
+            rows.append(row)
         return rows
 
     def put_predictions(self, key: str, **arrays: np.ndarray) -> None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        self.put(buffer.getvalue(), "cells", key, "predictions.npz")
+        self.put_files(key, predictions=encode_predictions(**arrays))
 
     def get_predictions(self, key: str) -> dict[str, np.ndarray]:
         """Return the test set: `index` [n] rows of the target data set, `subject` [n], `label` [n], `probabilities` [n, classes].
@@ -316,36 +181,51 @@ class RunFolder:
         It also holds `sex`, `age`, `ethnicity`, `mouth_open` [n] if the data set knows them, as `task.get_known_metadata` returns them.
         Older runs lack these. Nothing in the file is pickled.
         """
-        content = self.get("cells", key, "predictions.npz")
-        if content is None:
-            raise FileNotFoundError(f"{self.get_path('cells', key, 'predictions.npz')}: no predictions; run the grid again to make them")
+        path = self.get_path("cells", key)
+        content, described = self.get_described(f"cells/{key}", PREDICTIONS)
+        if content and not described:
+            self.say_unsigned("cells", key, PREDICTIONS)
+        if content is None and not self.files.exists(f"{path}/{PREDICTIONS}"):
+            raise FileNotFoundError(f"{path}/{PREDICTIONS}: no predictions; run the grid again to make them")
         try:
-            with np.load(io.BytesIO(content)) as arrays:
-                return dict(arrays)
+            return read_npz(content or b"")
         except SPOILT:
-            path = self.get_path("cells", key)
-            raise FileNotFoundError(f"{path}/predictions.npz: cannot be read; remove {path} and run the grid again") from None
+            raise FileNotFoundError(f"{path}/{PREDICTIONS}: cannot be read; remove {path} and run the grid again") from None
 
     def put_result(self, key: str, result: dict[str, Any]) -> None:
         self._verify_remote()
-        files = {name: _compute_digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
+        files = {name: signed_files.compute_digest(content) for name in BESIDE if (content := self.get("cells", key, name)) is not None}
         self.put_json(result | {"files": files}, "cells", key, "result.json")
         self.remove("cells", key, "error.json")
 
     def get_result(self, key: str) -> dict[str, Any] | None:
         """Return the result; None if it is missing, corrupted, or another cell's. A corrupted cell is trained again."""
-        result = self._get_object("cells", key, "result.json", signed=True)
+        result = self.get_object("cells", key, "result.json", signed=True)
         if not result or result.get("key") != key:
             return None
         result.pop("files", None)
         return result
 
     def has_whole_result(self, key: str) -> bool:
-        """Return whether there is a result and the files beside it are unchanged since it was written."""
-        result = self._get_object("cells", key, "result.json", signed=True)
+        """Return whether there is a result and the files beside it are unchanged since it was written.
+
+        Parameters are large, and are read here only if their file is newer than the result. Whoever uses them verifies them.
+        """
+        result = self.get_object("cells", key, "result.json", signed=True)
         if not result or result.get("key") != key:
             return False
-        return all(_compute_digest(self.get("cells", key, name) or b"") == digest for name, digest in result.get("files", {}).items())
+        for name, digest in result.get("files", {}).items():
+            if signed_files.compute_digest(self.get("cells", key, name) or b"") != digest:
+                self.say_unfit("it was changed after it was written, or is missing", "cells", key, name)
+                return False
+        return not self._is_checkpoint_newer(key) or self.has_parameters(key)
+
+    def _is_checkpoint_newer(self, key: str) -> bool:
+        try:
+            written, ended = (os.stat(self.get_path("cells", key, name)).st_mtime_ns for name in (CHECKPOINT, "result.json"))
+        except OSError:
+            return False
+        return self.local and written > ended
 
     def put_error(self, key: str, error: dict[str, Any]) -> None:
         self._verify_remote()
@@ -356,7 +236,7 @@ class RunFolder:
             self.verify_owner()
 
     def get_error(self, key: str) -> dict[str, Any] | None:
-        error = self._get_object("cells", key, "error.json")
+        error = self.get_object("cells", key, "error.json")
         return error if error and "reason" in error else None
 
     def get_crash_log_path(self, key: str) -> str:
@@ -364,7 +244,7 @@ class RunFolder:
         return self.get_path("cells", key, "last-words.txt")
 
     def get_crash_log(self, key: str) -> list[str]:
-        """Return up to 40 lines that a cell's worker logged when it died."""
+        """Return up to 40 lines that a cell's worker logged when it died; empty if there are none."""
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def list_done(self) -> set[str]:
@@ -377,7 +257,7 @@ class RunFolder:
 
     def list_kept(self) -> set[str]:
         """Return the keys of all cells that have a checkpoint."""
-        return self.list_cells_with("checkpoint.pt")
+        return self.list_cells_with(CHECKPOINT)
 
     def list_cells_with(self, name: str) -> set[str]:
         """Return the keys of all cells that have this file, which is not read."""
@@ -392,8 +272,28 @@ class RunFolder:
         return set()
 
 
-def _compute_digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+def encode_history(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def encode_predictions(**arrays: np.ndarray) -> memoryview:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getbuffer()
+
+
+def encode_checkpoint(key: str, state: dict[str, Any]) -> memoryview:
+    """Return a cell's state as `torch.save` writes it. It names its place, so that no other cell's is taken for it."""
+    import torch  # the driver reads only results, and starts faster without
+
+    buffer = io.BytesIO()
+    torch.save(state | {signed_files.ABOUT: signed_files.make_about(f"cells/{key}/{CHECKPOINT}")}, buffer)
+    return buffer.getbuffer()
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether a line of a history has what every row has."""
+    return isinstance(row, dict) and all(type(row.get(name)) is kind for name, kind in (("phase", str), ("epoch", int), ("step", int)))
 
 
 def _make_file_name(kind: str) -> str:

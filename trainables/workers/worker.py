@@ -62,6 +62,7 @@ class Worker:
     def start_job(self, job: Job) -> Generator[None, None, Any]:
         """Return the job's training. A finished cell ends at once: an orphan of a killed driver may have finished it."""
         cell = Cell.from_json(job["cell"])
+        self.folder.say = lambda text: self.send_note(job, text)
         if cell.parent and self.folder.get_result(cell.parent) is None:
             raise BadRequest(f"its parent {cell.parent} failed: {(self.folder.get_error(cell.parent) or {}).get('reason', 'no result')}")
         if "shard" not in job:
