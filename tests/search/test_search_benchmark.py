@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.search import interval
@@ -65,6 +65,7 @@ def fill(file: Path, kill_after: int | None = None, jobs: list[Any] = JOBS, **ch
     return made
 
 
+@settings(max_examples=20)  # every line of a table is flushed to disk
 @given(kill_after=st.integers(0, len(JOBS)), cut=st.integers(0, 30))
 def test_a_table_goes_on_after_a_kill(tmp_path_factory: pytest.TempPathFactory, kill_after: int, cut: int) -> None:
     """Nothing is lost or trained twice, but for a last line that a kill left incomplete."""
