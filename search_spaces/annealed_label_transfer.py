@@ -7,7 +7,8 @@ from typing import Any
 from search_spaces.annealed_label_transfer_readings import READINGS
 from search_spaces.claims import Claim, Place, Published
 from search_spaces.printed_numbers import Header, PrintedNumber, make_table
-from search_spaces.search_space import Choice, Fixed, OneOf, Real, Search
+from search_spaces.search_space import Choice, Fixed, OneOf, Real, Search, Space
+from search_spaces.space_tree import count_trials
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -151,19 +152,26 @@ SEEDS = 12
 conditions and four arms that could win against SL (2 / 2^12 x 96 = .047). The paper has one training of each network"""
 
 
+_RATE: Space = {"lr": Real(1e-4, 0.5, log=True)}
+_WEIGHT: Space = {"weight": Real(0.1, 10, log=True)}
 _SUM_OR_MEAN = OneOf(("sum", "mean"))
-SEARCH = Search(
-    arm="ALT",
-    space={
-        "lr": Real(1e-4, 0.5, log=True),
+SPACES: dict[str, Space] = {
+    "ALT": {
+        **_RATE,
         "margin": Choice({"none": {"slope": Fixed(0.0)}, "annealed": {"slope": Real(1e-4, 2, log=True), "gate_loss": _SUM_OR_MEAN}}, False),
         "temperature": Real(0.01, 1, log=True),
         "cooling": Real(0.5, 1),
         "noise": OneOf(("scale", "literal", "logits")),
     },
-)
-"""The paper's own values, .2, .75, .75, lie within; the paper states neither how they were found nor what else was tried. Without a
-margin, sum and mean of the gate's loss decide alike"""
+    "SL": _RATE,
+    "SL(gate)": _RATE,
+    "PL": {**_RATE, **_WEIGHT},
+    "PL+ALRAO": {"rates.1": Real(1e-6, 0.1, log=True), "rates.2": Real(0.2, 100, log=True), **_WEIGHT},
+}
+"""what is searched of each strategy. The paper's own values lie within; it states neither how they were found nor what else was tried.
+Without a margin, sum and mean of the gate's loss decide alike"""
+SEARCHES = tuple(Search(arm, space, trials=count_trials(SPACES["ALT"])) for arm, space in SPACES.items())
+"""of equal budgets: a tuned strategy is compared with tuned ones"""
 
 POCKET: dict[str, Any] = {
     **{"size": 48, "colour": "grey", "validation": 0.2, "extra_images": 300},
@@ -202,7 +210,7 @@ def make_study(scale: Scale) -> Study:
         printed=PRINTED,
         claims=CLAIMS,
         readings=READINGS,
-        search=SEARCH,
+        searches=SEARCHES,
     )
     if scale == "paper":
         return paper

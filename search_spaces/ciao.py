@@ -6,7 +6,8 @@ from typing import Any
 from search_spaces.claims import Claim, Contrast, Reading
 from search_spaces.pictures import Pictures
 from search_spaces.printed_numbers import Header, PrintedTable, make_table
-from search_spaces.search_space import Choice, OneOf, Real, Search, Whole
+from search_spaces.search_space import Choice, OneOf, Real, Search, Space, Whole
+from search_spaces.space_tree import count_trials
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
@@ -85,23 +86,26 @@ HEADS |= {("JAFFE by person", encoder): HEADS["JAFFE", encoder] for encoder in (
 HEADS |= {("FER+ 8 classes", encoder): HEADS["FER+", encoder] for encoder in ("VGG", "PK")}
 
 _UNITS = {f"head.units.{layer}": Whole(64, 1024, log=True) for layer in (1, 2, 3)}
+_SPACE: Space = {
+    "head.pool": OneOf((True, False)),
+    "head.layers": Choice({layers: dict(list(_UNITS.items())[:layers]) for layers in (1, 2, 3)}),
+    "head.dropout": Real(0.0, 0.7),
+    "head.activation": OneOf(("relu", "elu", "tanh")),
+    "optimizer": Choice({"SGD": {"momentum": Real(0.0, 0.9), "nesterov": OneOf((True, False))}, "Adam": {}}),
+    "lr": Real(1e-4, 0.5, log=True),
+    "temperature": Real(0.05, 0.5),
+    "batch": Whole(16, 512, log=True),
+}
 SEARCH = Search(
     arm="DL+CIAO",
-    space={
-        "head.pool": OneOf((True, False)),
-        "head.layers": Choice({layers: dict(list(_UNITS.items())[:layers]) for layers in (1, 2, 3)}),
-        "head.dropout": Real(0.0, 0.7),
-        "head.activation": OneOf(("relu", "elu", "tanh")),
-        "optimizer": Choice({"SGD": {"momentum": Real(0.0, 0.9), "nesterov": OneOf((True, False))}, "Adam": {}}),
-        "lr": Real(1e-4, 0.5, log=True),
-        "temperature": Real(0.05, 0.5),
-        "batch": Whole(16, 512, log=True),
-    },
+    space=_SPACE,
+    shared=tuple(name for name in ARMS if name != "DL+CIAO" and not name.startswith("pre-trained")),
     searcher="hyperopt",
-    trials=24,
+    trials=count_trials(_SPACE),
 )
-"""run for each data set and encoder. The space is ours: the paper does not print its own (the authors' published code has that of a
-related model). The published heads have one layer, AffectNet's one more for each axis"""
+"""run for each data set and encoder; all six networks use the head found, since the paper has one head for them. The space is ours: the
+paper does not print its own (the authors' published code has that of a related model). The published heads have one layer, AffectNet's
+one more for each axis"""
 
 _ROWS = tuple(Header(f"{encoder} {regime}", regime, {"encoder": encoder}) for encoder in ("VGG", "PK") for regime in ("Full", "LC", "DL"))
 """of table I"""
@@ -267,7 +271,7 @@ def make_study(scale: Scale) -> Study:
         readings=READINGS,
         printed=TABLE_1 + TABLE_2,
         contrasts=CONTRASTS,
-        search=SEARCH,
+        searches=(SEARCH,),
         pictures=Pictures(how="gradcam++", layer="last", condition={"encoder": "VGG"}, columns="data"),  # figure 3
     )
     if scale == "paper":

@@ -71,9 +71,13 @@ class Search:
     """value of the compared axis whose settings are searched"""
     space: Space
     """of settings of the arm's method"""
+    shared: tuple[str, ...] = ()
+    """further arms that use what is found, so that all are compared with the same settings"""
     searcher: str = "optuna"
+    scheduler: str = "none"
+    """what stops suggestions early: none, or asha"""
     trials: int = 20
-    """suggestions under each condition"""
+    """suggestions under each condition; `space_tree.count_trials` has a rule"""
     seeds: int = 2
     fresh: int = 10
     """further seeds on which the best settings are compared with the paper's"""
@@ -81,11 +85,12 @@ class Search:
 
 @dataclass(frozen=True)
 class TunedSettings:
-    """The best settings that a search found for an arm under one condition."""
+    """The best settings that a search found under one condition."""
 
-    arm: str
+    arms: tuple[str, ...]
+    """the arm that was searched, then those that share its settings"""
     condition: dict[str, Value]
     settings: dict[str, Any]
 
     def applies_to(self, arm: str, point: dict[str, Value]) -> bool:
-        return arm == self.arm and all(point.get(axis) == value for axis, value in self.condition.items())
+        return arm in self.arms and all(point.get(axis) == value for axis, value in self.condition.items())

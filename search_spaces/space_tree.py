@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
-from search_spaces.search_space import Choice, Fixed, OneOf, Range, Space, Whole
+from search_spaces.search_space import STARTUP, Choice, Fixed, OneOf, Range, Space, Whole
 from trainables.cell import Value
 from trainables.registry import BadRequest
 from trainables.settings import get_nested_setting
@@ -58,6 +58,13 @@ def list_parameters(space: Space) -> dict[str, Range]:
         for option in node.options.values() if isinstance(node, Choice) else ():
             parameters |= list_parameters(option)
     return parameters
+
+
+def count_trials(space: Space) -> int:
+    """Return how many suggestions a search of the space makes by default: those drawn at random first, then three for each parameter of
+    the longest path. It is a rule of thumb, between what a day allows and what samplers are tested with.
+    """
+    return STARTUP + 3 * max(len(parameters) for parameters in list_ends(space))
 
 
 def list_settings(space: Space) -> list[str]:

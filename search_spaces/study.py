@@ -1,6 +1,7 @@
 """Study: a research question as data, with its axes, arms, settings, the data of its roles, and the numbers that its paper reports."""
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, Literal, get_args
@@ -88,8 +89,8 @@ class Study:
     defaults: dict[tuple[str, ...], dict[tuple[Value, ...], dict[str, Any]]] = field(default_factory=dict)
     """by several axes together, and by their values: settings that apply there unless they are set elsewhere, such as the best head of
     each encoder on each data set"""
-    search: Search | None = None
-    """what `python -m platform.search` tunes"""
+    searches: tuple[Search, ...] = ()
+    """what `python -m platform.search` tunes: one search for an arm and the arms that share its settings"""
     found: tuple[TunedSettings, ...] = ()
     """settings that such a search found, in place of an arm's own"""
     confusions: tuple[Confusion, ...] = ()
@@ -125,14 +126,33 @@ class Study:
             if any(name.split(".")[0] in settings for settings in meanings):
                 raise BadRequest(f"{name} is set by the axis {axis}; choose among its values with --only {axis}=...")
         from trainables.data.task import TASKS  # imported here, since reports read studies and need no PyTorch
-        from trainables.methods.method import METHODS
 
         known_names = set(TASKS.find(self.task).settings.model_fields)
         for arm in self.arms.values():
-            known_names.update(METHODS.find(arm.method).Settings.model_fields, TASKS.find(arm.task or self.task).settings.model_fields)
+            known_names |= _list_setting_names(arm, self.task)
         if name.split(".")[0] not in known_names:
             raise make_unknown_error(f"setting of {self.name}", name, known_names - set(self.axes))
         return replace(self, settings=_replace_budget(self.settings, name, value) | {name: value})
+
+    def describe_unused_setting(self, name: str) -> str:
+        """Return a line if no training of this grid has a setting, because --only leaves out the arms that have it; else nothing."""
+        having = [arm for arm, values in self.arms.items() if name.split(".")[0] in _list_setting_names(values, self.task)]
+        if not having or self._list_used_arms() & set(having):
+            return ""
+        return f"{name}: no training of this grid has this setting; it is one of {', '.join(having)}"
+
+    def _list_used_arms(self) -> set[str]:
+        """Return the arms of this grid's trainings: the compared ones, and those that they start from."""
+        used: set[str] = set()
+        left = [str(arm) for arm in self.axes[self.compared]]
+        while left:
+            if (name := left.pop()) in used:
+                continue
+            used.add(name)
+            if parent := self.arms[name].parent:
+                pattern = re.sub(r"\\{\w+\\}", ".*", re.escape(parent))
+                left += [arm for arm in self.arms if re.fullmatch(pattern, arm)]
+        return used
 
     def make_cells(self, data: dict[str, Data]) -> list[Cell]:
         """Return the cells, ordered by seed, then by dependency depth.
@@ -200,7 +220,7 @@ class Study:
                 for name in tuned.settings:
                     if name.split(".")[0] not in method.Settings.model_fields:
                         raise make_unknown_error(
-                            f"setting of method {arm.method}, searched for {tuned.arm}:", name, method.Settings.model_fields
+                            f"setting of method {arm.method}, searched for {tuned.arms[0]}:", name, method.Settings.model_fields
                         )
                 chosen |= join_elements(tuned.settings)
         task_values, method_values = _pick_fields(chosen, task_type.model_fields), _pick_fields(chosen, method.Settings.model_fields)
@@ -231,6 +251,14 @@ class Study:
             version=method.version,
             data={role: data[role] for role in roles},
         )
+
+
+def _list_setting_names(arm: Arm, task: str) -> set[str]:
+    """Return the names of the settings of an arm's method, and of its task: `task` unless it has one of its own."""
+    from trainables.data.task import TASKS
+    from trainables.methods.method import METHODS
+
+    return {*METHODS.find(arm.method).Settings.model_fields, *TASKS.find(arm.task or task).settings.model_fields}
 
 
 AMOUNTS = {"epochs": "epochs", "steps": "steps", "images_seen": "images"}

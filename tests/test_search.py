@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -24,6 +25,7 @@ from tests.faults import processes
 from tests.forking import SharedRay
 from tests.running import Process
 from trainables.cell import Cell
+from trainables.loop import make_task
 from trainables.storage.store import RunFolder
 
 SETTINGS = {"epochs": 10, "lr": 0.004, "weight": 10, "batch": 16, "size": 32, "validation": 0.4, "extra_images": 4, "precision": "fp32"}
@@ -31,7 +33,7 @@ SETTINGS = {"epochs": 10, "lr": 0.004, "weight": 10, "batch": 16, "size": 32, "v
 finds a better one"""
 SMALL = ["--only", "scenario=wild,web", *(word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}"))]
 TRIALS = 4
-SEARCH = ["--trials", str(TRIALS), "--seeds", "2", "--fresh", "2", "--slots", "1"]
+SEARCH = ["--arm", "ALT", "--trials", str(TRIALS), "--seeds", "2", "--fresh", "2", "--slots", "1"]
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 
 
@@ -61,10 +63,14 @@ def run(ray: SharedRay, runs: Path, *options: str) -> tuple[int, str]:
 
 
 def studies(folder: RunFolder) -> dict[str, optuna.Study]:
-    """Return the Optuna studies by condition, opened as optuna-dashboard opens them."""
+    """Return the Optuna studies by arm and condition, opened as optuna-dashboard opens them."""
     storage = JournalStorage(JournalFileBackend(folder.get_path("search.journal")))
     names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
     return {name.split("#")[0]: optuna.load_study(study_name=name, storage=storage) for name in names}
+
+
+def describe(study: optuna.Study) -> list[Any]:
+    return [(trial.params, trial.state, trial.value, trial.intermediate_values) for trial in study.trials]
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +128,19 @@ def test_best_json_pictures_and_the_lines(searched: tuple[Path, RunFolder, str, 
         (study,) = (study for name, study in studies(folder).items() if f"scenario={entry['condition']['scenario']}" in name)
         settings = {name: value for name, value in study.best_trial.params.items() if name != "margin"}
         assert entry["settings"] == {"slope": 0.0} | settings and entry["mean"] == study.best_value >= entry["text"]["mean"]
-    for condition in ("encoder=pocket,scenario=wild", "encoder=pocket,scenario=web"):
+    for condition in ("method=ALT,encoder=pocket,scenario=wild", "method=ALT,encoder=pocket,scenario=web"):
         drawn = {path.name for path in Path(folder.get_path("figures", condition)).iterdir()}
-        assert {"history.svg", "parallel.png"} <= drawn
+        assert {"history.svg", "parallel.png", "contour.png"} <= drawn
         assert condition.replace(",", "/") in output
     assert len(output.splitlines()) < 60, output
 
 
 def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
     _, folder, _, _ = searched
-    study = studies(folder)["encoder=pocket/scenario=wild"]
+    where = "method=ALT/encoder=pocket/scenario=wild"
+    study = studies(folder)[where]
     for trial in study.trials:
-        events = EventAccumulator(folder.get_path("tb", "encoder=pocket/scenario=wild", f"{trial.number:04d}"))
+        events = EventAccumulator(folder.get_path("tb", where, f"{trial.number:04d}"))
         events.Reload()
         assert events.Scalars("score/mean")[-1].value == pytest.approx(trial.value)
         assert len(events.Scalars("val/accuracy")) == SETTINGS["epochs"], "one point an epoch"
@@ -141,7 +148,8 @@ def test_each_suggestion_is_a_tensorboard_run_with_what_was_searched(searched: t
         start_info = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
         assert start_info.hparams["temperature"].number_value == trial.params["temperature"]
         assert start_info.hparams["noise"].string_value == trial.params["noise"]
-        assert start_info.hparams["scenario"].string_value == "wild"
+        assert start_info.hparams["scenario"].string_value == "wild" and start_info.hparams["method"].string_value == "ALT"
+        assert start_info.hparams["pruned"].bool_value is False
 
 
 def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
@@ -150,12 +158,30 @@ def test_what_was_found_is_held_against_the_text_on_fresh_seeds(searched: tuple[
     cells = fresh.get_cells()
     assert {cell.seed for cell in cells} == {2, 3} and {cell.axes["method"] for cell in cells} == {"ALT", "ALT(found)"}
     best = folder.get_json("best.json")["found"]
+    assert best_file(folder)["fixed_test"] == {"wild": 0.45, "web": 0.45}
     better = [entry["condition"]["scenario"] for entry in best if entry["settings"] != entry["text"]["settings"]]
     assert {cell.axes["scenario"] for cell in cells} == set(better), "the paper's own settings need no comparison with themselves"
     assert fresh.list_done() == {cell.key for cell in cells} and len(cells) == 2 * 2 * len(better)
     report = json.loads(Path(fresh.get_path("report", "report.json")).read_text())
     compared = [row for row in report["comparisons"] if row["family"] == "confirmatory"]
     assert len(compared) == len(better) and all({row["a"], row["b"]} == {"ALT", "ALT(found)"} for row in compared)
+
+
+def best_file(folder: RunFolder) -> Any:
+    return folder.get_json("best.json")
+
+
+def test_no_image_that_selected_is_tested_on(searched: tuple[Path, RunFolder, str, set[str]]) -> None:
+    """The search saw labels of training, gate and selection images under its seeds; the comparison tests on others, under new seeds."""
+    _, folder, _, _ = searched
+    seen: dict[str, set[int]] = {"wild": set(), "web": set()}
+    for key in folder.list_done():
+        cell = Cell.from_json(json.loads(folder.get("cells", key, "cell.json") or b""))
+        task = make_task(cell, torch.device("cpu"))
+        seen[str(cell.axes["scenario"])].update(row for part in (task.train, task.gate, task.val) for row in part.rows)  # type: ignore[union-attr]
+    for cell in RunFolder(folder.get_path("fresh")).get_cells():
+        task = make_task(cell, torch.device("cpu"))
+        assert seen[str(cell.axes["scenario"])] and not seen[str(cell.axes["scenario"])] & set(task.test.rows)
 
 
 def test_done_is_done_and_more_trials_extend(
@@ -187,6 +213,47 @@ def test_a_grid_uses_what_was_found(
         assert best[cell.axes["scenario"]].items() <= cell.method_settings.items()  # type: ignore[index]
 
 
+PRUNED = [*SEARCH, "--only", "scenario=wild", "--scheduler", "asha", "--trials", "7", "--fresh", "0"]
+
+
+def test_an_asha_search_that_is_killed_ends_as_one_that_is_not(shared_ray: SharedRay, small: list[str], tmp_path: Path) -> None:
+    """One slot: the order of the decisions is always the same."""
+    code, output = run(shared_ray, tmp_path / "whole", *small, *PRUNED)
+    assert code == 0, output
+    (whole,) = studies(RunFolder(str(tmp_path / "whole/annealed_label_transfer-pocket-search"))).values()
+    states = [trial.state for trial in whole.trials]
+    assert TrialState.PRUNED in states and states[0] == TrialState.COMPLETE and set(states) <= {TrialState.PRUNED, TrialState.COMPLETE}
+    stopped = [trial for trial in whole.trials if trial.state == TrialState.PRUNED]
+    assert f"ASHA stopped {len(stopped)} of 7 suggestions" in output and "% of the epochs" in output
+    folder = RunFolder(str(tmp_path / "parts/annealed_label_transfer-pocket-search"))
+    first = start(shared_ray, tmp_path / "parts", *small, *PRUNED)
+    first.wait_for(lambda: len(folder.list_done()) >= 3)
+    processes.kill(processes.driver_of(first.pid))
+    assert first.end()[0] == 2
+    code, output = run(shared_ray, tmp_path / "parts", *small, *PRUNED)
+    assert code == 0, output
+    (resumed,) = studies(folder).values()
+    assert describe(resumed) == describe(whole)
+    done = folder.list_done()
+    checkpoints = {path.parent.name for path in Path(folder.get_path("cells")).glob("*/checkpoint.pt")}
+    assert checkpoints <= done, "what will never be resumed keeps no checkpoint"
+
+
+def test_every_strategy_is_tuned_by_a_search_of_its_own(shared_ray: SharedRay, small: list[str], tmp_path: Path) -> None:
+    options = ["--arm", "SL", "--arm", "PL", "--only", "scenario=wild", "--trials", "3", "--seeds", "1", "--fresh", "2"]
+    code, output = run(shared_ray, tmp_path, *small, *options)
+    folder = RunFolder(str(tmp_path / "annealed_label_transfer-pocket-search"))
+    assert code == 0, output
+    assert {name: len(study.trials) for name, study in studies(folder).items()} == {
+        f"method={arm}/encoder=pocket/scenario=wild": 3 for arm in ("SL", "PL")
+    }
+    assert [entry["arm"] for entry in best_file(folder)["found"]] == ["SL", "PL"]
+    report = json.loads(Path(folder.get_path("fresh", "report", "report.json")).read_text())
+    asked = [claim["text"] for claim in report["claims"]]
+    assert asked[:2] == ["the settings found beat the paper's (SL)", "the settings found beat the paper's (PL)"]
+    assert "pseudo-labels beat learning from the labelled images alone, all tuned" in asked
+
+
 def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray: SharedRay, small: list[str], tmp_path: Path) -> None:
     code, output = run(
         shared_ray, tmp_path, *small, *SEARCH, "--only", "scenario=wild", "--trials", "2", "--seeds", "1", "--set", "weight_decay=1e30"
@@ -202,8 +269,10 @@ def test_a_suggestion_that_diverges_has_failed_and_the_search_goes_on(shared_ray
     ("options", "said"),
     [
         (["--searcher", "tpe"], "unknown searcher 'tpe'"),
+        (["--scheduler", "ahsa"], "did you mean asha"),
+        (["--arm", "PL+CIAO"], "unknown searched arm of annealed_label_transfer"),
         (["--only", "scenario=wlid"], "did you mean wild"),
-        (["--only", "method=SL"], "must include it"),
+        (["--arm", "ALT", "--only", "method=SL"], "must include it"),
         (["--set", "epochs=0"], "setting epochs=0"),
         (["--runs", "memory://x"], "in a local folder"),
     ],

@@ -56,18 +56,19 @@ def test_the_published_heads_are_the_preset_and_a_setting_overrides_them() -> No
 def test_every_place_has_a_head_and_the_space_knows_its_settings() -> None:
     study = STUDIES.find("ciao")("paper")
     assert set(HEADS) == {(data, encoder) for data in study.axes["data"] for encoder in study.axes["encoder"]}
-    assert study.search is not None and study.search.arm in study.axes["network"]
+    (search,) = study.searches
+    assert {search.arm, *search.shared} == set(study.axes["network"]), "all networks use the head found"
     point: dict[str, Value] = {"data": "FER2013", "encoder": "PK"}
     units = {"head.units.1": 256, "head.units.2": 64, "head.units.3": 100}
     found = {"head.layers": 3, "head.pool": False, "optimizer": "SGD", "nesterov": True, "momentum": 0.0, "batch": 16} | units
-    assert found.keys() <= set(list_settings(study.search.space))
-    tuned = replace(study.with_seeds(1), found=(TunedSettings(study.search.arm, point, found),))
-    (cell,) = [
-        cell for cell in tuned.make_cells(roles(study)) if cell.axes["network"] == study.search.arm and point.items() <= cell.axes.items()
-    ]
-    head = cell.method_settings["head"]
-    assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, [256, 64, 100], False, 0.5)
-    assert cell.method_settings["batch"] == 16
+    assert found.keys() <= set(list_settings(search.space))
+    tuned = replace(study.with_seeds(1), found=(TunedSettings((search.arm, *search.shared), point, found),))
+    cells = [cell for cell in tuned.make_cells(roles(study)) if not study.is_prerequisite(cell) and point.items() <= cell.axes.items()]
+    assert {cell.axes["network"] for cell in cells} == set(study.axes["network"])
+    for cell in cells:
+        head = cell.method_settings["head"]
+        assert (head["layers"], head["units"], head["pool"], head["dropout"]) == (3, [256, 64, 100], False, 0.5)
+        assert cell.method_settings["batch"] == 16
 
 
 @pytest.mark.parametrize(

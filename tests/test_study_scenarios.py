@@ -55,6 +55,14 @@ def test_running_statistics_are_a_setting_of_every_strategy_with_unlabelled_imag
         assert cell.method_settings.get("statistics") == expected
 
 
+def test_a_setting_that_only_left_out_arms_have_is_told() -> None:
+    supervised = ALT("pocket").narrow_axis("method", ["SL"])
+    assert supervised.describe_unused_setting("gate_loss") == "gate_loss: no training of this grid has this setting; it is one of ALT"
+    assert not supervised.describe_unused_setting("lr") and not ALT("pocket").describe_unused_setting("gate_loss")
+    ciao = STUDIES.find("ciao")("pocket").narrow_axis("network", ["DL"])
+    assert not ciao.describe_unused_setting("identity"), "the network that it starts from has the setting"
+
+
 def test_the_ablation_sets_what_its_axes_say() -> None:
     gate = STUDIES.find("annealed_label_transfer_gate")
     assert len(gate("pocket").make_cells(DATA)) == 3 * 2 * 2 * 3

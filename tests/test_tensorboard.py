@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from browser import browser, needs_browser
-from fake_run import CLASSES, fake_run
+from fake_run import CLASSES, fake_run, finish
 from PIL import Image
 from selenium.webdriver.support.ui import WebDriverWait
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -50,7 +50,7 @@ def run(finished: tuple[RunFolder, list[Cell]], tmp_path: Path) -> tuple[RunFold
 
 
 def files(folder: RunFolder, name: str) -> list[Path]:
-    return sorted(file for file in Path(folder.get_path("tb", name)).iterdir() if file.is_file())
+    return sorted(file for file in Path(folder.get_path("tb", name)).iterdir() if file.name.startswith("events."))
 
 
 def read(folder: RunFolder, name: str) -> dict[str, list[tuple[int, float]]]:
@@ -304,3 +304,27 @@ def test_tensorboard_shows_runs_tags_and_the_hparams_table(server: str, run: tup
     for row in table:
         shown = {metric["name"]["tag"]: metric["value"] for metric in row["metricValues"]}
         assert set(shown) == {"test/accuracy", "test/balanced_accuracy", "selected/val/accuracy"}
+
+
+def test_curves_of_other_settings_have_a_name_of_their_own(run: tuple[RunFolder, list[Cell]], study: Study) -> None:
+    """A second command with another temperature wrote over the curves of the first."""
+    folder, cells = run
+    Board(folder, study).complete_runs(cells)
+    before = content(folder)
+    other = study.with_setting("temperature", 0.2)
+    data = cells[0].data
+    others = [cell for cell in other.with_seeds(len(study.axes["seed"]) + 1).make_cells(data) if not study.is_prerequisite(cell)]
+    for cell in others:
+        finish(folder, other, cell)
+    Board(folder, other).complete_runs(others)
+    after = content(folder)
+    board = Path(folder.get_path("tb"))  # its own file has the columns of HParams
+    assert {path: after[path] for path in before if path.parent != board} == {
+        path: kept for path, kept in before.items() if path.parent != board
+    }
+    for cell in others:  # a further seed too, whose plain name is free: the means are of one kind
+        assert read(folder, f"{cell.name}/temperature=0.2")["train/loss"] == expected(folder.get_history(cell.key), "train/loss")
+    condition = replace(others[0], axes={axis: value for axis, value in others[0].axes.items() if axis != "seed"}).name
+    assert read(folder, f"mean/{condition}/temperature=0.2") != read(folder, f"mean/{condition}")
+    Board(folder, study).complete_runs(cells)
+    assert {path: after[path][0] for path in after} == {path: kept[0] for path, kept in content(folder).items()}, "each keeps its own"

@@ -1,7 +1,9 @@
 """The options of a command that describe a study: its axis values, its settings, its data."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, cast
 
 import yaml
@@ -11,7 +13,7 @@ from platform.terminal.progress import make_printable
 from search_spaces.study import STUDIES, Scale, Study
 from trainables.cell import Data
 from trainables.data.dataset import DataError
-from trainables.data.source import Source, is_role_file, join_parts, load_faces, parse_roles
+from trainables.data.source import Source, is_role_file, join_parts, load_faces, parse_roles, set_fixed_test
 from trainables.data.task import TASKS
 from trainables.registry import BadRequest, make_unknown_error
 from trainables.settings import resolve_settings
@@ -44,6 +46,8 @@ def narrow_study(name: str, scale: str, only: list[str], seeds: int | None, sett
         if key in options and key not in study.axes:
             raise BadRequest(f"--set {option}: {key} is an option: --{key} {value}")
         study = study.with_setting(key, yaml.safe_load(value))
+        if unused := study.describe_unused_setting(key):
+            print(make_printable(unused), file=sys.stderr)
     return study
 
 
@@ -75,8 +79,22 @@ def _describe_other_scale(name: str, scale: str, axis: str) -> str:
     return f"; --scale {other.scale} also has {', '.join(further)}" if further and axis != here.replicated else ""
 
 
-def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
+def list_tested_roles(study: Study) -> dict[str, float]:
+    """Return the roles whose images the study's trainings are tested on, with the share of a fixed test part of each."""
+    unread = {role: Data(source, "", "") for role, source in study.roles.items()}
+    shares: dict[str, float] = {}
+    for cell in study.with_seeds(1).make_cells(unread):
+        kind = TASKS.find(cell.task)
+        if kind.tested and not study.is_prerequisite(cell):
+            settings = resolve_settings(kind.settings, cell.task_settings, f"task {cell.task}")
+            shares |= {role: share for role, share in kind.tested(settings).items() if role not in shares}
+    return shares
+
+
+def read_roles(study: Study, options: list[str], fixed_test: Mapping[str, float] = MappingProxyType({})) -> dict[str, Data]:
     """Read the data of the roles that the grid uses: of all sources that the options name for a role, else of the study's own.
+
+    `fixed_test` gives the share of the fixed test part of some roles.
 
     A fault in the data is found here, before anything starts. Raises BadRequest for a role that an option names and that the study does not
     use with these settings. If --only leaves the role out, or a file of roles names it, which may serve several grids, that is a note.
@@ -94,6 +112,7 @@ def read_roles(study: Study, options: list[str]) -> dict[str, Data]:
                 print(make_printable(unused), file=sys.stderr)
             named.setdefault(role, []).extend(given)
     sources = study.roles | {role: join_parts(parts) for role, parts in named.items()}
+    sources = {role: set_fixed_test(source, fixed_test[role]) if role in fixed_test else source for role, source in sources.items()}
     task_settings: dict[str, Any] = {name: study.settings[name] for name in ("size", "colour") if name in study.settings}
     task: Any = resolve_settings(TASKS.find(study.task).settings, task_settings, f"task {study.task}")
     data = {}

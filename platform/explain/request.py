@@ -65,20 +65,22 @@ def name_folder(request: Request, images: Path | None = None) -> list[str]:
 
 
 def prepare_maps(networks: list[LoadedNetwork], request: Request) -> tuple[MapFunction, str]:
-    """Return the function that makes maps, and the layer's name and side, per arm if they differ. BadRequest for an unknown layer."""
+    """Return the function that makes maps, and the layer's name and side, by arms if they differ. BadRequest for an unknown layer."""
     layers: dict[int, torch.nn.Module] = {}
-    names: dict[str, str] = {}
+    arms_by_name: dict[str, list[str]] = {}
     for loaded in networks if request.how != "saliency" else ():
         for network in (loaded.network, loaded.untrained):
             name, layers[id(network)], side = find_layer(network, loaded.task.test.pixels[:1], request.layer)
-        names[loaded.arm] = f"{name.removeprefix('encoder.')} ({side} x {side})"
+        shown: str = getattr(loaded.network, "layer_names", {}).get(name, name.removeprefix("encoder."))
+        arms_by_name.setdefault(f"{shown} ({side} x {side})", []).append(loaded.arm)
 
     def look(one: LoadedNetwork, pixels: torch.Tensor, outputs: torch.Tensor, untrained: bool) -> np.ndarray:
         network = one.untrained if untrained else one.network
         return compute_maps(network, layers.get(id(network), network), pixels, outputs, request.how)
 
-    layer_texts = list(dict.fromkeys(names.values()))
-    return look, layer_texts[0] if len(layer_texts) == 1 else ", ".join(f"{arm}: {name}" for arm, name in names.items())
+    several = len(arms_by_name) > 1
+    texts = [f"{name} of {', '.join(dict.fromkeys(arms))}" if several else name for name, arms in arms_by_name.items()]
+    return look, " and ".join(texts)
 
 
 def clear_folder(folder: RunFolder, parts: Sequence[str]) -> None:

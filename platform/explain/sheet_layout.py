@@ -98,7 +98,7 @@ def make_tile(shown: ChosenImage, face: np.ndarray, found: np.ndarray, each: Ima
 
 def describe_maps(classes: bool, values: bool, how: MapKind, of: ExplainedClass, layer: str) -> list[str]:
     """Return the notes below maps of images. `classes`: some explain classes or labels; `values`: some explain valence and arousal."""
-    place = f", from layer {layer}" if layer else ""
+    place = f"; layer: {layer}" if layer else ""
     lines = [f"{TITLES[how]} of the {of} class{place}."] if classes else []
     if values:
         lines.append(f"{TITLES[how]} of valence and of arousal{place}. Above: the true value, below: the predicted one.")

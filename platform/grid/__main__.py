@@ -52,14 +52,16 @@ def main(
             raise make_unknown_error("--keep", keep, get_args(Keep))
         most = choose_most_seeds(until_decided, max_seeds, seeds)
         narrowed = narrow_study(study, scale, only or [], most or seeds, set_ or [], list_options(context))
+        fixed_test: dict[str, float] = {}
         if use:
-            narrowed = replace(narrowed, found=read_best_file(use, narrowed))
+            found, fixed_test = read_best_file(use, narrowed)
+            narrowed = replace(narrowed, found=found)
         if most:
             from platform.grid.until_decided import run_until_decided
             from platform.report.sequential_claims import make_plan
 
             require_all_seeds(narrowed, most)
-        cells = narrowed.make_cells(read_roles(narrowed, data or []))
+        cells = narrowed.make_cells(read_roles(narrowed, data or [], fixed_test))
         plan = make_plan(narrowed, cells, most) if most else None
         copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")

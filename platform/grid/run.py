@@ -16,6 +16,7 @@ from platform.launch.run_lock import lock_run
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.other_classes import describe_other_classes
 from platform.report.sequential_plan import refuse_plan
+from platform.report.tuning import write_tuned
 from platform.terminal.progress import Progress
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
@@ -57,6 +58,7 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
     """Train the unfinished cells, then write the results; return the exit code. `how` holds the options of `run_with_tune.run_cells`."""
     with lock_run(folder):
         refuse_plan(folder)
+        write_tuned(folder, study.found)
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
         if todo:

@@ -12,6 +12,7 @@ from platform.report.read_run_folder import make_design, make_row, make_table
 from platform.report.runs_table import Runs
 from platform.report.sequential_claims import Looks, count_seeds, follow_claims, list_needed_points
 from platform.report.sequential_plan import SequentialPlan, put_failures, read_failures
+from platform.report.tuning import write_tuned
 from platform.terminal.progress import format_count
 from search_spaces.study import Study
 from trainables.cell import Cell
@@ -85,6 +86,7 @@ class SeedBlocks:
         if wanted != self.wanted:
             self.wanted = wanted
             study = self.cells.study
+            write_tuned(self.folder, study.found)
             self.folder.put_grid(study.name, study.scale, wanted, [cell.key for cell in wanted if study.is_prerequisite(cell)])
         todo = list_cells_to_train([cell for cell in wanted if cell.key not in self._failed], self.folder)
         for cell in todo:

@@ -20,6 +20,7 @@ from platform.launch.ray_sessions import get_own_session
 # isort: split
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from platform.launch import ray_internals
@@ -34,11 +35,13 @@ from trainables.storage.store import RunFolder
 from trainables.workers.dispatcher import Dispatcher, count_devices
 from trainables.workers.trial_actor import build_trial_class
 from trainables.workers.watchdog import HANG_S
+from trainables.workers.worker import ROW_S
 from trainables.workers.worker_messages import ENDS, Event
 
 Listen = Callable[[Event], None]
 Ask = Callable[[str], list[Cell] | None]
 Announce = Callable[[list[str]], None]
+Judge = Callable[[str, Event], bool]
 
 HEAD = {"node:__internal_head__": 0.001}
 """resource that an actor requests if it must not die with a worker's machine; the head's CPUs are left to the workers"""
@@ -94,6 +97,22 @@ class SuggestionSearcher(Searcher):
         pass
 
 
+class JudgeScheduler(FIFOScheduler):
+    """Tune's view of a scheduler that is asked once for each event of a trial, though a result of Tune may hold several."""
+
+    def __init__(self, judge: Judge) -> None:
+        """`judge(trial, event)` returns whether the trial has to stop."""
+        super().__init__()
+        self.judge = judge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as in _TrialCallback
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        stops = any(self.judge(trial.trial_id, event) for event in result["events"])
+        return str(self.STOP if stops else self.CONTINUE)
+
+
 class _TunePlan(NamedTuple):
     """Tune's work: trials of some cells each.
 
@@ -108,6 +127,8 @@ class _TunePlan(NamedTuple):
     algorithm: Searcher | None
     trials: int
     at_once: int
+    judge: Judge | None = None
+    """stops trials; their cells are then trained one after another"""
 
 
 Plan = Callable[[int, int, Announce], _TunePlan]
@@ -135,19 +156,25 @@ def run_cells(todo: list[Cell], folder: RunFolder, listen: Listen, pack: int | N
     _serve_cells(plan, len(todo), folder, listen, pack, **how)
 
 
-def run_suggestions(ask: Ask, tell: Callable[[str], None], trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any) -> None:
+def run_suggestions(
+    ask: Ask, tell: Callable[[str], None], judge: Judge | None, trials: int, each: int, folder: RunFolder, listen: Listen, **how: Any
+) -> None:
     """Train the cells of suggestions. `how` holds further parameters of `_serve_cells`.
 
     `ask(trial)` returns the `each` cells of a suggestion, or None when there are no more suggestions. `tell(trial)` is called when the
-    cells have ended. There are at most `trials` suggestions. Their cells' parents, if any, are trained already.
+    cells have ended. There are at most `trials` suggestions. Their cells' parents, if any, are trained already. With `judge`, a
+    suggestion's cells are trained one after another, and `judge(trial, event)` returns whether the suggestion has to stop.
     """
 
     def ask_trial(trial: str) -> Trial | None:
         cells = ask(trial)
         return None if cells is None else [cells]
 
-    def work(slots: int, spare: int, announce: Announce) -> _TunePlan:  # one trial more keeps the slots busy while a suggestion ends
-        return _TunePlan([], list, {}, SuggestionSearcher(ask_trial, tell), trials, math.ceil(slots / each) + 1)
+    def work(slots: int, spare: int, announce: Announce) -> _TunePlan:
+        at_once = math.ceil(slots / each) + 1  # one trial more keeps the slots busy while a suggestion ends
+        if judge:
+            at_once = slots + 1 if slots > 1 else 1  # on one slot the order of the decisions is always the same
+        return _TunePlan([], list, {}, SuggestionSearcher(ask_trial, tell), trials, at_once, judge)
 
     _serve_cells(lambda most: (trials * each, work), trials * each, folder, listen, **how)
 
@@ -230,6 +257,7 @@ def _serve_cells(
         "parents": [cell.parent for cell in tune_plan.known if cell.parent],
         "paths": sorted({path for cell in tune_plan.known for data in cell.data.values() for path in data.source.list_files()}),
         "cells_each": math.ceil(cells / slot_count),
+        "row_s": 0.0 if tune_plan.judge else ROW_S,
     }
 
     def say(line: str) -> None:
@@ -266,9 +294,10 @@ def _serve_cells(
         try:
             tuner = tune.Tuner(
                 tune.with_resources(build_trial_class(), HEAD),
-                param_space={"dispatcher": name, **tune_plan.space},
+                param_space={"dispatcher": name, "in_turn": bool(tune_plan.judge), **tune_plan.space},
                 tune_config=tune.TuneConfig(
                     search_alg=tune_plan.algorithm,
+                    scheduler=JudgeScheduler(tune_plan.judge) if tune_plan.judge else None,
                     num_samples=tune_plan.trials if tune_plan.algorithm else 1,
                     max_concurrent_trials=tune_plan.at_once,
                     reuse_actors=True,

@@ -127,6 +127,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
         "not_done": page.list_unfinished_trainings(runs),
         "seconds": runs.total_seconds,
         "trained": [amount._asdict() for amount in list_training_amounts(runs)],
+        "settings": runs.settings.rows,
         "readings": runs.readings,
         "copies": describe_run_copies(runs),
         "split": describe_run_split(runs),
@@ -188,6 +189,10 @@ def render_markdown(runs: Runs, found: Findings, taken: list[report_tables.Table
     findings = [f"- {latex_and_markdown.escape_markdown(text)}" for text in sentences]
     notes = [f"> {latex_and_markdown.escape_markdown(note)}" for note in runs.notes]
     parts = ["\n".join(head), *notes, "## What was found", "\n".join(findings) or "Nothing is compared."]
+    if changed := runs.settings.changed:
+        lines = ["| setting | here | paper scale |", "|---|---|---|"]
+        lines += [f"| {' | '.join(map(latex_and_markdown.escape_markdown, (row.name, row.here, row.paper or '–')))} |" for row in changed]
+        parts += ["## Settings that are not the paper's", "\n".join(lines)]
     for table in taken:
         parts += [f"## {table.name.replace('-', ' ').capitalize()}", latex_and_markdown.render_markdown_table(table).rstrip()]
     return "\n\n".join([*parts, "## How it was computed", *map(latex_and_markdown.escape_markdown, methods)]) + "\n"

@@ -23,6 +23,7 @@ from platform.report.pooled_samples import group_by_measure
 from platform.report.runs_table import Runs, Sample, format_condition
 from platform.report.sequential_claims import follow_claims
 from platform.report.sequential_plan import PlannedClaim, SequentialPlan
+from platform.report.tuning import UNEQUAL, count_tuned
 from platform.stats.float_ties import measure_spread
 from platform.stats.sequential_tests import ClaimAtLook
 from search_spaces.claims import Claim
@@ -52,6 +53,8 @@ class ClaimAnswer(NamedTuple):
     interval."""
     flagged: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
     """of sides a and b: the trainings with warnings, and all"""
+    tuned: tuple[set[bool], set[bool]] = (set(), set())
+    """of sides a and b: whether their trainings' settings were found by a search"""
 
     @property
     def note(self) -> str:
@@ -65,13 +68,15 @@ class ClaimAnswer(NamedTuple):
 
     @property
     def remarks(self) -> list[str]:
-        """Phrases that qualify the result: trainings with warnings, and conditions in which the difference has the other sign."""
+        """Phrases that qualify the result: warnings, unequal tuning, and conditions in which the difference has the other sign."""
         if self.whole is None:
             return []
         other = sum(part.diff * self.whole.diff < 0 for part in self.parts)
         reversed_at = [f"the difference has the other sign in {other} of {len(self.parts)} conditions"] if other else []
         counts = ", ".join(f"{name} {flagged} of {done}" for name, (flagged, done) in zip("ab", self.flagged, strict=True) if flagged)
-        return [*([f"trainings with warnings: {counts}"] if counts else []), *reversed_at]
+        is_unequal = self.tuned[0] != self.tuned[1] and UNEQUAL not in self.whole.note
+        unequal = [f"{UNEQUAL}: only one side's settings were searched"] if is_unequal else []
+        return [*([f"trainings with warnings: {counts}"] if counts else []), *unequal, *reversed_at]
 
     @property
     def standing(self) -> str:
@@ -144,17 +149,22 @@ def _test_claim(runs: Runs, claim: Claim, places: Sequence[ClaimPlace]) -> Claim
         note = "; ".join(filter(None, (BY_INTERVAL, whole.note)))
         whole, parts = replace(whole, note=note, p=nan, p_equivalence=nan), []
     whole = replace(whole, note="; ".join(filter(None, (claim.text, whole.note))))
-    flagged = tuple(_count_flagged(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from)))
-    return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0, flagged=flagged)
+    side_rows = [_list_rows(runs, ends, places) for ends in ((claim.a, claim.a_from), (claim.b, claim.b_from))]
+    flagged, (a_tuned, b_tuned) = tuple(_count_flagged(runs, rows) for rows in side_rows), (count_tuned(runs, rows) for rows in side_rows)
+    return ClaimAnswer(claim, whole, settle_family(parts), margin=runs.design.rope or 0.0, flagged=flagged, tuned=(a_tuned, b_tuned))
 
 
-def _count_flagged(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> tuple[int, int]:
-    """Return how many of a side's trainings have warnings, and how many trainings it has."""
+def _list_rows(runs: Runs, ends: tuple[Any, Any], places: Sequence[ClaimPlace]) -> list[int]:
+    """Return the rows of the trainings of a claim's side."""
+    points = (resolve_point(runs, end, place.condition) for end in ends if end for place in places)
+    return sorted({row for point in points for row in runs.find_done_rows(*point)})
+
+
+def _count_flagged(runs: Runs, rows: list[int]) -> tuple[int, int]:
+    """Return how many of these trainings have warnings, and how many trainings there are."""
     if "flags" not in runs.table:
         return 0, 0
-    points = (resolve_point(runs, end, place.condition) for end in ends if end for place in places)
-    rows = {row for point in points for row in runs.find_done_rows(*point)}
-    flags = runs.table["flags"].iloc[sorted(rows)]
+    flags = runs.table["flags"].iloc[rows]
     return int((flags.fillna("").astype(str) != "").sum()), len(rows)
 
 

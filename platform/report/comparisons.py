@@ -14,6 +14,7 @@ import numpy as np
 
 from platform.report.pooled_samples import count_incomplete, have_own_replicates, pool_samples
 from platform.report.runs_table import Condition, Runs, Sample, match_samples
+from platform.report.tuning import note_unequal_tuning
 from platform.stats import significance as s
 from platform.stats.float_ties import measure_correlation
 from platform.stats.power import FEWEST, find_detectable_effect
@@ -107,6 +108,8 @@ def compare_arms(
         notes.append(f"{unmatched} without a partner left out")
     elif not paired and any(all_a.splits.values()) and any(all_b.splits.values()):
         notes.append("no shared data splits: unpaired")
+    if unequal := note_unequal_tuning(runs, name_a, name_b, condition):
+        notes.append(unequal)
     base = _make_blank(family, condition, name_a, name_b, alternative, selected_by)
     base |= {"n_a": len(x), "n_b": len(y), "paired": paired}
     if not (len(x) and len(y)):

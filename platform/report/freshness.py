@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from platform.report import tuning
 from trainables.storage.store import RunFolder
 
 MARK = "reported.txt"
@@ -35,7 +36,8 @@ def unmark_report(folder: RunFolder) -> None:
 def _hash_state(folder: RunFolder, drawn: str) -> bytes:
     """Hash the results, the grid, the code that makes reports, and the files of the report and of the explanations that it shows."""
     digest = hashlib.sha256(drawn.encode())
-    digest.update(folder.get("grid.json") or b"")
+    for name in ("grid.json", tuning.FILE):
+        digest.update(folder.get(name) or b"")
     for root in (
         CODE / "platform",
         CODE / "search_spaces",

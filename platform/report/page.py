@@ -121,6 +121,7 @@ def describe_methods(runs: Runs, found: Findings) -> list[str]:
             by_class=bool(found.classes),
             average=wording.AVERAGE,
             readings=" ".join(runs.readings),
+            settings=runs.settings.sentence,
         )
     )
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]

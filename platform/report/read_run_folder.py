@@ -11,7 +11,9 @@ from platform.report.other_classes import describe_other_classes
 from platform.report.readings import describe_readings
 from platform.report.runs_table import Design, Runs
 from platform.report.sequential_plan import read_failures, read_plan
+from platform.report.settings_summary import summarise_settings
 from platform.report.training_amounts import IMAGES, STEPS
+from platform.report.tuning import TUNED, describe_tuning, is_tuned, read_tuned
 from search_spaces.study import STUDIES, Study
 from trainables.cell import Cell
 from trainables.registry import BadRequest
@@ -73,9 +75,11 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
     study = study or STUDIES.find(cells[0].study)(cells[0].scale)  # type: ignore[arg-type]
     rows, results = [], []
     cache: dict[str, Any] = {}
+    found = read_tuned(folder)
     for cell in cells:
         result = folder.get_result(cell.key)
-        rows.append(make_row(folder, cell, result))
+        tuned = {TUNED: is_tuned(found, str(cell.axes[study.compared]), cell)} if found else {}
+        rows.append(make_row(folder, cell, result) | tuned)
         results.append(result and _keep_needed_result(result, cache))
     sources = {role: data for cell in reversed(cells) for role, data in cell.data.items()}
     data = {role: asdict(sources[role]) | {"source": sources[role].source.to_text()} for role in study.roles if role in sources}
@@ -88,7 +92,9 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
         )
         _mark_repeated(rows, read_failures(folder))
     readings = describe_readings(study.readings, cells)
-    return Runs(design, make_table(design, rows), notes, results, data, readings, plan)
+    runs = Runs(design, make_table(design, rows), notes, results, data, readings, summarise_settings(study, cells), plan)
+    notes += describe_tuning(runs)
+    return runs
 
 
 def _mark_repeated(rows: list[dict[str, Any]], failed: set[str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from platform.report.sequential_plan import SequentialPlan
+from platform.report.settings_summary import SettingsSummary
 from search_spaces.claims import FIRST, LAST, Claim, Confusion, Contrast, Published
 from search_spaces.printed_numbers import PrintedTable
 from trainables.cell import Value
@@ -98,6 +99,8 @@ class Runs:
     """by role: title, source, fingerprint and notes of a data set"""
     readings: list[str] = field(default_factory=list)
     """what was taken where the paper's words leave a choice, a sentence each"""
+    settings: SettingsSummary = field(default_factory=SettingsSummary)
+    """of the runs' tasks and methods, if they are ferray's own"""
     plan: SequentialPlan | None = None
     """the plan of a grid whose seeds were added until its claims were decided; tests of a fixed number of seeds are then not valid"""
 

@@ -18,11 +18,13 @@ def main(
     context: typer.Context,
     space: Annotated[str, typer.Argument(metavar="[study]", help="a study that defines a search")] = "annealed_label_transfer",
     scale: Annotated[str, SCALE] = "pocket",
+    arm: Annotated[list[str] | None, typer.Option(metavar="ARM", help="search only for this arm; default: every arm that has one")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only at these values of an axis")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="suggestions per condition; a larger number extends a search")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="trainings per suggestion; their mean is its score")] = None,
     fresh: Annotated[int | None, typer.Option(min=0, help="further seeds to compare the best settings with the paper's; 0: none")] = None,
-    searcher: Annotated[str | None, typer.Option(help="optuna, hyperopt or random; default: the study's")] = None,
+    searcher: Annotated[str | None, typer.Option(help="optuna, hyperopt, gp or random; default: the study's")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="none, or asha: suggestions that are behind the others stop early")] = None,
     set_: Annotated[list[str] | None, SETTINGS] = None,
     data: Annotated[list[str] | None, DATA] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders; a local one")] = "runs",
@@ -32,27 +34,29 @@ def main(
     """Search. The same command resumes it; --trials extends it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
-        from platform.cli.study_options import narrow_study, read_roles
+        from platform.cli.study_options import list_tested_roles, narrow_study, read_roles
         from platform.grid.run import check_buildable
+        from platform.search.condition_search import select_searches
         from platform.search.run import search_study
         from search_spaces.study import STUDIES
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder
 
         narrowed = narrow_study(space, scale, only or [], None, set_ or [], list_options(context))
-        if narrowed.search is None:
-            searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").search]
+        if not narrowed.searches:
+            searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").searches]
             raise BadRequest(f"{narrowed.name} defines no search; these studies do: {', '.join(searchable) or 'none'}")
-        options: dict[str, Any] = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher}
-        search = replace(narrowed.search, **{name: value for name, value in options.items() if value is not None})
-        narrowed = replace(narrowed, search=search)
+        given = {"trials": trials, "seeds": seeds, "fresh": fresh, "searcher": searcher, "scheduler": scheduler}
+        options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        narrowed = replace(narrowed, searches=tuple(replace(search, **options) for search in select_searches(narrowed, arm)))
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}-search")
         if not folder.local:
             raise BadRequest(f"--runs {runs}: a search keeps its record in a local folder")
-        role_data = read_roles(narrowed, data or [])
+        fixed_test = list_tested_roles(narrowed)
+        role_data = read_roles(narrowed, data or [], fixed_test)
         check_buildable(narrowed, narrowed.with_seeds(1).make_cells(role_data))
     with exit_on_error(folder.uri, resumable=True):
-        exit_code = search_study(narrowed, role_data, folder, {"slots": slots, "gpu": gpu})
+        exit_code = search_study(narrowed, role_data, fixed_test, folder, {"slots": slots, "gpu": gpu})
     raise typer.Exit(exit_code)
 
 

@@ -1,107 +1,133 @@
-"""Search driver: the searches of a study, one per condition, side by side. The search with the fewest suggestions makes the next one."""
+"""Search driver: the searches of a study, one per arm and condition, side by side. The one with the fewest suggestions makes the next."""
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import product
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from platform.search.condition_search import ConditionSearch
+from platform.search.pruning import SuggestionProgress, count_epochs
 from platform.search.search_record import PUBLISHED, Journal, SearchRecord
-from platform.search.searchers import SEARCHERS
-from search_spaces.search_space import Search, TunedSettings
-from search_spaces.space_tree import Parameters, check_space, describe_space, find_parameters, list_ends, list_settings, make_settings
-from search_spaces.study import Study
-from trainables.cell import Cell, Data, Value
-from trainables.registry import BadRequest
-from trainables.settings import get_nested_setting
+from trainables.cell import Cell
 from trainables.storage.store import RunFolder
+from trainables.workers.worker_messages import Event
 
 
-class ConditionSearch:
-    """The search under one condition: its record, and the cells of a suggestion."""
+@dataclass
+class OpenSuggestion:
+    """A suggestion in training."""
 
-    def __init__(self, study: Study, search: Search, condition: dict[str, Value], data: dict[str, Data]) -> None:
-        axes: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in condition.items()}
-        axes |= {study.compared: (search.arm,), study.replicated: tuple(range(search.seeds))}
-        self.study, self.search, self.condition, self.data = replace(study, axes=study.axes | axes), search, condition, data
-        cells = self.study.make_cells(data)
-        self.steps = [cell for cell in cells if self.study.is_prerequisite(cell)]
-        """prerequisites of the cells of every suggestion"""
-        base_cells = [cell for cell in cells if not self.study.is_prerequisite(cell)]
-        published = base_cells[0].method_settings
-        self.published = find_parameters(search.space, published)
-        """the parameters of the paper's settings; None: the space does not contain them"""
-        self.text = {name: value for name in list_settings(search.space) if (value := get_nested_setting(published, name)) is not None}
-        if self.published is not None:
-            self.text = make_settings(search.space, self.published)
-        self._check_ranges()
-        identity = json.dumps([[cell.key for cell in base_cells], describe_space(search.space)])
-        self.where = "/".join(f"{axis}={value}" for axis, value in condition.items()) or "all"
-        self.name = f"{self.where}#{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
-        """contains a hash of settings, data and seeds, so that suggestions made for other ones are not reused"""
-        self.record: SearchRecord
+    search: ConditionSearch
+    number: int
+    cells: list[Cell]
+    progress: SuggestionProgress | None
+    """None: no scheduler may stop it"""
 
-    def make_cells(self, parameters: Parameters) -> list[Cell]:
-        """Return the cells of a suggestion, one per seed of the search."""
-        study = replace(self.study, found=(self._make_tuned_settings(parameters),))
-        return [cell for cell in study.make_cells(self.data) if not study.is_prerequisite(cell)]
-
-    def _check_ranges(self) -> None:
-        """Make cells at both ends of the ranges, so that an end that the method rejects is reported before anything starts."""
-        for ends in list_ends(self.search.space):
-            self.make_cells(ends)
-
-    def _make_tuned_settings(self, parameters: Parameters) -> TunedSettings:
-        return TunedSettings(self.search.arm, self.condition, make_settings(self.search.space, parameters))
-
-    def get_best_settings(self) -> TunedSettings | None:
-        best = self.record.best_trial
-        return self._make_tuned_settings(best.params) if best else None
+    @property
+    def trial(self) -> FrozenTrial:
+        return self.search.record.study.trials[self.number]
 
 
 class SearchDriver:
     """All searches. A trial is one suggestion in training: suggestions are asked for and completed by trial."""
 
-    def __init__(self, condition_searches: list[ConditionSearch], folder: RunFolder, journal: Journal, searcher: str, trials: int) -> None:
-        self.searches, self.folder, self.trials = condition_searches, folder, trials
+    def __init__(self, condition_searches: list[ConditionSearch], folder: RunFolder, journal: Journal) -> None:
+        self.searches, self.folder = condition_searches, folder
         self.ended: Callable[[ConditionSearch, FrozenTrial, list[Cell]], None] = lambda condition_search, trial, cells: None
         """called with each suggestion that has ended, and its cells"""
-        for condition_search in condition_searches:
-            space = condition_search.search.space
-            condition_search.record = SearchRecord(journal, condition_search.name, space, searcher, condition_search.published)
-        self._open: dict[str, tuple[ConditionSearch, int, list[Cell]]] = {}
+        self.dropped: Callable[[list[str]], None] = lambda keys: None
+        """called with the keys of the trainings that a suggestion which has failed or was stopped will not finish"""
+        for each in condition_searches:
+            each.record = SearchRecord(journal, each.name, each.search.space, each.search.searcher, each.published)
+        self._open: dict[str, OpenSuggestion] = {}
+        self._pruners: dict[str, Any] = {}
+        """by the search's name"""
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a scheduler stops suggestions early."""
+        return self.searches[0].search.scheduler == "asha"
 
     @property
     def suggestions_left(self) -> int:
         """The number of suggestions still to be made."""
-        return sum(max(0, self.trials - condition_search.record.started_trials) for condition_search in self.searches)
+        return sum(max(0, each.search.trials - each.record.started_trials) for each in self.searches)
 
     def suggest_cells(self, trial: str) -> list[Cell] | None:
-        condition_search = min(self.searches, key=lambda condition_search: condition_search.record.started_trials)
-        if (suggested := condition_search.record.ask(self.trials)) is None:
+        condition_search = min(self.searches, key=lambda each: each.record.started_trials - each.search.trials)
+        if (suggested := condition_search.record.ask(condition_search.search.trials)) is None:
             return None
         number, parameters = suggested
-        cells = condition_search.make_cells(parameters)
-        self._open[trial] = condition_search, number, cells
+        cells, progress = condition_search.make_cells(parameters), None
+        if self.prunes:
+            progress = SuggestionProgress(cells, condition_search.study.metric, condition_search.record.count_passed_epochs(number))
+        self._open[trial] = OpenSuggestion(condition_search, number, cells, progress)
         return cells
+
+    def judge_event(self, trial: str, event: Event) -> bool:
+        """Return whether the scheduler stops a trial, given the next event of its trainings."""
+        if (suggestion := self._open.get(trial)) is None:
+            return True  # it has been stopped
+        if suggestion.progress is None or event["kind"] not in ("row", "done"):
+            return False
+        rows = [event["row"]] if event["kind"] == "row" else []
+        if not rows or suggestion.progress.misses_rows(event["key"], rows[0]):
+            rows = [*(self.folder.get_history(event["key"]) or []), *rows]
+        return self._judge_rows(trial, suggestion, event["key"], rows)
+
+    def _judge_rows(self, trial: str, suggestion: OpenSuggestion, key: str, rows: list[dict[str, Any]]) -> bool:
+        assert suggestion.progress is not None
+        record, progress = suggestion.search.record, suggestion.progress
+        for epochs, rung, score in progress.read_rows(key, rows):
+            behind = self._get_pruner(suggestion.search).stops(suggestion.number, rung, score)
+            record.report(suggestion.number, epochs, score, progress.epochs)
+            if behind and suggestion.trial.user_attrs.get("searcher") not in PUBLISHED:  # the comparison needs the paper's settings
+                record.prune(suggestion.number)
+                del self._open[trial]
+                self.dropped([cell.key for cell in suggestion.cells])
+                return True
+        return False
+
+    def _get_pruner(self, condition_search: ConditionSearch) -> Any:
+        """Return a search's rungs. They hold what the record has of earlier suggestions."""
+        from platform.launch.asha import Pruner, find_rung
+
+        if condition_search.name not in self._pruners:
+            pruner = self._pruners[condition_search.name] = Pruner()
+            for trial in condition_search.record.study.trials:
+                for epochs, score in sorted(trial.intermediate_values.items()):
+                    pruner.stops(trial.number, find_rung(epochs, trial.user_attrs["epochs"]), score)
+        return self._pruners[condition_search.name]
 
     def complete_trial(self, trial: str) -> None:
         """Record a suggestion's scores once its cells have ended. A cell's score is that of the epoch selected on validation images."""
-        if trial not in self._open:
+        if (suggestion := self._open.get(trial)) is None:
             return
-        condition_search, number, cells = self._open.pop(trial)
-        results = [self.folder.get_result(cell.key) for cell in cells]
-        errors = [None if result else self.folder.get_error(cell.key) for cell, result in zip(cells, results, strict=True)]
-        if any(not result and not error for result, error in zip(results, errors, strict=True)):
-            self._open[trial] = condition_search, number, cells  # stopped before all its cells had ended
+        results = [self.folder.get_result(cell.key) for cell in suggestion.cells]
+        errors = [None if result else self.folder.get_error(cell.key) for cell, result in zip(suggestion.cells, results, strict=True)]
+        if not any(errors) and not all(results):  # stopped before all its cells had ended
             return
-        reasons = [f"{cell.name}: {error['reason']}" for cell, error in zip(cells, errors, strict=True) if error]
-        scores = [result["metrics"][f"val/{condition_search.study.metric}"] for result in results if result]
-        condition_search.record.tell(number, scores, reasons[0] if reasons else "")
-        self.ended(condition_search, condition_search.record.study.trials[number], cells)
+        for cell in suggestion.cells if suggestion.progress else ():  # quick trainings end before their last epochs are judged
+            if self._judge_rows(trial, suggestion, cell.key, self.folder.get_history(cell.key) or []):
+                return
+        del self._open[trial]
+        reasons = [f"{cell.name}: {error['reason']}" for cell, error in zip(suggestion.cells, errors, strict=True) if error]
+        if reasons:
+            self.dropped([cell.key for cell in suggestion.cells])
+        scores = [result["metrics"][f"val/{suggestion.search.study.metric}"] for result in results if result]
+        suggestion.search.record.tell(suggestion.number, scores, reasons[0] if reasons else "")
+        self.ended(suggestion.search, suggestion.trial, suggestion.cells)
+
+    def finish_pruned(self) -> None:
+        """Hand on the suggestions that were stopped, and remove the checkpoints that they would resume from. Nothing trains any more."""
+        for condition_search in self.searches:
+            for trial in condition_search.record.pruned_trials:
+                cells = condition_search.make_cells(trial.params)
+                self.ended(condition_search, trial, cells)
+                for cell in cells:
+                    if self.folder.get_result(cell.key) is None:
+                        self.folder.remove("cells", cell.key, "checkpoint.pt")
 
     def release_all(self) -> None:
         for condition_search in self.searches:
@@ -109,45 +135,16 @@ class SearchDriver:
         self._open.clear()
 
 
-def make_condition_searches(study: Study, search: Search, data: dict[str, Data]) -> list[ConditionSearch]:
-    """Return one search for each combination of the study's conditions."""
-    if search.arm not in study.axes[study.compared]:
-        raise BadRequest(f"{study.name} searches {search.arm}: --only {study.compared}=... must include it")
-    check_space(search.space)
-    conditions = [dict(zip(study.condition_axes, values, strict=True)) for values in product(*study.condition_axes.values())]
-    return [ConditionSearch(study, search, condition, data) for condition in conditions]
-
-
-def build_best_json(study: Study, search_driver: SearchDriver) -> dict[str, Any]:
-    """Return what `--use` reads: by condition, the settings with the highest mean, and the result of the paper's settings."""
-    entries = []
-    for condition_search in search_driver.searches:
-        best, best_settings = condition_search.record.best_trial, condition_search.get_best_settings()
-        if best is None or best_settings is None:
-            continue
-        paper_trial = next(
-            (trial for trial in condition_search.record.finished_trials if trial.user_attrs.get("searcher") in PUBLISHED), None
-        )
-        entries.append(
-            {
-                "arm": condition_search.search.arm,
-                "condition": condition_search.condition,
-                "settings": best_settings.settings,
-                "mean": best.value,
-                "sd": best.user_attrs["sd"],
-                "suggestion": best.number,
-                "by": best.user_attrs["searcher"],
-                "text": {"settings": condition_search.text, "mean": paper_trial.value if paper_trial else None},
-                "finished": len(condition_search.record.finished_trials),
-                "failed": len(condition_search.record.failed_trials),
-            }
-        )
-    search = search_driver.searches[0].search
-    return {
-        "study": study.name,
-        "scale": study.scale,
-        "objective": f"mean val/{study.metric} over seeds 0 to {search.seeds - 1}",
-        "space": describe_space(search.space),
-        "searcher": {"name": search.searcher} | SEARCHERS[search.searcher].describe(),
-        "found": entries,
-    }
+def measure_savings(searches: list[ConditionSearch]) -> tuple[int, int, float]:
+    """Return how many suggestions ended, how many of them the scheduler stopped, and the share of all their epochs that this saved."""
+    planned = trained = 0
+    pruned = sum(len(each.record.pruned_trials) for each in searches)
+    ended = pruned + sum(len(each.record.finished_trials) for each in searches)
+    if not pruned:
+        return ended, 0, 0.0
+    for each in searches:
+        for trial in (*each.record.finished_trials, *each.record.pruned_trials):
+            whole = each.search.seeds * count_epochs(each.make_cells(trial.params)[0])
+            planned += whole
+            trained += max(trial.intermediate_values) if trial in each.record.pruned_trials else whole
+    return ended, pruned, 1 - trained / planned

@@ -1,4 +1,4 @@
-"""Figures of a search, drawn by Optuna: the history of the score, the importance of each setting, and parallel coordinates."""
+"""Figures of a search, drawn by Optuna: history of the score, importance of each setting, parallel coordinates, and a contour."""
 
 import io
 import warnings
@@ -13,25 +13,29 @@ from matplotlib.figure import Figure
 from platform.search.search_record import SearchRecord
 
 matplotlib.use("Agg")
+INCHES = 1.3
+"""of a figure's width for each parameter"""
 ENOUGH = 2
 """finished suggestions that a figure needs"""
 
 
 def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (file name, bytes) of history, importance and parallel coordinates, as PNG and SVG; nothing for fewer than ENOUGH
-    suggestions.
+    """Yield (file name, bytes) of each figure, as PNG and SVG; nothing for fewer than ENOUGH finished suggestions.
+
+    The contour is of the two most important settings that every suggestion has.
     """
     from optuna.visualization import matplotlib as drawn
 
     if len(record.finished_trials) < ENOUGH:
         return
-    makers: dict[str, Callable[[], Axes]] = {
-        "history": lambda: drawn.plot_optimization_history(record.study, target_name=score),
-    }
+    makers: dict[str, Callable[[], Axes]] = {"history": lambda: _draw_history(record, score)}
     if shared := list_shared_parameters(record):
-        makers["parallel"] = lambda: drawn.plot_parallel_coordinate(record.study, params=shared, target_name=score)
-    if len({trial.value for trial in record.finished_trials}) > 1:  # with equal scores no setting has an importance
+        makers["parallel"] = lambda: _draw_parallel(record, shared, score)
+    importances = compute_importances(record)
+    if importances:  # with equal scores no setting has one
         makers["importance"] = lambda: drawn.plot_param_importances(record.study, target_name=score, evaluator=make_evaluator())
+    if len(pair := list(importances)[:2]) == 2:
+        makers["contour"] = lambda: cast(Axes, drawn.plot_contour(record.study, params=pair, target_name=score))
     for name, make in makers.items():
         with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "ferray"}):
             warnings.simplefilter("ignore")  # about the style and the labels, which are Optuna's
@@ -39,6 +43,30 @@ def draw_search_figures(record: SearchRecord, score: str) -> Iterator[tuple[str,
             for extension in ("png", "svg"):
                 yield f"{name}.{extension}", _render_figure(figure, extension)
             matplotlib.pyplot.close(figure)
+
+
+def _draw_history(record: SearchRecord, score: str) -> Axes:
+    """Draw the scores in the order of the suggestions. Those that a scheduler stopped are grey, at their score when they stopped."""
+    from optuna.visualization import matplotlib as drawn
+
+    axes = drawn.plot_optimization_history(record.study, target_name=score)
+    if record.pruned_trials:
+        numbers, scores = zip(*((trial.number, trial.value) for trial in record.pruned_trials), strict=True)
+        axes.scatter(numbers, scores, color="0.6", label="stopped early")
+        axes.legend()
+    return axes
+
+
+def _draw_parallel(record: SearchRecord, parameters: list[str], score: str) -> Axes:
+    """Draw parallel coordinates, wide enough for the name of each parameter."""
+    from optuna.visualization import matplotlib as drawn
+
+    axes = drawn.plot_parallel_coordinate(record.study, params=parameters, target_name=score)
+    cast(Figure, axes.figure).set_size_inches(2 + INCHES * (len(parameters) + 1), 4.8)
+    axes.tick_params(axis="x", labelrotation=30)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right")
+    return axes
 
 
 def list_shared_parameters(record: SearchRecord) -> list[str]:

@@ -20,30 +20,37 @@ from trainables.cell import Cell, Data
 from trainables.storage.store import RunFolder
 
 
-def search_study(study: Study, data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Search, store the best settings, compare them with the paper's; return the exit code."""
-    from platform.search.driver import SearchDriver, build_best_json, make_condition_searches
+def search_study(study: Study, data: dict[str, Data], fixed_test: dict[str, float], folder: RunFolder, how: dict[str, Any]) -> int:
+    """Search, store the best settings, compare them with the paper's; return the exit code.
+
+    `data` has a fixed test part of the share `fixed_test` in each tested role. No search uses these images: it scores suggestions on
+    images that select, which every seed draws from the others.
+    """
+    from platform.search.best_file import build_best_json
+    from platform.search.condition_search import make_condition_searches
+    from platform.search.driver import SearchDriver
     from platform.search.search_record import Journal
 
-    search = study.search
-    assert search is not None
-    searches = make_condition_searches(study, search, data)
+    searches = make_condition_searches(study, data)
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
-        search_driver = SearchDriver(searches, folder, journal, search.searcher, search.trials)
+        search_driver = SearchDriver(searches, folder, journal)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)
         folder.verify_owner()
-        folder.put_json(build_best_json(study, search_driver), "best.json")
+        folder.put_json(build_best_json(study, searches, fixed_test), "best.json")
         draw_results(study, search_driver, folder)
         failed = sum(len(condition_search.record.failed_trials) for condition_search in searches)
         best_settings = [(condition_search, best) for condition_search in searches if (best := condition_search.get_best_settings())]
-        new_settings = [settings for condition_search, settings in best_settings if settings.settings != condition_search.text]
+        is_new = [settings.settings != condition_search.text for condition_search, settings in best_settings]
+        changed = [settings.condition for (_, settings), new in zip(best_settings, is_new, strict=True) if new]
+        # where one arm has new settings, the others are compared with it, even if the paper's own are their best
+        compared = [settings for _, settings in best_settings if settings.condition in changed]
     if not best_settings:
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.get_path('cells')} says why", file=sys.stderr)
         return 1
     comparison_code = (
-        compare_found(study, new_settings, data, RunFolder(folder.get_path("fresh")), how) if search.fresh and new_settings else 0
+        compare_found(study, compared, data, RunFolder(folder.get_path("fresh")), how) if study.searches[0].fresh and compared else 0
     )
     return int(bool(failed or comparison_code or len(best_settings) < len(searches)))
 
@@ -52,15 +59,15 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
     """Train the suggestions of the searches until each search has made all of its own."""
     from platform.search.search_board_writer import draw_suggestion, draw_table
 
-    search = study.search
-    assert search is not None
+    search = study.searches[0]  # they have the same options
     left = search_driver.suggestions_left
     prerequisites = list_cells_to_train(
         list({cell.key: cell for condition_search in search_driver.searches for cell in condition_search.steps}.values()), folder
     )
     searches = format_count(len(search_driver.searches), "search", "searches")
     suggestions = f"{format_count(left, 'suggestion')} of {format_count(search.seeds, 'seed')}"
-    summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}, {suggestions} to make"
+    scheduler = " with ASHA" if search_driver.prunes else ""
+    summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}{scheduler}, {suggestions} to make"
     print(f"{summary} -> {folder.uri}", file=sys.stderr)
     with (
         redirect_output(folder) as stream,
@@ -75,8 +82,8 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
         def ended(*suggestion: Any) -> None:
             draw_suggestion(folder, *suggestion)
 
-        search_driver.ended = ended
-        draw_table(folder, search_driver)
+        search_driver.ended, search_driver.dropped = ended, progress.drop_cells
+        draw_table(study, folder, search_driver)
         try:
             with start_ray(stream) as wait_for_ray:
                 from platform.launch import run_with_tune
@@ -85,21 +92,27 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
                 options: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
                 if prerequisites:
                     run_with_tune.run_cells(prerequisites, folder, progress.handle_event, **options)
+                judge = search_driver.judge_event if search_driver.prunes else None
                 run_with_tune.run_suggestions(
-                    ask, search_driver.complete_trial, left, search.seeds, folder, progress.handle_event, **options
+                    ask, search_driver.complete_trial, judge, left, search.seeds, folder, progress.handle_event, **options
                 )
+            search_driver.finish_pruned()
         finally:
             search_driver.release_all()
 
 
 def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
-    """Write the figures, and print one line per condition with the best result."""
+    """Write the figures, and print one line per search with the best result."""
+    from platform.search.driver import measure_savings
     from platform.search.figures import draw_search_figures
 
     for condition_search in search_driver.searches:
         for name, content in draw_search_figures(condition_search.record, f"mean val/{study.metric}"):
             folder.put(content, "figures", condition_search.where.replace("/", ","), name)
         print(f"{condition_search.where}: {describe_best(condition_search.record)}", file=sys.stderr)
+    ended, pruned, saved = measure_savings(search_driver.searches)
+    if pruned:
+        print(f"ASHA stopped {pruned} of {format_count(ended, 'suggestion')}, which saved {saved:.0%} of the epochs", file=sys.stderr)
     tensorboard = f"tensorboard --logdir {shlex.quote(folder.get_path('tb'))}"
     print(f"best settings: {folder.get_path('best.json')}\nfigures: {folder.get_path('figures')}\ncurves: {tensorboard}", file=sys.stderr)
 
@@ -121,14 +134,9 @@ def describe_best(record: Any) -> str:
 
 def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
     """Train the found and the paper's settings on seeds that no search has used, and report on them; return the exit code."""
-    from platform.search.found_against_published import make_comparison_study
+    from platform.search.found_against_published import make_comparison_cells, make_comparison_study
 
-    search = study.search
-    assert search is not None
+    search = study.searches[0]
     comparison = make_comparison_study(study, found, range(search.seeds, search.seeds + search.fresh))
-    cells = [
-        cell
-        for cell in comparison.make_cells(data)
-        if comparison.is_prerequisite(cell) or any(settings.applies_to(settings.arm, cell.axes) for settings in found)
-    ]
+    cells = make_comparison_cells(comparison, data)
     return run_grid(comparison, cells, folder, how)

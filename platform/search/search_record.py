@@ -102,6 +102,10 @@ class SearchRecord:
             self.study.enqueue_trial(published, user_attrs={"searcher": PUBLISHED[0]})
         self._asked: dict[int, optuna.Trial] = {}
 
+    def count_passed_epochs(self, number: int) -> int:
+        """Return the epochs at which a suggestion has passed its last rung; 0 if it has passed none."""
+        return max(self.study.get_trials(deepcopy=False)[number].intermediate_values, default=0)
+
     def ask(self, trials: int) -> tuple[int, Parameters] | None:
         """Return the next suggestion's number and parameters, or None if `trials` suggestions have been made."""
         waiting, started = self._list_trials(TrialState.WAITING), self.started_trials
@@ -120,9 +124,19 @@ class SearchRecord:
 
     def _list_past(self) -> list[PastSuggestion]:
         return [
-            PastSuggestion(trial.params, trial.value if trial.state == TrialState.COMPLETE else None, trial.state == TrialState.RUNNING)
+            PastSuggestion(trial.params, get_score(trial), trial.state == TrialState.RUNNING, get_last_epochs(trial))
             for trial in self.study.get_trials(deepcopy=False)
         ]
+
+    def report(self, number: int, epochs: int, score: float, each: int) -> None:
+        """Record a suggestion's score at a rung, after `epochs` epochs of its trainings of `each` epochs."""
+        trial = self._asked[number]
+        trial.set_user_attr("epochs", each)
+        trial.report(score, epochs)
+
+    def prune(self, number: int) -> None:
+        """Record that the scheduler has stopped a suggestion at the last rung that was reported."""
+        self.study.tell(self._asked.pop(number), state=TrialState.PRUNED)
 
     def tell(self, number: int, scores: list[float], reason: str = "") -> None:
         """Record a suggestion's scores, one per seed. With a reason, without scores, or with a score that is not finite, it has failed."""
@@ -151,6 +165,10 @@ class SearchRecord:
         return self._list_trials(TrialState.COMPLETE)
 
     @property
+    def pruned_trials(self) -> list[FrozenTrial]:
+        return self._list_trials(TrialState.PRUNED)
+
+    @property
     def failed_trials(self) -> list[FrozenTrial]:
         return self._list_trials(TrialState.FAIL)
 
@@ -163,14 +181,23 @@ class SearchRecord:
         return self.study.get_trials(deepcopy=False, states=(state,))
 
 
+def get_score(trial: FrozenTrial) -> float | None:
+    """Return a suggestion's mean score, or that at the rung where it was stopped; None if it has none."""
+    return trial.value if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
+
+
+def get_last_epochs(trial: FrozenTrial) -> int | None:
+    """Return the epochs after which a suggestion was stopped; None if it was not."""
+    return max(trial.intermediate_values, default=0) if trial.state == TrialState.PRUNED else None
+
+
 def _require_same_space(journal: Journal, name: str, description: dict[str, Any]) -> None:
-    """Raise BadRequest if the journal has suggestions of this condition from another space, such as an earlier version's flat one."""
+    """Raise BadRequest if the journal has suggestions of this condition from another space, or of an earlier version's flat one."""
     where = name.rpartition("#")[0]
     for study in journal.get_all_studies():
-        if study.study_name.rpartition("#")[0] != where or study.user_attrs.get(SPACE) == description:
-            continue
-        if journal.get_n_trials(study._study_id):
-            of = "another search space" if SPACE in study.user_attrs else "the flat search space of an earlier version"
+        is_flat, is_here = SPACE not in study.user_attrs, study.study_name.rpartition("#")[0] == where
+        if (is_flat or (is_here and study.user_attrs[SPACE] != description)) and journal.get_n_trials(study._study_id):
+            of = "the flat search space of an earlier version" if is_flat else "another search space"
             raise BadRequest(
                 f"{journal.path}: the suggestions of {study.study_name} were drawn from {of}; move the file away to begin anew"
             )

@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 OPTUNA_TPE = {"n_startup_trials": STARTUP, "multivariate": True, "group": True, "constant_liar": True}
 """arguments of Optuna's sampler; those in which its releases 4 and 5 differ are explicit. `group`: the multivariate model of each set of
 parameters that occur together; without it, Optuna draws conditional parameters independently"""
+OPTUNA_GP = {"n_startup_trials": STARTUP, "deterministic_objective": False}
 HYPEROPT_TPE = {"n_startup_jobs": STARTUP, "gamma": 0.25, "n_EI_candidates": 24, "prior_weight": 1.0}
 """arguments of hyperopt's `tpe.suggest`; the last three are its defaults"""
 
@@ -33,6 +34,8 @@ class PastSuggestion(NamedTuple):
     score: float | None
     """None: it is running or has failed"""
     running: bool = False
+    stopped: int | None = None
+    """the epochs after which a scheduler stopped it, with `score` at that time; None: it was not stopped"""
 
 
 def compute_lie(past: list[PastSuggestion]) -> float:
@@ -48,6 +51,13 @@ def suggest_by_tpe(space: Space, past: list[PastSuggestion], seed: int) -> Param
     return _suggest_by_optuna(space, past, optuna.samplers.TPESampler(seed=seed, **OPTUNA_TPE))  # type: ignore[arg-type]
 
 
+def suggest_by_gp(space: Space, past: list[PastSuggestion], seed: int) -> Parameters:
+    """Return the next suggestion of Optuna's Gaussian process. It models the parameters that every suggestion has, and draws others at
+    random.
+    """
+    return _suggest_by_optuna(space, past, optuna.samplers.GPSampler(seed=seed, **OPTUNA_GP))  # type: ignore[arg-type]
+
+
 def suggest_at_random(space: Space, past: list[PastSuggestion], seed: int) -> Parameters:
     return _suggest_by_optuna(space, [], optuna.samplers.RandomSampler(seed=seed))
 
@@ -56,12 +66,14 @@ def _suggest_by_optuna(space: Space, past: list[PastSuggestion], sampler: optuna
     study = optuna.create_study(direction="maximize", sampler=sampler)
     lie, distributions = compute_lie(past), {name: _make_distribution(limits) for name, limits in list_parameters(space).items()}
     for each in past:
+        score = lie if each.score is None else each.score
         study.add_trial(
             create_trial(
-                state=TrialState.RUNNING if each.running else TrialState.COMPLETE,
-                value=None if each.running else lie if each.score is None else each.score,
+                state=TrialState.RUNNING if each.running else TrialState.COMPLETE if each.stopped is None else TrialState.PRUNED,
+                value=None if each.running else score,
                 params=each.parameters,
                 distributions={name: distributions[name] for name in each.parameters},
+                intermediate_values={} if each.stopped is None else {each.stopped: score},
             )
         )
     return suggest_parameters(study.ask(), space)
@@ -171,5 +183,6 @@ class Searcher(NamedTuple):
 SEARCHERS = {
     "optuna": Searcher("optuna", suggest_by_tpe, OPTUNA_TPE),
     "hyperopt": Searcher("hyperopt", suggest_by_hyperopt, HYPEROPT_TPE),
+    "gp": Searcher("optuna", suggest_by_gp, OPTUNA_GP),
     "random": Searcher("optuna", suggest_at_random, {}),
 }

@@ -30,6 +30,7 @@ from platform.tensorboard.event_file import (
     name_failed_file,
     write_run,
 )
+from platform.tensorboard.run_names import RunNames
 from search_spaces.study import Study
 from trainables.cell import Cell
 from trainables.storage.store import RunFolder
@@ -46,6 +47,7 @@ class Board:
 
     def __init__(self, folder: RunFolder, study: Study) -> None:
         self.folder, self.study = folder, study
+        self.names = RunNames(folder, study.replicated, study.axes[study.replicated])
         self._open: dict[str, BinaryIO] = {}
         self._last: dict[str, int] = {}
         if folder.local:
@@ -61,7 +63,7 @@ class Board:
             return
         if cell.key not in self._open:
             past = [earlier for earlier in self.folder.get_history(cell.key) if earlier["step"] < row["step"]]
-            path = write_run(self._make_folder(self._get_run_path(cell)), self._begin_run(cell, (past or [row])[0]) + encode_curves(past))
+            path = write_run(self._make_run_folder(cell), self._begin_run(cell, (past or [row])[0]) + encode_curves(past))
             self._open[cell.key] = path.open("ab", buffering=0)  # each row is visible at once, and none is lost if this process dies
             self._last[cell.key] = row["step"] - 1
         if row["step"] > self._last[cell.key]:
@@ -90,7 +92,9 @@ class Board:
         conditions: dict[str, list[Cell]] = {}
         for cell in cells:
             axes = {axis: value for axis, value in cell.axes.items() if axis != self.study.replicated}
-            conditions.setdefault(replace(cell, axes=axes).name + ("/step" if self.study.is_prerequisite(cell) else ""), []).append(cell)
+            name = replace(cell, axes=axes).name + ("/step" if self.study.is_prerequisite(cell) else "")
+            variant = self.names.get_variant(cell, self._get_plain_name)
+            conditions.setdefault(f"{name}/{variant}" if variant else name, []).append(cell)
         states = {}
         for name, members in conditions.items():
             if (state := self._describe_state(name, members)) is None or state != previous.get(name):
@@ -159,11 +163,21 @@ class Board:
         if history:
             content = self._begin_run(cell, history[0]) + encode_curves(history)
             end = _encode_end(history[-1], result, counted=not self.study.is_prerequisite(cell)) if result else b""
-            write_run(self._make_folder(self._get_run_path(cell)), content + end, ahead=result is None)
+            write_run(self._make_run_folder(cell), content + end, ahead=result is None)
         return history, result
 
+    def _get_plain_name(self, cell: Cell) -> str:
+        return make_safe_path(f"step/{cell.name}" if self.study.is_prerequisite(cell) else cell.name)
+
     def _get_run_path(self, cell: Cell) -> Path:
-        return Path(self.folder.get_path("tb", make_safe_path(f"step/{cell.name}" if self.study.is_prerequisite(cell) else cell.name)))
+        variant = self.names.get_variant(cell, self._get_plain_name)
+        return Path(self.folder.get_path("tb", self._get_plain_name(cell), make_safe_path(variant) if variant else ""))
+
+    def _make_run_folder(self, cell: Cell) -> Path:
+        """Make the folder of a training's run, and record in it whose it is."""
+        path = self._make_folder(self._get_run_path(cell))
+        self.names.claim(cell, path)
+        return path
 
     def _begin_run(self, cell: Cell, row: Row) -> bytes:
         """Return the head of a cell's file, and its row in the HParams table; a prerequisite has no row."""

@@ -21,10 +21,15 @@ class Progress:
         self.first: float | None = None
         """time of the first event of an epoch; the time before it is start-up, not training"""
         self._ended: set[str] = set()
+        self._dropped: set[str] = set()
         self._drawn = 0.0
 
     def add_cells(self, cells: list[Cell]) -> None:
         self.names |= {cell.key: cell.name for cell in cells}
+
+    def drop_cells(self, keys: Iterable[str]) -> None:
+        """Count no longer on the cells that have not ended: they were stopped for good."""
+        self._dropped.update(keys)
 
     def handle_event(self, event: Event) -> None:
         """Count one event. A failure and a note are printed on a line of their own."""
@@ -55,10 +60,11 @@ class Progress:
             self.stream.write("\n")
 
     def _draw_line(self) -> None:
-        text = f"{self.done}/{self.total} trainings done, {self.failed} failed"
+        total = self.total - len(self._dropped - self._ended)
+        text = f"{self.done}/{total} trainings done, {self.failed} failed"
         if self._ended and self.first is not None:
             pace = (time.monotonic() - self.first) / len(self._ended)
-            remaining = self.total - self.done - self.failed
+            remaining = total - self.done - self.failed
             text += f", {pace:.2f} s per training" + (f", {format_duration(pace * remaining)} left" if remaining else "")
         elif self.first is None:
             text += ", starting the workers"

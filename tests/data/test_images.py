@@ -71,5 +71,5 @@ def test_a_folder_that_is_none_is_one_line(tmp_path):
         read(tmp_path / "none")
     with pytest.raises(DataError, match=r"1\.png: is a file, not a folder of images$"):
         read(write(tmp_path, "1.png") / "1.png")
-    with pytest.raises(DataError, match=r"images has no option 'ages' \(known: population, label, crop, landmarks\)"):
+    with pytest.raises(DataError, match=r"images has no option 'ages' \(known: population, fixed_test, label, crop, landmarks\)"):
         read(tmp_path, ",ages=/a.csv")

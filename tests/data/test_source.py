@@ -94,8 +94,8 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
         ("children=fer2013:/p/f.csv,", "'' is no OPTION=VALUE"),
         ("children=fer2013:/p/f.csv,ages=/a,ages=/b", "ages is given twice"),
         ("children=fer2013:/p/f.csv,path=/b", "path is given twice"),
-        ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, ages, part\)"),
-        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, crop, landmarks, offset\)"),
+        ("children=fer2013:/p/f.csv,age=/a", r"fer2013 has no option 'age' \(known: population, fixed_test, ages, part\)"),
+        ("children=cafe:/p,ages=/a", r"cafe has no option 'ages' \(known: population, fixed_test, crop, landmarks, offset\)"),
         ("children=cafe:/p,population=teens", r"unknown population 'teens' \(known: children, adults\)"),
     ],
 )
@@ -158,7 +158,7 @@ def test_read_goes_through_the_reader(csv):
     faces = source.read_faces(24, "rgb")
     assert faces.images.shape == (2, 3, 24, 24)
     assert faces.metadata["source"].tolist() == ["fer2013.csv row 0", "fer2013.csv row 2"]
-    with pytest.raises(DataError, match=r"fer2013 has no option 'votes' \(known: population, ages, part\)"):
+    with pytest.raises(DataError, match=r"fer2013 has no option 'votes' \(known: population, fixed_test, ages, part\)"):
         Source("fer2013", str(csv), options=(("votes", "/v.csv"),)).read_faces(24, "grey")
 
 

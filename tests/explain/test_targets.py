@@ -57,6 +57,10 @@ def place(result: Result) -> Path:
     return Path(result.stdout.splitlines()[-1].rpartition(": ")[2])
 
 
+LAYERS = "last convolution (3 x 3) of DL and masked last convolution (3 x 3) of DL+CIAO"
+"""as the paper's figure: of the last convolution, after the mask where there is one"""
+
+
 def read_texts(sheet: Path) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(sheet.read_bytes()).iter("{http://www.w3.org/2000/svg}text")]
 
@@ -72,7 +76,7 @@ def list_predictions(sheet: Path) -> Iterator[float]:
 def test_all_data_sets_stand_beside_each_other_and_stay(run: RunFolder) -> None:
     folder = place(explain(run, "--count", "2"))
     said = json.loads((folder / "explain.json").read_bytes())
-    assert said["how"] == "gradcam++" and said["layer"] == "last_map (3 x 3)" and said["condition"] == {"encoder": "VGG"}
+    assert said["how"] == "gradcam++" and said["layer"] == LAYERS and said["condition"] == {"encoder": "VGG"}
     assert said["sheets"] == ["sheet-01", "sheet-02"]
     texts = read_texts(folder / "sheet-01.svg")
     assert {"image", "DL", "DL+CIAO", "AffectNet", "dimensional", "FER+", "EmoReact"} <= set(texts) and texts.index("DL") < texts.index(

@@ -120,4 +120,4 @@ def test_the_short_report_says_what_the_page_says(whole: Report) -> None:
     assert text.startswith("# Adults as augmentations for children\n") and all(
         escape_markdown(finding) in text for finding in whole.data["findings"]
     )
-    assert text.count("\n## ") == 9 and all(escape_markdown(paragraph) in text for paragraph in whole.data["methods"])
+    assert text.count("\n## ") == 10 and all(escape_markdown(paragraph) in text for paragraph in whole.data["methods"])

@@ -23,6 +23,9 @@ CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadn
 VOTES, SHOWN, AFFECT = "votes_", "emoreact_", ("valence", "arousal")
 """Metadata that hold answers besides the label: raters' votes by class, several labels at once by name, and two numbers."""
 
+FIXED_TEST = "fixed_test"
+"""Metadata: true for the images of a data set whose `split` is not official but drawn once for all seeds (`fixed_test.py`)."""
+
 DATA_SET = "data_set"
 """Metadata of a union of several data sets: the name of the set that an image is of."""
 

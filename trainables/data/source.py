@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import yaml
 
 from trainables.data.dataset import DataError, FaceDataset, Reader, find_reader, readers
+from trainables.data.fixed_test import fix_test_part
 from trainables.data.join_data_sets import join_sources
 from trainables.registry import BadRequest, describe_os_error, join_lines
 
@@ -32,12 +33,15 @@ class Source:
     """ "children", "adults" or None (all)"""
     options: tuple[tuple[str, str], ...] = ()
     """options of the reader, such as ("ages", "/p/ages.csv")"""
+    fixed_test: float = 0.0
+    """share of the images that are the test set of every seed, if the data set has no official split; 0: the seed draws them"""
 
     def to_text(self) -> str:
         """Return `KIND:PATH[,OPTION=VALUE]`, which `parse_role` parses to an equal Source. Commas of a path are written `\\,`."""
         head = f"{self.kind}:{self.path}" if self.path else self.kind
-        population = [("population", self.population)] if self.population else []
-        return ",".join(_escape_commas(part) for part in (head, *(f"{name}={value}" for name, value in (*population, *self.options))))
+        named = [("population", self.population)] if self.population else []
+        named += [("fixed_test", f"{self.fixed_test:g}")] if self.fixed_test else []
+        return ",".join(_escape_commas(part) for part in (head, *(f"{name}={value}" for name, value in (*named, *self.options))))
 
     def list_files(self) -> list[str]:
         """Return the files and folders on disk that it names."""
@@ -56,7 +60,9 @@ class Source:
             faces = reader.read(self.path, size=size, colour=colour, population=self.population, **options)
         except UnicodeEncodeError as error:  # a file name that is not valid UTF-8
             raise DataError(f"{self.path}: a file's name is not UTF-8: {ascii(error.object)[:60]}; rename it") from None
-        return replace(faces, notes=(*faces.notes, NOBODY)) if (faces.labels >= 0).any() and "subject" not in faces.metadata else faces
+        if (faces.labels >= 0).any() and "subject" not in faces.metadata:
+            faces = replace(faces, notes=(*faces.notes, NOBODY))
+        return fix_test_part(faces, self.fixed_test) if self.fixed_test else faces
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,11 @@ class SourceUnion:
     def read_faces(self, size: int, colour: str) -> FaceDataset:
         """Read the union of all parts. Raises DataError for what a reader refuses, and for sets that cannot be one (`join_sources`)."""
         return join_sources([part.read_faces(size, colour) for part in self.parts], [part.to_text() for part in self.parts])
+
+
+def set_fixed_test(source: Source | SourceUnion, share: float) -> Source | SourceUnion:
+    """Return the source with a fixed test part of this share in each of its data sets. A share that a user has given stays."""
+    return join_parts([replace(part, fixed_test=part.fixed_test or share) for part in list_parts(source)])
 
 
 def join_parts(sources: Sequence[Source]) -> Source | SourceUnion:
@@ -212,17 +223,30 @@ def _build_source(role: str, fields: dict[str, object], where: str, folder: Path
     population = values.pop("population", role if role in POPULATIONS else None)
     if population not in (None, *POPULATIONS):
         raise DataError(f"{where}: unknown population {population!r} (known: {', '.join(POPULATIONS)})")
+    fixed_test = _parse_share(values.pop("fixed_test", "0"), where)
     options = tuple(
         (name, _make_absolute(value, folder) if name in _list_path_options(reader) else value) for name, value in values.items()
     )
     _check_options(reader, options, where)
-    return Source(kind, path, population, options)
+    return Source(kind, path, population, options, fixed_test)
+
+
+def _parse_share(text: str, where: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise DataError(f"{where}: fixed_test={text} is not a share between 0 and 1")
+    return share
 
 
 def _check_options(reader: Reader, options: tuple[tuple[str, str], ...], where: str) -> None:
     for name, _ in options:
         if name not in reader.options:
-            raise DataError(f"{where}: {reader.kind} has no option {name!r} (known: {', '.join(('population', *reader.options))})")
+            raise DataError(
+                f"{where}: {reader.kind} has no option {name!r} (known: {', '.join(('population', 'fixed_test', *reader.options))})"
+            )
 
 
 def _list_path_options(reader: Reader) -> set[str]:

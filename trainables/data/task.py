@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import DATA_SET, FaceDataset, name_groups
+from trainables.data.dataset import DATA_SET, FIXED_TEST, FaceDataset, name_groups
 from trainables.data.device_pixels import Pixels, load_pixels, to_tensor
 from trainables.data.memory_map import select_images
 from trainables.data.prediction_targets import TARGETS
@@ -117,9 +117,16 @@ def describe_groups(metadata: pd.DataFrame) -> str:
     return f"{unit} (image, where none is known)" if alone else unit
 
 
+def has_fixed_test(metadata: pd.DataFrame) -> bool:
+    """Return whether the test images of a data set, or of one of a union, are a fixed test part."""
+    return FIXED_TEST in metadata and bool(metadata[FIXED_TEST].notna().any())
+
+
 def describe_unit(metadata: pd.DataFrame) -> str:
     """Return the unit of a split that is the official one where a data set has one, and keeps persons or sequences together elsewhere."""
     official = metadata["split"].notna().to_numpy() if "split" in metadata else np.zeros(len(metadata), bool)
+    if has_fixed_test(metadata):
+        return f"{describe_groups(metadata)}; the test part is the same for every seed"
     unit = describe_groups(metadata[~official])
     return "official split" if official.all() else f"official split where there is one, else {unit}" if official.any() else unit
 
@@ -191,6 +198,9 @@ class TaskKind(NamedTuple):
     build: Callable[..., Task]
     roles: Callable[[Any], tuple[str, ...]] | None = None
     """returns those of a study's roles that the settings name, and a cell holds only these; None: all roles"""
+    tested: Callable[[Any], Mapping[str, float]] | None = None
+    """returns the roles that are tested on, with the share of test images that a fixed test part of each would have; None: it can have
+    none"""
     fit: Callable[[Any, Mapping[str, tuple[str, ...]]], dict[str, Any]] | None = None
     """returns the settings, by name, that leave out the classes which the roles' data sets lack, given each role's classes; empty if they
     lack none; None: classes are no settings of this task"""

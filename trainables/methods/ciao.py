@@ -212,6 +212,8 @@ class Network(nn.Module):
     def __init__(self, encoder: Convolutional, mask: Inhibition | None, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.mask, self.last_map, self.head = encoder, mask, nn.Identity(), head
+        self.layer_names = {"last_map": "last convolution" if mask is None else "masked last convolution"}
+        """what a sheet of maps calls a layer"""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         trunk_output = self.encoder.compute_trunk(images.flatten(0, -4))

@@ -7,6 +7,7 @@ worker that died and does not interrupt the others. A worker keeps its process, 
 import json
 import os
 import threading
+from collections import deque
 from typing import Any
 
 import ray
@@ -21,31 +22,45 @@ def build_trial_class() -> type:
     from ray import tune
 
     class Slot(tune.Trainable):
-        """Posts a trial's cells to the dispatcher and forwards the resulting events. `reset_config` gives it the next trial's cells."""
+        """Posts a trial's cells to the dispatcher and forwards the resulting events. `reset_config` gives it the next trial's cells.
+
+        With `in_turn` it posts a cell when the one before has ended, and Tune's scheduler, which has seen the end, lets the trial go on.
+        """
 
         def setup(self, config: dict[str, Any]) -> None:
             self.dispatcher = ray.get_actor(config["dispatcher"])
-            self._post(config)
+            self._begin_trial(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.cleanup()
-            self._post(new_config)
+            self._begin_trial(new_config)
             return True
 
-        def _post(self, config: dict[str, Any]) -> None:
-            self.posted = self.trial_id
-            packs = json.loads(config["packs"])
+        def _begin_trial(self, config: dict[str, Any]) -> None:
+            packs: list[list[dict[str, Any]]] = json.loads(config["packs"])
+            self.turns = deque([[cell]] for pack in packs for cell in pack) if config["in_turn"] else deque([packs])
+            self.number = 0
+            self._post_turn()
+
+        def _post_turn(self) -> None:
+            self.posted, self.number = f"{self.trial_id}.{self.number}" if self.number else self.trial_id, self.number + 1
+            packs = self.turns.popleft()
             cells = [cell for pack in packs for cell in pack]
             self.left = {cell["key"] for cell in cells}
             ray.get(self.dispatcher.post_trial.remote(self.posted, cells, os.getpid(), [len(pack) for pack in packs]))
 
         def step(self) -> dict[str, Any]:
             """Return one Tune result per poll, not per epoch. `events` holds everything since the last poll."""
+            if not self.left:
+                self.cleanup()
+                self._post_turn()
             events: list[Event] = ray.get(self.dispatcher.poll_events.remote(self.posted, slot_pid=os.getpid()))
             self.left -= {event["key"] for event in events if event["kind"] in ENDS}
+            if any(event["kind"] == "failed" for event in events):
+                self.turns.clear()  # the suggestion has failed, whatever its other seeds would do
             latest: dict[str, Any] = next((event["row"] for event in reversed(events) if event["kind"] == "row"), {})
             numbers = {name: value for name, value in latest.items() if isinstance(value, int | float)}
-            return numbers | {"events": events, tune.result.DONE: not self.left}
+            return numbers | {"events": events, tune.result.DONE: not self.left and not self.turns}
 
         def cleanup(self) -> None:
             ray.get(self.dispatcher.leave_trial.remote(self.posted, os.getpid()))
@@ -89,6 +104,7 @@ def run_worker(config: dict[str, Any]) -> None:
         parents=frozenset(config["parents"]),
         hang_s=config["hang_s"],
         own_gpu=config["own_gpu"],
+        row_s=config["row_s"],
         scratch=os.path.join(machine.get_temp_dir(), machine.get_session_name()),
         owner=config["owner"],
     )

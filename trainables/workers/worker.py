@@ -20,8 +20,8 @@ from trainables.workers.watchdog import HANG_S, Watchdog
 from trainables.workers.worker_messages import Event, FailedEvent, Job
 
 ROW_S = 0.5
-"""Seconds between two epochs of a cell that are reported: a call of the dispatcher takes as long as some epochs. The curves of a finished
-cell are drawn from its history, and have all of them."""
+"""Seconds between two epochs of a cell that are reported, unless a scheduler has to see them all: a call of the dispatcher takes as long as
+some epochs. The curves of a finished cell are drawn from its history, and have all of them."""
 
 
 @dataclass
@@ -49,6 +49,8 @@ class Worker:
     """No other worker uses this worker's GPU."""
     scratch: str = ""
     """A folder that this machine's workers share while the grid runs."""
+    row_s: float = ROW_S
+    """Least time between two epochs of a cell that are reported."""
     owner: str = ""
     """ID of the command that holds the run folder. Nothing is written once another command holds it."""
 
@@ -79,11 +81,11 @@ class Worker:
         if get_requested_execution(cell) is None and self.choice is None:
             self.choice = self._choose_execution(cell)
 
-        sent = -ROW_S
+        sent = -self.row_s
 
         def report(row: dict[str, Any]) -> bool:
             nonlocal sent
-            if not shard.is_first or time.monotonic() - sent < ROW_S:
+            if not shard.is_first or time.monotonic() - sent < self.row_s:
                 return True
             sent = time.monotonic()
             return self.report(cell.key, {"kind": "row", "row": row, "pid": os.getpid()})

@@ -12,7 +12,18 @@ from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
 from trainables.data.prediction_targets import TARGETS, list_clips
 from trainables.data.splits import group_by_official, hash_split
 from trainables.data.stratified_group_split import split_groups
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, describe_groups, get_known_metadata, keep_shared_classes
+from trainables.data.task import (
+    TASKS,
+    Images,
+    Task,
+    TaskKind,
+    TaskSettings,
+    describe_groups,
+    describe_unit,
+    get_known_metadata,
+    has_fixed_test,
+    keep_shared_classes,
+)
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -97,7 +108,7 @@ def _assign_parts(
     unit = describe_groups(metadata)
     part = np.full(len(metadata), -1)
     groups = [np.arange(len(metadata))]
-    if settings.by == "official":
+    if settings.by == "official" or has_fixed_test(metadata):  # a fixed test part takes the place of what would be left out
         groups = group_by_official(metadata)
         official = metadata["split"].to_numpy(object) if "split" in metadata else np.full(len(metadata), None)
         drawn = 0
@@ -110,7 +121,10 @@ def _assign_parts(
             else:
                 drawn += 1
                 part[rows[split_groups(labels[rows], persons[rows], (1 - settings.test, settings.test), rng) == 1]] = TEST
-        unit = "official split" if not drawn else unit if drawn == len(groups) else f"official split where there is one, else {unit}"
+        if has_fixed_test(metadata):
+            unit = describe_unit(metadata)
+        else:
+            unit = "official split" if not drawn else unit if drawn == len(groups) else f"official split where there is one, else {unit}"
     elif "subject" in metadata and (unknown := int(metadata["subject"].isna().sum())):
         raise DataError(f"{title}: {unknown:,} images have no subject, which by={settings.by} goes by; use by=official")
     elif "subject" not in metadata:
@@ -146,4 +160,8 @@ def fit_classes(settings: AdaptationTaskSettings, classes: Mapping[str, tuple[st
     return keep_shared_classes(settings, [classes[settings.role]] if settings.target == "label" and settings.role in classes else [])
 
 
-TASKS.register("adaptation")(TaskKind(AdaptationTaskSettings, build_task, list_roles, fit_classes))
+def list_tested(settings: AdaptationTaskSettings) -> dict[str, float]:
+    return {settings.role: settings.test}
+
+
+TASKS.register("adaptation")(TaskKind(AdaptationTaskSettings, build_task, list_roles, list_tested, fit_classes))

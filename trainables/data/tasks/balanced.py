@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset, name_groups
+from trainables.data.fixed_test import USUAL_SHARE
 from trainables.data.splits import Split, balanced_split, hash_split
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
+from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, has_fixed_test, keep_shared_classes
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -57,9 +58,15 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         groups = target.metadata[unit].to_numpy(object)  # `balanced_split` refuses a missing one
         if settings.by == "auto":
             groups, _ = name_groups(target.metadata, [unit])
+    labels, fixed_test = target.labels, np.zeros(len(target), bool)
+    if has_fixed_test(target.metadata):
+        fixed_test = target.metadata["split"].to_numpy(object) == "test"
+        labels = np.where(fixed_test, -1, labels)
     split = balanced_split(
-        target.labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
+        labels, settings.split, make_generator(seed, "split"), per_class=settings.per_class, groups=groups, classes=settings.classes
     )
+    if fixed_test.any():
+        split = split._replace(test=np.flatnonzero(fixed_test))
     partners = {}
     if settings.partner:
         partner = faces[settings.partner].select_classes(settings.classes)
@@ -73,7 +80,7 @@ def build_task(settings: BalancedTaskSettings, faces: dict[str, FaceDataset], se
         metadata=get_known_metadata(target, split.test),
         partners=partners,
         balanced=True,
-        unit=unit,
+        unit=f"{unit}; the test part is the same for every seed" if fixed_test.any() else unit,
         warnings=(*_warn_of_persons(settings, target, unit), *_warn_of_balance(settings, target, split)),
     )
 
@@ -109,4 +116,8 @@ def fit_classes(settings: BalancedTaskSettings, classes: Mapping[str, tuple[str,
     return keep_shared_classes(settings, [classes[role] for role in (settings.target, settings.partner) if role and role in classes])
 
 
-TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task, list_roles, fit_classes))
+def list_tested(settings: BalancedTaskSettings) -> dict[str, float]:
+    return {settings.target: USUAL_SHARE}
+
+
+TASKS.register("balanced")(TaskKind(BalancedTaskSettings, build_task, list_roles, list_tested, fit_classes))

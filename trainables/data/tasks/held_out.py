@@ -8,8 +8,19 @@ import torch
 from pydantic import Field
 
 from trainables.data.dataset import DataError, FaceDataset, name_groups, require_of_each_set
+from trainables.data.fixed_test import USUAL_SHARE
 from trainables.data.splits import Split, fold_split, hash_split, left_out_split, official_split
-from trainables.data.task import TASKS, Images, Task, TaskKind, TaskSettings, get_known_metadata, keep_shared_classes
+from trainables.data.task import (
+    TASKS,
+    Images,
+    Task,
+    TaskKind,
+    TaskSettings,
+    describe_unit,
+    get_known_metadata,
+    has_fixed_test,
+    keep_shared_classes,
+)
 from trainables.random_streams import make_generator
 from trainables.registry import make_unknown_error
 
@@ -43,6 +54,7 @@ def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], see
         raise make_unknown_error("role", settings.target, faces)
     whole = faces[settings.target]
     target = whole.select_classes(settings.classes)
+    units = {"official": "official split", "fold": name_groups(whole.metadata)[1]}
     split = _cut_split(settings, target, whole.persons[target.metadata.index.to_numpy()], seed)
     return Task(
         classes=settings.classes,
@@ -51,12 +63,14 @@ def build_task(settings: HeldOutTaskSettings, faces: dict[str, FaceDataset], see
         test=Images.from_faces(target, split.test, device),
         split_hash=hash_split([target.metadata.index.to_numpy()[part] for part in split], whole.fingerprint),
         metadata=get_known_metadata(target, split.test),
-        unit={"official": "official split", "fold": name_groups(whole.metadata)[1]}.get(settings.by, settings.by),
+        unit=describe_unit(whole.metadata) if has_fixed_test(whole.metadata) else units.get(settings.by, settings.by),
     )
 
 
 def _cut_split(settings: HeldOutTaskSettings, target: FaceDataset, persons: np.ndarray, seed: int) -> Split:
     metadata, labels, share = target.metadata, target.labels, settings.validation
+    if has_fixed_test(metadata):
+        return official_split(labels, metadata["split"].to_numpy(object), persons, share, make_generator(seed, "split"))
     if settings.by == "subject" and "subject" not in metadata:
         raise DataError(f"{target.title}: knows no subjects, so none can be left out; use by=official or by=fold")
     column = "split" if settings.by == "official" else "exemplar"
@@ -81,4 +95,8 @@ def fit_classes(settings: HeldOutTaskSettings, classes: Mapping[str, tuple[str, 
     return keep_shared_classes(settings, [classes[settings.target]] if settings.target in classes else [])
 
 
-TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task, list_roles, fit_classes))
+def list_tested(settings: HeldOutTaskSettings) -> dict[str, float]:
+    return {settings.target: USUAL_SHARE}
+
+
+TASKS.register("held_out")(TaskKind(HeldOutTaskSettings, build_task, list_roles, list_tested, fit_classes))

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import DataError, FaceDataset, name_groups, require_of_each_set
+from trainables.data.dataset import FIXED_TEST, DataError, FaceDataset, name_groups, require_of_each_set
 from trainables.data.device_pixels import to_tensor
 from trainables.data.join_data_sets import join_data_sets
 from trainables.data.splits import Split, group_by_official, hash_split
@@ -106,7 +106,7 @@ def _join_roles(names: tuple[str, ...], faces: dict[str, FaceDataset]) -> FaceDa
     labelled = union.take_rows(np.flatnonzero(union.labels >= 0))
     return replace(
         labelled,
-        metadata=labelled.metadata[[name for name in (*PERSON_METADATA, "sequence", "split") if name in labelled.metadata]],
+        metadata=labelled.metadata[[name for name in (*PERSON_METADATA, "sequence", "split", FIXED_TEST) if name in labelled.metadata]],
         title=" and ".join(dataset.title for dataset in datasets),
     )
 
@@ -148,4 +148,8 @@ def fit_classes(settings: PopulationsTaskSettings, classes: Mapping[str, tuple[s
     return keep_shared_classes(settings, [tuple({name for role in union for name in classes[role]}) for union in unions])
 
 
-TASKS.register("populations")(TaskKind(PopulationsTaskSettings, build_task, list_roles, fit_classes))
+def list_tested(settings: PopulationsTaskSettings) -> dict[str, float]:
+    return dict.fromkeys(settings.test, settings.test_share)
+
+
+TASKS.register("populations")(TaskKind(PopulationsTaskSettings, build_task, list_roles, list_tested, fit_classes))

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from trainables.cell import PERSON_METADATA
-from trainables.data.dataset import CLASSES, DataError, FaceDataset, name_groups
+from trainables.data.dataset import CLASSES, FIXED_TEST, DataError, FaceDataset, name_groups
 from trainables.data.device_pixels import load_pixels, to_tensor
 from trainables.data.memory_map import join_images
 from trainables.data.splits import group_by_official, hash_split
@@ -129,7 +129,7 @@ def _join_roles(gives: Gives, faces: dict[str, FaceDataset], classes: tuple[str,
         part = whole.select_classes(gives[role])
         parts.append(part)
         labels.append(np.array([classes.index(name) for name in gives[role]])[part.labels])
-        columns = [name for name in (*PERSON_METADATA, "sequence", "split") if name in part.metadata]
+        columns = [name for name in (*PERSON_METADATA, "sequence", "split", FIXED_TEST) if name in part.metadata]
         metadata.append(part.metadata[columns].set_axis(part.metadata.index + start))
         sources.append(np.full(len(part), seen.setdefault(whole.fingerprint, len(seen))))
         start += len(whole)
@@ -215,4 +215,8 @@ def fit_classes(settings: TransferTaskSettings, classes: Mapping[str, tuple[str,
     return {name: gives for name, gives in fitted.items() if gives != getattr(settings, name)}
 
 
-TASKS.register("transfer")(TaskKind(TransferTaskSettings, build_task, list_roles, fit_classes))
+def list_tested(settings: TransferTaskSettings) -> dict[str, float]:
+    return dict.fromkeys(settings.target or settings.labelled, settings.test)
+
+
+TASKS.register("transfer")(TaskKind(TransferTaskSettings, build_task, list_roles, list_tested, fit_classes))
