@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import hyperopt
@@ -11,13 +10,13 @@ import optuna
 
 from benchmarks.search_surrogate import Surrogate
 from benchmarks.search_table import compute_score
+from platform.launch.asha import Pruner, find_rung
 from platform.search.searchers import HYPEROPT_TPE, OPTUNA_TPE, PastSuggestion, make_domain, read_document, suggest_parameters
 from search_spaces.search_space import Space
 from search_spaces.space_tree import Parameters
 from trainables.random_streams import make_generator
 
 Suggest = Callable[[Space, list[PastSuggestion], int], Parameters]
-REDUCTION = 3
 
 
 class Ended(NamedTuple):
@@ -37,9 +36,9 @@ class Suggestion:
 
     def __init__(self, surrogate: Surrogate, parameters: Parameters, repetition: int, number: int) -> None:
         """The noise is that of the repetition and the number, so that searches of a repetition are paired."""
-        (curve,) = surrogate.predict([parameters])
+        curve, self.true = surrogate.predict_head(parameters)
         self.curves = surrogate.draw_curves(curve, make_generator(repetition, "noise", number))
-        self.parameters, self.true, self.number, self.epoch = parameters, surrogate.compute_true_score(curve), number, 0
+        self.parameters, self.number, self.epoch = parameters, number, 0
 
     def train_epoch(self) -> None:
         self.epoch += 1
@@ -54,6 +53,12 @@ class Suggestion:
         seen, epochs = self.curves.ravel()[: self.epoch], self.curves.shape[1]
         return compute_score([seen[start : start + epochs].tolist() for start in range(0, self.epoch, epochs)])
 
+    def is_stopped(self, pruner: Pruner) -> bool:
+        """Return whether the scheduler stops it at a rung that this epoch reaches: a third of the first seed's epochs, or all of them."""
+        seeds, each = self.curves.shape
+        rung = find_rung(self.epoch, each)
+        return find_rung(self.epoch - 1, each) < rung < seeds and pruner.stops(self.number, rung, self.score)
+
     def end(self, spent: int) -> Ended:
         return Ended(self.parameters, self.score, self.true, spent, not self.finished)
 
@@ -65,14 +70,6 @@ def draw_seeds(repetition: int) -> Iterator[int]:
         yield int(rng.integers(2**31 - 1))
 
 
-def make_scheduler(surrogate: Surrogate) -> Any:
-    """Return Ray Tune's ASHA over the epochs of all seeds. Its rungs are a third of the first seed's epochs, and all of them."""
-    from ray.tune.schedulers import ASHAScheduler
-
-    most = surrogate.seeds * surrogate.epochs
-    return ASHAScheduler("epoch", "score", "max", most, grace_period=surrogate.epochs / REDUCTION, reduction_factor=REDUCTION)
-
-
 def search(
     suggest: Suggest, surrogate: Surrogate, repetition: int, trials: int, slots: int = 1, pruning: bool = False, epochs: int = 0
 ) -> list[Ended]:
@@ -80,7 +77,7 @@ def search(
 
     All slots train an epoch at a time. They begin apart, so that their suggestions do not end together.
     """
-    scheduler = make_scheduler(surrogate) if pruning else None
+    pruner = Pruner() if pruning else None
     seeds, past, ended = draw_seeds(repetition), list[PastSuggestion](), list[Ended]()
     running: list[Suggestion | None] = [None] * slots
     turn = spent = 0
@@ -92,27 +89,16 @@ def search(
             if suggestion is None:
                 suggestion = Suggestion(surrogate, suggest(surrogate.space, past, next(seeds)), repetition, len(past))
                 past.append(PastSuggestion(suggestion.parameters, None, running=True))
-                if scheduler:
-                    scheduler.on_trial_add(None, _name_trial(suggestion))
             suggestion.train_epoch()
             spent += 1
             running[slot] = suggestion
-            if suggestion.finished or (scheduler and _is_stopped(scheduler, suggestion)):
+            if suggestion.finished or (pruner and suggestion.is_stopped(pruner)):
                 running[slot] = None
                 ended.append(suggestion.end(spent))
-                past[suggestion.number] = PastSuggestion(suggestion.parameters, suggestion.score)
+                stopped = None if suggestion.finished else suggestion.epoch
+                past[suggestion.number] = PastSuggestion(suggestion.parameters, suggestion.score, stopped=stopped)
         turn += 1
     return ended
-
-
-def _name_trial(suggestion: Suggestion) -> Any:
-    """Return the suggestion as the part of a Tune trial that its schedulers look at."""
-    return SimpleNamespace(trial_id=str(suggestion.number))
-
-
-def _is_stopped(scheduler: Any, suggestion: Suggestion) -> bool:
-    result = {"epoch": suggestion.epoch, "score": suggestion.score}
-    return bool(scheduler.on_trial_result(None, _name_trial(suggestion), result) == scheduler.STOP)
 
 
 def run_fmin(surrogate: Surrogate, repetition: int, trials: int) -> list[Ended]:

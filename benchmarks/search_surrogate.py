@@ -42,6 +42,7 @@ class Surrogate:
         self.deviations = deviations * math.sqrt(self.seeds / (self.seeds - 1))
         """of seeds from their head's mean [heads, seeds, epochs], of the size of a single training's"""
         self.levels = means.max(1)
+        self._predicted: dict[str, tuple[np.ndarray, float]] = {}
 
     def _encode(self, heads: Sequence[Parameters]) -> np.ndarray:
         return np.array([[column for name in self.ranges for column in self._encode_value(name, head)] for head in heads])
@@ -55,6 +56,14 @@ class Surrogate:
     def predict(self, heads: Sequence[Parameters]) -> np.ndarray:
         """Return mean curves [heads, epochs]."""
         return np.asarray(self.forest.predict(self._encode(heads)))
+
+    def predict_head(self, head: Parameters) -> tuple[np.ndarray, float]:
+        """Return mean curve [epochs] and true score of one head. Searches of a repetition have many heads in common, so both are kept."""
+        key = repr(head)
+        if key not in self._predicted:
+            (curve,) = self.predict([head])
+            self._predicted[key] = curve, self.compute_true_score(curve)
+        return self._predicted[key]
 
     def _find_deviations(self, curve: np.ndarray) -> np.ndarray:
         """Return the deviations [n, epochs] of the heads of the nearest mean score."""

@@ -20,7 +20,7 @@ import typer
 
 from benchmarks.common import machine
 from platform.cli.study_options import narrow_study, read_roles
-from platform.search.driver import ConditionSearch
+from platform.search.condition_search import ConditionSearch
 from platform.search.searchers import suggest_at_random
 from search_spaces.search_space import Choice, Fixed, OneOf, Range, Real, Space, Whole
 from search_spaces.space_tree import Parameters, describe_space, draw_parameters
@@ -58,14 +58,13 @@ def main(
     """Train the heads that the table lacks."""
     torch.set_num_threads(1)
     study = narrow_study("ciao", "pocket", [f"{axis}={value}" for axis, value in CONDITION.items()], None, ["precision=fp32"], [])
-    assert study.search is not None
-    data = read_roles(study, [])
-    search = ConditionSearch(study, replace(study.search, seeds=SEEDS), dict(CONDITION), data)
-    space = study.search.space
+    data, (searched,) = read_roles(study, []), study.searches
+    search = ConditionSearch(study, replace(searched, seeds=SEEDS), dict(CONDITION), data)
+    space = searched.space
     description = {
         "study": study.name,
         "scale": study.scale,
-        "arm": study.search.arm,
+        "arm": searched.arm,
         "condition": CONDITION,
         "data": data[search.make_cells(next(_draw_heads(space, 1)))[0].task_settings["role"]].title,
         "score": f"val/{study.metric}",
