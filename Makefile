@@ -36,7 +36,10 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-venv: .venv/installed
+venv: .venv/installed $(BIN)/ferray
+
+$(BIN)/ferray: | .venv/installed
+	ln -sf ../../ferray $@
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("ferray needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.11" % sys.version_info[:2])'

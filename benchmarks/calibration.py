@@ -33,8 +33,9 @@ BATCH = 100
 """studies in one table"""
 EVERY = 4
 """comparisons of single conditions are made for one study in EVERY, because there are many of them"""
-FAMILIES = ("claims", "parts", "winner", "overall", "confirmatory", "contrasts", "against", "pairs")
-"""`parts` are a claim's conditions; of `pairs` the rate is the false discovery rate, of the others the family-wise error"""
+FAMILIES = ("claims", "ranges", "parts", "winner", "overall", "confirmatory", "contrasts", "against", "pairs")
+"""`ranges` are claims that a difference lies in a range, `parts` a claim's conditions; of `pairs` the rate is the false discovery rate, of
+the others the family-wise error"""
 FOUND = ("better", "worse")
 HIGHEST, LOWEST = 0.055, 0.94
 TINY = 1e-9
@@ -132,9 +133,15 @@ def is_false_equivalence(row: Comparison, truth: float) -> bool:
 
 def count_claims(counts: dict[str, list[float]], answers: list[ClaimAnswer], exact: list[ClaimAnswer]) -> None:
     """Append the errors and coverage of a study's claims to `counts`. `exact` holds the same claims, computed from expected scores."""
-    pairs = [(answer, truth.whole.diff) for answer, truth in zip(answers, exact, strict=True) if answer.whole and truth.whole]
-    if not pairs:
+    known = [(answer, truth.whole.diff) for answer, truth in zip(answers, exact, strict=True) if answer.whole and truth.whole]
+    if not known:
         return
+    ranged = [pair for pair in known if pair[0].claim.between]
+    if ranged:
+        counts["ranges"].append(float(any(is_false_range(*pair) for pair in ranged)))
+        covered = [answer.whole.diff_low - TINY <= truth <= answer.whole.diff_high + TINY for answer, truth in ranged if answer.whole]
+        counts["ranges: coverage"].append(float(all(covered)))
+    pairs = [pair for pair in known if not pair[0].claim.between]
     truths = {id(answer.whole): truth for answer, truth in pairs}
     truths |= {
         id(part): other.diff
@@ -144,6 +151,12 @@ def count_claims(counts: dict[str, list[float]], answers: list[ClaimAnswer], exa
     count_families(counts, "claims", [[answer.whole for answer, _ in pairs if answer.whole]], lambda row: truths[id(row)])
     count_families(counts, "parts", [answer.parts for answer in answers if answer.parts], lambda row: truths[id(row)])
     counts["false contradictions"].append(float(any(map(is_false_contradiction, *zip(*pairs, strict=True)))))
+
+
+def is_false_range(answer: ClaimAnswer, truth: float) -> bool:
+    """Return whether a claimed range is called contradicted and holds, or supported and does not hold."""
+    least, most = answer.claim.between or (-np.inf, np.inf)
+    return answer.standing == ("contradicted" if least <= truth <= most else "supported")
 
 
 def is_false_contradiction(answer: ClaimAnswer, truth: float) -> bool:

@@ -40,7 +40,7 @@ class Shape:
     arms: tuple[str, ...] = SEVEN
     effects: tuple[float, ...] = (0.0,) * 7
     ratios: tuple[int, ...] = RATIOS
-    claims: tuple[Claim, ...] = tuple(claim for claim in CLAIMS if not claim.between)  # a claimed range is no test
+    claims: tuple[Claim, ...] = CLAIMS
     seeds: int = 5
     sd: float = 2.0
     arm_sds: tuple[float, ...] = (1.0,) * 7

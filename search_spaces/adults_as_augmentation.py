@@ -9,14 +9,19 @@ from search_spaces.printed_numbers import PrintedNumber, PrintedTable
 from search_spaces.study import STUDIES, Arm, Scale, Study
 from trainables.data.source import Source
 
+_METHODS = {
+    "SL": ("supervised", "supervised learning (cross-entropy)"),
+    "UC": ("simclr", "unsupervised contrastive learning (SimCLR: two views of an image attract each other), then a linear classifier,"),
+    "SC": ("supcon", "supervised contrastive learning (SupCon: views with the same label attract each other), then a linear classifier,"),
+}
+_DOMAINS = {
+    "c": "on children's images alone",
+    "c+a": "on children's images and as many adults' images",
+    "c<-a": "on children's images; the second view of each is an adult's image with the same label",
+}
 ARMS = {
-    "SL(c)": Arm("supervised", {"domain": "c"}),
-    "SL(c+a)": Arm("supervised", {"domain": "c+a"}),
-    "UC(c)": Arm("simclr", {"domain": "c"}),
-    "UC(c+a)": Arm("simclr", {"domain": "c+a"}),
-    "SC(c)": Arm("supcon", {"domain": "c"}),
-    "SC(c+a)": Arm("supcon", {"domain": "c+a"}),
-    "SC(c<-a)": Arm("supcon", {"domain": "c<-a"}),
+    f"{name}({domain})": Arm(_METHODS[name][0], {"domain": domain}, text=f"{_METHODS[name][1]} {_DOMAINS[domain]}")
+    for name, domain in (("SL", "c"), ("SL", "c+a"), ("UC", "c"), ("UC", "c+a"), ("SC", "c"), ("SC", "c+a"), ("SC", "c<-a"))
 }
 
 TABLE_1 = (
@@ -163,6 +168,8 @@ def make_study(scale: Scale) -> Study:
         arms=ARMS,
         task="balanced",
         roles={"children": Source("faces", population="children"), "adults": Source("faces", population="adults")},
+        paper_data={"children": "CAFE", "adults": "FER2013"},
+        minutes=4,
         settings={"encoder": "resnet18", "encoder_settings": {"stem": "cifar"}},
         own=("faces", "cafe", "fer2013"),
         largest="ratio",

@@ -16,11 +16,15 @@ SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surpris
 EIGHT = (SEVEN[0], "contempt", *SEVEN[1:])
 
 ARMS = {
-    "SL": Arm("labelled"),
-    "SL(gate)": Arm("labelled", {"with_gate": True}),
-    "PL": Arm("pseudo_label"),
-    "PL+ALRAO": Arm("pseudo_label_alrao"),
-    "ALT": Arm("annealed_label_transfer"),
+    "SL": Arm("labelled", text="supervised learning on the labelled images alone"),
+    "SL(gate)": Arm("labelled", {"with_gate": True}, text="the same, also on the labelled images that ALT holds out as its gate"),
+    "PL": Arm("pseudo_label", text="also on the unlabelled pool, with the network's own answers as labels (pseudo-labels)"),
+    "PL+ALRAO": Arm("pseudo_label_alrao", text="pseudo-labels with learning rates drawn at random (ALRAO)"),
+    "ALT": Arm(
+        "annealed_label_transfer",
+        text="annealed label transfer: a step on pseudo-labels is kept if it lowers the loss on a gate of held-out labels by enough, "
+        "with noise that is annealed",
+    ),
 }
 
 SCENARIOS: dict[Any, dict[str, Any]] = {
@@ -35,14 +39,24 @@ SCENARIOS: dict[Any, dict[str, Any]] = {
 paper; and our own, of which the paper's title speaks: labels of adults only, children without labels, tested on other children"""
 
 ROLES = {
-    "wild": Source("faces", "adults/wild"),  # in the paper: RAF-DB
-    "web": Source("faces", "adults/game"),  # FER2013
-    "webplus": Source("faces", "adults/game"),  # FER+
-    "anxiety": Source("faces", "adults/wild"),  # the authors' own folder
-    "children": Source("faces", "children"),  # CAFE
-    "pool": Source("faces", "unlabelled", "adults"),  # from MegaFace
-    "pool_lab": Source("faces", "clips"),  # LIRIS: videos of older children
-    "pool_children": Source("faces", "unlabelled", "children"),  # children of IMDB-WIKI: years=1-10
+    "wild": Source("faces", "adults/wild"),
+    "web": Source("faces", "adults/game"),
+    "webplus": Source("faces", "adults/game"),
+    "anxiety": Source("faces", "adults/wild"),
+    "children": Source("faces", "children"),
+    "pool": Source("faces", "unlabelled", "adults"),
+    "pool_lab": Source("faces", "clips"),
+    "pool_children": Source("faces", "unlabelled", "children"),
+}
+PAPER_DATA = {
+    "wild": "RAF-DB",
+    "web": "FER2013",
+    "webplus": "FER+",
+    "anxiety": "the authors' own folder",
+    "children": "CAFE",
+    "pool": "images of MegaFace",
+    "pool_lab": "LIRIS-CSE: videos of older children",
+    "pool_children": "children of IMDB-WIKI (years=1-10)",
 }
 
 AVERAGE = "test/balanced_accuracy"
@@ -203,6 +217,8 @@ def make_study(scale: Scale) -> Study:
         arms=ARMS,
         task="transfer",
         roles=ROLES,
+        paper_data=PAPER_DATA,
+        minutes=10,
         meanings={"scenario": SCENARIOS},
         largest="encoder",
         baseline="SL",

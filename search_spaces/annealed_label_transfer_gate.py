@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from search_spaces.annealed_label_transfer import POCKET, ROLES, SCENARIOS
+from search_spaces.annealed_label_transfer import PAPER_DATA, POCKET, ROLES, SCENARIOS
 from search_spaces.annealed_label_transfer_readings import READINGS
 from search_spaces.study import STUDIES, Arm, Scale, Study
 
-SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}) for slope in (0.75, 0.075, 0.0)}
-"""beta's slope: as printed; a tenth of it; 0, with which the gate accepts any step that lowers its loss"""
+_READ = {0.75: "as printed", 0.075: "a tenth of the printed one", 0.0: "none: the gate accepts any step that lowers its loss"}
+SLOPES = {f"{slope:g}": Arm("annealed_label_transfer", {"slope": slope}, text=f"slope of beta, {read}") for slope, read in _READ.items()}
 
 
 @STUDIES.register("annealed_label_transfer_gate")
@@ -33,6 +33,7 @@ def make_study(scale: Scale) -> Study:
         arms=SLOPES,
         task="transfer",
         roles=ROLES,
+        paper_data=PAPER_DATA,
         meanings={"scenario": SCENARIOS},
         compared="slope",
         largest="encoder",

@@ -13,19 +13,20 @@ FIVE = ("anger", "fear", "happiness", "neutral", "sadness")
 """the paper's second experiment, without disgust and surprise"""
 
 ARMS = {
-    "adults(lab)": Arm("from_scratch", {"train": ("lab",)}),
-    "adults(web)": Arm("from_scratch", {"train": ("web",)}),
-    "adults(game)": Arm("from_scratch", {"train": ("game",)}),
-    "transfer": Arm("frozen", parent="adults(lab)"),
-    "children": Arm("from_scratch"),
+    "adults(lab)": Arm("from_scratch", {"train": ("lab",)}, text="trained on adults posed in a laboratory, tested on children"),
+    "adults(web)": Arm("from_scratch", {"train": ("web",)}, text="trained on adults' pictures from the web, tested on children"),
+    "adults(game)": Arm("from_scratch", {"train": ("game",)}, text="trained on adults' pictures from a game, tested on children"),
+    "transfer": Arm("frozen", parent="adults(lab)", text="starts from adults(lab); only the last layers are trained, on children"),
+    "children": Arm("from_scratch", text="trained on children alone"),
 }
 
 ROLES = {
-    "lab": Source("faces", "adults/posed"),  # in the paper: CK+
-    "web": Source("faces", "adults/wild"),  # FER2013
-    "game": Source("faces", "adults/game"),  # NovaEmotions
-    "children": Source("faces", population="children"),  # the union of ENIC, CAFE, DDCF and RaFD's children
+    "lab": Source("faces", "adults/posed"),
+    "web": Source("faces", "adults/wild"),
+    "game": Source("faces", "adults/game"),
+    "children": Source("faces", population="children"),
 }
+PAPER_DATA = {"lab": "CK+", "web": "FER2013", "game": "NovaEmotions", "children": "the union of ENIC, CAFE, DDCF and RaFD's children"}
 
 _ARMS = {"CK+": "adults(lab)", "FER": "adults(web)", "Nova": "adults(game)"}
 """by the paper's name of the data"""
@@ -118,6 +119,8 @@ def make_study(scale: Scale) -> Study:
         arms=ARMS,
         task="populations",
         roles=ROLES,
+        paper_data=PAPER_DATA,
+        minutes=9,
         meanings={
             "classes": {7: {"classes": SEVEN}, 5: {"classes": FIVE}},
             "colour": {"grey": {"grey": True}, "rgb": {"grey": False}},

@@ -18,15 +18,33 @@ PRETRAINING = "persons"
 """the data set of pre-training; it uses the persons' identities and no affect label"""
 
 _IDENTITY: dict[str, Any] = {"epochs": 100, "lr": 0.01, "momentum": 0.9, "batch": 64}  # override the networks' settings
+_TRAINED = {
+    "DL": "decision layer alone: the encoder stays as pre-trained",
+    "LC": "last convolution and decision layer",
+    "Full": "full training: encoder and decision layer",
+}
+_MASK = ", with CIAO: an inhibitory mask on the last convolution's maps, trained by a contrastive loss"
 ARMS = {
     **{
-        f"{regime}{'+CIAO' * mask}": Arm("ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}")
+        f"{regime}{'+CIAO' * mask}": Arm(
+            "ciao", {"regime": regime, "mask": mask}, parent="pre-trained {encoder}", text=_TRAINED[regime] + _MASK * mask
+        )
         for regime in REGIMES
         for mask in (False, True)
     },
-    "pre-trained VGG": Arm("identity", _IDENTITY, fixed={"seed": 0, "data": PRETRAINING}, task="identity"),
+    "pre-trained VGG": Arm(
+        "identity",
+        _IDENTITY,
+        fixed={"seed": 0, "data": PRETRAINING},
+        task="identity",
+        text="a VGG network taught to tell persons apart; no affect label is used",
+    ),
     "pre-trained PK": Arm(
-        "adversarial_autoencoder", {"epochs": 50, "lr": 2e-4, "batch": 49}, fixed={"seed": 0, "data": PRETRAINING}, task="identity"
+        "adversarial_autoencoder",
+        {"epochs": 50, "lr": 2e-4, "batch": 49},
+        fixed={"seed": 0, "data": PRETRAINING},
+        task="identity",
+        text="the encoder of an adversarial autoencoder of faces; no affect label is used",
     ),
 }
 """six networks, and the two trainings from which they start; `--set weights=FILE` on one encoder loads that file instead of training"""
@@ -50,12 +68,20 @@ MEASURES = {"affect": "concordance correlation", "labels": "F1", "label": "accur
 """by target: what `score` is"""
 
 ROLES = {
-    "affectnet": Source("faces", "adults/wild"),  # in the paper: AffectNet, categories as well as valence and arousal
+    "affectnet": Source("faces", "adults/wild"),
     "fer2013": Source("faces", "adults/game"),
-    "ferplus": Source("faces", "adults/game"),  # the same images with ten raters' votes
+    "ferplus": Source("faces", "adults/game"),
     "jaffe": Source("faces", "adults/posed"),
     "emoreact": Source("faces", "clips"),
-    "persons": Source("faces", "unlabelled"),  # VGGFace2
+    "persons": Source("faces", "unlabelled"),
+}
+PAPER_DATA = {
+    "affectnet": "AffectNet, categories as well as valence and arousal",
+    "fer2013": "FER2013",
+    "ferplus": "FER+: the images of FER2013 with ten raters' votes",
+    "jaffe": "JAFFE",
+    "emoreact": "EmoReact",
+    "persons": "VGGFace2",
 }
 
 
@@ -262,6 +288,8 @@ def make_study(scale: Scale) -> Study:
         arms=ARMS,
         task="adaptation",
         roles=ROLES,
+        paper_data=PAPER_DATA,
+        minutes=6,
         meanings={"encoder": {"VGG": {"encoder": "vgg_face"}, "PK": {"encoder": "pk"}}, "data": DATA},
         defaults={("data", "encoder"): HEADS},
         compared="network",

@@ -37,6 +37,8 @@ class Arm:
     """of a parent: values of axes at which it is trained once for all its children, such as {"seed": 0}"""
     task: str | None = None
     """the arm's task, if it is not the study's"""
+    text: str = ""
+    """what the arm is, in a sentence; help and documentation show it"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Study:
     task: str
     roles: dict[str, Source]
     """the data of each role, unless the user names other data"""
+    paper_data: dict[str, str] = field(default_factory=dict)
+    """by role: the data set that the paper used"""
+    minutes: int | None = None
+    """minutes of the pocket scale from the command to the report, on two cores (benchmarks/RESULTS.md); None: not measured"""
     settings: dict[str, Any] = field(default_factory=dict)
     """of task and methods, if they differ from the defaults; dots address nested settings, as in encoder_settings.stem"""
     meanings: dict[str, dict[Value, dict[str, Any]]] = field(default_factory=dict)

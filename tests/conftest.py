@@ -20,7 +20,7 @@ settings.register_profile("ferray", deadline=None)
 settings.load_profile("ferray")
 
 FORKING = ("tests/test_grid.py", "tests/test_search.py", "tests/test_s3.py", "tests/test_sharding.py", "tests/faults/test_moved_run.py")
-FORKING += ("tests/test_loop.py", "tests/search/test_search_record.py", "tests/test_until_decided.py")
+FORKING += ("tests/test_status.py", "tests/test_loop.py", "tests/search/test_search_record.py", "tests/test_until_decided.py")
 """These share the server that forks, and most share a Ray. They run in one pytest-xdist process, because each grid asks for all CPUs."""
 LAB = ("tests/cluster/",)
 """These share a lab of hosts."""
@@ -31,6 +31,7 @@ OWN_RAY = (
     "tests/faults/test_faults.py",
     "tests/test_cluster.py",
     "tests/test_name.py",
+    "tests/test_from_anywhere.py",
 )
 """These start their own Rays."""
 COMPILING = ("tests/test_execution.py", "tests/test_autotune.py")

@@ -13,8 +13,9 @@ from platform.explain import __main__ as explain
 from platform.grid import __main__ as grid
 from platform.report import __main__ as report
 from platform.search import __main__ as search
+from platform.status import __main__ as status
 
-MAINS: list[Callable[..., None]] = [grid.main, search.main, report.main, explain.main, doctor.main]
+MAINS: list[Callable[..., None]] = [grid.main, search.main, status.main, report.main, explain.main, doctor.main]
 
 
 def run(app: typer.Typer, *words: str) -> tuple[int, str]:
@@ -32,7 +33,9 @@ def test_an_unknown_option_is_one_line(main: Callable[..., None]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--seeds", "many"], "Invalid value for '--seeds': "),
+        (["--seeds", "three"], "--seeds three: must be a valid integer; see --help"),
+        (["--slots", "0"], "--slots 0: must be greater than or equal to 1; see --help"),
+        (["--gpu", "-1"], "--gpu -1: must be greater than or equal to 0; see --help"),
         (["--seeds"], "Option '--seeds' requires an argument"),
         (["ciao", "ciao"], "Got unexpected extra argument"),
         (["--sceds", "3"], "No such option: --sceds (Possible options: "),
@@ -47,6 +50,12 @@ def test_a_wrong_option_is_one_line(words: list[str], said: str) -> None:
 def test_a_wrong_subcommand_is_one_line(words: list[str], said: str) -> None:
     code, line = run(data.app, *words)
     assert code == 2 and said in line and line.count("\n") == 1, line
+
+
+@pytest.mark.parametrize("words", [["--trials", "0"], ["--seeds", "0"], ["--fresh", "-1"]])
+def test_a_search_of_nothing_is_one_line(words: list[str]) -> None:
+    code, line = run(make_application(search.main), *words)
+    assert code == 2 and line.startswith(f"{words[0]} {words[1]}: must be greater than or equal to ") and line.count("\n") == 1, line
 
 
 def test_help_is_no_error_and_no_subcommand_is_help() -> None:

@@ -6,13 +6,15 @@ import py_compile
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+from packaging.requirements import Requirement
 
 from platform.doctor import checks as doctor
-from platform.doctor.__main__ import main
+from platform.doctor.__main__ import choose_mark, main
 
 
 def probe(folder: Path, *names: str) -> dict[str, str]:
@@ -57,8 +59,28 @@ def test_pins_are_those_of_this_interpreter():
     assert doctor.parse_pins(text) == {"ray": "2.60.0", "numpy": "2.4.6"}
 
 
-def test_every_checked_package_is_pinned():
-    assert doctor.MODULES.keys() <= doctor.parse_pins((doctor.ROOT / "requirements.txt").read_text()).keys()
+def test_every_dependency_is_checked_and_pinned():
+    project = tomllib.loads((doctor.ROOT / "pyproject.toml").read_text())["project"]
+    dependencies = {Requirement(text).name for text in project["dependencies"]}
+    assert dependencies <= doctor.MODULES.keys() <= doctor.parse_pins((doctor.ROOT / "requirements.txt").read_text()).keys()
+    assert doctor.read_extras().keys() == project["optional-dependencies"].keys() - {"dev"}
+
+
+def test_extras_say_what_is_missing():
+    (installed, missing) = doctor.check_extras({"some": ["typer>=0.1"], "others": ["typer", "no_such_package==1"]})
+    assert installed.checked and installed.text == "extra [some]: typer"
+    assert not missing.checked and not missing.bad and not missing.mend and "no_such_package not installed" in missing.text
+
+
+def test_data_sets_that_were_not_looked_for_are_not_ticked(tmp_path):
+    from trainables.data.dataset import readers
+
+    findings = list(doctor.check_data_sets([f"web=fer2013:{tmp_path}/no.csv"]))
+    (faces,) = (finding for finding in findings if finding.checked and not finding.bad)
+    assert faces.text.startswith("children: rendered faces") or "images, 7 classes" in faces.text
+    (others,) = (finding for finding in findings if not finding.checked)
+    named = others.text.removeprefix("not looked for: ").partition(";")[0].split(", ")
+    assert set(named) == readers().keys() - {"faces"} and choose_mark(others) == "[dim]·[/]" and choose_mark(faces) == "[green]✓[/]"
 
 
 def test_the_run_folder(tmp_path):

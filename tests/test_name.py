@@ -93,7 +93,7 @@ def test_the_command_lists_the_commands_without_importing_them():
         "-c", "import runpy, sys; runpy.run_module('platform', run_name='__main__'); print({'torch', 'ray', 'rich'} & set(sys.modules))"
     )
     assert output.endswith("set()\n")
-    summaries = dict(re.findall(r" -m platform\.(\w+) +(.+)", output))
+    summaries = dict(re.findall(r"(?m)^  ferray (\w+) +(.+)", output))
     assert summaries["doctor"] == importlib.import_module("platform.doctor.__main__").__doc__
     assert "grid" in summaries and not {"launch", "__init__", "__main__"} & summaries.keys()
 

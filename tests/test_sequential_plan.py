@@ -1,6 +1,7 @@
 """The design file of a grid that adds seeds: written once, read back, and any other design refused by the name of what differs."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from typer.testing import CliRunner
 
 from platform.cli.application import make_application
 from platform.grid import __main__ as grid
-from platform.grid.estimate_blocks import simulate_seeds
+from platform.grid.estimate_blocks import describe_expected, simulate_seeds
+from platform.grid.seed_blocks import BlockCells
 from platform.launch.trials import BlockQueue
 from platform.report.sequential_claims import make_plan
 from platform.report.sequential_plan import SequentialPlan, fix_plan, list_changes, read_plan, refuse_plan
@@ -149,6 +151,20 @@ def test_the_expected_seeds_are_the_engines() -> None:
     plan = plan_of(claims=(Claim("good beats poor", {"method": "good"}, {"method": "poor"}),))
     seeds = [number for numbers in simulate_seeds(plan, 1.2) for number in numbers]
     assert 11 < sum(seeds) / len(seeds) < 12.6 and set(seeds) <= {6, 8, 10, 12, 15, 20}
+    assert simulate_seeds(plan, 1.2, 20) == simulate_seeds(plan, 1.2)[:20]
+
+
+def test_the_greatest_number_of_trainings_has_no_arm_that_is_in_no_claim() -> None:
+    """`twin` is trained at the last ratio alone, and the fourth arm of the grid never."""
+    claims = fake_blocks.CLAIMS[:2]
+    of = fake_blocks.study(20, claims, (*fake_blocks.ARMS, "base"))
+    cells = fake_blocks.make_cells(of)
+    blocks = BlockCells(of, cells, make_plan(of, cells, 20))
+    assert blocks.most == 20 * (2 + 2 + 1) < len(cells) == 20 * 4 * 2
+    expected = re.fullmatch(
+        r"expected: about (\d+) trainings in all if all differences are 1.2 standard deviations", describe_expected(blocks)
+    )
+    assert expected and 30 <= int(expected[1]) <= blocks.most
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.randoms(use_true_random=False))

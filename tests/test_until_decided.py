@@ -83,6 +83,8 @@ def test_it_stops_where_the_claims_are_decided(whole: tuple[RunFolder, str]) -> 
         seeds.setdefault(cell.axes["method"], set()).add(cell.axes["seed"])
     assert {arm: len(numbers) for arm, numbers in seeds.items()} == {"trained": 10, "idle": 10, "twin": 6, "diverges": 6}
     assert len(folder.list_done()) == 26
+    assert "24 of at most 80 trainings to do up to the next look" in output and "expected: about " in output
+    assert "(at most 80), 6 failed" in output
     for line in ("look at 6 seeds: 2 futile, 1 of 3 claims open", "look at 8 seeds: 2 futile, 1 of 3 claims open"):
         assert output.count(line) == 1, output
     assert "look at 10 seeds: 1 better, 2 futile, 0 of 3 claims open; 32 of at most 80 trainings" in output, output

@@ -39,10 +39,10 @@ def read_best_file(file: str, study: Study) -> BestSettings:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRequest(f"{file}: is not the best.json of a search ({type(error).__name__}: {error})") from None
     if study_name != study.name:
-        raise BadRequest(f"{file}: was found for {study_name}, not for {study.name}; python -m platform.search {study.name} makes one")
+        raise BadRequest(f"{file}: was found for {study_name}, not for {study.name}; ferray search {study.name} makes one")
     own = {search.arm: json.loads(json.dumps(describe_space(search.space))) for search in study.searches}
     if other := [arm for arm, space in spaces.items() if space != own.get(arm)]:
-        raise BadRequest(f"{file}: was found in another search space of {other[0]}; run python -m platform.search {study.name} again")
+        raise BadRequest(f"{file}: was found in another search space of {other[0]}; run ferray search {study.name} again")
     matching = tuple(entry for entry in entries if set(entry.arms) & set(study.axes[study.compared]) and _is_within_study(entry, study))
     if not matching:
         raise BadRequest(

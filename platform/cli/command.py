@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from platform.cli.application import make_application
+from platform.cli.application import Command, make_application
 from platform.launch.cluster import Fatal, abandon_ray, must_abandon_ray
 from platform.terminal.console import open_descriptors, open_stream, print_last, silence_output
 from platform.terminal.progress import make_printable
@@ -21,15 +21,15 @@ _own_process = False
 """whether this process runs one command and ends with it"""
 
 
-def run_command(main: Callable[..., None]) -> NoReturn:
-    """Run this process's command line and end the process with the command's exit code. Nothing is printed afterwards."""
+def run_command(main: Callable[..., None], kind: type[Command] = Command) -> NoReturn:
+    """Run this process's command line, of a command of this kind, and end the process with its exit code. Nothing is printed afterwards."""
     global _own_process
     _own_process = True
     open_descriptors()
     sys.stdout, sys.stderr = open_stream(os.dup(1)), open_stream(os.dup(2))
     code = 0
     try:
-        make_application(main)()
+        make_application(main, kind)()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:

@@ -1,4 +1,9 @@
-"""Check a copy of a data set, or list the kinds of data sets that can be read."""
+"""Check a copy of a data set, write it as a table, or list the kinds."""
+
+if __name__ == "__main__":  # must come first: without the environment it is one line
+    from platform.terminal.environment import require_environment
+
+    require_environment()
 
 import os
 import shlex
@@ -15,6 +20,7 @@ from platform.cli.command import exit_on_error
 from platform.data.check import DataFinding, check_data_set
 from trainables.data.dataset import readers
 from trainables.data.source import parse_role
+from trainables.data.spreadsheet_formulas import encode_csv
 from trainables.registry import BadRequest
 
 SMALL = 16
@@ -59,7 +65,7 @@ def table(
             print(note, file=sys.stderr)
         written = tabulate_data_set(faces)
         sys.stdout.flush()
-        sys.stdout.buffer.write(written.to_csv(index=False, lineterminator="\n").encode())  # UTF-8 in any locale: it names files
+        sys.stdout.buffer.write(encode_csv(written))  # UTF-8 in any locale: it names files
         sys.stdout.buffer.flush()
         root = Path(parsed.path)
         if root.is_dir() and all((root / name).is_file() for name in written["file"]):

@@ -1,4 +1,9 @@
-"""Check what is installed, found and reachable. Report what would fail and how to fix it."""
+"""Check what is installed and found, and say how to fix the rest."""
+
+if __name__ == "__main__":  # must come first: without the environment it is one line
+    from platform.terminal.environment import require_environment
+
+    require_environment()
 
 import sys
 from typing import Annotated
@@ -10,9 +15,10 @@ try:
 
     from platform.cli.application import make_application
     from platform.doctor.checks import check_cluster, run_checks
+    from platform.doctor.finding import DoctorFinding
     from platform.terminal.progress import make_printable
 except ImportError as error:
-    sys.exit(f"{error}\n  fix: make venv, then .venv/bin/python -m platform.doctor (this was {sys.executable})")
+    sys.exit(f"{error}; type rm -r .venv && make venv in the checkout (this was {sys.executable})")
 
 
 def main(
@@ -30,8 +36,7 @@ def main(
     for title, findings in sections:
         console.print(f"\n[bold]{title}[/]")
         for finding in findings:
-            mark = "[red]✗[/]" if finding.bad else "[yellow]![/]" if finding.mend else "[green]✓[/]"
-            console.print(f"  {mark} {escape(make_printable(finding.text))}")
+            console.print(f"  {choose_mark(finding)} {escape(make_printable(finding.text))}")
             if finding.mend:
                 console.print(f"    [dim]fix: {escape(make_printable(finding.mend))}[/]")
             bad += finding.bad
@@ -39,6 +44,15 @@ def main(
         f"\n[red]A grid would not run here: {bad} of the checks above failed.[/]" if bad else "\n[green]A grid would run here.[/]"
     )
     raise typer.Exit(bool(bad))
+
+
+def choose_mark(finding: DoctorFinding) -> str:
+    """Return a cross for a fault, an exclamation mark for advice, a tick for what was checked, and a dot for what was not."""
+    if finding.bad:
+        return "[red]✗[/]"
+    if finding.mend:
+        return "[yellow]![/]"
+    return "[green]✓[/]" if finding.checked else "[dim]·[/]"
 
 
 if __name__ == "__main__":

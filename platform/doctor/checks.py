@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
+    "grad-cam": ("pytorch_grad_cam",),
     "ray": ("ray", "ray.train.torch", "ray.tune"),  # submodules load lazily: `import ray` alone tests nothing that a grid needs
     "optuna": ("optuna",),
     "hyperopt": ("hyperopt",),
@@ -30,8 +32,18 @@ MODULES = {
     "scipy": ("scipy.stats",),
     "tensorboard": ("tensorboard.compat.proto.summary_pb2", "tensorboard.summary.writer.event_file_writer"),
     "opencv-python-headless": ("cv2",),
+    "pyarrow": ("pyarrow.parquet",),
+    "pillow": ("PIL.Image",),
+    "matplotlib": ("matplotlib.figure",),
+    "jinja2": ("jinja2",),
+    "rich": ("rich.live",),
+    "typer": ("typer",),
+    "pyyaml": ("yaml",),
+    "fsspec": ("fsspec",),
 }
-"""The distributions that a grid needs, each with its modules that must import."""
+"""The distributions that the commands need, each with its modules that must import."""
+FIRST = 3
+"""modules that one process imports, while another one imports the rest"""
 
 PROBE = """
 import importlib, json, sys
@@ -93,6 +105,33 @@ def check_packages(said: dict[str, str], wanted: dict[str, str]) -> Iterator[Doc
             yield DoctorFinding(f"{package} {version}, tested with {wanted[package]}", "make venv installs the tested version")
         else:
             yield DoctorFinding(f"{package} {version}")
+
+
+def check_extras(extras: dict[str, list[str]]) -> Iterator[DoctorFinding]:
+    """Report which packages of the optional extras are installed. `extras`: as pyproject.toml has them, without the developers' own."""
+    for extra, requirements in extras.items():
+        names = [Requirement(text).name for text in requirements]
+        missing = [name for name in names if not _is_installed(name)]
+        if missing:
+            yield DoctorFinding(
+                f"extra [{extra}]: {', '.join(missing)} not installed; needed only for what the extra is for", checked=False
+            )
+        else:
+            yield DoctorFinding(f"extra [{extra}]: {', '.join(names)}")
+
+
+def read_extras() -> dict[str, list[str]]:
+    """Return the optional extras of pyproject.toml, without the developers' own."""
+    extras: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    return {extra: requirements for extra, requirements in extras.items() if extra != "dev"}
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def find_uncompiled(modules: Iterable[str]) -> list[str]:
@@ -205,7 +244,7 @@ def check_local_ray() -> DoctorFinding:
 
 
 def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
-    """List every kind that can be read. Then read the embedded faces and the requested data sets to the last image.
+    """Read the embedded faces and the requested data sets to the last image. Name the kinds that were not looked for.
 
     `asked` has the form of a grid's --data.
     """
@@ -213,18 +252,20 @@ def check_data_sets(asked: list[str]) -> Iterator[DoctorFinding]:
     from trainables.data.source import parse_roles
     from trainables.registry import BadRequest
 
-    for kind, reader in readers().items():
-        yield DoctorFinding(f"{kind}: {reader.summary}")
+    found: set[str] = set()
     for text in ["children=faces", *asked]:
         try:
             for role, source in [(role, source) for role, given in parse_roles(text).items() for source in given]:
                 faces = source.read_faces(48, "grey")
+                found.add(source.kind)
                 notes = "".join(f"; {note}" for note in faces.notes)
                 yield DoctorFinding(
                     f"{role}: {faces.title}: {len(faces)} images, {len(faces.classes)} classes, fingerprint {faces.fingerprint}{notes}"
                 )
         except BadRequest as error:  # its message says what to do
             yield DoctorFinding(f"{text}: {error}", bad=True)
+    others = ", ".join(kind for kind in readers() if kind not in found)
+    yield DoctorFinding(f"not looked for: {others}; --data ROLE=KIND:PATH checks yours, ferray data list says what each is", checked=False)
 
 
 def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[str, list[DoctorFinding]]]:
@@ -233,7 +274,7 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
     Torch and Ray take seconds to import. Two processes import them meanwhile, so that a crash is only a finding.
     """
     names = [name for modules in MODULES.values() for name in modules]
-    groups = names[:2], names[2:]
+    groups = names[:FIRST], names[FIRST:]
     probes = [
         subprocess.Popen([sys.executable, "-c", PROBE, *group], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for group in groups
@@ -249,7 +290,8 @@ def run_checks(data: list[str], runs: str, start_ray: bool) -> Iterator[tuple[st
     cuda = next((answer[1:] for answer in answers if answer[0] == "cuda"), ["torch does not import", []])
     import_errors = dict.fromkeys(names, "not tried: an import before it ended the process") | {answer[0]: answer[1] for answer in answers}
     yield "Devices", list(check_devices(*cuda))
-    yield "Packages", list(check_packages(import_errors, parse_pins((ROOT / "requirements.txt").read_text())))
+    packages = check_packages(import_errors, parse_pins((ROOT / "requirements.txt").read_text()))
+    yield "Packages", [*packages, *check_extras(read_extras())]
     if start_ray:
         yield "Start", [check_local_ray()]
 

@@ -1,4 +1,4 @@
-"""Draw saliency maps of a run's networks (Grad-CAM, Grad-CAM++, gradients), with the shares of map energy on eyes, brows and mouth."""
+"""Draw saliency maps of a run's networks, and measure where they look."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command

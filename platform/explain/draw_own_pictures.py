@@ -14,6 +14,7 @@ from platform.explain.tile_grid import lay_out_grids
 from search_spaces.pictures import ExplainedClass
 from trainables.cell import Cell
 from trainables.data.prediction_targets import TARGETS
+from trainables.data.spreadsheet_formulas import encode_csv
 from trainables.data.task import Task
 
 
@@ -47,7 +48,7 @@ def draw_pictures(request: Request, cells: list[Cell], images: Path) -> tuple[st
     save_sheets(sheets, folder, parts)
     answers = [(loaded.arm, loaded.replicate, loaded.predict(pixels)) for loaded in networks]
     table = own_pictures.tabulate_predictions(names, answers, task, study.compared, study.replicated)
-    folder.put(table.to_csv(index=False, lineterminator="\n").encode(), *parts, "predictions.csv")
+    folder.put(encode_csv(table), *parts, "predictions.csv")
     return folder.get_path(*parts), layer_text
 
 

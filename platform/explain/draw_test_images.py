@@ -13,6 +13,7 @@ from platform.explain.sheets import Sheet
 from platform.explain.tile_grid import lay_out_grids
 from platform.stats.significance import Interval
 from trainables.cell import Cell
+from trainables.data.spreadsheet_formulas import encode_csv
 
 Item = tuple[int, int | None]
 """an image's number, and the output that is explained; None: the predicted one"""
@@ -43,7 +44,7 @@ def draw_sheets(request: Request, cells: list[Cell]) -> tuple[str, str]:
     parts = ["explain", *name_folder(request)]
     clear_folder(folder, parts)
     if shares:
-        folder.put(face_regions.tabulate_shares(shares).to_csv(index=False, lineterminator="\n").encode(), *parts, "regions.csv")
+        folder.put(encode_csv(face_regions.tabulate_shares(shares)), *parts, "regions.csv")
         print(format_shares(shares, likeness))
     else:
         request.notes.append("the data sets have no boxes of face regions: no shares of map energy")

@@ -1,4 +1,4 @@
-"""Run a study's grid: expand it, skip finished cells, train the rest on warm Ray Train workers, write TensorBoard files and the report."""
+"""Run a study's grid: train what is missing, write curves and report."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command
@@ -11,21 +11,26 @@ from typing import Annotated, get_args
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.cli.shared_options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.config_file import describe_command, make_config_option
+from platform.cli.shared_options import DATA, GPU, ONLY, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.study_command import StudyCommand, complete_study
 
 
 def main(
     context: typer.Context,
-    study: Annotated[str, typer.Argument(help="a study: the name of a file in search_spaces/")] = "adults_as_augmentation",
+    study: Annotated[
+        str, typer.Argument(help="a study: the name of a file in search_spaces/", autocompletion=complete_study)
+    ] = "adults_as_augmentation",
     scale: Annotated[str, SCALE] = "pocket",
-    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="only these values of an axis")] = None,
+    config: Annotated[str | None, make_config_option("grid")] = None,
+    only: Annotated[list[str] | None, ONLY] = None,
     seeds: Annotated[int | None, typer.Option(help="number of seeds; raising it later only adds trainings")] = None,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="add seeds until the study's claims are decided, and test them sequentially")
     ] = False,
     max_seeds: Annotated[int | None, typer.Option(metavar="N", help="with --until-decided: the most seeds, 6 to 60; default: 20")] = None,
     set_: Annotated[list[str] | None, SETTINGS] = None,
-    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that python -m platform.search found")] = None,
+    use: Annotated[str | None, typer.Option(metavar="BEST.json", help="use the settings that ferray search found")] = None,
     data: Annotated[list[str] | None, DATA] = None,
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders, or an fsspec URI")] = "runs",
     slots: Annotated[int | None, SLOTS] = None,
@@ -63,8 +68,9 @@ def main(
             require_all_seeds(narrowed, most)
         cells = narrowed.make_cells(read_roles(narrowed, data or [], fixed_test))
         plan = make_plan(narrowed, cells, most) if most else None
-        copies = check_buildable(narrowed, cells)
         folder = RunFolder(f"{runs}/{narrowed.name}-{narrowed.scale}")
+        unfinished = dry_run or not {cell.key for cell in cells} <= folder.list_cells_with("result.json")
+        copies = check_buildable(narrowed, cells) if unfinished else []
         if dry_run:
             if plan:
                 check_plan(folder, plan)  # as the command itself does, with the folder locked
@@ -83,11 +89,15 @@ def main(
                 print(estimate_grid(narrowed, cells, *setup))
             print("\n".join(copies))
             return
+        command = describe_command(context, "grid")
     with exit_on_error(folder.uri, resumable=True):
         how = {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep}
-        exit_code = run_until_decided(narrowed, cells, folder, plan, how) if plan else run_grid(narrowed, cells, folder, how)
+        if plan:
+            exit_code = run_until_decided(narrowed, cells, folder, plan, how, command)
+        else:
+            exit_code = run_grid(narrowed, cells, folder, how, command)
     raise typer.Exit(exit_code)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, StudyCommand)

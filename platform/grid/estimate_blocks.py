@@ -16,8 +16,8 @@ from search_spaces.study import Study
 from trainables.autotune import AutotuneResult
 from trainables.cell import Cell
 
-SIMULATED = 100
-"""grids behind an expected number of trainings"""
+SIMULATED, FEW = 100, 20
+"""grids behind an expected number of trainings, and behind that of a command which is about to train: it takes a second"""
 EFFECT = 1.2
 """difference of every claim, in standard deviations of a seed's difference, of the expected number of trainings"""
 DRAWS = 4096
@@ -44,7 +44,7 @@ def estimate_blocks(
     rows: list[tuple[str, ...]] = [("claims", "trainings", "time")]
     rows.append((f"all given up at {looks[0]} {plan.replicated}s", str(len(least)), format_duration(times.sum_seconds(least))))
     for effect, name in ((EFFECT, f"expected, all differences {EFFECT:g} standard deviations"), (0.0, "expected, no differences")):
-        grids = [blocks.select_cells(seeds) for seeds in simulate_seeds(plan, effect)]
+        grids = simulate_grids(blocks, effect)
         number, seconds = fmean(map(len, grids)), fmean(map(times.sum_seconds, grids))
         rows.append((name, f"{number:.0f}", format_duration(seconds)))
     rows.append((f"some open up to {plan.design.most} {plan.replicated}s", str(len(most)), format_duration(times.sum_seconds(most))))
@@ -73,9 +73,20 @@ def list_claims(study: Study, plan: SequentialPlan) -> list[str]:
     return [f"claims: {'; '.join(tested)}", *([f"not in this grid: {'; '.join(absent)}"] if absent else [])]
 
 
-def simulate_seeds(plan: SequentialPlan, effect: float) -> list[list[int]]:
-    """Return, for each of SIMULATED grids, how many seeds each claim gets if its differences are normal with this standardised mean."""
+def describe_expected(blocks: BlockCells) -> str:
+    """Return the expected number of trainings, from the first seed on, as a line."""
+    expected = fmean(map(len, simulate_grids(blocks, EFFECT, FEW)))
+    return f"expected: about {expected:.0f} trainings in all if all differences are {EFFECT:g} standard deviations"
+
+
+def simulate_grids(blocks: BlockCells, effect: float, number: int = SIMULATED) -> list[list[Cell]]:
+    """Return the cells of each of so many grids whose claims have this standardised difference."""
+    return [blocks.select_cells(seeds) for seeds in simulate_seeds(blocks.plan, effect, number)]
+
+
+def simulate_seeds(plan: SequentialPlan, effect: float, number: int = SIMULATED) -> list[list[int]]:
+    """Return, for each of so many grids, how many seeds each claim gets if its differences are normal with this standardised mean."""
     rng, design = np.random.default_rng(0), replace(plan.design, margin=None)
     signs = make_sign_vectors(rng.integers(0, 2, (DRAWS, design.most)))
-    tables = rng.normal(effect, 1, (SIMULATED, design.most, len(plan.claims)))
+    tables = rng.normal(effect, 1, (number, design.most, len(plan.claims)))
     return [count_seeds(plan, run_looks(design, table, signs, plan.claims_of_equivalence)) for table in tables]

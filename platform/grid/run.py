@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
+from platform.cli.config_file import keep_command
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
-from platform.launch.output_redirection import redirect_output
+from platform.launch.event_counts import EventCounts
 from platform.launch.run_lock import lock_run
+from platform.launch.run_progress import RunProgress, show_progress
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.report.other_classes import describe_other_classes
 from platform.report.sequential_plan import refuse_plan
 from platform.report.tuning import write_tuned
-from platform.terminal.progress import Progress
 from platform.terminal.supervisor import ignore_signals
 from search_spaces.study import Study
 from trainables.cell import Cell
@@ -54,29 +55,42 @@ def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
     return list(dict.fromkeys([*map(describe_images, tasks.values()), *map(describe_copies, found)]))
 
 
-def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any]) -> int:
-    """Train the unfinished cells, then write the results; return the exit code. `how` holds the options of `run_with_tune.run_cells`."""
+def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any], command: str = "") -> int:
+    """Train the unfinished cells, then write the results; return the exit code.
+
+    `how` holds the options of `run_with_tune.run_cells`. `command` is the text of command.yaml; empty: none is written.
+    """
     with lock_run(folder):
         refuse_plan(folder)
+        keep_command(folder, command)
         write_tuned(folder, study.found)
         folder.put_grid(study.name, study.scale, cells, steps=[cell.key for cell in cells if study.is_prerequisite(cell)])
         todo = list_cells_to_train(cells, folder)
+        head = f"{study.name}, {study.scale} scale"
         if todo:
-            print(f"{study.name}, {study.scale} scale: {len(todo)} of {len(cells)} trainings to do -> {folder.uri}", file=sys.stderr)
-            with redirect_output(folder) as stream, contextlib.closing(Progress(cells, len(cells) - len(todo), stream)) as progress:
+            print(f"{head}: {len(todo)} of {len(cells)} trainings to do -> {folder.uri}", file=sys.stderr)
+            counts = EventCounts(study.compared, cells, len(cells), len(cells) - len(todo))
+            with show_progress(folder, counts) as progress:
                 train_cells(study, todo, folder, progress, how)
+        else:
+            print(f"{head}: nothing to do, {len(cells)} of {len(cells)} trainings are done -> {folder.uri}", file=sys.stderr)
         folder.verify_owner()  # a local folder checks this before every write
         draw_results(study, cells, folder)
         return int(not {cell.key for cell in todo} <= folder.list_done())
 
 
-def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: Progress, how: dict[str, Any]) -> None:
+def train_cells(study: Study, todo: list[Cell], folder: RunFolder, progress: RunProgress, how: dict[str, Any]) -> None:
     """Train the cells on Ray until all have ended. Raises Fatal or OSError where the run cannot continue."""
     train_on_ray(study, todo, folder, progress, lambda tune, listen, options: tune.run_cells(todo, folder, listen, **options), how)
 
 
 def train_on_ray(
-    study: Study, cells: list[Cell], folder: RunFolder, progress: Progress, train: Callable[[Any, Listen, dict[str, Any]], None], how: Any
+    study: Study,
+    cells: list[Cell],
+    folder: RunFolder,
+    progress: RunProgress,
+    train: Callable[[Any, Listen, dict[str, Any]], None],
+    how: Any,
 ) -> None:
     """Start Ray and call `train` with the module run_with_tune, what to call with each event, and options to which `how` is added.
 
@@ -98,7 +112,7 @@ def train_on_ray(
         with contextlib.closing(Board(folder, study)) as board:
             context = describe_commit() | {"driver_pid": os.getpid()}
             wait_for_ray()
-            train(run_with_tune, listen, {"tick": progress.refresh_line, "context": context, **how})
+            train(run_with_tune, listen, {"tick": progress.tick, "context": context, **how})
 
 
 def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:

@@ -33,6 +33,8 @@ class BlockCells:
         self._of_claims = [
             [by_point[arm, *condition.values()] for arm, condition in list_needed_points(runs, planned)] for planned in plan.claims
         ]
+        self.most = len(self.select_cells([plan.design.most] * len(plan.claims)))
+        """the number of trainings if every claim stays open, with prerequisites"""
 
     def make_runs(self, rows: dict[str, dict[str, Any]]) -> Runs:
         """Return all trainings as Runs. `rows` holds, by key, the rows of those that have ended."""

@@ -37,7 +37,7 @@ def read_driver(folder: RunFolder) -> Driver:
 def is_alive(driver: Driver) -> bool:
     """Return whether the recorded process is alive. For a process of another host: whether it has renewed its record within DEAD_S."""
     beat = driver.get("beat")
-    if _is_here(driver):
+    if is_here(driver):
         return _is_process_alive(driver)
     return isinstance(beat, int | float) and time.time() - beat < DEAD_S
 
@@ -48,7 +48,7 @@ def is_ending(driver: Driver) -> bool:
     This is known only for processes of this host.
     """
     supervisor: Any = driver.get("supervisor")
-    if not _is_here(driver) or "pid" not in driver:
+    if not is_here(driver) or "pid" not in driver:
         return False
     supervised = isinstance(supervisor, dict) and bool(supervisor.get("pid"))
     return not _is_process_alive(driver) or (supervised and not _is_process_alive(supervisor))
@@ -59,7 +59,7 @@ def describe_driver(driver: Driver) -> str:
     if {"pid", "host", "since"} <= set(driver):
         supervisor = driver.get("supervisor")
         command = driver
-        if isinstance(supervisor, dict) and "pid" in supervisor and (_is_process_alive(supervisor) or not _is_here(driver)):
+        if isinstance(supervisor, dict) and "pid" in supervisor and (_is_process_alive(supervisor) or not is_here(driver)):
             command = supervisor
         return f"process {command['pid']} on {driver['host']}, since {driver['since']}"
     return "another process"
@@ -78,7 +78,7 @@ def get_process_start(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-def _is_here(driver: Driver) -> bool:
+def is_here(driver: Driver) -> bool:
     """Return whether this host can tell if the recorded process is alive."""
     return driver.get("host") == socket.gethostname() and bool(get_process_start(0))
 

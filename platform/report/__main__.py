@@ -1,4 +1,4 @@
-"""Write the report of a run folder or of any table of results: comparisons, intervals, tests, figures. Trains nothing."""
+"""Write the report of a run folder or of any table of results."""
 
 if __name__ == "__main__":  # comes first: it forks, which must happen before some imports start threads
     from platform.terminal.supervisor import supervise_command

@@ -36,7 +36,7 @@ from platform.report.printed_numbers import build_printed_tables
 from platform.report.runs_table import Runs, format_condition
 from platform.report.sequential_wording import describe_sequential_run
 from platform.report.training_amounts import list_training_amounts
-from trainables.data.spreadsheet_formulas import add_apostrophe
+from trainables.data.spreadsheet_formulas import encode_csv
 
 
 def draw_figures(runs: Runs, found: Findings) -> dict[str, dict[str, bytes]]:
@@ -74,10 +74,10 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
     parquet = io.BytesIO()
     tabulate_trainings(runs).to_parquet(parquet, index=False)
     files = {
-        "runs.csv": _encode_csv(tabulate_trainings(runs)),
+        "runs.csv": encode_csv(tabulate_trainings(runs)),
         "runs.parquet": parquet.getvalue(),
-        "cells.csv": _encode_csv(pd.DataFrame([_flatten_condition_summary(runs, row) for row in found.cells])),
-        "comparisons.csv": _encode_csv(pd.DataFrame([_flatten_comparison(row) for row in (*comparisons, *found.pairwise)])),
+        "cells.csv": encode_csv(pd.DataFrame([_flatten_condition_summary(runs, row) for row in found.cells])),
+        "comparisons.csv": encode_csv(pd.DataFrame([_flatten_comparison(row) for row in (*comparisons, *found.pairwise)])),
         "report.json": (
             json.dumps(to_json_value(build_report_json(runs, found, comparisons, methods)), indent=1, allow_nan=False) + "\n"
         ).encode(),
@@ -85,14 +85,14 @@ def build_report_files(runs: Runs, found: Findings, with_figures: bool = True) -
     }
     if found.classes:
         compared = runs.design.compared
-        files |= {f"{name}.csv": _encode_csv(table) for name, table in classes.tabulate_class_recalls(found.classes, compared).items()}
+        files |= {f"{name}.csv": encode_csv(table) for name, table in classes.tabulate_class_recalls(found.classes, compared).items()}
     for name, make in (
         ("elsewhere", cross_dataset.tabulate_cross_dataset),
         ("confused", confusions.tabulate_confusions),
         ("fewer", class_subset_gain.tabulate_class_subsets),
     ):
         if rows := getattr(found, name):
-            files[f"{name}.csv"] = _encode_csv(make(rows, runs.design.compared))
+            files[f"{name}.csv"] = encode_csv(make(rows, runs.design.compared))
     files |= {f"tables/{table.name}.tex": _encode_text(latex_and_markdown.render_latex_table(table)) for table in paper_tables}
     files |= {f"figures/{name}.{kind}": data for name, kinds in drawn.items() for kind, data in kinds.items()}
     return files | {"index.html": _encode_text(page.render_page(runs, found, drawn, methods, sorted(files)))}
@@ -140,6 +140,7 @@ def build_report_json(runs: Runs, found: Findings, every: list[Comparison], meth
                 **asdict(answer.claim),
                 "verdict": answer.whole.verdict if answer.whole else None,
                 "standing": answer.standing,
+                "p_beyond": answer.p_beyond,
                 "note": answer.note,
                 "remarks": answer.remarks,
                 "reason": answer.reason,
@@ -218,30 +219,6 @@ def to_json_value(value: Any) -> Any:
 def _encode_text(text: str) -> bytes:
     """Encode text, with ? for control characters, which no page has and which a terminal obeys."""
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "?", text).encode(errors="replace")
-
-
-def _encode_csv(table: pd.DataFrame) -> bytes:
-    """Encode a table as CSV. Texts that a spreadsheet would compute, names of columns too, get an apostrophe; numbers stay as they are.
-
-    `read_table` takes the apostrophe away: it reads runs.csv as the runs that it was written from.
-    """
-    buffer = io.BytesIO()
-    columns = {name: _protect_texts(column) for name, column in table.items()}
-    protected = pd.DataFrame(columns, index=table.index).rename(columns=_protect_text)
-    protected.to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue()
-
-
-def _protect_texts(column: pd.Series) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(column):
-        return column
-    changed = {text: safe for text in dict.fromkeys(column) if isinstance(text, str) and (safe := _protect_text(text)) != text}
-    return column.map(lambda value: changed.get(value, value)) if changed else column
-
-
-def _protect_text(text: object) -> str:
-    """Return a text as a CSV holds it. A carriage return becomes a line feed, because Python 3.11 does not quote it."""
-    return add_apostrophe(str(text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _flatten_comparison(row: Comparison) -> dict[str, Any]:

@@ -61,26 +61,28 @@ def compare_winner(runs: Runs) -> list[Comparison]:
 
     The unit is a seed's mean over all conditions. A study with several measures has one winner for each of them.
     """
-    groups, rows = group_by_measure(runs, runs.conditions), []
+    groups, rows, choices = group_by_measure(runs, runs.conditions), [], 0
     for measure, conditions in groups.items():
         label: Condition = {"measure": measure} if len(groups) > 1 else {}
         if pick := _pick_sides(runs, conditions):
             sides = [(arm, [runs.get_sample(arm, condition) for condition in conditions]) for arm in pick[:2]]
             row = compare_pooled(runs, "winner", label, sides, pick.picked_by)
             rows.append(replace(row, note="; ".join(filter(None, [row.note, pick.note]))))
-    return _settle_winners(runs, rows, len(groups))
+            choices += pick.choices
+    return _settle_winners(runs, rows, choices)
 
 
 def compare_overall(runs: Runs, reference: str | None) -> list[Comparison]:
     """Compare every arm with the reference over all conditions, with a seed's mean as the unit: two-sided, Holm over all of them."""
-    groups, rows = group_by_measure(runs, runs.conditions), []
+    groups, rows, pairs = group_by_measure(runs, runs.conditions), [], 0
     for measure, conditions in groups.items() if reference else ():
         label: Condition = {"measure": measure} if len(groups) > 1 else {}
-        for arm in runs.arms:
+        arms = rank_arms_over(runs, conditions)
+        pairs += _count_pairs(len(arms))
+        for arm in (arm for arm in runs.arms if arm in arms and reference in arms and arm != reference):
             sides = [(name, [runs.get_sample(name, condition) for condition in conditions]) for name in (arm, str(reference))]
-            if arm != reference and all(sample.values for _, samples in sides for sample in samples):
-                rows.append(compare_pooled(runs, "overall", label, sides, "all shown"))
-    return settle_family(rows, 0 if runs.design.baseline else _count_pairs(runs) * len(groups))
+            rows.append(compare_pooled(runs, "overall", label, sides, "all shown"))
+    return settle_family(rows, 0 if runs.design.baseline else pairs)
 
 
 def compare_as_published(runs: Runs) -> list[Comparison]:
@@ -103,22 +105,26 @@ def compare_confirmatory(runs: Runs) -> list[Comparison]:
 
     The tests are two-sided, with Holm's adjustment over the table's conditions and, against a baseline, over the arms that could win.
     """
-    rows = []
+    rows, choices = [], 0
     for condition in runs.table_conditions:
         if pick := _pick_sides(runs, [condition]):
             sides = ((arm, runs.get_sample(arm, condition)) for arm in pick[:2])
             row = compare_arms(runs, "confirmatory", condition, sides, "two-sided", pick.picked_by)
             rows.append(replace(row, note="; ".join(filter(None, [row.note, pick.note]))))
-    return _settle_winners(runs, rows, len(rows))
+            choices += pick.choices
+    return _settle_winners(runs, rows, choices)
 
 
 class _Pick(NamedTuple):
-    """The winner, its rival, the metric that selected them, and a note on the selection."""
+    """The winner, its rival, the metric that selected them, a note on the selection, and the number of arms that the scores could have
+    selected beside the winner.
+    """
 
     winner: str
     rival: str
     picked_by: str
     note: str
+    choices: int
 
 
 def _pick_sides(runs: Runs, conditions: Sequence[Condition]) -> _Pick | None:
@@ -140,7 +146,8 @@ def _pick_sides(runs: Runs, conditions: Sequence[Condition]) -> _Pick | None:
     rivals = [arm for arm in (runs.design.baseline,) if arm is not None and arm in order[1:]]
     if not picked_by:
         notes.append(f"picked by the tested scores: the difference is biased{'' if rivals else ', the comparison is exploratory'}")
-    return _Pick(order[0], rivals[0] if rivals else order[1], picked_by or f"{runs.design.metric} itself", "; ".join(notes))
+    rival = rivals[0] if rivals else order[1]
+    return _Pick(order[0], rival, picked_by or f"{runs.design.metric} itself", "; ".join(notes), len(order) - 1)
 
 
 def _rank_on_shared_seeds(runs: Runs, conditions: Sequence[Condition], metric: str | None = None) -> list[str]:
@@ -156,21 +163,20 @@ def _rank_on_shared_seeds(runs: Runs, conditions: Sequence[Condition], metric: s
     return _sort_by_mean(runs, {arm: float(np.mean([pooled[arm][seed] for seed in shared])) for arm in arms})
 
 
-def _settle_winners(runs: Runs, rows: list[Comparison], tests: int) -> list[Comparison]:
-    """Settle the winners' comparisons of `tests` conditions. Their family has all comparisons that could have been selected.
+def _settle_winners(runs: Runs, rows: list[Comparison], choices: int) -> list[Comparison]:
+    """Settle the winners' comparisons. Their family has all `choices` that the scores could have selected, where that matters.
 
     The winner against a baseline is one of all arms against it, and its lead is partly the reason why it was picked, because validation
     and test scores come from the same trainings. That the winner is better than the runner-up needs no such adjustment: a two-sided test
     that the picked arm is truly better keeps its level (Hung & Fithian 2019). That they are equivalent does need it: the runner-up is the
     luckiest of all others, so the gap to it is too small.
     """
-    choices = tests * (len(runs.arms) - 1)
-    return settle_family(rows, choices if runs.design.baseline else tests, choices)
+    return settle_family(rows, choices if runs.design.baseline else 0, choices)
 
 
-def _count_pairs(runs: Runs) -> int:
-    """Return the number of pairs of arms. It is the size of a family whose reference the scores have selected among all arms."""
-    return len(runs.arms) * (len(runs.arms) - 1) // 2
+def _count_pairs(arms: int) -> int:
+    """Return the number of pairs of so many arms. It is the size of a family whose reference the scores have selected among them."""
+    return arms * (arms - 1) // 2
 
 
 def find_reference_arm(runs: Runs) -> str | None:
@@ -203,7 +209,7 @@ def compare_with_reference(runs: Runs, reference: str | None) -> list[Comparison
             for arm in arms
             if reference in arms and arm != reference
         ]
-        rows += settle_family(family, 0 if runs.design.baseline else len(arms) * (len(arms) - 1) // 2)
+        rows += settle_family(family, 0 if runs.design.baseline else _count_pairs(len(arms)))
     return rows
 
 

@@ -31,7 +31,7 @@ STOPPED = "seeds were added until the claims were decided: no test of a fixed nu
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Does `a` do better than `b`?
+    """Does `a` do better than `b`? A number is NaN where there is none.
 
     `diff` is mean(a) - mean(b) in the metric's own unit. `a12` is the probability that a run of a is the better one.
     """
@@ -41,48 +41,48 @@ class Comparison:
     a: str
     b: str
     selected_by: str
-    n_a: int
-    n_b: int
-    paired: bool
-    test: str
-    alternative: s.Alternative
-    statistic: float
+    n_a: int = 0
+    n_b: int = 0
+    paired: bool = False
+    test: str = ""
+    alternative: s.Alternative = "two-sided"
+    statistic: float = np.nan
     """t, above 0 if a does better; of a rank test U"""
-    p: float
-    p_adj: float
+    p: float = np.nan
+    p_adj: float = np.nan
     """p adjusted for the family, by Benjamini & Hochberg's method for `pairwise` and by Holm's otherwise; NaN for `published`, which is
     not adjusted"""
-    m: int
+    m: int = 0
     """number of hypotheses in the family"""
-    a12: float
-    a12_low: float
-    a12_high: float
-    diff: float
-    diff_low: float
-    diff_high: float
-    """95 % interval, not adjusted: it excludes 0 if and only if p <= 0.05"""
-    sd: float
+    a12: float = np.nan
+    a12_low: float = np.nan
+    a12_high: float = np.nan
+    diff: float = np.nan
+    diff_low: float = np.nan
+    diff_high: float = np.nan
+    """95 % interval, not adjusted: it excludes 0 if and only if p <= 0.05. That of a claimed range holds for all such ranges together."""
+    sd: float = np.nan
     """standard deviation of the differences if paired, else pooled"""
-    mde: float
+    mde: float = np.nan
     """the true difference that this comparison finds with a probability of 80 %, at the family's strictest level"""
-    verdict: str
+    verdict: str = ""
     """on a: better, worse, equivalent, inconclusive or not tested"""
-    note: str
-    hodges_lehmann: float
-    p_flip: float
+    note: str = ""
+    hodges_lehmann: float = np.nan
+    p_flip: float = np.nan
     """p of the exact sign-flip test of the paired differences, beside the t test"""
-    p_rank: float
+    p_rank: float = np.nan
     """p of the unpaired exact rank test"""
-    p_equivalence: float
-    p_equivalence_adj: float
+    p_equivalence: float = np.nan
+    p_equivalence_adj: float = np.nan
     """adjusted like p_adj, within the same family"""
-    correlation: float
+    correlation: float = np.nan
     """correlation of the paired scores over replicates"""
-    probably_worse: float
+    probably_worse: float = np.nan
     """probability that a is worse than b by more than the margin, given the scores: descriptive, never a verdict"""
-    probably_equal: float
+    probably_equal: float = np.nan
     """probability that the difference lies within the margin"""
-    probably_better: float
+    probably_better: float = np.nan
 
     @property
     def is_equivalent(self) -> bool:
@@ -95,12 +95,19 @@ Sides = Iterable[tuple[str, Sample]]
 
 
 def compare_arms(
-    runs: Runs, family: str, condition: Condition, sides: Sides, alternative: s.Alternative, selected_by: str, companions: bool = True
+    runs: Runs,
+    family: str,
+    condition: Condition,
+    sides: Sides,
+    alternative: s.Alternative,
+    selected_by: str,
+    companions: bool = True,
+    level: float = 1 - ALPHA,
 ) -> Comparison:
     """Return one comparison with its raw p.
 
     It is paired if both sides know their data splits and share them; it then uses the shared replicates only. `companions` adds what is
-    shown beside the test: permutation tests of the same pair and the correlation.
+    shown beside the test: permutation tests of the same pair and the correlation. `level` is that of the difference's interval.
     """
     (name_a, all_a), (name_b, all_b) = sides
     (x, y, paired), notes = match_samples(all_a, all_b), []
@@ -110,14 +117,14 @@ def compare_arms(
         notes.append("no shared data splits: unpaired")
     if unequal := note_unequal_tuning(runs, name_a, name_b, condition):
         notes.append(unequal)
-    base = _make_blank(family, condition, name_a, name_b, alternative, selected_by)
-    base |= {"n_a": len(x), "n_b": len(y), "paired": paired}
+    base: dict[str, Any] = {"family": family, "condition": condition, "a": name_a, "b": name_b, "selected_by": selected_by}
+    base |= {"n_a": len(x), "n_b": len(y), "paired": paired, "alternative": alternative}
     if not (len(x) and len(y)):
         return Comparison(**base | {"note": "; ".join([*notes, "nothing to compare"])})
     up, down = runs.sign * x, runs.sign * y
-    difference = s.mean_difference(x, y, paired)
+    difference = s.mean_difference(x, y, paired, level)
     if paired and len(x) >= FEWEST and difference.error == 0 != difference.mean:
-        base["paired"], difference = False, s.mean_difference(x, y)
+        base["paired"], difference = False, s.mean_difference(x, y, level=level)
         notes.append("the paired differences do not vary: compared as unpaired")
     base |= _test_difference(runs, difference, alternative, base["paired"])
     base |= dict(zip(("a12", "a12_low", "a12_high"), s.estimate_a12(up, down), strict=True))
@@ -143,6 +150,7 @@ def compare_pooled(
     condition: Condition,
     sides: Sequence[tuple[str, Sequence[Sample]]],
     selected_by: str,
+    level: float = 1 - ALPHA,
 ) -> Comparison:
     """Compare two sides over several conditions, each side with its samples by condition. The conditions have equal weight.
 
@@ -152,21 +160,17 @@ def compare_pooled(
     (name_a, samples_a), (name_b, samples_b) = sides
     if not (have_own_replicates(samples_a) or have_own_replicates(samples_b)):
         pooled = [(name, pool_samples(samples)) for name, samples in sides]
-        row = compare_arms(runs, family, condition, pooled, "two-sided", selected_by)
+        row = compare_arms(runs, family, condition, pooled, "two-sided", selected_by, level=level)
         incomplete = max(count_incomplete(samples) for _, samples in sides)
         over = f"over {len(samples_a)} conditions" if len(samples_a) > 1 else ""
         left_out = f"{incomplete} {runs.design.replicated}s without all {len(samples_a)} conditions left out" if incomplete else ""
         return replace(row, note="; ".join(filter(None, (over, left_out, row.note))))
     matched = [match_samples(a, b) for a, b in zip(samples_a, samples_b, strict=True)]
-    difference = s.average_differences([s.mean_difference(x, y, paired) for x, y, paired in matched])
-    base = _make_blank(family, condition, name_a, name_b, "two-sided", selected_by)
-    base |= {"n_a": sum(len(x) for x, _, _ in matched), "n_b": sum(len(y) for _, y, _ in matched)}
-    base |= {
-        "paired": all(paired for *_, paired in matched),
-        "note": f"over {len(matched)} conditions, each with its own {runs.design.replicated}s",
-    }
-    base |= _test_difference(runs, difference, "two-sided", bool(base["paired"]))
-    return Comparison(**base)
+    difference = s.average_differences([s.mean_difference(x, y, paired) for x, y, paired in matched], level)
+    paired = all(paired for *_, paired in matched)
+    row = Comparison(family, condition, name_a, name_b, selected_by, sum(len(x) for x, _, _ in matched), sum(len(y) for _, y, _ in matched))
+    note = f"over {len(matched)} conditions, each with its own {runs.design.replicated}s"
+    return replace(row, paired=paired, note=note, **_test_difference(runs, difference, "two-sided", paired))
 
 
 def compare_ranks(runs: Runs, family: str, condition: Condition, sides: Sides, selected_by: str) -> Comparison:
@@ -177,13 +181,6 @@ def compare_ranks(runs: Runs, family: str, condition: Condition, sides: Sides, s
         return replace(row, test=RANKS)
     up, down = (runs.sign * sample.to_array() for _, sample in unpaired)
     return replace(row, **_test_ranks(up, down, "greater"), sd=np.nan, p_equivalence=np.nan)
-
-
-def _make_blank(family: str, condition: Condition, a: str, b: str, alternative: s.Alternative, selected_by: str) -> dict[str, Any]:
-    """Return the fields of a comparison without numbers."""
-    blank: dict[str, Any] = dict.fromkeys(Comparison.__dataclass_fields__, np.nan)
-    blank |= {"family": family, "condition": condition, "a": a, "b": b, "selected_by": selected_by, "alternative": alternative}
-    return blank | {"n_a": 0, "n_b": 0, "paired": False, "test": "", "m": 0, "verdict": "", "note": ""}
 
 
 def _test_difference(runs: Runs, difference: s.Difference, alternative: s.Alternative, paired: bool) -> dict[str, Any]:

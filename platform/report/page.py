@@ -13,6 +13,7 @@ from markupsafe import Markup
 from platform.report import classes, figure_axes, figure_canvas, figures, inline_svg, wording
 from platform.report.comparison_families import PAIRS, list_absent_arms, rank_arms
 from platform.report.comparisons import Comparison, mirror_comparison
+from platform.report.contents import add_contents
 from platform.report.copies import describe_run_copies, describe_run_split
 from platform.report.critical_distance import render_critical_distance
 from platform.report.descriptive_statistics import SIZES, SPREADS
@@ -37,7 +38,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
     unit, d = Unit.from_runs(runs), runs.design
     cells = {(row.arm, format_condition(row.condition)): row for row in found.cells}
     titles = [data["title"] for data in runs.data.values()]
-    return (
+    page = (
         _make_environment(runs)
         .get_template("page.html.j2")
         .render(
@@ -78,6 +79,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             power_line=wording.describe_power(runs, found.winner, found.wholes, found.confirmatory),
             tested=any(math.isfinite(row.p) for row in (*found.winner, *found.wholes)),
             overall_absent=list_absent_arms(runs),
+            equality=wording.describe_equality,
             evidence=lambda row: wording.format_evidence(row, runs),
             evidence_head="worse, within, better" if d.rope else "better",
             evidence_about=wording.explain_evidence(runs),
@@ -100,6 +102,7 @@ def render_page(runs: Runs, found: Findings, drawn: dict[str, dict[str, bytes]],
             beside=beside,
         )
     )
+    return add_contents(page)
 
 
 def describe_methods(runs: Runs, found: Findings) -> list[str]:

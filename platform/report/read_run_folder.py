@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from platform.report.other_classes import describe_other_classes
+from platform.report.other_trainings import describe_other_trainings
 from platform.report.readings import describe_readings
 from platform.report.runs_table import Design, Runs
 from platform.report.sequential_plan import read_failures, read_plan
@@ -93,7 +94,7 @@ def read_folder(folder: RunFolder, study: Study | None = None) -> Runs:
         _mark_repeated(rows, read_failures(folder))
     readings = describe_readings(study.readings, cells)
     runs = Runs(design, make_table(design, rows), notes, results, data, readings, summarise_settings(study, cells), plan)
-    notes += describe_tuning(runs)
+    notes += [*describe_tuning(runs), *filter(None, [describe_other_trainings(folder, cells)])]
     return runs
 
 

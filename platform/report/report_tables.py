@@ -221,6 +221,8 @@ def build_claims_table(runs: Runs, rows: list[ClaimAnswer]) -> Table:
     caption = (
         f"The paper's claims. Difference{unit.sign.replace('%', 'points')} with 95 % interval: {where}. {wording.explain_evidence(runs)}"
     )
+    if any(answer.claim.between and answer.whole for answer in rows):
+        caption += " The intervals of claimed ranges hold for all of them together."
     evidence = "probably worse, within, better" if runs.design.rope else "probably better"
     head = ["claim", "a", "b", "n", "difference", "A12", "adjusted p", evidence, "a is", "claim", "by condition"]
     table = Table("claims", caption, head, [False] * 3 + [True] * 5 + [False] * 3)

@@ -6,7 +6,7 @@ from math import floor, isfinite, log10
 
 import numpy as np
 
-from platform.report.claim_tests import BY_INTERVAL, NO_SCORES, NOT_IN_GRID, NOT_TESTED, ClaimAnswer
+from platform.report.claim_tests import NO_SCORES, NOT_IN_GRID, NOT_TESTED, ClaimAnswer
 from platform.report.classes import ClassRecalls
 from platform.report.comparisons import PAIRED, UNPAIRED, Comparison
 from platform.report.runs_table import Runs, format_condition
@@ -193,8 +193,16 @@ def describe_claim(answer: ClaimAnswer, runs: Runs) -> str:
         return sentence
     remarks = "".join(f" {remark[0].upper()}{remark[1:]}." for remark in answer.remarks)
     numbers = describe_numbers(answer.whole, runs) if answer.looks is None else describe_last_look(answer, runs)
-    numbers += f"; {BY_INTERVAL}" if answer.claim.between else ""
+    numbers += f"; {equality}" if (equality := describe_equality(answer)) else ""
     return f"{sentence} {answer.whole.a} against {answer.whole.b}: {numbers}.{remarks}"
+
+
+def describe_equality(answer: ClaimAnswer) -> str:
+    """Return both p of a claim of equivalence that a fixed number of seeds has tested, as a phrase. Empty for other claims."""
+    if answer.whole is None or not isfinite(answer.p_beyond):
+        return ""
+    equal, beyond = map(format_probability, (answer.whole.p_equivalence_adj, answer.p_beyond))
+    return f"adjusted p of equivalence {equal}, of a difference beyond the margin {beyond}"
 
 
 def describe_last_look(answer: ClaimAnswer, runs: Runs) -> str:

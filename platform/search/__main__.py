@@ -1,4 +1,4 @@
-"""Search a study's settings by TPE through Ray Tune, one search per condition, and compare the best settings with the paper's."""
+"""Search a study's settings, and compare the best with the paper's."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.supervisor import supervise_command
@@ -11,15 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from platform.cli.command import exit_on_error, run_command
-from platform.cli.shared_options import DATA, GPU, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.config_file import describe_command, make_config_option
+from platform.cli.shared_options import DATA, GPU, ONLY, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.study_command import StudyCommand, complete_study
 
 
 def main(
     context: typer.Context,
-    space: Annotated[str, typer.Argument(metavar="[study]", help="a study that defines a search")] = "annealed_label_transfer",
+    study: Annotated[str, typer.Argument(help="a study that defines a search", autocompletion=complete_study)] = "annealed_label_transfer",
     scale: Annotated[str, SCALE] = "pocket",
+    config: Annotated[str | None, make_config_option("search")] = None,
     arm: Annotated[list[str] | None, typer.Option(metavar="ARM", help="search only for this arm; default: every arm that has one")] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="AXIS=V,V", help="search only at these values of an axis")] = None,
+    only: Annotated[list[str] | None, ONLY] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="suggestions per condition; a larger number extends a search")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="trainings per suggestion; their mean is its score")] = None,
     fresh: Annotated[int | None, typer.Option(min=0, help="further seeds to compare the best settings with the paper's; 0: none")] = None,
@@ -42,7 +45,7 @@ def main(
         from trainables.registry import BadRequest
         from trainables.storage.store import RunFolder
 
-        narrowed = narrow_study(space, scale, only or [], None, set_ or [], list_options(context))
+        narrowed = narrow_study(study, scale, only or [], None, set_ or [], list_options(context))
         if not narrowed.searches:
             searchable = [name for name, make in STUDIES.import_all().items() if make("pocket").searches]
             raise BadRequest(f"{narrowed.name} defines no search; these studies do: {', '.join(searchable) or 'none'}")
@@ -55,10 +58,11 @@ def main(
         fixed_test = list_tested_roles(narrowed)
         role_data = read_roles(narrowed, data or [], fixed_test)
         check_buildable(narrowed, narrowed.with_seeds(1).make_cells(role_data))
+        command = describe_command(context, "search")
     with exit_on_error(folder.uri, resumable=True):
-        exit_code = search_study(narrowed, role_data, fixed_test, folder, {"slots": slots, "gpu": gpu})
+        exit_code = search_study(narrowed, role_data, fixed_test, folder, {"slots": slots, "gpu": gpu}, command)
     raise typer.Exit(exit_code)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, StudyCommand)

@@ -1,30 +1,33 @@
 """Run a search: train the suggestions, store the best settings, compare them with the paper's."""
 
-import contextlib
 import os
 import shlex
 import sys
 from typing import Any
 
+from platform.cli.config_file import keep_command
 from platform.grid.run import run_grid
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
-from platform.launch.output_redirection import redirect_output
+from platform.launch.event_counts import EventCounts
 from platform.launch.run_lock import lock_run
+from platform.launch.run_progress import show_progress
 from platform.launch.unfinished_cells import list_cells_to_train
 from platform.search.search_record import PUBLISHED
-from platform.terminal.progress import Progress, format_count
+from platform.terminal.progress import format_count
 from search_spaces.search_space import TunedSettings
 from search_spaces.study import Study
 from trainables.cell import Cell, Data
 from trainables.storage.store import RunFolder
 
 
-def search_study(study: Study, data: dict[str, Data], fixed_test: dict[str, float], folder: RunFolder, how: dict[str, Any]) -> int:
+def search_study(
+    study: Study, data: dict[str, Data], fixed_test: dict[str, float], folder: RunFolder, how: dict[str, Any], command: str = ""
+) -> int:
     """Search, store the best settings, compare them with the paper's; return the exit code.
 
     `data` has a fixed test part of the share `fixed_test` in each tested role. No search uses these images: it scores suggestions on
-    images that select, which every seed draws from the others.
+    images that select, which every seed draws from the others. `command` is the text of command.yaml.
     """
     from platform.search.best_file import build_best_json
     from platform.search.condition_search import make_condition_searches
@@ -35,8 +38,11 @@ def search_study(study: Study, data: dict[str, Data], fixed_test: dict[str, floa
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
         search_driver = SearchDriver(searches, folder, journal)
+        keep_command(folder, command)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)
+        else:
+            print(f"{study.name}, {study.scale} scale: nothing to search, all suggestions are made -> {folder.uri}", file=sys.stderr)
         folder.verify_owner()
         folder.put_json(build_best_json(study, searches, fixed_test), "best.json")
         draw_results(study, search_driver, folder)
@@ -69,27 +75,25 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
     scheduler = " with ASHA" if search_driver.prunes else ""
     summary = f"{study.name}, {study.scale} scale: {searches} by {search.searcher}{scheduler}, {suggestions} to make"
     print(f"{summary} -> {folder.uri}", file=sys.stderr)
-    with (
-        redirect_output(folder) as stream,
-        contextlib.closing(Progress(prerequisites, 0, stream, len(prerequisites) + left * search.seeds)) as progress,
-    ):
+    counts = EventCounts(study.compared, prerequisites, len(prerequisites) + left * search.seeds)
+    with show_progress(folder, counts, lambda: describe_searches(study, search_driver)) as progress:
 
         def ask(trial: str) -> list[Cell] | None:
             cells: list[Cell] | None = search_driver.suggest_cells(trial)
-            progress.add_cells(cells or [])
+            counts.add_cells(cells or [])
             return cells
 
         def ended(*suggestion: Any) -> None:
             draw_suggestion(folder, *suggestion)
 
-        search_driver.ended, search_driver.dropped = ended, progress.drop_cells
+        search_driver.ended, search_driver.dropped = ended, counts.drop_cells
         draw_table(study, folder, search_driver)
         try:
-            with start_ray(stream) as wait_for_ray:
+            with start_ray(progress.stream) as wait_for_ray:
                 from platform.launch import run_with_tune
 
                 wait_for_ray()
-                options: dict[str, Any] = {"tick": progress.refresh_line, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
+                options: dict[str, Any] = {"tick": progress.tick, "context": describe_commit() | {"driver_pid": os.getpid()}, **how}
                 if prerequisites:
                     run_with_tune.run_cells(prerequisites, folder, progress.handle_event, **options)
                 judge = search_driver.judge_event if search_driver.prunes else None
@@ -99,6 +103,23 @@ def train_suggestions(study: Study, search_driver: Any, folder: RunFolder, how: 
             search_driver.finish_pruned()
         finally:
             search_driver.release_all()
+
+
+def describe_searches(study: Study, search_driver: Any) -> dict[str, Any]:
+    """Return what `status` shows of a search: the suggestions of each condition and the best score so far."""
+    records = [(each.where, each.search.trials, each.record) for each in search_driver.searches]
+    searches = [
+        {
+            "condition": where,
+            "suggestions": trials,
+            "started": record.started_trials,
+            "finished": len(record.finished_trials),
+            "failed": len(record.failed_trials),
+            "best": record.best_trial.value if record.best_trial else None,
+        }
+        for where, trials, record in records
+    ]
+    return {"study": study.name, "scale": study.scale, "searches": searches}
 
 
 def draw_results(study: Study, search_driver: Any, folder: RunFolder) -> None:
@@ -128,7 +149,7 @@ def describe_best(record: Any) -> str:
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in best.params.items())
     importances = ", ".join(f"{name} {share:.0%}" for name, share in compute_importances(record).items())
     return f"{100 * best.value:.1f} by suggestion {best.number} of {record.started_trials}: {settings}" + (
-        f" (importance: {importances})" if importances else ""
+        f" (importance over the {format_count(len(record.finished_trials), 'finished suggestion')}: {importances})" if importances else ""
     )
 
 

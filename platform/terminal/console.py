@@ -1,5 +1,7 @@
 """Standard output and standard error: readers that close them, Ray's output on them, and a last line that nothing follows."""
 
+from __future__ import annotations  # so that an older Python gets as far as the line of `require_environment`
+
 import contextlib
 import errno
 import io

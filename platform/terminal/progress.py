@@ -1,80 +1,65 @@
-"""One line that shows a grid's progress. On a terminal it is redrawn; elsewhere a new line is printed at intervals."""
+"""Lines that show progress: redrawn in place on a terminal, printed at intervals elsewhere; and how lines write numbers and names."""
 
-import sys
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
-from trainables.cell import Cell
-from trainables.workers.worker_messages import Event
+REDRAW_S, REPEAT_S = 0.25, 10.0
+"""seconds between two drawings on a terminal, and between two lines elsewhere"""
 
 
-class Progress:
-    """Count events and show cells done, cells failed, seconds per cell and the remaining time."""
+class ProgressDisplay:
+    """Progress on a stream: a bar with a line of facts under it on a terminal, else one line. Other lines are printed above it."""
 
-    def __init__(self, cells: list[Cell], done: int, stream: TextIO = sys.stderr, total: int | None = None) -> None:
-        """`total` is given where `add_cells` adds more cells later."""
-        self.stream, self.total, self.done, self.failed = stream, total or len(cells), done, 0
-        self.names: dict[str, str] = {}
-        self.add_cells(cells)
-        self.began = time.monotonic()
-        self.first: float | None = None
-        """time of the first event of an epoch; the time before it is start-up, not training"""
-        self._ended: set[str] = set()
-        self._dropped: set[str] = set()
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._live: Any = _start_live(stream) if stream.isatty() else None
         self._drawn = 0.0
 
-    def add_cells(self, cells: list[Cell]) -> None:
-        self.names |= {cell.key: cell.name for cell in cells}
+    def print_line(self, text: str) -> None:
+        text = make_printable(text)
+        if self._live:
+            self._live.console.print(text, markup=False, soft_wrap=True)
+        else:
+            self.stream.write(text + "\n")
+            self.stream.flush()
 
-    def drop_cells(self, keys: Iterable[str]) -> None:
-        """Count no longer on the cells that have not ended: they were stopped for good."""
-        self._dropped.update(keys)
+    def is_due(self) -> bool:
+        """Return whether it is time to draw again."""
+        return time.monotonic() - self._drawn >= (REDRAW_S if self._live else REPEAT_S)
 
-    def handle_event(self, event: Event) -> None:
-        """Count one event. A failure and a note are printed on a line of their own."""
-        if event["kind"] == "note":
-            self._print_line(event["text"])
+    def draw(self, share: float, text: str, facts: str) -> None:
+        """Show how much is done, a share from 0 to 1, as a text, and facts beside it; empty: none."""
+        self._drawn = time.monotonic()
+        if not self._live:
+            self.print_line(f"{text}; {facts}" if facts else text)
             return
-        if self.first is None:
-            self.first = time.monotonic()
-            self._print_line(f"first epoch {self.first - self.began:.0f} s after the start")
-        if event["kind"] == "row" or event.get("stopped") or event["key"] in self._ended:
-            return
-        self._ended.add(event["key"])
-        self.done += event["kind"] == "done"
-        if event["kind"] == "failed":
-            self.failed += 1
-            self._print_line(f"failed: {self.names[event['key']]}: {event['reason']}")
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
 
-    def refresh_line(self) -> None:
-        """Redraw the line, at most four times a second on a terminal and every ten seconds elsewhere."""
-        interval = 0.25 if self.stream.isatty() else 10.0
-        if time.monotonic() - self._drawn >= interval:
-            self._drawn = time.monotonic()
-            self._draw_line()
+        self._live.console.width = os.get_terminal_size(self.stream.fileno()).columns or 80  # standard error itself is redirected
+        line = Table.grid(padding=(0, 1))
+        line.add_row(ProgressBar(total=1.0, completed=share, width=20), Text(text, overflow="ellipsis", no_wrap=True))
+        below = [Text(make_printable(facts), style="dim", overflow="ellipsis", no_wrap=True)] if facts else []
+        self._live.update(Group(line, *below), refresh=True)
 
     def close(self) -> None:
-        self._draw_line()
-        if self.stream.isatty():
-            self.stream.write("\n")
+        if self._live:
+            self._live.stop()
 
-    def _draw_line(self) -> None:
-        total = self.total - len(self._dropped - self._ended)
-        text = f"{self.done}/{total} trainings done, {self.failed} failed"
-        if self._ended and self.first is not None:
-            pace = (time.monotonic() - self.first) / len(self._ended)
-            remaining = total - self.done - self.failed
-            text += f", {pace:.2f} s per training" + (f", {format_duration(pace * remaining)} left" if remaining else "")
-        elif self.first is None:
-            text += ", starting the workers"
-        self.stream.write(f"\r\x1b[2K{text}" if self.stream.isatty() else text + "\n")
-        self.stream.flush()
 
-    def _print_line(self, text: str) -> None:
-        text = make_printable(text)
-        self.stream.write(f"\r\x1b[2K{text}\n" if self.stream.isatty() else text + "\n")
-        self.stream.flush()
+def _start_live(stream: TextIO) -> Any:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=stream, highlight=False)
+    live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    live.start()
+    console.show_cursor(True)  # a killed command could not show it again
+    return live
 
 
 def make_printable(text: str) -> str:

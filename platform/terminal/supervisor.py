@@ -5,6 +5,8 @@ The parent stays small, forwards signals, and survives that. It prints the last 
 process that is left. When the parent itself is killed, the kernel sends the child SIGTERM, so that the child stops as if asked to.
 """
 
+from __future__ import annotations  # so that an older Python gets as far as the line of `require_environment`
+
 import contextlib
 import ctypes
 import os
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from platform.terminal.console import LAST_S, open_descriptors, write_within
+from platform.terminal.environment import require_environment
 
 GOES_ON = "run the same command again to resume"
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,6 +39,7 @@ def supervise_command() -> None:
     """
     global _parent, _pipe
     open_descriptors()
+    require_environment()
     parent, (reader, writer) = os.getpid(), os.pipe()
     _set_process_option(_SET_CHILD_SUBREAPER, 1)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # no signal is lost between the fork and the parent's handlers

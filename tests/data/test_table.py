@@ -1,5 +1,6 @@
 """A data set as a table: separators, encodings, columns, archives, parquet; what cannot be trusted is one line with file and row."""
 
+import csv
 import io
 import tarfile
 import unicodedata
@@ -368,3 +369,17 @@ def test_any_set_is_written_as_a_table_that_reads_back(tmp_path: Path) -> None:
     assert CliRunner().invoke(
         app, ["check", f"table:{tmp_path / 'labels.csv'},root={tmp_path / 'set'}", "--sheets", str(tmp_path / "s")]
     ).exit_code in (0, 1)
+
+
+def test_a_table_of_a_set_holds_no_formula_and_reads_back(tmp_path: Path) -> None:
+    """Folders and persons may have any name. A spreadsheet, in which such a table is edited, would compute `=fear/0.png`."""
+    for number in range(8):
+        draw(tmp_path / "set" / ("=fear", "@calm")[number % 2] / f"-p{number % 4}_{number}.png", 10 * (number + 1))
+    result = CliRunner().invoke(app, ["table", f"folders:{tmp_path / 'set'},subject=(-p[0-9])_"])
+    assert result.exit_code == 0
+    cells = [cell for row in csv.reader(io.StringIO(result.stdout)) for cell in row]
+    assert {"'=fear/-p0_0.png", "'@calm/-p1_1.png", "'-p0"} <= {*cells} and not [cell for cell in cells if cell.startswith(("=", "@", "-"))]
+    (tmp_path / "labels.csv").write_text(result.stdout)
+    again = read(tmp_path / "labels.csv", root=str(tmp_path / "set"))
+    assert get_labels(again) == {10 * (number + 1): ("fear", "calm")[number % 2] for number in range(8)}
+    assert set(again.metadata["subject"]) == {f"-p{number}" for number in range(4)}

@@ -20,6 +20,7 @@ from benchmarks.calibration import (
     is_false,
     is_false_contradiction,
     is_false_equivalence,
+    is_false_range,
     leave_out_companions,
     list_faults,
     measure_power,
@@ -42,11 +43,11 @@ def bound(studies: int, level: float = 0.05, errors: float = 4) -> float:
 @pytest.mark.parametrize("name", ["normal", "icc-.5", "discrete", "unequal", "collapse", "differ", "methods-30"])
 def test_few_studies_have_a_false_verdict(name: str) -> None:
     rates = measure_shape(SHAPES[name], 60)
-    checked = [family for family in ("claims", "winner", "overall", "confirmatory", "contrasts") if family in rates]
-    assert len(checked) == (3 if name == "methods-30" else 5)
+    checked = [family for family in ("claims", "ranges", "winner", "overall", "confirmatory", "contrasts") if family in rates]
+    assert len(checked) == (3 if name == "methods-30" else 6)
     for family in checked:
         assert rates[family].mean <= bound(60), family
-        assert rates[f"{family}: equivalence"].mean <= bound(60), family
+        assert family == "ranges" or rates[f"{family}: equivalence"].mean <= bound(60), family
     if "claims" in rates:
         assert rates["claims: coverage"].mean >= 0.90 and rates["parts"].mean <= bound(60)
 
@@ -100,7 +101,7 @@ def test_the_true_differences_of_claims() -> None:
     shape = replace(SHAPES["normal"], effects=MIXED)
     answers = compute_true_claims(shape, compute_expected(shape))
     found = [round(100 * answer.whole.diff, 6) for answer in answers if answer.whole]
-    assert found == [3, 3, 3, 5, 0, 0, 3, 5, 0, 2, 0, 0, 0, 0, 0]  # four of the 19 name ratios that these studies lack
+    assert found == [3, 3, 3, 5, 0, 0, 3, 5, 0, 2, 0, 0, 0, 0, 0, 0, 3]  # five of the 22 name ratios or splits that these studies lack
 
 
 @pytest.mark.parametrize(
@@ -132,17 +133,27 @@ def test_false_equivalences_and_contradictions_are_counted() -> None:
     assert is_false_equivalence(row, 0.01) and is_false_equivalence(row, -0.02) and not is_false_equivalence(row, 0.009)
     assert not is_false_equivalence(make_row("inconclusive"), 0.02)
     same = Claim("the same", {"method": "a"}, {"method": "b"}, expect="equivalent")
-    beyond = ClaimAnswer(same, replace(make_row("better"), diff_low=0.011, diff_high=0.02), [], margin=0.01)
+    beyond = ClaimAnswer(same, make_row("better"), [], p_beyond=0.04)
     assert is_false_contradiction(beyond, 0.008) and not is_false_contradiction(beyond, 0.012)
-    within = ClaimAnswer(same, replace(make_row("better"), diff_low=0.009, diff_high=0.02), [], margin=0.01)
+    within = ClaimAnswer(same, make_row("better"), [], p_beyond=0.06)
     assert not is_false_contradiction(within, 0.008)  # it is open, because the difference may be too small to matter
     assert not is_false_contradiction(ClaimAnswer(same, row, []), 0.008)
     assert is_false_contradiction(ClaimAnswer(replace(same, expect="better"), make_row("worse"), []), 0.02)
 
 
+def test_false_ranges_are_counted() -> None:
+    claim = Claim("by 2 to 3 points", {"method": "a"}, {"method": "b"}, between=(0.02, 0.03))
+    inside, outside, across = (
+        ClaimAnswer(claim, replace(make_row("not tested"), diff_low=low, diff_high=high), [])
+        for low, high in ((0.021, 0.029), (0.031, 0.05), (0.01, 0.025))
+    )
+    assert [is_false_range(inside, truth) for truth in (0.025, 0.02, 0.035, 0.0)] == [False, False, True, True]
+    assert [is_false_range(outside, truth) for truth in (0.025, 0.04)] == [True, False]
+    assert not is_false_range(across, 0.025) and not is_false_range(across, 0.5)
+
+
 def make_row(verdict: str) -> Comparison:
-    fields = dict.fromkeys(Comparison.__dataclass_fields__, np.nan) | {"condition": {}, "a": "a", "b": "b", "verdict": verdict}
-    return Comparison(**fields)  # type: ignore[arg-type]
+    return Comparison("claims", {}, "a", "b", "named beforehand", verdict=verdict)
 
 
 def test_candidates_against_their_oracles() -> None:

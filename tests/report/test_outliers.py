@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform.report import figure_axes, figures
+from platform.report.build_report_files import build_report_files
 from platform.report.comparison_families import compare_with_reference
 from platform.report.descriptive_statistics import summarise_conditions
+from platform.report.findings import compute_findings
 from platform.report.inline_svg import render_dot_strip
 from platform.report.outliers import FEWEST, describe_outliers, describe_outside, find_outliers, find_score_span, find_typical_sample
 from platform.report.read_results_table import read_table
 from platform.report.runs_table import Design, Runs
 from platform.report.wording import Unit
+from tests.report.pages import Page
 from tests.report.tables import written
 
 RNG = np.random.default_rng(7)
@@ -171,6 +174,21 @@ def diverged(folder: Path) -> Runs:
                 rows.append((method, fold, seed, test * 1.01, test, f"{fold}-{seed}"))
     frame = pd.DataFrame(rows, columns=["method", "fold", "seed", "val", "test", "split_hash"])
     return read_table(written(folder, frame.to_csv(index=False)), conditions=["fold"], rope=0.05)
+
+
+def test_a_diverged_training_does_not_erase_the_page(tmp_path: Path) -> None:
+    """With digits from the spread of all trainings, every difference reads "-0 [-0 to -0]"."""
+    table = diverged(tmp_path)
+    unit = Unit.from_runs(table)
+    assert unit.digits in (2, 3)  # of scores with a standard deviation of .1
+    page = Page(build_report_files(table, compute_findings(table), with_figures=False)["index.html"].decode()).text
+    assert "1 training scored far from all others: B/fold=5/seed=3 (1e+09); means and intervals include it" in page
+    assert not re.search(r"(?<![\d.])[+−]?0(\.0+)? \[", page) and not re.search(r"−0(\.0+)?(?![\d.])", page)
+    for method in "ACD":
+        for fold in (1, 2, 5, 10):
+            scores = list(table.get_sample(method, {"fold": fold}).values.values())
+            mean, sd = unit.format_value(float(np.mean(scores))), unit.format_value(float(np.std(scores, ddof=1)))
+            assert re.search(rf" {mean}( †)? ± {sd} ", page), (method, fold)
 
 
 def test_axes_span_what_the_others_show(tmp_path: Path) -> None:

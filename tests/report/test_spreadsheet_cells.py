@@ -1,4 +1,4 @@
-"""Texts that a spreadsheet would compute are protected in every CSV that a report writes. Numbers are not, and ferray reads them back."""
+"""Texts that a spreadsheet would compute are protected in every CSV that a command writes. Numbers are not, and ferray reads them back."""
 
 import csv
 import io
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform.report.build_report_files import _encode_csv, build_report_files
+from platform.report.build_report_files import build_report_files
 from platform.report.findings import compute_findings
 from platform.report.read_results_table import read_table
 from platform.report.runs_table import Runs
 from tests.report.tables import written
-from trainables.data.spreadsheet_formulas import FORMULA, NUMBER, add_apostrophe, remove_apostrophe
+from trainables.data.spreadsheet_formulas import FORMULA, NUMBER, add_apostrophe, encode_csv, remove_apostrophe
 
 TEXT = st.text(st.sampled_from("'=+-@\t\r＝,\"15eE.x "), max_size=6)
 
@@ -32,6 +32,9 @@ TEXT = st.text(st.sampled_from("'=+-@\t\r＝,\"15eE.x "), max_size=6)
         ("\r=1", "'\r=1"),
         ("＝1+1", "'＝1+1"),
         ("'=1", "''=1"),
+        (" =1+1", "' =1+1"),
+        ("\N{NO-BREAK SPACE}@x", "'\N{NO-BREAK SPACE}@x"),
+        (" -5 ", " -5 "),
         ("'tis", "'tis"),
         ("SC(c<-a)", "SC(c<-a)"),
         ("", ""),
@@ -48,7 +51,7 @@ def test_what_a_spreadsheet_would_compute_gets_an_apostrophe(text: str, safe: st
 def test_the_apostrophe_comes_off_again(text: str) -> None:
     safe = add_apostrophe(text)
     assert remove_apostrophe(safe) == text and (safe == text or safe == f"'{text}")
-    assert safe[:1] not in ("=", "+", "-", "@", "\t", "\r") or NUMBER.fullmatch(safe)
+    assert safe.strip()[:1] not in ("=", "+", "-", "@") or NUMBER.fullmatch(safe.strip())
 
 
 def test_numbers_of_a_csv_are_untouched() -> None:
@@ -60,10 +63,12 @@ def test_numbers_of_a_csv_are_untouched() -> None:
             "d": ["@x", "-1e5", "y", None],
         }
     )
-    text = _encode_csv(numbers).decode()
+    text = encode_csv(numbers).decode()
     assert text == "'=a,b,'-c,d\n-1.5,-1,-0.5,'@x\n1e+300,2,'=x,-1e5\n,3,-7,y\n-1e-300,4,,\n"
     plain = numbers.drop(columns="d").rename(columns={"=a": "a", "-c": "c"}).replace("=x", "x")
-    assert _encode_csv(plain) == plain.to_csv(index=False, lineterminator="\n").encode()  # as pandas writes it
+    assert encode_csv(plain) == plain.to_csv(index=False, lineterminator="\n").encode()  # as pandas writes it
+    infinite = pd.DataFrame({"a": [-np.inf, -1e-300, np.nan, np.inf, 0.1 + 0.2]})  # "-inf" would be computed
+    assert encode_csv(infinite) == b'a\n\'-inf\n-1e-300\n""\ninf\n0.30000000000000004\n'
 
 
 NAMES = ["=1+1", "+x", "-y", "@z", "'=quoted", "ordinary", "[x]"]
@@ -104,7 +109,7 @@ def test_any_texts_survive_a_csv(rows: list[tuple[str, str, float]]) -> None:
     rows = [(f"m{number}", first.strip() + "x", score) for number, (first, _, score) in enumerate(rows)]
     frame = pd.DataFrame([(name + "x", text, 0, score) for name, text, score in rows], columns=["method", "kind", "seed", "test"])
     with tempfile.TemporaryDirectory() as folder:
-        runs = read_table(written(Path(folder), _encode_csv(frame)), conditions=["kind"])
+        runs = read_table(written(Path(folder), encode_csv(frame)), conditions=["kind"])
     done = runs.table[runs.table["state"] == "done"]
     assert done["kind"].tolist() == [text.replace("\r", "\n") for text in frame["kind"]]
     assert done["test"].tolist() == frame["test"].tolist()

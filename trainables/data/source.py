@@ -154,14 +154,19 @@ def parse_role_file(path: str | os.PathLike[str]) -> dict[str, tuple[Source, ...
         raise DataError(f"{file}: holds no roles; expected lines such as children: fer2013:/p/fer2013.csv,ages=/p/ages.csv")
     if roots is not None and len(roots.value) > len(entries):  # YAML would silently keep the last of a repeated role
         raise DataError(f"{file}: names a role twice; each of {', '.join(map(str, entries))} may stand once, with a list of its sources")
+    return parse_role_entries(entries, file, file.absolute().parent)
+
+
+def parse_role_entries(entries: dict[str, Any], where: str | os.PathLike[str], folder: Path) -> dict[str, tuple[Source, ...]]:
+    """Return the sources by role of the entries of a YAML file, `where`. Relative paths start at `folder`."""
     sources = {}
     for role, entry in entries.items():
-        where = f"{file}, {role}"
-        name = _check_role(str(role), where)
+        place = f"{where}, {role}"
+        name = _check_role(str(role), place)
         listed = entry if isinstance(entry, list) else [entry]
         if not listed:
-            raise DataError(f"{where}: the list of its sources is empty")
-        sources[name] = tuple(_parse_entry(name, part, where, file.absolute().parent) for part in listed)
+            raise DataError(f"{place}: the list of its sources is empty")
+        sources[name] = tuple(_parse_entry(name, part, place, folder) for part in listed)
     return sources
 
 

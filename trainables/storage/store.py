@@ -12,8 +12,8 @@
                   last-words.txt        during training: what its worker logs when it dies of a fault
     RUN/mark.txt                        each driver's own: a machine that does not see it has another folder there
     RUN/execution/KIND.json             the fastest execution configuration on a kind of device
-    RUN/drawn.json                      by condition, the state of what its curves were drawn from
-    RUN/reported.txt                    what the report was made from
+    RUN/command.yaml, progress.json     the options of the command that made the grid; counts, running trainings and pace of the last one
+    RUN/drawn.json, reported.txt        the state of what the curves of each condition, and the report, were made from
     RUN/tb/  RUN/report/  RUN/log/      drawn or written by the driver
 
 RUN is a local folder or an fsspec URI. Every file is written atomically: to a temporary file that is flushed to disk and renamed, or on
@@ -30,19 +30,21 @@ import os
 import pickle
 import re
 import struct
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
 
-from trainables.cell import Cell
 from trainables.registry import BadRequest
 from trainables.storage.lock_holder import FolderLost, require_owner
+from trainables.storage.temporary_file import open_temporary
+
+if TYPE_CHECKING:
+    from trainables.cell import Cell  # at run time only where cells are read: it imports pandas, for which `status` has no time
 
 SPOILT: tuple[type[Exception], ...] = (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError)
 SPOILT += (struct.error, zlib.error, zipfile.BadZipFile, pickle.UnpicklingError)
@@ -104,7 +106,7 @@ class RunFolder:
         folder = self.make_folder(os.path.dirname(path))
         temporary = ""
         try:
-            file, temporary = _open_temporary(path)
+            file, temporary = open_temporary(path)
             with file:
                 file.write(content)
                 file.flush()
@@ -162,6 +164,13 @@ class RunFolder:
         except FileNotFoundError:
             return None
 
+    def get_time(self, *parts: str) -> float:
+        """Return when a file on a disk was last written, by the clock of its file system; 0 if it is missing or on an object store."""
+        try:
+            return os.stat(self.get_path(*parts)).st_mtime if self.local else 0.0
+        except FileNotFoundError:
+            return 0.0
+
     def remove(self, *parts: str) -> None:
         if self.local:
             self.verify_owner()
@@ -212,21 +221,23 @@ class RunFolder:
         return content if isinstance(content, dict) else None
 
     # the grid
-    def put_grid(self, study: str, scale: str, cells: Iterable[Cell], steps: Iterable[str] = ()) -> None:
+    def put_grid(self, study: str, scale: str, cells: "Iterable[Cell]", steps: Iterable[str] = ()) -> None:
         """Write the grid. `steps` are the keys of the prerequisites, which are trained only because other cells start from them."""
         content = {"study": study, "scale": scale, "steps": list(steps), "cells": [cell.to_json() for cell in cells]}
         self.put_json(content, "grid.json")
 
-    def get_cells(self) -> list[Cell]:
+    def get_cells(self) -> "list[Cell]":
         """Return all cells of the run, in order; empty if there is no grid."""
         return self._read_cells()[0]
 
-    def get_shown_cells(self) -> list[Cell]:
+    def get_shown_cells(self) -> "list[Cell]":
         """Return the grid's cells without the prerequisites."""
         cells, steps = self._read_cells()
         return [cell for cell in cells if cell.key not in steps]
 
-    def _read_cells(self) -> tuple[list[Cell], set[str]]:
+    def _read_cells(self) -> "tuple[list[Cell], set[str]]":
+        from trainables.cell import Cell
+
         shared: dict[str, dict[str, Any]] = {}
 
         def one(found: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +263,7 @@ class RunFolder:
         return content and {names.get(name, name): value for name, value in content.items() if name != "device"}
 
     # a cell's files
-    def put_cell(self, cell: Cell) -> None:
+    def put_cell(self, cell: "Cell") -> None:
         self.put_json(cell.to_json(), "cells", cell.key, "cell.json")
 
     def put_checkpoint(self, key: str, content: Any) -> None:
@@ -353,7 +364,7 @@ class RunFolder:
         return self.get_path("cells", key, "last-words.txt")
 
     def get_crash_log(self, key: str) -> list[str]:
-        """Return up to 40 lines that a cell's worker logged when it died; empty if there are none."""
+        """Return up to 40 lines that a cell's worker logged when it died."""
         return (self.get("cells", key, "last-words.txt") or b"").decode(errors="replace").splitlines()[:40]
 
     def list_done(self) -> set[str]:
@@ -361,14 +372,15 @@ class RunFolder:
 
         On an object store every file is complete by itself.
         """
-        keys = self._list_cells_with("result.json")
+        keys = self.list_cells_with("result.json")
         return {key for key in keys if self.has_whole_result(key)} if self.local else keys
 
     def list_kept(self) -> set[str]:
         """Return the keys of all cells that have a checkpoint."""
-        return self._list_cells_with("checkpoint.pt")
+        return self.list_cells_with("checkpoint.pt")
 
-    def _list_cells_with(self, name: str) -> set[str]:
+    def list_cells_with(self, name: str) -> set[str]:
+        """Return the keys of all cells that have this file, which is not read."""
         cells = self.get_path("cells")
         if self.local:
             with contextlib.suppress(FileNotFoundError), os.scandir(cells) as folders:
@@ -386,15 +398,3 @@ def _compute_digest(content: bytes) -> str:
 
 def _make_file_name(kind: str) -> str:
     return re.sub(r"\W+", "-", kind).strip("-").lower() + ".json"
-
-
-def _open_temporary(path: str) -> tuple[BinaryIO, str]:
-    """Open a new file beside `path`, and return it with its name. It is locked until it is closed or its writer dies."""
-    while True:
-        name = f"{path}.{uuid.uuid4().hex[:8]}.aside"
-        file = os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-        with contextlib.suppress(OSError):  # on a file system without locks `remove_leftovers` removes nothing
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return file, name
-        file.close()  # `remove_leftovers` removed it between open and lock
