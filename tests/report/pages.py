@@ -15,20 +15,26 @@ from trainables.storage.store import RunFolder
 
 
 class Page(HTMLParser):
-    """The content of a page: its tags with their attributes, and its text."""
+    """The content of a page: its tags with their attributes, and its text without the list of contents."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.in_contents = False
         self.feed(html)
         self.text = " ".join(" ".join(self.words).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.in_contents = self.in_contents or tag == "nav"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_contents = self.in_contents and tag != "nav"
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if not self.in_contents:
+            self.words.append(data)
 
     def count(self, tag: str) -> int:
         return sum(name == tag for name, _ in self.tags)
