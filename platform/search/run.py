@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from platform.cli.config_file import keep_command
@@ -172,10 +173,11 @@ def _read_suggestions(study: Study, search_driver: Any, folder: RunFolder) -> "I
     for condition_search in search_driver.searches:
         for trial in condition_search.record.finished_trials:
             cells = condition_search.make_cells(trial.params)
-            names = {
-                cell.key: f"{condition_search.where}/{trial.number:04d}/{study.replicated}={cell.axes[study.replicated]}" for cell in cells
-            }
-            yield from read_trainings(cells, folder, lambda cell, names=names: names[cell.key])  # type: ignore[misc]
+            yield from read_trainings(cells, folder, partial(_name_seed, study, f"{condition_search.where}/{trial.number:04d}"))
+
+
+def _name_seed(study: Study, suggestion: str, cell: Cell) -> str:
+    return f"{suggestion}/{study.replicated}={cell.axes[study.replicated]}"
 
 
 def compare_found(
