@@ -150,7 +150,7 @@ def count_claims(counts: dict[str, list[float]], answers: list[ClaimAnswer], exa
     }
     count_families(counts, "claims", [[answer.whole for answer, _ in pairs if answer.whole]], lambda row: truths[id(row)])
     count_families(counts, "parts", [answer.parts for answer in answers if answer.parts], lambda row: truths[id(row)])
-    counts["false contradictions"].append(float(any(map(is_false_contradiction, *zip(*pairs, strict=True)))))
+    counts["false contradictions"].append(float(any(is_false_contradiction(*pair) for pair in pairs)))
 
 
 def is_false_range(answer: ClaimAnswer, truth: float) -> bool:

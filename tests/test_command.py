@@ -7,15 +7,19 @@ import typer
 from typer.testing import CliRunner
 
 from platform.cli.application import make_application
+from platform.compare import __main__ as compare
 from platform.data import __main__ as data
 from platform.doctor import __main__ as doctor
 from platform.explain import __main__ as explain
+from platform.export import __main__ as export
 from platform.grid import __main__ as grid
+from platform.predict import __main__ as predict
 from platform.report import __main__ as report
 from platform.search import __main__ as search
 from platform.status import __main__ as status
 
 MAINS: list[Callable[..., None]] = [grid.main, search.main, status.main, report.main, explain.main, doctor.main]
+MAINS += [compare.main, export.main, predict.main]
 
 
 def run(app: typer.Typer, *words: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from trainables.cell import Cell
 
 def list_settings(cell: Cell, left_out: Container[str] = ()) -> Iterator[tuple[str, str]]:
     """Yield name and text of a training's settings, nested ones with dots, without those whose first name is left out."""
-    for name, value in _flatten({**cell.task_settings, **cell.method_settings}):
+    for name, value in flatten_settings({**cell.task_settings, **cell.method_settings}):
         if name.split(".")[0] not in left_out:
             yield name, format_setting(value)
 
@@ -32,9 +32,10 @@ def format_setting(value: Any) -> str:
     return str(value) if value or value == 0 else "none"
 
 
-def _flatten(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def flatten_settings(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each setting, nested ones with dots."""
     for name, value in settings.items():
         if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{before}{name}.")
+            yield from flatten_settings(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value

@@ -14,6 +14,7 @@ DATA = typer.Option(
 )
 SLOTS = typer.Option(min=1, help="workers; default: one per core, or as many as the GPUs hold")
 GPU = typer.Option(min=0, help="share of a GPU for each slot")
+LOG = typer.Option(metavar="mlflow=URI|wandb=offline", help="also log every finished training there; may be given twice")
 
 
 def list_options(context: typer.Context) -> list[str]:

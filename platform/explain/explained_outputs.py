@@ -5,13 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from search_spaces.pictures import ExplainedClass
-from trainables.data.prediction_targets import TARGETS
+from trainables.data.prediction_targets import SHOWN_FROM, TARGETS, list_names
 from trainables.data.task import Task
 from trainables.registry import BadRequest
 
 RIGHT, WRONG = "right", "wrong"
-SHOWN = 0.5
-"""probability from which a network says that an image shows one of several labels; a true label is 0 or 1"""
 
 
 class Truth(NamedTuple):
@@ -40,7 +38,7 @@ def list_outputs(task: Task, truth: Truth, of: ExplainedClass) -> list[int | Non
         return [None]
     if TARGETS[task.target].one_class:
         return [truth.label]
-    return [] if truth.values is None else [int(output) for output in np.flatnonzero(truth.values > SHOWN)]
+    return [] if truth.values is None else [int(output) for output in np.flatnonzero(truth.values > SHOWN_FROM)]
 
 
 def judge_answer(task: Task, truth: Truth, prediction: np.ndarray, output: int) -> str:
@@ -52,7 +50,13 @@ def judge_answer(task: Task, truth: Truth, prediction: np.ndarray, output: int) 
         return task.classes[output]
     if TARGETS[task.target].one_class:
         return "" if truth.label < 0 else RIGHT if int(prediction.argmax()) == truth.label else WRONG
-    return "" if truth.values is None else RIGHT if bool(prediction[output] >= SHOWN) == bool(truth.values[output] > SHOWN) else WRONG
+    return (
+        ""
+        if truth.values is None
+        else RIGHT
+        if bool(prediction[output] >= SHOWN_FROM) == bool(truth.values[output] > SHOWN_FROM)
+        else WRONG
+    )
 
 
 def describe_prediction(task: Task, prediction: np.ndarray, output: int) -> str:
@@ -65,15 +69,7 @@ def describe_prediction(task: Task, prediction: np.ndarray, output: int) -> str:
 
 def name_answer(task: Task, prediction: np.ndarray) -> str:
     """Return the predicted class, the predicted labels, or nothing where the answers are values."""
-    if not has_classes(task):
-        return ""
-    if TARGETS[task.target].one_class:
-        return task.classes[int(prediction.argmax())]
-    return _list_names(task, prediction >= SHOWN)
-
-
-def _list_names(task: Task, shown: np.ndarray) -> str:
-    return ", ".join(name for name, each in zip(task.classes, shown, strict=True) if each) or "none"
+    return TARGETS[task.target].name_answer(prediction, task.classes)
 
 
 def describe_truth(task: Task, truth: Truth, output: int | None) -> str:
@@ -84,7 +80,7 @@ def describe_truth(task: Task, truth: Truth, output: int | None) -> str:
     if truth.values is not None and not TARGETS[task.target].one_class:
         return (
             f"map of {task.classes[output]}; " if output is not None else ""
-        ) + f"true labels: {_list_names(task, truth.values > SHOWN)}"
+        ) + f"true labels: {list_names(task.classes, truth.values > SHOWN_FROM)}"
     return f"true class: {task.classes[truth.label] if truth.label >= 0 else 'not known'}"
 
 

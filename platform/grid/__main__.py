@@ -15,7 +15,7 @@ import typer
 
 from platform.cli.command import exit_on_error, run_command
 from platform.cli.config_file import describe_command, make_config_option
-from platform.cli.shared_options import DATA, GPU, ONLY, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.shared_options import DATA, GPU, LOG, ONLY, SCALE, SETTINGS, SLOTS, list_options
 from platform.cli.study_command import StudyCommand, complete_study
 
 
@@ -43,6 +43,7 @@ def main(
         str,
         typer.Option(metavar="none|best|all", help="parameters to keep: best, of the selected epoch; all, also of the last"),
     ] = "best",
+    log: Annotated[list[str] | None, LOG] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would run and the estimated time; train nothing")] = False,
 ) -> None:
     """Run a study's grid. The same command again resumes it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
@@ -50,6 +51,7 @@ def main(
         # imported here, so that --help and usage errors do not wait for torch
         from platform.cli.best_settings import read_best_file
         from platform.cli.study_options import choose_most_seeds, narrow_study, read_roles, require_all_seeds
+        from platform.experiment_logs.write_logs import parse_logs
         from platform.grid.run import check_buildable, run_grid
         from platform.report.sequential_plan import check_plan, refuse_plan
         from trainables.loop import Keep, get_device
@@ -92,13 +94,14 @@ def main(
                 print(estimate_grid(narrowed, cells, *setup))
             print("\n".join(copies))
             return
+        logs = parse_logs(log or [], folder)
         command = describe_command(context, "grid")
     with exit_on_error(folder.uri, resumable=True):
         how = {"slots": slots, "gpu": gpu, "pack": pack, "keep": keep}
         if plan:
-            exit_code = run_until_decided(narrowed, cells, folder, plan, how, command)
+            exit_code = run_until_decided(narrowed, cells, folder, plan, how, command, logs)
         else:
-            exit_code = run_grid(narrowed, cells, folder, how, command)
+            exit_code = run_grid(narrowed, cells, folder, how, command, logs)
     raise typer.Exit(exit_code)
 
 

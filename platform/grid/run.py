@@ -4,12 +4,13 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from platform.cli.config_file import keep_command
+from platform.experiment_logs.write_logs import OpenLog, write_logs
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
 from platform.launch.event_counts import EventCounts
@@ -55,10 +56,13 @@ def check_buildable(study: Study, cells: list[Cell]) -> list[str]:
     return list(dict.fromkeys([*map(describe_images, tasks.values()), *map(describe_copies, found)]))
 
 
-def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any], command: str = "") -> int:
+def run_grid(
+    study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, Any], command: str = "", logs: Sequence[OpenLog] = ()
+) -> int:
     """Train the unfinished cells, then write the results; return the exit code.
 
-    `how` holds the options of `run_with_tune.run_cells`. `command` is the text of command.yaml; empty: none is written.
+    `how` holds the options of `run_with_tune.run_cells`. `command` is the text of command.yaml; empty: none is written. `logs` is what
+    --log names.
     """
     with lock_run(folder):
         refuse_plan(folder)
@@ -75,7 +79,7 @@ def run_grid(study: Study, cells: list[Cell], folder: RunFolder, how: dict[str, 
         else:
             print(f"{head}: nothing to do, {len(cells)} of {len(cells)} trainings are done -> {folder.uri}", file=sys.stderr)
         folder.verify_owner()  # a local folder checks this before every write
-        draw_results(study, cells, folder)
+        draw_results(study, cells, folder, logs)
         return int(not {cell.key for cell in todo} <= folder.list_done())
 
 
@@ -115,13 +119,15 @@ def train_on_ray(
             train(run_with_tune, listen, {"tick": progress.tick, "context": context, **how})
 
 
-def draw_results(study: Study, cells: list[Cell], folder: RunFolder) -> None:
+def draw_results(study: Study, cells: list[Cell], folder: RunFolder, logs: Sequence[OpenLog] = ()) -> None:
+    from platform.experiment_logs.finished_training import read_trainings
     from platform.report.freshness import is_current, mark_report_current
     from platform.tensorboard.board_writer import Board
 
     board = Board(folder, study)
     drawn_state = board.complete_runs(cells)
     board.close()
+    write_logs(logs, folder, lambda: read_trainings(cells, folder, board.name_run))
     if not is_current(folder, drawn_state):
         from platform.report.write_report import write_report  # statistics and figures take seconds to import
 

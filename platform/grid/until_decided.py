@@ -1,9 +1,11 @@
 """Runs a grid that adds seeds in blocks until its claims are decided, within one Tune experiment, and writes its report."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from platform.cli.config_file import keep_command
+from platform.experiment_logs.write_logs import OpenLog
 from platform.grid.estimate_blocks import describe_expected
 from platform.grid.run import Listen, draw_results, train_on_ray
 from platform.grid.seed_blocks import BlockCells, SeedBlocks, describe_aim
@@ -17,12 +19,18 @@ from trainables.storage.store import RunFolder
 
 
 def run_until_decided(
-    study: Study, cells: list[Cell], folder: RunFolder, plan: SequentialPlan, how: dict[str, Any], command: str = ""
+    study: Study,
+    cells: list[Cell],
+    folder: RunFolder,
+    plan: SequentialPlan,
+    how: dict[str, Any],
+    command: str = "",
+    logs: Sequence[OpenLog] = (),
 ) -> int:
     """Train blocks of seeds until every claim is decided, given up, or at the most seeds; write the results; return the exit code.
 
     `cells` are those of all seeds up to the most. `how` holds the options of `run_with_tune.run_blocks`. `command` is the text of
-    command.yaml. Raises BadRequest if the folder has another plan, or a grid of a fixed number of seeds.
+    command.yaml, `logs` what --log names. Raises BadRequest if the folder has another plan, or a grid of a fixed number of seeds.
     """
     with lock_run(folder):
         fix_plan(folder, plan)
@@ -41,7 +49,7 @@ def run_until_decided(
             print(f"{head}: nothing to do -> {folder.uri}", file=sys.stderr)
         print(f"{blocks.describe_look()}; {len(blocks.wanted)} of at most {blocks.cells.most} trainings", file=sys.stderr)
         folder.verify_owner()  # a local folder checks this before every write
-        draw_results(study, blocks.wanted, folder)
+        draw_results(study, blocks.wanted, folder, logs)
         return int(not {cell.key for cell in blocks.wanted} <= folder.list_done())
 
 

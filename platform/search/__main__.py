@@ -15,7 +15,7 @@ import typer
 
 from platform.cli.command import exit_on_error, run_command
 from platform.cli.config_file import describe_command, make_config_option
-from platform.cli.shared_options import DATA, GPU, ONLY, SCALE, SETTINGS, SLOTS, list_options
+from platform.cli.shared_options import DATA, GPU, LOG, ONLY, SCALE, SETTINGS, SLOTS, list_options
 from platform.cli.study_command import StudyCommand, complete_study
 
 
@@ -36,11 +36,13 @@ def main(
     runs: Annotated[str, typer.Option(metavar="DIR", help="folder of the run folders; a local one")] = "runs",
     slots: Annotated[int | None, SLOTS] = None,
     gpu: Annotated[float | None, GPU] = None,
+    log: Annotated[list[str] | None, LOG] = None,
 ) -> None:
     """Search. The same command resumes it; --trials extends it. Exit: 0 done, 1 some failed, 2 bad request or fatal error, 130 stopped."""
     with exit_on_error(runs):
         # imported here, so that --help and usage errors do not wait for large imports
         from platform.cli.study_options import list_tested_roles, narrow_study, read_roles
+        from platform.experiment_logs.write_logs import parse_logs
         from platform.grid.run import check_buildable
         from platform.search.condition_search import select_searches
         from platform.search.run import search_study
@@ -61,9 +63,10 @@ def main(
         fixed_test = list_tested_roles(narrowed)
         role_data = read_roles(narrowed, data or [], fixed_test)
         check_buildable(narrowed, narrowed.with_seeds(1).make_cells(role_data))
+        logs = parse_logs(log or [], folder)
         command = describe_command(context, "search")
     with exit_on_error(folder.uri, resumable=True):
-        exit_code = search_study(narrowed, role_data, fixed_test, folder, {"slots": slots, "gpu": gpu}, command)
+        exit_code = search_study(narrowed, role_data, fixed_test, folder, {"slots": slots, "gpu": gpu}, command, logs)
     raise typer.Exit(exit_code)
 
 

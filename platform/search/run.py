@@ -3,9 +3,11 @@
 import os
 import shlex
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from platform.cli.config_file import keep_command
+from platform.experiment_logs.write_logs import OpenLog, write_logs
 from platform.grid.run import run_grid
 from platform.launch.cluster import start_ray
 from platform.launch.driver_record import describe_commit
@@ -20,14 +22,23 @@ from search_spaces.study import Study
 from trainables.cell import Cell, Data
 from trainables.storage.store import RunFolder
 
+if TYPE_CHECKING:
+    from platform.experiment_logs.finished_training import FinishedTraining
+
 
 def search_study(
-    study: Study, data: dict[str, Data], fixed_test: dict[str, float], folder: RunFolder, how: dict[str, Any], command: str = ""
+    study: Study,
+    data: dict[str, Data],
+    fixed_test: dict[str, float],
+    folder: RunFolder,
+    how: dict[str, Any],
+    command: str = "",
+    logs: Sequence[OpenLog] = (),
 ) -> int:
     """Search, store the best settings, compare them with the paper's; return the exit code.
 
     `data` has a fixed test part of the share `fixed_test` in each tested role. No search uses these images: it scores suggestions on
-    images that select, which every seed draws from the others. `command` is the text of command.yaml.
+    images that select, which every seed draws from the others. `command` is the text of command.yaml, `logs` what --log names.
     """
     from platform.search.best_file import build_best_json
     from platform.search.condition_search import make_condition_searches
@@ -46,6 +57,7 @@ def search_study(
         folder.verify_owner()
         folder.put_json(build_best_json(study, searches, fixed_test), "best.json")
         draw_results(study, search_driver, folder)
+        write_logs(logs, folder, lambda: _read_suggestions(study, search_driver, folder))
         failed = sum(len(condition_search.record.failed_trials) for condition_search in searches)
         best_settings = [(condition_search, best) for condition_search in searches if (best := condition_search.get_best_settings())]
         is_new = [settings.settings != condition_search.text for condition_search, settings in best_settings]
@@ -56,7 +68,7 @@ def search_study(
         print(f"nothing to compare: no suggestion ended with a score; error.json of {folder.get_path('cells')} says why", file=sys.stderr)
         return 1
     comparison_code = (
-        compare_found(study, compared, data, RunFolder(folder.get_path("fresh")), how) if study.searches[0].fresh and compared else 0
+        compare_found(study, compared, data, RunFolder(folder.get_path("fresh")), how, logs) if study.searches[0].fresh and compared else 0
     )
     return int(bool(failed or comparison_code or len(best_settings) < len(searches)))
 
@@ -153,11 +165,26 @@ def describe_best(record: Any) -> str:
     )
 
 
-def compare_found(study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any]) -> int:
+def _read_suggestions(study: Study, search_driver: Any, folder: RunFolder) -> "Iterator[FinishedTraining]":
+    """Yield the finished trainings of all suggestions, each named after its suggestion's run in TensorBoard and its seed."""
+    from platform.experiment_logs.finished_training import read_trainings
+
+    for condition_search in search_driver.searches:
+        for trial in condition_search.record.finished_trials:
+            cells = condition_search.make_cells(trial.params)
+            names = {
+                cell.key: f"{condition_search.where}/{trial.number:04d}/{study.replicated}={cell.axes[study.replicated]}" for cell in cells
+            }
+            yield from read_trainings(cells, folder, lambda cell, names=names: names[cell.key])  # type: ignore[misc]
+
+
+def compare_found(
+    study: Study, found: list[TunedSettings], data: dict[str, Data], folder: RunFolder, how: dict[str, Any], logs: Sequence[OpenLog]
+) -> int:
     """Train the found and the paper's settings on seeds that no search has used, and report on them; return the exit code."""
     from platform.search.found_against_published import make_comparison_cells, make_comparison_study
 
     search = study.searches[0]
     comparison = make_comparison_study(study, found, range(search.seeds, search.seeds + search.fresh))
     cells = make_comparison_cells(comparison, data)
-    return run_grid(comparison, cells, folder, how)
+    return run_grid(comparison, cells, folder, how, logs=logs)

@@ -170,8 +170,12 @@ class Board:
         return make_safe_path(f"step/{cell.name}" if self.study.is_prerequisite(cell) else cell.name)
 
     def _get_run_path(self, cell: Cell) -> Path:
+        return Path(self.folder.get_path("tb", self.name_run(cell)))
+
+    def name_run(self, cell: Cell) -> str:
+        """Return the name of a training's run, which is also its path below `tb`."""
         variant = self.names.get_variant(cell, self._get_plain_name)
-        return Path(self.folder.get_path("tb", self._get_plain_name(cell), make_safe_path(variant) if variant else ""))
+        return f"{self._get_plain_name(cell)}/{make_safe_path(variant)}" if variant else self._get_plain_name(cell)
 
     def _make_run_folder(self, cell: Cell) -> Path:
         """Make the folder of a training's run, and record in it whose it is."""
@@ -182,6 +186,13 @@ class Board:
     def _begin_run(self, cell: Cell, row: Row) -> bytes:
         """Return the head of a cell's file, and its row in the HParams table; a prerequisite has no row."""
         return encode_file_head(row.get("time", 0)) if self.study.is_prerequisite(cell) else encode_run_start(cell.axes, row)
+
+
+def name_final_scores(metrics: Row) -> dict[str, str]:
+    """Return the tag of each metric that the end of a run shows: those of the test, and those that its selected epoch was validated by."""
+    return {
+        metric: metric if metric.startswith("test/") else f"selected/{metric}" for metric in metrics if metric.startswith(("test/", "val/"))
+    }
 
 
 def make_safe_path(name: str) -> str:
@@ -221,8 +232,8 @@ def average_replicates(replicates: list[tuple[list[Row], Row]]) -> Iterator[Row]
 
 def _encode_end(row: Row, result: Row, counted: bool) -> bytes:
     """Encode test metrics and the selected epoch's validation metrics, at the last epoch's step."""
-    names = {tag: tag if tag.startswith("test/") else f"selected/{tag}" for tag in result["metrics"] if tag.startswith(("test/", "val/"))}
-    values = [Summary.Value(tag=name, simple_value=result["metrics"][tag]) for tag, name in names.items()]
+    names = name_final_scores(result["metrics"])
+    values = [Summary.Value(tag=name, simple_value=result["metrics"][metric]) for metric, name in names.items()]
     if "confusion" in result:
         picture, width, height = draw_confusion_png(np.array(result["confusion"]), result["classes"])
         image = Summary.Image(encoded_image_string=picture, width=width, height=height, colorspace=1)

@@ -19,6 +19,10 @@ BINS = 10
 """Number of bins of the valence and the arousal axis, for losses that ask which images are alike (study ciao)."""
 
 
+SHOWN_FROM = 0.5
+"""probability from which a network says that an image shows one of several labels; a true label is 0 or 1"""
+
+
 class Answers(NamedTuple):
     """The answers of some images of a data set."""
 
@@ -59,6 +63,10 @@ class Target(ABC):
     ) -> dict[str, float]:
         """Return scores by name. The first is used for selection, and compared in tables of several targets."""
 
+    @abstractmethod
+    def name_answer(self, prediction: np.ndarray, names: tuple[str, ...]) -> str:
+        """Return a prediction [outputs] in words; empty where the answers are numbers."""
+
 
 class Label(Target):
     """One class."""
@@ -79,6 +87,9 @@ class Label(Target):
     ) -> dict[str, float]:
         confusion = metrics.count_confusion(labels, predictions.argmax(1), len(names))
         return {"accuracy": metrics.compute_accuracy(confusion), "balanced_accuracy": metrics.compute_balanced_accuracy(confusion)}
+
+    def name_answer(self, prediction: np.ndarray, names: tuple[str, ...]) -> str:
+        return names[int(prediction.argmax())]
 
 
 class Votes(Label):
@@ -145,6 +156,9 @@ class Affect(Target):
         by_name = {f"ccc_{name}": value for name, value in zip(names, ccc, strict=True)}
         return {"ccc": float(np.mean(ccc)), **by_name, **{f"mse_{name}": value for name, value in zip(names, mse, strict=True)}}
 
+    def name_answer(self, prediction: np.ndarray, names: tuple[str, ...]) -> str:
+        return ""
+
 
 class Labels(Target):
     """Any number of labels at once (EmoReact, Nojavanasghari et al. 2016)."""
@@ -175,6 +189,14 @@ class Labels(Target):
         assert values is not None
         f1 = metrics.compute_f1_scores(predictions >= 0.5, values > 0.5)
         return {"f1": float(f1.mean()), **{f"f1_{name}": float(value) for name, value in zip(names, f1, strict=True)}}
+
+    def name_answer(self, prediction: np.ndarray, names: tuple[str, ...]) -> str:
+        return list_names(names, prediction >= SHOWN_FROM)
+
+
+def list_names(names: tuple[str, ...], shown: np.ndarray) -> str:
+    """Return the names of several labels that are shown, bool [names]."""
+    return ", ".join(name for name, each in zip(names, shown, strict=True) if each) or "none"
 
 
 TARGETS: dict[str, Target] = {"label": Label(), "votes": Votes(), "affect": Affect(), "labels": Labels()}

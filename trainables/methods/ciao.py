@@ -219,7 +219,7 @@ class Network(nn.Module):
         trunk_output = self.encoder.compute_trunk(images.flatten(0, -4))
         u = self.encoder.compute_last_map(trunk_output)
         maps = self.last_map(u if self.mask is None else self.mask(u, self.encoder.get_last_input(trunk_output)))
-        result: torch.Tensor = self.head(_pool_frames(maps.unflatten(0, (len(images), *images.shape[1:-3]))))
+        result: torch.Tensor = self.head(_pool_frames(maps.unflatten(0, images.shape[:-3])))  # `len` would fix it in an exported graph
         return result
 
 

@@ -40,13 +40,14 @@ class OrientedGradients(nn.Module):
         return f"size={size}, cells={cells}, orientations={ORIENTATIONS}, noise={NOISE}"
 
     def forward(self, images: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():  # a graph for any number of images has no chunks
+            return self._compute_histograms(images)
         with torch.autocast(images.device.type, enabled=False):
-            parts = [
-                self._compute_histograms(chunk.mean(1) if chunk.shape[1] > 1 else chunk[:, 0]) for chunk in images.float().split(CHUNK)
-            ]
+            parts = [self._compute_histograms(chunk) for chunk in images.float().split(CHUNK)]
             return torch.cat(parts).contiguous(memory_format=torch.channels_last)
 
-    def _compute_histograms(self, grey: Tensor) -> Tensor:
+    def _compute_histograms(self, images: Tensor) -> Tensor:
+        grey = images.mean(1) if images.shape[1] > 1 else images[:, 0]
         padded = functional.pad(grey[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
         right, down = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
         # a flat region gives 0, where sqrt has no gradient for saliency maps

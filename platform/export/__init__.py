@@ -1,0 +1,1 @@
+"""Model files of trained networks, with a description and a model card."""

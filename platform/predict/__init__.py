@@ -1,0 +1,1 @@
+"""Predictions of a model file that python -m platform.export has written."""
