@@ -1,6 +1,9 @@
 """Write one report over several run folders of a study, paired by split: folder against folder, or by a setting that differs."""
 
 if __name__ == "__main__":  # comes first: it forks, which must happen before some imports start threads
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()

@@ -1,6 +1,9 @@
 """Predict pictures with a model file of python -m platform.export: a table (csv) with a row a picture on standard output."""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
+    from platform.terminal.interrupt import end_on_interrupt
+
+    end_on_interrupt()
     from platform.terminal.supervisor import supervise_command
 
     supervise_command()
