@@ -91,7 +91,7 @@ def test_a_table_of_another_space_or_of_other_heads_is_refused(tmp_path: Path) -
     assert [len(head.curves) for head in read_table(file)[1]] == [SEEDS], "a head that lacks a seed was read"
 
 
-@pytest.mark.parametrize("space", [SPACE, ciao.SEARCH.space, annealed_label_transfer.SEARCH.space])
+@pytest.mark.parametrize("space", [SPACE, ciao.SEARCH.space, annealed_label_transfer.SEARCHES[0].space])
 def test_a_space_is_read_from_its_description(space: Space) -> None:
     assert read_space(json.loads(json.dumps(describe_space(space)))) == space
 
@@ -193,4 +193,5 @@ def test_the_table_is_of_the_space_that_it_names() -> None:
     for head in heads:
         assert draw_parameters(space, lambda name, limits, head=head: head.parameters[name]) == head.parameters  # type: ignore[misc]
         assert all(0 <= score <= 1 for curve in head.curves for score in curve) and len(head.curves) == 2
-        assert {len(curve) for curve in head.curves} == {description["epochs"]} or min(map(len, head.curves)) < description["epochs"]
+    for line in map(json.loads, TABLE.read_text().splitlines()[1:]):
+        assert len(line["scores"]) == description["epochs"] or "the loss" in line["failed"]
