@@ -1,4 +1,7 @@
-"""Write one report over several run folders of a study, paired by split: folder against folder, or by a setting that differs."""
+"""Compare several run folders of a study in one report.
+
+Trainings are paired by split: folder against folder, or by a setting that differs.
+"""
 
 if __name__ == "__main__":  # comes first: it forks, which must happen before some imports start threads
     from platform.terminal.interrupt import end_on_interrupt

@@ -1,4 +1,7 @@
-"""Write the network of a training as a model file, with a model card: ONNX, torch.export's archive, or a state dict."""
+"""Write a training's network as a model file, with a model card.
+
+The file is ONNX, torch.export's archive, or a state dict.
+"""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.interrupt import end_on_interrupt

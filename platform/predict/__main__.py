@@ -1,4 +1,7 @@
-"""Predict pictures with a model file of python -m platform.export: a table (csv) with a row a picture on standard output."""
+"""Predict pictures with a model file of python -m platform.export.
+
+Standard output gets a table (csv) with a row a picture.
+"""
 
 if __name__ == "__main__":  # must come first: it forks, and some of the imports below start threads
     from platform.terminal.interrupt import end_on_interrupt
