@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from platform.cli.application import make_application
-from platform.cli.config_file import describe_command, make_config_option
+from platform.cli.config_file import _from_words, describe_command, make_config_option
 from platform.cli.shared_options import DATA, ONLY, SCALE, SETTINGS
 from platform.grid import __main__ as grid
 from platform.search import __main__ as search
@@ -126,3 +126,10 @@ def test_a_bad_file_is_one_line_that_names_it(text: str, line: str, tmp_path: Pa
 def test_a_missing_file_is_one_line() -> None:
     outcome = CliRunner().invoke(make_application(search.main), ["--config", "/nowhere/c.yaml"])
     assert outcome.exit_code == 2 and outcome.output == "/nowhere/c.yaml: no such file\n"
+
+
+def test_a_file_keeps_no_password() -> None:
+    assert _from_words("log", ["mlflow=http://ada:secret@10.0.0.1:5000", "wandb=offline"]) == [
+        "mlflow=http://10.0.0.1:5000",
+        "wandb=offline",
+    ]

@@ -12,6 +12,7 @@ axis by axis, setting by setting, role by role.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,8 @@ def _from_words(name: str, value: Any) -> Any:
         return {role: texts[0] if len(texts) == 1 else texts for role, texts in sources.items()}
     if name in ("runs", "use") and "://" not in value:
         return os.path.abspath(os.path.expanduser(value))
+    if name == "log":  # a run folder may be shown to others, and a server's address may hold a password
+        return [re.sub(r"//[^/@]*@", "//", word) for word in value]
     return list(value) if isinstance(value, tuple | list) else value
 
 
