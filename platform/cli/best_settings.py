@@ -8,6 +8,7 @@ from search_spaces.search_space import TunedSettings
 from search_spaces.space_tree import describe_space
 from search_spaces.study import Study
 from trainables.registry import BadRequest, describe_os_error
+from trainables.storage.signed_files import parse_signed
 
 
 class BestSettings(NamedTuple):
@@ -24,7 +25,7 @@ def read_best_file(file: str, study: Study) -> BestSettings:
     Raises BadRequest where no entry matches, or where the file is not a best.json of this study and its search spaces.
     """
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = parse_signed(Path(file).read_text(encoding="utf-8"))
         study_name, fixed_test, spaces = content["study"], content.get("fixed_test", {}), content.get("spaces", {})
         entries = tuple(
             TunedSettings((entry["arm"], *entry.get("shared", [])), entry["condition"], entry["settings"]) for entry in content["found"]

@@ -116,7 +116,7 @@ class SearchDriver:
         if reasons:
             self.dropped([cell.key for cell in suggestion.cells])
         scores = [result["metrics"][f"val/{suggestion.search.study.metric}"] for result in results if result]
-        suggestion.search.record.tell(suggestion.number, scores, reasons[0] if reasons else "")
+        suggestion.search.record.tell(suggestion.number, scores, reasons[0] if reasons else "", [cell.key for cell in suggestion.cells])
         self.ended(suggestion.search, suggestion.trial, suggestion.cells)
 
     def finish_pruned(self) -> None:

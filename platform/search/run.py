@@ -42,6 +42,7 @@ def search_study(
     images that select, which every seed draws from the others. `command` is the text of command.yaml, `logs` what --log names.
     """
     from platform.search.best_file import build_best_json
+    from platform.search.check_scores import find_wrong_scores, restore_scores
     from platform.search.condition_search import make_condition_searches
     from platform.search.driver import SearchDriver
     from platform.search.search_record import Journal
@@ -50,6 +51,9 @@ def search_study(
     with lock_run(folder):
         journal = Journal(folder.get_path("search.journal"), folder.verify_owner)
         search_driver = SearchDriver(searches, folder, journal)
+        if wrong := find_wrong_scores(searches, folder):
+            restore_scores(journal.path, wrong)
+            search_driver = SearchDriver(searches, folder, Journal(journal.path, folder.verify_owner))
         keep_command(folder, command)
         if search_driver.suggestions_left:
             train_suggestions(study, search_driver, folder, how)

@@ -8,7 +8,7 @@ the file.
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -138,9 +138,14 @@ class SearchRecord:
         """Record that the scheduler has stopped a suggestion at the last rung that was reported."""
         self.study.tell(self._asked.pop(number), state=TrialState.PRUNED)
 
-    def tell(self, number: int, scores: list[float], reason: str = "") -> None:
-        """Record a suggestion's scores, one per seed. With a reason, without scores, or with a score that is not finite, it has failed."""
+    def tell(self, number: int, scores: list[float], reason: str = "", trainings: Sequence[str] = ()) -> None:
+        """Record a suggestion's scores, one per seed. With a reason, without scores, or with a score that is not finite, it has failed.
+
+        `trainings` are the keys of its trainings.
+        """
         trial = self._asked.pop(number)
+        if trainings:
+            trial.set_user_attr("trainings", list(trainings))
         if reason or not scores or not all(map(math.isfinite, scores)):
             trial.set_user_attr("reason", reason or f"scores {scores}")
             self.study.tell(trial, state=TrialState.FAIL)
