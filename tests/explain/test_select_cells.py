@@ -47,8 +47,16 @@ def test_a_study_pictures_what_it_has(name: str, scale: str) -> None:
 
 def with_parameters(folder: RunFolder) -> RunFolder:
     for cell in folder.get_cells():
-        folder.put_checkpoint(cell.key, {"modules": {}})
+        add_parameters(folder, cell.key)
     return folder
+
+
+def add_parameters(folder: RunFolder, key: str) -> None:
+    """Write a finished training's parameters, and its result, which is written last, again."""
+    result = folder.get_result(key)
+    assert result
+    folder.put_checkpoint(key, {"modules": {}})
+    folder.put_result(key, result)
 
 
 def test_the_pictures_of_children_cnn_are_of_ronnet_and_transfer(tmp_path: Path) -> None:
@@ -81,7 +89,7 @@ def test_of_several_values_one_is_drawn_and_a_note_says_so(tmp_path: Path) -> No
     study = STUDIES.find("adults_as_augmentation")("pocket").with_seeds(1)
     folder, cells = fake_run(tmp_path / "run", study)
     for cell in cells:
-        folder.put_checkpoint(cell.key, {"modules": {}})
+        add_parameters(folder, cell.key)
     chosen, condition, _, notes = choose_cells(folder, study, ["split=0.5,0.9"], together=False)
     assert condition["split"] == 0.5 and {cell.axes["split"] for cell in chosen} == {0.5}
     assert notes == ["of --only split=0.5,0.9 only 0.5 is drawn: name one value at a time"]
