@@ -76,8 +76,9 @@ def test_the_shell_completes_commands_and_options(typed: str) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["grid", "--help"], ["grid", "ciao", "--help"], ["search", "--help"], ["status", "--help"]])
-def test_help_takes_less_than_a_second_of_processor_time(words: list[str]) -> None:
-    assert min(cpu_seconds(sys.executable, LAUNCHER, *words) for _ in range(3)) < 1
+def test_help_does_not_wait_for_torch(words: list[str]) -> None:
+    """It takes .2 to .8 s of processor time on an idle machine; with torch, 2 s more."""
+    assert min(cpu_seconds(sys.executable, LAUNCHER, *words) for _ in range(3)) < 2
 
 
 def test_a_folder_with_another_trainables_is_refused(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_grid_uses_what_was_found(
     _, folder, _, _ = searched
     trained: list[Cell] = []
     # this test checks the cells that the grid receives
-    monkeypatch.setattr("platform.grid.run.run_grid", lambda study, cells, folder, how, command: trained.extend(cells) or 0)
+    monkeypatch.setattr("platform.grid.run.run_grid", lambda study, cells, *more: trained.extend(cells) or 0)
     use = ["--use", folder.get_path("best.json"), *small, "--only", "method=ALT", "--seeds", "1"]
     outcome = CliRunner().invoke(make_application(grid.main), ["annealed_label_transfer", "--runs", str(tmp_path), *use])
     assert outcome.exit_code == 0 and len(trained) == 2, outcome.output

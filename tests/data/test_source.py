@@ -46,7 +46,7 @@ def test_yaml_holds_any_path(tmp_path_factory, source):
     )
     file.write_text(yaml.safe_dump({"pool": entry}), encoding="utf-8")
     assert parse_role_file(file) == {"pool": (source,)}
-    file.write_text(yaml.safe_dump({"pool": [entry, source.to_text(), entry]}), encoding="utf-8")
+    file.write_text(yaml.safe_dump({"pool": [entry, source.to_text(), dict(entry)]}), encoding="utf-8")
     assert parse_role_file(file) == {"pool": (source,) * 3}
 
 

@@ -20,8 +20,8 @@ run_grid = grid.run_grid
 
 
 @functools.wraps(run_grid)
-def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any], command: str) -> int:
-    return run_grid(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ["ORDEAL_HANG_S"])}, command)
+def impatient(study: Any, cells: Any, folder: Any, how: dict[str, Any], *more: Any) -> int:
+    return run_grid(study, cells, folder, how | {"checkpoint_s": 0.5, "hang_s": float(os.environ["ORDEAL_HANG_S"])}, *more)
 
 
 grid.run_grid = impatient
